@@ -1,0 +1,132 @@
+// Package config owns settings: it fills a struct from environment variables by its tags, reports every problem at once, and prints the table of
+// settings that the README shows. Start reading at Load.
+//
+// Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence". Every field of type Secret may instead be
+// given as NAME_FILE, the path of a file that holds it.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Secret is a setting that must not be printed: every way of formatting it gives "[hidden]", or "" when it is empty.
+type Secret string
+
+// Reveal returns the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "[hidden]"
+}
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText hides the secret from JSON and slog.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the secret from the environment.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
+	return nil
+}
+
+// Setting is one row of the table: a variable, its default and its meaning.
+type Setting struct {
+	Name, Default, Doc string
+	Required, Secret   bool
+}
+
+// Load fills dst, a pointer to a struct, from environ (as of os.Environ). The error names every setting that is wrong, one a line.
+func Load(dst any, environ []string) error {
+	vars := env.ToMap(environ)
+	var problems []error
+	for _, s := range Settings(dst) {
+		path, ok := vars[s.Name+"_FILE"]
+		if !s.Secret || !ok {
+			continue
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s_FILE: %w", s.Name, err))
+			continue
+		}
+		vars[s.Name] = strings.TrimRight(string(content), "\r\n")
+	}
+	if err := env.ParseWithOptions(dst, env.Options{Environment: vars}); err != nil {
+		var all env.AggregateError
+		if errors.As(err, &all) {
+			problems = append(problems, all.Errors...)
+		} else {
+			problems = append(problems, err)
+		}
+	}
+	if v, ok := dst.(interface{ Validate() error }); ok && len(problems) == 0 {
+		problems = append(problems, v.Validate())
+	}
+	return errors.Join(problems...)
+}
+
+// Defaults fills dst with its defaults only, as an empty environment would.
+func Defaults(dst any) error {
+	return env.ParseWithOptions(dst, env.Options{Environment: map[string]string{}})
+}
+
+// Settings lists the settings of dst, a pointer to a struct, in the order of its fields; embedded structs are part of the list.
+func Settings(dst any) []Setting {
+	return settings(reflect.TypeOf(dst).Elem())
+}
+
+func settings(t reflect.Type) []Setting {
+	var out []Setting
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, ok := f.Tag.Lookup("env")
+		if !ok {
+			if f.Type.Kind() == reflect.Struct {
+				out = append(out, settings(f.Type)...)
+			}
+			continue
+		}
+		name, options, _ := strings.Cut(tag, ",")
+		out = append(out, Setting{
+			Name: name, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"),
+			Required: strings.Contains(options, "required") || strings.Contains(options, "notEmpty"),
+			Secret:   f.Type == reflect.TypeFor[Secret](),
+		})
+	}
+	return out
+}
+
+// Print writes the table of dst's settings to w.
+func Print(w io.Writer, dst any) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "SETTING\tDEFAULT\tMEANING")
+	for _, s := range Settings(dst) {
+		def := s.Default
+		switch {
+		case s.Required:
+			def = "(required)"
+		case def == "":
+			def = "(none)"
+		}
+		doc := s.Doc
+		if s.Secret {
+			doc += " Or " + s.Name + "_FILE."
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, def, doc)
+	}
+	return tw.Flush()
+}

@@ -1,0 +1,110 @@
+package input
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+)
+
+func TestParseObjectRefusesWhatIsNoJSONObject(t *testing.T) {
+	for name, body := range map[string]string{
+		"an array": `[]`, "a string": `"x"`, "null": `null`, "half an object": `{"a":`, "two objects": `{}{}`, "not UTF-8": "{\"a\":\"\xff\"}",
+		"a name twice": `{"a":1,"a":2}`, "no JSON": `hello`, "a trailing comma": `{"a":1,}`, "a bare NUL": "\x00", "a lone surrogate": `{"a":"\ud800"}`, "10,001 levels": `{"a":` + strings.Repeat("[", 10001) + `}`,
+	} {
+		if _, err := ParseObject([]byte(body)); !apperr.Is(err, "VALIDATION_ERROR") {
+			t.Errorf("%s: error %v, want VALIDATION_ERROR", name, err)
+		}
+	}
+	for name, body := range map[string]string{"nothing": "", "white space": " \n", "an empty object": "{ }"} {
+		if _, err := ParseObject([]byte(body)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestEveryViolationIsReported(t *testing.T) {
+	o, err := ParseObject([]byte(`{"alias":"","flag":"yes","meta":[],"n":1.5,"list":["a",1],"nul":"a\u0000","ok":"é"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.String("alias", 1, 100)
+	o.Bool("flag")
+	o.JSONObject("meta", 10)
+	o.Int("n", 0, 9)
+	o.Strings("list", 5, 5)
+	o.String("nul", 1, 5)
+	if got, ok := o.String("ok", 1, 1); !ok || got != "é" {
+		t.Errorf("ok = %q, %v", got, ok)
+	}
+	var e *apperr.Error
+	if !errors.As(o.Err(), &e) {
+		t.Fatal("no error")
+	}
+	var paths []string
+	for _, v := range e.Violations {
+		paths = append(paths, v.InstancePath)
+	}
+	if got, want := strings.Join(paths, " "), "/alias /flag /meta /n /list/1 /nul"; got != want {
+		t.Errorf("violations at %s, want %s", got, want)
+	}
+}
+
+func TestJSONObjectIsCompactAndOtherwiseUntouched(t *testing.T) {
+	o, err := ParseObject([]byte(`{"m": { "b" : 1e400, "a":"\u00e9\u0000<", "n": 12345678901234567890 }}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, ok := o.JSONObject("m", 100)
+	if want := `{"b":1e400,"a":"é\u0000<","n":12345678901234567890}`; !ok || string(got) != want {
+		t.Errorf("got %s, want %s (%v)", got, want, o.Err())
+	}
+	deep, _ := ParseObject([]byte(`{"m":{"a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}}`))
+	if _, ok := deep.JSONObject("m", 1000); ok {
+		t.Error("101 levels were accepted")
+	}
+}
+
+func TestQuery(t *testing.T) {
+	for _, c := range []struct {
+		name, value string
+		read        func(*Query)
+		ok          bool
+	}{
+		{"page", "7", func(q *Query) { q.Int("page", 1, 1, 10) }, true},
+		{"page", "+7", func(q *Query) { q.Int("page", 1, 1, 10) }, false},
+		{"page", "", func(q *Query) { q.Int("page", 1, 1, 10) }, false},
+		{"page", "99999999999999999999", func(q *Query) { q.Int("page", 1, 1, 10) }, false},
+		{"flag", "TRUE", func(q *Query) { q.Bool("flag", false) }, false},
+		{"realm", "507F1F77BCF86CD799439011", func(q *Query) { q.RealmID("realm") }, true},
+		{"realm", "507F", func(q *Query) { q.RealmID("realm") }, false},
+		{"from", "2026-02-30", func(q *Query) { q.Time("from", StartOfDay) }, false},
+		{"from", "2026-02-28", func(q *Query) { q.Time("from", StartOfDay) }, true},
+		{"from", "2026-02-28T10:00:00+01:00", func(q *Query) { q.Time("from", StartOfDay) }, true},
+		{"q", "a\x00", func(q *Query) { q.Text("q", 10) }, false},
+		{"q", "\xff", func(q *Query) { q.Text("q", 10) }, false},
+	} {
+		q := NewQuery(func(n string) (string, bool) { return c.value, n == c.name })
+		c.read(q)
+		if (q.Err() == nil) != c.ok {
+			t.Errorf("%s=%q: error %v, want ok=%v", c.name, c.value, q.Err(), c.ok)
+		}
+	}
+}
+
+func FuzzParseObject(f *testing.F) {
+	f.Add([]byte(`{"a":"b","m":{"x":[1,2]}}`))
+	f.Add([]byte("{\"a\":\"\xff\"}"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		o, err := ParseObject(body)
+		if err != nil {
+			return
+		}
+		for name := range o.fields {
+			o.Text(name)
+			o.JSONObject(name, 1000)
+			o.Strings(name, 10, 10)
+		}
+	})
+}
