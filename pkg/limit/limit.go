@@ -1,0 +1,141 @@
+// Package limit owns rate limits: how they are written in settings, and how they are kept, shared through Redis or, while Redis is away, by
+// each process alone. Start reading at Limiter. The algorithm is GCRA (ITU-T I.371) by redis_rate and, locally, throttled.
+package limit
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redis/redis_rate/v10"
+	"github.com/redis/go-redis/v9"
+	"github.com/throttled/throttled/v2"
+	"github.com/throttled/throttled/v2/store/memstore"
+)
+
+// Rate is a limit, Count events per Period with a burst of Count. The zero Rate is no limit.
+type Rate struct {
+	Count  int
+	Period time.Duration
+}
+
+// UnmarshalText reads "<count>/<Go duration>", for example "10/15m", or "off".
+func (r *Rate) UnmarshalText(b []byte) error {
+	s := string(b)
+	if s == "off" {
+		*r = Rate{}
+		return nil
+	}
+	count, period, ok := strings.Cut(s, "/")
+	n, err := strconv.Atoi(count)
+	d, err2 := time.ParseDuration(period)
+	if !ok || err != nil || err2 != nil || n < 1 || d <= 0 {
+		return fmt.Errorf("%q is no rate: write <count>/<duration>, for example 10/15m, or off", s)
+	}
+	*r = Rate{Count: n, Period: d}
+	return nil
+}
+
+// String writes the rate as UnmarshalText reads it.
+func (r Rate) String() string {
+	if r.Off() {
+		return "off"
+	}
+	return fmt.Sprintf("%d/%s", r.Count, r.Period)
+}
+
+// Off reports whether there is no limit.
+func (r Rate) Off() bool { return r.Count == 0 }
+
+// Result says whether an event may happen and what is left.
+type Result struct {
+	Allowed    bool
+	Remaining  int
+	RetryAfter time.Duration // when not allowed
+	ResetAfter time.Duration // until the whole burst is there again
+}
+
+// Limiter counts events by key.
+type Limiter struct {
+	shared *redis_rate.Limiter
+	store  throttled.GCRAStoreCtx
+	onErr  func(error)
+	// downUntil, Unix nanoseconds: Redis is not asked again before, so that its absence does not slow every request.
+	downUntil atomic.Int64
+}
+
+// localKeys bounds the keys that a process remembers while Redis is away.
+const localKeys = 100_000
+
+// retryRedisAfter is the pause after a failure of Redis.
+const retryRedisAfter = time.Second
+
+// New returns a limiter that shares its counts through rdb; onErr hears of each failure of Redis. rdb may be nil: local only.
+func New(rdb redis.UniversalClient, onErr func(error)) (*Limiter, error) {
+	store, err := memstore.NewCtx(localKeys)
+	if err != nil {
+		return nil, err
+	}
+	l := &Limiter{store: store, onErr: onErr}
+	if rdb != nil {
+		l.shared = redis_rate.NewLimiter(rdb)
+	}
+	return l, nil
+}
+
+// Allow counts n events of key against r; n = 0 only looks whether one would be allowed.
+func (l *Limiter) Allow(ctx context.Context, key string, r Rate, n int) Result {
+	if r.Off() {
+		return Result{Allowed: true}
+	}
+	if l.shared != nil && time.Now().UnixNano() >= l.downUntil.Load() {
+		res, err := l.shared.AllowN(ctx, key, redis_rate.Limit{Rate: r.Count, Burst: r.Count, Period: r.Period}, n)
+		if err == nil {
+			return fromRedis(res, n, r)
+		}
+		if ctx.Err() == nil {
+			l.downUntil.Store(time.Now().Add(retryRedisAfter).UnixNano())
+		}
+		l.onErr(err)
+	}
+	return l.alone(ctx, key, r, n)
+}
+
+func fromRedis(res *redis_rate.Result, n int, r Rate) Result {
+	out := Result{Allowed: res.Allowed >= n, Remaining: res.Remaining, RetryAfter: max(res.RetryAfter, 0), ResetAfter: res.ResetAfter}
+	if n == 0 && res.Remaining == 0 {
+		out.Allowed = false
+		out.RetryAfter = r.Period / time.Duration(r.Count)
+	}
+	return out
+}
+
+func (l *Limiter) alone(ctx context.Context, key string, r Rate, n int) Result {
+	g, err := throttled.NewGCRARateLimiterCtx(l.store, throttled.RateQuota{MaxRate: throttled.PerDuration(r.Count, r.Period), MaxBurst: r.Count - 1})
+	if err != nil {
+		return Result{Allowed: true}
+	}
+	limited, res, err := g.RateLimitCtx(ctx, key, n)
+	if err != nil {
+		return Result{Allowed: true}
+	}
+	out := Result{Allowed: !limited, Remaining: res.Remaining, RetryAfter: max(res.RetryAfter, 0), ResetAfter: res.ResetAfter}
+	if n == 0 && res.Remaining == 0 {
+		out.Allowed = false
+		out.RetryAfter = r.Period / time.Duration(r.Count)
+	}
+	return out
+}
+
+// Reset forgets the events of key.
+func (l *Limiter) Reset(ctx context.Context, key string) {
+	if l.shared == nil {
+		return
+	}
+	if err := l.shared.Reset(ctx, key); err != nil {
+		l.onErr(err)
+	}
+}
