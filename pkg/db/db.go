@@ -1,0 +1,134 @@
+// Package db owns the way to PostgreSQL: the pool, transactions, what an error of the database means, and migrations. Start reading at Open
+// and InTx. The SQL itself stands in the *_store.go files of the services.
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/config"
+)
+
+// Config is the part of a service's settings that concerns its database.
+type Config struct {
+	URL      config.Secret `env:"DATABASE_URL,required" doc:"PostgreSQL, for example postgres://user:password@host:5432/realmgate."`
+	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"10" doc:"Most connections that one process opens."`
+	// Timeout is given to PostgreSQL as statement_timeout.
+	Timeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"30s" doc:"A statement that runs longer is cancelled."`
+	Migrate bool          `env:"DATABASE_MIGRATE" envDefault:"true" doc:"Bring the schema up to date at start, under an advisory lock."`
+}
+
+// Pool is a pool of connections whose search path is one schema.
+type Pool = pgxpool.Pool
+
+// Open makes the pool for schema; it does not wait for the database to answer. The caller closes it.
+func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer) (*Pool, error) {
+	pc, err := pgxpool.ParseConfig(c.URL.Reveal())
+	if err != nil {
+		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL") // pgx's own text could quote the password
+	}
+	pc.MaxConns = c.MaxConns
+	pc.MaxConnLifetime = time.Hour
+	pc.MaxConnLifetimeJitter = 10 * time.Minute
+	pc.ConnConfig.ConnectTimeout = 5 * time.Second
+	pc.ConnConfig.RuntimeParams["search_path"] = schema
+	pc.ConnConfig.RuntimeParams["application_name"] = schema
+	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	pc.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(c.Timeout.Milliseconds())
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, err
+	}
+	if reg != nil {
+		reg.MustRegister(newPoolMetrics(pool))
+	}
+	return pool, nil
+}
+
+// maxAttempts bounds how often a transaction that lost a race is run.
+const maxAttempts = 5
+
+// InTx runs f in one transaction: committed when f returns nil, else rolled back. A transaction that PostgreSQL ended for a deadlock or a
+// serialization failure is run again, so f must have no effect outside of the transaction.
+func InTx(ctx context.Context, pool *Pool, f func(tx pgx.Tx) error) error {
+	var err error
+	for range maxAttempts {
+		if err = pgx.BeginFunc(ctx, pool, f); !retryable(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func retryable(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pe.Code == "40001" || pe.Code == "40P01") // serialization_failure, deadlock_detected
+}
+
+// Constraint returns the name of the constraint that err broke, "" when it broke none.
+func Constraint(err error) string {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pe.ConstraintName
+	}
+	return ""
+}
+
+// NoRows reports whether err says that a query found nothing.
+func NoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+
+// Classify returns 503 SERVICE_UNAVAILABLE for errors that mean that the database is away, full or too slow, and nil for others.
+func Classify(err error) *apperr.Error {
+	var netErr net.Error
+	switch pe, isPg := errors.AsType[*pgconn.PgError](err); {
+	case isPg:
+		switch pe.Code[:2] {
+		case "08", "53", "57", "58": // connection exception, insufficient resources, operator intervention, system error
+			return apperr.ServiceUnavailable(err)
+		}
+		if pe.Code == "25006" || retryable(err) { // read-only transaction: a standby
+			return apperr.ServiceUnavailable(err)
+		}
+		return nil
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.As(err, &netErr), pgconn.SafeToRetry(err):
+		return apperr.ServiceUnavailable(err)
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return apperr.ServiceUnavailable(err)
+	}
+	return nil
+}
+
+type poolMetrics struct {
+	pool         *Pool
+	conns, waits *prometheus.Desc
+}
+
+func newPoolMetrics(pool *Pool) poolMetrics {
+	return poolMetrics{
+		pool:  pool,
+		conns: prometheus.NewDesc("db_pool_connections", "Connections of the pool by state.", []string{"state"}, nil),
+		waits: prometheus.NewDesc("db_pool_waits_total", "Times that a request waited for a connection.", nil, nil),
+	}
+}
+
+// Describe lists the metrics of the pool.
+func (m poolMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.conns; ch <- m.waits }
+
+// Collect reads the pool's own counters.
+func (m poolMetrics) Collect(ch chan<- prometheus.Metric) {
+	s := m.pool.Stat()
+	ch <- prometheus.MustNewConstMetric(m.conns, prometheus.GaugeValue, float64(s.AcquiredConns()), "in_use")
+	ch <- prometheus.MustNewConstMetric(m.conns, prometheus.GaugeValue, float64(s.IdleConns()), "idle")
+	ch <- prometheus.MustNewConstMetric(m.waits, prometheus.CounterValue, float64(s.EmptyAcquireCount()))
+}

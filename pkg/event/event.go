@@ -1,0 +1,64 @@
+// Package event owns the request event: what the gateway says about a request that it answered, and how that is written. Start reading at
+// Request. It is data only; package bus carries it.
+package event
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/realmgate/realmgate/pkg/id"
+)
+
+// The JetStream names of the log of requests.
+const (
+	Stream   = "ACTIVITY"
+	Subject  = "activity.requests"
+	Consumer = "activity-svc"
+)
+
+// Request is one answered request that can be attributed to a user. The field names are the wire format; testdata/ holds golden files that
+// every later release must read.
+type Request struct {
+	ID        string `json:"id"` // carries the time of the request, see At
+	UserID    string `json:"user_id"`
+	RealmID   string `json:"realm_id,omitempty"`
+	Method    string `json:"method"`
+	Path      string `json:"path"` // without the query string
+	Status    int    `json:"status"`
+	IPAddress string `json:"ip,omitempty"`
+	UserAgent string `json:"ua,omitempty"`
+	// OnUserID is the other user that an admin's request acted on: the record stands in the log of both.
+	OnUserID string `json:"on_user_id,omitempty"`
+}
+
+// Bounds of the texts that clients choose.
+const (
+	MaxPath      = 2048
+	MaxUserAgent = 512
+)
+
+// At returns when the request was answered, to the millisecond: its id carries it.
+func (r Request) At() time.Time {
+	t, _ := id.Time(r.ID)
+	return t
+}
+
+// Encode writes the event as JSON.
+func (r Request) Encode() ([]byte, error) { return json.Marshal(r) }
+
+// Decode reads an event and checks that it can be stored. Unknown fields, from a later release, are ignored.
+func Decode(b []byte) (Request, error) {
+	var r Request
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("request event: %w", err)
+	}
+	if !id.Valid(r.ID) || !id.Valid(r.UserID) || (r.RealmID != "" && !id.Valid(r.RealmID)) || (r.OnUserID != "" && !id.Valid(r.OnUserID)) {
+		return r, fmt.Errorf("request event %.40q: an id is not 24 hexadecimal characters", r.ID)
+	}
+	if r.Status < 100 || r.Status > 599 || r.Method == "" || len(r.Method) > 16 || len(r.Path) > MaxPath || len(r.UserAgent) > MaxUserAgent {
+		return r, fmt.Errorf("request event %s: status, method, path or user agent out of bounds", r.ID)
+	}
+	return r, nil
+}

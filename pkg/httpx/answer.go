@@ -1,0 +1,142 @@
+package httpx
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+const (
+	typeJSON    = "application/json"
+	typeProblem = "application/problem+json"
+)
+
+// OK answers 200 with the success envelope.
+func OK(c *fiber.Ctx, message string, data any) error {
+	return write(c, typeJSON, http.StatusOK, wire.Success{StatusCode: http.StatusOK, Message: message, Data: data})
+}
+
+// Created answers 201 with the success envelope.
+func Created(c *fiber.Ctx, message string, data any) error {
+	return write(c, typeJSON, http.StatusCreated, wire.Success{StatusCode: http.StatusCreated, Message: message, Data: data})
+}
+
+// Paged answers 200 with one page of a list and its metadata.
+func Paged(c *fiber.Ctx, message string, data any, page wire.Page) error {
+	return write(c, typeJSON, http.StatusOK, wire.Success{StatusCode: http.StatusOK, Message: message, Data: data, Metadata: &page})
+}
+
+// JSON answers with v as it is, without an envelope: internal routes and well-known documents.
+func JSON(c *fiber.Ctx, status int, v any) error { return write(c, typeJSON, status, v) }
+
+func write(c *fiber.Ctx, contentType string, status int, v any) error {
+	body, err := wire.Marshal(v)
+	if err != nil {
+		return err
+	}
+	c.Response().Header.SetContentType(contentType)
+	c.Response().SetStatusCode(status)
+	c.Response().SetBodyRaw(body)
+	return nil
+}
+
+// fail is the one place that writes a status of 400 or more.
+func (s *Server) fail(c *fiber.Ctx, err error) error {
+	s.ensureRequestID(c)
+	e := s.translate(c, err)
+	status := e.Kind.Status()
+	if e.Kind == apperr.Internal || (e.Kind == apperr.Unavailable && e.Unwrap() != nil) {
+		s.o.Log.Error("request failed", "request_id", RequestID(c), "method", c.Method(), "route", c.Route().Path, "status", status, "error", e.Error())
+	}
+	c.Response().ResetBody()
+	if e.RetryAfter > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	}
+	if e.Allow != "" {
+		c.Set(fiber.HeaderAllow, e.Allow)
+	}
+	if e.Kind == apperr.Unauthenticated {
+		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
+	}
+	if e.Code == "PAYLOAD_TOO_LARGE" || e.Kind == apperr.HeadersTooLarge {
+		lingerAfter(c)
+	}
+	if s.o.BeforeFailure != nil {
+		s.o.BeforeFailure(c, status)
+	}
+	if strings.Contains(c.Get(fiber.HeaderAccept), typeProblem) {
+		return write(c, typeProblem, status, problem(c, e))
+	}
+	return write(c, typeJSON, status, failure(e))
+}
+
+func failure(e *apperr.Error) wire.Failure {
+	f := wire.Failure{StatusCode: e.Kind.Status(), Error: http.StatusText(e.Kind.Status()), Message: e.Message, Code: e.Code, Data: e.Data}
+	if e.Violations != nil {
+		f.Data = e.Violations
+	}
+	if e.CodeInError {
+		f.Error = e.Code
+	}
+	return f
+}
+
+func problem(c *fiber.Ctx, e *apperr.Error) wire.Problem {
+	return wire.Problem{
+		Type: "/docs/errors/" + e.Code, Title: http.StatusText(e.Kind.Status()), Status: e.Kind.Status(), Detail: e.Message,
+		Instance: RequestID(c), Code: e.Code, Errors: e.Violations,
+	}
+}
+
+// translate turns what Fiber and fasthttp report, and what Classify knows, into the contract's errors.
+func (s *Server) translate(c *fiber.Ctx, err error) *apperr.Error {
+	if e, ok := errors.AsType[*apperr.Error](err); ok {
+		return e
+	}
+	if fe, ok := errors.AsType[*fiber.Error](err); ok {
+		return fromFiber(c, fe)
+	}
+	if small, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		return apperr.Wrap(small, apperr.HeadersTooLarge, "HEADERS_TOO_LARGE", "Request headers are too large")
+	}
+	if s.o.Classify != nil {
+		if e := s.o.Classify(err); e != nil {
+			return e
+		}
+	}
+	return apperr.From(err)
+}
+
+func fromFiber(c *fiber.Ctx, fe *fiber.Error) *apperr.Error {
+	switch fe.Code {
+	case http.StatusNotFound:
+		return apperr.RouteNotFound()
+	case http.StatusMethodNotAllowed:
+		return MethodNotAllowed(string(c.Response().Header.Peek(fiber.HeaderAllow)))
+	case http.StatusRequestEntityTooLarge:
+		return apperr.PayloadTooLarge()
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return apperr.New(apperr.HeadersTooLarge, "HEADERS_TOO_LARGE", "Request headers are too large")
+	case http.StatusRequestTimeout:
+		return apperr.New(apperr.RequestTimeout, "REQUEST_TIMEOUT", "The request took too long to arrive")
+	}
+	if fe.Code < http.StatusInternalServerError {
+		return apperr.New(apperr.Invalid, "BAD_REQUEST", "Malformed HTTP request")
+	}
+	return apperr.From(fe)
+}
+
+// MethodNotAllowed is 405 METHOD_NOT_ALLOWED; allow lists the methods that the path takes.
+func MethodNotAllowed(allow string) *apperr.Error {
+	e := apperr.New(apperr.MethodNotAllowed, "METHOD_NOT_ALLOWED", "Method not allowed")
+	e.Allow = allow
+	return e
+}

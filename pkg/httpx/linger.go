@@ -1,0 +1,48 @@
+package httpx
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// A server that refuses a body half-way and closes the connection makes the kernel answer the rest of the body with a reset, and the reset
+// makes the client forget the refusal before reading it. So a refused connection lingers: it says that it is done writing, and reads the rest
+// into nothing for a bounded time, as nginx's lingering_close does.
+const (
+	lingerTime  = 5 * time.Second
+	lingerBytes = 512 << 20
+)
+
+type lingerListener struct{ net.Listener }
+
+func (l lingerListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &lingerConn{Conn: c}, nil
+}
+
+type lingerConn struct {
+	net.Conn
+	linger atomic.Bool
+}
+
+func (c *lingerConn) Close() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
+	return c.Conn.Close()
+}
+
+// lingerAfter makes the connection of c wait for the rest of a refused body.
+func lingerAfter(c *fiber.Ctx) {
+	if conn, ok := c.Context().Conn().(*lingerConn); ok {
+		conn.linger.Store(true)
+	}
+}

@@ -1,0 +1,151 @@
+package httpx
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/input"
+)
+
+type localKey uint8
+
+const (
+	keyRequestID localKey = iota
+	keyIdentity
+)
+
+// maxRequestID bounds a request id that a client brings along.
+const maxRequestID = 128
+
+// ensureRequestID keeps a sane X-Request-ID of the caller, or makes one, and puts it on the answer.
+func (s *Server) ensureRequestID(c *fiber.Ctx) {
+	if _, ok := c.Locals(keyRequestID).(string); ok {
+		return
+	}
+	rid := c.Get(fiber.HeaderXRequestID)
+	if !saneRequestID(rid) {
+		rid = id.New(time.Now())
+	}
+	rid = utils.CopyString(rid) // Fiber reuses the header's memory after the handler
+	c.Locals(keyRequestID, rid)
+	c.Set(fiber.HeaderXRequestID, rid)
+}
+
+func saneRequestID(s string) bool {
+	if s == "" || len(s) > maxRequestID {
+		return false
+	}
+	return strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '-' || r == '_' || r == '.')
+	}) < 0
+}
+
+// RequestID returns the id of the request; it may be kept.
+func RequestID(c *fiber.Ctx) string {
+	s, _ := c.Locals(keyRequestID).(string)
+	return s
+}
+
+// identify verifies the gateway's signature before any handler runs.
+func (s *Server) identify(c *fiber.Ctx) error {
+	if s.o.Identities == nil {
+		return c.Next()
+	}
+	header := c.Get(auth.IdentityHeader)
+	if header == "" {
+		return apperr.MissingToken()
+	}
+	identity, err := s.o.Identities.Verify(header, s.o.Name)
+	if err != nil {
+		return apperr.Wrap(err, apperr.Unauthenticated, "INVALID_TOKEN", "Invalid authentication token")
+	}
+	c.Locals(keyIdentity, identity)
+	return c.Next()
+}
+
+// Caller returns who is calling, Anonymous included.
+func Caller(c *fiber.Ctx) auth.Identity {
+	i, _ := c.Locals(keyIdentity).(auth.Identity)
+	return i
+}
+
+// User returns the caller, who must be a user: 401 MISSING_TOKEN otherwise.
+func User(c *fiber.Ctx) (auth.Identity, error) {
+	i := Caller(c)
+	if !i.IsUser() {
+		return i, apperr.MissingToken()
+	}
+	return i, nil
+}
+
+// Admin returns the caller, who must be an admin: 403 INSUFFICIENT_PERMISSIONS otherwise.
+func Admin(c *fiber.Ctx) (auth.Identity, error) {
+	i, err := User(c)
+	if err == nil && (!i.Admin || i.Kind != auth.Session) {
+		err = apperr.InsufficientPermissions()
+	}
+	return i, err
+}
+
+// RequireSystem returns 401 unless the gateway itself is calling; for internal routes.
+func RequireSystem(c *fiber.Ctx) error {
+	if Caller(c).Kind != auth.System {
+		return apperr.InvalidToken()
+	}
+	return nil
+}
+
+// PathID returns the path parameter name, which must be an id: 400 INVALID_ID_FORMAT otherwise. It may be kept.
+func PathID(c *fiber.Ctx, name string) (string, error) {
+	s := utils.CopyString(c.Params(name))
+	if !id.Valid(s) {
+		return "", apperr.InvalidID()
+	}
+	return s, nil
+}
+
+// Body reads the JSON object in the request's body. It points into the body: copy what outlives the handler (the getters' strings are copies).
+func Body(c *fiber.Ctx) (*input.Object, error) { return input.ParseObject(c.Body()) }
+
+// Query reads the query string; its strings may be kept.
+func Query(c *fiber.Ctx) *input.Query {
+	args := c.Context().QueryArgs()
+	return input.NewQuery(func(name string) (string, bool) {
+		if !args.Has(name) {
+			return "", false
+		}
+		return string(args.Peek(name)), true
+	})
+}
+
+// RealmID returns the realm that a request is about: ?realm_id= or the host's realm; "" when neither. Both and different, or one that a
+// restricted auth token may not use, are errors.
+func RealmID(c *fiber.Ctx) (string, error) {
+	q := Query(c)
+	asked := q.RealmID("realm_id")
+	if err := q.Err(); err != nil {
+		return "", err
+	}
+	host := Caller(c).Realm
+	if asked != "" && host != "" && asked != host {
+		return "", apperr.InvalidField("/realm_id", "must be the realm of the host, or left out")
+	}
+	if asked == "" {
+		asked = host
+	}
+	return asked, nil
+}
+
+// timeout gives the handler a context that ends with the request's time.
+func (s *Server) timeout(c *fiber.Ctx) context.CancelFunc {
+	ctx, cancel := context.WithTimeout(c.UserContext(), s.o.RequestTimeout)
+	c.SetUserContext(ctx)
+	return cancel
+}

@@ -1,0 +1,130 @@
+// Package httpx owns how every process of Realmgate speaks HTTP: the Fiber app with its limits, request ids, recovery from panics, the one
+// error handler that writes envelopes, the log line and the metrics of a request. Start reading at New; handlers use OK, Paged, Body, Query
+// and Caller.
+package httpx
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/recover"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+)
+
+// Options say how a Server behaves. Zero limits mean the defaults beside them.
+type Options struct {
+	Name    string // of the service: audience of identities, label of log lines
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	// Identities verifies who is calling; every route then demands a signed identity. Nil in the gateway, which establishes identities.
+	Identities *auth.InternalKeys
+	// BodyLimit returns the most bytes that a request to path may send; nil means DefaultBodyLimit everywhere.
+	BodyLimit func(method, path []byte) int
+	MaxBody   int // the largest value BodyLimit returns (DefaultBodyLimit)
+	// RequestTimeout bounds the context of a handler (30 s); ReadTimeout the reading of one request with its body (60 s); IdleTimeout a
+	// connection between requests (120 s).
+	RequestTimeout, ReadTimeout, IdleTimeout time.Duration
+	// Classify turns errors that this package can't know (a lost database) into an *apperr.Error; nil when it does not know them either.
+	Classify func(error) *apperr.Error
+	// LogErrorsOnly leaves the line of a request with a status below 400 out of the log.
+	LogErrorsOnly bool
+	// BeforeFailure is called with every answer of status 400 or more before it is written; the gateway records them.
+	BeforeFailure func(*fiber.Ctx, int)
+}
+
+// DefaultBodyLimit is how many bytes a request may send when its route says nothing else.
+const DefaultBodyLimit = 1 << 20
+
+// maxHeaderBytes bounds the request line and the headers together.
+const maxHeaderBytes = 16 << 10
+
+// Server is a Fiber app and the listener that it serves.
+type Server struct {
+	*fiber.App
+	o       Options
+	metrics *requestMetrics
+	ln      atomic.Pointer[net.Listener]
+}
+
+// New returns a server without routes. Routing is exact: case and trailing slashes count.
+func New(o Options) *Server {
+	if o.MaxBody == 0 {
+		o.MaxBody = DefaultBodyLimit
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = 30 * time.Second
+	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = 60 * time.Second
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = 120 * time.Second
+	}
+	s := &Server{o: o, metrics: newRequestMetrics(o.Metrics)}
+	s.App = fiber.New(fiber.Config{
+		AppName: o.Name, StrictRouting: true, CaseSensitive: true, DisableStartupMessage: true, ErrorHandler: s.fail,
+		BodyLimit: o.MaxBody, ReadBufferSize: maxHeaderBytes, ReadTimeout: o.ReadTimeout, WriteTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
+		DisablePreParseMultipartForm: true,
+	})
+	fast := s.App.Server()
+	fast.SecureErrorLogMessage = true
+	fast.NoDefaultServerHeader = true
+	fast.Logger = quietLogger{o.Log}
+	if o.BodyLimit != nil {
+		fast.HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+			return fasthttp.RequestConfig{MaxRequestBodySize: o.BodyLimit(h.Method(), pathOf(h.RequestURI()))}
+		}
+	}
+	s.Use(s.observe, recover.New(recover.Config{EnableStackTrace: true, StackTraceHandler: s.panicked}), s.identify)
+	return s
+}
+
+func pathOf(uri []byte) []byte {
+	for i, c := range uri {
+		if c == '?' {
+			return uri[:i]
+		}
+	}
+	return uri
+}
+
+// Serve answers requests from ln until Stop; it returns nil after Stop.
+func (s *Server) Serve(ln net.Listener) error {
+	s.ln.Store(&ln)
+	err := s.Listener(lingerListener{ln})
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Stop closes the listener and waits for the requests under way until ctx ends.
+func (s *Server) Stop(ctx context.Context) error {
+	if ln := s.ln.Load(); ln != nil {
+		_ = (*ln).Close() // Fiber's shutdown hangs for ever when the listener has not begun to serve
+	}
+	err := s.ShutdownWithContext(ctx)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) panicked(c *fiber.Ctx, reason any) {
+	s.o.Log.Error("panic in a handler", "request_id", RequestID(c), "route", c.Route().Path, "panic", reason, "stack", string(debug.Stack()))
+}
+
+// quietLogger gives fasthttp's own complaints (a client that hangs up, a malformed request) the level that they deserve.
+type quietLogger struct{ log *slog.Logger }
+
+func (q quietLogger) Printf(format string, _ ...any) { q.log.Debug("http server", "event", format) }

@@ -1,0 +1,159 @@
+package service
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/pkg/config"
+)
+
+// Program describes a binary: its settings, how its service is made and what else it can do.
+type Program[C any] struct {
+	Name string
+	// New opens everything and declares it; it must not serve yet.
+	New func(ctx context.Context, cfg C, rt Runtime) (*Service, error)
+	// Base returns the part of the settings that this package needs.
+	Base func(*C) *Config
+	// Migrate brings the database up to date (-migrate); nil for a program without a database.
+	Migrate func(ctx context.Context, cfg C) error
+	// Commands are run as "<binary> word word …"; the longest matching name wins.
+	Commands []Command[C]
+}
+
+// Command is something that a binary does instead of serving.
+type Command[C any] struct {
+	Name, Doc string
+	Run       func(ctx context.Context, cfg C, rt Runtime, args []string, out io.Writer) error
+}
+
+// Main is the whole main function of a binary. It reads the environment, catches signals, and exits: 0 after an orderly stop, 1 after a
+// failure, 2 when it was called wrongly or its settings are wrong.
+func Main[C any](p Program[C]) {
+	os.Exit(p.run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { p.usage(flags, stderr) }
+	showConfig := flags.Bool("config", false, "print the table of settings and stop")
+	showVersion := flags.Bool("version", false, "print the version and stop")
+	migrate := flags.Bool("migrate", false, "bring the database up to date and stop")
+	health := flags.Bool("health", false, "ask the running process on ADMIN_ADDR whether it is ready and stop")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	var cfg C
+	switch {
+	case *showConfig:
+		return exitCode(config.Print(stdout, &cfg), stderr)
+	case *showVersion:
+		fmt.Fprintln(stdout, p.Name, Version())
+		return 0
+	}
+	if err := config.Load(&cfg, environ); err != nil {
+		fmt.Fprintf(stderr, "%s: settings are wrong (%s -config lists them):\n%v\n", p.Name, p.Name, err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	base := p.Base(&cfg)
+	rt := NewRuntime(*base, stderr)
+	switch {
+	case *health:
+		return exitCode(askReady(ctx, base.AdminAddr), stderr)
+	case *migrate && p.Migrate != nil:
+		return exitCode(p.Migrate(ctx, cfg), stderr)
+	case flags.NArg() > 0:
+		return p.command(ctx, cfg, rt, flags.Args(), stdout, stderr)
+	}
+	svc, err := p.New(ctx, cfg, rt)
+	if err == nil {
+		err = svc.Run(ctx)
+	}
+	return exitCode(err, stderr)
+}
+
+func (p Program[C]) command(ctx context.Context, cfg C, rt Runtime, args []string, stdout, stderr io.Writer) int {
+	for n := len(args); n > 0; n-- {
+		name := strings.Join(args[:n], " ")
+		if i := slices.IndexFunc(p.Commands, func(c Command[C]) bool { return c.Name == name }); i >= 0 {
+			return exitCode(p.Commands[i].Run(ctx, cfg, rt, args[n:], stdout), stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "%s: no command %q\n", p.Name, strings.Join(args, " "))
+	return 2
+}
+
+func (p Program[C]) usage(flags *flag.FlagSet, w io.Writer) {
+	fmt.Fprintf(w, "%s serves until it is told to stop; its settings come from the environment.\n", p.Name)
+	flags.PrintDefaults()
+	for _, c := range p.Commands {
+		fmt.Fprintf(w, "  %s %s\n    \t%s\n", p.Name, c.Name, c.Doc)
+	}
+}
+
+func exitCode(err error, stderr io.Writer) int {
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func askReady(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
+		return fmt.Errorf("not ready: %s", body)
+	}
+	return nil
+}
+
+// NewRuntime makes the runtime of one process, logging to w.
+func NewRuntime(c Config, w io.Writer) Runtime {
+	o := &slog.HandlerOptions{Level: c.LogLevel}
+	var h slog.Handler = slog.NewJSONHandler(w, o)
+	if c.LogFormat == "text" {
+		h = slog.NewTextHandler(w, o)
+	}
+	return Runtime{Log: slog.New(h), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: Version()}
+}
+
+// Version returns the version and commit that the binary was built from, "devel" when it does not know.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	version := strings.Trim(info.Main.Version, "()")
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			version += " " + s.Value[:12]
+		}
+	}
+	return version
+}

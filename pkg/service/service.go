@@ -1,0 +1,254 @@
+// Package service owns the life of a process: it starts, reports health, is measured, drains and stops the same way in every service. Start
+// reading at Service; Main is what the binaries call.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+)
+
+// Runtime is what a service gets from its process: nothing of it is global, so that several services fit in one process.
+type Runtime struct {
+	Log     *slog.Logger
+	Metrics *prometheus.Registry
+	Now     func() time.Time
+	Version string
+}
+
+// Config is the part of the settings that every process has.
+type Config struct {
+	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0" doc:"Where /livez, /readyz, /metrics and /debug/pprof answer; keep it private."`
+	// StopTimeout bounds the whole stop; what is still running then is cut off.
+	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"20s" doc:"How long a stop may wait for requests under way."`
+	DrainDelay  time.Duration `env:"DRAIN_DELAY" envDefault:"0s" doc:"How long /readyz says 503 before the listener closes, for load balancers."`
+	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
+	LogFormat   string        `env:"LOG_FORMAT" envDefault:"json" doc:"json or text."`
+	LogRequests string        `env:"LOG_REQUESTS" envDefault:"all" doc:"all: one line a request; errors: only those with a status of 400 or more."`
+}
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	if c.LogFormat != "json" && c.LogFormat != "text" {
+		return errors.New("LOG_FORMAT must be json or text")
+	}
+	if c.LogRequests != "all" && c.LogRequests != "errors" {
+		return errors.New("LOG_REQUESTS must be all or errors")
+	}
+	return nil
+}
+
+// Server answers on a listener until it is stopped; httpx.Server is one.
+type Server interface {
+	Serve(net.Listener) error
+	Stop(context.Context) error
+}
+
+// Service is a set of parts that start together and stop in reverse order of their declaration.
+type Service struct {
+	name  string
+	cfg   Config
+	log   *slog.Logger
+	parts []part
+	ready []check
+	addr  string
+	admin net.Listener
+	state atomic.Int32
+}
+
+const (
+	starting int32 = iota
+	serving
+	draining
+)
+
+type part struct {
+	name string
+	run  func(context.Context) error // nil for a part that is only closed
+	stop func(context.Context) error // ends run, or closes
+}
+
+type check struct {
+	name string
+	f    func(context.Context) error
+}
+
+// New declares a service and opens its admin listener, so that a taken port is an error before anything starts.
+func New(name string, cfg Config, rt Runtime) (*Service, error) {
+	s := &Service{name: name, cfg: cfg, log: rt.Log}
+	ln, err := net.Listen("tcp", cfg.AdminAddr)
+	if err != nil {
+		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
+	}
+	s.admin = ln
+	srv := &http.Server{Handler: s.adminHandler(rt), ReadHeaderTimeout: 5 * time.Second}
+	s.parts = append(s.parts, part{
+		name: "admin", run: func(context.Context) error { return ignoreClosed(srv.Serve(ln)) },
+		stop: func(ctx context.Context) error { return errors.Join(srv.Shutdown(ctx), ignoreClosed(ln.Close())) },
+	})
+	return s, nil
+}
+
+// Serve opens addr and declares srv as a part that answers there. The service stops taking requests when it drains.
+func (s *Service) Serve(addr string, srv Server) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	s.ServeListener(ln, srv)
+	return nil
+}
+
+// ServeListener is Serve on a listener that is already open.
+func (s *Service) ServeListener(ln net.Listener, srv Server) {
+	s.addr = ln.Addr().String()
+	s.parts = append(s.parts, part{
+		name: "http", run: func(context.Context) error { return srv.Serve(ln) },
+		stop: func(ctx context.Context) error { return errors.Join(srv.Stop(ctx), ignoreClosed(ln.Close())) },
+	})
+}
+
+// Go declares a background job: run must return when its context ends. It is stopped, and waited for, in reverse order of declaration.
+func (s *Service) Go(name string, run func(context.Context) error) {
+	s.parts = append(s.parts, part{name: name, run: run})
+}
+
+// OnStop declares something to close after all that was declared later has stopped.
+func (s *Service) OnStop(name string, closeIt func(context.Context) error) {
+	s.parts = append(s.parts, part{name: name, stop: closeIt})
+}
+
+// Ready declares a check that /readyz makes: only what the service cannot serve without.
+func (s *Service) Ready(name string, f func(context.Context) error) {
+	s.ready = append(s.ready, check{name, f})
+}
+
+// Addr returns where the service answers requests, with the port that the system chose when the setting said 0.
+func (s *Service) Addr() string { return s.addr }
+
+// AdminAddr returns where the admin endpoints answer.
+func (s *Service) AdminAddr() string { return s.admin.Addr().String() }
+
+// Name returns the name of the service.
+func (s *Service) Name() string { return s.name }
+
+// Run starts every part and serves until ctx ends or a part fails, then drains and stops. It returns the first failure.
+func (s *Service) Run(ctx context.Context) error {
+	running, done := make([]*job, len(s.parts)), make(chan error, len(s.parts))
+	for i, p := range s.parts {
+		running[i] = startPart(p, done)
+	}
+	s.state.Store(serving)
+	s.log.Info("serving", "service", s.name, "addr", s.addr, "admin_addr", s.AdminAddr())
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-done:
+	}
+	s.state.Store(draining)
+	if failure == nil {
+		time.Sleep(s.cfg.DrainDelay)
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.StopTimeout)
+	defer cancel()
+	for _, j := range slices.Backward(running) {
+		if err := j.end(stopCtx); err != nil {
+			failure = errors.Join(failure, fmt.Errorf("%s: stop %s: %w", s.name, j.name, err))
+		}
+	}
+	s.log.Info("stopped", "service", s.name)
+	return failure
+}
+
+// Close releases what New opened, for a service that is never run.
+func (s *Service) Close(ctx context.Context) error {
+	var all []error
+	for _, p := range slices.Backward(s.parts) {
+		if p.stop != nil {
+			all = append(all, p.stop(ctx))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// job is a part that has been started.
+type job struct {
+	part
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+}
+
+func startPart(p part, done chan<- error) *job {
+	ctx, cancel := context.WithCancel(context.Background())
+	j := &job{part: p, cancel: cancel}
+	if p.run != nil {
+		j.wait.Go(func() {
+			if err := p.run(ctx); err != nil && ctx.Err() == nil {
+				done <- fmt.Errorf("%s: %w", p.name, err)
+			}
+		})
+	}
+	return j
+}
+
+// end stops the job and waits for it until ctx ends.
+func (j *job) end(ctx context.Context) error {
+	var err error
+	if j.run == nil || j.stop == nil {
+		j.cancel()
+	}
+	if j.stop != nil {
+		err = j.stop(ctx)
+	}
+	waited := make(chan struct{})
+	go func() { j.wait.Wait(); close(waited) }()
+	select {
+	case <-waited:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	j.cancel()
+	return err
+}
+
+// RunAll runs several services in one process, stopping them all, the last first, when ctx ends or one fails.
+func RunAll(ctx context.Context, services ...*Service) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	next := make(chan struct{}) // closed when the services declared later have stopped
+	close(next)
+	for _, s := range slices.Backward(services) {
+		stopped, mayStop := make(chan struct{}), next
+		next = stopped
+		mine, stop := context.WithCancel(context.WithoutCancel(ctx))
+		go func() {
+			<-ctx.Done()
+			<-mayStop
+			stop()
+		}()
+		g.Go(func() error {
+			defer close(stopped)
+			defer cancel()
+			return s.Run(mine)
+		})
+	}
+	return g.Wait()
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
