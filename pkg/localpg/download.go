@@ -1,0 +1,83 @@
+package localpg
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	embedded "github.com/fergusstrange/embedded-postgres"
+)
+
+// What is downloaded when the machine has no PostgreSQL.
+const (
+	downloadVersion = embedded.V18
+	downloadMajor   = 18
+)
+
+// download fetches PostgreSQL once and returns the folder of its programs.
+//
+// The library offers no way to only fetch and unpack, so it is let start a
+// cluster that is thrown away; as root that fails, but after the unpacking,
+// and only the programs count here. The library takes no context: a server
+// that does not answer is given up after the 30 s of Go's default dialer.
+func download(o Options, a *account) (string, error) {
+	cache, err := cacheDir(o, a)
+	if err != nil {
+		return "", err
+	}
+	home := filepath.Join(cache, "postgresql-"+string(downloadVersion))
+	bin := filepath.Join(home, "bin")
+	if _, err := os.Stat(filepath.Join(bin, "postgres")); err == nil {
+		return bin, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("cannot keep a downloaded PostgreSQL: %w; install PostgreSQL, or set a cache folder that can be written", err)
+	}
+	scratch, err := os.MkdirTemp(cache, "unpack-")
+	if err != nil {
+		return "", fmt.Errorf("cannot unpack a downloaded PostgreSQL: %w; install PostgreSQL, or set a cache folder that can be written", err)
+	}
+	defer os.RemoveAll(scratch)
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	o.Log.Info("no PostgreSQL found, downloading it", "version", downloadVersion, "to", home)
+	unpacked := filepath.Join(scratch, "postgresql")
+	throwaway := embedded.NewDatabase(embedded.DefaultConfig().
+		Version(downloadVersion).
+		CachePath(scratch).
+		BinariesPath(unpacked).
+		RuntimePath(filepath.Join(scratch, "run")).
+		DataPath(filepath.Join(scratch, "data")).
+		Port(uint32(port)).
+		Logger(io.Discard))
+	problem := throwaway.Start()
+	if problem == nil {
+		problem = throwaway.Stop()
+	}
+	if _, err := os.Stat(filepath.Join(unpacked, "bin", "initdb")); err != nil {
+		return "", fmt.Errorf("found no PostgreSQL and could not download one (%s); install it (Debian: apt install postgresql, macOS: brew install postgresql@18) or give the folder of its programs", oneLine(problem))
+	}
+	if err := os.Rename(unpacked, home); err != nil {
+		return "", fmt.Errorf("keep the downloaded PostgreSQL: %w", err)
+	}
+	return bin, nil
+}
+
+// cacheDir is, for root, a folder that the unprivileged account can enter,
+// which the caller's choice and root's home usually are not.
+func cacheDir(o Options, a *account) (string, error) {
+	if a != nil {
+		return elsewhere, nil
+	}
+	if o.CacheDir != "" {
+		return filepath.Abs(o.CacheDir)
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("found no PostgreSQL and no folder to download one to (%w); install PostgreSQL", err)
+	}
+	return filepath.Join(base, "realmgate"), nil
+}

@@ -1,0 +1,247 @@
+// Package localpg owns a PostgreSQL cluster on this machine: it finds the
+// programs, creates the data folder, starts the server, recovers it after a
+// crash of either process, and stops it. Only deploy/standalone and tests use
+// it; in production PostgreSQL is an address like any other.
+//
+// Start reading at [Start]. Then: binaries.go says which PostgreSQL is used,
+// folder.go what lies where and why, account.go as which user it runs,
+// survivor.go what happens after kill -9, process.go how the server lives and
+// ends.
+package localpg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	superuser = "postgres"
+	loopback  = "127.0.0.1"
+
+	startAttempts = 8
+	pollEvery     = 2 * time.Millisecond
+)
+
+// Options say where a cluster lives and how it is set. Only Dir is required.
+type Options struct {
+	// Dir holds everything of the cluster: its data, password, port and lock.
+	// It is created when missing; a folder with foreign content is refused.
+	Dir string
+	// BinDir is the folder of postgres and initdb. Empty: they are looked for,
+	// and downloaded when there are none.
+	BinDir string
+	// Port on 127.0.0.1. 0: a free one, kept in Dir and used again while free.
+	Port int
+	// Settings are PostgreSQL parameters; they win over the package's own.
+	// See [Disposable].
+	Settings map[string]string
+	// CacheDir keeps downloaded PostgreSQL programs. Empty: the user's cache folder.
+	CacheDir string
+	// Log receives what PostgreSQL says. Nil: nothing is logged.
+	Log *slog.Logger
+}
+
+// Cluster is a running PostgreSQL. Its methods are safe for concurrent use.
+type Cluster struct {
+	folder   *folder
+	process  *process
+	port     int
+	password string
+	log      *slog.Logger
+}
+
+// Start brings the cluster in o.Dir up and returns when it answers queries;
+// it creates the cluster first when Dir is new or empty. A PostgreSQL that
+// outlived the process that started it is stopped first, and a crashed one
+// recovers, for which Start waits as long as ctx allows; ctx does not bound
+// the life of the cluster. Every error is one line that says what to do.
+func Start(ctx context.Context, o Options) (*Cluster, error) {
+	if !supported {
+		return nil, errors.New("localpg: a local PostgreSQL needs a Unix system; give the address of a PostgreSQL server instead")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	c, err := start(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("localpg: %w", err)
+	}
+	return c, nil
+}
+
+func start(ctx context.Context, o Options) (_ *Cluster, err error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil || o.Dir == "" {
+		return nil, errors.New("no folder given; set the folder that shall hold the PostgreSQL data")
+	}
+	f, err := openFolder(dir, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
+	major, err := f.major()
+	if err != nil {
+		return nil, err
+	}
+	bin, err := findBinaries(ctx, o, major, f.account)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.place(ctx, bin); err != nil {
+		return nil, err
+	}
+	password, err := f.password()
+	if err != nil {
+		return nil, err
+	}
+	if major == 0 {
+		if err := f.initialize(ctx, bin, password, o.Settings["fsync"] == "off"); err != nil {
+			return nil, err
+		}
+	}
+	if err := stopSurvivor(ctx, f.data(), o.Log); err != nil {
+		return nil, err
+	}
+	c := &Cluster{folder: f, password: password, log: o.Log}
+	return c, c.launch(ctx, bin, o)
+}
+
+// launch starts the server, again on another port when somebody took the one
+// that was free a moment ago, and again later while the backends of a killed
+// predecessor are still on their way out.
+func (c *Cluster) launch(ctx context.Context, bin binaries, o Options) error {
+	for attempt := 1; ; attempt++ {
+		port, err := c.folder.port(o.Port, attempt > 1)
+		if err != nil {
+			return err
+		}
+		c.port = port
+		c.process, err = startProcess(c.folder.serverCommand(bin, port, o.Settings), c.log)
+		if err != nil {
+			return err
+		}
+		err = c.waitReady(ctx)
+		if err == nil {
+			return c.folder.keepPort(port)
+		}
+		c.process.stop(ctx)
+		taken, busy := c.process.said("could not bind"), c.process.said("still in use")
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("PostgreSQL was not ready in time (%w); allow more, it may be recovering: %s", ctx.Err(), c.process.lastWords())
+		case taken && o.Port != 0:
+			return fmt.Errorf("port %d on %s is taken; stop what listens there or choose another port", port, loopback)
+		case (taken || busy) && attempt < startAttempts:
+			time.Sleep(time.Duration(attempt) * 50 * time.Millisecond)
+		default:
+			return err
+		}
+	}
+}
+
+// waitReady polls postmaster.pid rather than the port: it says that the
+// server that answers there is this one, and connecting too early would fill
+// PostgreSQL's log with refusals.
+func (c *Cluster) waitReady(ctx context.Context) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.process.done:
+			return fmt.Errorf("PostgreSQL did not start: %s", c.process.lastWords())
+		case <-tick.C:
+		}
+		pm, err := readPostmaster(c.folder.data())
+		if err != nil || pm.pid != c.process.pid() || !pm.ready {
+			continue
+		}
+		return c.ping(ctx)
+	}
+}
+
+func (c *Cluster) ping(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, c.URL(superuser))
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "28P01" {
+		return fmt.Errorf("PostgreSQL refuses the password in %s; put the right one back, or remove %s to start empty", c.folder.path(passwordFile), c.folder.data())
+	}
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.Ping(ctx)
+}
+
+// URL is the address of the named database, for pgx or any libpq client: the
+// superuser over loopback TCP, with the password in it.
+func (c *Cluster) URL(database string) string {
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(superuser, c.password),
+		Host:     net.JoinHostPort(loopback, strconv.Itoa(c.port)),
+		Path:     "/" + database,
+		RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}
+
+// CreateDatabase makes the named database unless it exists.
+func (c *Cluster) CreateDatabase(ctx context.Context, name string) error {
+	conn, err := pgx.Connect(ctx, c.URL(superuser))
+	if err != nil {
+		return fmt.Errorf("localpg: create database %s: %w", name, err)
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && (refused.Code == "42P04" || refused.Code == "23505") {
+		// 23505: two callers at once; the other one's database is there.
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("localpg: create database %s: %w", name, err)
+	}
+	return nil
+}
+
+// Done is closed when PostgreSQL has ended, asked or not.
+func (c *Cluster) Done() <-chan struct{} { return c.process.done }
+
+// Stop ends the cluster: it breaks off open connections and writes a
+// checkpoint (PostgreSQL's fast shutdown); when that is not over before ctx
+// is, the server quits at once and recovers at the next Start. Stop may be
+// called again, and after PostgreSQL ended by itself.
+func (c *Cluster) Stop(ctx context.Context) error {
+	err := c.process.stop(ctx)
+	c.folder.close()
+	if err != nil {
+		return fmt.Errorf("localpg: stop: %w", err)
+	}
+	return nil
+}
+
+// Remove stops the cluster at once and deletes its folder with all data.
+func (c *Cluster) Remove(ctx context.Context) error {
+	c.process.quit()
+	if err := c.Stop(ctx); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(c.folder.home), os.RemoveAll(c.folder.dir))
+}

@@ -1,0 +1,43 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package localpg
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+const supported = true
+
+// PostgreSQL's shutdown modes: fast ends the sessions and writes a
+// checkpoint, immediate leaves that to the recovery at the next start.
+const (
+	fast      = syscall.SIGINT
+	immediate = syscall.SIGQUIT
+)
+
+// lockFile takes the lock that lasts until the file is closed or this process
+// dies, and fails at once when another holds it.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func owner(path string) (uid, gid uint32, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	return stat.Uid, stat.Gid, nil
+}
+
+func signal(pid int, s syscall.Signal) error { return syscall.Kill(pid, s) }

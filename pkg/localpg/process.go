@@ -1,0 +1,195 @@
+package localpg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	fastGrace      = 30 * time.Second
+	immediateGrace = 5 * time.Second
+	keptLines      = 20
+	longestLine    = 8 << 10
+)
+
+// process is a postmaster that this process started.
+type process struct {
+	cmd      *exec.Cmd
+	done     chan struct{}
+	stopping atomic.Bool
+	voice    *voice
+}
+
+func startProcess(cmd *exec.Cmd, log *slog.Logger) (*process, error) {
+	p := &process{cmd: cmd, done: make(chan struct{}), voice: &voice{log: log}}
+	cmd.Stdout, cmd.Stderr = p.voice, p.voice
+	started := make(chan error)
+	go p.run(started, log)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("cannot run %s (%w); root needs the right to change users, or run as another user", cmd.Path, err)
+	}
+	return p, nil
+}
+
+// run starts PostgreSQL and waits for its end on one thread that it keeps to
+// itself: Linux sends the signal for the death of the parent when the thread
+// that forked ends (https://go.dev/issue/27505), and Go ends a thread
+// when a goroutine returns while locked to it.
+func (p *process) run(started chan<- error, log *slog.Logger) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := p.cmd.Start(); err != nil {
+		close(p.done)
+		started <- err
+		return
+	}
+	started <- nil
+	err := p.cmd.Wait()
+	if !p.stopping.Load() {
+		log.Error("PostgreSQL ended by itself", "state", p.cmd.ProcessState.String(), "error", err, "said", p.lastWords())
+	}
+	close(p.done)
+}
+
+// output runs a short-lived program, on a kept thread like run.
+func output(cmd *exec.Cmd) (string, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (p *process) pid() int              { return p.cmd.Process.Pid }
+func (p *process) said(part string) bool { return p.voice.said(part) }
+func (p *process) lastWords() string     { return complaint(p.voice.last()) }
+
+func (p *process) stop(ctx context.Context) error {
+	p.stopping.Store(true)
+	return shutdown(ctx, p.done, func(s syscall.Signal) error { return p.cmd.Process.Signal(s) })
+}
+
+// quit asks for the shutdown that leaves everything to recovery.
+func (p *process) quit() {
+	p.stopping.Store(true)
+	_ = p.cmd.Process.Signal(immediate) // already gone: nothing to ask for
+}
+
+// shutdown asks ever less politely until done is closed.
+func shutdown(ctx context.Context, done <-chan struct{}, send func(syscall.Signal) error) error {
+	polite, cancel := context.WithTimeout(ctx, fastGrace)
+	defer cancel()
+	for _, s := range []syscall.Signal{fast, immediate, syscall.SIGKILL} {
+		if err := send(s); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("cannot signal PostgreSQL (%w); run as the user that started it", err)
+		}
+		hurry := polite.Done()
+		if s != fast {
+			hurry = nil
+		}
+		patience := time.NewTimer(fastGrace)
+		if s != fast {
+			patience.Reset(immediateGrace)
+		}
+		select {
+		case <-done:
+			patience.Stop()
+			return nil
+		case <-hurry:
+		case <-patience.C:
+		}
+	}
+	return errors.New("PostgreSQL does not end, not even killed; look for a hung disk")
+}
+
+// voice passes what PostgreSQL writes to the log and keeps the last lines.
+// Its levels are mapped for an operator: LOG is detail, FATAL ends one
+// session, PANIC the server.
+type voice struct {
+	log   *slog.Logger
+	mu    sync.Mutex
+	part  []byte
+	lines []string
+}
+
+var _ io.Writer = (*voice)(nil)
+
+// Write implements [io.Writer]; it never fails.
+func (v *voice) Write(b []byte) (int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.part = append(v.part, b...)
+	for {
+		line, rest, found := bytes.Cut(v.part, []byte("\n"))
+		if !found && len(v.part) < longestLine {
+			return len(b), nil
+		}
+		v.say(string(bytes.TrimRight(line, "\r")))
+		v.part = rest
+	}
+}
+
+func (v *voice) say(line string) {
+	if line == "" {
+		return
+	}
+	v.lines = append(v.lines, line)
+	if len(v.lines) > keptLines {
+		v.lines = v.lines[1:]
+	}
+	level := slog.LevelDebug
+	switch word, _, _ := strings.Cut(line, ":"); word {
+	case "WARNING", "ERROR", "FATAL":
+		level = slog.LevelWarn
+	case "PANIC":
+		level = slog.LevelError
+	}
+	v.log.Log(context.Background(), level, "PostgreSQL: "+line)
+}
+
+func (v *voice) last() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.lines)
+}
+
+func (v *voice) said(part string) bool {
+	return slices.ContainsFunc(v.last(), func(line string) bool { return strings.Contains(line, part) })
+}
+
+// complaint picks the line that says what went wrong.
+func complaint(lines []string) string {
+	last := "it said nothing"
+	for _, line := range lines {
+		line = strings.TrimSpace(line)
+		for _, word := range []string{"FATAL:", "PANIC:", "error:"} {
+			if strings.Contains(line, word) {
+				return line
+			}
+		}
+		if line != "" {
+			last = line
+		}
+	}
+	return last
+}
+
+// oneLine flattens the message of an error that may span lines.
+func oneLine(err error) string {
+	if err == nil {
+		return "nothing was unpacked"
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
+}

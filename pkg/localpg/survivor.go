@@ -1,0 +1,83 @@
+package localpg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const postmasterFile = "postmaster.pid"
+
+// postmaster is what a server writes about itself into its data folder.
+type postmaster struct {
+	pid   int
+	ready bool
+}
+
+// readPostmaster reads postmaster.pid; the lines are fixed in PostgreSQL's
+// src/include/utils/pidfile.h: the first is the process id, the eighth the state.
+func readPostmaster(data string) (postmaster, error) {
+	text, err := os.ReadFile(filepath.Join(data, postmasterFile))
+	if err != nil {
+		return postmaster{}, err
+	}
+	lines := strings.Split(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if err != nil || pid <= 1 {
+		return postmaster{}, fmt.Errorf("%s in %s is damaged", postmasterFile, data)
+	}
+	return postmaster{pid: pid, ready: len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"}, nil
+}
+
+// stopSurvivor clears the way after this process's predecessor was killed.
+// Because the folder is locked, a server that still runs in it has lost its
+// owner: it is stopped rather than adopted, since only a child's end can be
+// waited for and only a child ends with its parent.
+func stopSurvivor(ctx context.Context, data string, log *slog.Logger) error {
+	pm, err := readPostmaster(data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w; remove that file if no PostgreSQL runs in the folder", err)
+	}
+	if isPostmaster(pm.pid, data) {
+		log.Warn("stopping the PostgreSQL that a killed process left behind", "pid", pm.pid)
+		return stopByPID(ctx, pm.pid, data)
+	}
+	if signal(pm.pid, 0) == nil {
+		// The process id belongs to somebody else by now, as happens when
+		// a container restarts. PostgreSQL would take that one for a server and
+		// refuse to start. When nobody has the id, it finds out by itself.
+		log.Warn("removing the process id that a killed PostgreSQL left behind", "pid", pm.pid)
+		return os.Remove(filepath.Join(data, postmasterFile))
+	}
+	return nil
+}
+
+func stopByPID(ctx context.Context, pid int, data string) error {
+	done := make(chan struct{})
+	watching, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for isPostmaster(pid, data) {
+			select {
+			case <-tick.C:
+			case <-watching.Done():
+				return
+			}
+		}
+		close(done)
+	}()
+	return shutdown(ctx, done, func(s syscall.Signal) error { return signal(pid, s) })
+}

@@ -1,0 +1,100 @@
+package testkit
+
+import (
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+const readyTimeout = 20 * time.Second
+
+// Broker is a nats-server with JetStream that a test may take away and
+// bring back. Its methods are safe for concurrent use.
+type Broker struct {
+	t       testing.TB
+	options server.Options
+
+	mu     sync.Mutex
+	server *server.Server
+}
+
+// NATS returns the address of a NATS server of t's own, with JetStream.
+func NATS(t testing.TB) string {
+	t.Helper()
+	return StartNATS(t).URL()
+}
+
+// StartNATS starts a NATS server of t's own inside this process, with
+// JetStream stored in t.TempDir, on a free port of 127.0.0.1. Each option may
+// change the server's settings. It ends with t.
+func StartNATS(t testing.TB, options ...func(*server.Options)) *Broker {
+	t.Helper()
+	b := &Broker{t: t, options: server.Options{
+		ServerName: "testkit",
+		Host:       "127.0.0.1",
+		Port:       server.RANDOM_PORT,
+		JetStream:  true,
+		StoreDir:   t.TempDir(),
+		NoLog:      true,
+		NoSigs:     true,
+		// Without limits the server measures the disk, differently each time.
+		JetStreamMaxMemory: 256 << 20,
+		JetStreamMaxStore:  4 << 30,
+	}}
+	for _, option := range options {
+		option(&b.options)
+	}
+	t.Cleanup(b.Stop)
+	b.Restart()
+	return b
+}
+
+// URL is the server's address; it stays the same over Stop and Restart.
+func (b *Broker) URL() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	scheme := "nats://"
+	if b.options.TLSConfig != nil {
+		scheme = "tls://"
+	}
+	return scheme + net.JoinHostPort(b.options.Host, strconv.Itoa(b.options.Port))
+}
+
+// Stop ends the server and every connection; what JetStream stored stays.
+// Without effect when it is stopped.
+func (b *Broker) Stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.server == nil {
+		return
+	}
+	b.server.Shutdown()
+	b.server.WaitForShutdown()
+	b.server = nil
+}
+
+// Restart starts the server on its port and store, after stopping it if it
+// runs. The test fails when it does not come up.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	b.Stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// The server fills its options in, so each run gets a fresh copy.
+	options := b.options
+	s, err := server.NewServer(&options)
+	if err != nil {
+		b.t.Fatalf("testkit: NATS: %v", err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(readyTimeout) {
+		s.Shutdown()
+		b.t.Fatalf("testkit: NATS: not ready in %v; is its port taken?", readyTimeout)
+	}
+	b.options.Port = s.Addr().(*net.TCPAddr).Port
+	b.server = s
+}

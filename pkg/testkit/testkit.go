@@ -1,0 +1,34 @@
+// Package testkit owns the real PostgreSQL, NATS and Redis that tests run on.
+// Nothing is mocked and nothing is skipped: a test that needs a dependency
+// gets one of its own, or fails.
+//
+// Every package whose tests use it has one line in a _test.go file:
+//
+//	func TestMain(m *testing.M) { testkit.Main(m) }
+//
+// Start reading there, then at [Postgres], [StartNATS] and [StartRedis].
+package testkit
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// Main runs the tests of a package and ends the process with their exit code.
+// What they shared (the PostgreSQL cluster, started by the first test that
+// asks for a database) is gone afterwards, also when tests failed; after
+// a panic or a time-out PostgreSQL ends with the process and the next run
+// removes its folder.
+func Main(m *testing.M) {
+	shared.enabled = true
+	code := m.Run()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := shared.stop(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "testkit:", err)
+	}
+	os.Exit(code)
+}
