@@ -49,7 +49,8 @@ type Setting struct {
 	Required, Secret   bool
 }
 
-// Load fills dst, a pointer to a struct, from environ (as of os.Environ). The error names every setting that is wrong, one a line.
+// Load fills dst, a pointer to a struct, from environ (as of os.Environ), and calls the method Validate() error of dst and of every struct in it
+// that has one. The error names every setting that is wrong, one a line.
 func Load(dst any, environ []string) error {
 	vars := env.ToMap(environ)
 	var problems []error
@@ -73,10 +74,24 @@ func Load(dst any, environ []string) error {
 			problems = append(problems, err)
 		}
 	}
-	if v, ok := dst.(interface{ Validate() error }); ok && len(problems) == 0 {
-		problems = append(problems, v.Validate())
+	if len(problems) == 0 {
+		problems = validate(reflect.ValueOf(dst).Elem())
 	}
 	return errors.Join(problems...)
+}
+
+// validate asks v, and every struct in it, for what its tags cannot say.
+func validate(v reflect.Value) []error {
+	var problems []error
+	if checked, ok := v.Interface().(interface{ Validate() error }); ok {
+		problems = append(problems, checked.Validate())
+	}
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Struct && v.Type().Field(i).IsExported() {
+			problems = append(problems, validate(f)...)
+		}
+	}
+	return problems
 }
 
 // Defaults fills dst with its defaults only, as an empty environment would.

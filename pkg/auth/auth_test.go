@@ -1,0 +1,115 @@
+package auth
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const issuer, audience = "realmgate", "clients"
+
+func TestParseRefusesEveryTokenThatIsNotOurs(t *testing.T) {
+	public, private, _ := ed25519.GenerateKey(nil)
+	_, stranger, _ := ed25519.GenerateKey(nil)
+	keys := map[string]ed25519.PublicKey{"k1": public}
+	now := time.Now()
+	good := Claims{UserID: "u", SessionID: "s", TokenID: "t", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
+	sign := func(kid string, key ed25519.PrivateKey, c Claims, iss, aud string) string {
+		token, err := SigningKey{ID: kid, Private: key}.Sign(c, iss, aud)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	old, noSession, noUser := good, good, good
+	old.ExpiresAt = now.Add(-time.Second)
+	noSession.SessionID, noUser.UserID = "", ""
+	valid := sign("k1", private, good, issuer, audience)
+	parts := strings.Split(valid, ".")
+	hs256, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience, "exp": now.Add(time.Hour).Unix()}).SignedString([]byte(public))
+	none, _ := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience, "exp": now.Add(time.Hour).Unix()}).SignedString(jwt.UnsafeAllowNoneSignatureType)
+	noExpiry := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience})
+	noExpiry.Header["kid"] = "k1"
+	forEver, _ := noExpiry.SignedString(private)
+
+	for name, c := range map[string]struct {
+		token string
+		want  error
+	}{
+		"a good one":                    {valid, nil},
+		"an expired one":                {sign("k1", private, old, issuer, audience), ErrExpired},
+		"an expired one of a stranger":  {sign("k1", stranger, old, issuer, audience), ErrInvalid},
+		"another issuer":                {sign("k1", private, good, "evil", audience), ErrInvalid},
+		"another audience":              {sign("k1", private, good, issuer, "evil"), ErrInvalid},
+		"an unknown key":                {sign("k2", private, good, issuer, audience), ErrUnknownKey},
+		"a stranger's key":              {sign("k1", stranger, good, issuer, audience), ErrInvalid},
+		"no session":                    {sign("k1", private, noSession, issuer, audience), ErrInvalid},
+		"no user":                       {sign("k1", private, noUser, issuer, audience), ErrInvalid},
+		"no expiry":                     {forEver, ErrInvalid},
+		"HMAC with the public key":      {hs256, ErrInvalid},
+		"alg none":                      {none, ErrInvalid},
+		"claims of another token":       {parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"x"}`)) + "." + parts[2], ErrInvalid},
+		"nothing":                       {"", ErrInvalid},
+		"dots":                          {"..", ErrInvalid},
+		"a signature with a bit turned": {valid[:len(valid)-4] + "AAAA", ErrInvalid},
+	} {
+		got, err := Parse(c.token, keys, issuer, audience, time.Now)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: error %v, want %v", name, err, c.want)
+		}
+		if err != nil && got != (Claims{}) {
+			t.Errorf("%s: refused, but claims %v", name, got)
+		}
+	}
+}
+
+func TestJWKSRoundTrip(t *testing.T) {
+	public, _, _ := ed25519.GenerateKey(nil)
+	raw, err := json.Marshal(JWKS{Keys: []JWK{NewJWK("k1", public), {KeyType: "RSA", ID: "other"}, {KeyType: "OKP", Curve: "Ed25519", X: "AAAA", ID: "short"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back JWKS
+	if err := json.Unmarshal(raw, &back); err != nil {
+		t.Fatal(err)
+	}
+	if keys := back.PublicKeys(); len(keys) != 1 || !public.Equal(keys["k1"]) {
+		t.Errorf("keys %v, want the one Ed25519 key", keys)
+	}
+}
+
+func TestIdentityIsBoundToItsServiceItsTimeAndItsKey(t *testing.T) {
+	now := time.Now()
+	clock := func() time.Time { return now }
+	keyA, keyB := strings.Repeat("a", 32), strings.Repeat("b", 32)
+	a, _ := NewInternalKeys(keyA, clock)
+	b, _ := NewInternalKeys(keyB, clock)
+	both, _ := NewInternalKeys(keyB+", "+keyA, clock)
+	want := Identity{Kind: Token, UserID: "u", Grant: &Grant{VaultAccess: true, Permissions: []string{"resources.vault"}}}
+	header, err := a.Sign(want, "vault-svc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := both.Verify(header, "vault-svc"); err != nil || got.UserID != "u" || !got.Grant.Allows("resources.vault") || got.Grant.Allows("resources") {
+		t.Errorf("after a rotation: %+v, %v", got, err)
+	}
+	if _, err := a.Verify(header, "users-svc"); !errors.Is(err, ErrInvalid) {
+		t.Errorf("another service accepted it: %v", err)
+	}
+	if _, err := b.Verify(header, "vault-svc"); !errors.Is(err, ErrInvalid) {
+		t.Errorf("another key accepted it: %v", err)
+	}
+	now = now.Add(3 * IdentityTTL)
+	if _, err := a.Verify(header, "vault-svc"); !errors.Is(err, ErrExpired) {
+		t.Errorf("long after its time: %v", err)
+	}
+	if _, err := NewInternalKeys("short", clock); err == nil {
+		t.Error("a short key was accepted")
+	}
+}

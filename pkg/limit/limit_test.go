@@ -1,0 +1,109 @@
+package limit
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+func limiter(t *testing.T, url string) *Limiter {
+	t.Helper()
+	rdb, err := OpenRedis(RedisConfig{URL: config.Secret(url)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	l, err := New(rdb, func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestALimitIsExactOverTwoProcessesAndManyCallers(t *testing.T) {
+	t.Parallel()
+	redis := testkit.Redis(t)
+	processes := []*Limiter{limiter(t, redis.URL()), limiter(t, redis.URL())}
+	var allowed atomic.Int32
+	var wait sync.WaitGroup
+	for i := range 60 {
+		wait.Go(func() {
+			if processes[i%2].Allow(context.Background(), "k", Rate{Count: 7, Period: time.Hour}, 1).Allowed {
+				allowed.Add(1)
+			}
+		})
+	}
+	wait.Wait()
+	if got := allowed.Load(); got != 7 {
+		t.Errorf("%d of 60 were allowed, want 7", got)
+	}
+}
+
+func TestLookingDoesNotCount(t *testing.T) {
+	t.Parallel()
+	redis := testkit.Redis(t)
+	shared := limiter(t, redis.URL())
+	alone, _ := New(nil, func(error) {})
+	for name, l := range map[string]*Limiter{"shared": shared, "alone": alone} {
+		r := Rate{Count: 2, Period: time.Hour}
+		for range 5 {
+			if !l.Allow(t.Context(), "k", r, 0).Allowed {
+				t.Fatalf("%s: looking used the limit up", name)
+			}
+		}
+		l.Allow(t.Context(), "k", r, 1)
+		l.Allow(t.Context(), "k", r, 1)
+		if res := l.Allow(t.Context(), "k", r, 0); res.Allowed || res.RetryAfter <= 0 {
+			t.Errorf("%s: looking after the last one says %+v", name, res)
+		}
+		if res := l.Allow(t.Context(), "k", r, 1); res.Allowed || res.RetryAfter <= 0 || res.RetryAfter > time.Hour {
+			t.Errorf("%s: one too many says %+v", name, res)
+		}
+		l.Reset(t.Context(), "k")
+		if name == "shared" && !l.Allow(t.Context(), "k", r, 1).Allowed {
+			t.Errorf("%s: not allowed after a reset", name)
+		}
+	}
+}
+
+func TestEachProcessLimitsAloneWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	redis := testkit.Redis(t)
+	l := limiter(t, redis.URL())
+	redis.Stop()
+	allowed := 0
+	start := time.Now()
+	for range 50 {
+		if l.Allow(t.Context(), "k", Rate{Count: 5, Period: time.Hour}, 1).Allowed {
+			allowed++
+		}
+	}
+	if allowed != 5 {
+		t.Errorf("%d of 50 were allowed, want 5", allowed)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("50 decisions without Redis took %v", took)
+	}
+}
+
+func TestRateIsReadFromSettings(t *testing.T) {
+	for text, want := range map[string]Rate{"10/15m": {10, 15 * time.Minute}, "off": {}, "3/1h": {3, time.Hour}} {
+		var r Rate
+		if err := r.UnmarshalText([]byte(text)); err != nil || r != want {
+			t.Errorf("%q = %v, %v; want %v", text, r, err, want)
+		}
+	}
+	for _, text := range []string{"", "10", "10/", "/1m", "-1/1m", "0/1m", "10/0s", "10/-1m", "x/1m", "10/fortnight"} {
+		var r Rate
+		if err := r.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q was accepted as %v", text, r)
+		}
+	}
+}

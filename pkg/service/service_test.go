@@ -1,0 +1,201 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func runtime() Runtime {
+	return Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: "test"}
+}
+
+func settings() Config {
+	return Config{AdminAddr: "127.0.0.1:0", StopTimeout: 5 * time.Second, LogFormat: "json", LogRequests: "all"}
+}
+
+// diary notes what happens in which order.
+type diary struct {
+	sync.Mutex
+	lines []string
+}
+
+func (d *diary) note(s string) { d.Lock(); d.lines = append(d.lines, s); d.Unlock() }
+
+func (d *diary) read() string { d.Lock(); defer d.Unlock(); return strings.Join(d.lines, " ") }
+
+func TestPartsStopInReverseOrderAndAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	s, err := New("test", settings(), runtime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d diary
+	s.OnStop("pool", func(context.Context) error { d.note("pool"); return nil })
+	s.Go("job", func(ctx context.Context) error {
+		<-ctx.Done()
+		time.Sleep(20 * time.Millisecond)
+		d.note("job")
+		return nil
+	})
+	s.OnStop("conn", func(context.Context) error { d.note("conn"); return nil })
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if err := s.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := d.read(), "conn job pool"; got != want {
+		t.Errorf("stopped in the order %q, want %q", got, want)
+	}
+}
+
+func TestAFailingPartStopsTheServiceAndIsReported(t *testing.T) {
+	t.Parallel()
+	s, err := New("test", settings(), runtime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	s.Go("job", func(context.Context) error { return broken })
+	if err := s.Run(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("Run = %v, want the failure of the part", err)
+	}
+}
+
+func TestReadinessFollowsChecksAndDraining(t *testing.T) {
+	t.Parallel()
+	cfg := settings()
+	cfg.DrainDelay = 300 * time.Millisecond
+	s, err := New("test", cfg, runtime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down error
+	var mu sync.Mutex
+	s.Ready("database", func(context.Context) error { mu.Lock(); defer mu.Unlock(); return down })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	ask := func() (int, string) {
+		res, err := http.Get("http://" + s.AdminAddr() + "/readyz")
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(body)
+	}
+	waitFor(t, func() bool { status, _ := ask(); return status == 200 })
+	mu.Lock()
+	down = errors.New("is away")
+	mu.Unlock()
+	if status, body := ask(); status != 503 || !strings.Contains(body, "is away") {
+		t.Errorf("with a failing check: %d %s", status, body)
+	}
+	mu.Lock()
+	down = nil
+	mu.Unlock()
+	cancel()
+	waitFor(t, func() bool { status, body := ask(); return status == 503 && strings.Contains(body, "draining") })
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("waited in vain")
+}
+
+func TestServicesOfOneProcessStopTheLastFirst(t *testing.T) {
+	t.Parallel()
+	var d diary
+	var all []*Service
+	for _, name := range []string{"users", "vault", "gateway"} {
+		s, err := New(name, settings(), runtime())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.OnStop("mark", func(context.Context) error { d.note(name); return nil })
+		all = append(all, s)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if err := RunAll(ctx, all...); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := d.read(), "gateway vault users"; got != want {
+		t.Errorf("stopped in the order %q, want %q", got, want)
+	}
+}
+
+func TestATakenPortIsAnErrorOfNew(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	cfg := settings()
+	cfg.AdminAddr = ln.Addr().String()
+	if _, err := New("test", cfg, runtime()); err == nil || !strings.Contains(err.Error(), "ADMIN_ADDR") {
+		t.Errorf("New on a taken port: %v", err)
+	}
+}
+
+type testSettings struct {
+	Service Config
+	Word    string `env:"WORD,required" doc:"A word."`
+}
+
+func TestMainExitsWithTheRightCode(t *testing.T) {
+	t.Parallel()
+	p := Program[testSettings]{
+		Name: "test", Base: func(c *testSettings) *Config { return &c.Service },
+		New: func(context.Context, testSettings, Runtime) (*Service, error) { return nil, errors.New("no database") },
+		Commands: []Command[testSettings]{{Name: "say word", Doc: "says it", Run: func(_ context.Context, c testSettings, _ Runtime, args []string, out io.Writer) error {
+			_, err := io.WriteString(out, c.Word+strings.Join(args, ","))
+			return err
+		}}},
+	}
+	for _, c := range []struct {
+		name    string
+		args    []string
+		environ []string
+		code    int
+		says    string
+	}{
+		{"the settings table needs no settings", []string{"-config"}, nil, 0, "WORD"},
+		{"a missing setting", nil, nil, 2, "WORD"},
+		{"a wrong flag", []string{"-nonsense"}, nil, 2, "nonsense"},
+		{"a failing start", nil, []string{"WORD=x"}, 1, "no database"},
+		{"a command with arguments", []string{"say", "word", "a", "b"}, []string{"WORD=x"}, 0, "xa,b"},
+		{"an unknown command", []string{"shout"}, []string{"WORD=x"}, 2, "shout"},
+		{"the version", []string{"-version"}, nil, 0, "test"},
+	} {
+		var out bytes.Buffer
+		if code := p.run(c.args, c.environ, &out, &out); code != c.code || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%s: exit %d, want %d; said %q, want %q in it", c.name, code, c.code, out.String(), c.says)
+		}
+	}
+	if slices.Contains([]string{"", "()"}, Version()) {
+		t.Error("no version")
+	}
+}
