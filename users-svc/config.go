@@ -1,0 +1,92 @@
+package users
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+// Config is every setting of users-svc.
+type Config struct {
+	Service      service.Config
+	Addr         string `env:"USERS_ADDR" envDefault:"127.0.0.1:8081" doc:"Where the service answers the gateway."`
+	DB           db.Config
+	Bus          bus.Config
+	Redis        limit.RedisConfig
+	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
+	KeyKey       config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
+	AppName      string        `env:"APP_NAME" envDefault:"Realmgate" doc:"The name that clients and mails show."`
+	Tokens       TokenConfig
+	Passwords    PasswordConfig
+	Signup       SignupConfig
+	Throttle     ThrottleConfig
+	// HistoryRetention is at most 180 days by the contract; less is allowed.
+	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"4320h" doc:"How long the security history is kept."`
+}
+
+// TokenConfig says how sessions and their tokens live.
+type TokenConfig struct {
+	Issuer     string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in the gateway."`
+	Audience   string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in the gateway."`
+	AccessTTL  time.Duration `env:"ACCESS_TOKEN_TTL" envDefault:"24h" doc:"How long an access token is good for."`
+	RefreshTTL time.Duration `env:"REFRESH_TOKEN_TTL" envDefault:"168h" doc:"How long a refresh token is good for: a session that is idle for longer ends."`
+	MaxSession time.Duration `env:"SESSION_MAX_LIFETIME" envDefault:"2160h" doc:"After this a session ends however busy it is."`
+	Grace      time.Duration `env:"REFRESH_GRACE" envDefault:"60s" doc:"How long a refresh token stays good after it was replaced; later use ends the session."`
+	KeyMaxAge  time.Duration `env:"SIGNING_KEY_MAX_AGE" envDefault:"2160h" doc:"A new signing key is made when the newest is older."`
+	KeyLead    time.Duration `env:"SIGNING_KEY_LEAD" envDefault:"15m" doc:"How long a new signing key is published before it signs."`
+}
+
+// PasswordConfig says how passwords are hashed (Argon2id, RFC 9106) and which are refused.
+type PasswordConfig struct {
+	MemoryKiB uint32 `env:"PASSWORD_HASH_MEMORY_KIB" envDefault:"19456" doc:"Argon2id memory of one hash in KiB; a weaker hash is renewed at login."`
+	Time      uint32 `env:"PASSWORD_HASH_TIME" envDefault:"2" doc:"Argon2id passes."`
+	Threads   uint8  `env:"PASSWORD_HASH_THREADS" envDefault:"1" doc:"Argon2id lanes of one hash."`
+	Parallel  int    `env:"PASSWORD_HASH_PARALLEL" envDefault:"0" doc:"Hashes at the same time; 0: one per core."`
+	Queue     int    `env:"PASSWORD_HASH_QUEUE" envDefault:"256" doc:"Hashes that may wait; more are answered 503."`
+}
+
+// SignupConfig says who may have an account.
+type SignupConfig struct {
+	Enabled        bool          `env:"SIGNUP_ENABLED" envDefault:"true" doc:"Whether strangers may sign up."`
+	InviteRequired bool          `env:"INVITE_REQUIRED" envDefault:"false" doc:"Whether a sign-up needs one of INVITE_CODES."`
+	InviteCodes    config.Secret `env:"INVITE_CODES" doc:"Comma-separated invite codes."`
+	AdminEmail     string        `env:"ADMIN_EMAIL" doc:"Address of the first admin, created at start while there is no admin."`
+	AdminPassword  config.Secret `env:"ADMIN_PASSWORD" doc:"Password of the first admin."`
+}
+
+// ThrottleConfig bounds what can be tried at sign-in.
+type ThrottleConfig struct {
+	LoginAccount limit.Rate `env:"RATE_LIMIT_LOGIN_ACCOUNT" envDefault:"10/15m" doc:"Failed logins per account; then each failure doubles the wait."`
+	LoginAddress limit.Rate `env:"RATE_LIMIT_LOGIN_ADDRESS" envDefault:"1000/30m" doc:"Failed logins per client address."`
+	Refresh      limit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session."`
+}
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	problems := []error{c.Service.Validate()}
+	for name, d := range map[string]time.Duration{
+		"ACCESS_TOKEN_TTL": c.Tokens.AccessTTL, "REFRESH_TOKEN_TTL": c.Tokens.RefreshTTL, "SESSION_MAX_LIFETIME": c.Tokens.MaxSession,
+		"SIGNING_KEY_MAX_AGE": c.Tokens.KeyMaxAge, "HISTORY_RETENTION": c.HistoryRetention,
+	} {
+		if d < time.Second {
+			problems = append(problems, fmt.Errorf("%s must be at least 1s", name))
+		}
+	}
+	if c.Tokens.Grace < 0 || c.Tokens.KeyLead < 0 {
+		problems = append(problems, errors.New("REFRESH_GRACE and SIGNING_KEY_LEAD must not be negative"))
+	}
+	p := c.Passwords
+	if p.Time < 1 || p.Threads < 1 || p.MemoryKiB < 8*uint32(p.Threads) || p.Parallel < 0 || p.Queue < 1 {
+		problems = append(problems, errors.New("PASSWORD_HASH_*: time, threads and queue must be at least 1, memory at least 8 KiB a thread"))
+	}
+	if (c.Signup.AdminEmail == "") != (c.Signup.AdminPassword == "") {
+		problems = append(problems, errors.New("ADMIN_EMAIL and ADMIN_PASSWORD belong together"))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,231 @@
+package users_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/testkit"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+const (
+	internalKey = "an internal key of the tests, long enough"
+	keyKey      = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	password    = "Correct-horse-1"
+)
+
+// harness is a running users-svc on dependencies of its own.
+type harness struct {
+	t     testing.TB
+	cfg   users.Config
+	url   string
+	keys  *auth.InternalKeys
+	redis *testkit.RedisServer
+	nats  *testkit.Broker
+	clock *clock
+}
+
+// clock is the time of day of a service under test; it may be moved forward.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time         { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// start runs a service with the default settings, cheap password hashes and what the edits change.
+func start(t testing.TB, edits ...func(*users.Config)) *harness {
+	t.Helper()
+	h := &harness{t: t, redis: testkit.Redis(t), nats: testkit.StartNATS(t), clock: &clock{}}
+	if err := config.Defaults(&h.cfg); err != nil && !strings.Contains(err.Error(), "required") {
+		t.Fatal(err)
+	}
+	h.cfg.DB.URL = config.Secret(testkit.Postgres(t))
+	h.cfg.Redis.URL, h.cfg.Bus.URL = config.Secret(h.redis.URL()), config.Secret(h.nats.URL())
+	h.cfg.InternalKeys, h.cfg.KeyKey = internalKey, keyKey
+	h.cfg.Addr, h.cfg.Service.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
+	h.cfg.Passwords.MemoryKiB, h.cfg.Passwords.Time = 64, 1
+	for _, edit := range edits {
+		edit(&h.cfg)
+	}
+	h.keys, _ = auth.NewInternalKeys(internalKey, h.clock.now)
+	h.url = h.replica()
+	return h
+}
+
+// replica starts one more process of the same service and returns where it answers.
+func (h *harness) replica() string {
+	h.t.Helper()
+	svc, err := users.New(h.t.Context(), h.cfg, service.Runtime{
+		Log: testkit.Log(h.t), Metrics: prometheus.NewRegistry(), Now: h.clock.now, Version: "test",
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- svc.Run(ctx) }()
+	h.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			h.t.Errorf("users-svc ended with: %v", err)
+		}
+	})
+	return "http://" + svc.Addr()
+}
+
+// answer is a response; envelope and data are decoded when there are any.
+type answer struct {
+	t       testing.TB
+	what    string
+	status  int
+	header  http.Header
+	body    []byte
+	message string
+	code    string
+	data    any
+	meta    map[string]any
+}
+
+// anonymous, system and user identities, as the gateway signs them.
+var (
+	anonymous = auth.Identity{Kind: auth.Anonymous, ClientAddr: "192.0.2.1"}
+	system    = auth.Identity{Kind: auth.System}
+)
+
+// do sends a request with the identity who. A body that is a string or bytes goes as it is, nil as nothing, all else as JSON.
+func (h *harness) do(who auth.Identity, method, path string, body any, header ...string) *answer {
+	h.t.Helper()
+	return h.doAt(h.url, who, method, path, body, header...)
+}
+
+// doAt is do at one replica; header holds names and values in turn.
+func (h *harness) doAt(url string, who auth.Identity, method, path string, body any, header ...string) *answer {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(h.t.Context(), method, url+path, bytes.NewReader(encode(h.t, body)))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	signed, err := h.keys.Sign(who, users.Name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req.Header.Set(auth.IdentityHeader, signed)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "harness/1")
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return decode(h.t, method+" "+path, res, raw)
+}
+
+func encode(t testing.TB, body any) []byte {
+	switch b := body.(type) {
+	case nil:
+		return nil
+	case string:
+		return []byte(b)
+	case []byte:
+		return b
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// decode reads the envelope and fails the test when it is not one; internal and well-known documents have none.
+func decode(t testing.TB, what string, res *http.Response, raw []byte) *answer {
+	t.Helper()
+	a := &answer{t: t, what: what, status: res.StatusCode, header: res.Header, body: raw}
+	if strings.Contains(what, " /internal/") || strings.Contains(what, " /.well-known/") {
+		if err := json.Unmarshal(raw, &a.data); err != nil {
+			t.Fatalf("%s: %d %s: %v", what, a.status, raw, err)
+		}
+		if a.status < 400 {
+			return a
+		}
+	}
+	var envelope struct {
+		StatusCode int
+		Message    *string
+		Error      *string
+		Code       string
+		Data       any
+		Metadata   map[string]any
+	}
+	if err := json.Unmarshal(raw, &envelope); err != nil {
+		t.Fatalf("%s: %d %s: %v", what, a.status, raw, err)
+	}
+	if envelope.StatusCode != a.status || envelope.Message == nil || a.status >= 400 && (envelope.Error == nil || envelope.Code == "") {
+		t.Errorf("%s: not an envelope: %d %s", what, a.status, raw)
+	}
+	a.code, a.data, a.meta = envelope.Code, envelope.Data, envelope.Metadata
+	if envelope.Message != nil {
+		a.message = *envelope.Message
+	}
+	if a.header.Get("X-Request-ID") == "" || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
+		t.Errorf("%s: headers: got %v, want X-Request-ID and application/json", what, a.header)
+	}
+	return a
+}
+
+// want checks the status and, where they are not "", the code and the message.
+func (a *answer) want(status int, code, message string) *answer {
+	a.t.Helper()
+	if a.status != status || code != "" && a.code != code || message != "" && a.message != message {
+		a.t.Errorf("%s: got %d %s %q, want %d %s %q\n%s", a.what, a.status, a.code, a.message, status, code, message, a.body)
+	}
+	return a
+}
+
+// must is want that ends the test.
+func (a *answer) must(status int) *answer {
+	a.t.Helper()
+	if a.status != status {
+		a.t.Fatalf("%s: got %d, want %d\n%s", a.what, a.status, status, a.body)
+	}
+	return a
+}
+
+// at returns the value at a dotted path of the data, nil when there is none.
+func (a *answer) at(path string) any {
+	v := a.data
+	for name := range strings.SplitSeq(path, ".") {
+		object, _ := v.(map[string]any)
+		v = object[name]
+	}
+	return v
+}
+
+// text is at for a string; the test fails when it is none.
+func (a *answer) text(path string) string {
+	a.t.Helper()
+	s, ok := a.at(path).(string)
+	if !ok {
+		a.t.Fatalf("%s: %s: got %v, want a string\n%s", a.what, path, a.at(path), a.body)
+	}
+	return s
+}

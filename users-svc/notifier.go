@@ -1,0 +1,124 @@
+package users
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/session"
+)
+
+const (
+	notifyTimeout = 200 * time.Millisecond // of the attempt that a request waits for
+	notifyPause   = 250 * time.Millisecond
+	// notifyGiveUp is longer than any copy of a state lives in Redis or in a gateway: what was not said by then need not be said.
+	notifyGiveUp = time.Minute
+	notifyMax    = 100_000 // users with an unsaid change; more are left to the copies' own end
+)
+
+// notifier tells the gateways that a user's session states are stale: it empties the copy in Redis and announces the change on NATS. A change
+// is said once while the request waits, so that it is in force when the answer leaves, and again in the background until both have it.
+type notifier struct {
+	cache *session.Cache
+	bus   *bus.Conn
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	pending map[string]unsaid // by user
+}
+
+// unsaid is a change that Redis or NATS has not heard of.
+type unsaid struct {
+	change       session.Change
+	since        time.Time
+	redis, gates bool // who is still to be told
+}
+
+func newNotifier(cache *session.Cache, b *bus.Conn, log *slog.Logger) *notifier {
+	return &notifier{cache: cache, bus: b, log: log, pending: map[string]unsaid{}}
+}
+
+// changed says that states of the user older than ch.Version are stale. Call it after the commit of the transaction that raised the version.
+// It never fails: what could not be said now is said by run.
+func (n *notifier) changed(ctx context.Context, ch session.Change) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTimeout)
+	defer cancel()
+	left, err := n.say(ctx, unsaid{change: ch, since: time.Now(), redis: true, gates: true})
+	if err == nil {
+		return
+	}
+	n.log.Warn("session change will be said again", "user_id", ch.UserID, "error", err.Error())
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if old, ok := n.pending[ch.UserID]; ok && old.change.Version > ch.Version {
+		left.change = old.change
+	}
+	if len(n.pending) < notifyMax {
+		n.pending[ch.UserID] = left
+	}
+}
+
+// say tries both ways and returns what is left to do, with the reason.
+func (n *notifier) say(ctx context.Context, u unsaid) (unsaid, error) {
+	var redisErr, busErr error
+	if u.redis {
+		redisErr = n.cache.Invalidate(ctx, u.change)
+		u.redis = redisErr != nil
+	}
+	if u.gates {
+		data, err := json.Marshal(u.change)
+		if err == nil {
+			err = n.bus.Announce(session.Subject, data)
+		}
+		busErr, u.gates = err, err != nil
+	}
+	return u, errors.Join(redisErr, busErr)
+}
+
+// run repeats what is unsaid until ctx ends.
+func (n *notifier) run(ctx context.Context) error {
+	tick := time.NewTicker(notifyPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			n.retry(ctx)
+		}
+	}
+}
+
+func (n *notifier) retry(ctx context.Context) {
+	n.mu.Lock()
+	batch := make([]unsaid, 0, len(n.pending))
+	for _, u := range n.pending {
+		batch = append(batch, u)
+	}
+	n.mu.Unlock()
+	for _, u := range batch {
+		left, err := n.say(ctx, u)
+		n.settle(u, left, err != nil && time.Since(u.since) < notifyGiveUp)
+		if err != nil {
+			return // the others would fail the same way; the next tick tries again
+		}
+	}
+}
+
+// settle puts back what is left of u, unless a newer change of the user came meanwhile.
+func (n *notifier) settle(u, left unsaid, again bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.pending[u.change.UserID].change.Version > u.change.Version {
+		return
+	}
+	if again {
+		n.pending[u.change.UserID] = left
+		return
+	}
+	delete(n.pending, u.change.UserID)
+}

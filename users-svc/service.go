@@ -1,0 +1,132 @@
+package users
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/session"
+)
+
+// Name is the service's name, which is also the audience of the identities that it accepts.
+const Name = "users-svc"
+
+const schema = "users_svc"
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// core is what every domain works with.
+type core struct {
+	cfg     Config
+	pool    *db.Pool
+	redis   redis.UniversalClient
+	states  *session.Cache
+	notify  *notifier
+	limiter *limit.Limiter
+	sealer  *sealer
+	log     *slog.Logger
+	now     func() time.Time
+}
+
+// Program describes the binary.
+func Program() service.Program[Config] {
+	return service.Program[Config]{
+		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Migrate: Migrate,
+	}
+}
+
+// Migrate brings the schema up to date and stops.
+func Migrate(ctx context.Context, cfg Config) error {
+	pool, err := db.Open(ctx, cfg.DB, schema, nil)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return migrate(ctx, pool)
+}
+
+func migrate(ctx context.Context, pool *db.Pool) error {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return err
+	}
+	return db.Migrate(ctx, pool, schema, files)
+}
+
+// New opens the database, Redis, NATS and the listener, brings the schema up to date, and declares the service; Run serves.
+func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
+	svc, err := service.New(Name, cfg.Service, rt)
+	if err != nil {
+		return nil, err
+	}
+	if err := build(ctx, svc, cfg, rt); err != nil {
+		_ = svc.Close(context.WithoutCancel(ctx)) // err says what is wrong
+		return nil, err
+	}
+	return svc, nil
+}
+
+func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
+	c, err := openCore(ctx, svc, cfg, rt)
+	if err != nil {
+		return err
+	}
+	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
+	if err != nil {
+		return err
+	}
+	server := httpx.New(httpx.Options{
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Identities: identities, Classify: db.Classify,
+		LogErrorsOnly: cfg.Service.LogRequests == "errors",
+	})
+	if err := c.mountDomains(ctx, svc, server, rt); err != nil {
+		return err
+	}
+	return svc.Serve(cfg.Addr, server)
+}
+
+// openCore opens what the domains share and declares its end.
+func openCore(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) (*core, error) {
+	c := &core{cfg: cfg, log: rt.Log, now: rt.Now}
+	var err error
+	if c.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
+		return nil, err
+	}
+	if c.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics); err != nil {
+		return nil, err
+	}
+	svc.OnStop("database", func(context.Context) error { c.pool.Close(); return nil })
+	svc.Ready("database", c.pool.Ping)
+	if cfg.DB.Migrate {
+		if err := migrate(ctx, c.pool); err != nil {
+			return nil, err
+		}
+	}
+	if c.redis, err = limit.OpenRedis(cfg.Redis); err != nil {
+		return nil, err
+	}
+	svc.OnStop("redis", func(context.Context) error { return c.redis.Close() })
+	nats, err := bus.Connect(cfg.Bus, Name, rt.Log)
+	if err != nil {
+		return nil, err
+	}
+	svc.OnStop("nats", func(context.Context) error { nats.Close(); return nil })
+	if c.limiter, err = limit.New(c.redis, func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
+		return nil, err
+	}
+	c.states = session.NewCache(c.redis)
+	c.notify = newNotifier(c.states, nats, rt.Log)
+	svc.Go("notifier", c.notify.run)
+	return c, nil
+}

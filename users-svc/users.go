@@ -1,0 +1,38 @@
+// Package users owns who people are: accounts, sign-in, sessions and their tokens, auth tokens, two-factor, and the servers, projects and
+// containers that an account is given. It is the only service that can mint a token.
+//
+// Start reading at New in service.go, then at mountDomains below: each domain is one struct with its rules in <noun>.go, its routes in
+// <noun>_http.go and its SQL in <noun>_store.go. The domains share a core and nothing else; where one needs another it says so with a small
+// interface or a pointer in its struct.
+package users
+
+import (
+	"context"
+
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+// mountDomains makes every domain, mounts its routes and declares its background jobs.
+func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *httpx.Server, rt service.Runtime) error {
+	return nil
+}
+
+// placement tells what an account was given; the provisioning domain is one.
+type placement interface {
+	// of returns the summaries that a login answers with, each nil when there is none.
+	of(ctx context.Context, userID string) (server, project, container any, err error)
+}
+
+// secondFactor decides whether a correct password is enough; the two-factor domain is one.
+type secondFactor interface {
+	// challenge returns the data of the login's answer when the user has to prove a second factor, nil when not.
+	challenge(ctx context.Context, userID string, d device) (any, error)
+}
+
+// device is what a session is known by to its user.
+type device struct {
+	Address   string  // of the client, without a port
+	UserAgent string  // at most maxUserAgent characters
+	Client    *string // as the client named itself
+}
