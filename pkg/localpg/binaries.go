@@ -49,11 +49,14 @@ func findBinaries(ctx context.Context, o Options, want int, a *account) (binarie
 	}
 	if want != 0 && want != downloadMajor {
 		if problem == nil {
-			problem = fmt.Errorf("the data folder is of PostgreSQL %d and no PostgreSQL is installed", want)
+			problem = fmt.Errorf("the data folder is of PostgreSQL %d and no PostgreSQL is installed; install that version", want)
 		}
-		return binaries{}, fmt.Errorf("%w; install PostgreSQL %d, or dump the data with that version and restore it into a new folder", problem, want)
+		return binaries{}, problem
 	}
 	dir, err := download(o, a)
+	if err != nil && problem != nil {
+		return binaries{}, fmt.Errorf("%w; what is installed did not fit: %w", err, problem)
+	}
 	if err != nil {
 		return binaries{}, err
 	}
@@ -65,7 +68,7 @@ func (b binaries) fits(want int) error {
 		return fmt.Errorf("PostgreSQL %d in %s is too old; install %d or newer", b.major, b.dir, oldest)
 	}
 	if want != 0 && b.major != want {
-		return fmt.Errorf("the data folder is of PostgreSQL %d, but %s is %d", want, b.dir, b.major)
+		return fmt.Errorf("the data folder is of PostgreSQL %d, but %s holds %d; install PostgreSQL %d, or dump the data with it and restore the dump into a new folder", want, b.dir, b.major, want)
 	}
 	return nil
 }

@@ -45,7 +45,11 @@ func download(o Options, a *account) (string, error) {
 	}
 	o.Log.Info("no PostgreSQL found, downloading it", "version", downloadVersion, "to", home)
 	unpacked := filepath.Join(scratch, "postgresql")
-	throwaway := embedded.NewDatabase(embedded.DefaultConfig().
+	config := embedded.DefaultConfig()
+	if o.Mirror != "" {
+		config = config.BinaryRepositoryURL(o.Mirror)
+	}
+	throwaway := embedded.NewDatabase(config.
 		Version(downloadVersion).
 		CachePath(scratch).
 		BinariesPath(unpacked).
@@ -58,7 +62,10 @@ func download(o Options, a *account) (string, error) {
 		problem = throwaway.Stop()
 	}
 	if _, err := os.Stat(filepath.Join(unpacked, "bin", "initdb")); err != nil {
-		return "", fmt.Errorf("found no PostgreSQL and could not download one (%s); install it (Debian: apt install postgresql, macOS: brew install postgresql@18) or give the folder of its programs", oneLine(problem))
+		return "", fmt.Errorf("found no PostgreSQL and could not download one (%w); install it (Debian: apt install postgresql, macOS: brew install postgresql@18) or give the folder of its programs", problem)
+	}
+	if err := os.Chmod(unpacked, 0o755); err != nil {
+		return "", err
 	}
 	if err := os.Rename(unpacked, home); err != nil {
 		return "", fmt.Errorf("keep the downloaded PostgreSQL: %w", err)

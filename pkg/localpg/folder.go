@@ -94,6 +94,12 @@ func (f *folder) close() {
 	f.locks = nil
 }
 
+// remove deletes the data first: without the rest it is lost anyway, while
+// the rest without the data would look like a cluster to repair.
+func (f *folder) remove() error {
+	return errors.Join(os.RemoveAll(f.home), os.RemoveAll(f.dir))
+}
+
 func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
 func (f *folder) data() string            { return filepath.Join(f.home, dataName) }
 

@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -48,6 +47,9 @@ type Options struct {
 	Settings map[string]string
 	// CacheDir keeps downloaded PostgreSQL programs. Empty: the user's cache folder.
 	CacheDir string
+	// Mirror is a Maven repository to download from, for a machine that cannot
+	// reach the public one. Empty: the public one.
+	Mirror string
 	// Log receives what PostgreSQL says. Nil: nothing is logged.
 	Log *slog.Logger
 }
@@ -75,7 +77,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	c, err := start(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("localpg: %w", err)
+		return nil, fmt.Errorf("localpg: %w", flat{err})
 	}
 	return c, nil
 }
@@ -114,18 +116,18 @@ func start(ctx context.Context, o Options) (_ *Cluster, err error) {
 			return nil, err
 		}
 	}
-	if err := stopSurvivor(ctx, f.data(), o.Log); err != nil {
-		return nil, err
-	}
 	c := &Cluster{folder: f, password: password, log: o.Log}
 	return c, c.launch(ctx, bin, o)
 }
 
-// launch starts the server, again on another port when somebody took the one
-// that was free a moment ago, and again later while the backends of a killed
-// predecessor are still on their way out.
+// launch starts the server; again on another port when somebody took the one
+// that was free a moment ago, and again later while a killed predecessor is
+// still on its way in or out.
 func (c *Cluster) launch(ctx context.Context, bin binaries, o Options) error {
 	for attempt := 1; ; attempt++ {
+		if err := stopSurvivor(ctx, c.folder.data(), c.log); err != nil {
+			return err
+		}
 		port, err := c.folder.port(o.Port, attempt > 1)
 		if err != nil {
 			return err
@@ -137,10 +139,12 @@ func (c *Cluster) launch(ctx context.Context, bin binaries, o Options) error {
 		}
 		err = c.waitReady(ctx)
 		if err == nil {
+			c.process.serving.Store(true)
 			return c.folder.keepPort(port)
 		}
-		c.process.stop(ctx)
-		taken, busy := c.process.said("could not bind"), c.process.said("still in use")
+		err = errors.Join(err, c.process.stop(ctx))
+		taken := c.process.said("could not bind")
+		busy := c.process.said("still in use") || c.process.said(postmasterFile)
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("PostgreSQL was not ready in time (%w); allow more, it may be recovering: %s", ctx.Err(), c.process.lastWords())
@@ -240,8 +244,19 @@ func (c *Cluster) Stop(ctx context.Context) error {
 // Remove stops the cluster at once and deletes its folder with all data.
 func (c *Cluster) Remove(ctx context.Context) error {
 	c.process.quit()
-	if err := c.Stop(ctx); err != nil {
-		return err
+	return errors.Join(c.Stop(ctx), c.folder.remove())
+}
+
+// Remove deletes the cluster in dir with all data, unless a process uses it,
+// which is an error. A PostgreSQL that outlived its process is stopped.
+func Remove(ctx context.Context, dir string, log *slog.Logger) error {
+	f, err := openFolder(dir, log)
+	if err != nil {
+		return fmt.Errorf("localpg: remove: %w", err)
 	}
-	return errors.Join(os.RemoveAll(c.folder.home), os.RemoveAll(c.folder.dir))
+	defer f.close()
+	if err := stopSurvivor(ctx, f.data(), log); err != nil {
+		return fmt.Errorf("localpg: remove: %w", err)
+	}
+	return f.remove()
 }

@@ -27,10 +27,10 @@ const (
 
 // process is a postmaster that this process started.
 type process struct {
-	cmd      *exec.Cmd
-	done     chan struct{}
-	stopping atomic.Bool
-	voice    *voice
+	cmd     *exec.Cmd
+	done    chan struct{}
+	serving atomic.Bool // its end would be a surprise
+	voice   *voice
 }
 
 func startProcess(cmd *exec.Cmd, log *slog.Logger) (*process, error) {
@@ -58,7 +58,7 @@ func (p *process) run(started chan<- error, log *slog.Logger) {
 	}
 	started <- nil
 	err := p.cmd.Wait()
-	if !p.stopping.Load() {
+	if p.serving.Load() {
 		log.Error("PostgreSQL ended by itself", "state", p.cmd.ProcessState.String(), "error", err, "said", p.lastWords())
 	}
 	close(p.done)
@@ -77,38 +77,32 @@ func (p *process) said(part string) bool { return p.voice.said(part) }
 func (p *process) lastWords() string     { return complaint(p.voice.last()) }
 
 func (p *process) stop(ctx context.Context) error {
-	p.stopping.Store(true)
+	p.serving.Store(false)
 	return shutdown(ctx, p.done, func(s syscall.Signal) error { return p.cmd.Process.Signal(s) })
 }
 
 // quit asks for the shutdown that leaves everything to recovery.
 func (p *process) quit() {
-	p.stopping.Store(true)
+	p.serving.Store(false)
 	_ = p.cmd.Process.Signal(immediate) // already gone: nothing to ask for
 }
 
 // shutdown asks ever less politely until done is closed.
 func shutdown(ctx context.Context, done <-chan struct{}, send func(syscall.Signal) error) error {
-	polite, cancel := context.WithTimeout(ctx, fastGrace)
-	defer cancel()
 	for _, s := range []syscall.Signal{fast, immediate, syscall.SIGKILL} {
 		if err := send(s); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("cannot signal PostgreSQL (%w); run as the user that started it", err)
 		}
-		hurry := polite.Done()
+		grace := fastGrace
 		if s != fast {
-			hurry = nil
-		}
-		patience := time.NewTimer(fastGrace)
-		if s != fast {
-			patience.Reset(immediateGrace)
+			// Out of ctx's hands: a server that is told to quit must be waited for.
+			ctx, grace = context.Background(), immediateGrace
 		}
 		select {
 		case <-done:
-			patience.Stop()
 			return nil
-		case <-hurry:
-		case <-patience.C:
+		case <-ctx.Done():
+		case <-time.After(grace):
 		}
 	}
 	return errors.New("PostgreSQL does not end, not even killed; look for a hung disk")
@@ -186,10 +180,8 @@ func complaint(lines []string) string {
 	return last
 }
 
-// oneLine flattens the message of an error that may span lines.
-func oneLine(err error) string {
-	if err == nil {
-		return "nothing was unpacked"
-	}
-	return strings.Join(strings.Fields(err.Error()), " ")
-}
+// flat is an error whose message fits on one line, whatever it wraps.
+type flat struct{ error }
+
+func (f flat) Error() string { return strings.Join(strings.Fields(f.error.Error()), " ") }
+func (f flat) Unwrap() error { return f.error }

@@ -22,6 +22,8 @@ type postmaster struct {
 	ready bool
 }
 
+var errDamaged = errors.New(postmasterFile + " holds no process id")
+
 // readPostmaster reads postmaster.pid; the lines are fixed in PostgreSQL's
 // src/include/utils/pidfile.h: the first is the process id, the eighth the state.
 func readPostmaster(data string) (postmaster, error) {
@@ -32,7 +34,7 @@ func readPostmaster(data string) (postmaster, error) {
 	lines := strings.Split(string(text), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
 	if err != nil || pid <= 1 {
-		return postmaster{}, fmt.Errorf("%s in %s is damaged", postmasterFile, data)
+		return postmaster{}, fmt.Errorf("%w: %q", errDamaged, lines[0])
 	}
 	return postmaster{pid: pid, ready: len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"}, nil
 }
@@ -43,11 +45,19 @@ func readPostmaster(data string) (postmaster, error) {
 // waited for and only a child ends with its parent.
 func stopSurvivor(ctx context.Context, data string, log *slog.Logger) error {
 	pm, err := readPostmaster(data)
+	if errors.Is(err, errDamaged) {
+		// A server creates the file and fills it in two steps; power may fail between them.
+		time.Sleep(100 * time.Millisecond)
+		if pm, err = readPostmaster(data); errors.Is(err, errDamaged) {
+			log.Warn("removing an unreadable file of a killed PostgreSQL", "error", err)
+			return os.Remove(filepath.Join(data, postmasterFile))
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w; remove that file if no PostgreSQL runs in the folder", err)
+		return fmt.Errorf("%w; run as the user that owns the folder", err)
 	}
 	if isPostmaster(pm.pid, data) {
 		log.Warn("stopping the PostgreSQL that a killed process left behind", "pid", pm.pid)

@@ -6,7 +6,9 @@
 //
 //	func TestMain(m *testing.M) { testkit.Main(m) }
 //
-// Start reading there, then at [Postgres], [StartNATS] and [StartRedis].
+// Start reading there, then at [Postgres], [StartNATS], [Redis] and [Log].
+// A test that looks for leaked goroutines takes goleak.IgnoreCurrent after it
+// asked for what it needs: the servers have goroutines of their own.
 package testkit
 
 import (

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package testkit
+
+const memoryDir = ""
+
+func hasRoom(string) bool { return false }
