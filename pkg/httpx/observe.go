@@ -7,6 +7,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
 )
 
 type requestMetrics struct {
@@ -48,9 +49,17 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	s.metrics.duration.WithLabelValues(method, route).Observe(took.Seconds())
 	if ctx := c.UserContext(); (status >= 400 || !s.o.LogErrorsOnly) && s.o.Log.Enabled(ctx, slog.LevelInfo) {
 		s.o.Log.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route),
-			slog.Int("status", status), slog.Duration("took", took), slog.String("user_id", Caller(c).UserID), slog.Int("bytes", len(c.Response().Body())))
+			slog.Int("status", status), slog.Duration("took", took), slog.String("user_id", Caller(c).UserID), slog.Int("bytes", answerBytes(c.Response())))
 	}
 	return nil
+}
+
+// answerBytes returns the length of an answer's body, -1 when it is not known; asking a streamed answer for its body would read it all.
+func answerBytes(r *fasthttp.Response) int {
+	if r.IsBodyStream() {
+		return max(r.Header.ContentLength(), -1)
+	}
+	return len(r.Body())
 }
 
 // RouteName returns the template of the route that took the request, "(none)" when none did.

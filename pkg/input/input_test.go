@@ -108,3 +108,39 @@ func FuzzParseObject(f *testing.F) {
 		}
 	})
 }
+
+func TestFieldsOfALargeBody(t *testing.T) {
+	for name, c := range map[string]struct{ body, value, problem string }{
+		"an unwanted name may stand twice":    {body: `{"a":1,"a":2,"value":"v"}`, value: "v"},
+		"what is unwanted must still be JSON": {body: `{"a":01,"value":"v"}`, problem: "must be valid JSON"},
+		"a wanted name must not stand twice":  {body: `{"value":"v","value":"w"}`, problem: "without duplicate names"},
+		"nothing may follow":                  {body: `{"value":"v"}{}`, problem: "must be a single JSON object"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := ParseFields([]byte(c.body), "value")
+			if c.problem != "" {
+				e := apperr.From(err)
+				if err == nil || len(e.Violations) != 1 || !strings.Contains(e.Violations[0].Message, c.problem) {
+					t.Fatalf("got %v %+v, want a violation about %q", err, e.Violations, c.problem)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := o.Text("value"); got != c.value || o.Has("a") {
+				t.Fatalf("got %q, a kept: %v; want %q only", got, o.Has("a"), c.value)
+			}
+		})
+	}
+}
+
+func TestMetadataWithANameTwice(t *testing.T) {
+	o, err := ParseFields([]byte(`{"m":{"x":{"a":1,"a":2}}}`), "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := o.JSONObject("m", 100); ok || o.Err() == nil {
+		t.Fatalf("got %s, want a violation", v)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -48,28 +49,43 @@ type Object struct {
 // UTF-8 string can hold one, and storing something else would lose it); an empty body is an
 // empty object, because the official clients send a JSON content type with no body. The error is a VALIDATION_ERROR.
 func ParseObject(body []byte) (*Object, error) {
+	return parse(body, func(string) bool { return true })
+}
+
+// ParseFields is ParseObject for bodies of many megabytes: it keeps the named fields only, and checks only them for standing twice, so that a body
+// of a million names costs no more memory than its own bytes.
+func ParseFields(body []byte, names ...string) (*Object, error) {
+	return parse(body, func(name string) bool { return slices.Contains(names, name) }, jsontext.AllowDuplicateNames(true))
+}
+
+func parse(body []byte, wanted func(name string) bool, options ...jsontext.Options) (*Object, error) {
 	o := &Object{fields: map[string]jsontext.Value{}}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return o, nil
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(body), options...)
 	if dec.PeekKind() != jsontext.KindBeginObject {
 		return nil, apperr.InvalidField("", "body must be a JSON object in UTF-8")
 	}
 	_, _ = dec.ReadToken() // the brace just peeked at
 	for dec.PeekKind() != jsontext.KindEndObject {
-		name, err := dec.ReadToken()
+		token, err := dec.ReadToken()
 		if err != nil {
 			return nil, notJSON(err)
 		}
-		field := name.String()
+		name := token.String()
 		value, err := dec.ReadValue()
 		if err != nil {
 			return nil, notJSON(err)
 		}
-		// The decoder's own slice lives only until its next call; the same bytes in body stay.
-		end := dec.InputOffset()
-		o.fields[field] = jsontext.Value(body[end-int64(len(value)) : end])
+		switch end := dec.InputOffset(); {
+		case !wanted(name):
+		case o.Has(name):
+			return nil, notJSON(&jsontext.SyntacticError{ByteOffset: end, JSONPointer: jsontext.Pointer("").AppendToken(name), Err: jsontext.ErrDuplicateName})
+		default:
+			// The decoder's own slice lives only until its next call; the same bytes in body stay.
+			o.fields[name] = jsontext.Value(body[end-int64(len(value)) : end])
+		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, notJSON(err)
@@ -184,14 +200,18 @@ func (o *Object) JSONObject(name string, max int) (jsontext.Value, bool) {
 	if !ok {
 		return nil, false
 	}
-	compact, err := jsontext.AppendFormat(nil, raw)
+	// Looking for names that stand twice remembers all names: only what is known to be small is worth that memory.
+	formatted, err := jsontext.AppendFormat(nil, raw, jsontext.AllowDuplicateNames(true))
 	if err != nil {
 		o.Fail(name, "must be a JSON object of valid Unicode")
 		return nil, false
 	}
+	compact := jsontext.Value(formatted)
 	switch {
 	case len(compact) > max:
 		o.Fail(name, fmt.Sprintf("must be at most %d bytes of JSON", max))
+	case !compact.IsValid():
+		o.Fail(name, "must not have the same name twice in one object")
 	case tooDeep(compact):
 		o.Fail(name, fmt.Sprintf("must nest at most %d levels deep", maxDepth))
 	default:

@@ -36,6 +36,8 @@ type Program[C any] struct {
 // Command is something that a binary does instead of serving.
 type Command[C any] struct {
 	Name, Doc string
+	// Bare commands also run when settings are missing or wrong, such as one that prints the first key: cfg then holds what could be read.
+	Bare bool
 	Run       func(ctx context.Context, cfg C, rt Runtime, args []string, out io.Writer) error
 }
 
@@ -64,7 +66,12 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, p.Name, Version())
 		return 0
 	}
-	if err := config.Load(&cfg, environ); err != nil {
+	command, rest := p.find(flags.Args())
+	if command == nil && flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "%s: no command %q\n", p.Name, strings.Join(flags.Args(), " "))
+		return 2
+	}
+	if err := config.Load(&cfg, environ); err != nil && (command == nil || !command.Bare) {
 		fmt.Fprintf(stderr, "%s: settings are wrong (%s -config lists them):\n%v\n", p.Name, p.Name, err)
 		return 2
 	}
@@ -77,8 +84,8 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitCode(askReady(ctx, base.AdminAddr), stderr)
 	case *migrate && p.Migrate != nil:
 		return exitCode(p.Migrate(ctx, cfg), stderr)
-	case flags.NArg() > 0:
-		return p.command(ctx, cfg, rt, flags.Args(), stdout, stderr)
+	case command != nil:
+		return exitCode(command.Run(ctx, cfg, rt, rest, stdout), stderr)
 	}
 	svc, err := p.New(ctx, cfg, rt)
 	if err == nil {
@@ -87,15 +94,15 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	return exitCode(err, stderr)
 }
 
-func (p Program[C]) command(ctx context.Context, cfg C, rt Runtime, args []string, stdout, stderr io.Writer) int {
+// find returns the command that args begin with, nil for none, and the arguments that are left for it.
+func (p Program[C]) find(args []string) (*Command[C], []string) {
 	for n := len(args); n > 0; n-- {
 		name := strings.Join(args[:n], " ")
 		if i := slices.IndexFunc(p.Commands, func(c Command[C]) bool { return c.Name == name }); i >= 0 {
-			return exitCode(p.Commands[i].Run(ctx, cfg, rt, args[n:], stdout), stderr)
+			return &p.Commands[i], args[n:]
 		}
 	}
-	fmt.Fprintf(stderr, "%s: no command %q\n", p.Name, strings.Join(args, " "))
-	return 2
+	return nil, nil
 }
 
 func (p Program[C]) usage(flags *flag.FlagSet, w io.Writer) {
