@@ -35,11 +35,12 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 // Message is one delivered message. Exactly one of Ack and Terminate must be called, else it is delivered again after the ack wait.
 type Message struct {
 	Data       []byte
-	Deliveries uint64
+	Seq        uint64 // place in the stream; with Data it tells a message from every other one
+	Deliveries uint64 // 1 for the first delivery
 	msg        jetstream.Msg
 }
 
-// Ack says that the message was dealt with.
+// Ack says that the message was dealt with. When it cannot be sent the message is delivered again.
 func (m Message) Ack() error { return m.msg.Ack() }
 
 // Terminate says that the message can never be dealt with; reason is for the log of the server.
@@ -47,39 +48,69 @@ func (m Message) Terminate(reason string) error { return m.msg.TermWithReason(re
 
 // ConsumerConfig says how batches are made.
 type ConsumerConfig struct {
-	Stream, Durable string
-	MaxBatch        int           // most messages of a batch
-	MaxWait         time.Duration // longest time to fill one, counted from its first message
-	AckWait         time.Duration // after which an unacknowledged message goes to another replica
+	Stream   StreamConfig // made, or changed, before the first message is asked for
+	Durable  string
+	MaxBatch int           // most messages of a batch
+	MaxWait  time.Duration // longest time to fill one, counted from its first message
+	AckWait  time.Duration // after which an unacknowledged message goes to another replica
 }
 
-// Consume hands batches to handle until ctx ends; all processes with the same durable name share the messages. handle acknowledges what it
-// has dealt with. When handle fails, nothing is acknowledged and the same batch is tried again, for ever, with a growing pause of at most 15 s.
-func (c *Conn) Consume(ctx context.Context, cc ConsumerConfig, handle func(context.Context, []Message) error) error {
-	pause := func() *backoff.ExponentialBackOff {
-		return &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 15 * time.Second}
-	}
-	for ctx.Err() == nil {
-		_, err := backoff.Retry(ctx, func() (struct{}, error) {
-			cons, err := c.js.CreateOrUpdateConsumer(ctx, cc.Stream, jetstream.ConsumerConfig{
-				Durable: cc.Durable, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cc.AckWait, MaxDeliver: -1, MaxAckPending: 20 * cc.MaxBatch,
-			})
-			if err != nil {
-				return struct{}{}, err
-			}
-			return struct{}{}, c.consume(ctx, cons, cc, handle, pause)
-		}, backoff.WithBackOff(pause()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, d time.Duration) {
-			c.log.Warn("consumer waits", "stream", cc.Stream, "error", err.Error(), "pause", d)
-		}))
-		if err != nil && ctx.Err() == nil {
+// Handler deals with one batch and acknowledges what it has dealt with. When it fails it must have acknowledged nothing.
+type Handler func(context.Context, []Message) error
+
+// The pauses between attempts. The longest must be well below any sensible ack wait.
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// lastBatches bounds what is stored of the messages that had already arrived when the consumer was told to stop.
+const lastBatches = 5 * time.Second
+
+// Consume hands batches to handle until ctx ends; all processes with the same durable name share the messages. It makes the stream and the
+// consumer as soon as NATS answers, and again when they are gone. A batch whose handle fails is tried again, for ever, with a growing pause.
+// When ctx ends the messages that had already arrived are handled once more, or given back at once, so that nobody waits for them. The only
+// error is that of a closed connection.
+func (c *Conn) Consume(ctx context.Context, cc ConsumerConfig, handle Handler) error {
+	pauses := newPauses()
+	for {
+		err := c.consume(ctx, cc, func(ctx context.Context, batch []Message) error {
+			pauses.Reset()
+			return handle(ctx, batch)
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case c.nc.IsClosed():
 			return err
 		}
+		pause := pauses.NextBackOff()
+		c.log.Warn("consumer waits", "stream", cc.Stream.Name, "error", err.Error(), "pause", pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
 	}
-	return nil
+}
+
+func newPauses() *backoff.ExponentialBackOff {
+	b := &backoff.ExponentialBackOff{InitialInterval: firstPause, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: maxPause}
+	b.Reset()
+	return b
 }
 
 // consume reads batches until ctx ends or the consumer is lost.
-func (c *Conn) consume(ctx context.Context, cons jetstream.Consumer, cc ConsumerConfig, handle func(context.Context, []Message) error, pause func() *backoff.ExponentialBackOff) error {
+func (c *Conn) consume(ctx context.Context, cc ConsumerConfig, handle Handler) error {
+	if err := c.EnsureStream(ctx, cc.Stream); err != nil {
+		return err
+	}
+	cons, err := c.js.CreateOrUpdateConsumer(ctx, cc.Stream.Name, jetstream.ConsumerConfig{
+		Durable: cc.Durable, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cc.AckWait, MaxDeliver: -1, MaxAckPending: 20 * cc.MaxBatch,
+	})
+	if err != nil {
+		return err
+	}
 	it, err := cons.Messages(jetstream.PullMaxMessages(cc.MaxBatch), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(15*time.Second))
 	if err != nil {
 		return err
@@ -87,55 +118,102 @@ func (c *Conn) consume(ctx context.Context, cons jetstream.Consumer, cc Consumer
 	defer it.Stop()
 	for {
 		batch, err := gather(ctx, it, cc)
-		if err != nil || ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			c.finish(ctx, it, cc, batch, handle)
+			return nil
+		case err != nil:
 			return err
 		}
-		_, err = backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, handle(ctx, batch) },
-			backoff.WithBackOff(pause()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, d time.Duration) {
-				c.log.Warn("batch will be tried again", "stream", cc.Stream, "messages", len(batch), "error", err.Error(), "pause", d)
-				for _, m := range batch {
-					_ = m.msg.InProgress() // keep it from going to another replica that would fail the same way
-				}
-			}))
-		if err != nil {
-			return nil // only ctx ends the retries
+		if err := c.retry(ctx, cc, batch, handle); err != nil {
+			c.finish(ctx, it, cc, batch, handle)
+			return nil
 		}
 	}
 }
 
-// gather waits for one message and then up to MaxWait for more. An empty batch with a nil error means that ctx ended.
+// retry hands batch over until handle succeeds; only the end of ctx is an error.
+func (c *Conn) retry(ctx context.Context, cc ConsumerConfig, batch []Message, handle Handler) error {
+	pauses := newPauses()
+	for {
+		err := attempt(ctx, cc, batch, handle)
+		if err == nil {
+			return nil
+		}
+		pause := pauses.NextBackOff()
+		c.log.Warn("batch will be tried again", "stream", cc.Stream.Name, "messages", len(batch), "error", err.Error(), "pause", pause)
+		for _, m := range batch {
+			_ = m.msg.InProgress() // keep it from going to another replica that would fail the same way
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// attempt is not torn by a stop, but ends when the batch would go to another replica anyway.
+func attempt(ctx context.Context, cc ConsumerConfig, batch []Message, handle Handler) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cc.AckWait)
+	defer cancel()
+	return handle(ctx, batch)
+}
+
+// finish deals with batch and with what the iterator still holds after the end of ctx: each batch is tried once, and what cannot be stored in
+// time is given back to the stream.
+func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig, batch []Message, handle Handler) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastBatches)
+	defer cancel()
+	it.Drain()
+	for {
+		if len(batch) > 0 && (ctx.Err() != nil || handle(ctx, batch) != nil) {
+			for _, m := range batch {
+				_ = m.msg.Nak()
+			}
+		}
+		var err error
+		if batch, err = gather(ctx, it, cc); err != nil {
+			return
+		}
+	}
+}
+
+// gather waits for one message and then up to MaxWait for more. A batch that is not empty comes without an error, except that of ctx.
 func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig) ([]Message, error) {
 	var batch []Message
-	deadline := ctx
+	filling := ctx
 	for len(batch) < cc.MaxBatch {
-		m, err := it.Next(jetstream.NextContext(deadline))
+		m, err := it.Next(jetstream.NextContext(filling))
 		switch {
 		case err == nil:
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-			return batch, nil
-		case errors.Is(err, jetstream.ErrNoHeartbeat) && len(batch) > 0:
+		case ctx.Err() != nil:
+			return batch, ctx.Err()
+		case len(batch) > 0: // MaxWait is over; or the iterator failed, and says so again at the next call
 			return batch, nil
 		default:
 			return nil, err
 		}
 		if len(batch) == 0 {
 			var cancel context.CancelFunc
-			deadline, cancel = context.WithTimeout(ctx, cc.MaxWait)
+			filling, cancel = context.WithTimeout(ctx, cc.MaxWait)
 			defer cancel()
 		}
 		meta, err := m.Metadata()
 		if err != nil {
-			continue
+			return batch, errors.Join(errors.New("a message that JetStream did not send"), err)
 		}
-		batch = append(batch, Message{Data: m.Data(), Deliveries: meta.NumDelivered, msg: m})
+		batch = append(batch, Message{Data: m.Data(), Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered, msg: m})
 	}
 	return batch, nil
 }
 
 // StreamState is how full a stream is and how far its consumer has come.
 type StreamState struct {
-	Messages uint64 // kept in the stream
-	Pending  uint64 // not yet delivered to the consumer
+	Messages   uint64 // kept in the stream: not yet acknowledged
+	Bytes      uint64
+	Pending    uint64 // not yet delivered to the consumer
+	AckPending uint64 // delivered, not yet acknowledged
 }
 
 // State asks JetStream for the state of a stream and its consumer.
@@ -144,11 +222,13 @@ func (c *Conn) State(ctx context.Context, stream, durable string) (StreamState, 
 	if err != nil {
 		return StreamState{}, err
 	}
-	out := StreamState{Messages: s.CachedInfo().State.Msgs}
+	kept := s.CachedInfo().State
+	out := StreamState{Messages: kept.Msgs, Bytes: kept.Bytes}
 	cons, err := s.Consumer(ctx, durable)
 	if err != nil {
 		return out, err
 	}
-	out.Pending = cons.CachedInfo().NumPending
+	info := cons.CachedInfo()
+	out.Pending, out.AckPending = info.NumPending, uint64(info.NumAckPending)
 	return out, nil
 }

@@ -4,6 +4,8 @@ package event
 
 import (
 	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -33,10 +35,11 @@ type Request struct {
 	OnUserID string `json:"on_user_id,omitempty"`
 }
 
-// Bounds of the texts that clients choose.
+// Bounds of the texts that clients choose, in bytes.
 const (
 	MaxPath      = 2048
 	MaxUserAgent = 512
+	maxMethod    = 16
 )
 
 // At returns when the request was answered, to the millisecond: its id carries it.
@@ -57,8 +60,15 @@ func Decode(b []byte) (Request, error) {
 	if !id.Valid(r.ID) || !id.Valid(r.UserID) || (r.RealmID != "" && !id.Valid(r.RealmID)) || (r.OnUserID != "" && !id.Valid(r.OnUserID)) {
 		return r, fmt.Errorf("request event %.40q: an id is not 24 hexadecimal characters", r.ID)
 	}
-	if r.Status < 100 || r.Status > 599 || r.Method == "" || len(r.Method) > 16 || len(r.Path) > MaxPath || len(r.UserAgent) > MaxUserAgent {
+	if r.Status < 100 || r.Status > 599 || r.Method == "" || len(r.Method) > maxMethod || len(r.Path) > MaxPath || len(r.UserAgent) > MaxUserAgent {
 		return r, fmt.Errorf("request event %s: status, method, path or user agent out of bounds", r.ID)
+	}
+	// JSON can write a NUL, but PostgreSQL's text cannot hold one.
+	if strings.ContainsRune(r.Method, 0) || strings.ContainsRune(r.Path, 0) || strings.ContainsRune(r.UserAgent, 0) {
+		return r, fmt.Errorf("request event %s: a text holds a NUL", r.ID)
+	}
+	if _, err := netip.ParseAddr(r.IPAddress); err != nil && r.IPAddress != "" {
+		return r, fmt.Errorf("request event %s: ip is no address", r.ID)
 	}
 	return r, nil
 }
