@@ -79,7 +79,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 }
 
 func failure(e *apperr.Error) wire.Failure {
-	f := wire.Failure{StatusCode: e.Kind.Status(), Error: http.StatusText(e.Kind.Status()), Message: e.Message, Code: e.Code, Data: e.Data}
+	f := wire.Failure{StatusCode: e.Kind.Status(), Error: reason(e.Kind.Status()), Message: e.Message, Code: e.Code, Data: e.Data}
 	if e.Violations != nil {
 		f.Data = e.Violations
 	}
@@ -89,9 +89,17 @@ func failure(e *apperr.Error) wire.Failure {
 	return f
 }
 
+// reason returns the reason phrase of a status. For 413 it is the one of RFC 7231, which the source of the contract shows.
+func reason(status int) string {
+	if status == http.StatusRequestEntityTooLarge {
+		return "Payload Too Large"
+	}
+	return http.StatusText(status)
+}
+
 func problem(c *fiber.Ctx, e *apperr.Error) wire.Problem {
 	return wire.Problem{
-		Type: "/docs/errors/" + e.Code, Title: http.StatusText(e.Kind.Status()), Status: e.Kind.Status(), Detail: e.Message,
+		Type: "/docs/errors/" + e.Code, Title: reason(e.Kind.Status()), Status: e.Kind.Status(), Detail: e.Message,
 		Instance: RequestID(c), Code: e.Code, Errors: e.Violations,
 	}
 }
