@@ -14,18 +14,20 @@ import (
 
 // Config is every setting of users-svc.
 type Config struct {
-	Service      service.Config
-	Addr         string `env:"USERS_ADDR" envDefault:"127.0.0.1:8081" doc:"Where the service answers the gateway."`
-	DB           db.Config
-	Bus          bus.Config
-	Redis        limit.RedisConfig
-	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
-	KeyKey       config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
-	AppName      string        `env:"APP_NAME" envDefault:"Realmgate" doc:"The name that clients and mails show."`
-	Tokens       TokenConfig
-	Passwords    PasswordConfig
-	Signup       SignupConfig
-	Throttle     ThrottleConfig
+	Service         service.Config
+	Addr            string `env:"USERS_ADDR" envDefault:"127.0.0.1:8081" doc:"Where the service answers the gateway."`
+	DB              db.Config
+	Bus             bus.Config
+	Redis           limit.RedisConfig
+	InternalKeys    config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
+	KeyKey          config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
+	AppName         string        `env:"APP_NAME" envDefault:"Realmgate" doc:"The name that clients and mails show."`
+	Tokens          TokenConfig
+	Passwords       PasswordConfig
+	Signup          SignupConfig
+	Throttle        ThrottleConfig
+	FreeTierServers Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"The free-tier servers, region:country:city:capacity each, with semicolons between; capacity counts accounts. Admins may add more."`
+	AuthTokenLimit  int       `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Most auth tokens that a user may have."`
 	// HistoryRetention is at most 180 days by the contract; less is allowed.
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"4320h" doc:"How long the security history is kept."`
 }
@@ -87,6 +89,9 @@ func (c Config) Validate() error {
 	}
 	if (c.Signup.AdminEmail == "") != (c.Signup.AdminPassword == "") {
 		problems = append(problems, errors.New("ADMIN_EMAIL and ADMIN_PASSWORD belong together"))
+	}
+	if c.AuthTokenLimit < 1 {
+		problems = append(problems, errors.New("AUTH_TOKEN_LIMIT must be at least 1"))
 	}
 	return errors.Join(problems...)
 }

@@ -15,6 +15,11 @@ import (
 
 // mountDomains makes every domain, mounts its routes and declares its background jobs.
 func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *httpx.Server, rt service.Runtime) error {
+	places, err := newProvisioning(ctx, c)
+	if err != nil {
+		return err
+	}
+	places.mount(server)
 	return nil
 }
 

@@ -1,0 +1,187 @@
+package users
+
+import (
+	"context"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// Server is a free-tier server as administrators see it. Capacity and Used count accounts.
+type Server struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Region    string    `json:"region"`
+	Country   string    `json:"country"`
+	City      string    `json:"city"`
+	Capacity  int       `json:"capacity"`
+	Used      int       `json:"used"`
+	CreatedAt wire.Time `json:"created_at"`
+	UpdatedAt wire.Time `json:"updated_at"`
+}
+
+// Region is a place of the inventory; Available says whether a server is free there at this moment.
+type Region struct {
+	Region    string `json:"region"`
+	Country   string `json:"country"`
+	City      string `json:"city"`
+	Available bool   `json:"available"`
+}
+
+// Provisioned is what an account has from the free tier: all three, or none.
+type Provisioned struct {
+	Server    *ServerSummary    `json:"server"`
+	Project   *ProjectSummary   `json:"project"`
+	Container *ContainerSummary `json:"container"`
+}
+
+// ServerSummary is a server as the account that claimed it sees it.
+type ServerSummary struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Country string `json:"country"`
+	Region  string `json:"region"`
+	City    string `json:"city"`
+	IsReady bool   `json:"is_ready"`
+}
+
+// ProjectSummary names an account's default project.
+type ProjectSummary struct {
+	ID    string `json:"id"`
+	Alias string `json:"alias"`
+}
+
+// ContainerSummary names an account's default container.
+type ContainerSummary struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// Setup is the answer of retry-setup.
+type Setup struct {
+	Provisioned
+	BlockedReason *string `json:"blocked_reason"` // nil when there is a server
+}
+
+// FreeTierStatus says what a claim would do, without doing it.
+type FreeTierStatus struct {
+	GateEnabled        bool   `json:"gate_enabled"` // an invite code is needed
+	Unlocked           bool   `json:"unlocked"`
+	HasFreeServer      bool   `json:"has_free_server"`
+	CanClaim           bool   `json:"can_claim"`
+	ClaimBlockedReason string `json:"claim_blocked_reason"` // none, pool_empty or already_claimed
+	SignupCodeFailed   bool   `json:"signup_code_failed"`
+}
+
+// freeTierAccount is where an account stands with the free tier.
+type freeTierAccount struct {
+	invited, codeFailed, admin, claimed bool
+}
+
+// What a new account gets, and how retry-setup says that there was nothing left to get.
+const (
+	defaultProjectAlias  = "Default"
+	defaultContainerName = "default"
+	containerCreated     = "created"
+	blockedNoCapacity    = "admin_recovery_required"
+)
+
+// maxRegion bounds a region's name in characters.
+const maxRegion = 50
+
+var regionPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
+
+// provisioning hands out the free tier: one server for an account, with a default project and container on it.
+type provisioning struct {
+	store *provisioningStore
+	gated bool // only accounts that came with an invite code, and administrators, may claim
+	now   func() time.Time
+	log   *slog.Logger
+}
+
+// newProvisioning makes the domain and brings the inventory up to the setting.
+func newProvisioning(ctx context.Context, c *core) (*provisioning, error) {
+	p := &provisioning{store: &provisioningStore{c.pool}, gated: c.cfg.Signup.InviteRequired, now: c.now, log: c.log}
+	return p, p.store.seed(ctx, c.cfg.FreeTierServers, c.now())
+}
+
+// setup gives the account its server, project and container, exactly once however often it is called, and returns what the account has. A
+// region is kept to strictly: an account is bound to its server for good, so it must not land elsewhere unasked. "" is any.
+func (p *provisioning) setup(ctx context.Context, userID, region string) (Setup, error) {
+	if err := p.checkRegion(ctx, region); err != nil {
+		return Setup{}, err
+	}
+	account, err := p.store.account(ctx, userID)
+	switch {
+	case err != nil:
+		return Setup{}, err
+	case !account.claimed && !p.unlocked(account):
+		return Setup{}, apperr.New(apperr.Forbidden, "FREE_TIER_INVITE_REQUIRED", "An invite code is required for the free tier").WithCodeInError()
+	}
+	got, err := p.store.claim(ctx, userID, region, p.now())
+	if err != nil {
+		return Setup{}, err
+	}
+	out := Setup{Provisioned: got}
+	if got.Server == nil {
+		reason := blockedNoCapacity
+		out.BlockedReason = &reason
+	}
+	return out, nil
+}
+
+func (p *provisioning) unlocked(a freeTierAccount) bool { return !p.gated || a.invited || a.admin }
+
+// checkRegion refuses a region that the inventory does not have; "" passes.
+func (p *provisioning) checkRegion(ctx context.Context, region string) error {
+	if region == "" {
+		return nil
+	}
+	known, err := p.store.hasRegion(ctx, region)
+	if err == nil && !known {
+		err = apperr.InvalidField("/region", "must be one of the available regions")
+	}
+	return err
+}
+
+// status says what setup would do for the user.
+func (p *provisioning) status(ctx context.Context, userID string) (FreeTierStatus, error) {
+	account, err := p.store.account(ctx, userID)
+	if err != nil {
+		return FreeTierStatus{}, err
+	}
+	free, err := p.store.anyFree(ctx)
+	if err != nil {
+		return FreeTierStatus{}, err
+	}
+	s := FreeTierStatus{
+		GateEnabled: p.gated, Unlocked: p.unlocked(account), HasFreeServer: account.claimed, SignupCodeFailed: account.codeFailed,
+		ClaimBlockedReason: "none",
+	}
+	switch {
+	case account.claimed:
+		s.ClaimBlockedReason = "already_claimed"
+	case !free:
+		s.ClaimBlockedReason = "pool_empty"
+	default:
+		s.CanClaim = s.Unlocked
+	}
+	return s, nil
+}
+
+// atSignup claims the server of a new account, so that its first login shows it. It is best effort: the account exists, whatever happens here,
+// and retry-setup makes up for it, so a failure is logged and not returned. An unknown region claims nothing.
+func (p *provisioning) atSignup(ctx context.Context, userID, region string) {
+	if _, err := p.setup(ctx, userID, region); err != nil && !apperr.Is(err, "VALIDATION_ERROR") && !apperr.Is(err, "FREE_TIER_INVITE_REQUIRED") {
+		p.log.WarnContext(ctx, "no free server at sign-up; retry-setup will try again", "user_id", userID, "error", err.Error())
+	}
+}
+
+// of makes provisioning a placement.
+func (p *provisioning) of(ctx context.Context, userID string) (server, project, container any, err error) {
+	have, err := p.store.provisioned(ctx, userID)
+	return have.Server, have.Project, have.Container, err
+}
