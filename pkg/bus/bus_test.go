@@ -312,6 +312,27 @@ func TestTheStreamIsMadeAgainWhenItIsGone(t *testing.T) {
 	eventually(t, "the second message", func() error { return s.has(2) })
 }
 
+func TestANewSettingChangesTheStream(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testkit.NATS(t))
+	small, large := stream(), stream()
+	small.MaxBytes = 1024
+	for _, s := range []bus.StreamConfig{small, large, large} {
+		if err := c.EnsureStream(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := c.Publish("log.x", "1", make([]byte, 4096))
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-f.OK:
+	case err := <-f.Err:
+		t.Errorf("the stream is still small: %v", err)
+	}
+}
+
 func TestAFullStreamRefusesAndKeepsWhatItHas(t *testing.T) {
 	t.Parallel()
 	c := connect(t, testkit.NATS(t))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -20,16 +21,32 @@ type StreamConfig struct {
 	DupWindow time.Duration // within which a message id is seen once
 }
 
-// EnsureStream creates the stream, or changes it to s. Messages are deleted once they are acknowledged by the one consumer (work queue).
+// EnsureStream creates the stream, or changes it to s where it differs. Messages are deleted once they are acknowledged by the one consumer
+// (work queue).
 func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
-	_, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	want := jetstream.StreamConfig{
 		Name: s.Name, Subjects: s.Subjects, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 		MaxBytes: s.MaxBytes, MaxAge: s.MaxAge, Replicas: max(1, s.Replicas), Duplicates: s.DupWindow,
-	})
+	}
+	there, err := c.js.Stream(ctx, s.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		_, err = c.js.CreateOrUpdateStream(ctx, want) // another replica may be faster
+	case err == nil && differs(there.CachedInfo().Config, want):
+		// Not at every start: nats-server 2.15 races when a stream is updated while a consumer of it is made.
+		_, err = c.js.UpdateStream(ctx, want)
+	}
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", s.Name, err)
 	}
 	return nil
+}
+
+// differs compares what StreamConfig sets; the server fills in the rest.
+func differs(there, want jetstream.StreamConfig) bool {
+	return !slices.Equal(there.Subjects, want.Subjects) || there.Retention != want.Retention || there.Storage != want.Storage ||
+		there.Discard != want.Discard || there.MaxBytes != want.MaxBytes || there.MaxAge != want.MaxAge ||
+		there.Replicas != want.Replicas || there.Duplicates != want.Duplicates
 }
 
 // Message is one delivered message. Exactly one of Ack and Terminate must be called, else it is delivered again after the ack wait.
