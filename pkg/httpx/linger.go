@@ -40,6 +40,9 @@ func (c *lingerConn) Close() error {
 	return c.Conn.Close()
 }
 
+// Linger makes the connection of c, which is to be closed after the answer, wait for the rest of a body that the handler did not read.
+func Linger(c *fiber.Ctx) { lingerAfter(c) }
+
 // lingerAfter makes the connection of c wait for the rest of a refused body.
 func lingerAfter(c *fiber.Ctx) {
 	if conn, ok := c.Context().Conn().(*lingerConn); ok {

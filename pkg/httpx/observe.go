@@ -43,6 +43,12 @@ func (s *Server) observe(c *fiber.Ctx) error {
 			return err
 		}
 	}
+	s.seen(c, start)
+	return nil
+}
+
+// seen counts and logs an answered request.
+func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	route, method, status := RouteName(c), knownMethod(c.Method()), c.Response().StatusCode()
 	took := time.Since(start)
 	s.metrics.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
@@ -51,7 +57,6 @@ func (s *Server) observe(c *fiber.Ctx) error {
 		s.o.Log.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route),
 			slog.Int("status", status), slog.Duration("took", took), slog.String("user_id", Caller(c).UserID), slog.Int("bytes", answerBytes(c.Response())))
 	}
-	return nil
 }
 
 // answerBytes returns the length of an answer's body, -1 when it is not known; asking a streamed answer for its body would read it all.
@@ -64,11 +69,17 @@ func answerBytes(r *fasthttp.Response) int {
 
 // RouteName returns the template of the route that took the request, "(none)" when none did.
 func RouteName(c *fiber.Ctx) string {
+	if name, ok := c.Locals(keyRoute).(string); ok {
+		return name
+	}
 	if r := c.Route(); r != nil && r.Path != "/" && r.Path != "" {
 		return r.Path
 	}
 	return "(none)"
 }
+
+// otherMethod is the label of every method that RFC 9110 does not know.
+const otherMethod = "OTHER"
 
 func knownMethod(m string) string {
 	for _, known := range fiber.DefaultMethods {
@@ -76,5 +87,5 @@ func knownMethod(m string) string {
 			return known
 		}
 	}
-	return "OTHER"
+	return otherMethod
 }

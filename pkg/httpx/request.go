@@ -19,6 +19,7 @@ type localKey uint8
 const (
 	keyRequestID localKey = iota
 	keyIdentity
+	keyRoute
 )
 
 // maxRequestID bounds a request id that a client brings along.
@@ -111,6 +112,9 @@ func PathID(c *fiber.Ctx, name string) (string, error) {
 	return s, nil
 }
 
+// SetCaller says who is calling, in the gateway, which finds out itself; the log line names the user.
+func SetCaller(c *fiber.Ctx, i auth.Identity) { c.Locals(keyIdentity, i) }
+
 // Body reads the JSON object in the request's body. It points into the body: copy what outlives the handler (the getters' strings are copies).
 func Body(c *fiber.Ctx) (*input.Object, error) { return input.ParseObject(c.Body()) }
 
@@ -145,6 +149,9 @@ func RealmID(c *fiber.Ctx) (string, error) {
 
 // timeout gives the handler a context that ends with the request's time.
 func (s *Server) timeout(c *fiber.Ctx) context.CancelFunc {
+	if s.o.RequestTimeout < 0 {
+		return func() {}
+	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), s.o.RequestTimeout)
 	c.SetUserContext(ctx)
 	return cancel

@@ -6,6 +6,7 @@ package httpx
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -13,7 +14,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/middleware/recover"
+	recovery "github.com/gofiber/fiber/v2/middleware/recover"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
@@ -31,8 +32,11 @@ type Options struct {
 	// BodyLimit returns the most bytes that a request to path may send; nil means DefaultBodyLimit everywhere.
 	BodyLimit func(method, path []byte) int
 	MaxBody   int // the largest value BodyLimit returns (DefaultBodyLimit)
-	// RequestTimeout bounds the context of a handler (30 s); ReadTimeout the reading of one request with its body (60 s); IdleTimeout a
-	// connection between requests (120 s).
+	// StreamBody hands a request to its handler before its body has arrived: the handler reads, or refuses, Request().BodyStream() and holds
+	// the limit itself. For the gateway, which asks who is sending before it takes 50 MB.
+	StreamBody bool
+	// RequestTimeout bounds the context of a handler (30 s; negative: the handler bounds itself); ReadTimeout the reading of one request with
+	// its body (60 s); IdleTimeout a connection between requests (120 s).
 	RequestTimeout, ReadTimeout, IdleTimeout time.Duration
 	// Classify turns errors that this package can't know (a lost database) into an *apperr.Error; nil when it does not know them either.
 	Classify func(error) *apperr.Error
@@ -40,6 +44,8 @@ type Options struct {
 	LogErrorsOnly bool
 	// BeforeFailure is called with every answer of status 400 or more before it is written; the gateway records them.
 	BeforeFailure func(*fiber.Ctx, int)
+	// UnknownMethod answers requests with a method that RFC 9110 does not know; nil answers 405 METHOD_NOT_ALLOWED.
+	UnknownMethod func(*fiber.Ctx) error
 }
 
 // DefaultBodyLimit is how many bytes a request may send when its route says nothing else.
@@ -74,19 +80,53 @@ func New(o Options) *Server {
 	s.App = fiber.New(fiber.Config{
 		AppName: o.Name, StrictRouting: true, CaseSensitive: true, DisableStartupMessage: true, ErrorHandler: s.fail,
 		BodyLimit: o.MaxBody, ReadBufferSize: maxHeaderBytes, ReadTimeout: o.ReadTimeout, WriteTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
-		DisablePreParseMultipartForm: true,
+		DisablePreParseMultipartForm: true, StreamRequestBody: o.StreamBody,
 	})
 	fast := s.App.Server()
 	fast.SecureErrorLogMessage = true
 	fast.NoDefaultServerHeader = true
 	fast.Logger = quietLogger{o.Log}
+	known := fast.Handler
+	fast.Handler = func(ctx *fasthttp.RequestCtx) {
+		if knownMethod(string(ctx.Method())) == otherMethod {
+			s.unknownMethod(ctx) // Fiber would answer with a text of its own
+			return
+		}
+		known(ctx)
+	}
 	if o.BodyLimit != nil {
 		fast.HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 			return fasthttp.RequestConfig{MaxRequestBodySize: o.BodyLimit(h.Method(), pathOf(h.RequestURI()))}
 		}
 	}
-	s.Use(s.observe, recover.New(recover.Config{EnableStackTrace: true, StackTraceHandler: s.panicked}), s.identify)
+	s.Use(s.observe, recovery.New(recovery.Config{EnableStackTrace: true, StackTraceHandler: s.panicked}), s.identify)
 	return s
+}
+
+// unknownMethod answers a method that Fiber has no routes for.
+func (s *Server) unknownMethod(ctx *fasthttp.RequestCtx) {
+	c := s.AcquireCtx(ctx)
+	defer s.ReleaseCtx(c)
+	s.ensureRequestID(c)
+	answer := s.o.UnknownMethod
+	if answer == nil {
+		answer = func(*fiber.Ctx) error { return MethodNotAllowed("") }
+	}
+	start := time.Now()
+	if err := guarded(c, answer); err != nil {
+		_ = s.fail(c, err) // only fails when an envelope cannot be encoded
+	}
+	s.seen(c, start)
+}
+
+// guarded turns a panic of f, which no middleware stands around, into an error.
+func guarded(c *fiber.Ctx, f func(*fiber.Ctx) error) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("panic: %v", reason)
+		}
+	}()
+	return f(c)
 }
 
 func pathOf(uri []byte) []byte {
