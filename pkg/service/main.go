@@ -38,7 +38,7 @@ type Command[C any] struct {
 	Name, Doc string
 	// Bare commands also run when settings are missing or wrong, such as one that prints the first key: cfg then holds what could be read.
 	Bare bool
-	Run       func(ctx context.Context, cfg C, rt Runtime, args []string, out io.Writer) error
+	Run  func(ctx context.Context, cfg C, rt Runtime, args []string, out io.Writer) error
 }
 
 // Main is the whole main function of a binary. It reads the environment, catches signals, and exits: 0 after an orderly stop, 1 after a
@@ -150,8 +150,14 @@ func NewRuntime(c Config, w io.Writer) Runtime {
 	return Runtime{Log: slog.New(h), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: Version()}
 }
 
+// stamped is set by the linker (-X) where sources are built without their history, as in an image.
+var stamped string
+
 // Version returns the version and commit that the binary was built from, "devel" when it does not know.
 func Version() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "devel"
