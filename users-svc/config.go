@@ -26,10 +26,12 @@ type Config struct {
 	Passwords       PasswordConfig
 	Signup          SignupConfig
 	Throttle        ThrottleConfig
+	Mail            MailConfig
 	FreeTierServers Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"The free-tier servers, region:country:city:capacity each, with semicolons between; capacity counts accounts. Admins may add more."`
 	AuthTokenLimit  int       `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Most auth tokens that a user may have."`
 	// HistoryRetention is at most 180 days by the contract; less is allowed.
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"4320h" doc:"How long the security history is kept."`
+	CleanupEvery     time.Duration `env:"CLEANUP_INTERVAL" envDefault:"1h" doc:"How often what has expired is deleted."`
 }
 
 // TokenConfig says how sessions and their tokens live.
@@ -56,7 +58,7 @@ type PasswordConfig struct {
 // SignupConfig says who may have an account.
 type SignupConfig struct {
 	Enabled        bool          `env:"SIGNUP_ENABLED" envDefault:"true" doc:"Whether strangers may sign up."`
-	InviteRequired bool          `env:"INVITE_REQUIRED" envDefault:"false" doc:"Whether a sign-up needs one of INVITE_CODES."`
+	InviteRequired bool          `env:"INVITE_REQUIRED" envDefault:"false" doc:"Whether the free tier is only for those who signed up with one of INVITE_CODES."`
 	InviteCodes    config.Secret `env:"INVITE_CODES" doc:"Comma-separated invite codes."`
 	AdminEmail     string        `env:"ADMIN_EMAIL" doc:"Address of the first admin, created at start while there is no admin."`
 	AdminPassword  config.Secret `env:"ADMIN_PASSWORD" doc:"Password of the first admin."`
@@ -69,15 +71,25 @@ type ThrottleConfig struct {
 	Refresh      limit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session."`
 }
 
+// MailConfig says how mail is sent. Without a server no mail is sent and every address counts as verified.
+type MailConfig struct {
+	URL       config.Secret `env:"SMTP_URL" doc:"Mail server: smtp://user:password@host:587 (STARTTLS when offered) or smtps://host:465; ?tls=required or ?tls=off. Empty: no mail."`
+	From      string        `env:"MAIL_FROM" envDefault:"Realmgate <no-reply@localhost>" doc:"Sender of mails."`
+	PublicURL string        `env:"PUBLIC_URL" envDefault:"http://127.0.0.1:8080" doc:"Where people reach the product; links in mails begin with it."`
+}
+
+// On reports whether there is a mail server.
+func (c MailConfig) On() bool { return c.URL != "" }
+
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	problems := []error{c.Service.Validate()}
 	for name, d := range map[string]time.Duration{
 		"ACCESS_TOKEN_TTL": c.Tokens.AccessTTL, "REFRESH_TOKEN_TTL": c.Tokens.RefreshTTL, "SESSION_MAX_LIFETIME": c.Tokens.MaxSession,
-		"SIGNING_KEY_MAX_AGE": c.Tokens.KeyMaxAge, "HISTORY_RETENTION": c.HistoryRetention,
+		"SIGNING_KEY_MAX_AGE": c.Tokens.KeyMaxAge, "HISTORY_RETENTION": c.HistoryRetention, "CLEANUP_INTERVAL": c.CleanupEvery,
 	} {
-		if d < time.Second {
-			problems = append(problems, fmt.Errorf("%s must be at least 1s", name))
+		if d <= 0 {
+			problems = append(problems, fmt.Errorf("%s must be above 0", name))
 		}
 	}
 	if c.Tokens.Grace < 0 || c.Tokens.KeyLead < 0 {

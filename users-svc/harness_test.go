@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { testkit.Main(m) }
 
 const (
-	internalKey = "an internal key of the tests, long enough"
+	internalKey = "an internal key of the tests that is long enough"
 	keyKey      = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 	password    = "Correct-horse-1"
 )
@@ -42,7 +42,7 @@ type harness struct {
 // clock is the time of day of a service under test; it may be moved forward.
 type clock struct{ ahead atomic.Int64 }
 
-func (c *clock) now() time.Time         { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // start runs a service with the default settings, cheap password hashes and what the edits change.

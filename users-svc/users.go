@@ -19,12 +19,38 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	if err != nil {
 		return err
 	}
+	hashes, err := newHasher(c.cfg.Passwords)
+	if err != nil {
+		return err
+	}
+	keys := &keyring{core: c}
+	if err := keys.upkeep(ctx); err != nil {
+		return err
+	}
+	people := &accounts{core: c, hasher: hashes}
+	if err := people.makeFirstAdmin(ctx); err != nil {
+		return err
+	}
+	signIns := &sessions{
+		core: c, keys: keys, hasher: hashes, throttle: &throttle{core: c, rate: c.cfg.Throttle.LoginAccount}, placement: places, seen: newLastSeen(c),
+	}
+	for _, d := range []domain{keys, signIns, &history{c}, people} {
+		d.mount(server)
+	}
 	places.mount(server)
+	svc.Go("signing keys", keys.run)
+	svc.Go("last seen", signIns.seen.run)
+	svc.Go("cleanup", (&cleanup{c}).run)
 	return nil
 }
 
+// domain is a part of the service that has routes.
+type domain interface{ mount(*httpx.Server) }
+
 // placement tells what an account was given; the provisioning domain is one.
 type placement interface {
+	// atSignup gives a new account what there is for it, best effort; region is "" for any.
+	atSignup(ctx context.Context, userID, region string)
 	// of returns the summaries that a login answers with, each nil when there is none.
 	of(ctx context.Context, userID string) (server, project, container any, err error)
 }

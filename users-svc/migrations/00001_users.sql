@@ -18,6 +18,7 @@ CREATE TABLE users (
     signup_client      text,
     invited            boolean     NOT NULL DEFAULT false, -- signed up with a valid invite code
     signup_code_failed boolean     NOT NULL DEFAULT false, -- signed up with an invite code that was not valid
+    welcomed           boolean     NOT NULL DEFAULT false, -- has signed in, and was offered a free server then
     vault_quota        bigint      NOT NULL DEFAULT 0 CHECK (vault_quota >= 0), -- bytes; 0: the default of vault-svc
     state_version      bigint      NOT NULL DEFAULT 1, -- raised with every change that the gateways must hear of
     created_at         timestamptz NOT NULL,

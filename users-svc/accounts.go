@@ -1,0 +1,234 @@
+package users
+
+import (
+	"context"
+	"regexp"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// User is an account as its owner and admins see it.
+type User struct {
+	ID            string         `json:"id"`
+	Username      string         `json:"username"`
+	Email         string         `json:"email"`
+	Alias         string         `json:"alias"`
+	PublicKey     *string        `json:"public_key"`
+	Metadata      jsontext.Value `json:"metadata"`
+	IsAdmin       bool           `json:"is_admin"`
+	IsBanned      bool           `json:"is_banned"`
+	EmailVerified bool           `json:"email_verified"`
+	AvatarURL     *string        `json:"avatar_url"`
+	SignupMethod  string         `json:"signup_method"`
+	CreatedAt     wire.Time      `json:"created_at"`
+	UpdatedAt     wire.Time      `json:"updated_at"`
+}
+
+// ReducedUser is what an auth token without the permission resources.read_account sees of its user.
+type ReducedUser struct {
+	ID        string    `json:"id"`
+	Username  string    `json:"username"`
+	Alias     string    `json:"alias"`
+	PublicKey *string   `json:"public_key"`
+	CreatedAt wire.Time `json:"created_at"`
+	UpdatedAt wire.Time `json:"updated_at"`
+}
+
+// seenBy returns the user as the caller may see it.
+func (u User) seenBy(caller auth.Identity) any {
+	if !allowed(caller, permReadAccount) {
+		return ReducedUser{ID: u.ID, Username: u.Username, Alias: u.Alias, PublicKey: u.PublicKey, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
+	}
+	return u
+}
+
+const (
+	maxAlias    = 100
+	maxMetadata = 64 << 10 // bytes of compact JSON
+	// The bounds of current_password are those of the oldest rule, so that every password that was ever allowed can be given.
+	minCurrentPassword = 8
+)
+
+var publicKeyPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
+// patch is what one PATCH or PUT asks for; nil is left as it is.
+type patch struct {
+	Alias, PublicKey  *string
+	Metadata          jsontext.Value
+	Password, Current *string
+	Admin, Banned     *bool
+	BanReason         *string
+	VaultQuota        *int64 // bytes, 0 for the default
+}
+
+func (p patch) empty() bool {
+	return p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil && p.Admin == nil && p.Banned == nil && p.VaultQuota == nil
+}
+
+// readPatch reads and checks the body of a PATCH or PUT by caller on the user id: every rule that needs no look at the database.
+func readPatch(o *input.Object, caller auth.Identity, id string) (patch, error) {
+	p := patch{
+		Alias: optional(o.String("alias", 1, maxAlias)), PublicKey: optional(o.Text("public_key")),
+		Password: optional(o.Text("password")), Current: optional(o.Text("current_password")),
+		Admin: optional(o.Bool("is_admin")), Banned: optional(o.Bool("is_banned")),
+	}
+	p.Metadata, _ = o.JSONObject("metadata", maxMetadata)
+	if p.Current != nil {
+		checkCurrentLength(o, *p.Current)
+	}
+	if err := o.Err(); err != nil {
+		return p, err
+	}
+	if (p.Admin != nil || p.Banned != nil) && !caller.Admin || p.Password != nil && caller.Kind != auth.Session {
+		return p, apperr.InsufficientPermissions()
+	}
+	if p.PublicKey != nil && !publicKeyPattern.MatchString(*p.PublicKey) {
+		return p, apperr.New(apperr.Invalid, "INVALID_PUBLIC_KEY_FORMAT", "Invalid public key format")
+	}
+	if p.Password == nil {
+		return p, nil
+	}
+	if err := checkStrength(*p.Password); err != nil {
+		return p, err
+	}
+	if p.Current == nil && caller.UserID == id {
+		return p, apperr.New(apperr.Invalid, "CURRENT_PASSWORD_REQUIRED", "Current password is required for password changes")
+	}
+	return p, nil
+}
+
+func checkCurrentLength(o *input.Object, current string) {
+	switch n := len([]rune(current)); {
+	case n < minCurrentPassword:
+		o.Fail("current_password", "must be at least 8 characters")
+	case n > maxPassword:
+		o.Fail("current_password", "must be at most 128 characters")
+	}
+}
+
+// optional turns the two results of an input getter into a pointer, nil when the field was not there.
+func optional[T any](v T, ok bool) *T {
+	if !ok {
+		return nil
+	}
+	return &v
+}
+
+func errUserNotFound() *apperr.Error {
+	return apperr.New(apperr.NotFound, "USER_NOT_FOUND", "User not found")
+}
+
+func errCannotModifyOther() *apperr.Error {
+	return apperr.New(apperr.Forbidden, "CANNOT_MODIFY_OTHER_USER", "You can only update your own profile")
+}
+
+func errCannotBanAdmin() *apperr.Error {
+	return apperr.New(apperr.Forbidden, "CANNOT_BAN_ADMIN", "Cannot ban admin users")
+}
+
+func errLastAdmin() *apperr.Error {
+	return apperr.New(apperr.Conflict, "LAST_ADMIN", "The last admin cannot be demoted")
+}
+
+func errWrongPassword() *apperr.Error {
+	return apperr.New(apperr.Invalid, "CURRENT_PASSWORD_INCORRECT", "Current password is incorrect")
+}
+
+// account is a user with what is not shown.
+type account struct {
+	User
+	EmailKey     string
+	PasswordHash string
+	VaultQuota   int64
+	BanReason    *string
+	Welcomed     bool
+}
+
+// flagChange says what a patch does to the flags of an account.
+type flagChange struct {
+	admin, banned          bool // afterwards
+	granted, revoked       bool
+	bannedNow, unbannedNow bool
+}
+
+// flags decides what p makes of the account's flags. An account that is an admin, or would be one, is never banned in the same step.
+func (p patch) flags(a account) (flagChange, error) {
+	f := flagChange{admin: a.IsAdmin, banned: a.IsBanned}
+	if p.Admin != nil {
+		f.admin = *p.Admin
+	}
+	if p.Banned != nil {
+		f.banned = *p.Banned
+	}
+	if f.banned && (f.admin || a.IsAdmin) {
+		return f, errCannotBanAdmin()
+	}
+	f.granted, f.revoked = f.admin && !a.IsAdmin, !f.admin && a.IsAdmin
+	f.bannedNow, f.unbannedNow = f.banned && !a.IsBanned, !f.banned && a.IsBanned
+	return f, nil
+}
+
+// events lists what the change is called in the security history.
+func (f flagChange) events() []string {
+	var out []string
+	for _, e := range []struct {
+		happened bool
+		name     string
+	}{{f.granted, eventAdminGranted}, {f.revoked, eventAdminRevoked}, {f.bannedNow, eventBanned}, {f.unbannedNow, eventUnbanned}} {
+		if e.happened {
+			out = append(out, e.name)
+		}
+	}
+	return out
+}
+
+// userFilter says which users to list; nil flags do not filter.
+type userFilter struct {
+	Search        string // found literally in name, address, alias or id, ignoring case
+	Admin, Banned *bool
+	Page, Limit   int
+}
+
+// newAccount is what an account is made of.
+type newAccount struct {
+	Email, PasswordHash, Alias string
+	Method                     string
+	Region, Client             *string
+	Admin, Verified            bool
+	Invited, CodeFailed        bool
+	At                         time.Time
+}
+
+// accounts is the domain of users: sign-up, profiles, and what admins do with accounts.
+type accounts struct {
+	*core
+	hasher *hasher
+}
+
+// change checks the current password when one is asked for and applies p to the user id. by is who does it from where.
+func (a *accounts) change(ctx context.Context, caller auth.Identity, id string, p patch, by device) (User, error) {
+	var checkedHash, newHash string
+	if p.Password != nil {
+		var err error
+		if caller.UserID == id {
+			if checkedHash, err = a.confirm(ctx, id, *p.Current, by); err != nil {
+				return User{}, err
+			}
+		}
+		if newHash, err = a.hasher.hash(ctx, *p.Password); err != nil {
+			return User{}, err
+		}
+	}
+	keep := ""
+	if caller.UserID == id {
+		keep = caller.SessionID
+	}
+	changed, err := a.update(ctx, id, p, checkedHash, newHash, keep, by)
+	return changed.User, err
+}

@@ -1,0 +1,216 @@
+package users
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+const accountColumns = `id, username, email, email_key, alias, public_key, metadata, password_hash, is_admin, is_banned, ban_reason,
+	email_verified, avatar_url, signup_method, vault_quota, welcomed, created_at, updated_at`
+
+func scanAccount(row pgx.CollectableRow) (account, error) {
+	var a account
+	var metadata []byte
+	var created, updated time.Time
+	err := row.Scan(&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, &metadata, &a.PasswordHash, &a.IsAdmin, &a.IsBanned,
+		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.Welcomed, &created, &updated)
+	a.Metadata, a.CreatedAt, a.UpdatedAt = jsontext.Value(metadata), wire.Time(created), wire.Time(updated)
+	return a, err
+}
+
+// oneAccount returns the account that the rest of the query selects; USER_NOT_FOUND when there is none.
+func oneAccount(ctx context.Context, q dbtx, rest string, args ...any) (account, error) {
+	rows, err := q.Query(ctx, `SELECT `+accountColumns+` FROM users `+rest, args...)
+	if err != nil {
+		return account{}, err
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, scanAccount)
+	if db.NoRows(err) {
+		return account{}, errUserNotFound()
+	}
+	return a, err
+}
+
+func accountByID(ctx context.Context, q dbtx, userID string) (account, error) {
+	return oneAccount(ctx, q, `WHERE id = $1`, userID)
+}
+
+// accountByName finds an account by what a person types: an address in any case, else the exact username.
+func accountByName(ctx context.Context, q dbtx, name string) (account, error) {
+	if strings.Contains(name, "@") {
+		return oneAccount(ctx, q, `WHERE email_key = $1`, emailKey(name))
+	}
+	return oneAccount(ctx, q, `WHERE username = $1`, name)
+}
+
+const (
+	usernameTries = 16
+	// After shortTries a long suffix is taken: an address as common as info@ can use up the 65,536 short ones.
+	shortTries = 8
+)
+
+// insertAccount creates an account; false when there is one with the address already.
+func insertAccount(ctx context.Context, q dbtx, n newAccount) (string, bool, error) {
+	local, _, _ := strings.Cut(n.Email, "@")
+	var err error
+	for try := range usernameTries {
+		suffix := make([]byte, 2)
+		if try >= shortTries {
+			suffix = make([]byte, 6)
+		}
+		_, _ = rand.Read(suffix) // never fails
+		userID := id.New(n.At)
+		var tag int64
+		tag, err = insertUser(ctx, q, userID, local+"-"+hex.EncodeToString(suffix), n)
+		if err != nil || tag == 1 {
+			return userID, err == nil, err
+		}
+		var taken bool
+		if err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_key = $1)`, emailKey(n.Email)).Scan(&taken); err != nil || taken {
+			return "", false, err
+		}
+	}
+	return "", false, fmt.Errorf("no free username in %d tries", usernameTries)
+}
+
+func insertUser(ctx context.Context, q dbtx, userID, username string, n newAccount) (int64, error) {
+	tag, err := q.Exec(ctx, `INSERT INTO users (id, username, email, email_key, alias, password_hash, is_admin, email_verified, signup_method,
+			signup_region, signup_client, invited, signup_code_failed, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14) ON CONFLICT DO NOTHING`,
+		userID, username, n.Email, emailKey(n.Email), n.Alias, n.PasswordHash, n.Admin, n.Verified, n.Method,
+		n.Region, n.Client, n.Invited, n.CodeFailed, n.At)
+	return tag.RowsAffected(), err
+}
+
+// update applies p to the user, all or nothing. checkedHash is the hash that the current password was checked against, "" when it was not: a
+// password that changed meanwhile is a wrong one. newHash replaces it. keep is the session that survives a change of the password.
+func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHash, newHash, keep string, by device) (account, error) {
+	var out account
+	var ch *session.Change
+	err := db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
+		ch = nil
+		old, err := lockForUpdate(ctx, tx, userID, p)
+		if err != nil {
+			return err
+		}
+		if checkedHash != "" && old.PasswordHash != checkedHash {
+			return errWrongPassword()
+		}
+		f, err := p.flags(old)
+		if err != nil {
+			return err
+		}
+		if f.revoked {
+			if err := refuseLastAdmin(ctx, tx); err != nil {
+				return err
+			}
+		}
+		now := a.now()
+		if out, err = writePatch(ctx, tx, userID, p, f, newHash, now); err != nil {
+			return err
+		}
+		ch, err = a.consequences(ctx, tx, userID, p, f, keep, by, now)
+		return err
+	})
+	if err == nil && ch != nil {
+		a.notify.changed(ctx, *ch)
+	}
+	return out, err
+}
+
+// lockForUpdate locks the user, and all admins when the patch could take an admin away: so that of two admins who demote each other at once
+// the second sees what the first did. Rows are locked in the order of their ids.
+func lockForUpdate(ctx context.Context, tx pgx.Tx, userID string, p patch) (account, error) {
+	if p.Admin != nil && !*p.Admin {
+		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE is_admin OR id = $1 ORDER BY id FOR UPDATE`, userID); err != nil {
+			return account{}, err
+		}
+	}
+	return oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID)
+}
+
+func refuseLastAdmin(ctx context.Context, tx pgx.Tx) error {
+	var admins int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM users WHERE is_admin`).Scan(&admins); err != nil {
+		return err
+	}
+	if admins < 2 {
+		return errLastAdmin()
+	}
+	return nil
+}
+
+func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagChange, newHash string, now time.Time) (account, error) {
+	if p.empty() {
+		return accountByID(ctx, tx, userID)
+	}
+	_, err := tx.Exec(ctx, `UPDATE users SET alias = coalesce($2, alias), public_key = coalesce($3, public_key), metadata = coalesce($4, metadata),
+			password_hash = coalesce(nullif($5, ''), password_hash), is_admin = $6, is_banned = $7,
+			ban_reason = CASE WHEN NOT $7 THEN NULL WHEN $8::text IS NOT NULL THEN $8 ELSE ban_reason END,
+			vault_quota = coalesce($9, vault_quota), updated_at = $10 WHERE id = $1`,
+		userID, p.Alias, p.PublicKey, []byte(p.Metadata), newHash, f.admin, f.banned, p.BanReason, p.VaultQuota, now)
+	if err != nil {
+		return account{}, err
+	}
+	return accountByID(ctx, tx, userID)
+}
+
+// consequences writes the history and ends sessions; it returns the change to announce, nil when the gateways need not know.
+func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagChange, keep string, by device, now time.Time) (*session.Change, error) {
+	events := f.events()
+	if p.Password != nil {
+		events = append(events, eventPasswordChanged)
+		if _, err := endSessions(ctx, tx, userID, keep, eventPasswordChanged, now); err != nil {
+			return nil, err
+		}
+	}
+	for _, event := range events {
+		if err := remember(ctx, tx, now, happening{UserID: userID, Event: event, Device: by}); err != nil {
+			return nil, err
+		}
+	}
+	if len(events) == 0 && p.VaultQuota == nil {
+		return nil, nil
+	}
+	ch, err := raiseVersion(ctx, tx, userID)
+	return &ch, err
+}
+
+// listAccounts returns one page of users, the newest first, and how many the filter matches.
+func listAccounts(ctx context.Context, q dbtx, f userFilter) ([]User, int64, error) {
+	// strpos finds the text as it is: LIKE would read % and _ in it.
+	const where = ` FROM users WHERE ($1 = '' OR id = $1 OR strpos(lower(username), lower($1)) > 0 OR strpos(email_key, lower($1)) > 0
+		OR strpos(lower(alias), lower($1)) > 0) AND ($2::bool IS NULL OR is_admin = $2) AND ($3::bool IS NULL OR is_banned = $3)`
+	var total int64
+	if err := q.QueryRow(ctx, `SELECT count(*)`+where, f.Search, f.Admin, f.Banned).Scan(&total); err != nil {
+		return nil, 0, err
+	}
+	rows, err := q.Query(ctx, `SELECT `+accountColumns+where+` ORDER BY id DESC LIMIT $4 OFFSET $5`,
+		f.Search, f.Admin, f.Banned, f.Limit, (f.Page-1)*f.Limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (User, error) {
+		a, err := scanAccount(row)
+		return a.User, err
+	})
+	return list, total, err
+}
+
+// renewHash replaces a hash by a stronger one of the same password, unless the password changed meanwhile.
+func renewHash(ctx context.Context, q dbtx, userID, old, renewed string) error {
+	_, err := q.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, userID, old, renewed)
+	return err
+}

@@ -1,0 +1,51 @@
+package users
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+)
+
+// sweepRows bounds the rows that one statement deletes, so that no transaction is long.
+const sweepRows = 5000
+
+// sweep deletes in small transactions until nothing is left to delete or another replica is at it.
+func (c *cleanup) sweep(ctx context.Context) error {
+	for {
+		var deleted int64
+		err := db.InTx(ctx, c.pool, func(tx pgx.Tx) (err error) {
+			deleted, err = c.sweepOnce(ctx, tx)
+			return err
+		})
+		if err != nil || deleted == 0 {
+			return err
+		}
+	}
+}
+
+func (c *cleanup) sweepOnce(ctx context.Context, tx pgx.Tx) (int64, error) {
+	var mine bool
+	if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('users_svc cleanup'))`).Scan(&mine); err != nil || !mine {
+		return 0, err
+	}
+	now := c.now()
+	var deleted int64
+	for _, s := range []struct {
+		sql    string
+		before time.Time
+	}{
+		{`DELETE FROM login_history WHERE id IN (SELECT id FROM login_history WHERE created_at < $1 LIMIT $2)`, now.Add(-c.cfg.HistoryRetention)},
+		{`DELETE FROM login_throttle WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2)`, now},
+		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)`, now.Add(-keepEnded)},
+	} {
+		tag, err := tx.Exec(ctx, s.sql, s.before, sweepRows)
+		if err != nil {
+			return 0, err
+		}
+		deleted += tag.RowsAffected()
+	}
+	return deleted, nil
+}

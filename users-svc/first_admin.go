@@ -1,0 +1,37 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// makeFirstAdmin creates the admin that the settings name while there is no admin. Several replicas may call it at once. An account that has
+// the address already becomes the admin, with the password of the settings and without the sessions it had: whoever made it before the
+// operator came must not be it.
+func (a *accounts) makeFirstAdmin(ctx context.Context) error {
+	email, password := a.cfg.Signup.AdminEmail, a.cfg.Signup.AdminPassword.Reveal()
+	if email == "" {
+		return nil
+	}
+	if there, err := anyAdmin(ctx, a.pool); err != nil || there {
+		return err
+	}
+	if !validEmail(email) || len(email) > maxEmail {
+		return errors.New("ADMIN_EMAIL is no e-mail address")
+	}
+	if err := checkStrength(password); err != nil {
+		return fmt.Errorf("ADMIN_PASSWORD: %w", err)
+	}
+	hash, err := a.hasher.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	created, err := a.insertFirstAdmin(ctx, newAccount{
+		Email: email, PasswordHash: hash, Alias: firstAlias(email), Method: "admin", Admin: true, Verified: true, At: a.now(),
+	})
+	if created != "" {
+		a.log.Info("first admin created", "user_id", created)
+	}
+	return err
+}

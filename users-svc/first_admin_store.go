@@ -1,0 +1,56 @@
+package users
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/session"
+)
+
+func anyAdmin(ctx context.Context, q dbtx) (bool, error) {
+	var there bool
+	err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE is_admin)`).Scan(&there)
+	return there, err
+}
+
+// insertFirstAdmin returns the id of the admin that it made, "" when there was one meanwhile.
+func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (string, error) {
+	var userID string
+	var ch *session.Change
+	err := db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
+		userID, ch = "", nil
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('users_svc first admin'))`); err != nil {
+			return err
+		}
+		if there, err := anyAdmin(ctx, tx); err != nil || there {
+			return err
+		}
+		made, created, err := insertAccount(ctx, tx, n)
+		if err != nil || created {
+			userID = made
+			return err
+		}
+		userID, ch, err = promote(ctx, tx, n)
+		return err
+	})
+	if err == nil && ch != nil {
+		a.notify.changed(ctx, *ch)
+	}
+	return userID, err
+}
+
+func promote(ctx context.Context, tx pgx.Tx, n newAccount) (string, *session.Change, error) {
+	var userID string
+	err := tx.QueryRow(ctx, `UPDATE users SET password_hash = $2, is_admin = true, is_banned = false, ban_reason = NULL, email_verified = true,
+		updated_at = $3 WHERE email_key = $1 RETURNING id`, emailKey(n.Email), n.PasswordHash, n.At).Scan(&userID)
+	if err != nil {
+		return "", nil, err
+	}
+	if _, err := endSessions(ctx, tx, userID, "", eventPasswordChanged, n.At); err != nil {
+		return "", nil, err
+	}
+	ch, err := raiseVersion(ctx, tx, userID)
+	return userID, &ch, err
+}

@@ -1,0 +1,102 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+)
+
+// hasher makes and checks password hashes (Argon2id, RFC 9106, in PHC form). A hash takes tens of milliseconds of a core and megabytes, so
+// only as many run at once as there are slots; a bounded number waits, and what comes on top is refused.
+type hasher struct {
+	params argon2id.Params
+	slots  chan struct{}
+	places chan struct{} // of those that hold a slot or wait for one
+	dummy  string        // a hash of nothing anybody knows: the work for accounts that do not exist
+}
+
+const (
+	saltBytes = 16
+	hashBytes = 32
+)
+
+func newHasher(c PasswordConfig) (*hasher, error) {
+	parallel := c.Parallel
+	if parallel == 0 {
+		parallel = runtime.GOMAXPROCS(0)
+	}
+	h := &hasher{
+		params: argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Time, Parallelism: c.Threads, SaltLength: saltBytes, KeyLength: hashBytes},
+		slots:  make(chan struct{}, parallel), places: make(chan struct{}, parallel+c.Queue),
+	}
+	var err error
+	h.dummy, err = h.create(randomToken())
+	return h, err
+}
+
+// in runs f in a slot: f may call create and verify. 503 SERVICE_UNAVAILABLE when too many wait already or the request's time is over.
+func (h *hasher) in(ctx context.Context, f func() error) error {
+	select {
+	case h.places <- struct{}{}:
+		defer func() { <-h.places }()
+	default:
+		return apperr.ServiceUnavailable(errors.New("too many password hashes wait")).WithRetryAfter(2 * time.Second)
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	case <-ctx.Done():
+		return apperr.ServiceUnavailable(ctx.Err()).WithRetryAfter(2 * time.Second)
+	}
+	return f()
+}
+
+// hash returns the PHC string of password, waiting for a slot.
+func (h *hasher) hash(ctx context.Context, password string) (string, error) {
+	var out string
+	err := h.in(ctx, func() (err error) {
+		out, err = h.create(password)
+		return err
+	})
+	return out, err
+}
+
+// create is hash for those who hold a slot.
+func (h *hasher) create(password string) (string, error) {
+	return argon2id.CreateHash(password, &h.params)
+}
+
+// matches waits for a slot and reports whether password is the one that hash was made of.
+func (h *hasher) matches(ctx context.Context, password, hash string) (bool, error) {
+	var ok bool
+	err := h.in(ctx, func() (err error) {
+		ok, _, err = h.verify(password, hash)
+		return err
+	})
+	return ok, err
+}
+
+// verify is matches for those who hold a slot. stale means that the hash is weaker than today's settings, or of another kind, and should be
+// made again while the password is at hand. An empty hash stands for an account that does not exist: the same work, never a match.
+func (h *hasher) verify(password, hash string) (ok, stale bool, err error) {
+	if hash == "" {
+		_, err := argon2id.ComparePasswordAndHash(password, h.dummy)
+		return false, false, err
+	}
+	ok, err = verifyAny(password, hash)
+	return ok, ok && h.stale(hash), err
+}
+
+func (h *hasher) stale(hash string) bool {
+	p, salt, key, err := argon2id.DecodeHash(hash)
+	if err != nil {
+		return true // of another kind
+	}
+	return p.Memory < h.params.Memory || p.Iterations < h.params.Iterations || p.Parallelism < h.params.Parallelism ||
+		len(salt) < saltBytes || len(key) < hashBytes
+}

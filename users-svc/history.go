@@ -1,0 +1,65 @@
+package users
+
+import (
+	"net/netip"
+
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// HistoryEntry is one line of a user's security history.
+type HistoryEntry struct {
+	ID        string    `json:"id"`
+	Event     string    `json:"event"`
+	Outcome   string    `json:"outcome"` // success or failed
+	IPAddress string    `json:"ip_address"`
+	Client    *string   `json:"client"`
+	CreatedAt wire.Time `json:"created_at"`
+}
+
+// The events of the security history. All but eventLogin are shown with include_security only.
+const (
+	eventLogin           = "login"
+	eventLogout          = "logout"
+	eventRefreshReuse    = "refresh_reuse"
+	eventSessionEnded    = "session_ended"
+	eventSessionsEnded   = "sessions_ended"
+	eventPasswordChanged = "password_changed"
+	eventPasswordReset   = "password_reset"
+	eventPasswordCheck   = "password_check"
+	eventEmailVerified   = "email_verified"
+	eventBanned          = "banned"
+	eventUnbanned        = "unbanned"
+	eventAdminGranted    = "admin_granted"
+	eventAdminRevoked    = "admin_revoked"
+)
+
+// happening is what is written into the history; the store adds id and time.
+type happening struct {
+	UserID string
+	Event  string
+	Failed bool
+	Device device
+}
+
+// historyFilter says which entries to list: successful logins, and on demand failed ones and everything else.
+type historyFilter struct {
+	UserID                         string
+	IncludeFailed, IncludeSecurity bool
+	Page, Limit                    int
+}
+
+// addressKey is what an address counts as: itself, or its /64 network for IPv6, because a host has all addresses of its network.
+func addressKey(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if a = a.Unmap().WithZone(""); a.Is4() {
+		return a.String()
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return p.String()
+}

@@ -1,0 +1,53 @@
+package users
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// remember writes one line of the security history, as part of the transaction that it tells of.
+func remember(ctx context.Context, tx dbtx, now time.Time, h happening) error {
+	_, err := tx.Exec(ctx, `INSERT INTO login_history (id, user_id, event, failed, security, ip_address, address_key, client, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		id.New(now), h.UserID, h.Event, h.Failed, h.Event != eventLogin, h.Device.Address, addressKey(h.Device.Address), h.Device.Client, now)
+	return err
+}
+
+// listHistory returns one page of the history, newest first, and how many entries the filter matches.
+func listHistory(ctx context.Context, db dbtx, f historyFilter) ([]HistoryEntry, int64, error) {
+	const where = ` FROM login_history WHERE user_id = $1 AND CASE WHEN security THEN $3 ELSE $2 OR NOT failed END`
+	var total int64
+	if err := db.QueryRow(ctx, `SELECT count(*)`+where, f.UserID, f.IncludeFailed, f.IncludeSecurity).Scan(&total); err != nil {
+		return nil, 0, err
+	}
+	rows, err := db.Query(ctx, `SELECT id, event, failed, ip_address, client, created_at`+where+` ORDER BY id DESC LIMIT $4 OFFSET $5`,
+		f.UserID, f.IncludeFailed, f.IncludeSecurity, f.Limit, (f.Page-1)*f.Limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (HistoryEntry, error) {
+		var e HistoryEntry
+		var failed bool
+		var at time.Time
+		err := row.Scan(&e.ID, &e.Event, &failed, &e.IPAddress, &e.Client, &at)
+		e.CreatedAt, e.Outcome = wire.Time(at), "success"
+		if failed {
+			e.Outcome = "failed"
+		}
+		return e, err
+	})
+	return list, total, err
+}
+
+// signedInFrom reports whether the user has signed in from the address before, as far as the history reaches.
+func signedInFrom(ctx context.Context, db dbtx, userID, addressKey string) (bool, error) {
+	var known bool
+	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM login_history WHERE user_id = $1 AND address_key = $2 AND event = 'login' AND NOT failed)`,
+		userID, addressKey).Scan(&known)
+	return known, err
+}

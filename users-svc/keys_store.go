@@ -1,0 +1,72 @@
+package users
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/id"
+)
+
+func (k *keyring) readKeys(ctx context.Context, q dbtx) ([]signingKey, error) {
+	rows, err := q.Query(ctx, `SELECT id, sealed_private, created_at, signs_from FROM signing_keys ORDER BY signs_from, id`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (signingKey, error) {
+		var key signingKey
+		var sealed []byte
+		if err := row.Scan(&key.ID, &sealed, &key.createdAt, &key.signsFrom); err != nil {
+			return key, err
+		}
+		seed, err := k.sealer.open(sealed, "signing-key:"+key.ID)
+		if err != nil {
+			return key, err
+		}
+		if len(seed) != ed25519.SeedSize {
+			return key, fmt.Errorf("signing key %s: its seed has %d bytes", key.ID, len(seed))
+		}
+		key.Private = ed25519.NewKeyFromSeed(seed)
+		return key, nil
+	})
+}
+
+// renew adds a key when next says so, and deletes the expired ones; one replica at a time.
+func (k *keyring) renew(ctx context.Context, next func([]signingKey) (signsFrom time.Time, make bool)) error {
+	return db.InTx(ctx, k.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('users_svc signing keys'))`); err != nil {
+			return err
+		}
+		keys, err := k.readKeys(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if gone := k.expired(keys); len(gone) > 0 {
+			if _, err := tx.Exec(ctx, `DELETE FROM signing_keys WHERE id = ANY($1)`, gone); err != nil {
+				return err
+			}
+		}
+		signsFrom, wanted := next(keys)
+		if !wanted {
+			return nil
+		}
+		return k.addKey(ctx, tx, signsFrom)
+	})
+}
+
+func (k *keyring) addKey(ctx context.Context, tx pgx.Tx, signsFrom time.Time) error {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	key := auth.SigningKey{ID: id.New(k.now()), Private: private}
+	_, err = tx.Exec(ctx, `INSERT INTO signing_keys (id, public_key, sealed_private, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)`,
+		key.ID, []byte(public), k.sealer.seal(private.Seed(), "signing-key:"+key.ID), k.now(), signsFrom)
+	return err
+}

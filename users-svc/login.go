@@ -1,0 +1,168 @@
+package users
+
+import (
+	"context"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/input"
+)
+
+// login is what somebody claims: a username or an address, and a password.
+type login struct {
+	Name, Password string
+	Client         *string
+}
+
+const maxLoginName = 255
+
+func errInvalidCredentials() *apperr.Error {
+	return apperr.New(apperr.Unauthenticated, "INVALID_CREDENTIALS", "Invalid email or password")
+}
+
+func errEmailNotVerified(email string) *apperr.Error {
+	return apperr.New(apperr.Unauthenticated, "EMAIL_NOT_VERIFIED",
+		"Email not verified. Please check your inbox or request a new verification link.").
+		WithData(map[string]string{"email": email}).WithCodeInError()
+}
+
+// readLogin reads the body of a login. What is missing has a message of its own.
+func readLogin(o *input.Object) (login, error) {
+	o.DropNull("username", "email", "password", "client", "response_mode")
+	var in login
+	username, _ := o.String("username", 0, maxLoginName)
+	email, _ := o.String("email", 0, maxLoginName)
+	in.Password, _ = o.Text("password")
+	in.Client = readClient(o)
+	if mode, ok := o.String("response_mode", 0, maxLoginName); ok && mode != "tokens" {
+		o.Fail("response_mode", `must be "tokens"`)
+	}
+	if len([]rune(in.Password)) > maxPassword {
+		o.Fail("password", "must be at most 128 characters")
+	}
+	if err := o.Err(); err != nil {
+		return in, err
+	}
+	if in.Name = email; email == "" {
+		in.Name = username
+	}
+	if in.Name == "" {
+		o.Fail("email", "is required, or a username")
+	}
+	if in.Password == "" {
+		o.Fail("password", "is required")
+	}
+	if err := o.Err(); err != nil {
+		e := *apperr.From(err)
+		e.Message = "Username or email, and password are required"
+		return in, &e
+	}
+	return in, nil
+}
+
+// login checks the password and opens a session, or answers what the second factor asks for. An account that does not exist costs the same
+// work and gets the same answer as a wrong password.
+func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
+	address := "login:" + addressKey(d.Address)
+	if r := s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 0); !r.Allowed {
+		return nil, apperr.RateLimitExceeded(r.RetryAfter)
+	}
+	found, err := accountByName(ctx, s.pool, in.Name)
+	if err != nil && !apperr.Is(err, "USER_NOT_FOUND") {
+		return nil, err
+	}
+	key, err := s.throttleKey(ctx, found.ID, in.Name, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.throttle.check(ctx, key); err != nil {
+		return nil, err
+	}
+	err = s.hasher.in(ctx, func() error { return s.prove(ctx, &found, in.Password, key, d) })
+	if apperr.Is(err, "INVALID_CREDENTIALS") {
+		s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.admit(ctx, found, key, d)
+}
+
+// throttleKey names the count of failures that this attempt belongs to.
+func (s *sessions) throttleKey(ctx context.Context, userID, name string, d device) ([]byte, error) {
+	address := addressKey(d.Address)
+	known, err := signedInFrom(ctx, s.pool, userID, address) // asked for unknown accounts too: the same work
+	switch {
+	case err != nil:
+		return nil, err
+	case userID == "":
+		return nameKey(name), nil
+	case known:
+		return knownKey(userID, address), nil
+	}
+	return accountKey(userID), nil
+}
+
+// prove checks the password in a slot of the hasher and, while the password is at hand, renews a hash that has become weak. The throttle is
+// asked again: many guesses may have waited for the slot, and only as many get through as there are slots.
+func (s *sessions) prove(ctx context.Context, found *account, password string, key []byte, d device) error {
+	if err := s.throttle.check(ctx, key); err != nil {
+		return err
+	}
+	ok, stale, err := s.hasher.verify(password, found.PasswordHash)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		h := happening{UserID: found.ID, Event: eventLogin, Failed: true, Device: d}
+		if err := s.throttle.failed(ctx, key, h); err != nil {
+			return err
+		}
+		return errInvalidCredentials()
+	}
+	if !stale {
+		return nil
+	}
+	renewed, err := s.hasher.create(password)
+	if err != nil {
+		return err
+	}
+	if err := renewHash(ctx, s.pool, found.ID, found.PasswordHash, renewed); err != nil {
+		return err
+	}
+	again, err := accountByID(ctx, s.pool, found.ID) // another login may have renewed it first
+	if err != nil {
+		return err
+	}
+	found.PasswordHash = again.PasswordHash
+	return nil
+}
+
+// admit decides what an account that has proved its password may do.
+func (s *sessions) admit(ctx context.Context, found account, key []byte, d device) (any, error) {
+	if err := s.throttle.forget(ctx, key); err != nil {
+		return nil, err
+	}
+	if refusal := s.refusal(found); refusal != nil {
+		if err := remember(ctx, s.pool, s.now(), happening{UserID: found.ID, Event: eventLogin, Failed: true, Device: d}); err != nil {
+			return nil, err
+		}
+		return nil, refusal
+	}
+	if s.second != nil {
+		if challenge, err := s.second.challenge(ctx, found.ID, d); err != nil || challenge != nil {
+			return challenge, err
+		}
+	}
+	return s.signIn(ctx, found.ID, found.PasswordHash, d)
+}
+
+// refusal is why an account may not sign in although the password is right, nil when it may.
+func (s *sessions) refusal(found account) error {
+	switch {
+	case found.IsBanned:
+		return apperr.AccountBanned()
+	case !found.EmailVerified && s.cfg.Mail.On():
+		return errEmailNotVerified(found.Email)
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package users
+
+import (
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+)
+
+const (
+	minPassword = 12
+	maxPassword = 128
+	// minClasses of lower, upper, digit and symbol must be in a password.
+	minClasses = 3
+)
+
+func errWeakPassword() *apperr.Error {
+	return apperr.New(apperr.Invalid, "WEAK_PASSWORD", "Password must be at least 12 characters, 3 of 4 character classes")
+}
+
+// checkStrength returns 400 WEAK_PASSWORD unless the password keeps the contract's rule. Characters are code points; what is neither a letter
+// with case nor a digit is a symbol.
+func checkStrength(password string) error {
+	if n := utf8.RuneCountInString(password); n < minPassword || n > maxPassword {
+		return errWeakPassword()
+	}
+	var lower, upper, digit, symbol int
+	for _, r := range password {
+		switch {
+		case unicode.IsLower(r):
+			lower = 1
+		case unicode.IsUpper(r):
+			upper = 1
+		case unicode.IsDigit(r):
+			digit = 1
+		default:
+			symbol = 1
+		}
+	}
+	if lower+upper+digit+symbol < minClasses {
+		return errWeakPassword()
+	}
+	return nil
+}

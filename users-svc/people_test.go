@@ -1,0 +1,94 @@
+package users_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+// person is an account of a test that has signed in.
+type person struct {
+	email, id, refresh, token string
+	identity                  auth.Identity
+}
+
+const adminEmail = "root@example.com"
+
+// withAdmin makes the first admin by settings.
+func withAdmin(c *users.Config) { c.Signup.AdminEmail, c.Signup.AdminPassword = adminEmail, password }
+
+func newEmail() string {
+	b := make([]byte, 6)
+	_, _ = rand.Read(b)
+	return "p" + hex.EncodeToString(b) + "@example.com"
+}
+
+// signUp makes an account and signs it in.
+func (h *harness) signUp() person {
+	h.t.Helper()
+	email := newEmail()
+	h.do(anonymous, "POST", "/api/v1/auth/signup", map[string]any{"email": email, "password": password}).must(200)
+	return h.signIn(email, password)
+}
+
+// signIn opens one more session.
+func (h *harness) signIn(email, password string) person {
+	h.t.Helper()
+	a := h.do(anonymous, "POST", "/api/v1/users/auth/login", map[string]any{"email": email, "password": password}).must(200)
+	return h.personOf(email, a)
+}
+
+func (h *harness) personOf(email string, a *answer) person {
+	h.t.Helper()
+	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Tokens.Issuer, h.cfg.Tokens.Audience, h.clock.now)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	admin, _ := a.at("user.is_admin").(bool)
+	return person{
+		email: email, id: claims.UserID, refresh: a.text("refreshToken"), token: a.text("token"),
+		identity: auth.Identity{Kind: auth.Session, UserID: claims.UserID, SessionID: claims.SessionID, Admin: admin, ClientAddr: "192.0.2.1"},
+	}
+}
+
+func (h *harness) admin() person {
+	h.t.Helper()
+	return h.signIn(adminEmail, password)
+}
+
+// alive asks what a gateway asks.
+func (h *harness) alive(p person) bool {
+	h.t.Helper()
+	alive, _ := h.do(system, "GET", "/internal/sessions/"+p.identity.SessionID, nil).must(200).at("alive").(bool)
+	return alive
+}
+
+// from returns the identity of somebody without a session at another address.
+func from(address string) auth.Identity {
+	return auth.Identity{Kind: auth.Anonymous, ClientAddr: address}
+}
+
+// eventually waits until ok, at most ten seconds.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within ten seconds: %s", what)
+		}
+	}
+}
+
+func (h *harness) jwks() map[string]ed25519.PublicKey {
+	h.t.Helper()
+	var set auth.JWKS
+	if err := json.Unmarshal(h.do(anonymous, "GET", "/.well-known/jwks.json", nil).must(200).body, &set); err != nil {
+		h.t.Fatal(err)
+	}
+	return set.PublicKeys()
+}

@@ -1,0 +1,155 @@
+package users
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// TokenPair is what a client carries: a short-lived access token and the refresh token that it is renewed with.
+type TokenPair struct {
+	Token            string    `json:"token"`
+	RefreshToken     string    `json:"refreshToken"`
+	ExpiresAt        wire.Time `json:"expires_at"`
+	ExpiresIn        int64     `json:"expires_in"` // seconds
+	RefreshExpiresAt wire.Time `json:"refresh_expires_at"`
+	RefreshExpiresIn int64     `json:"refresh_expires_in"` // seconds
+}
+
+// SignedIn is the answer to a sign-in. Server, Project and Container are nil for an account that has none.
+type SignedIn struct {
+	TokenPair
+	ClientIP  string `json:"client_ip"`
+	User      User   `json:"user"`
+	Server    any    `json:"server"`
+	Project   any    `json:"project"`
+	Container any    `json:"container"`
+}
+
+// Session is a session as its user sees it.
+type Session struct {
+	ID         string    `json:"id"`
+	Client     *string   `json:"client"`
+	UserAgent  string    `json:"user_agent"`
+	IPAddress  string    `json:"ip_address"`
+	Current    bool      `json:"current"`
+	CreatedAt  wire.Time `json:"created_at"`
+	LastSeenAt wire.Time `json:"last_seen_at"`
+	ExpiresAt  wire.Time `json:"expires_at"`
+}
+
+// sessions is the domain of signing in and staying signed in.
+type sessions struct {
+	*core
+	keys      *keyring
+	hasher    *hasher
+	throttle  *throttle
+	placement placement
+	second    secondFactor
+	seen      *lastSeen
+}
+
+// liveSession is a session whose refresh token was just made or found.
+type liveSession struct {
+	ID, UserID string
+	ExpiresAt  time.Time // of the refresh token
+	Refresh    string
+}
+
+const tokenBytes = 32
+
+// randomToken returns 256 random bits in base64url, for refresh tokens and the like.
+func randomToken() string {
+	b := make([]byte, tokenBytes)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// tokenHash is what the database keeps of a token.
+func tokenHash(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+// successor is the refresh token that follows token: HMAC-SHA-256 (RFC 2104) with the token as the key and the salt that the database keeps.
+// Neither a holder of the token nor a reader of the database can tell it alone.
+func successor(token string, salt []byte) string {
+	mac := hmac.New(sha256.New, []byte(token))
+	mac.Write(salt)
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// pair signs the access token that goes with a session.
+func (s *sessions) pair(live liveSession) (TokenPair, error) {
+	now := s.now()
+	expires := now.Add(s.cfg.Tokens.AccessTTL)
+	if live.ExpiresAt.Before(expires) {
+		expires = live.ExpiresAt
+	}
+	token, err := s.keys.sign(auth.Claims{UserID: live.UserID, SessionID: live.ID, TokenID: id.New(now), IssuedAt: now, ExpiresAt: expires})
+	if err != nil {
+		return TokenPair{}, apperr.ServiceUnavailable(err)
+	}
+	return TokenPair{
+		Token: token, RefreshToken: live.Refresh, ExpiresAt: wire.Time(expires), ExpiresIn: seconds(expires.Sub(now)),
+		RefreshExpiresAt: wire.Time(live.ExpiresAt), RefreshExpiresIn: seconds(live.ExpiresAt.Sub(now)),
+	}, nil
+}
+
+// seconds rounds up: a token that expires within the second still lives.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// signIn opens a session for an account that has proved who it is, and answers with everything that a login answers with. trusted is the
+// password hash that the proof was about: a change of the password since then is 401 INVALID_CREDENTIALS. "" does not compare.
+func (s *sessions) signIn(ctx context.Context, userID, trusted string, d device) (SignedIn, error) {
+	live, found, err := s.open(ctx, userID, trusted, d)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return s.answer(ctx, live, found, d)
+}
+
+// renewAll ends every session of the user for the reason event and opens a fresh one, in one transaction.
+func (s *sessions) renewAll(ctx context.Context, userID, event string, d device) (SignedIn, error) {
+	live, found, err := s.replaceAll(ctx, userID, event, d)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return s.answer(ctx, live, found, d)
+}
+
+func (s *sessions) answer(ctx context.Context, live liveSession, found account, d device) (SignedIn, error) {
+	pair, err := s.pair(live)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	out := SignedIn{TokenPair: pair, ClientIP: d.Address, User: found.User}
+	if !found.Welcomed {
+		if err := s.welcome(ctx, live.UserID); err != nil {
+			return out, err
+		}
+	}
+	out.Server, out.Project, out.Container, err = s.placement.of(ctx, live.UserID)
+	return out, err
+}
+
+// welcome offers a free server at the first sign-in. (At sign-up the time that it takes would tell a free address from one that is taken.)
+func (s *sessions) welcome(ctx context.Context, userID string) error {
+	region, first, err := markWelcomed(ctx, s.pool, userID)
+	if err == nil && first {
+		s.placement.atSignup(ctx, userID, region)
+	}
+	return err
+}
+
+func errSessionNotFound() *apperr.Error {
+	return apperr.New(apperr.NotFound, "SESSION_NOT_FOUND", "Session not found")
+}

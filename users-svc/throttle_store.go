@@ -1,0 +1,58 @@
+package users
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/db"
+)
+
+// check returns 429 RATE_LIMITED while the account behind key is closed.
+func (t *throttle) check(ctx context.Context, key []byte) error {
+	if t.rate.Off() {
+		return nil
+	}
+	var until time.Time
+	err := t.pool.QueryRow(ctx, `SELECT blocked_until FROM login_throttle WHERE key = $1`, key).Scan(&until)
+	if db.NoRows(err) {
+		return nil
+	}
+	if left := until.Sub(t.now()); err == nil && left > 0 {
+		return apperr.RateLimitExceeded(left)
+	}
+	return err
+}
+
+// failed counts a failure of key and writes h, when there is an account to write it for, in one transaction.
+func (t *throttle) failed(ctx context.Context, key []byte, h happening) error {
+	now := t.now()
+	return db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
+		if h.UserID != "" {
+			if err := remember(ctx, tx, now, h); err != nil {
+				return err
+			}
+		}
+		if t.rate.Off() {
+			return nil
+		}
+		var failures int
+		err := tx.QueryRow(ctx, `INSERT INTO login_throttle AS t (key, failures, blocked_until, forget_at) VALUES ($1, 1, $2, $2)
+			ON CONFLICT (key) DO UPDATE SET failures = CASE WHEN t.forget_at > $2 THEN t.failures + 1 ELSE 1 END RETURNING failures`,
+			key, now).Scan(&failures)
+		if err != nil {
+			return err
+		}
+		until := now.Add(t.wait(failures))
+		_, err = tx.Exec(ctx, `UPDATE login_throttle SET blocked_until = $2, forget_at = $3 WHERE key = $1`, key, until, until.Add(t.rate.Period))
+		return err
+	})
+}
+
+// forget drops the failures of key after a success.
+func (t *throttle) forget(ctx context.Context, key []byte) error {
+	_, err := t.pool.Exec(ctx, `DELETE FROM login_throttle WHERE key = $1`, key)
+	return err
+}
