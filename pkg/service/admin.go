@@ -56,7 +56,10 @@ func (s *Service) CheckReady(ctx context.Context) (int, map[string]string) {
 	for _, c := range s.ready {
 		report[c.name] = "ok"
 		if err := c.f(ctx); err != nil {
-			status, report[c.name] = http.StatusServiceUnavailable, err.Error()
+			report[c.name] = err.Error()
+			if c.needed {
+				status = http.StatusServiceUnavailable
+			}
 		}
 	}
 	return status, report

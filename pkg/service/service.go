@@ -79,8 +79,9 @@ type part struct {
 }
 
 type check struct {
-	name string
-	f    func(context.Context) error
+	name   string
+	f      func(context.Context) error
+	needed bool // a failure makes the service unready
 }
 
 // New declares a service and opens its admin listener, so that a taken port is an error before anything starts.
@@ -130,7 +131,12 @@ func (s *Service) OnStop(name string, closeIt func(context.Context) error) {
 
 // Ready declares a check that /readyz makes: only what the service cannot serve without.
 func (s *Service) Ready(name string, f func(context.Context) error) {
-	s.ready = append(s.ready, check{name, f})
+	s.ready = append(s.ready, check{name, f, true})
+}
+
+// Note declares a check whose finding /readyz reports, but which never makes the service unready: something that it can go on without.
+func (s *Service) Note(name string, f func(context.Context) error) {
+	s.ready = append(s.ready, check{name, f, false})
 }
 
 // Addr returns where the service answers requests, with the port that the system chose when the setting said 0.

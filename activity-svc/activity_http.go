@@ -1,0 +1,154 @@
+package activity
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// Bounds of the query, from the contract's section 5.
+const (
+	maxPage      = 10001
+	defaultLimit = 50
+	maxLimit     = 100
+	minStatus    = 100
+	maxStatus    = 599
+	errorStatus  = 400
+)
+
+// handlers answer for the log.
+type handlers struct {
+	store     *store
+	retention Retention
+}
+
+func (h *handlers) mount(app fiber.Router) {
+	app.Get("/api/v1/users/auth/activity", h.list)
+	app.Get("/api/v1/users/auth/activity/stats", h.stats)
+	app.Get("/internal/realms", h.realms)
+}
+
+// reader returns the caller, who may read the own log: an auth token needs event_access, and one that is restricted to realms must be on the
+// host of one of them.
+func reader(c *fiber.Ctx) (auth.Identity, error) {
+	who, err := httpx.User(c)
+	if err != nil {
+		return who, err
+	}
+	if who.Kind == auth.Token {
+		g := who.Grant
+		if g == nil || !g.EventAccess || (len(g.Realms) > 0 && !slices.Contains(g.Realms, who.Realm)) {
+			return who, apperr.InsufficientPermissions()
+		}
+	}
+	return who, nil
+}
+
+func (h *handlers) list(c *fiber.Ctx) error {
+	who, err := reader(c)
+	if err != nil {
+		return err
+	}
+	q := httpx.Query(c)
+	page, limit := q.Int("page", 1, 1, maxPage), q.Int("limit", defaultLimit, 1, maxLimit)
+	f := readFilter(q, raw(who.UserID))
+	if q.Has("realm_id") && c.Query("realm_id") == "" { // elsewhere an empty realm means none, which is no filter here
+		q.Fail("realm_id", "must be 24 hexadecimal characters")
+	}
+	if err := q.Err(); err != nil {
+		return err
+	}
+	realm, err := httpx.RealmID(c)
+	if err != nil {
+		return err
+	}
+	f.realmID = raw(realm)
+	records, total, err := h.store.list(c.UserContext(), f, int64(page-1)*int64(limit), int64(limit))
+	if err != nil {
+		return err
+	}
+	metadata := wire.NewPage(total, page, limit)
+	metadata.Pages = min(metadata.Pages, maxPage)
+	return httpx.Paged(c, "Activity logs retrieved successfully", records, metadata)
+}
+
+// readFilter reads everything but the realm, which the host may decide, and notes what breaks a rule.
+func readFilter(q *input.Query, userID string) filter {
+	f := everything(userID)
+	// Records carry milliseconds: an instant between two of them moves to the later one as a start and to the earlier one as an inclusive end.
+	start, end := q.Time("start_date", input.StartOfDay), q.Time("end_date", input.EndOfDay)
+	if !start.IsZero() {
+		f.from = within(start.Add(time.Millisecond - 1).Truncate(time.Millisecond))
+	}
+	if !end.IsZero() {
+		f.to = within(end.Truncate(time.Millisecond).Add(time.Millisecond))
+		if end.Before(start) {
+			q.Fail("end_date", "must not be before start_date")
+		}
+	}
+	f.minStatus = q.Int("min_status", minStatus, minStatus, maxStatus)
+	f.maxStatus = q.Int("max_status", maxStatus, minStatus, maxStatus)
+	if f.minStatus > f.maxStatus {
+		q.Fail("min_status", "must not be above max_status")
+	}
+	if q.Bool("errors_only", false) {
+		f.minStatus = max(f.minStatus, errorStatus)
+	}
+	f.method = q.OneOf("method", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
+	q.RealmID("realm_id") // for its rule only
+	return f
+}
+
+// within keeps a time inside of what a log can hold.
+func within(t time.Time) time.Time {
+	if t.Before(firstMoment) {
+		return firstMoment
+	}
+	if t.After(lastMoment) {
+		return lastMoment
+	}
+	return t
+}
+
+func (h *handlers) stats(c *fiber.Ctx) error {
+	who, err := reader(c)
+	if err != nil {
+		return err
+	}
+	f := everything(raw(who.UserID))
+	f.realmID = raw(who.Realm) // on the host of a realm, of that realm: a token that is restricted to it sees no other
+	out, err := h.store.stats(c.UserContext(), f)
+	if err != nil {
+		return err
+	}
+	out.RetentionDays = int(h.retention)
+	return httpx.OK(c, "Activity stats retrieved successfully", out)
+}
+
+func (h *handlers) realms(c *fiber.Ctx) error {
+	if err := httpx.RequireSystem(c); err != nil {
+		return err
+	}
+	q := httpx.Query(c)
+	user := q.Text("user_id", id.Len)
+	if q.Err() == nil && !id.Valid(user) {
+		q.Fail("user_id", "must be 24 hexadecimal characters")
+	}
+	if err := q.Err(); err != nil {
+		return err
+	}
+	realms, err := h.store.realms(c.UserContext(), raw(user))
+	if err != nil {
+		return err
+	}
+	return httpx.JSON(c, http.StatusOK, map[string]any{"realms": realms})
+}

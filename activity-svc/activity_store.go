@@ -1,0 +1,226 @@
+package activity
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// reading runs f on one snapshot, so that a total and the page beside it speak of the same log. Every statement is planned for its own values:
+// only then are the partitions of other days left out before they are locked.
+func (s *store) reading(ctx context.Context, f func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{
+		BeginQuery: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan`,
+	}, f)
+}
+
+// list returns limit records after the newest offset ones, newest first, and how many match in all.
+func (s *store) list(ctx context.Context, f filter, offset, limit int64) (records []Record, total int64, err error) {
+	err = s.reading(ctx, func(tx pgx.Tx) error {
+		spans, err := readSpans(ctx, tx, f)
+		if err != nil {
+			return err
+		}
+		total, _ = sum(spans)
+		pieces, err := locatePage(ctx, tx, f, spans, offset, limit)
+		if err != nil {
+			return err
+		}
+		records, err = readPieces(ctx, tx, f, pieces)
+		return err
+	})
+	return records, total, err
+}
+
+// stats returns the size and the span of what f selects, without the retention.
+func (s *store) stats(ctx context.Context, f filter) (out Stats, err error) {
+	err = s.reading(ctx, func(tx pgx.Tx) error {
+		spans, err := readSpans(ctx, tx, f)
+		if err != nil {
+			return err
+		}
+		if out.TotalRecords, out.TotalSizeBytes = sum(spans); out.TotalRecords == 0 {
+			return nil
+		}
+		if out.NewestRecord, err = readEnd(ctx, tx, f, spans[0], `DESC`); err != nil {
+			return err
+		}
+		out.OldestRecord, err = readEnd(ctx, tx, f, spans[len(spans)-1], `ASC`)
+		return err
+	})
+	return out, err
+}
+
+// The condition that a filter puts on records and counts alike; its parameters are those of filter.args.
+const matches = ` user_id = $1 AND ($2::bytea IS NULL OR realm_id = $2) AND ($3::text IS NULL OR method = $3) AND status BETWEEN $4 AND $5`
+
+func (f filter) args(more ...any) []any {
+	var realm, method any // NULL
+	if f.realmID != "" {
+		realm = []byte(f.realmID)
+	}
+	if f.method != "" {
+		method = f.method
+	}
+	return append([]any{[]byte(f.userID), realm, method, f.minStatus, f.maxStatus}, more...)
+}
+
+// countWholeDays reads the counts: of whole months up to the day until which they are summed, and of the other days. The three ranges of days
+// stand apart so that each is one walk along the key.
+const countWholeDays = `
+	WITH rolled AS (SELECT until FROM activity_rolled),
+	days AS (
+		SELECT day, records, bytes FROM activity_daily WHERE` + matches + ` AND day >= $6::date AND day < $7::date
+		UNION ALL
+		SELECT day, records, bytes FROM activity_daily WHERE` + matches + ` AND day >= $7::date AND day < $8::date AND day > (SELECT until FROM rolled)
+		UNION ALL
+		SELECT day, records, bytes FROM activity_daily WHERE` + matches + ` AND day >= $8::date AND day < $9::date
+	)
+	SELECT month, LEAST((month + interval '1 month')::date, (SELECT until FROM rolled) + 1), true, sum(records)::bigint, sum(bytes)::bigint
+	FROM activity_monthly WHERE` + matches + ` AND month >= $7::date AND month < $8::date GROUP BY month
+	UNION ALL
+	SELECT day, day + 1, false, sum(records)::bigint, sum(bytes)::bigint FROM days GROUP BY day`
+
+// countPart counts the records of a part of a day; nothing asks for their bytes.
+const countPart = `SELECT count(*) FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
+
+// readSpans returns where the records that f selects are, the newest first.
+func readSpans(ctx context.Context, tx pgx.Tx, f filter) ([]span, error) {
+	c := cutTime(f.from, f.to)
+	var spans []span
+	b := &pgx.Batch{}
+	b.Queue(countWholeDays, f.args(c.before.from, c.months.from, c.months.to, c.after.to)...).Query(func(rows pgx.Rows) (err error) {
+		spans, err = collectSpans(rows, spans)
+		return err
+	})
+	for _, part := range c.ends {
+		b.Queue(countPart, f.args(firstID(part.from), firstID(part.to))...).QueryRow(func(row pgx.Row) error {
+			s := span{from: part.from, to: part.to}
+			err := row.Scan(&s.records)
+			if s.records > 0 {
+				spans = append(spans, s)
+			}
+			return err
+		})
+	}
+	err := tx.SendBatch(ctx, b).Close()
+	newestFirst(spans)
+	return spans, err
+}
+
+func collectSpans(rows pgx.Rows, spans []span) ([]span, error) {
+	var s span
+	_, err := pgx.ForEachRow(rows, []any{&s.from, &s.to, &s.coarse, &s.records, &s.bytes}, func() error {
+		spans = append(spans, s)
+		return nil
+	})
+	return spans, err
+}
+
+// locatePage finds the page, with days in place of months.
+func locatePage(ctx context.Context, tx pgx.Tx, f filter, spans []span, offset, limit int64) ([]piece, error) {
+	pieces := locate(spans, offset, limit)
+	var fine, coarse []span
+	for _, p := range pieces {
+		if p.coarse {
+			coarse = append(coarse, p.span)
+		} else {
+			fine = append(fine, p.span)
+		}
+	}
+	if len(coarse) == 0 {
+		return pieces, nil
+	}
+	days, err := readDays(ctx, tx, f, coarse)
+	if err != nil {
+		return nil, err
+	}
+	fine = append(fine, days...)
+	newestFirst(fine)
+	return locate(fine, pieces[0].skip, limit), nil
+}
+
+// readDays takes months apart.
+func readDays(ctx context.Context, tx pgx.Tx, f filter, months []span) ([]span, error) {
+	from, to := make([]time.Time, len(months)), make([]time.Time, len(months))
+	for i, m := range months {
+		from[i], to[i] = m.from, m.to
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT day, day + 1, false, sum(records)::bigint, sum(bytes)::bigint
+		FROM unnest($6::date[], $7::date[]) AS month (first, after) JOIN activity_daily ON day >= first AND day < after
+		WHERE`+matches+` GROUP BY day`, f.args(from, to)...)
+	if err != nil {
+		return nil, err
+	}
+	return collectSpans(rows, nil)
+}
+
+// readPiece finds the ids along the key first, which needs no look at the rows that are passed over, and then reads those rows only.
+const readPiece = `
+	SELECT a.id, a.realm_id, a.method, a.path, a.status, a.ip_address, a.user_agent
+	FROM (SELECT id FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7 ORDER BY id DESC OFFSET $8 LIMIT $9) AS page
+	JOIN activity a ON a.user_id = $1 AND a.id = page.id AND a.id >= $6 AND a.id < $7
+	ORDER BY a.id DESC`
+
+func readPieces(ctx context.Context, tx pgx.Tx, f filter, pieces []piece) ([]Record, error) {
+	if len(pieces) == 0 {
+		return nil, nil
+	}
+	var out []Record
+	user := hex.EncodeToString([]byte(f.userID))
+	b := &pgx.Batch{}
+	for _, p := range pieces {
+		b.Queue(readPiece, f.args(firstID(p.from), firstID(p.to), p.skip, p.take)...).Query(func(rows pgx.Rows) error {
+			var id, realm []byte
+			r := Record{UserID: user}
+			_, err := pgx.ForEachRow(rows, []any{&id, &realm, &r.Method, &r.Path, &r.StatusCode, &r.IPAddress, &r.UserAgent}, func() error {
+				r.ID, r.RealmID, r.CreatedAt = hex.EncodeToString(id), hex.EncodeToString(realm), wire.Time(idTime(string(id)))
+				out = append(out, r)
+				return nil
+			})
+			return err
+		})
+	}
+	return out, tx.SendBatch(ctx, b).Close()
+}
+
+// readEnd returns the time of the newest (DESC) or oldest (ASC) record that f selects in s.
+func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*wire.Time, error) {
+	if s.coarse {
+		days, err := readDays(ctx, tx, f, []span{s})
+		if err != nil || len(days) == 0 {
+			return nil, err
+		}
+		newestFirst(days)
+		if s = days[0]; order == `ASC` {
+			s = days[len(days)-1]
+		}
+	}
+	var id []byte
+	err := tx.QueryRow(ctx, `SELECT id FROM activity WHERE`+matches+` AND id >= $6 AND id < $7 ORDER BY id `+order+` LIMIT 1`,
+		f.args(firstID(s.from), firstID(s.to))...).Scan(&id)
+	if err != nil {
+		return nil, err
+	}
+	t := wire.Time(idTime(string(id)))
+	return &t, nil
+}
+
+// realms returns the realms in which a user has records, and how many; the place outside of every realm is none.
+func (s *store) realms(ctx context.Context, userID string) ([]RealmUsage, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT encode(realm_id, 'hex'), sum(records)::bigint, sum(bytes)::bigint FROM (
+			SELECT realm_id, records, bytes FROM activity_monthly WHERE user_id = $1
+			UNION ALL
+			SELECT realm_id, records, bytes FROM activity_daily WHERE user_id = $1 AND day > (SELECT until FROM activity_rolled)
+		) AS counts WHERE realm_id <> '' GROUP BY realm_id ORDER BY realm_id`, []byte(userID))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[RealmUsage])
+}

@@ -1,0 +1,287 @@
+package activity
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
+)
+
+func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
+	t.Parallel()
+	h, _ := start(t)
+	who := user()
+	e := event.Request{
+		ID: id.New(time.Now()), UserID: who.UserID, RealmID: "507f1f77bcf86cd799439011", Method: "PATCH", Path: "/api/v1/vault/keys/é",
+		Status: 201, IPAddress: "2001:db8::1", UserAgent: "Mozilla/5.0 <b>",
+	}
+	h.publish(e)
+	h.drained()
+	a := h.get(who, logPath)
+	want := fmt.Sprintf(`{"statusCode":200,"message":"Activity logs retrieved successfully","data":[{"id":"%s","user_id":"%s",`+
+		`"realm_id":"507f1f77bcf86cd799439011","method":"PATCH","path":"/api/v1/vault/keys/é","status_code":201,"ip_address":"2001:db8::1",`+
+		`"user_agent":"Mozilla/5.0 <b>","created_at":"%s"}],"metadata":{"total":1,"page":1,"limit":50,"pages":1}}`,
+		e.ID, e.UserID, e.At().Format("2006-01-02T15:04:05.000Z"))
+	if a.body != want {
+		t.Errorf("got  %s\nwant %s", a.body, want)
+	}
+	bytes := fixedBytes + 12 + len(e.Method) + len(e.Path) + len(e.IPAddress) + len(e.UserAgent)
+	want = fmt.Sprintf(`{"statusCode":200,"message":"Activity stats retrieved successfully","data":{"total_size_bytes":%d,"total_records":1,`+
+		`"oldest_record":"%[2]s","newest_record":"%[2]s","retention_days":365}}`, bytes, e.At().Format("2006-01-02T15:04:05.000Z"))
+	if a := h.get(who, logPath+"/stats"); a.body != want {
+		t.Errorf("got  %s\nwant %s", a.body, want)
+	}
+	for path, want := range map[string]string{
+		logPath: `{"statusCode":200,"message":"Activity logs retrieved successfully","data":[],"metadata":{"total":0,"page":1,"limit":50,"pages":0}}`,
+		logPath + "/stats": `{"statusCode":200,"message":"Activity stats retrieved successfully","data":{"total_size_bytes":0,"total_records":0,` +
+			`"oldest_record":null,"newest_record":null,"retention_days":365}}`,
+	} {
+		if a := h.get(user(), path); a.body != want {
+			t.Errorf("another user's %s: got %s\nwant %s", path, a.body, want)
+		}
+	}
+}
+
+func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
+	t.Parallel()
+	h, _ := start(t)
+	who := user()
+	for query, names := range map[string]string{
+		"page=0": "/page", "page=10002": "/page", "page=-1": "/page", "page=1.5": "/page", "page=": "/page", "page=+1": "/page", "page=x": "/page",
+		"page=99999999999999999999": "/page",
+		"limit=0":                   "/limit", "limit=101": "/limit", "limit=ten": "/limit", "limit=": "/limit", "limit=%00": "/limit",
+		"start_date=yesterday": "/start_date", "start_date=": "/start_date", "start_date=2026-02-30": "/start_date", "start_date=2026-1-1": "/start_date",
+		"start_date=1700000000": "/start_date", "end_date=2026-01-01T25:00:00Z": "/end_date", "end_date=2026-01-01T00:00:00": "/end_date",
+		"end_date=%ff": "/end_date",
+		"start_date=2026-01-02&end_date=2026-01-01": "/end_date", "start_date=1960-01-02&end_date=1960-01-01": "/end_date",
+		"errors_only=1": "/errors_only", "errors_only=TRUE": "/errors_only", "errors_only=": "/errors_only",
+		"min_status=99": "/min_status", "min_status=600": "/min_status", "max_status=99": "/max_status", "max_status=600": "/max_status",
+		"max_status=abc": "/max_status", "min_status=500&max_status=499": "/min_status",
+		"method=get": "/method", "method=HEAD": "/method", "method=": "/method", "method=GET,POST": "/method",
+		"realm_id=x": "/realm_id", "realm_id=": "/realm_id", "realm_id=507f1f77bcf86cd79943901": "/realm_id", "realm_id=507f1f77bcf86cd79943901g": "/realm_id",
+		"page=0&limit=0&method=x": "/page /limit /method",
+	} {
+		a := h.get(who, logPath+"?"+query)
+		var got []string
+		for _, part := range strings.Split(string(a.Data), `"instancePath":"`)[1:] {
+			name, _, _ := strings.Cut(part, `"`)
+			got = append(got, name)
+		}
+		if a.StatusCode != http.StatusBadRequest || a.Code != "VALIDATION_ERROR" || strings.Join(got, " ") != names {
+			t.Errorf("?%s: got %d %v, want 400 naming %s: %s", query, a.StatusCode, got, names, a.body)
+		}
+	}
+	for _, query := range []string{
+		"page=10001", "limit=100", "limit=1", "errors_only=false", "errors_only=true&max_status=399", "min_status=100&max_status=599", "method=DELETE",
+		"realm_id=507F1F77BCF86CD799439011", "start_date=2026-01-01&end_date=2026-01-01", "start_date=0001-01-01&end_date=9999-12-31",
+		"start_date=2026-01-01T00:00:00%2B02:00", "start_date=9999-12-31T23:59:59.999999999Z", "unknown=1",
+	} {
+		if a := h.get(who, logPath+"?"+query); a.StatusCode != http.StatusOK || a.Metadata.Total != 0 {
+			t.Errorf("?%s: got %s, want an empty page", query, a.body)
+		}
+	}
+}
+
+func TestWhoMayRead(t *testing.T) {
+	t.Parallel()
+	h, _ := start(t)
+	who := user()
+	realm := "507f1f77bcf86cd799439011"
+	e := at(time.Now(), who, "GET", 200)
+	e.RealmID = realm
+	h.publish(e, at(time.Now(), who, "GET", 200))
+	h.drained()
+	token := func(g *auth.Grant, host string) auth.Identity {
+		return auth.Identity{Kind: auth.Token, UserID: who.UserID, TokenID: id.New(time.Now()), Grant: g, Realm: host}
+	}
+	onHost := who
+	onHost.Realm = realm
+	for _, c := range []struct {
+		name   string
+		who    auth.Identity
+		query  string
+		status int
+		code   string
+		total  int
+	}{
+		{"nobody", auth.Identity{}, "", 401, "MISSING_TOKEN", 0},
+		{"an anonymous caller", auth.Identity{Kind: auth.Anonymous}, "", 401, "MISSING_TOKEN", 0},
+		{"the gateway itself", auth.Identity{Kind: auth.System}, "", 401, "MISSING_TOKEN", 0},
+		{"a session", who, "", 200, "", 2},
+		{"a session that asks for a realm in upper case", who, "?realm_id=" + strings.ToUpper(realm), 200, "", 1},
+		{"a session on the realm's host", onHost, "", 200, "", 1},
+		{"a session on the realm's host that asks for it", onHost, "?realm_id=" + realm, 200, "", 1},
+		{"a session on a realm's host that asks for another", onHost, "?realm_id=507f1f77bcf86cd799439012", 400, "VALIDATION_ERROR", 0},
+		{"a token with event access", token(&auth.Grant{EventAccess: true, AllowNoRealm: true}, ""), "", 200, "", 2},
+		{"a token without event access", token(&auth.Grant{}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
+		{"a token without a grant", token(nil, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
+		{"a token of the realm on its host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, realm), "", 200, "", 1},
+		{"a token of the realm outside of it", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
+	} {
+		a := h.get(c.who, logPath+c.query)
+		if a.StatusCode != c.status || a.Code != c.code || a.Metadata.Total != c.total {
+			t.Errorf("%s: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
+		}
+		if c.query != "" {
+			continue
+		}
+		a = h.get(c.who, logPath+"/stats")
+		if a.StatusCode != c.status || a.Code != c.code || (c.status == 200 && !strings.Contains(a.body, fmt.Sprintf(`"total_records":%d,`, c.total))) {
+			t.Errorf("%s: stats: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
+		}
+	}
+}
+
+func TestRealmsOfAUser(t *testing.T) {
+	t.Parallel()
+	h, _ := start(t)
+	who, system := user(), auth.Identity{Kind: auth.System}
+	realms := []string{"507f1f77bcf86cd799439012", "507f1f77bcf86cd799439011", "", "507f1f77bcf86cd799439011"}
+	for _, realm := range realms {
+		e := at(time.Now(), who, "GET", 200)
+		e.RealmID = realm
+		h.publish(e)
+	}
+	h.drained()
+	size := fixedBytes + 12 + len("GET") + len("/api/v1/vault/keys") + len("192.0.2.7") + len("test/1")
+	want := fmt.Sprintf(`{"realms":[{"realm_id":"507f1f77bcf86cd799439011","count":2,"size_bytes":%d},{"realm_id":"507f1f77bcf86cd799439012","count":1,"size_bytes":%d}]}`, 2*size, size)
+	if a := h.get(system, "/internal/realms?user_id="+who.UserID); a.body != want {
+		t.Errorf("got %s\nwant %s", a.body, want)
+	}
+	if a := h.get(system, "/internal/realms?user_id="+user().UserID); a.body != `{"realms":[]}` {
+		t.Errorf("a user without records: %s", a.body)
+	}
+	for _, query := range []string{"", "?user_id=", "?user_id=x", "?user_id=" + strings.ToUpper("507f1f77bcf86cd799439011")} {
+		if a := h.get(system, "/internal/realms"+query); a.StatusCode != http.StatusBadRequest {
+			t.Errorf("%q: got %s", query, a.body)
+		}
+	}
+	if a := h.get(who, "/internal/realms?user_id="+who.UserID); a.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a user asks: got %s", a.body)
+	}
+}
+
+func TestPagesNeverExceedTheLastOneThatMayBeAsked(t *testing.T) {
+	t.Parallel()
+	h, _ := start(t)
+	who := user()
+	h.publish(at(time.Now(), who, "GET", 200), at(time.Now(), who, "GET", 200))
+	h.drained()
+	h.query(`UPDATE activity_daily SET records = 10_002`) // as if there were that many
+	if a := h.get(who, logPath+"?limit=1"); a.Metadata.Pages != 10001 || a.Metadata.Total != 10002 {
+		t.Errorf("got %+v", a.Metadata)
+	}
+}
+
+// TestEveryFilterAgreesWithAWalkOverTheRecords compares pages and totals with what a plain walk over all events says, while some days are summed
+// into months and some are not.
+func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
+	t.Parallel()
+	h := prepare(t)
+	s := openStore(t, h.cfg.DB.URL.Reveal())
+	who, realm := user(), "507f1f77bcf86cd799439011"
+	now := time.Now().UTC()
+	var events []event.Request
+	var rows []*record
+	for n := range 400 { // 133 days, and twice as dense in the last week
+		when := now.Add(-time.Duration(n) * 8 * time.Hour)
+		if n > 300 {
+			when = now.Add(-time.Duration(n-300) * 101 * time.Minute)
+		}
+		e := at(when, who, []string{"GET", "POST", "PUT", "PATCH", "DELETE"}[n%5], []int{200, 201, 301, 399, 400, 404, 500}[n%7])
+		if n%3 == 0 {
+			e.RealmID = realm
+		}
+		events = append(events, e)
+		rows = append(rows, recordsOf(e)...)
+	}
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	h.run() // whose maintenance sums the days that are over
+	h.eventually("days are summed", func() error {
+		until, err := s.rolledUntil(t.Context())
+		if err == nil && until.Before(dayOf(now).AddDate(0, 0, -openDays)) {
+			err = fmt.Errorf("until %v", until)
+		}
+		return err
+	})
+	slices.SortFunc(events, func(a, b event.Request) int { return strings.Compare(b.ID, a.ID) })
+
+	day := func(n int) string { return now.AddDate(0, 0, -n).Format(time.DateOnly) }
+	moment := func(n int, l string) string { return url.QueryEscape(now.AddDate(0, 0, -n).Format(l)) }
+	ranges := []string{
+		"", "&start_date=" + day(0), "&start_date=" + day(40), "&end_date=" + day(3), "&end_date=" + day(70), "&start_date=" + day(100) + "&end_date=" + day(9),
+		"&start_date=" + day(5) + "&end_date=" + day(5), "&start_date=" + moment(45, time.RFC3339Nano) + "&end_date=" + moment(2, time.RFC3339Nano),
+		"&start_date=" + moment(1, time.RFC3339) + "&end_date=" + moment(0, time.RFC3339), "&start_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)) + "&end_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)),
+	}
+	filters := []string{"", "&errors_only=true", "&errors_only=false", "&min_status=301&max_status=404", "&min_status=599", "&method=PATCH", "&realm_id=" + realm,
+		"&method=GET&realm_id=" + realm + "&errors_only=true", "&errors_only=true&max_status=399"}
+	for _, r := range ranges {
+		for _, f := range filters {
+			var want []string
+			q, err := url.ParseQuery(strings.TrimPrefix(r+f, "&"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range events {
+				if selected(q, e) {
+					want = append(want, e.ID)
+				}
+			}
+			checkPages(t, h, who, r+f, want)
+		}
+	}
+}
+
+// selected says the contract's rules once more, in the plainest way.
+func selected(q url.Values, e event.Request) bool {
+	inside := true
+	if s := q.Get("start_date"); s != "" {
+		if t, err := time.Parse(time.DateOnly, s); err == nil {
+			inside = inside && !e.At().Before(t)
+		} else {
+			t, _ := time.Parse(time.RFC3339Nano, s)
+			inside = inside && !e.At().Before(t)
+		}
+	}
+	if s := q.Get("end_date"); s != "" {
+		if t, err := time.Parse(time.DateOnly, s); err == nil {
+			inside = inside && e.At().Before(t.AddDate(0, 0, 1))
+		} else {
+			t, _ := time.Parse(time.RFC3339Nano, s)
+			inside = inside && !e.At().After(t)
+		}
+	}
+	number := func(name string, def int) int {
+		n := def
+		_, _ = fmt.Sscan(q.Get(name), &n)
+		return n
+	}
+	return inside && e.Status >= number("min_status", 0) && e.Status <= number("max_status", 999) && (q.Get("errors_only") != "true" || e.Status >= 400) &&
+		(q.Get("method") == "" || q.Get("method") == e.Method) && (q.Get("realm_id") == "" || q.Get("realm_id") == e.RealmID)
+}
+
+func checkPages(t *testing.T, h *harness, who auth.Identity, query string, want []string) {
+	t.Helper()
+	const limit = 30
+	pages := (len(want) + limit - 1) / limit
+	for page := 1; page <= pages+1; page++ {
+		a := h.get(who, fmt.Sprintf("%s?limit=%d&page=%d%s", logPath, limit, page, query))
+		var got []string
+		for _, r := range a.records(t) {
+			got = append(got, r.ID)
+		}
+		expected := want[min(len(want), (page-1)*limit):min(len(want), page*limit)]
+		if !slices.Equal(got, expected) || a.Metadata.Total != len(want) || a.Metadata.Pages != pages {
+			t.Errorf("%s page %d: got %d of %+v, want %d of %d", query, page, len(got), a.Metadata, len(expected), len(want))
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package activity
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+// Config are the settings of activity-svc.
+type Config struct {
+	Service      service.Config
+	Addr         string `env:"ACTIVITY_ADDR" envDefault:"127.0.0.1:8083" doc:"Where the service answers the gateway."`
+	DB           db.Config
+	Bus          bus.Config
+	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
+	Retention    Retention     `env:"ACTIVITY_RETENTION" envDefault:"8760h" doc:"How long records are kept: a Go duration or days such as 365d; whole days, at least one."`
+	Stream       StreamConfig
+	Writers      int           `env:"ACTIVITY_WRITERS" envDefault:"2" doc:"Batches that one process stores at the same time, 1 to 16."`
+	Batch        int           `env:"ACTIVITY_BATCH" envDefault:"1000" doc:"Most events of one transaction, 1 to 10000."`
+	BatchWait    time.Duration `env:"ACTIVITY_BATCH_WAIT" envDefault:"50ms" doc:"Longest time that an event waits for its batch to fill."`
+}
+
+// StreamConfig says how JetStream keeps the events until they are stored.
+type StreamConfig struct {
+	MaxBytes  int64         `env:"ACTIVITY_STREAM_MAX_BYTES" envDefault:"1073741824" doc:"Size of the stream; when it is full the gateways keep their events. JetStream must have that much storage."`
+	MaxAge    time.Duration `env:"ACTIVITY_STREAM_MAX_AGE" envDefault:"0s" doc:"Age at which an event that was never stored is lost; 0s: never."`
+	Replicas  int           `env:"ACTIVITY_STREAM_REPLICAS" envDefault:"1" doc:"Copies of the stream in a JetStream cluster, 1 to 5."`
+	DupWindow time.Duration `env:"ACTIVITY_STREAM_DUPLICATES" envDefault:"2m" doc:"How long JetStream remembers ids to refuse a second copy; the database refuses it after that."`
+	AckWait   time.Duration `env:"ACTIVITY_ACK_WAIT" envDefault:"30s" doc:"After which the events of a replica that died go to another, at least 15s."`
+}
+
+// minAckWait leaves room for the longest pause between two attempts at a batch.
+const minAckWait = 15 * time.Second
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	var all []error
+	check := func(ok bool, problem string) {
+		if !ok {
+			all = append(all, errors.New(problem))
+		}
+	}
+	check(c.Writers >= 1 && c.Writers <= 16, "ACTIVITY_WRITERS must be 1 to 16")
+	check(c.Batch >= 1 && c.Batch <= 10_000, "ACTIVITY_BATCH must be 1 to 10000")
+	check(c.BatchWait > 0 && c.BatchWait <= 10*time.Second, "ACTIVITY_BATCH_WAIT must be above 0s and at most 10s")
+	check(c.Stream.MaxBytes >= 1<<20, "ACTIVITY_STREAM_MAX_BYTES must be at least 1048576")
+	check(c.Stream.Replicas >= 1 && c.Stream.Replicas <= 5, "ACTIVITY_STREAM_REPLICAS must be 1 to 5")
+	check(c.Stream.DupWindow >= 100*time.Millisecond, "ACTIVITY_STREAM_DUPLICATES must be at least 100ms")
+	check(c.Stream.MaxAge == 0 || c.Stream.MaxAge >= c.Stream.DupWindow, "ACTIVITY_STREAM_MAX_AGE must be 0s or at least ACTIVITY_STREAM_DUPLICATES")
+	check(c.Stream.AckWait >= minAckWait, "ACTIVITY_ACK_WAIT must be at least 15s")
+	return errors.Join(append(all, c.Service.Validate())...)
+}
+
+func (c Config) consumer() bus.ConsumerConfig {
+	return bus.ConsumerConfig{
+		Stream: bus.StreamConfig{
+			Name: event.Stream, Subjects: []string{event.Subject}, MaxBytes: c.Stream.MaxBytes, MaxAge: c.Stream.MaxAge,
+			Replicas: c.Stream.Replicas, DupWindow: c.Stream.DupWindow,
+		},
+		Durable: event.Consumer, MaxBatch: c.Batch, MaxWait: c.BatchWait, AckWait: c.Stream.AckWait,
+	}
+}
+
+// Retention is how many days records are kept.
+type Retention int
+
+// maxRetention is ten years: the partitions of a table are planned for one by one.
+const maxRetention = 3660
+
+// UnmarshalText reads a Go duration of whole days, or days as "365d".
+func (r *Retention) UnmarshalText(text []byte) error {
+	var days int
+	var err error
+	if number, ok := strings.CutSuffix(string(text), "d"); ok {
+		days, err = strconv.Atoi(number)
+	} else {
+		var d time.Duration
+		if d, err = time.ParseDuration(string(text)); err == nil && d%oneDay != 0 {
+			err = errors.New("it is not whole days")
+		}
+		days = int(d / oneDay)
+	}
+	if err == nil && (days < 1 || days > maxRetention) {
+		err = fmt.Errorf("it must be 1 to %d days", maxRetention)
+	}
+	*r = Retention(days)
+	return err
+}
+
+// MarshalText writes the days.
+func (r Retention) MarshalText() ([]byte, error) { return []byte(strconv.Itoa(int(r)) + "d"), nil }
+
+// firstDay returns the first day that is kept at the time now. A day is dropped as a whole once its last moment is too old.
+func (r Retention) firstDay(now time.Time) time.Time { return dayOf(now).AddDate(0, 0, -int(r)) }

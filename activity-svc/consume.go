@@ -1,0 +1,183 @@
+package activity
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/event"
+)
+
+// outcome is what became of an event; every event that is taken from the stream ends as exactly one.
+type outcome string
+
+const (
+	stored    outcome = "stored"    // a new record
+	duplicate outcome = "duplicate" // it was stored before
+	dead      outcome = "dead"      // it can never be stored; kept in activity_dead_letters
+	expired   outcome = "expired"   // older than the retention when it came
+)
+
+// maxPayload bounds what is kept of a message that is no event.
+const maxPayload = 64 << 10
+
+// consumer takes events from the stream and stores them.
+type consumer struct {
+	bus       *bus.Conn
+	cfg       bus.ConsumerConfig
+	store     *store
+	retention Retention
+	now       func() time.Time
+	log       *slog.Logger
+	metrics   *metrics
+}
+
+// run stores batches until ctx ends.
+func (c *consumer) run(ctx context.Context) error { return c.bus.Consume(ctx, c.cfg, c.take) }
+
+// delivery is one message and what becomes of it.
+type delivery struct {
+	bus.Message
+	rows    []*record // none when it is not stored; else the first belongs to who acted
+	outcome outcome
+	reason  string // of a dead one
+}
+
+// take stores a batch. Everything is committed before anything is acknowledged: a crash in between delivers the batch again, and what is there
+// is passed over. An error means that nothing was acknowledged and that the batch must be tried again.
+func (c *consumer) take(ctx context.Context, batch []bus.Message) error {
+	start := c.now()
+	deliveries := make([]*delivery, len(batch))
+	var storable []*delivery
+	oldest := start
+	for i, m := range batch {
+		d, at := c.read(m, start)
+		deliveries[i] = d
+		if d.rows != nil {
+			storable = append(storable, d)
+			if at.Before(oldest) {
+				oldest = at
+			}
+		}
+	}
+	if err := c.put(ctx, storable); err != nil {
+		return err
+	}
+	if err := c.store.bury(ctx, deadLetters(deliveries)); err != nil {
+		return err
+	}
+	for _, d := range deliveries {
+		c.settle(d)
+	}
+	end := c.now()
+	c.metrics.batchSize.Observe(float64(len(batch)))
+	c.metrics.batchDuration.Observe(end.Sub(start).Seconds())
+	if len(storable) > 0 {
+		c.metrics.lag.Observe(end.Sub(oldest).Seconds())
+	}
+	return nil
+}
+
+// read decides whether a message can be stored, and returns the time of its event.
+func (c *consumer) read(m bus.Message, now time.Time) (*delivery, time.Time) {
+	d := &delivery{Message: m}
+	e, err := event.Decode(m.Data)
+	at := e.At()
+	switch {
+	case err != nil:
+		d.outcome, d.reason = dead, err.Error()
+	case at.After(now.AddDate(0, 0, daysAhead)):
+		d.outcome, d.reason = dead, "the event's time is more than 7 days in the future"
+	case at.Before(c.retention.firstDay(now)):
+		d.outcome = expired
+	default:
+		d.rows = recordsOf(e)
+	}
+	return d, at
+}
+
+// put stores deliveries in one transaction. When one of them is such that no database would take it, the halves are stored each by itself, and so
+// on, until that one is alone and found: it must not hold up the others.
+func (c *consumer) put(ctx context.Context, deliveries []*delivery) error {
+	var rows []*record
+	for _, d := range deliveries {
+		rows = append(rows, d.rows...)
+	}
+	err := c.store.insert(ctx, rows)
+	switch {
+	case err == nil:
+		for _, d := range deliveries {
+			d.outcome = duplicate
+			if d.rows[0].stored {
+				d.outcome = stored
+			}
+		}
+		return nil
+	case !isUnstorable(err):
+		return err
+	case len(deliveries) == 1:
+		deliveries[0].outcome, deliveries[0].reason = dead, err.Error()
+		return nil
+	}
+	half := len(deliveries) / 2
+	if err := c.put(ctx, deliveries[:half]); err != nil {
+		return err
+	}
+	return c.put(ctx, deliveries[half:])
+}
+
+func deadLetters(deliveries []*delivery) []deadLetter {
+	var out []deadLetter
+	for _, d := range deliveries {
+		if d.outcome == dead {
+			digest := sha256.Sum256(d.Data)
+			out = append(out, deadLetter{digest: digest[:], seq: d.Seq, reason: d.reason, payload: d.Data[:min(len(d.Data), maxPayload)]})
+		}
+	}
+	return out
+}
+
+// settle counts a delivery and tells the stream. When the stream cannot be told it delivers again, which is then a duplicate.
+func (c *consumer) settle(d *delivery) {
+	c.metrics.events.WithLabelValues(string(d.outcome)).Inc()
+	if d.outcome != dead {
+		_ = d.Ack()
+		return
+	}
+	c.log.Error("an event cannot be stored and is kept as a dead letter", "stream_seq", d.Seq, "reason", d.reason)
+	_ = d.Terminate("malformed")
+}
+
+// How often the stream is asked how far behind the consumer is, and how long it may take to answer.
+const (
+	watchPause   = 5 * time.Second
+	watchTimeout = 2 * time.Second
+)
+
+// watch keeps the gauges of the stream until ctx ends.
+func (c *consumer) watch(ctx context.Context) error {
+	for {
+		c.look(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watchPause):
+		}
+	}
+}
+
+func (c *consumer) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
+	defer cancel()
+	s, err := c.bus.State(ctx, c.cfg.Stream.Name, c.cfg.Durable)
+	if err != nil {
+		c.metrics.streamUp.Set(0)
+		return
+	}
+	c.metrics.streamUp.Set(1)
+	c.metrics.pending.Set(float64(s.Pending))
+	c.metrics.ackPending.Set(float64(s.AckPending))
+	c.metrics.streamBytes.Set(float64(s.Bytes))
+}

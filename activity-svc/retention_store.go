@@ -1,0 +1,220 @@
+package activity
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+)
+
+// partitions remembers which days are known to have a partition.
+type partitions struct {
+	mu    sync.Mutex
+	known map[int64]bool
+}
+
+func (p *partitions) missing(days []time.Time) []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []time.Time
+	for _, d := range days {
+		if !p.known[d.Unix()] {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func (p *partitions) learn(days []time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil {
+		p.known = map[int64]bool{}
+	}
+	for _, d := range days {
+		p.known[d.Unix()] = true
+	}
+}
+
+func (p *partitions) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known = nil
+}
+
+const partitionPrefix = "activity_"
+
+func partitionName(day time.Time) string { return partitionPrefix + day.Format("20060102") }
+
+// makePartitions makes those of the days that are missing. ATTACH, unlike CREATE TABLE … PARTITION OF, lets others read and write meanwhile.
+func (s *store) makePartitions(ctx context.Context, days []time.Time) error {
+	days = s.partitions.missing(days)
+	if len(days) == 0 {
+		return nil
+	}
+	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockAlone(ctx, tx, partitionLock); err != nil {
+			return err
+		}
+		for _, day := range days {
+			if err := makePartition(ctx, tx, day); err != nil {
+				return fmt.Errorf("partition %s: %w", partitionName(day), err)
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.partitions.learn(days)
+	}
+	return err
+}
+
+func makePartition(ctx context.Context, tx pgx.Tx, day time.Time) error {
+	name := partitionName(day)
+	var there bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'activity'::regclass AND inhrelid = to_regclass($1))`, name).Scan(&there); err != nil || there {
+		return err
+	}
+	// DDL takes no parameters; name and bounds are digits of our own.
+	_, err := tx.Exec(ctx, fmt.Sprintf(`
+		CREATE TABLE %[1]s (LIKE activity INCLUDING ALL);
+		ALTER TABLE activity ATTACH PARTITION %[1]s FOR VALUES FROM ('\x%[2]x') TO ('\x%[3]x')`, name, firstID(day), firstID(day.Add(oneDay))))
+	return err
+}
+
+// lockAlone waits for the lock, and bounds every other wait of tx: whoever changes tables must not make the rest of the world queue behind it.
+func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, lock)
+	if err == nil {
+		_, err = tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10min'`)
+	}
+	return err
+}
+
+// days lists the days that have a partition, the oldest first.
+func (s *store) days(ctx context.Context) ([]time.Time, error) {
+	rows, err := s.pool.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'activity'::regclass ORDER BY 1`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (time.Time, error) {
+		var name string
+		if err := row.Scan(&name); err != nil {
+			return time.Time{}, err
+		}
+		return time.Parse("20060102", strings.TrimPrefix(name, partitionPrefix))
+	})
+}
+
+// alone runs f unless another replica is running the same; the lock ends with the connection, so a replica that dies holds nobody up.
+func (s *store) alone(ctx context.Context, f func(context.Context) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var mine bool
+	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext($1))`, maintenanceLock).Scan(&mine); err != nil || !mine {
+		return err
+	}
+	defer func() {
+		if _, err := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(hashtext($1))`, maintenanceLock); err != nil {
+			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // which also unlocks
+		}
+	}()
+	return f(ctx)
+}
+
+// rolledUntil returns the last day that is summed into its month.
+func (s *store) rolledUntil(ctx context.Context) (until time.Time, err error) {
+	return until, s.pool.QueryRow(ctx, `SELECT until FROM activity_rolled`).Scan(&until)
+}
+
+// firstCounted returns the first day after day that has counts, or the zero time.
+func (s *store) firstCounted(ctx context.Context, day time.Time) (time.Time, error) {
+	var first *time.Time
+	if err := s.pool.QueryRow(ctx, `SELECT min(day) FROM activity_daily WHERE day > $1`, day).Scan(&first); err != nil || first == nil {
+		return time.Time{}, err
+	}
+	return *first, nil
+}
+
+// roll sums the counts of the days until day into their months.
+func (s *store) roll(ctx context.Context, day time.Time) error {
+	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockAlone(ctx, tx, countsLock); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO activity_monthly AS c (user_id, month, realm_id, method, status, records, bytes)
+			SELECT user_id, date_trunc('month', day)::date AS month, realm_id, method, status, sum(records), sum(bytes)
+			FROM activity_daily WHERE day > (SELECT until FROM activity_rolled) AND day <= $1
+			GROUP BY user_id, month, realm_id, method, status
+			ON CONFLICT ON CONSTRAINT activity_monthly_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`, day); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE activity_rolled SET until = $1 WHERE until < $1`, day)
+		return err
+	})
+}
+
+// drop forgets a day: its records and their counts go in one transaction, so that no total ever speaks of records that are gone.
+func (s *store) drop(ctx context.Context, day time.Time) error {
+	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockAlone(ctx, tx, countsLock); err != nil {
+			return err
+		}
+		for _, sql := range []string{
+			`UPDATE activity_monthly m SET records = m.records - d.records, bytes = m.bytes - d.bytes
+			 FROM activity_daily d, activity_rolled r
+			 WHERE d.day = $1 AND d.day <= r.until AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date
+			   AND m.realm_id = d.realm_id AND m.method = d.method AND m.status = d.status`,
+			`DELETE FROM activity_monthly m USING activity_daily d
+			 WHERE d.day = $1 AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date AND m.realm_id = d.realm_id
+			   AND m.method = d.method AND m.status = d.status AND m.records = 0`,
+			`DELETE FROM activity_daily WHERE day = $1`,
+		} {
+			if _, err := tx.Exec(ctx, sql, day); err != nil {
+				return err
+			}
+		}
+		// Last, because it locks out the readers until the commit.
+		_, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+partitionName(day))
+		return err
+	})
+}
+
+// dropDeadLetters forgets those that were received before the time before.
+func (s *store) dropDeadLetters(ctx context.Context, before time.Time) error {
+	_, err := s.pool.Exec(ctx, `DELETE FROM activity_dead_letters WHERE received_at < $1`, before)
+	return err
+}
+
+// recount makes activity_daily again from the records and forgets the months; events wait in the stream meanwhile. It returns how many records
+// there are.
+func (s *store) recount(ctx context.Context) (records int64, err error) {
+	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockAlone(ctx, tx, countsLock); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; TRUNCATE activity_daily, activity_monthly; UPDATE activity_rolled SET until = '1970-01-01'`); err != nil {
+			return err
+		}
+		// fixedBytes and record.bytes say the same in Go.
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
+			SELECT user_id, (to_timestamp(('x0000' || left(encode(id, 'hex'), 12))::bit(64)::bigint / 1000.0) AT TIME ZONE 'UTC')::date AS day,
+			       realm_id, method, status, count(*),
+			       sum($1 + octet_length(realm_id) + octet_length(method) + octet_length(path) + octet_length(ip_address) + octet_length(user_agent))
+			FROM activity GROUP BY user_id, day, realm_id, method, status`, fixedBytes); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT coalesce(sum(records), 0)::bigint FROM activity_daily`).Scan(&records)
+	})
+	return records, err
+}

@@ -1,0 +1,123 @@
+package activity
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+// Name is the service's name, which is also the audience of the identities that it accepts.
+const Name = "activity-svc"
+
+const schema = "activity_svc"
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// Program describes the binary.
+func Program() service.Program[Config] {
+	return service.Program[Config]{
+		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Migrate: Migrate,
+		Commands: []service.Command[Config]{{
+			Name: "recount", Doc: "make the counts again from the records, after records were loaded or restored by hand", Run: recount,
+		}},
+	}
+}
+
+// Migrate brings the schema up to date and stops.
+func Migrate(ctx context.Context, cfg Config) error {
+	pool, err := db.Open(ctx, cfg.DB, schema, nil)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return migrate(ctx, pool)
+}
+
+func migrate(ctx context.Context, pool *db.Pool) error {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return err
+	}
+	return db.Migrate(ctx, pool, schema, files)
+}
+
+func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, out io.Writer) error {
+	pool, err := db.Open(ctx, cfg.DB, schema, nil)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	s := &store{pool: pool}
+	records, err := s.recount(ctx)
+	if err != nil {
+		return err
+	}
+	k := &keeper{store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: newMetrics(nil)}
+	if err := k.work(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%d records counted\n", records)
+	return err
+}
+
+// New opens the database, NATS and the listener, brings the schema up to date, and declares the service; Run serves. NATS may be away: the
+// service then reads, and stores what comes when NATS is back.
+func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
+	svc, err := service.New(Name, cfg.Service, rt)
+	if err != nil {
+		return nil, err
+	}
+	if err := build(ctx, svc, cfg, rt); err != nil {
+		_ = svc.Close(context.WithoutCancel(ctx)) // err says what is wrong
+		return nil, err
+	}
+	return svc, nil
+}
+
+func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
+	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
+	if err != nil {
+		return fmt.Errorf("INTERNAL_KEYS: %w", err)
+	}
+	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics)
+	if err != nil {
+		return err
+	}
+	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
+	svc.Ready("database", pool.Ping)
+	if cfg.DB.Migrate {
+		if err := migrate(ctx, pool); err != nil {
+			return err
+		}
+	}
+	nats, err := bus.Connect(cfg.Bus, Name, rt.Log)
+	if err != nil {
+		return err
+	}
+	svc.OnStop("nats", func(context.Context) error { nats.Close(); return nil })
+	svc.Note("nats", nats.Ready)
+
+	s, m := &store{pool: pool}, newMetrics(rt.Metrics)
+	k := &keeper{store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
+	svc.Go("maintenance", k.run)
+	c := &consumer{bus: nats, cfg: cfg.consumer(), store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
+	svc.Go("watch", c.watch)
+	for range cfg.Writers {
+		svc.Go("consumer", c.run)
+	}
+	server := httpx.New(httpx.Options{
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Identities: identities, Classify: db.Classify,
+		LogErrorsOnly: cfg.Service.LogRequests == "errors",
+	})
+	(&handlers{store: s, retention: cfg.Retention}).mount(server)
+	return svc.Serve(cfg.Addr, server)
+}
