@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -37,6 +38,7 @@ type harness struct {
 	redis *testkit.RedisServer
 	nats  *testkit.Broker
 	clock *clock
+	log   *slog.Logger
 }
 
 // clock is the time of day of a service under test; it may be moved forward.
@@ -48,7 +50,7 @@ func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 // start runs a service with the default settings, cheap password hashes and what the edits change.
 func start(t testing.TB, edits ...func(*users.Config)) *harness {
 	t.Helper()
-	h := &harness{t: t, redis: testkit.Redis(t), nats: testkit.StartNATS(t), clock: &clock{}}
+	h := &harness{t: t, redis: testkit.Redis(t), nats: testkit.StartNATS(t), clock: &clock{}, log: testkit.Log(t)}
 	if err := config.Defaults(&h.cfg); err != nil && !strings.Contains(err.Error(), "required") {
 		t.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func start(t testing.TB, edits ...func(*users.Config)) *harness {
 func (h *harness) replica() string {
 	h.t.Helper()
 	svc, err := users.New(h.t.Context(), h.cfg, service.Runtime{
-		Log: testkit.Log(h.t), Metrics: prometheus.NewRegistry(), Now: h.clock.now, Version: "test",
+		Log: h.log, Metrics: prometheus.NewRegistry(), Now: h.clock.now, Version: "test",
 	})
 	if err != nil {
 		h.t.Fatal(err)

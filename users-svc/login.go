@@ -148,10 +148,8 @@ func (s *sessions) admit(ctx context.Context, found account, key []byte, d devic
 		}
 		return nil, refusal
 	}
-	if s.second != nil {
-		if challenge, err := s.second.challenge(ctx, found.ID, d); err != nil || challenge != nil {
-			return challenge, err
-		}
+	if challenge, err := s.second.challenge(ctx, found.ID, d); err != nil || challenge != nil {
+		return challenge, err
 	}
 	return s.signIn(ctx, found.ID, found.PasswordHash, d)
 }

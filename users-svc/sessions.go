@@ -117,9 +117,9 @@ func (s *sessions) signIn(ctx context.Context, userID, trusted string, d device)
 	return s.answer(ctx, live, found, d)
 }
 
-// renewAll ends every session of the user for the reason event and opens a fresh one, in one transaction.
-func (s *sessions) renewAll(ctx context.Context, userID, event string, d device) (SignedIn, error) {
-	live, found, err := s.replaceAll(ctx, userID, event, d)
+// renewAll makes the change that also makes, ends every session of the user for the reason event and opens a fresh one, in one transaction.
+func (s *sessions) renewAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (SignedIn, error) {
+	live, found, err := s.replaceAll(ctx, userID, event, d, also)
 	if err != nil {
 		return SignedIn{}, err
 	}

@@ -35,14 +35,17 @@ func (s *sessions) open(ctx context.Context, userID, trusted string, d device) (
 	return live, found, err
 }
 
-// replaceAll is open after ending every other session.
-func (s *sessions) replaceAll(ctx context.Context, userID, event string, d device) (liveSession, account, error) {
+// replaceAll is open after ending every other session and making the change that also makes.
+func (s *sessions) replaceAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (liveSession, account, error) {
 	var live liveSession
 	var found account
 	var ch session.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var err error
 		if found, err = oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID); err != nil {
+			return err
+		}
+		if err = also(tx); err != nil {
 			return err
 		}
 		now := s.now()

@@ -34,10 +34,11 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	signIns := &sessions{
 		core: c, keys: keys, hasher: hashes, throttle: &throttle{core: c, rate: c.cfg.Throttle.LoginAccount}, placement: places, seen: newLastSeen(c),
 	}
-	for _, d := range []domain{keys, signIns, &history{c}, people} {
+	second := &twoFactor{core: c, accounts: people, sessions: signIns}
+	signIns.second = second
+	for _, d := range []domain{keys, signIns, &history{c}, people, places, &authTokens{core: c, gate: second}, second} {
 		d.mount(server)
 	}
-	places.mount(server)
 	svc.Go("signing keys", keys.run)
 	svc.Go("last seen", signIns.seen.run)
 	svc.Go("cleanup", (&cleanup{c}).run)

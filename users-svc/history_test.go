@@ -1,0 +1,64 @@
+package users_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+const historyPath = "/api/v1/users/me/security-history"
+
+func events(a *answer) string {
+	var names []string
+	for _, e := range a.data.([]any) {
+		entry := e.(map[string]any)
+		names = append(names, entry["event"].(string)+":"+entry["outcome"].(string))
+	}
+	return strings.Join(names, " ")
+}
+
+func TestSecurityHistory(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
+	other := h.signIn(ann.email, password)
+	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, map[string]string{"password": "Another-horse-2", "current_password": password}).must(200)
+	_ = other
+	for query, want := range map[string]string{
+		"":                       "login:success login:success",
+		"?include_failed=true":   "login:success login:failed login:success",
+		"?include_security=true": "password_changed:success login:success login:success",
+		"?include_failed=true&include_security=true": "password_changed:success login:success login:failed login:success",
+		"?include_failed=true&limit=1&page=2":        "login:failed",
+		"?page=10000":                                "",
+	} {
+		a := h.do(ann.identity, "GET", historyPath+query, nil).want(200, "", "Login history retrieved successfully")
+		if got := events(a); got != want {
+			t.Errorf("%s: got %q, want %q", query, got, want)
+		}
+	}
+	failed := h.do(ann.identity, "GET", historyPath+"?include_failed=true&limit=1&page=2", nil).must(200)
+	entry := failed.data.([]any)[0].(map[string]any)
+	if entry["ip_address"] != "198.51.100.7" || entry["client"] != nil || len(entry) != 6 || failed.meta["total"] != 3.0 || failed.meta["pages"] != 3.0 {
+		t.Errorf("entry: got %v, %v", entry, failed.meta)
+	}
+	for _, query := range []string{"page=0", "page=10001", "limit=101", "limit=-1", "include_failed=1", "include_security=yes"} {
+		h.do(ann.identity, "GET", historyPath+"?"+query, nil).want(400, "VALIDATION_ERROR", "")
+	}
+}
+
+func TestHistoryAndSessionsAreForgotten(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
+	ann := h.signUp()
+	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
+	h.clock.forward(181 * 24 * time.Hour)
+	eventually(t, "the history is empty", func() bool {
+		return h.do(ann.identity, "GET", historyPath+"?include_failed=true", nil).must(200).meta["total"] == 0.0
+	})
+	h.refresh(ann.refresh).want(401, "INVALID_TOKEN", "") // the session is gone, not only expired
+	h.signIn(ann.email, password)
+}

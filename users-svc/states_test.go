@@ -1,0 +1,124 @@
+package users_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// gate is what a gateway has: the copies in Redis and the announcements.
+type gate struct {
+	cache   *session.Cache
+	changes chan session.Change
+}
+
+func newGate(h *harness) *gate {
+	h.t.Helper()
+	rdb, err := limit.OpenRedis(limit.RedisConfig{URL: config.Secret(h.redis.URL())})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	conn, err := bus.Connect(h.cfg.Bus, "test-gateway", testkit.Log(h.t))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	g := &gate{cache: session.NewCache(rdb), changes: make(chan session.Change, 100)}
+	stop, err := conn.Listen(session.Subject, func(data []byte) {
+		var ch session.Change
+		if json.Unmarshal(data, &ch) == nil {
+			g.changes <- ch
+		}
+	}, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { stop(); conn.Close(); rdb.Close() })
+	eventually(h.t, "the listener is connected", func() bool { return conn.Ready(h.t.Context()) == nil })
+	return g
+}
+
+// heard waits for the announcement of a change of the user.
+func (g *gate) heard(t testing.TB, userID string) session.Change {
+	t.Helper()
+	for end := time.After(15 * time.Second); ; {
+		select {
+		case ch := <-g.changes:
+			if ch.UserID == userID {
+				return ch
+			}
+		case <-end:
+			t.Fatal("no announcement within 15 seconds")
+		}
+	}
+}
+
+func TestEveryChangeReachesTheGateways(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	g := newGate(h)
+	root := h.admin()
+	for name, change := range map[string]func(p person){
+		"logout":      func(p person) { h.do(p.identity, "POST", logoutPath, nil).must(200) },
+		"session end": func(p person) { h.do(p.identity, "DELETE", ownSessions+"/"+p.identity.SessionID, nil).must(200) },
+		"ban":         func(p person) { h.do(root.identity, "PATCH", "/api/v1/users/"+p.id, `{"is_banned":true}`).must(200) },
+		"admin flag":  func(p person) { h.do(root.identity, "PATCH", "/api/v1/users/"+p.id, `{"is_admin":true}`).must(200) },
+		"password": func(p person) {
+			h.do(root.identity, "PATCH", "/api/v1/users/"+p.id, map[string]string{"password": "Another-horse-2"}).must(200)
+		},
+	} {
+		p := h.signUp()
+		before := h.do(system, "GET", "/internal/sessions/"+p.identity.SessionID, nil).must(200)
+		if _, err := g.cache.Get(t.Context(), session.SessionKey(p.identity.SessionID)); err != nil {
+			t.Errorf("%s: the state is not in Redis after it was asked for: %v", name, err)
+		}
+		change(p)
+		if _, err := g.cache.Get(t.Context(), session.SessionKey(p.identity.SessionID)); err != session.ErrMiss {
+			t.Errorf("%s: the old state in Redis: got %v, want a miss", name, err)
+		}
+		if ch := g.heard(t, p.id); float64(ch.Version) <= before.at("version").(float64) {
+			t.Errorf("%s: announced version %d, want above %v", name, ch.Version, before.at("version"))
+		}
+	}
+}
+
+func TestAChangeIsSaidAgainWhenRedisAndNATSWereAway(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	g := newGate(h)
+	ann := h.signUp()
+	h.do(system, "GET", "/internal/sessions/"+ann.identity.SessionID, nil).must(200)
+	h.redis.Stop()
+	h.nats.Stop()
+	h.do(ann.identity, "POST", logoutPath, nil).want(200, "", "Logout successful")
+	if h.alive(ann) {
+		t.Error("PostgreSQL should know of the logout at once")
+	}
+	h.redis.Restart()
+	h.nats.Restart()
+	g.heard(t, ann.id)
+	eventually(t, "Redis has heard", func() bool {
+		_, err := g.cache.Get(t.Context(), session.SessionKey(ann.identity.SessionID))
+		return err == session.ErrMiss && strings.Contains(strings.Join(h.redis.Keys(), " "), "rg:version:"+ann.id)
+	})
+}
+
+func TestWithoutRedisAndNATSPeopleSignIn(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	h.redis.Stop()
+	h.nats.Stop()
+	ann := h.signUp()
+	h.refresh(ann.refresh).want(200, "", "")
+	if !h.alive(ann) {
+		t.Error("the state must come from PostgreSQL")
+	}
+	h.url = h.replica() // starts too
+	h.signIn(ann.email, password)
+}

@@ -1,0 +1,116 @@
+package users_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/limit"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+func (h *harness) tryLogin(address, name, password string) *answer {
+	h.t.Helper()
+	return h.do(from(address), "POST", loginPath, map[string]string{"username": name, "password": password})
+}
+
+func retryAfter(a *answer) int {
+	n, _ := strconv.Atoi(a.header.Get("Retry-After"))
+	return n
+}
+
+func TestGuessesAtAnAccountAreSlowed(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp() // signed in from 192.0.2.1
+	name := h.do(ann.identity, "GET", "/api/v1/users/me", nil).text("username")
+	const attacker, elsewhere = "198.51.100.7", "203.0.113.9"
+	for i := range 10 {
+		who := []string{ann.email, name}[i%2] // one count for both names
+		h.tryLogin(attacker, who, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+	}
+	first := h.tryLogin(attacker, ann.email, "Wrong-horse-1").want(429, "RATE_LIMITED", "Rate limit exceeded")
+	if wait := retryAfter(first); wait < 85 || wait > 90 {
+		t.Errorf("Retry-After after ten failures: got %d, want 90", wait)
+	}
+	h.tryLogin(elsewhere, ann.email, password).want(429, "RATE_LIMITED", "")
+	h.tryLogin("192.0.2.1", ann.email, password).want(200, "", "")
+	h.tryLogin("192.0.2.1", ann.email, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+
+	h.clock.forward(91 * time.Second)
+	h.tryLogin(attacker, ann.email, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+	if wait := retryAfter(h.tryLogin(attacker, ann.email, "Wrong-horse-1").want(429, "", "")); wait < 175 || wait > 180 {
+		t.Errorf("Retry-After after eleven failures: got %d, want 180", wait)
+	}
+	h.clock.forward(181 * time.Second)
+	h.tryLogin(elsewhere, ann.email, password).want(200, "", "")
+	h.tryLogin(attacker, ann.email, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+}
+
+func TestUnknownNamesAreSlowedAlike(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	for range 10 {
+		h.tryLogin("198.51.100.7", "nobody@example.com", "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+	}
+	h.tryLogin("198.51.100.7", "NOBODY@example.com", "Wrong-horse-1").want(429, "RATE_LIMITED", "")
+}
+
+func TestManyGuessesAtOnce(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) { c.Passwords.Parallel = 2 })
+	ann := h.signUp()
+	checked := h.count(60, func(int) bool { return h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").status == 401 })
+	if checked < 10 || checked > 11 {
+		t.Errorf("guesses that were checked: got %d, want 10, or 11 as two hashes run at once", checked)
+	}
+}
+
+func TestFailuresOfAnAddressAreCounted(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) { c.Throttle.LoginAddress = limit.Rate{Count: 5, Period: time.Hour} })
+	ann := h.signUp()
+	for range 8 {
+		h.tryLogin("2001:db8::1", ann.email, password).want(200, "", "") // successes do not count
+	}
+	for range 5 {
+		h.tryLogin("2001:db8::1", newEmail(), "Wrong-horse-1").want(401, "", "")
+	}
+	if wait := retryAfter(h.tryLogin("2001:db8::ffff", ann.email, password).want(429, "RATE_LIMITED", "")); wait < 1 {
+		t.Errorf("Retry-After: got %d, want at least 1", wait)
+	}
+	h.tryLogin("2001:db8:0:1::1", ann.email, password).want(200, "", "")
+}
+
+func TestWrongCurrentPasswordsAreSlowed(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	body := map[string]string{"password": "Another-horse-2", "current_password": "Wrong-horse-1"}
+	for range 10 {
+		h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, body).want(400, "CURRENT_PASSWORD_INCORRECT", "Current password is incorrect")
+	}
+	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, body).want(429, "RATE_LIMITED", "")
+	h.signIn(ann.email, password)
+}
+
+func TestTooManyWaitingHashesAreRefused(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) {
+		c.Passwords.Parallel, c.Passwords.Queue, c.Passwords.MemoryKiB, c.Passwords.Time = 1, 1, 19456, 4
+	})
+	refused := make(chan *answer, 12)
+	ok := h.count(12, func(int) bool {
+		a := h.do(anonymous, "POST", signupPath, map[string]string{"email": newEmail(), "password": password})
+		if a.status != 200 {
+			refused <- a.want(503, "SERVICE_UNAVAILABLE", "Service temporarily unavailable")
+		}
+		return a.status == 200
+	})
+	if ok < 2 || ok == 12 {
+		t.Fatalf("sign-ups that passed: got %d of 12, want some", ok)
+	}
+	if wait := retryAfter(<-refused); wait < 1 {
+		t.Errorf("Retry-After: got %d, want at least 1", wait)
+	}
+}
