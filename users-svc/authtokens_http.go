@@ -1,17 +1,278 @@
 package users
 
 import (
-	"github.com/gofiber/fiber/v2"
+	"encoding/hex"
+	"strings"
 
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/session"
 )
 
-// permitted returns the caller, who must be a user with the permission.
+func (d *authTokens) mount(app *httpx.Server) {
+	app.Get("/api/v1/auth/tokens", d.getTokens)
+	app.Post("/api/v1/auth/tokens", d.postToken)
+	app.Get("/api/v1/auth/tokens/templates", d.getTemplates)
+	app.Get("/api/v1/auth/tokens/me", d.getCurrent)
+	app.Get("/api/v1/auth/tokens/:id", d.getToken)
+	app.Put("/api/v1/auth/tokens/:id", d.patchToken)
+	app.Patch("/api/v1/auth/tokens/:id", d.patchToken)
+	app.Delete("/api/v1/auth/tokens/:id", d.deleteToken)
+	app.Post("/api/v1/auth/tokens/:id/copy", d.postCopy)
+	app.Post("/api/v1/auth/tokens/:id/add-realm", d.postAddRealm)
+	app.Post("/api/v1/auth/tokens/:id/remove-realm", d.postRemoveRealm)
+	app.Get("/internal/tokens/:hash", d.getState)
+	app.Post("/internal/tokens/:id/used", d.postUsed)
+	app.Get("/internal/realms", d.getRealms)
+}
+
+// permitted returns the caller, who must be a user that is not banned and has the permission.
 func permitted(c *fiber.Ctx, permission string) (auth.Identity, error) {
-	caller, err := httpx.User(c)
+	caller, err := notBanned(c)
 	if err != nil {
 		return caller, err
 	}
 	return caller, demand(caller, permission)
+}
+
+// permittedOn is permitted for a route with an id.
+func permittedOn(c *fiber.Ctx, permission string) (auth.Identity, string, error) {
+	caller, err := permitted(c, permission)
+	if err != nil {
+		return caller, "", err
+	}
+	tokenID, err := httpx.PathID(c, "id")
+	return caller, tokenID, err
+}
+
+func (d *authTokens) getTokens(c *fiber.Ctx) error {
+	caller, err := permitted(c, permReadTokens)
+	if err != nil {
+		return err
+	}
+	list, err := d.list(c.UserContext(), caller)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Auth tokens retrieved successfully", list)
+}
+
+func (d *authTokens) getToken(c *fiber.Ctx) error {
+	caller, tokenID, err := permittedOn(c, permReadTokens)
+	if err != nil {
+		return err
+	}
+	t, err := d.get(c.UserContext(), caller, tokenID)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Auth token retrieved successfully", t)
+}
+
+func (d *authTokens) getTemplates(c *fiber.Ctx) error {
+	if _, err := notBanned(c); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Token templates retrieved successfully", tokenTemplates())
+}
+
+func (d *authTokens) getCurrent(c *fiber.Ctx) error {
+	caller, err := notBanned(c)
+	if err != nil {
+		return err
+	}
+	if caller.Kind != auth.Token {
+		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This endpoint requires auth token authentication")
+	}
+	realm, err := httpx.RealmID(c)
+	if err != nil {
+		return err
+	}
+	current, err := d.current(c.UserContext(), caller, realm)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Auth token retrieved successfully", current)
+}
+
+// issued is a token with its secret, in the one answer that shows it.
+type issued struct {
+	AuthToken
+	Token string `json:"token"`
+}
+
+func (d *authTokens) postToken(c *fiber.Ctx) error {
+	caller, err := permitted(c, permCreateTokens)
+	if err != nil {
+		return err
+	}
+	body, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	f, err := readTokenFields(body, d.now(), "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
+		"permission_template", "vault_access", "event_access", "expires_at", "otp_code")
+	if err != nil {
+		return err
+	}
+	t, secret, err := d.create(c.UserContext(), caller, f, deviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.Created(c, "Auth token created successfully", issued{t, secret})
+}
+
+func (d *authTokens) postCopy(c *fiber.Ctx) error {
+	caller, tokenID, err := permittedOn(c, permCreateTokens)
+	if err != nil {
+		return err
+	}
+	body, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	f, err := readTokenFields(body, d.now(), "alias", "expires_at", "otp_code")
+	if err != nil {
+		return err
+	}
+	t, secret, err := d.duplicate(c.UserContext(), caller, tokenID, f, deviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.Created(c, "Auth token copied successfully", issued{t, secret})
+}
+
+func (d *authTokens) patchToken(c *fiber.Ctx) error {
+	caller, tokenID, err := permittedOn(c, permCreateTokens)
+	if err != nil {
+		return err
+	}
+	body, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	f, err := readTokenFields(body, d.now(), "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
+		"permission_template", "vault_access", "event_access", "expires_at", "is_enabled", "otp_code")
+	if err != nil {
+		return err
+	}
+	t, err := d.update(c.UserContext(), caller, tokenID, f, deviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Auth token updated successfully", t)
+}
+
+func (d *authTokens) deleteToken(c *fiber.Ctx) error {
+	caller, err := notBanned(c)
+	if err != nil {
+		return err
+	}
+	tokenID, err := httpx.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	if tokenID != caller.TokenID {
+		if err := demand(caller, permCreateTokens); err != nil {
+			return err
+		}
+	}
+	if err := d.remove(c.UserContext(), caller, tokenID); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Auth token deleted successfully", nil)
+}
+
+func (d *authTokens) postAddRealm(c *fiber.Ctx) error    { return d.editRealm(c, d.addRealm) }
+func (d *authTokens) postRemoveRealm(c *fiber.Ctx) error { return d.editRealm(c, d.removeRealm) }
+
+func (d *authTokens) editRealm(c *fiber.Ctx, edit realmEdit) error {
+	caller, tokenID, err := permittedOn(c, permCreateTokens)
+	if err != nil {
+		return err
+	}
+	body, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	if !body.Has("realm_id") {
+		body.Fail("realm_id", "is required")
+	}
+	realm, _ := body.Text("realm_id")
+	f, err := readTokenFields(body, d.now(), "otp_code")
+	if err != nil {
+		return err
+	}
+	if realm = strings.ToLower(realm); !id.Valid(realm) {
+		return errRealmFormat()
+	}
+	t, err := edit(c.UserContext(), caller, tokenID, realm, f.code, deviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Auth token updated successfully", t)
+}
+
+func (d *authTokens) getState(c *fiber.Ctx) error {
+	if err := httpx.RequireSystem(c); err != nil {
+		return err
+	}
+	text := utils.CopyString(c.Params("hash"))
+	hash, err := hex.DecodeString(text)
+	if err != nil {
+		return httpx.JSON(c, fiber.StatusOK, session.State{})
+	}
+	s, err := d.state(c.UserContext(), hash)
+	if err != nil {
+		return err
+	}
+	if s.UserID != "" {
+		// The copy only saves the gateways from asking again, and Redis may be away.
+		_ = d.states.Put(c.UserContext(), session.TokenKey(text), s)
+	}
+	return httpx.JSON(c, fiber.StatusOK, s)
+}
+
+func (d *authTokens) postUsed(c *fiber.Ctx) error {
+	if err := httpx.RequireSystem(c); err != nil {
+		return err
+	}
+	tokenID, err := httpx.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	body, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	address, _ := body.String("ip", 0, 64)
+	if err := body.Err(); err != nil {
+		return err
+	}
+	if err := tokenUsed(c.UserContext(), d.pool, tokenID, address, d.now()); err != nil {
+		return err
+	}
+	return httpx.JSON(c, fiber.StatusOK, struct{}{})
+}
+
+func (d *authTokens) getRealms(c *fiber.Ctx) error {
+	if err := httpx.RequireSystem(c); err != nil {
+		return err
+	}
+	userID := utils.CopyString(c.Query("user_id"))
+	if !id.Valid(userID) {
+		return apperr.InvalidField("/user_id", "must be 24 lower-case hexadecimal characters")
+	}
+	realms, err := tokenRealms(c.UserContext(), d.pool, userID)
+	if err != nil {
+		return err
+	}
+	return httpx.JSON(c, fiber.StatusOK, struct {
+		Realms []realmUse `json:"realms"`
+	}{realms})
 }

@@ -166,3 +166,12 @@ func parseBranch(dec *jsontext.Decoder, depth int, leaves *int) (tree permission
 	_, _ = dec.ReadToken()
 	return tree, "", ""
 }
+
+// storedTree reads what the database has, which parseTree let in.
+func storedTree(raw []byte) (permissionTree, error) {
+	tree, at, problem := parseTree(raw)
+	if problem != "" {
+		return nil, fmt.Errorf("stored permissions%s: %s", at, problem)
+	}
+	return tree, nil
+}

@@ -8,7 +8,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
-func (p *provisioning) mount(app fiber.Router) {
+func (p *provisioning) mount(app *httpx.Server) {
 	app.Get("/api/v1/auth/available-regions", p.getRegions)
 	app.Post("/api/v1/users/me/retry-setup", p.postRetrySetup)
 	app.Get("/api/v1/users/me/free-tier-status", p.getFreeTierStatus)

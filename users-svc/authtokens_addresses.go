@@ -1,0 +1,77 @@
+package users
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// addressList is where a token may be used from; empty means anywhere, and is written as ["*"].
+type addressList []netip.Prefix
+
+// anyAddress is how clients write that every address will do.
+const anyAddress = "*"
+
+// parseAddresses reads addresses and CIDR ranges (RFC 4632, RFC 4291), IPv4 and IPv6, in their canonical form and without repeats. One "*" among them
+// makes the list empty; false when an entry is none of these.
+func parseAddresses(entries []string) (addressList, bool) {
+	var list addressList
+	everywhere := false
+	for _, entry := range entries {
+		entry = strings.TrimSpace(entry)
+		if entry == anyAddress {
+			everywhere = true
+			continue
+		}
+		p, ok := parsePrefix(entry)
+		if !ok {
+			return nil, false
+		}
+		if !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	if everywhere {
+		return nil, true
+	}
+	return list, true
+}
+
+func parsePrefix(s string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		addr, err := netip.ParseAddr(s)
+		if err != nil || addr.Zone() != "" {
+			return netip.Prefix{}, false
+		}
+		p = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	// ::ffff:192.0.2.1 is 192.0.2.1, and gateways see it as that.
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), true
+}
+
+// strings writes single addresses without a length; empty when the list is.
+func (l addressList) strings() []string {
+	out := make([]string, 0, len(l))
+	for _, p := range l {
+		if p.IsSingleIP() {
+			out = append(out, p.Addr().String())
+		} else {
+			out = append(out, p.String())
+		}
+	}
+	return out
+}
+
+// MarshalJSON writes the list as clients see it.
+func (l addressList) MarshalJSON() ([]byte, error) {
+	if len(l) == 0 {
+		return wire.Marshal([]string{anyAddress})
+	}
+	return wire.Marshal(l.strings())
+}

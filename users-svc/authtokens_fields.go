@@ -1,0 +1,264 @@
+package users
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// Bounds of an auth token's lists. The realms travel with every request of the token, so they must fit into a header.
+const (
+	maxTokenRealms    = 100
+	maxTokenAddresses = 200
+	maxPublicStorage  = 64 << 10 // bytes of compact JSON
+)
+
+var tokenAlias = regexp.MustCompile(`^[a-zA-Z0-9 _-]{1,254}$`)
+
+// tokenFields are the fields of a token that a request sent, each as the change that it makes.
+type tokenFields struct {
+	set  map[string]func(*AuthToken) // by field
+	code string                      // the one-time code, "" when none was sent
+	bad  *apperr.Error               // the first field that breaks a rule with a code of its own
+}
+
+// has reports whether the field was sent.
+func (f *tokenFields) has(name string) bool { return f.set[name] != nil }
+
+func (f *tokenFields) apply(t *AuthToken) {
+	for _, change := range f.set {
+		change(t)
+	}
+}
+
+func (f *tokenFields) fail(err *apperr.Error) {
+	if f.bad == nil {
+		f.bad = err
+	}
+}
+
+func errRealmFormat() *apperr.Error {
+	return apperr.New(apperr.Invalid, "INVALID_REALM_ID_FORMAT", "Invalid realm ID format")
+}
+
+func errExpirationInPast() *apperr.Error {
+	return apperr.New(apperr.Invalid, "EXPIRATION_IN_PAST", "Expiration date must be in the future")
+}
+
+// readTokenFields reads the named fields of body, all of them optional. A wrong JSON type is a VALIDATION_ERROR, which goes before the errors
+// that have a code of their own.
+func readTokenFields(body *input.Object, now time.Time, names ...string) (*tokenFields, error) {
+	f := &tokenFields{set: map[string]func(*AuthToken){}}
+	readers := f.readers(now)
+	for _, name := range names {
+		if body.Has(name) {
+			readers[name](body, name)
+		}
+	}
+	if err := body.Err(); err != nil {
+		return nil, err
+	}
+	if f.bad != nil {
+		return nil, f.bad
+	}
+	return f, nil
+}
+
+func (f *tokenFields) readers(now time.Time) map[string]func(*input.Object, string) {
+	return map[string]func(*input.Object, string){
+		"alias": f.readAlias, "public_key": f.readPublicKey, "public_storage": f.readPublicStorage, "ip_whitelist": f.readAddresses,
+		"realm_ids": f.readRealms, "permissions": f.readPermissions, "permission_template": f.readTemplate, "otp_code": f.readCode,
+		"expires_at":     func(o *input.Object, name string) { f.readExpiry(o, name, now) },
+		"allow_no_realm": f.flag(func(t *AuthToken) *bool { return &t.AllowNoRealm }),
+		"vault_access":   f.flag(func(t *AuthToken) *bool { return &t.VaultAccess }),
+		"event_access":   f.flag(func(t *AuthToken) *bool { return &t.EventAccess }),
+		"is_enabled":     f.flag(func(t *AuthToken) *bool { return &t.IsEnabled }),
+	}
+}
+
+func (f *tokenFields) flag(of func(*AuthToken) *bool) func(*input.Object, string) {
+	return func(o *input.Object, name string) {
+		if v, ok := o.Bool(name); ok {
+			f.set[name] = func(t *AuthToken) { *of(t) = v }
+		}
+	}
+}
+
+func (f *tokenFields) readAlias(o *input.Object, name string) {
+	alias, ok := o.Text(name)
+	switch {
+	case !ok:
+	case !tokenAlias.MatchString(alias):
+		f.fail(apperr.New(apperr.Invalid, "INVALID_ALIAS_FORMAT", "Invalid alias format"))
+	default:
+		f.set[name] = func(t *AuthToken) { t.Alias = alias }
+	}
+}
+
+func (f *tokenFields) readPublicKey(o *input.Object, name string) {
+	if o.IsNull(name) {
+		f.set[name] = func(t *AuthToken) { t.PublicKey = nil }
+		return
+	}
+	key, ok := o.Text(name)
+	switch {
+	case !ok:
+	case !publicKeyPattern.MatchString(key):
+		f.fail(apperr.New(apperr.Invalid, "INVALID_PUBLIC_KEY_FORMAT", "Invalid public key format"))
+	default:
+		f.set[name] = func(t *AuthToken) { t.PublicKey = &key }
+	}
+}
+
+func (f *tokenFields) readPublicStorage(o *input.Object, name string) {
+	if o.IsNull(name) {
+		f.set[name] = func(t *AuthToken) { t.PublicStorage = nil }
+		return
+	}
+	if v, ok := o.JSONObject(name, maxPublicStorage); ok {
+		f.set[name] = func(t *AuthToken) { t.PublicStorage = v }
+	}
+}
+
+func (f *tokenFields) readAddresses(o *input.Object, name string) {
+	var entries []string
+	var ok bool
+	if raw, _ := o.Raw(name); raw.Kind() == jsontext.KindString {
+		var text string
+		text, ok = o.Text(name)
+		entries = slices.DeleteFunc(strings.Split(text, ","), func(s string) bool { return strings.TrimSpace(s) == "" })
+	} else {
+		entries, ok = o.Strings(name, maxTokenAddresses, 64)
+	}
+	if !ok {
+		return
+	}
+	list, ok := parseAddresses(entries)
+	switch {
+	case !ok:
+		f.fail(apperr.New(apperr.Invalid, "INVALID_IP_FORMAT", "Invalid IP address or CIDR format"))
+	case len(list) > maxTokenAddresses:
+		o.Fail(name, "must have at most "+strconv.Itoa(maxTokenAddresses)+" entries")
+	default:
+		f.set[name] = func(t *AuthToken) { t.IPWhitelist = list }
+	}
+}
+
+func (f *tokenFields) readRealms(o *input.Object, name string) {
+	entries, ok := o.Strings(name, maxTokenRealms, 255)
+	if !ok {
+		return
+	}
+	var realms []string
+	for _, entry := range entries {
+		realm := strings.ToLower(entry)
+		if !id.Valid(realm) {
+			f.fail(errRealmFormat())
+			return
+		}
+		if !slices.Contains(realms, realm) {
+			realms = append(realms, realm)
+		}
+	}
+	f.set[name] = func(t *AuthToken) { t.RealmIDs = realms }
+}
+
+// readTemplate is read after the permissions and wins over them.
+func (f *tokenFields) readTemplate(o *input.Object, name string) {
+	wanted, ok := o.Text(name)
+	if !ok {
+		return
+	}
+	tree, ok := templateNamed(wanted)
+	if !ok {
+		o.Fail(name, "must be one of full_access, external_customer, dev_team, finance_team, read_only")
+		return
+	}
+	f.set["permissions"] = func(t *AuthToken) { t.Permissions = tree }
+}
+
+func (f *tokenFields) readPermissions(o *input.Object, name string) {
+	raw, _ := o.Raw(name)
+	tree, at, problem := parseTree(raw)
+	if problem != "" {
+		o.Fail(name+at, problem)
+		return
+	}
+	f.set[name] = func(t *AuthToken) { t.Permissions = tree }
+}
+
+func (f *tokenFields) readCode(o *input.Object, name string) {
+	f.code, _ = o.String(name, minCode, maxCode)
+}
+
+func (f *tokenFields) readExpiry(o *input.Object, name string, now time.Time) {
+	raw, _ := o.Raw(name)
+	if raw.Kind() == jsontext.KindNull {
+		f.set[name] = func(t *AuthToken) { t.ExpiresAt = nil }
+		return
+	}
+	text := string(raw)
+	if raw.Kind() == jsontext.KindString {
+		text, _ = o.Text(name)
+	}
+	end, ok := parseExpiry(text, now)
+	switch {
+	case !ok || raw.Kind() != jsontext.KindString && raw.Kind() != jsontext.KindNumber:
+		o.Fail(name, `must be an ISO 8601 time, Unix seconds or milliseconds, "today", "tomorrow" or null`)
+	case !end.After(now):
+		f.fail(errExpirationInPast())
+	default:
+		f.set[name] = func(t *AuthToken) { t.ExpiresAt = wire.TimePtr(&end) }
+	}
+}
+
+// millisecondsFrom is the least number that is read as milliseconds: as seconds it is the year 5138, as milliseconds 1973.
+const millisecondsFrom = 1e11
+
+// parseExpiry reads an ISO 8601 time (UTC when it names no zone), a date (its end), "today" or "tomorrow" (the end of that UTC day), or a Unix
+// time in seconds or milliseconds.
+func parseExpiry(s string, now time.Time) (time.Time, bool) {
+	switch s {
+	case "today":
+		return endOfDay(now), true
+	case "tomorrow":
+		return endOfDay(now.UTC().AddDate(0, 0, 1)), true
+	}
+	if n, err := strconv.ParseFloat(s, 64); err == nil {
+		if math.Abs(n) < millisecondsFrom {
+			n *= 1000
+		}
+		return inRange(n)
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), t.UTC().Year() > 0 && t.UTC().Year() < 10000
+		}
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	return endOfDay(t), err == nil && t.Year() > 0
+}
+
+func inRange(milliseconds float64) (time.Time, bool) {
+	const year10000 = 253402300800000
+	if !(math.Abs(milliseconds) < year10000) { // NaN too
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(milliseconds)).UTC(), true
+}
+
+// endOfDay is the last millisecond of t's day in UTC.
+func endOfDay(t time.Time) time.Time {
+	y, m, d := t.UTC().Date()
+	return time.Date(y, m, d, 23, 59, 59, int(999*time.Millisecond), time.UTC)
+}

@@ -1,0 +1,436 @@
+package users_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/session"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+const (
+	tokens = "/api/v1/auth/tokens"
+	realmA = "507f1f77bcf86cd799439011"
+	realmB = "507f1f77bcf86cd799439012"
+)
+
+// stateOf asks for a token as a gateway does.
+func (h *harness) stateOf(secret string) session.State {
+	h.t.Helper()
+	sum := sha256.Sum256([]byte(secret))
+	var s session.State
+	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hex.EncodeToString(sum[:]), nil).must(200).body, &s); err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+// as is the identity that a gateway makes of a token.
+func (h *harness) as(secret string) auth.Identity {
+	h.t.Helper()
+	s := h.stateOf(secret)
+	if !s.Alive || s.Token == nil {
+		h.t.Fatalf("the token is not alive: %+v", s)
+	}
+	return auth.Identity{Kind: auth.Token, UserID: s.UserID, TokenID: s.Token.ID, Grant: &s.Token.Grant, Banned: s.Banned, ClientAddr: "192.0.2.1"}
+}
+
+// issue makes a token and returns its id and secret.
+func (h *harness) issue(who auth.Identity, body any) (tokenID, secret string) {
+	h.t.Helper()
+	a := h.do(who, "POST", tokens, body).must(201)
+	return a.text("id"), a.text("token")
+}
+
+func TestATokenIsShownOnceAndKnownByItsHash(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	made := h.do(me.identity, "POST", tokens, nil).want(201, "", "Auth token created successfully")
+	secret := made.text("token")
+	if !regexp.MustCompile(`^hdy_[0-9a-f]{24}_[0-9a-f]{48}$`).MatchString(secret) || secret[4:28] != made.text("id") {
+		t.Errorf("token: got %s for %s, want hdy_<id>_<48 hex>", secret, made.text("id"))
+	}
+	want := `"prefix":"hdy_","public_key":null,"public_storage":null,"ip_whitelist":["*"],"realm_ids":[],"allow_no_realm":true,"permissions":{},` +
+		`"expires_at":null,"is_enabled":true,"vault_access":false,"event_access":true,"created_by_token_id":null,"delegation_depth":0,` +
+		`"last_used_at":null,"last_used_ip":null,`
+	if !strings.Contains(string(made.body), want) {
+		t.Errorf("defaults: got %s, want %s", made.body, want)
+	}
+	for _, path := range []string{tokens, tokens + "/" + made.text("id")} {
+		if a := h.do(me.identity, "GET", path, nil).must(200); strings.Contains(string(a.body), secret[29:]) || !strings.Contains(string(a.body), want) {
+			t.Errorf("%s: got %s, want the token without its secret", path, a.body)
+		}
+	}
+	if s := h.stateOf(secret); !s.Alive || s.UserID != me.id || s.Admin || s.Token.ID != made.text("id") {
+		t.Errorf("state: got %+v, want it alive and %s's", s, me.id)
+	}
+	if s := h.stateOf(secret[:len(secret)-1] + "x"); s.Alive || s.UserID != "" {
+		t.Errorf("another secret: got %+v, want nothing", s)
+	}
+	if n := query[int](h, `SELECT count(*)::int FROM auth_tokens t WHERE t::text LIKE '%' || $1 || '%'`, secret[29:]); n != 0 {
+		t.Error("the secret is in the database")
+	}
+}
+
+func TestEveryFieldOfATokenIsKept(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	key := strings.Repeat("aB", 32)
+	body := map[string]any{
+		"alias": "CI job_1-x", "public_key": key, "public_storage": map[string]any{"b": []int{1}, "a": "\x00é"}, "ip_whitelist": "10.0.0.7, 192.0.2.9/24,2001:db8::1/32,::1,::ffff:10.0.0.7",
+		"realm_ids": []string{strings.ToUpper(realmA), realmA, realmB}, "allow_no_realm": false, "vault_access": true, "event_access": false,
+		"permissions": map[string]any{"resources": map[string]any{"vault": true, "other": false}, "containers": true}, "expires_at": "2999-12-31T23:59:59+01:00",
+	}
+	a := h.do(me.identity, "POST", tokens, body).must(201)
+	for path, want := range map[string]string{
+		"alias": "CI job_1-x", "public_key": key, "ip_whitelist": "[10.0.0.7 192.0.2.0/24 2001:db8::/32 ::1]", "realm_ids": "[" + realmA + " " + realmB + "]",
+		"allow_no_realm": "false", "vault_access": "true", "event_access": "false", "permissions": "map[containers:true resources:map[other:false vault:true]]",
+		"expires_at": "2999-12-31T22:59:59.000Z", "public_storage": "map[a:\x00é b:[1]]",
+	} {
+		if got := fmt.Sprint(a.at(path)); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+	one := h.do(me.identity, "GET", tokens+"/"+a.text("id"), nil).must(200)
+	delete(a.data.(map[string]any), "token")
+	if fmt.Sprint(one.data) != fmt.Sprint(a.data) {
+		t.Errorf("read again: got %v, want %v", one.data, a.data)
+	}
+	s := h.stateOf2(one.text("id"))
+	if got, want := fmt.Sprint(s.Token.Grant, s.Token.IPWhitelist), "{true false ["+realmA+" "+realmB+"] false [resources.vault containers.read containers.create]} [10.0.0.7 192.0.2.0/24 2001:db8::/32 ::1]"; got != want {
+		t.Errorf("grant: got %s, want %s", got, want)
+	}
+	change := h.do(me.identity, "PUT", tokens+"/"+a.text("id"), `{"alias":"other","public_key":null,"public_storage":null,"ip_whitelist":"*","realm_ids":[],
+		"allow_no_realm":true,"vault_access":false,"event_access":true,"permission_template":"read_only","expires_at":null,"is_enabled":false}`).
+		want(200, "", "Auth token updated successfully")
+	for path, want := range map[string]string{
+		"alias": "other", "public_key": "<nil>", "public_storage": "<nil>", "ip_whitelist": "[*]", "realm_ids": "[]", "allow_no_realm": "true", "vault_access": "false",
+		"event_access": "true", "expires_at": "<nil>", "is_enabled": "false", "permissions.resources.read_account": "true", "permissions.resources.vault": "<nil>",
+	} {
+		if got := fmt.Sprint(change.at(path)); got != want {
+			t.Errorf("changed %s: got %s, want %s", path, got, want)
+		}
+	}
+}
+
+// stateOf2 is stateOf by the id of a token, for tests that do not have its secret at hand.
+func (h *harness) stateOf2(tokenID string) session.State {
+	h.t.Helper()
+	var s session.State
+	hash := query[string](h, `SELECT encode(hash, 'hex') FROM auth_tokens WHERE id = $1`, tokenID)
+	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hash, nil).must(200).body, &s); err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+func TestWrongFieldsOfATokenAreRefused(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	tokenID, _ := h.issue(me.identity, nil)
+	any64 := []any{1, true, nil, "x", []int{}, map[string]any{}}
+	wrongTypes := map[string][]any{
+		"alias": {1, true, nil, []string{"a"}, map[string]any{}}, "public_key": {1, true, []string{}, map[string]any{}}, "public_storage": {1, true, "x", []int{}},
+		"ip_whitelist": {1, true, nil, map[string]any{}, []any{1}, []any{nil}}, "realm_ids": {1, true, nil, "x", map[string]any{}, []any{1}, realmA},
+		"allow_no_realm": append([]any{"true"}, any64[3:]...), "vault_access": {0, 1, nil, "true"}, "event_access": {"", nil, 1},
+		"permission_template": {1, nil, true, "root", "", []string{"full_access"}}, "expires_at": {true, []int{}, map[string]any{}, "soon", "", "2026-02-30", "NaN", "Infinity", 1e300, "99999-01-01"},
+		"permissions": {1, true, nil, "x", []int{}, map[string]any{"a": 1}, map[string]any{"a": nil}, map[string]any{"a": map[string]any{"b": "true"}}, map[string]any{"a.b": true}, map[string]any{"": true}},
+		"otp_code":    {1, nil, true, "12345", strings.Repeat("1", 13)},
+	}
+	for field, values := range wrongTypes {
+		for _, v := range values {
+			for _, route := range [][2]string{{"POST", tokens}, {"PATCH", tokens + "/" + tokenID}} {
+				a := h.do(me.identity, route[0], route[1], map[string]any{field: v}).want(400, "VALIDATION_ERROR", "Validation failed")
+				if !strings.Contains(string(a.body), `"instancePath":"/`+field) {
+					t.Errorf("%s %s=%v: got %s, want the field named", route[0], field, v, a.body)
+				}
+			}
+		}
+	}
+	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":"no"}`).want(400, "VALIDATION_ERROR", "")
+	for _, c := range []struct{ field, value, code string }{
+		{"alias", `""`, "INVALID_ALIAS_FORMAT"}, {"alias", `"a.b"`, "INVALID_ALIAS_FORMAT"}, {"alias", `"a\n"`, "INVALID_ALIAS_FORMAT"}, {"alias", `"a\u0000"`, "INVALID_ALIAS_FORMAT"},
+		{"alias", `"` + strings.Repeat("a", 255) + `"`, "INVALID_ALIAS_FORMAT"}, {"public_key", `"abc"`, "INVALID_PUBLIC_KEY_FORMAT"},
+		{"ip_whitelist", `["10.0.0.256"]`, "INVALID_IP_FORMAT"}, {"ip_whitelist", `"10.0.0.1,"`, ""}, {"ip_whitelist", `"10.0.0.1/33"`, "INVALID_IP_FORMAT"},
+		{"ip_whitelist", `["fe80::1%eth0"]`, "INVALID_IP_FORMAT"}, {"ip_whitelist", `["*","nonsense"]`, "INVALID_IP_FORMAT"},
+		{"realm_ids", `["xyz"]`, "INVALID_REALM_ID_FORMAT"}, {"realm_ids", `[""]`, "INVALID_REALM_ID_FORMAT"},
+		{"expires_at", `1`, "EXPIRATION_IN_PAST"}, {"expires_at", `-5`, "EXPIRATION_IN_PAST"}, {"expires_at", `"2001-01-01"`, "EXPIRATION_IN_PAST"},
+		{"expires_at", `"2001-01-01T00:00:00Z"`, "EXPIRATION_IN_PAST"}, {"expires_at", `1500000000000`, "EXPIRATION_IN_PAST"},
+	} {
+		if a := h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"`+c.field+`":`+c.value+`}`); c.code != "" {
+			a.want(400, c.code, "")
+		} else {
+			a.want(200, "", "")
+		}
+	}
+	deep := strings.Repeat(`{"a":`, 9) + "true" + strings.Repeat("}", 9)
+	h.do(me.identity, "POST", tokens, `{"permissions":`+deep+`}`).want(400, "VALIDATION_ERROR", "")
+	many := make([]string, 501)
+	for i := range many {
+		many[i] = fmt.Sprintf(`"p%d":true`, i)
+	}
+	h.do(me.identity, "POST", tokens, `{"permissions":{`+strings.Join(many, ",")+`}}`).want(400, "VALIDATION_ERROR", "")
+	h.do(me.identity, "POST", tokens, `{"public_storage":{"a":"`+strings.Repeat("x", 64<<10)+`"}}`).want(400, "VALIDATION_ERROR", "")
+	for _, body := range []string{`[]`, `"x"`, `{"alias":`, "{\"alias\":\"\xff\"}", "\x00"} {
+		h.do(me.identity, "POST", tokens, body).want(400, "VALIDATION_ERROR", "")
+	}
+}
+
+func TestAnExpiryIsTakenInEveryForm(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	now := h.clock.now().UTC()
+	end := func(days int) string { return now.AddDate(0, 0, days).Format("2006-01-02") + "T23:59:59.999Z" }
+	for name, c := range map[string]struct{ sent, want string }{
+		"ISO": {`"2999-01-02T03:04:05.678Z"`, "2999-01-02T03:04:05.678Z"}, "without a zone": {`"2999-01-02T03:04:05"`, "2999-01-02T03:04:05.000Z"},
+		"a date": {`"2999-01-02"`, "2999-01-02T23:59:59.999Z"}, "today": {`"today"`, end(0)}, "tomorrow": {`"tomorrow"`, end(1)},
+		"seconds": {`4102444800`, "2100-01-01T00:00:00.000Z"}, "seconds in a string": {`"4102444800"`, "2100-01-01T00:00:00.000Z"},
+		"milliseconds": {`4102444800123`, "2100-01-01T00:00:00.123Z"}, "never": {`null`, ""},
+	} {
+		a := h.do(me.identity, "POST", tokens, `{"expires_at":`+c.sent+`}`).must(201)
+		if got, _ := a.at("expires_at").(string); got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestAnExpiredOrDisabledOrDeletedTokenIsNotAlive(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	tokenID, secret := h.issue(me.identity, map[string]any{"expires_at": strconv.FormatInt(h.clock.now().Add(time.Hour).Unix(), 10)})
+	version := h.stateOf(secret).Version
+	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":false}`).must(200)
+	if s := h.stateOf(secret); s.Alive || s.Version <= version {
+		t.Errorf("disabled: got %+v, want it dead and a version above %d", s, version)
+	}
+	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":true}`).must(200)
+	if s := h.stateOf(secret); !s.Alive || s.ExpiresAt.IsZero() {
+		t.Errorf("enabled again: got %+v, want it alive with an end", s)
+	}
+	h.clock.forward(61 * time.Minute)
+	if s := h.stateOf(secret); s.Alive || s.UserID != me.id {
+		t.Errorf("expired: got %+v, want it dead but known", s)
+	}
+	h.do(me.identity, "DELETE", tokens+"/"+tokenID, nil).want(200, "", "Auth token deleted successfully")
+	if s := h.stateOf(secret); s.Alive || s.UserID != "" {
+		t.Errorf("deleted: got %+v, want nothing", s)
+	}
+	h.do(me.identity, "DELETE", tokens+"/"+tokenID, nil).want(404, "TOKEN_NOT_FOUND", "Auth token not found")
+}
+
+func TestAnAliasIsTakenOncePerUser(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me, other := h.signUp(), h.signUp()
+	var wait sync.WaitGroup
+	codes := make([]string, 20)
+	for i := range codes {
+		wait.Go(func() { codes[i] = h.do(me.identity, "POST", tokens, `{"alias":"ci"}`).code })
+	}
+	wait.Wait()
+	slices.Sort(codes)
+	if codes[0] != "" || codes[1] != "DUPLICATE_ALIAS" || codes[19] != "DUPLICATE_ALIAS" {
+		t.Errorf("twenty at once: got %v, want one created", codes)
+	}
+	second, _ := h.issue(me.identity, nil)
+	h.do(me.identity, "PATCH", tokens+"/"+second, `{"alias":"ci"}`).want(400, "DUPLICATE_ALIAS", "An auth token with this alias already exists")
+	h.do(other.identity, "POST", tokens, `{"alias":"ci"}`).must(201)
+}
+
+func TestTheLimitOfTokensIsExact(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) { c.AuthTokenLimit = 7 })
+	me := h.signUp()
+	first, _ := h.issue(me.identity, nil)
+	other := h.replica()
+	var wait sync.WaitGroup
+	made := make([]int, 40)
+	for i := range made {
+		path, url := tokens, []string{h.url, other}[i%2]
+		if i%3 == 0 {
+			path += "/" + first + "/copy"
+		}
+		wait.Go(func() {
+			a := h.doAt(url, me.identity, "POST", path, nil)
+			if made[i] = a.status; a.status != 201 {
+				a.want(409, "AUTH_TOKEN_LIMIT_REACHED", "Auth token limit reached")
+			}
+		})
+	}
+	wait.Wait()
+	slices.Sort(made)
+	if n := slices.Index(made, 409); n != 6 {
+		t.Errorf("forty callers for six places: got %d tokens", n)
+	}
+	h.do(me.identity, "DELETE", tokens+"/"+first, nil).must(200)
+	h.issue(me.identity, nil)
+}
+
+func TestACopyHasTheRightsAndANameOfItsOwn(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	tokenID, secret := h.issue(me.identity, `{"alias":"ci","permission_template":"dev_team","vault_access":true,"realm_ids":["`+realmA+`"],"ip_whitelist":["10.0.0.0/8"]}`)
+	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":false}`).must(200)
+	for _, want := range []string{"ci copy", "ci copy 2", "ci copy 3"} {
+		a := h.do(me.identity, "POST", tokens+"/"+tokenID+"/copy", nil).want(201, "", "Auth token copied successfully")
+		if a.text("alias") != want || a.text("id") == tokenID || a.text("token") == secret || a.at("is_enabled") != true || a.at("created_by_token_id") != nil {
+			t.Errorf("got %s, want an enabled token of its own called %s", a.body, want)
+		}
+		if got := fmt.Sprint(a.at("realm_ids"), a.at("ip_whitelist"), a.at("vault_access"), a.at("permissions.resources.vault")); got != "["+realmA+"] [10.0.0.0/8] true true" {
+			t.Errorf("rights: got %s", got)
+		}
+	}
+	h.do(me.identity, "POST", tokens+"/"+tokenID+"/copy", `{"alias":"ci copy"}`).want(400, "DUPLICATE_ALIAS", "")
+	h.do(me.identity, "POST", tokens+"/"+tokenID+"/copy", `{"alias":"x/y"}`).want(400, "INVALID_ALIAS_FORMAT", "")
+	h.do(me.identity, "POST", tokens+"/"+id.New(time.Now())+"/copy", nil).want(404, "TOKEN_NOT_FOUND", "")
+}
+
+func TestRealmsAreAddedAndTakenAway(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	tokenID, secret := h.issue(me.identity, nil)
+	edit := func(verb, realm string) string {
+		a := h.do(me.identity, "POST", tokens+"/"+tokenID+"/"+verb+"-realm", map[string]any{"realm_id": realm}).want(200, "", "Auth token updated successfully")
+		return fmt.Sprint(a.at("realm_ids"))
+	}
+	for _, c := range [][3]string{
+		{"add", strings.ToUpper(realmA), "[" + realmA + "]"}, {"add", realmA, "[" + realmA + "]"}, {"add", realmB, "[" + realmA + " " + realmB + "]"},
+		{"remove", realmA, "[" + realmB + "]"}, {"remove", realmA, "[" + realmB + "]"}, {"remove", realmB, "[]"}, {"add", realmB, "[" + realmB + "]"},
+	} {
+		if got := edit(c[0], c[1]); got != c[2] {
+			t.Errorf("%s %s: got %s, want %s", c[0], c[1], got, c[2])
+		}
+	}
+	for body, code := range map[string]string{`{}`: "VALIDATION_ERROR", `{"realm_id":1}`: "VALIDATION_ERROR", `{"realm_id":null}`: "VALIDATION_ERROR",
+		`{"realm_id":"x"}`: "INVALID_REALM_ID_FORMAT", `{"realm_id":""}`: "INVALID_REALM_ID_FORMAT"} {
+		h.do(me.identity, "POST", tokens+"/"+tokenID+"/add-realm", body).want(400, code, "")
+	}
+	got := string(h.do(system, "GET", "/internal/realms?user_id="+me.id, nil).must(200).body)
+	if want := `{"realms":[{"realm_id":"` + realmB + `","count":1,"size_bytes":0}]}`; got != want {
+		t.Errorf("realms: got %s, want %s", got, want)
+	}
+	h.do(me.identity, "GET", "/internal/realms?user_id="+me.id, nil).want(401, "INVALID_TOKEN", "")
+	h.do(system, "GET", "/internal/realms?user_id=x", nil).want(400, "VALIDATION_ERROR", "")
+
+	current := h.do(h.as(secret), "GET", tokens+"/me", nil).want(200, "", "Auth token retrieved successfully")
+	if got, want := fmt.Sprint(current.at("restrictions")), "map[active_realm_id:<nil> allow_no_realm:true allowed_realm_ids:["+realmB+"] has_realm_restrictions:true requires_realm_scope:true]"; got != want {
+		t.Errorf("restrictions: got %s, want %s", got, want)
+	}
+	inRealm := h.as(secret)
+	inRealm.Realm = realmB
+	if a := h.do(inRealm, "GET", tokens+"/me", nil).must(200); a.at("restrictions.active_realm_id") != realmB || a.text("token.id") != tokenID {
+		t.Errorf("in a realm: got %s", a.body)
+	}
+	h.do(me.identity, "GET", tokens+"/me", nil).want(403, "INSUFFICIENT_PERMISSIONS", "This endpoint requires auth token authentication")
+}
+
+func TestTheLastUseIsWrittenOnceAMinute(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	tokenID, _ := h.issue(me.identity, nil)
+	use := func(ip string) string {
+		h.do(system, "POST", "/internal/tokens/"+tokenID+"/used", map[string]any{"ip": ip}).must(200)
+		return fmt.Sprint(h.do(me.identity, "GET", tokens+"/"+tokenID, nil).must(200).at("last_used_ip"))
+	}
+	if got := use("192.0.2.1"); got != "192.0.2.1" {
+		t.Errorf("first use: got %s", got)
+	}
+	if got := use("192.0.2.2"); got != "192.0.2.1" {
+		t.Errorf("a second later: got %s, want the first still", got)
+	}
+	h.clock.forward(time.Minute)
+	if got := use("192.0.2.3"); got != "192.0.2.3" {
+		t.Errorf("a minute later: got %s", got)
+	}
+	h.do(system, "POST", "/internal/tokens/"+id.New(time.Now())+"/used", `{"ip":"192.0.2.1"}`).must(200)
+	h.do(me.identity, "POST", "/internal/tokens/"+tokenID+"/used", `{"ip":"192.0.2.1"}`).want(401, "INVALID_TOKEN", "")
+	h.do(system, "POST", "/internal/tokens/"+tokenID+"/used", `{"ip":7}`).want(400, "VALIDATION_ERROR", "")
+}
+
+func TestTemplatesAreWhatTheirNamesGive(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	list := h.do(me.identity, "GET", tokens+"/templates", nil).want(200, "", "Token templates retrieved successfully").data.([]any)
+	var names []string
+	for _, v := range list {
+		template := v.(map[string]any)
+		name := template["name"].(string)
+		names = append(names, name)
+		a := h.do(me.identity, "POST", tokens, map[string]any{"permission_template": name, "permissions": map[string]any{"resources": map[string]any{"x": true}}}).must(201)
+		if fmt.Sprint(a.at("permissions")) != fmt.Sprint(template["permissions"]) {
+			t.Errorf("%s: got %v, want %v", name, a.at("permissions"), template["permissions"])
+		}
+	}
+	if got, want := fmt.Sprint(names), "[full_access external_customer dev_team finance_team read_only]"; got != want {
+		t.Errorf("names: got %s, want %s", got, want)
+	}
+}
+
+func TestATokenWithoutReadAccountSeesTheReducedUser(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	_, plain := h.issue(me.identity, nil)
+	_, reader := h.issue(me.identity, `{"permissions":{"resources":{"read_account":true}}}`)
+	for _, path := range []string{"/api/v1/users/me", "/api/v1/users/auth/me", "/api/v1/users/" + me.id} {
+		reduced := h.do(h.as(plain), "GET", path, nil).must(200).data.(map[string]any)
+		if len(reduced) != 6 || reduced["id"] != me.id || reduced["email"] != nil {
+			t.Errorf("%s without the permission: got %v, want the six fields", path, reduced)
+		}
+		if full := h.do(h.as(reader), "GET", path, nil).must(200); full.at("email") != me.email {
+			t.Errorf("%s with the permission: got %s", path, full.body)
+		}
+	}
+}
+
+func TestABannedUserHasNoTokens(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	_, secret := h.issue(me.identity, nil)
+	query[string](h, `UPDATE users SET is_banned = true WHERE id = $1 RETURNING id`, me.id)
+	if s := h.stateOf(secret); !s.Banned {
+		t.Errorf("got %+v, want it banned", s)
+	}
+	banned := me.identity
+	banned.Banned = true
+	for _, route := range [][2]string{{"GET", tokens}, {"POST", tokens}, {"GET", tokens + "/templates"}, {"GET", tokens + "/me"}, {"DELETE", tokens + "/" + realmA}} {
+		h.do(banned, route[0], route[1], nil).want(403, "ACCOUNT_BANNED", "Your account is banned")
+	}
+}
+
+func TestTokensAreTheCallersOwn(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me, other := h.signUp(), h.signUp()
+	tokenID, _ := h.issue(me.identity, nil)
+	for _, route := range [][2]string{{"GET", ""}, {"PATCH", ""}, {"PUT", ""}, {"DELETE", ""}, {"POST", "/copy"}, {"POST", "/add-realm"}, {"POST", "/remove-realm"}} {
+		body := `{"realm_id":"` + realmA + `"}`
+		h.do(other.identity, route[0], tokens+"/"+tokenID+route[1], body).want(404, "TOKEN_NOT_FOUND", "")
+		h.do(me.identity, route[0], tokens+"/XYZ"+route[1], body).want(400, "INVALID_ID_FORMAT", "")
+		h.do(anonymous, route[0], tokens+"/"+tokenID+route[1], body).want(401, "MISSING_TOKEN", "")
+	}
+	if got := fmt.Sprint(h.do(other.identity, "GET", tokens, nil).must(200).data); got != "[]" {
+		t.Errorf("another user's list: got %s", got)
+	}
+}

@@ -1,0 +1,279 @@
+package users
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+const selectFactor = `SELECT secret, enabled_at, last_step, require_for_tokens, failures, failed_at FROM two_factor WHERE user_id = $1`
+
+// read returns the account's second factor without its secret; false when it has none.
+func (t *twoFactor) read(ctx context.Context, q dbtx, userID string) (factor, bool, error) {
+	return t.scan(q.QueryRow(ctx, selectFactor, userID))
+}
+
+func (t *twoFactor) scan(row pgx.Row) (factor, bool, error) {
+	var f factor
+	err := row.Scan(&f.sealed, &f.enabledAt, &f.lastStep, &f.requireForTokens, &f.failures, &f.failedAt)
+	if db.NoRows(err) {
+		return f, false, nil
+	}
+	return f, err == nil, err
+}
+
+// lock returns the account's second factor with its secret, and locks it: so codes are tried one after the other. The user's row comes first, as
+// everywhere: two transactions that take the same locks in two orders would end each other.
+func (t *twoFactor) lock(ctx context.Context, tx dbtx, userID string) (factor, bool, error) {
+	if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR KEY SHARE`, userID); err != nil {
+		return factor{}, false, err
+	}
+	f, found, err := t.scan(tx.QueryRow(ctx, selectFactor+` FOR UPDATE`, userID))
+	if err != nil || !found {
+		return f, found, err
+	}
+	secret, err := t.sealer.open(f.sealed, aboutFactor(userID))
+	f.secret = string(secret)
+	return f, true, err
+}
+
+// spending is a code to be used up.
+type spending struct {
+	code  string
+	setup bool   // the factor is to be enabled by it: not a backup code
+	login []byte // hash of the temporary token that is used up with it; nil for none
+}
+
+// spend uses up a code: it never works again, whoever races. A wrong one counts, and after maxWrongCodes of them in a row none works for
+// codeLock. The count is kept when the code is refused, so the refusal is not an error of the transaction.
+func (t *twoFactor) spend(ctx context.Context, userID string, d device, s spending) (factor, error) {
+	var f factor
+	var refused error
+	err := db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
+		var found bool
+		var err error
+		refused = nil
+		if f, found, err = t.lock(ctx, tx, userID); err != nil {
+			return err
+		}
+		now := t.now()
+		if refused = s.applicable(f, found); refused != nil {
+			return nil
+		}
+		if left := f.lockedFor(now); left > 0 {
+			refused = errCodeLocked(left)
+			return nil
+		}
+		f.forgetOldFailures(now)
+		right, err := t.accept(ctx, tx, userID, f, s, d, now)
+		if err != nil || right {
+			return err
+		}
+		refused = errWrongCode(maxWrongCodes - f.failures - 1)
+		if err := remember(ctx, tx, now, happening{UserID: userID, Event: eventTwoFactorCode, Failed: true, Device: d}); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE two_factor SET failures = $2, failed_at = $3 WHERE user_id = $1`, userID, f.failures+1, now)
+		return err
+	})
+	if err == nil {
+		err = refused
+	}
+	return f, err
+}
+
+// applicable refuses a code for which there is nothing to do.
+func (s spending) applicable(f factor, found bool) error {
+	enabled := found && f.enabledAt != nil
+	switch {
+	case s.setup && enabled:
+		return errTwoFactorEnabled()
+	case s.setup && !found:
+		return errSetupRequired()
+	case s.login != nil && !enabled:
+		return apperr.InvalidToken() // it was disabled since the password was given
+	case !s.setup && !enabled:
+		return errTwoFactorNotEnabled()
+	}
+	return nil
+}
+
+// accept uses the code up if it is right.
+func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor, s spending, d device, now time.Time) (bool, error) {
+	code := cleanCode(s.code)
+	if sixDigits.MatchString(code) {
+		step, right := f.step(code, now)
+		if !right {
+			return false, nil
+		}
+		f.lastStep = step
+	} else if used, err := t.useBackup(ctx, tx, userID, f, s, d, code, now); err != nil || !used {
+		return false, err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE two_factor SET failures = 0, last_step = $2 WHERE user_id = $1`, userID, f.lastStep); err != nil {
+		return false, err
+	}
+	if s.login == nil {
+		return true, nil
+	}
+	tag, err := tx.Exec(ctx, `DELETE FROM two_factor_logins WHERE hash = $1`, s.login)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = apperr.InvalidToken() // another request was faster; the code is not used up
+	}
+	return err == nil, err
+}
+
+func (t *twoFactor) useBackup(ctx context.Context, tx dbtx, userID string, f factor, s spending, d device, code string, now time.Time) (bool, error) {
+	if s.setup {
+		return false, nil
+	}
+	tag, err := tx.Exec(ctx, `DELETE FROM two_factor_backup_codes WHERE user_id = $1 AND hash = $2`, userID, f.hashBackup(code))
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, err
+	}
+	return true, remember(ctx, tx, now, happening{UserID: userID, Event: eventBackupCodeUsed, Device: d})
+}
+
+// begin stores a setup, unless the second factor has been enabled meanwhile.
+func (t *twoFactor) begin(ctx context.Context, userID string, f factor, hashes [][]byte) error {
+	return db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO two_factor AS old (user_id, secret, failed_at, created_at) VALUES ($1, $2, '-infinity', $3)
+			ON CONFLICT (user_id) DO UPDATE SET secret = EXCLUDED.secret, last_step = 0, created_at = EXCLUDED.created_at
+			WHERE old.enabled_at IS NULL`, userID, f.sealed, t.now())
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return errTwoFactorEnabled()
+		}
+		return writeBackupCodes(ctx, tx, userID, hashes)
+	})
+}
+
+func writeBackupCodes(ctx context.Context, tx dbtx, userID string, hashes [][]byte) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM two_factor_backup_codes WHERE user_id = $1`, userID); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO two_factor_backup_codes (user_id, hash) SELECT $1, unnest($2::bytea[])`, userID, hashes)
+	return err
+}
+
+// replaceBackupCodes makes new backup codes in place of all that are left.
+func (t *twoFactor) replaceBackupCodes(ctx context.Context, userID string, d device) ([]string, error) {
+	var codes []string
+	err := db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
+		f, found, err := t.lock(ctx, tx, userID)
+		if err != nil || !found || f.enabledAt == nil {
+			return orNotEnabled(err)
+		}
+		var hashes [][]byte
+		codes, hashes = f.newBackupCodes()
+		if err := remember(ctx, tx, t.now(), happening{UserID: userID, Event: eventBackupCodesMade, Device: d}); err != nil {
+			return err
+		}
+		return writeBackupCodes(ctx, tx, userID, hashes)
+	})
+	return codes, err
+}
+
+// enableFactor enables the setup whose code was checked, and no other.
+func enableFactor(ctx context.Context, tx dbtx, userID string, sealed []byte, now time.Time) error {
+	tag, err := tx.Exec(ctx, `UPDATE two_factor SET enabled_at = $3 WHERE user_id = $1 AND secret = $2 AND enabled_at IS NULL`, userID, sealed, now)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errSetupRequired()
+	}
+	return err
+}
+
+func deleteFactor(ctx context.Context, tx dbtx, userID string) error {
+	tag, err := tx.Exec(ctx, `DELETE FROM two_factor WHERE user_id = $1`, userID)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errTwoFactorNotEnabled()
+	}
+	return err
+}
+
+func (t *twoFactor) writeGate(ctx context.Context, userID string, on bool, d device) error {
+	return db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
+		if f, found, err := t.lock(ctx, tx, userID); err != nil || !found || f.enabledAt == nil {
+			return orNotEnabled(err)
+		}
+		if _, err := tx.Exec(ctx, `UPDATE two_factor SET require_for_tokens = $2 WHERE user_id = $1`, userID, on); err != nil {
+			return err
+		}
+		return remember(ctx, tx, t.now(), happening{UserID: userID, Event: eventTokenGateChanged, Device: d})
+	})
+}
+
+// status reads the second factor and its backup codes at one moment.
+func (t *twoFactor) status(ctx context.Context, userID string) (TwoFactorStatus, error) {
+	var s TwoFactorStatus
+	var enabledAt *time.Time
+	err := t.pool.QueryRow(ctx, `
+		SELECT enabled_at, require_for_tokens, (SELECT count(*) FROM two_factor_backup_codes c WHERE c.user_id = f.user_id)
+		FROM two_factor f WHERE user_id = $1 AND enabled_at IS NOT NULL`, userID).Scan(&enabledAt, &s.RequireForTokens, &s.BackupCodesRemaining)
+	if db.NoRows(err) {
+		return TwoFactorStatus{}, nil
+	}
+	s.Enabled, s.Verified, s.EnabledAt = true, true, wire.TimePtr(enabledAt)
+	return s, err
+}
+
+// owe stores the temporary token of a login.
+func (t *twoFactor) owe(ctx context.Context, userID string, hash []byte) error {
+	_, err := t.pool.Exec(ctx, `INSERT INTO two_factor_logins (hash, user_id, password_hash, expires_at) SELECT $1, id, password_hash, $3 FROM users WHERE id = $2`,
+		hash, userID, t.now().Add(tempTokenTTL))
+	return err
+}
+
+// owed finds a login by its temporary token: INVALID_TOKEN when there is none, TOKEN_EXPIRED when it came too late.
+func (t *twoFactor) owed(ctx context.Context, hash []byte) (owedLogin, error) {
+	var o owedLogin
+	var expires time.Time
+	err := t.pool.QueryRow(ctx, `SELECT user_id, password_hash, expires_at FROM two_factor_logins WHERE hash = $1`, hash).Scan(&o.userID, &o.passwordHash, &expires)
+	switch {
+	case db.NoRows(err):
+		return o, apperr.InvalidToken()
+	case err == nil && !t.now().Before(expires):
+		return o, apperr.TokenExpired()
+	}
+	return o, err
+}
+
+// reset takes a user's second factor away for an admin and ends the user's sessions; without a second factor nothing happens.
+func (t *twoFactor) reset(ctx context.Context, userID string, by device) error {
+	var ch *session.Change
+	err := db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
+		ch = nil
+		if _, err := oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID); err != nil {
+			return err
+		}
+		if err := deleteFactor(ctx, tx, userID); err != nil {
+			if apperr.Is(err, "TWOFACTOR_NOT_ENABLED") {
+				return nil
+			}
+			return err
+		}
+		now := t.now()
+		if _, err := endSessions(ctx, tx, userID, "", eventTwoFactorReset, now); err != nil {
+			return err
+		}
+		if err := remember(ctx, tx, now, happening{UserID: userID, Event: eventTwoFactorReset, Device: by}); err != nil {
+			return err
+		}
+		raised, err := raiseVersion(ctx, tx, userID)
+		ch = &raised
+		return err
+	})
+	if err == nil && ch != nil {
+		t.notify.changed(ctx, *ch)
+	}
+	return err
+}
