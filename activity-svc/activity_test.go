@@ -174,7 +174,7 @@ func TestPagesNeverExceedTheLastOneThatMayBeAsked(t *testing.T) {
 	who := user()
 	h.publish(at(time.Now(), who, "GET", 200), at(time.Now(), who, "GET", 200))
 	h.drained()
-	h.query(`UPDATE activity_daily SET records = 10_002`) // as if there were that many
+	h.query(`UPDATE activity_daily SET records = 10002`) // as if there were that many
 	if a := h.get(who, logPath+"?limit=1"); a.Metadata.Pages != 10001 || a.Metadata.Total != 10002 {
 		t.Errorf("got %+v", a.Metadata)
 	}

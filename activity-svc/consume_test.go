@@ -1,0 +1,340 @@
+package activity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// agrees checks that the log holds n records, that the counts say the same, and that no record is there without being counted.
+func (h *harness) agrees(n int64) {
+	h.t.Helper()
+	if got := h.query(`SELECT count(*) FROM activity`); got != n {
+		h.t.Errorf("%d records, want %d", got, n)
+	}
+	if got := h.query(`SELECT coalesce(sum(records), 0)::bigint FROM activity_daily`); got != n {
+		h.t.Errorf("%d records counted, want %d", got, n)
+	}
+	if got := h.query(`SELECT count(*) FROM (SELECT user_id, realm_id, method, status, count(*), sum($1 + octet_length(realm_id) + octet_length(method)
+		+ octet_length(path) + octet_length(ip_address) + octet_length(user_agent)) FROM activity GROUP BY 1, 2, 3, 4
+		EXCEPT SELECT user_id, realm_id, method, status, sum(records)::bigint, sum(bytes)::bigint FROM activity_daily GROUP BY 1, 2, 3, 4) AS wrong`, fixedBytes); got != 0 {
+		h.t.Errorf("%d counts are wrong", got)
+	}
+	if got := h.query(`SELECT count(*) FROM (SELECT user_id, date_trunc('month', day)::date, realm_id, method, status, sum(records)::bigint, sum(bytes)::bigint
+		FROM activity_daily WHERE day <= (SELECT until FROM activity_rolled) GROUP BY 1, 2, 3, 4, 5
+		EXCEPT SELECT user_id, month, realm_id, method, status, records, bytes FROM activity_monthly) AS wrong`); got != 0 {
+		h.t.Errorf("%d months are wrong", got)
+	}
+}
+
+func manyEvents(n int) []event.Request {
+	users := []string{user().UserID, user().UserID, user().UserID}
+	now := time.Now()
+	out := make([]event.Request, n)
+	for i := range out {
+		out[i] = event.Request{
+			ID: id.New(now.Add(-time.Duration(i) * 7 * time.Minute)), UserID: users[i%len(users)], Method: "GET", Path: fmt.Sprint("/", i), Status: 200 + i%3,
+		}
+	}
+	return out
+}
+
+func TestTwoReplicasStoreNothingTwice(t *testing.T) {
+	t.Parallel()
+	h := prepare(t, func(c *Config) { c.Batch = 20 })
+	one, two := h.run(), h.run()
+	events := manyEvents(300)
+	for i, e := range events {
+		b, _ := e.Encode()
+		h.publishRaw(e.ID, b)
+		if i%2 == 0 { // a gateway that sends again after the stream forgot the id
+			h.publishRaw(e.ID+" again", b)
+		}
+	}
+	h.drained()
+	h.agrees(300)
+	sum := map[outcome]int{}
+	h.eventually("every delivery is counted", func() error {
+		clear(sum)
+		for _, r := range []*replica{one, two} {
+			for o, n := range r.counted(t) {
+				sum[o] += n
+			}
+		}
+		if sum[stored]+sum[duplicate] < 450 {
+			return fmt.Errorf("%v", sum)
+		}
+		return nil
+	})
+	if sum[stored] != 300 || sum[duplicate] != 150 || sum[dead]+sum[expired] != 0 {
+		t.Errorf("outcomes: %v, want 300 stored and 150 duplicate", sum)
+	}
+}
+
+func TestWritersThatOverlapStoreEachRecordOnce(t *testing.T) {
+	t.Parallel()
+	h := prepare(t)
+	s := openStore(t, h.cfg.DB.URL.Reveal())
+	events := manyEvents(400)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	newRows := 0
+	for w := range 6 {
+		wg.Go(func() {
+			for from := 0; from < len(events); from += 50 {
+				var rows []*record
+				for i := range 100 { // each half of which another writer has, too, in another order
+					e := events[(from*(w%2*2-1)+i*(w+1)+len(events)*50)%len(events)]
+					rows = append(rows, recordsOf(e)...)
+				}
+				if err := s.insert(t.Context(), rows); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				for _, r := range rows {
+					if r.stored {
+						newRows++
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	var rest []*record
+	for _, e := range events {
+		rest = append(rest, recordsOf(e)...)
+	}
+	if err := s.insert(t.Context(), rest); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rest {
+		if r.stored {
+			newRows++
+		}
+	}
+	h.agrees(400)
+	if newRows != 400 {
+		t.Errorf("%d rows were said to be new, want 400", newRows)
+	}
+}
+
+func TestACrashBetweenCommitAndAcknowledgementStoresNothingTwice(t *testing.T) {
+	t.Parallel()
+	h := prepare(t, func(c *Config) { c.Stream.AckWait = time.Second })
+	s := openStore(t, h.cfg.DB.URL.Reveal())
+	events := manyEvents(40)
+	ctx, kill := context.WithCancel(t.Context())
+	defer kill()
+	dying, err := bus.Connect(h.cfg.Bus, "dying", testkit.Log(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed := make(chan error, 1)
+	go func() {
+		_ = dying.Consume(ctx, h.cfg.consumer(), func(ctx context.Context, batch []bus.Message) error {
+			var rows []*record
+			for _, m := range batch {
+				e, err := event.Decode(m.Data)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, recordsOf(e)...)
+			}
+			err := s.insert(ctx, rows)
+			dying.Close() // the process is gone: no acknowledgement leaves it
+			select {
+			case committed <- err:
+			default:
+			}
+			return nil
+		})
+	}()
+	h.eventually("the stream is made", func() error {
+		_, err := h.bus.State(t.Context(), event.Stream, event.Consumer)
+		return err
+	})
+	h.publish(events...)
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+	kill()
+	before := h.query(`SELECT count(*) FROM activity`)
+	if before == 0 {
+		t.Fatal("nothing was committed before the crash")
+	}
+	r := h.run()
+	h.drained()
+	h.agrees(40)
+	h.eventually("the duplicates are counted", func() error {
+		if got := r.counted(t); int64(got[duplicate]) != before || int64(got[stored]) != 40-before {
+			return fmt.Errorf("%v, want %d duplicate and %d stored", got, before, 40-before)
+		}
+		return nil
+	})
+}
+
+func TestAStoppedReplicaHandsItsEventsToTheOther(t *testing.T) {
+	t.Parallel()
+	h := prepare(t, func(c *Config) { c.Batch, c.Stream.AckWait = 5, 10*time.Minute })
+	one := h.run()
+	h.run()
+	events := manyEvents(200)
+	h.publish(events[:100]...)
+	go one.stop()
+	h.publish(events[100:]...)
+	h.drained() // long before the ack wait
+	h.agrees(200)
+}
+
+func TestPoisonIsKeptAsideAndBlocksNothing(t *testing.T) {
+	t.Parallel()
+	h, r := start(t)
+	h.query(`ALTER TABLE activity ADD CONSTRAINT poison CHECK (path <> '/poison')`) // something that only the database knows
+	good := manyEvents(30)
+	poison := good[7]
+	poison.ID, poison.Path = id.New(time.Now()), "/poison"
+	h.publish(good[:10]...)
+	h.publishRaw("1", []byte("not json"))
+	h.publish(poison)
+	h.publishRaw("2", []byte(`{"id":"`+id.New(time.Now())+`","user_id":"`+user().UserID+`","method":"GET","path":"/\u0000","status":200}`))
+	h.publishRaw("3", nil)
+	future := good[3]
+	future.ID = id.New(time.Now().AddDate(0, 0, 9))
+	h.publish(future)
+	h.publish(good[10:]...)
+	h.drained()
+	h.agrees(30)
+	if n := h.query(`SELECT count(*) FROM activity_dead_letters WHERE reason <> '' AND received_at > now() - interval '1 minute'`); n != 5 {
+		t.Errorf("%d dead letters, want 5", n)
+	}
+	if n := h.query(`SELECT count(*) FROM activity_dead_letters WHERE payload = 'not json'`); n != 1 {
+		t.Errorf("the payload is kept %d times", n)
+	}
+	h.eventually("all are counted", func() error {
+		if got := r.counted(t); got[stored] != 30 || got[dead] != 5 || got[duplicate]+got[expired] != 0 {
+			return fmt.Errorf("%v, want 30 stored and 5 dead", got)
+		}
+		return nil
+	})
+}
+
+func TestLateAndEarlyEvents(t *testing.T) {
+	t.Parallel()
+	h, r := start(t, func(c *Config) { c.Retention = 60 })
+	who := user()
+	now := time.Now()
+	h.publish(
+		at(now.AddDate(0, 0, -59), who, "GET", 200),
+		at(now.AddDate(0, 0, -30), who, "GET", 201),
+		at(now.AddDate(0, 0, 5), who, "GET", 202),
+		at(now.AddDate(0, 0, -62), who, "GET", 500), // too old
+		at(time.Unix(0, 0), who, "GET", 501),        // far too old
+	)
+	h.drained()
+	h.agrees(3)
+	if a := h.get(who, logPath); a.Metadata.Total != 3 || a.records(t)[0].StatusCode != 202 || a.records(t)[2].StatusCode != 200 {
+		t.Errorf("got %s", a.body)
+	}
+	h.eventually("all are counted", func() error {
+		if got := r.counted(t); got[stored] != 3 || got[expired] != 2 {
+			return fmt.Errorf("%v, want 3 stored and 2 expired", got)
+		}
+		return nil
+	})
+}
+
+func TestAnActOnAnotherUserStandsInBothLogs(t *testing.T) {
+	t.Parallel()
+	h, r := start(t)
+	admin, other := user(), user()
+	e := at(time.Now(), admin, "PATCH", 200)
+	e.OnUserID, e.Path = other.UserID, "/api/v1/users/"+other.UserID
+	self := at(time.Now(), admin, "PATCH", 200)
+	self.OnUserID = admin.UserID
+	b, _ := e.Encode()
+	h.publish(e, self)
+	h.publishRaw("once more", b)
+	h.drained()
+	h.agrees(3)
+	mine, theirs := h.get(admin, logPath).records(t), h.get(other, logPath).records(t)
+	if len(mine) != 2 || len(theirs) != 1 {
+		t.Fatalf("%d and %d records, want 2 and 1", len(mine), len(theirs))
+	}
+	if got := theirs[0]; got.ID != e.ID || got.UserID != other.UserID || got.Path != e.Path || got.Method != "PATCH" || got.IPAddress != "" || got.UserAgent != "" {
+		t.Errorf("the other user sees %+v", got)
+	}
+	if got := r.counted(t); got[stored] != 2 {
+		t.Errorf("outcomes %v: an event counts once, however many logs it stands in", got)
+	}
+}
+
+func TestNATSMayBeAway(t *testing.T) {
+	t.Parallel()
+	h := prepare(t)
+	h.broker.Stop()
+	r := h.run()
+	who := user()
+	if a := h.get(who, logPath); a.StatusCode != http.StatusOK {
+		t.Errorf("reading without NATS: %s", a.body)
+	}
+	h.eventually("ready, with a word about NATS", func() error {
+		res, err := http.Get("http://" + r.svc.AdminAddr() + "/readyz")
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		var report map[string]string
+		b, _ := io.ReadAll(res.Body)
+		if err := json.Unmarshal(b, &report); err != nil {
+			return err
+		}
+		if res.StatusCode != http.StatusOK || report["database"] != "ok" || !strings.HasPrefix(report["nats"], "NATS is") {
+			return errors.New(string(b))
+		}
+		return nil
+	})
+	h.broker.Restart()
+	h.publish(at(time.Now(), who, "GET", 200))
+	h.drained()
+	h.broker.Restart()
+	h.publish(at(time.Now(), who, "GET", 200))
+	h.drained()
+	h.agrees(2)
+}
+
+func TestEventsWaitForTheDatabase(t *testing.T) {
+	t.Parallel()
+	h, r := start(t)
+	who := user()
+	h.eventually("maintenance is over", func() error {
+		if n := h.query(`SELECT count(*) FROM activity_rolled WHERE until > '2000-01-01'`); n != 1 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	h.query(`ALTER TABLE activity_daily RENAME TO away`)
+	h.publish(at(time.Now(), who, "GET", 200))
+	time.Sleep(500 * time.Millisecond)
+	if n := h.query(`SELECT count(*) FROM activity`); n != 0 {
+		t.Error("a record was stored that could not be counted")
+	}
+	h.query(`ALTER TABLE away RENAME TO activity_daily`)
+	h.drained()
+	h.agrees(1)
+	if got := r.counted(t); got[stored] != 1 || got[dead] != 0 {
+		t.Errorf("outcomes %v", got)
+	}
+}

@@ -1,0 +1,256 @@
+package activity
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+func newKeeper(t testing.TB, s *store, c *clock, days Retention) *keeper {
+	return &keeper{store: s, retention: days, now: c.now, log: testkit.Log(t), metrics: newMetrics(nil)}
+}
+
+func work(t testing.TB, k *keeper) {
+	t.Helper()
+	if err := k.store.alone(t.Context(), k.work); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPartitionsAreMadeAhead(t *testing.T) {
+	t.Parallel()
+	h, r := start(t)
+	now := time.Now()
+	var days []time.Time
+	h.eventually("the coming days have partitions", func() (err error) {
+		s := openStore(t, h.cfg.DB.URL.Reveal())
+		if days, err = s.days(t.Context()); err == nil && len(days) != daysAhead+1 {
+			err = fmt.Errorf("%v", days)
+		}
+		return err
+	})
+	if !days[0].Equal(dayOf(now)) || !days[daysAhead].Equal(dayOf(now).AddDate(0, 0, daysAhead)) {
+		t.Errorf("got %v", days)
+	}
+	r.stop()
+}
+
+func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
+	t.Parallel()
+	h := prepare(t, func(c *Config) { c.Retention = 40 })
+	s := openStore(t, h.cfg.DB.URL.Reveal())
+	k := newKeeper(t, s, h.clock, 40)
+	who := user()
+	now := time.Now()
+	var rows []*record
+	for n := range 41 {
+		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200+n%2))...)
+	}
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	work(t, k)
+	h.agrees(41) // the day that the retention ends in is kept whole
+	h.clock.forward(5 * oneDay)
+	work(t, k)
+	h.agrees(36)
+	if n := h.query(`SELECT count(*) FROM activity_monthly WHERE records = 0`); n != 0 {
+		t.Errorf("%d empty counts are left", n)
+	}
+	r := h.run()
+	if a := h.get(who, logPath+"?limit=100"); a.Metadata.Total != 36 || len(a.records(t)) != 36 {
+		t.Errorf("got %+v", a.Metadata)
+	}
+	late := at(now.AddDate(0, 0, -38), who, "GET", 200)
+	h.publish(late) // a gateway that was cut off for long
+	h.drained()
+	h.agrees(36)
+	h.eventually("it is counted as expired", func() error {
+		if got := r.counted(t); got[expired] != 1 {
+			return fmt.Errorf("%v", got)
+		}
+		return nil
+	})
+	h.clock.forward(100 * oneDay)
+	work(t, k)
+	h.agrees(0)
+}
+
+func TestALateEventOfASummedDayIsCountedInItsMonth(t *testing.T) {
+	t.Parallel()
+	h := prepare(t)
+	s := openStore(t, h.cfg.DB.URL.Reveal())
+	k := newKeeper(t, s, h.clock, 365)
+	who := user()
+	old := time.Now().AddDate(0, -3, 0)
+	insert := func(when time.Time) {
+		t.Helper()
+		if err := s.insert(t.Context(), recordsOf(at(when, who, "GET", 200))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	insert(old)
+	work(t, k)
+	insert(old)
+	insert(old.AddDate(0, 0, -1))
+	h.agrees(3)
+	h.run()
+	if a := h.get(who, logPath); a.Metadata.Total != 3 || len(a.records(t)) != 3 {
+		t.Errorf("got %s", a.body)
+	}
+}
+
+// TestMaintenanceBesideWriters lets days be made, summed and dropped while records are stored and read.
+func TestMaintenanceBesideWriters(t *testing.T) {
+	t.Parallel()
+	h := prepare(t, func(c *Config) { c.Retention = 20 })
+	s := openStore(t, h.cfg.DB.URL.Reveal())
+	who := user()
+	now := time.Now()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for round := range 30 {
+				var rows []*record
+				for n := range 30 {
+					rows = append(rows, recordsOf(at(now.AddDate(0, 0, 7-n/2-round%5), who, "GET", 200))...)
+				}
+				if err := s.insert(t.Context(), rows); err != nil {
+					t.Errorf("insert: %v", err)
+				}
+				if _, _, err := s.list(t.Context(), everything(raw(who.UserID)), 0, 50); err != nil {
+					t.Errorf("list: %v", err)
+				}
+			}
+		})
+	}
+	for range 2 { // two replicas that do the same work
+		wg.Go(func() {
+			other := openStore(t, h.cfg.DB.URL.Reveal())
+			k := newKeeper(t, other, h.clock, 20)
+			for range 15 {
+				if err := other.alone(t.Context(), k.work); err != nil {
+					t.Logf("maintenance, to be tried again: %v", err)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	h.agrees(4 * 30 * 30)
+	h.clock.forward(10 * oneDay)
+	work(t, newKeeper(t, s, h.clock, 20))
+	left := h.query(`SELECT count(*) FROM activity`)
+	if left == 0 || left == 4*30*30 {
+		t.Errorf("%d records left", left)
+	}
+	h.agrees(left)
+}
+
+func TestOneReplicaMaintains(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, testkit.Postgres(t))
+	ran := 0
+	err := s.alone(t.Context(), func(ctx context.Context) error {
+		ran++
+		return s.alone(ctx, func(context.Context) error { ran++; return nil }) // another connection, as another replica has
+	})
+	if err != nil || ran != 1 {
+		t.Errorf("ran %d times, %v", ran, err)
+	}
+	if err := s.alone(t.Context(), func(context.Context) error { ran++; return nil }); err != nil || ran != 2 {
+		t.Errorf("afterwards: ran %d times, %v", ran, err)
+	}
+}
+
+func TestAPartitionThatAnotherReplicaDroppedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, testkit.Postgres(t))
+	when := time.Now().AddDate(0, 0, -3)
+	insert := func() error { return s.insert(t.Context(), recordsOf(at(when, user(), "GET", 200))) }
+	if err := insert(); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&store{pool: s.pool}).drop(t.Context(), dayOf(when)); err != nil {
+		t.Fatal(err)
+	}
+	if err := insert(); err == nil || isUnstorable(err) {
+		t.Errorf("the first attempt: %v, want an error that is tried again", err)
+	}
+	if err := insert(); err != nil {
+		t.Errorf("the second attempt: %v", err)
+	}
+}
+
+func TestRecountMakesTheCountsOfTheRecords(t *testing.T) {
+	t.Parallel()
+	h := prepare(t)
+	s := openStore(t, h.cfg.DB.URL.Reveal())
+	k := newKeeper(t, s, h.clock, 365)
+	who := user()
+	var rows []*record
+	for n := range 100 {
+		rows = append(rows, recordsOf(at(time.Now().AddDate(0, 0, -n), who, "GET", 200+n%3))...)
+	}
+	midnight := dayOf(time.Now()).AddDate(0, 0, -7)
+	rows = append(rows, recordsOf(at(midnight, who, "GET", 200))...)
+	rows = append(rows, recordsOf(at(midnight.Add(-time.Millisecond), who, "GET", 200))...)
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	work(t, k)
+	want := dump(t, s)
+	h.query(`DELETE FROM activity_daily WHERE day < now() - interval '10 days'`)
+	h.query(`UPDATE activity_monthly SET records = 7`)
+	var out testOutput
+	if err := recount(t.Context(), h.cfg, service.Runtime{Log: testkit.Log(t), Now: h.clock.now}, nil, &out); err != nil || string(out) != "102 records counted\n" {
+		t.Fatalf("%q, %v", out, err)
+	}
+	if got := dump(t, s); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+type testOutput []byte
+
+func (o *testOutput) Write(b []byte) (int, error) { *o = append(*o, b...); return len(b), nil }
+
+func dump(t *testing.T, s *store) (all string) {
+	t.Helper()
+	err := s.pool.QueryRow(t.Context(), `SELECT (SELECT string_agg(d::text, E'\n' ORDER BY d::text) FROM activity_daily d) ||
+		(SELECT string_agg(m::text, E'\n' ORDER BY m::text) FROM activity_monthly m) || (SELECT until FROM activity_rolled)`).Scan(&all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestDeadLettersAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, testkit.Postgres(t))
+	letter := deadLetter{digest: []byte("d"), seq: 7, reason: "r", payload: []byte("p")}
+	for range 2 { // the second is the same message again
+		if err := s.bury(t.Context(), []deadLetter{letter}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() (n int) {
+		if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM activity_dead_letters`).Scan(&n); err != nil && err != pgx.ErrNoRows {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := count(); n != 1 {
+		t.Errorf("%d dead letters, want 1", n)
+	}
+	if err := s.dropDeadLetters(t.Context(), time.Now().Add(time.Hour)); err != nil || count() != 0 {
+		t.Errorf("%d dead letters left, %v", count(), err)
+	}
+}
