@@ -67,6 +67,9 @@ func answerBytes(r *fasthttp.Response) int {
 	return len(r.Body())
 }
 
+// SetRoute names the template of the route that takes the request, for a server that does not route through Fiber.
+func SetRoute(c *fiber.Ctx, template string) { c.Locals(keyRoute, template) }
+
 // RouteName returns the template of the route that took the request, "(none)" when none did.
 func RouteName(c *fiber.Ctx) string {
 	if name, ok := c.Locals(keyRoute).(string); ok {

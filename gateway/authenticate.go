@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/session"
+)
+
+// authenticator finds out who sends a request.
+type authenticator struct {
+	keys             *keySet
+	states           *states
+	issuer, audience string
+	now              func() time.Time
+	// verified remembers the claims of JWTs whose signature was checked, by the SHA-256 of the JWT, until they expire.
+	verified *otter.Cache[[sha256.Size]byte, auth.Claims]
+}
+
+const maxVerified = 100_000
+
+func newAuthenticator(cfg Config, keys *keySet, st *states, now func() time.Time) *authenticator {
+	a := &authenticator{keys: keys, states: st, issuer: cfg.Issuer, audience: cfg.Audience, now: now}
+	a.verified = otter.Must(&otter.Options[[sha256.Size]byte, auth.Claims]{
+		MaximumSize: maxVerified,
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[sha256.Size]byte, auth.Claims]) time.Duration {
+			return max(e.Value.ExpiresAt.Sub(now()), 0)
+		}),
+	})
+	keys.dropped = a.verified.InvalidateAll
+	return a
+}
+
+// authenticate returns whose credential it is. Errors: 401 MISSING_TOKEN, INVALID_TOKEN or TOKEN_EXPIRED, or 503 when it cannot be known.
+func (a *authenticator) authenticate(ctx context.Context, cred credential) (*principal, error) {
+	switch cred.kind {
+	case jwtCredential:
+		return a.bySession(ctx, cred.text)
+	case tokenCredential:
+		return a.byToken(ctx, cred.text)
+	case noCredential:
+		return nil, apperr.MissingToken()
+	default:
+		return nil, apperr.InvalidToken()
+	}
+}
+
+func (a *authenticator) bySession(ctx context.Context, token []byte) (*principal, error) {
+	key := sha256.Sum256(token)
+	claims, ok := a.verified.GetIfPresent(key)
+	switch {
+	case !ok:
+		var err error
+		if claims, err = a.keys.parse(ctx, string(token), a.issuer, a.audience, a.now); err != nil {
+			return nil, refused(err)
+		}
+		if !id.Valid(claims.SessionID) {
+			return nil, apperr.InvalidToken()
+		}
+		a.verified.Set(key, claims)
+	case !a.now().Before(claims.ExpiresAt):
+		return nil, apperr.TokenExpired()
+	}
+	p, err := a.states.session(ctx, claims.SessionID)
+	if err != nil {
+		return nil, apperr.ServiceUnavailable(err)
+	}
+	if !p.state.Alive || p.state.UserID != claims.UserID || p.state.Token != nil {
+		return nil, apperr.InvalidToken()
+	}
+	return p, nil
+}
+
+func refused(err error) error {
+	switch {
+	case errors.Is(err, errNoKeys):
+		return apperr.ServiceUnavailable(err)
+	case errors.Is(err, auth.ErrExpired):
+		return apperr.TokenExpired()
+	}
+	return apperr.InvalidToken()
+}
+
+func (a *authenticator) byToken(ctx context.Context, token []byte) (*principal, error) {
+	p, err := a.states.token(ctx, tokenHash(token))
+	if err != nil {
+		return nil, apperr.ServiceUnavailable(err)
+	}
+	s := &p.state
+	if !s.ExpiresAt.IsZero() && !a.now().Before(s.ExpiresAt) {
+		return nil, apperr.TokenExpired()
+	}
+	if !s.Alive || s.Token == nil || s.UserID == "" {
+		return nil, apperr.InvalidToken()
+	}
+	return p, nil
+}
+
+// askState reads a state from users-svc.
+func (g *gateway) askState(ctx context.Context, token bool, id string) (session.State, error) {
+	path := "/internal/sessions/" + id
+	if token {
+		path = "/internal/tokens/" + id
+	}
+	var s session.State
+	err := g.ask(ctx, g.upstreams[toUsers], "GET", path, nil, &s)
+	if errors.Is(err, errNotFound) {
+		return session.State{}, nil // nobody's
+	}
+	return s, err
+}

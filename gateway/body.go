@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/httpx"
+)
+
+// smallBody is how large a body may be without a share of the memory for large ones.
+const smallBody = httpx.DefaultBodyLimit
+
+// drained is how much of an unread body fasthttp reads away after the answer; with more it closes the connection.
+const drained = 256 << 10
+
+// bodyLimit returns the most bytes that a route takes.
+func (g *gateway) bodyLimit(rt *route) int {
+	if rt.traits&largeBody != 0 {
+		return g.cfg.Edge.VaultMaxBodyMB << 20
+	}
+	return smallBody
+}
+
+// readBody reads the whole body before anything is sent on, so that a slow client holds no connection to a service and a request can be sent
+// again elsewhere. Large bodies wait until there is memory for them.
+func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
+	stream := c.Context().RequestBodyStream()
+	if stream == nil || c.Method() == fiber.MethodGet || c.Method() == fiber.MethodHead {
+		return nil // a body has no meaning there (RFC 9110, section 9.3.1)
+	}
+	limit, size := g.bodyLimit(cl.route), c.Request().Header.ContentLength()
+	if size > limit {
+		return apperr.PayloadTooLarge()
+	}
+	if size >= 0 {
+		if err := g.hold(c, cl, size); err != nil {
+			return err
+		}
+		cl.body = make([]byte, size)
+		_, err := io.ReadFull(stream, cl.body)
+		return brokenBody(err)
+	}
+	return g.readChunked(c, cl, stream, limit)
+}
+
+// readChunked reads a body that does not say how long it is: the first megabyte freely, the rest after room was made for the largest one.
+func (g *gateway) readChunked(c *fiber.Ctx, cl *call, stream io.Reader, limit int) error {
+	var err error
+	cl.body, err = io.ReadAll(io.LimitReader(stream, smallBody+1))
+	if err == nil && len(cl.body) > smallBody && limit > smallBody {
+		if err := g.hold(c, cl, limit); err != nil {
+			return err
+		}
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(stream, int64(limit-len(cl.body)+1)))
+		cl.body = append(cl.body, rest...)
+	}
+	if err == nil && len(cl.body) > limit {
+		return apperr.PayloadTooLarge()
+	}
+	return brokenBody(err)
+}
+
+// hold waits until size bytes of memory are free for a large body.
+func (g *gateway) hold(c *fiber.Ctx, cl *call, size int) error {
+	if size <= smallBody {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.UserContext(), g.cfg.Edge.BodyWait)
+	defer cancel()
+	if err := g.bodies.Acquire(ctx, int64(size)); err != nil {
+		return apperr.ServiceUnavailable(errors.New("no memory for another large body"))
+	}
+	cl.held = int64(size)
+	return nil
+}
+
+// brokenBody says what is wrong with a body that ended too soon.
+func brokenBody(err error) error {
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return apperr.New(apperr.RequestTimeout, "REQUEST_TIMEOUT", "The request took too long to arrive")
+	}
+	return badRequest()
+}
+
+// leaveBody prepares the end of the connection when more of the body is unread than is worth reading.
+func leaveBody(c *fiber.Ctx, cl *call) {
+	if cl.body != nil || c.Context().RequestBodyStream() == nil {
+		return
+	}
+	if size := c.Request().Header.ContentLength(); size < 0 || size > drained {
+		c.Response().SetConnectionClose()
+		httpx.Linger(c)
+	}
+}

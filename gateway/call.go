@@ -1,0 +1,204 @@
+package gateway
+
+import (
+	"net/netip"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/limit"
+)
+
+// call is what the gateway knows about one request.
+type call struct {
+	path, query []byte // of the raw target; they point into the request
+	fault       pathFault
+	endpoint    *endpoint // nil: no such path
+	route       *route    // nil: no such path, or not this method
+	who         *principal
+	addr        netip.Addr
+	hostRealm   string // of the host
+	realm       string // that the request is about: of the host or the query
+	onUser      string // whom an admin's request acted on
+	body        []byte
+	held        int64 // bytes of the body that count against the memory for large ones
+	// counted is the limit that the request was counted against, for the RateLimit headers.
+	counted     limit.Rate
+	countResult limit.Result
+	recorded    bool
+}
+
+type localKey uint8
+
+const keyCall localKey = iota
+
+// serve is the one handler: every request of every client comes through here.
+func (g *gateway) serve(c *fiber.Ctx) error {
+	cl := &call{}
+	c.Locals(keyCall, cl)
+	err := g.answer(c, cl)
+	if cl.held > 0 {
+		g.bodies.Release(cl.held)
+	}
+	g.decorate(c, cl)
+	if err != nil {
+		return err // BeforeFailure records it
+	}
+	if err := g.record(c, cl, c.Response().StatusCode()); err != nil && g.cfg.Journal.Mode == modeRequired {
+		return apperr.ServiceUnavailable(err)
+	}
+	return nil
+}
+
+// failed is called with every answer of 400 and above, also with those to requests that fasthttp could not parse.
+func (g *gateway) failed(c *fiber.Ctx, status int) {
+	cl, ok := c.Locals(keyCall).(*call)
+	if !ok {
+		cl = &call{}
+		g.decorate(c, cl)
+		return
+	}
+	_ = g.record(c, cl, status) // the failure is counted, and the answer is a failure already
+}
+
+// answer takes the request through the gateway's stations, in the order in which a reader of the contract expects their errors.
+func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
+	in := &c.Request().Header
+	cl.addr = clientAddr(c.Context().RemoteAddr(), forwardedFor(in, g.trusted), g.trusted)
+	if err := checkRequest(in); err != nil {
+		return err
+	}
+	cl.path, cl.query = splitTarget(in.RequestURI())
+	cl.hostRealm = hostRealm(in.Host())
+	cl.realm = cl.hostRealm
+	g.find(c, cl)
+	if cl.route == nil {
+		return g.unrouted(c, cl)
+	}
+	if err := g.admit(c, cl); err != nil {
+		return err
+	}
+	if err := g.scope(cl); err != nil {
+		return err
+	}
+	if cl.fault == pathOddKey {
+		return apperr.InvalidField("/key", "must be 1 to 255 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
+	}
+	if g.cfg.Journal.Mode == modeRequired && cl.who != nil {
+		if err := g.journal.accepts(); err != nil {
+			return apperr.ServiceUnavailable(err) // before anything is changed
+		}
+	}
+	if cl.route.target == here {
+		return cl.route.serve(g, c, cl)
+	}
+	if err := g.readBody(c, cl); err != nil {
+		return err
+	}
+	return g.forward(c, cl)
+}
+
+// find looks the path up and names the route for metrics.
+func (g *gateway) find(c *fiber.Ctx, cl *call) {
+	cl.fault = checkPath(cl.path)
+	if cl.fault == pathAmbiguous {
+		return
+	}
+	if cl.endpoint = g.router.find(cl.path); cl.endpoint == nil {
+		return
+	}
+	rt := cl.endpoint.byMethod[c.Method()]
+	if cl.fault == pathOddKey && (rt == nil || rt.traits&vaultKey == 0) {
+		cl.fault, cl.endpoint = pathAmbiguous, nil
+		return
+	}
+	cl.route = rt
+	httpx.SetRoute(c, cl.endpoint.template)
+}
+
+// unrouted answers what no route takes. A valid credential is looked at all the same, so that the request stands in its user's log.
+func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
+	cl.who, _ = g.auth.authenticate(c.Context(), readCredential(&c.Request().Header))
+	if err := g.count(c, cl); err != nil {
+		return err
+	}
+	switch {
+	case cl.fault != pathFine:
+		return badRequest()
+	case cl.endpoint == nil:
+		return apperr.RouteNotFound()
+	case c.Method() == fiber.MethodOptions:
+		c.Set(fiber.HeaderAllow, cl.endpoint.allow)
+		c.Status(fiber.StatusNoContent)
+		return nil
+	}
+	return httpx.MethodNotAllowed(cl.endpoint.allow)
+}
+
+// admit lets in who may use the route, and counts everybody.
+func (g *gateway) admit(c *fiber.Ctx, cl *call) error {
+	if cl.route.access == public {
+		return g.count(c, cl)
+	}
+	who, err := g.auth.authenticate(c.Context(), readCredential(&c.Request().Header))
+	if err != nil {
+		if over := g.count(c, cl); over != nil {
+			return over
+		}
+		return err
+	}
+	cl.who = who
+	httpx.SetCaller(c, auth.Identity{UserID: who.state.UserID})
+	if err := g.count(c, cl); err != nil {
+		return err
+	}
+	if who.state.Token != nil {
+		g.used.saw(who.state.Token.ID, cl.addr)
+	}
+	return cl.mayUse()
+}
+
+// mayUse holds the caller against the route's access.
+func (cl *call) mayUse() error {
+	s := &cl.who.state
+	if s.Token != nil && len(s.Token.IPWhitelist) > 0 && !contains(cl.who.allowed, cl.addr) {
+		return apperr.New(apperr.Forbidden, "IP_NOT_ALLOWED", "This token is not valid from this address")
+	}
+	if s.Banned && cl.route.access != evenBanned {
+		return apperr.AccountBanned()
+	}
+	if cl.route.access == admin && (!s.Admin || s.Token != nil) {
+		return apperr.InsufficientPermissions()
+	}
+	return nil
+}
+
+// scope finds the realm that the request is about and keeps restricted tokens inside of theirs.
+func (g *gateway) scope(cl *call) error {
+	if cl.route.traits&takesRealm != 0 {
+		realm, err := realmOf(cl.query, cl.hostRealm)
+		if err != nil {
+			return err
+		}
+		cl.realm = realm
+	}
+	if cl.who == nil || cl.who.state.Token == nil || cl.route.access == anyRealm {
+		return nil
+	}
+	return inRealm(&cl.who.state.Token.Grant, cl.realm)
+}
+
+// forwardedFor returns the X-Forwarded-For headers; none when nobody would be believed.
+func forwardedFor(h *fasthttp.RequestHeader, trusted []netip.Prefix) []string {
+	if len(trusted) == 0 {
+		return nil
+	}
+	var out []string
+	for _, v := range h.PeekAll(fiber.HeaderXForwardedFor) {
+		out = append(out, string(v))
+	}
+	return out
+}

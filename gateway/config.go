@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+// Config is every setting of the gateway.
+type Config struct {
+	Service      service.Config
+	Addr         string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"Where clients connect."`
+	Upstreams    UpstreamConfig
+	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
+	Issuer       string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`
+	Audience     string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in users-svc."`
+	SessionTTL   time.Duration `env:"SESSION_CACHE_TTL" envDefault:"1s" doc:"How long the gateway trusts a session state in its memory when no announcement of a change arrives. At most 5s."`
+	Bus          bus.Config
+	Redis        limit.RedisConfig
+	Edge         EdgeConfig
+	Limits       LimitConfig
+	Journal      JournalConfig
+}
+
+// UpstreamConfig says where the services are and how patient the gateway is with them.
+type UpstreamConfig struct {
+	Users        string        `env:"USERS_URL" envDefault:"http://127.0.0.1:8081" doc:"users-svc, http://host:port. Every address of the name is used."`
+	Vault        string        `env:"VAULT_URL" envDefault:"http://127.0.0.1:8082" doc:"vault-svc, likewise."`
+	Activity     string        `env:"ACTIVITY_URL" envDefault:"http://127.0.0.1:8083" doc:"activity-svc, likewise."`
+	ResolveEvery time.Duration `env:"UPSTREAM_RESOLVE_EVERY" envDefault:"5s" doc:"How often the names of the services are looked up again."`
+	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; after it 503."`
+	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; requests over that wait for up to UPSTREAM_QUEUE_WAIT, then 503."`
+	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"1s" doc:"How long a request may wait for a connection."`
+}
+
+// EdgeConfig says what the public door takes.
+type EdgeConfig struct {
+	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For is believed."`
+	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; * allows any."`
+	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"110" doc:"Largest body of a vault write: the quota twice over, because JSON may escape every character, and the envelope."`
+	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"Bytes of bodies above 1 MB that may be in memory at once; more of them wait."`
+	// BodyWait bounds that waiting.
+	BodyWait time.Duration `env:"BODY_WAIT" envDefault:"20s" doc:"How long a large body may wait for memory; after it 503."`
+}
+
+// LimitConfig is the gateway's part of the contract's table of limits.
+type LimitConfig struct {
+	User       limit.Rate `env:"RATE_LIMIT_USER" envDefault:"6000/1m" doc:"All requests of one user."`
+	Address    limit.Rate `env:"RATE_LIMIT_ADDRESS" envDefault:"600/1m" doc:"All requests without a user from one address."`
+	Signup     limit.Rate `env:"RATE_LIMIT_SIGNUP" envDefault:"5/1h" doc:"Sign-ups from one address."`
+	Verify     limit.Rate `env:"RATE_LIMIT_VERIFY" envDefault:"10/1h" doc:"E-mail verifications and password resets from one address."`
+	Resend     limit.Rate `env:"RATE_LIMIT_RESEND" envDefault:"3/1h" doc:"Requests for a verification or reset mail from one address."`
+	RetrySetup limit.Rate `env:"RATE_LIMIT_RETRY_SETUP" envDefault:"10/1m" doc:"retry-setup calls of one user."`
+}
+
+// The values of ACTIVITY_MODE.
+const (
+	modeBestEffort = "best_effort"
+	modeRequired   = "required"
+)
+
+// JournalConfig says how events survive on their way to JetStream.
+type JournalConfig struct {
+	Dir      string        `env:"JOURNAL_DIR" envDefault:"journal" doc:"Folder of the journal of events that JetStream does not have yet; one for each gateway."`
+	MaxBytes int64         `env:"JOURNAL_MAX_BYTES" envDefault:"1073741824" doc:"Largest size of the journal."`
+	MaxAge   time.Duration `env:"JOURNAL_MAX_AGE" envDefault:"168h" doc:"Events that could not be shipped for so long are dropped and counted (best_effort) or stop new requests (required). 0: no bound."`
+	Sync     bool          `env:"JOURNAL_SYNC" envDefault:"false" doc:"Flush to the disk before every answer. Without it a killed process loses nothing, a power loss what the system had not written yet."`
+	Mode     string        `env:"ACTIVITY_MODE" envDefault:"best_effort" doc:"When an event cannot be written: best_effort answers and counts the event as dropped, required answers 503."`
+}
+
+// TextList is a comma-separated list.
+type TextList []string
+
+// UnmarshalText splits at commas and drops what is blank.
+func (l *TextList) UnmarshalText(b []byte) error {
+	*l = nil
+	for s := range strings.SplitSeq(string(b), ",") {
+		if s = strings.TrimSpace(s); s != "" {
+			*l = append(*l, s)
+		}
+	}
+	return nil
+}
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	var problems []error
+	if c.SessionTTL < 0 || c.SessionTTL > 5*time.Second {
+		problems = append(problems, errors.New("SESSION_CACHE_TTL must be from 0s to 5s"))
+	}
+	for name, u := range map[string]string{"USERS_URL": c.Upstreams.Users, "VAULT_URL": c.Upstreams.Vault, "ACTIVITY_URL": c.Upstreams.Activity} {
+		if _, _, err := hostPort(u); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	if c.Upstreams.ResolveEvery < 100*time.Millisecond || c.Upstreams.Timeout < time.Second || c.Upstreams.MaxConns < 1 || c.Upstreams.QueueWait < 0 {
+		problems = append(problems, errors.New("UPSTREAM_*: resolve at most every 100ms, a timeout of at least 1s, at least one connection"))
+	}
+	if _, err := parsePrefixes(c.Edge.TrustedProxies); err != nil {
+		problems = append(problems, fmt.Errorf("TRUSTED_PROXIES: %w", err))
+	}
+	if c.Edge.VaultMaxBodyMB < 1 || c.Edge.BodyMemoryMB < c.Edge.VaultMaxBodyMB {
+		problems = append(problems, errors.New("VAULT_MAX_BODY_MB must be at least 1, BODY_MEMORY_MB at least VAULT_MAX_BODY_MB"))
+	}
+	if c.Journal.Mode != modeBestEffort && c.Journal.Mode != modeRequired {
+		problems = append(problems, errors.New("ACTIVITY_MODE must be best_effort or required"))
+	}
+	if c.Journal.MaxBytes < minJournalBytes || c.Journal.MaxAge < 0 {
+		problems = append(problems, fmt.Errorf("JOURNAL_MAX_BYTES must be at least %d, JOURNAL_MAX_AGE not negative", minJournalBytes))
+	}
+	return errors.Join(problems...)
+}
+
+// parsePrefixes reads addresses and CIDR blocks.
+func parsePrefixes(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, err := netip.ParseAddr(s)
+			if err != nil {
+				return nil, fmt.Errorf("%q is neither an address nor a CIDR block", s)
+			}
+			a = a.Unmap().WithZone("")
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}

@@ -1,0 +1,297 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/pkg/event"
+)
+
+// journal is the gateway's write-ahead log of events: what is appended survives the end of the process and is shipped to JetStream.
+//
+// It is a row of segments, each a small log in a folder of its own. Only the last is written to. The shipper reads from the first, notes in it
+// how far JetStream has acknowledged, and removes it when all of it is. Concurrent appends share one write: whoever finds no write under way
+// leads, and those that come meanwhile are the next leader's batch.
+type journal struct {
+	cfg     JournalConfig
+	log     *slog.Logger
+	lock    *flock.Flock
+	metrics *journalMetrics
+	wake    chan struct{} // tells the shipper that there is something
+
+	mu       sync.Mutex
+	segments []*segment // oldest first; the last one takes appends when it is open for that
+	current  *segment   // nil: the next append begins a segment
+	nextSeq  uint64
+	forming  *batch
+	writing  bool
+	closed   bool
+	bytes    int64 // of all segments
+	entries  int64 // not yet acknowledged
+
+	// retryAt, Unix nanoseconds: the disk failed and is not written to before. stuck: the oldest event is older than MaxAge.
+	retryAt atomic.Int64
+	stuck   atomic.Bool
+}
+
+// batch is what is written together.
+type batch struct {
+	records [][]byte
+	size    int64
+	err     error
+	done    chan struct{} // closed when err is known; nil while only the leader has records in it
+	lead    chan struct{} // its receiver leads
+}
+
+const (
+	minJournalBytes = 1 << 20
+	maxSegmentBytes = 8 << 20
+	diskPause       = 250 * time.Millisecond
+)
+
+// Why an event cannot be written.
+var (
+	errJournalFull   = errors.New("the journal of events is full")
+	errJournalStuck  = errors.New("the journal holds events that could not be shipped for too long")
+	errJournalDisk   = errors.New("the journal's disk fails")
+	errJournalClosed = errors.New("the journal is closed")
+)
+
+type journalMetrics struct {
+	accepted, shipped prometheus.Counter
+	dropped           *prometheus.CounterVec
+}
+
+// openJournal opens the folder, which belongs to one process at a time, repairs what a crash left half written, and finds what is still to be
+// shipped.
+func openJournal(cfg JournalConfig, log *slog.Logger, reg prometheus.Registerer) (*journal, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("JOURNAL_DIR: %w", err)
+	}
+	lock := flock.New(filepath.Join(cfg.Dir, "lock"))
+	switch locked, err := lock.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("JOURNAL_DIR: %w", err)
+	case !locked:
+		return nil, fmt.Errorf("JOURNAL_DIR: %s belongs to another gateway that is running", cfg.Dir)
+	}
+	j := &journal{cfg: cfg, log: log, lock: lock, wake: make(chan struct{}, 1), forming: &batch{}}
+	var err error
+	if j.segments, err = openSegments(cfg.Dir, log); err != nil {
+		_ = lock.Unlock()
+		return nil, fmt.Errorf("JOURNAL_DIR: %w", err)
+	}
+	for _, s := range j.segments {
+		j.bytes += s.bytes
+		j.entries += int64(s.entries - s.acked)
+		j.nextSeq = s.seq
+	}
+	j.nextSeq++
+	j.register(reg)
+	if j.entries > 0 {
+		log.Info("events left in the journal will be shipped", "events", j.entries)
+		j.signal()
+	}
+	return j, nil
+}
+
+func (j *journal) register(reg prometheus.Registerer) {
+	j.metrics = &journalMetrics{
+		accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "events_accepted_total", Help: "Events written to the journal."}),
+		shipped:  prometheus.NewCounter(prometheus.CounterOpts{Name: "events_shipped_total", Help: "Events that JetStream acknowledged."}),
+		dropped:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "events_dropped_total", Help: "Events that were lost, by reason."}, []string{"reason"}),
+	}
+	reg.MustRegister(j.metrics.accepted, j.metrics.shipped, j.metrics.dropped,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_entries", Help: "Events that JetStream has not acknowledged."}, func() float64 {
+			entries, _ := j.size()
+			return float64(entries)
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_bytes", Help: "Size of the journal on disk."}, func() float64 {
+			_, bytes := j.size()
+			return float64(bytes)
+		}))
+	for _, reason := range []string{dropFull, dropDisk, dropAge, dropCorrupt, dropInvalid} {
+		j.metrics.dropped.WithLabelValues(reason)
+	}
+}
+
+// Why an event was lost: the values of the label reason.
+const (
+	dropFull    = "full"
+	dropDisk    = "disk"
+	dropAge     = "age"
+	dropCorrupt = "corrupt"
+	dropInvalid = "invalid"
+)
+
+func (j *journal) size() (entries, bytes int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.entries, j.bytes
+}
+
+// accepts returns why an event could not be written now, nil when it probably could.
+func (j *journal) accepts() error {
+	if time.Now().UnixNano() < j.retryAt.Load() {
+		return errJournalDisk
+	}
+	if j.stuck.Load() {
+		return errJournalStuck
+	}
+	if _, bytes := j.size(); bytes >= j.cfg.MaxBytes {
+		return errJournalFull
+	}
+	return nil
+}
+
+// append writes e; it counts the event as accepted or dropped.
+func (j *journal) append(e event.Request) error {
+	record, err := encodeRecord(e)
+	if err != nil {
+		j.metrics.dropped.WithLabelValues(dropInvalid).Inc()
+		return err
+	}
+	switch err = j.commit(record); err {
+	case nil:
+		j.metrics.accepted.Inc()
+	case errJournalFull, errJournalStuck:
+		j.metrics.dropped.WithLabelValues(dropFull).Inc()
+	default:
+		j.metrics.dropped.WithLabelValues(dropDisk).Inc()
+	}
+	return err
+}
+
+// commit writes one record together with those that others bring at the same time.
+func (j *journal) commit(record []byte) error {
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return errJournalClosed
+	}
+	b := j.forming
+	b.records = append(b.records, record)
+	b.size += int64(len(record)) + 3 // and its length
+	if j.writing {
+		if b.done == nil {
+			b.done, b.lead = make(chan struct{}), make(chan struct{}, 1)
+		}
+		j.mu.Unlock()
+		select {
+		case <-b.done:
+			return b.err
+		case <-b.lead:
+		}
+		j.mu.Lock()
+	}
+	j.writing = true
+	j.forming = &batch{}
+	full := j.bytes+b.size > j.cfg.MaxBytes
+	j.mu.Unlock()
+
+	b.err = errJournalFull
+	if !full {
+		b.err = j.write(b)
+	}
+	if b.done != nil {
+		close(b.done)
+	}
+	j.mu.Lock()
+	if next := j.forming; len(next.records) > 0 {
+		next.lead <- struct{}{}
+	} else {
+		j.writing = false
+	}
+	j.mu.Unlock()
+	return b.err
+}
+
+// write is called by one leader at a time.
+func (j *journal) write(b *batch) error {
+	if time.Now().UnixNano() < j.retryAt.Load() {
+		return errJournalDisk
+	}
+	s, err := j.writable()
+	var written int64
+	if err == nil {
+		written, err = s.write(b.records)
+	}
+	if err != nil {
+		j.retryAt.Store(time.Now().Add(diskPause).UnixNano())
+		j.log.Error("the journal of events cannot be written", "error", err.Error())
+		j.seal()
+		return errJournalDisk
+	}
+	j.mu.Lock()
+	s.entries += uint64(len(b.records))
+	s.bytes += written
+	j.bytes += written
+	j.entries += int64(len(b.records))
+	j.mu.Unlock()
+	j.signal()
+	return nil
+}
+
+// seal ends the current segment after a failure: what it holds stays to be shipped, and the next append begins another.
+func (j *journal) seal() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.current
+	j.current = nil
+	if s != nil && s.entries == 0 {
+		j.segments = slices.DeleteFunc(j.segments, func(other *segment) bool { return other == s })
+		_ = s.remove() // the disk fails: an empty folder left behind is found at the next start
+	}
+}
+
+// writable returns the segment to append to, a new one when there is none or the last is large enough.
+func (j *journal) writable() (*segment, error) {
+	j.mu.Lock()
+	s, seq := j.current, j.nextSeq
+	j.mu.Unlock()
+	if s != nil && s.bytes < min(maxSegmentBytes, j.cfg.MaxBytes/8) { // only the leader changes bytes
+		return s, nil
+	}
+	s, err := createSegment(j.cfg.Dir, seq, j.cfg.Sync)
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	j.current = s
+	j.nextSeq++
+	j.segments = append(j.segments, s)
+	j.mu.Unlock()
+	return s, nil
+}
+
+func (j *journal) signal() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close ends the journal; appends fail from now on. It must be called after the shipper has ended.
+func (j *journal) close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil
+	}
+	j.closed = true
+	var all []error
+	for _, s := range j.segments {
+		all = append(all, s.close())
+	}
+	return errors.Join(append(all, j.lock.Unlock())...)
+}

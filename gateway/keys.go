@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+)
+
+// keySet holds the public keys of users-svc. It goes on with the last ones it got while users-svc is away.
+type keySet struct {
+	fetch func(context.Context) (auth.JWKS, error)
+	// dropped is called when a key is no longer published: what was verified with it must be verified again.
+	dropped func()
+	log     *slog.Logger
+	current atomic.Pointer[map[string]ed25519.PublicKey]
+
+	mu      sync.Mutex
+	lastTry time.Time
+	lastErr error
+}
+
+// How often the keys are fetched, and at most how often because of a token whose key is not known.
+const (
+	keysEvery      = time.Minute
+	keysRetryEvery = time.Second
+)
+
+// errNoKeys says that the keys could not be fetched, so that nothing can be said about a token.
+var errNoKeys = errors.New("the keys of users-svc are not known")
+
+// run fetches the keys until ctx ends: quickly until it has them the first time.
+func (k *keySet) run(ctx context.Context) error {
+	for {
+		pause := keysEvery
+		if err := k.refresh(ctx, 0); err != nil {
+			pause = keysRetryEvery
+			if k.current.Load() == nil {
+				pause = 50 * time.Millisecond
+			} else if ctx.Err() == nil {
+				k.log.Warn("public keys not refreshed; the last ones stay in use", "error", err.Error())
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// refresh fetches the keys unless that was tried less than notWithin ago; then it returns the outcome of that try.
+func (k *keySet) refresh(ctx context.Context, notWithin time.Duration) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if notWithin > 0 && time.Since(k.lastTry) < notWithin {
+		return k.lastErr
+	}
+	set, err := k.fetch(ctx)
+	k.lastTry, k.lastErr = time.Now(), err
+	if err != nil {
+		return err
+	}
+	keys := set.PublicKeys()
+	if len(keys) == 0 {
+		k.lastErr = errors.New("users-svc publishes no key")
+		return k.lastErr
+	}
+	old := k.current.Swap(&keys)
+	if old != nil {
+		for kid := range *old {
+			if _, still := keys[kid]; !still {
+				k.dropped()
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// parse verifies a JWT. A key that is not known is asked for once a second at most. The error is auth.ErrExpired, auth.ErrInvalid or errNoKeys.
+func (k *keySet) parse(ctx context.Context, token, issuer, audience string, now func() time.Time) (auth.Claims, error) {
+	for try := 0; ; try++ {
+		keys := k.current.Load()
+		if keys == nil {
+			if err := k.refresh(ctx, keysRetryEvery); err != nil || k.current.Load() == nil {
+				return auth.Claims{}, errors.Join(errNoKeys, err)
+			}
+			continue
+		}
+		claims, err := auth.Parse(token, *keys, issuer, audience, now)
+		if err == nil || !errors.Is(err, auth.ErrUnknownKey) || try > 0 {
+			return claims, err
+		}
+		if err := k.refresh(ctx, keysRetryEvery); err != nil {
+			return auth.Claims{}, errors.Join(errNoKeys, err)
+		}
+	}
+}

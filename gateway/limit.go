@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/maypok86/otter/v2"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/limit"
+)
+
+// permits takes what a high rate allows from Redis in small batches, so that not every request costs a round trip. A rate below 200 has no
+// batches and is exact; above, a gateway holds at most a hundredth of it, which it has already paid for.
+type permits struct {
+	shared *limit.Limiter
+	held   *otter.Cache[string, *bucket]
+	now    func() time.Time
+}
+
+// bucket is what is left of a batch for one key, or until when there is nothing.
+type bucket struct {
+	mu     sync.Mutex
+	left   int
+	last   limit.Result
+	denied time.Time
+}
+
+// batchShare is the part of a rate that is taken at once, and bucketMemory how long what is left of it stays good.
+const (
+	batchShare   = 100
+	maxBuckets   = 100_000
+	bucketMemory = time.Minute
+)
+
+func newPermits(shared *limit.Limiter, now func() time.Time) *permits {
+	return &permits{shared: shared, now: now, held: otter.Must(&otter.Options[string, *bucket]{
+		MaximumSize: maxBuckets, ExpiryCalculator: otter.ExpiryAccessing[string, *bucket](bucketMemory),
+	})}
+}
+
+// take counts one event of key against r.
+func (p *permits) take(ctx context.Context, key string, r limit.Rate) limit.Result {
+	batch := r.Count / batchShare
+	if batch < 2 {
+		return p.shared.Allow(ctx, key, r, 1)
+	}
+	b, ok := p.held.GetIfPresent(key)
+	if !ok {
+		b, _ = p.held.SetIfAbsent(key, &bucket{})
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := p.now()
+	if b.left > 0 {
+		b.left--
+		res := b.last
+		res.Remaining += b.left
+		return res
+	}
+	if wait := b.denied.Sub(now); wait > 0 {
+		return limit.Result{RetryAfter: wait, ResetAfter: b.last.ResetAfter}
+	}
+	res := p.shared.Allow(ctx, key, r, batch)
+	if res.Allowed {
+		b.left, b.last = batch-1, res
+		res.Remaining += b.left
+		return res
+	}
+	if res = p.shared.Allow(ctx, key, r, 1); !res.Allowed {
+		b.denied = now.Add(res.RetryAfter)
+	}
+	b.last = res
+	return res
+}
+
+// count counts the request: as its user's, or its address's when there is no user or the credential is not good; and in the class of its
+// route. The error is 429 RATE_LIMITED.
+func (g *gateway) count(c *fiber.Ctx, cl *call) error {
+	ctx := c.UserContext()
+	key, general := "", g.cfg.Limits.User
+	if cl.who != nil {
+		key = "user:" + cl.who.state.UserID
+	} else {
+		key, general = "addr:"+addressKey(cl.addr), g.cfg.Limits.Address
+	}
+	if err := g.countAs(ctx, cl, key, general); err != nil {
+		return err
+	}
+	if cl.route == nil {
+		return nil
+	}
+	name, special := "", limit.Rate{}
+	switch cl.route.rate {
+	case signup:
+		name, special = "signup:", g.cfg.Limits.Signup
+	case verify:
+		name, special = "verify:", g.cfg.Limits.Verify
+	case resend:
+		name, special = "resend:", g.cfg.Limits.Resend
+	case retrySetup:
+		if cl.who == nil {
+			return nil
+		}
+		name, special = "retry-setup:", g.cfg.Limits.RetrySetup
+	default:
+		return nil
+	}
+	return g.countAs(ctx, cl, name+key, special)
+}
+
+func (g *gateway) countAs(ctx context.Context, cl *call, key string, r limit.Rate) error {
+	if r.Off() {
+		return nil
+	}
+	cl.counted, cl.countResult = r, g.permits.take(ctx, key, r)
+	if !cl.countResult.Allowed {
+		return apperr.RateLimitExceeded(cl.countResult.RetryAfter)
+	}
+	return nil
+}
+
+// limitHeaders tells the client where it stands (draft-ietf-httpapi-ratelimit-headers): Reset in seconds.
+func limitHeaders(c *fiber.Ctx, cl *call) {
+	if cl.counted.Off() {
+		return
+	}
+	h := &c.Response().Header
+	h.Set("RateLimit-Limit", strconv.Itoa(cl.counted.Count))
+	h.Set("RateLimit-Remaining", strconv.Itoa(max(cl.countResult.Remaining, 0)))
+	h.Set("RateLimit-Reset", strconv.FormatInt(int64((cl.countResult.ResetAfter+time.Second-1)/time.Second), 10))
+}

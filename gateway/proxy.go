@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/id"
+)
+
+// onUserHeader is how a service tells that an admin acted on another user.
+const onUserHeader = "X-Realmgate-On-User"
+
+// bufferedAnswer is how long an answer may be that is read whole before it is passed on; a longer one passes through.
+const bufferedAnswer = 256 << 10
+
+// forward passes the request to the service of its route and the answer back. Only named headers pass in either direction: what a client
+// sends under an internal name, and what belongs to one connection, ends here.
+func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
+	u := g.upstreams[cl.route.target]
+	identity, err := g.signed(cl, u.name)
+	if err != nil {
+		return err
+	}
+	req := fasthttp.AcquireRequest()
+	defer fasthttp.ReleaseRequest(req)
+	in := c.Request()
+	req.Header.SetNoDefaultContentType(true)
+	req.Header.SetMethodBytes(in.Header.Method())
+	req.Header.SetRequestURIBytes(in.Header.RequestURI())
+	req.Header.SetHost(u.host)
+	req.UseHostHeader = true
+	copyHeader(req, in, fiber.HeaderAccept)
+	copyHeader(req, in, fiber.HeaderUserAgent)
+	copyHeader(req, in, fiber.HeaderContentType)
+	if cl.route.traits&passesBearer != 0 {
+		copyHeader(req, in, fiber.HeaderAuthorization)
+	}
+	req.Header.Set(fiber.HeaderXRequestID, httpx.RequestID(c))
+	req.Header.Set(auth.IdentityHeader, identity)
+	if cl.body != nil {
+		req.SetBodyRaw(cl.body)
+	}
+	resp := c.Response()
+	resp.StreamBody = cl.route.traits&vaultKey != 0
+	if err := u.do(req, resp); err != nil {
+		resp.Reset()
+		return apperr.ServiceUnavailable(err)
+	}
+	return cl.accept(resp)
+}
+
+func copyHeader(to, from *fasthttp.Request, name string) {
+	if v := from.Header.Peek(name); len(v) > 0 {
+		to.Header.SetBytesV(name, v)
+	}
+}
+
+// accept makes the service's answer ours. What is not JSON did not come from a handler of ours and is not shown.
+func (cl *call) accept(resp *fasthttp.Response) error {
+	if !isJSON(resp.Header.ContentType()) || resp.StatusCode() < 200 {
+		status := resp.StatusCode()
+		_ = resp.CloseBodyStream()
+		resp.Reset()
+		return apperr.ServiceUnavailable(fmt.Errorf("answer %d without an envelope", status))
+	}
+	if resp.IsBodyStream() {
+		if n := resp.Header.ContentLength(); n >= 0 && n <= bufferedAnswer {
+			resp.Body() // reads it and gives the connection back
+		}
+	}
+	h := &resp.Header
+	if on := h.Peek(onUserHeader); len(on) > 0 {
+		if cl.onUser = string(on); !id.Valid(cl.onUser) {
+			cl.onUser = ""
+		}
+		h.Del(onUserHeader)
+	}
+	h.Del(fiber.HeaderServer)
+	h.Del(fiber.HeaderKeepAlive)
+	h.Del(fiber.HeaderUpgrade)
+	h.Del(fiber.HeaderXRequestID)
+	h.ResetConnectionClose()
+	return nil
+}
+
+func isJSON(contentType []byte) bool {
+	media, _, _ := bytes.Cut(contentType, []byte(";"))
+	media = bytes.TrimSpace(media)
+	return bytes.Equal(media, []byte("application/json")) || bytes.Equal(media, []byte("application/problem+json")) || bytes.Equal(media, []byte("application/jwk-set+json"))
+}
+
+// signed returns the internal identity of the request for a service. One that was signed a moment ago for the same caller, realm and address
+// is used again.
+func (g *gateway) signed(cl *call, audience string) (string, error) {
+	if cl.who == nil {
+		return g.keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()}, audience)
+	}
+	slot := &cl.who.signed[cl.route.target]
+	now := g.now()
+	if s := slot.Load(); s != nil && s.realm == cl.hostRealm && s.addr == cl.addr && now.Before(s.until) {
+		return s.header, nil
+	}
+	header, err := g.keys.Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), audience)
+	if err == nil {
+		slot.Store(&signedIdentity{header: header, realm: cl.hostRealm, addr: cl.addr, until: now.Add(auth.IdentityTTL / 6)})
+	}
+	return header, err
+}
+
+// errNotFound is what ask returns when the service answers 404.
+var errNotFound = errors.New("not found")
+
+// ask makes an internal request in the gateway's own name and decodes the answer into out, which may be nil.
+func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, body []byte, out any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	identity, err := g.keys.Sign(auth.Identity{Kind: auth.System}, u.name)
+	if err != nil {
+		return err
+	}
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	req.Header.SetMethod(method)
+	req.Header.SetRequestURI(path)
+	req.Header.SetHost(u.host)
+	req.UseHostHeader = true
+	req.Header.Set(auth.IdentityHeader, identity)
+	req.Header.Set(fiber.HeaderAccept, "application/json")
+	if body != nil {
+		req.Header.SetContentType("application/json")
+		req.SetBodyRaw(body)
+	}
+	if err := u.do(req, resp); err != nil {
+		return err
+	}
+	switch status := resp.StatusCode(); {
+	case status == fiber.StatusNotFound:
+		return fmt.Errorf("%s %s: %w", u.name, method, errNotFound)
+	case status >= 300 || status < 200:
+		return fmt.Errorf("%s answers %d to an internal request", u.name, status)
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(resp.Body(), out); err != nil {
+		return fmt.Errorf("%s: internal answer: %w", u.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/gofiber/fiber/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/httpx"
+)
+
+// realmUse is what one service knows about one realm of a user.
+type realmUse struct {
+	RealmID   string `json:"realm_id"`
+	Count     int64  `json:"count"`
+	SizeBytes int64  `json:"size_bytes"`
+}
+
+type realmUsage struct {
+	VaultKeys       int64 `json:"vault_keys"`
+	VaultSizeBytes  int64 `json:"vault_size_bytes"`
+	ActivityRecords int64 `json:"activity_records"`
+	Tokens          int64 `json:"tokens"`
+}
+
+type realmList struct {
+	RealmIDs []string              `json:"realm_ids"`
+	Total    int                   `json:"total"`
+	Usage    map[string]realmUsage `json:"usage,omitzero"`
+}
+
+// listRealms asks the three services in which realms the caller has something, and merges what they say.
+func (g *gateway) listRealms(c *fiber.Ctx, cl *call) error {
+	q := httpx.Query(c)
+	withUsage := q.Bool("include_usage", false)
+	if err := q.Err(); err != nil {
+		return err
+	}
+	usage, err := g.realmUsage(c.UserContext(), cl.who.state.UserID)
+	if err != nil {
+		return apperr.ServiceUnavailable(err)
+	}
+	if t := cl.who.state.Token; t != nil && len(t.Grant.Realms) > 0 {
+		maps.DeleteFunc(usage, func(realm string, _ realmUsage) bool { return !slices.Contains(t.Grant.Realms, realm) })
+	}
+	out := realmList{RealmIDs: slices.Sorted(maps.Keys(usage)), Total: len(usage)}
+	if withUsage {
+		out.Usage = usage
+	}
+	return httpx.OK(c, "Realm IDs retrieved successfully", out)
+}
+
+func (g *gateway) realmUsage(ctx context.Context, userID string) (map[string]realmUsage, error) {
+	var answers [toActivity + 1]struct {
+		Realms []realmUse `json:"realms"`
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, t := range []target{toUsers, toVault, toActivity} {
+		group.Go(func() error {
+			return g.ask(ctx, g.upstreams[t], fiber.MethodGet, "/internal/realms?user_id="+userID, nil, &answers[t])
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	usage := map[string]realmUsage{}
+	for t, answer := range answers {
+		for _, r := range answer.Realms {
+			u := usage[r.RealmID]
+			switch target(t) {
+			case toVault:
+				u.VaultKeys, u.VaultSizeBytes = r.Count, r.SizeBytes
+			case toActivity:
+				u.ActivityRecords = r.Count
+			default:
+				u.Tokens = r.Count
+			}
+			usage[r.RealmID] = u
+		}
+	}
+	return usage, nil
+}

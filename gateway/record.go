@@ -1,0 +1,45 @@
+package gateway
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
+)
+
+// maxMethod bounds the method of an event; longer ones are no method that any client means.
+const maxMethod = 16
+
+// record writes the event of an answered request into the journal; it returns when the event would survive the end of this process. A request
+// that nobody can be made answerable for has no event.
+func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
+	if cl.who == nil || cl.recorded {
+		return nil
+	}
+	cl.recorded = true
+	e := event.Request{
+		ID: id.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm, Method: text([]byte(c.Method()), maxMethod),
+		Path: text(cl.path, event.MaxPath), Status: status, IPAddress: cl.addr.String(),
+		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser,
+	}
+	return g.journal.append(e)
+}
+
+// text copies what a client sent, which lives in memory that is used again, as valid UTF-8 of at most max bytes, cut between characters.
+func text(b []byte, max int) string {
+	s := string(b)
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	if len(s) <= max {
+		return s
+	}
+	cut := max
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut]
+}

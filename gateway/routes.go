@@ -1,0 +1,261 @@
+package gateway
+
+import (
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// access says who may use a route.
+type access uint8
+
+const (
+	public     access = iota // nobody is asked; a credential is ignored
+	user                     // a user by session or auth token, not banned
+	evenBanned               // the same, banned too
+	admin                    // an admin's session
+	anyRealm                 // as user; an auth token may use it outside of its realms too
+)
+
+// rateClass says what a request is counted as besides its user or address.
+type rateClass uint8
+
+const (
+	plain rateClass = iota
+	signup
+	verify
+	resend
+	retrySetup
+)
+
+// target says who answers.
+type target uint8
+
+const (
+	here target = iota // the gateway itself
+	toUsers
+	toVault
+	toActivity
+)
+
+// trait marks what is special about a route.
+type trait uint8
+
+const (
+	takesRealm   trait = 1 << iota // ?realm_id= names the realm that the request is about
+	vaultKey                       // the last segment is a vault key, which the service judges
+	largeBody                      // the body may be as large as a vault
+	passesBearer                   // the service reads the Authorization header itself
+)
+
+// routeRow is one line of the table: methods separated by spaces, a path whose {parameters} are one segment each, who may, how it is counted,
+// who answers, and what is special. A path with and without a trailing slash is two paths.
+type routeRow struct {
+	methods, path string
+	access        access
+	rate          rateClass
+	target        target
+	traits        trait
+	serve         func(*gateway, *fiber.Ctx, *call) error // with target here
+}
+
+// routeTable is the whole public API.
+func routeTable() []routeRow {
+	return append(append(append(signInRoutes(), accountRoutes()...), dataRoutes()...), ownRoutes()...)
+}
+
+func signInRoutes() []routeRow {
+	return []routeRow{
+		{methods: "POST", path: "/api/v1/auth/signup", access: public, rate: signup, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/verify-email", access: public, rate: verify, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/resend-verification", access: public, rate: resend, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/forgot-password", access: public, rate: resend, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/reset-password", access: public, rate: verify, target: toUsers},
+		{methods: "GET", path: "/api/v1/auth/config", access: public, target: toUsers},
+		{methods: "GET", path: "/api/v1/auth/available-regions", access: public, target: toUsers},
+		{methods: "GET", path: "/.well-known/jwks.json", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/login", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/refresh", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/logout", access: evenBanned, target: toUsers},
+
+		{methods: "POST", path: "/api/v1/users/auth/2fa/verify", access: public, target: toUsers, traits: passesBearer},
+		{methods: "POST", path: "/api/v1/users/auth/2fa/setup", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/2fa/verify-setup", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/auth/2fa/status", access: user, target: toUsers},
+		{methods: "DELETE", path: "/api/v1/users/auth/2fa", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/2fa/backup-codes/regenerate", access: user, target: toUsers},
+		{methods: "PUT", path: "/api/v1/users/auth/2fa/token-gate", access: user, target: toUsers},
+
+		{methods: "GET POST", path: "/api/v1/auth/tokens", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/auth/tokens/templates", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/auth/tokens/me", access: anyRealm, target: toUsers},
+		{methods: "GET PUT PATCH DELETE", path: "/api/v1/auth/tokens/{id}", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/tokens/{id}/copy", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/tokens/{id}/add-realm", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/tokens/{id}/remove-realm", access: user, target: toUsers},
+	}
+}
+
+func accountRoutes() []routeRow {
+	return []routeRow{
+		{methods: "GET", path: "/api/v1/users/auth/me", access: evenBanned, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/me", access: evenBanned, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/me/retry-setup", access: user, rate: retrySetup, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/me/free-tier-status", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/me/security-history", access: user, target: toUsers},
+		{methods: "GET DELETE", path: "/api/v1/users/me/sessions", access: user, target: toUsers},
+		{methods: "DELETE", path: "/api/v1/users/me/sessions/{id}", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/{id}", access: evenBanned, target: toUsers},
+		{methods: "PATCH PUT", path: "/api/v1/users/{id}", access: user, target: toUsers},
+
+		{methods: "GET POST", path: "/api/v1/users", access: admin, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/{id}/ban", access: admin, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/{id}/unban", access: admin, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/{id}/logout", access: admin, target: toUsers},
+		{methods: "DELETE", path: "/api/v1/users/{id}/2fa", access: admin, target: toUsers},
+		{methods: "PUT", path: "/api/v1/users/{id}/quota", access: admin, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/{id}/security-history", access: admin, target: toUsers},
+		{methods: "GET POST", path: "/api/v1/servers", access: admin, target: toUsers},
+
+		{methods: "GET", path: "/api/v1/containers", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/containers/", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/containers/{id}", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/projects", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/projects/", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/projects/{id}", access: user, target: toUsers},
+	}
+}
+
+func dataRoutes() []routeRow {
+	return []routeRow{
+		{methods: "GET", path: "/api/v1/users/auth/activity", access: user, target: toActivity, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/users/auth/activity/stats", access: user, target: toActivity},
+
+		{methods: "GET", path: "/api/v1/vault/keys", access: user, target: toVault, traits: takesRealm},
+		{methods: "GET DELETE", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey},
+		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey | largeBody},
+		{methods: "DELETE", path: "/api/v1/vault", access: user, target: toVault, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/vault/stats", access: user, target: toVault, traits: takesRealm},
+	}
+}
+
+// ownRoutes are what the gateway answers itself.
+func ownRoutes() []routeRow {
+	return []routeRow{
+		{methods: "GET", path: "/api/v1/realms", access: user, serve: (*gateway).listRealms},
+		{methods: "GET", path: "/api/v1/realms/", access: user, serve: (*gateway).listRealms},
+		{methods: "GET", path: "/openapi.yaml", access: public, serve: (*gateway).openapiYAML},
+		{methods: "GET", path: "/openapi.json", access: public, serve: (*gateway).openapiJSON},
+		{methods: "GET", path: "/docs", access: public, serve: (*gateway).docsPage},
+		{methods: "GET", path: "/docs/errors/{code}", access: public, serve: (*gateway).docsError},
+		{methods: "GET", path: "/docs/{asset}", access: public, serve: (*gateway).docsAsset},
+		{methods: "GET", path: "/", access: public, serve: (*gateway).toDocs},
+	}
+}
+
+// route is what a request's path and method lead to.
+type route struct {
+	routeRow
+	template string // the path as the table has it: the label of metrics
+}
+
+// endpoint is a path with all its methods.
+type endpoint struct {
+	template string
+	byMethod map[string]*route
+	allow    string // the value of Allow
+}
+
+// router finds endpoints by exact segments; a parameter takes any one segment that is not empty, and an exact segment wins.
+type router struct{ root node }
+
+type node struct {
+	exact map[string]*node
+	param *node
+	here  *endpoint
+}
+
+func newRouter(rows []routeRow) *router {
+	r := &router{}
+	for _, row := range rows {
+		n := &r.root
+		for segment := range strings.SplitSeq(row.path[1:], "/") {
+			n = n.child(segment)
+		}
+		if n.here == nil {
+			n.here = &endpoint{template: row.path, byMethod: map[string]*route{}}
+		}
+		for method := range strings.SplitSeq(row.methods, " ") {
+			n.here.add(method, row)
+		}
+	}
+	return r
+}
+
+func (n *node) child(segment string) *node {
+	if strings.HasPrefix(segment, "{") {
+		if n.param == nil {
+			n.param = &node{}
+		}
+		return n.param
+	}
+	if n.exact == nil {
+		n.exact = map[string]*node{}
+	}
+	if n.exact[segment] == nil {
+		n.exact[segment] = &node{}
+	}
+	return n.exact[segment]
+}
+
+// add declares a method; GET brings HEAD with it.
+func (e *endpoint) add(method string, row routeRow) {
+	rt := &route{routeRow: row, template: e.template}
+	e.byMethod[method] = rt
+	if method == fiber.MethodGet {
+		e.byMethod[fiber.MethodHead] = rt
+	}
+	var all []string
+	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		if e.byMethod[m] != nil {
+			all = append(all, m)
+		}
+	}
+	e.allow = strings.Join(append(all, fiber.MethodOptions), ", ")
+}
+
+// find returns the endpoint of a path, nil when there is none. It allocates nothing.
+func (r *router) find(path []byte) *endpoint {
+	if len(path) == 0 || path[0] != '/' {
+		return nil
+	}
+	if n := r.root.walk(path[1:]); n != nil {
+		return n.here
+	}
+	return nil
+}
+
+func (n *node) walk(rest []byte) *node {
+	segment, last := rest, true
+	for i, c := range rest {
+		if c == '/' {
+			segment, rest, last = rest[:i], rest[i+1:], false
+			break
+		}
+	}
+	for _, next := range [2]*node{n.exact[string(segment)], n.param} {
+		if next == nil || (next == n.param && len(segment) == 0) {
+			continue
+		}
+		if last {
+			if next.here != nil {
+				return next
+			}
+			continue
+		}
+		if found := next.walk(rest); found != nil {
+			return found
+		}
+	}
+	return nil
+}

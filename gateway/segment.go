@@ -1,0 +1,215 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/tidwall/wal"
+
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
+)
+
+// segment is one folder of the journal: a log of records (tidwall/wal, one file) and a note of how many of them are acknowledged.
+type segment struct {
+	seq     uint64
+	dir     string
+	sync    bool
+	log     *wal.Log // nil while nobody reads or writes it
+	noted   *os.File
+	entries uint64
+	acked   uint64
+	bytes   int64 // of the log's file
+}
+
+const (
+	logFile   = "00000000000000000001" // as wal names its first, and here only, file
+	ackedFile = "acked"
+)
+
+func createSegment(root string, seq uint64, sync bool) (*segment, error) {
+	s := &segment{seq: seq, dir: filepath.Join(root, fmt.Sprintf("%020d", seq)), sync: sync}
+	if err := s.open(); err != nil {
+		_ = os.RemoveAll(s.dir)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *segment) open() error {
+	log, err := wal.Open(s.dir, &wal.Options{NoSync: !s.sync, SegmentSize: math.MaxInt, NoCopy: true, AllowEmpty: true})
+	if err != nil {
+		return err
+	}
+	s.log = log
+	return nil
+}
+
+// write appends records and returns how many bytes they took. After an error the segment holds what it held before, and takes no more.
+func (s *segment) write(records [][]byte) (int64, error) {
+	var b wal.Batch
+	var size int64
+	for i, r := range records {
+		b.Write(s.entries+uint64(i)+1, r)
+		size += int64(uvarintLen(uint64(len(r))) + len(r))
+	}
+	if err := s.log.WriteBatch(&b); err != nil {
+		// A part may stand in the file: cut back to what was known to be good. wal remembers all of it, so nothing more is written here.
+		return 0, errors.Join(err, os.Truncate(filepath.Join(s.dir, logFile), s.bytes))
+	}
+	return size, nil
+}
+
+// read returns up to max records from the first that is not acknowledged.
+func (s *segment) read(acked, entries uint64, max int) ([][]byte, error) {
+	var out [][]byte
+	for i := acked + 1; i <= entries && len(out) < max; i++ {
+		r, err := s.log.Read(i)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// note writes down how many records are acknowledged, twice, so that a half-written note is seen to be one. Losing it only ships again.
+func (s *segment) note(acked uint64) error {
+	if s.noted == nil {
+		f, err := os.OpenFile(filepath.Join(s.dir, ackedFile), os.O_CREATE|os.O_WRONLY, 0o640)
+		if err != nil {
+			return err
+		}
+		s.noted = f
+	}
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], acked)
+	binary.LittleEndian.PutUint64(b[8:], acked)
+	_, err := s.noted.WriteAt(b[:], 0)
+	return err
+}
+
+func (s *segment) close() error {
+	var all []error
+	if s.log != nil {
+		all = append(all, s.log.Close())
+		s.log = nil
+	}
+	if s.noted != nil {
+		all = append(all, s.noted.Close())
+		s.noted = nil
+	}
+	return errors.Join(all...)
+}
+
+func (s *segment) remove() error { return errors.Join(s.close(), os.RemoveAll(s.dir)) }
+
+// openSegments finds and repairs the segments in root; those that are all acknowledged are removed.
+func openSegments(root string, log *slog.Logger) ([]*segment, error) {
+	dirs, err := os.ReadDir(root)
+	if err != nil {
+		return nil, err
+	}
+	var out []*segment
+	for _, d := range dirs {
+		seq, err := strconv.ParseUint(d.Name(), 10, 64)
+		if err != nil || !d.IsDir() || len(d.Name()) != 20 {
+			continue
+		}
+		s := &segment{seq: seq, dir: filepath.Join(root, d.Name())}
+		if err := s.repair(log); err != nil {
+			return nil, err
+		}
+		if s.acked == s.entries {
+			if err := s.remove(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b *segment) int { return int(a.seq) - int(b.seq) })
+	return out, nil
+}
+
+// repair cuts off what a crash left half written at the end of the log and reads the note.
+func (s *segment) repair(log *slog.Logger) error {
+	path := filepath.Join(s.dir, logFile)
+	content, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	good, entries := scanRecords(content)
+	if good < len(content) {
+		log.Warn("the end of a segment of the journal was torn and is cut off", "segment", s.seq, "bytes", len(content)-good)
+		if err := os.Truncate(path, int64(good)); err != nil {
+			return err
+		}
+	}
+	s.entries, s.bytes = uint64(entries), int64(good)
+	note, err := os.ReadFile(filepath.Join(s.dir, ackedFile))
+	if err == nil && len(note) == 16 {
+		a, b := binary.LittleEndian.Uint64(note[:8]), binary.LittleEndian.Uint64(note[8:])
+		if a == b && a <= s.entries {
+			s.acked = a
+		}
+	}
+	return nil
+}
+
+// maxRecord bounds a record: every text of an event is bounded, and JSON makes at most six bytes of one.
+const maxRecord = 32 << 10
+
+// scanRecords returns how many bytes of a log's file are whole records, and how many records these are. A length of zero, which a file that
+// the system had grown but not filled is made of, ends it.
+func scanRecords(b []byte) (good, records int) {
+	for good < len(b) {
+		size, n := binary.Uvarint(b[good:])
+		if n <= 0 || size == 0 || size > maxRecord || uint64(len(b)-good-n) < size {
+			return good, records
+		}
+		good += n + int(size)
+		records++
+	}
+	return good, records
+}
+
+func uvarintLen(x uint64) int {
+	var b [binary.MaxVarintLen64]byte
+	return binary.PutUvarint(b[:], x)
+}
+
+// A record is the CRC-32C of the rest, the event's id, and the event as it goes to JetStream.
+const recordHead = 4 + id.Len
+
+func encodeRecord(e event.Request) ([]byte, error) {
+	body, err := e.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if len(e.ID) != id.Len || recordHead+len(body) > maxRecord {
+		return nil, errors.New("the event does not fit into a record")
+	}
+	r := make([]byte, recordHead, recordHead+len(body))
+	copy(r[4:], e.ID)
+	r = append(r, body...)
+	binary.LittleEndian.PutUint32(r, crc32.Checksum(r[4:], crc32.MakeTable(crc32.Castagnoli)))
+	return r, nil
+}
+
+// decodeRecord returns the id and the event of a record, false when it is damaged.
+func decodeRecord(r []byte) (eventID string, body []byte, ok bool) {
+	if len(r) <= recordHead || binary.LittleEndian.Uint32(r) != crc32.Checksum(r[4:], crc32.MakeTable(crc32.Castagnoli)) {
+		return "", nil, false
+	}
+	eventID = string(r[4:recordHead])
+	return eventID, r[recordHead:], id.Valid(eventID)
+}

@@ -1,0 +1,164 @@
+// Package gateway owns the public door: it decides which requests are well formed, who sends them and whether they may pass, forwards them to
+// the services with a signed identity, and records each one that a user can be made answerable for. It owns no data.
+//
+// Start reading at routeTable, the public API as one table, then at (*gateway).answer, the stations of a request in their order.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/realmgate/realmgate/gateway/openapi"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/session"
+)
+
+// Name is the service's name.
+const Name = "gateway"
+
+// gateway is what every request works with.
+type gateway struct {
+	cfg       Config
+	now       func() time.Time
+	router    *router
+	upstreams [toActivity + 1]*upstream // by target; none for here
+	keys      *auth.InternalKeys
+	auth      *authenticator
+	trusted   []netip.Prefix
+	permits   *permits
+	bodies    *semaphore.Weighted // bytes of large bodies
+	used      *lastUsed
+	journal   *journal
+	docs      *openapi.Docs
+}
+
+// Program describes the binary.
+func Program() service.Program[Config] {
+	return service.Program[Config]{Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }}
+}
+
+// New opens the journal, Redis, NATS and the listener and declares the service; Run serves. It needs none of the services to be there.
+func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
+	svc, err := service.New(Name, cfg.Service, rt)
+	if err != nil {
+		return nil, err
+	}
+	if err := build(ctx, svc, cfg, rt); err != nil {
+		_ = svc.Close(context.WithoutCancel(ctx)) // err says what is wrong
+		return nil, err
+	}
+	return svc, nil
+}
+
+func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
+	g := &gateway{cfg: cfg, now: rt.Now, router: newRouter(routeTable()), bodies: semaphore.NewWeighted(int64(cfg.Edge.BodyMemoryMB) << 20)}
+	var err error
+	if g.trusted, err = parsePrefixes(cfg.Edge.TrustedProxies); err != nil {
+		return fmt.Errorf("TRUSTED_PROXIES: %w", err)
+	}
+	if g.keys, err = auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now); err != nil {
+		return fmt.Errorf("INTERNAL_KEYS: %w", err)
+	}
+	if g.docs, err = openapi.Load(); err != nil {
+		return err
+	}
+	if err := g.openUpstreams(ctx, svc, rt); err != nil {
+		return err
+	}
+	conn, err := bus.Connect(cfg.Bus, Name, rt.Log)
+	if err != nil {
+		return err
+	}
+	svc.OnStop("nats", func(context.Context) error { conn.Close(); return nil })
+	if err := g.openJournal(svc, conn, rt); err != nil {
+		return err
+	}
+	if err := g.openIdentity(svc, conn, rt); err != nil {
+		return err
+	}
+	server := httpx.New(httpx.Options{
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, StreamBody: true, RequestTimeout: -1, BeforeFailure: g.failed, UnknownMethod: g.serve,
+		LogErrorsOnly: cfg.Service.LogRequests == "errors",
+	})
+	server.Use(g.serve)
+	return svc.Serve(cfg.Addr, server)
+}
+
+// openUpstreams looks the services' names up once, so that the first request finds them, and then again and again.
+func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt service.Runtime) error {
+	metrics := newUpstreamMetrics(rt.Metrics)
+	c := g.cfg.Upstreams
+	for t, at := range map[target]struct{ name, url string }{
+		toUsers: {"users-svc", c.Users}, toVault: {"vault-svc", c.Vault}, toActivity: {"activity-svc", c.Activity},
+	} {
+		u, err := newUpstream(at.name, at.url, c, rt.Log, metrics)
+		if err != nil {
+			return fmt.Errorf("URL of %s: %w", at.name, err)
+		}
+		if err := u.resolve(ctx); err != nil {
+			rt.Log.Warn("the name of a service cannot be looked up yet", "upstream", at.name, "error", err.Error())
+		}
+		g.upstreams[t] = u
+		svc.Go("resolve "+at.name, u.run)
+	}
+	return nil
+}
+
+func (g *gateway) openJournal(svc *service.Service, conn *bus.Conn, rt service.Runtime) error {
+	var err error
+	if g.journal, err = openJournal(g.cfg.Journal, rt.Log, rt.Metrics); err != nil {
+		return err
+	}
+	svc.OnStop("journal", func(context.Context) error { return g.journal.close() })
+	ship := &shipper{journal: g.journal, to: conn, log: rt.Log}
+	svc.Go("shipper", ship.run)
+	return nil
+}
+
+// openIdentity opens what is needed to know who sends a request and how often.
+func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.Runtime) error {
+	rdb, err := limit.OpenRedis(g.cfg.Redis)
+	if err != nil {
+		return err
+	}
+	svc.OnStop("redis", func(context.Context) error { return rdb.Close() })
+	limiter, err := limit.New(rdb, func(err error) { rt.Log.Warn("this gateway limits by itself: Redis", "error", err.Error()) })
+	if err != nil {
+		return err
+	}
+	g.permits = newPermits(limiter, rt.Now)
+	st := newStates(g.cfg.SessionTTL, session.NewCache(rdb), rt.Log, g.askState)
+	stop, err := conn.Listen(session.Subject, st.changed, st.gap)
+	if err != nil {
+		return err
+	}
+	svc.OnStop("announcements", func(context.Context) error { stop(); return nil })
+	keys := &keySet{log: rt.Log, fetch: g.fetchKeys}
+	g.auth = newAuthenticator(g.cfg, keys, st, rt.Now)
+	svc.Go("public keys", keys.run)
+	g.used = newLastUsed(rt.Log, func(ctx context.Context, tokenID string, body []byte) error {
+		return g.ask(ctx, g.upstreams[toUsers], "POST", "/internal/tokens/"+tokenID+"/used", body, nil)
+	})
+	svc.Go("token use", g.used.run)
+	svc.Ready("public keys", func(context.Context) error {
+		if keys.current.Load() == nil {
+			return errNoKeys
+		}
+		return nil
+	})
+	return nil
+}
+
+func (g *gateway) fetchKeys(ctx context.Context) (auth.JWKS, error) {
+	var set auth.JWKS
+	err := g.ask(ctx, g.upstreams[toUsers], "GET", "/.well-known/jwks.json", nil, &set)
+	return set, err
+}

@@ -1,0 +1,210 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
+)
+
+// publisher is JetStream, as far as the shipper needs it.
+type publisher interface {
+	Publish(subject, msgID string, data []byte) (bus.Future, error)
+}
+
+// shipper sends what the journal holds to JetStream, in order, and lets the journal forget what was acknowledged. It retries for ever; an event
+// that is sent twice is stored once, because it has the same id.
+type shipper struct {
+	journal *journal
+	to      publisher
+	log     *slog.Logger
+}
+
+const (
+	shipBatch = 1000 // events under way together
+	// shipPatience bounds the wait for one batch's acknowledgements, shipLast the last try before the process ends.
+	shipPatience = 10 * time.Second
+	shipLast     = 5 * time.Second
+)
+
+// run ships until ctx ends, and then for a short time what is left.
+func (s *shipper) run(ctx context.Context) error {
+	pause := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 5 * time.Second}
+	for ctx.Err() == nil {
+		shipped, err := s.step(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			d := pause.NextBackOff()
+			s.log.Warn("events wait in the journal", "error", err.Error(), "pause", d)
+			s.age()
+			wait(ctx, d)
+		case err == nil && shipped == 0:
+			select {
+			case <-ctx.Done():
+			case <-s.journal.wake:
+			}
+		case err == nil:
+			pause.Reset()
+			s.journal.stuck.Store(false)
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shipLast)
+	defer cancel()
+	for {
+		shipped, err := s.step(last)
+		if err != nil || shipped == 0 {
+			return nil // what is left is shipped after the next start
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// step ships one batch and returns how many records it dealt with.
+func (s *shipper) step(ctx context.Context) (int, error) {
+	seg, records, err := s.journal.next(shipBatch)
+	if len(records) == 0 {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, shipPatience)
+	defer cancel()
+	var futures []bus.Future
+	damaged := 0
+	for _, r := range records {
+		eventID, body, ok := decodeRecord(r)
+		if !ok {
+			damaged++
+			continue
+		}
+		f, err := s.to.Publish(event.Subject, eventID, body)
+		if err != nil {
+			return 0, err
+		}
+		futures = append(futures, f)
+	}
+	for _, f := range futures {
+		select {
+		case <-f.OK:
+		case err := <-f.Err:
+			return 0, err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	s.journal.metrics.shipped.Add(float64(len(futures)))
+	s.journal.metrics.dropped.WithLabelValues(dropCorrupt).Add(float64(damaged))
+	return len(records), s.journal.ack(seg, len(records))
+}
+
+// age deals with events that could not be shipped for longer than JOURNAL_MAX_AGE: they are dropped, or no more are taken.
+func (s *shipper) age() {
+	if s.journal.cfg.MaxAge == 0 {
+		return
+	}
+	for {
+		seg, records, err := s.journal.next(shipBatch)
+		if err != nil || len(records) == 0 {
+			return
+		}
+		old := slices.IndexFunc(records, func(r []byte) bool {
+			eventID, _, ok := decodeRecord(r)
+			at, _ := id.Time(eventID)
+			return ok && time.Since(at) < s.journal.cfg.MaxAge
+		})
+		if old < 0 {
+			old = len(records)
+		}
+		if old == 0 {
+			s.journal.stuck.Store(false)
+			return
+		}
+		if s.journal.cfg.Mode == modeRequired {
+			s.journal.stuck.Store(true)
+			return
+		}
+		s.journal.metrics.dropped.WithLabelValues(dropAge).Add(float64(old))
+		if err := s.journal.ack(seg, old); err != nil {
+			return
+		}
+	}
+}
+
+// next returns the oldest records that are not acknowledged, all of one segment; none when there are none. Only the shipper calls it.
+func (j *journal) next(max int) (*segment, [][]byte, error) {
+	j.mu.Lock()
+	var idle []*segment
+	var seg *segment
+	for _, s := range j.segments {
+		switch {
+		case seg == nil && s.acked < s.entries:
+			seg = s
+		case s != j.current && s.log != nil:
+			idle = append(idle, s)
+		}
+	}
+	var acked, entries uint64
+	if seg != nil {
+		acked, entries = seg.acked, seg.entries
+	}
+	j.mu.Unlock()
+	for _, s := range idle { // neither read nor written now: give the memory back
+		if err := s.close(); err != nil {
+			j.log.Warn("close a segment of the journal", "error", err.Error())
+		}
+	}
+	if seg == nil {
+		return nil, nil, nil
+	}
+	if seg.log == nil {
+		if err := seg.open(); err != nil {
+			return nil, nil, err
+		}
+	}
+	records, err := seg.read(acked, entries, max)
+	if len(records) > 0 {
+		err = nil
+	}
+	return seg, records, err
+}
+
+// ack marks n more records of seg as dealt with, and removes the segments that are done with.
+func (j *journal) ack(seg *segment, n int) error {
+	j.mu.Lock()
+	seg.acked += uint64(n)
+	j.entries -= int64(n)
+	acked := seg.acked
+	var done []*segment
+	j.segments = slices.DeleteFunc(j.segments, func(s *segment) bool {
+		if s == j.current || s.acked < s.entries {
+			return false
+		}
+		j.bytes -= s.bytes
+		done = append(done, s)
+		return true
+	})
+	j.mu.Unlock()
+	if !slices.Contains(done, seg) {
+		if err := seg.note(acked); err != nil {
+			j.log.Warn("note in the journal what was shipped", "error", err.Error()) // it would be shipped again, no more
+		}
+	}
+	for _, s := range done {
+		if err := s.remove(); err != nil {
+			j.log.Warn("remove a shipped segment of the journal", "error", err.Error())
+		}
+	}
+	return nil
+}

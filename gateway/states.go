@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/session"
+)
+
+// principal is a session state as this gateway holds it, and what was derived from it. The state never changes; a newer one is a new principal.
+type principal struct {
+	state   session.State
+	allowed []netip.Prefix // of an auth token's allow-list; empty: any address
+	// generation and epoch say which announcements the state has been held against.
+	generation int64
+	epoch      atomic.Int64
+	signed     [toActivity + 1]atomic.Pointer[signedIdentity]
+}
+
+// signedIdentity is an internal identity that may be sent again until its time.
+type signedIdentity struct {
+	header, realm string
+	addr          netip.Addr
+	until         time.Time
+}
+
+// identity is what the services are told about the caller.
+func (p *principal) identity(realm, addr string) auth.Identity {
+	s := &p.state
+	i := auth.Identity{
+		Kind: auth.Session, UserID: s.UserID, SessionID: s.SessionID, Admin: s.Admin, Banned: s.Banned, Realm: realm, VaultQuota: s.VaultQuota, ClientAddr: addr,
+	}
+	if s.Token != nil {
+		i.Kind, i.SessionID, i.Admin, i.TokenID, i.Grant = auth.Token, "", false, s.Token.ID, &s.Token.Grant
+	}
+	return i
+}
+
+// states answers what is known about a session or an auth token: from memory for at most ttl, else from Redis, else from users-svc.
+//
+// A change is announced over NATS with the user's new version; an older state is then not used any more. Announcements that were missed while
+// NATS was away are made up for by dropping everything, and in any case by ttl.
+type states struct {
+	ttl    time.Duration
+	memory *otter.Cache[string, *principal]
+	shared *session.Cache
+	// ask reads the state from users-svc; token says whether id is the hash of an auth token or a session id.
+	ask func(ctx context.Context, token bool, id string) (session.State, error)
+	log *slog.Logger
+
+	lowest     *otter.Cache[string, int64] // user → lowest version that may be used
+	epoch      atomic.Int64                // counts announcements
+	generation atomic.Int64                // counts gaps
+	flight     singleflight.Group
+	redisAfter atomic.Int64 // Unix nanoseconds: Redis failed and is not asked before
+}
+
+// How many states and versions a gateway remembers. A version must be remembered for longer than Redis keeps a state.
+const (
+	maxStates     = 100_000
+	versionMemory = time.Minute
+	redisPause    = 500 * time.Millisecond
+	stateTimeout  = 5 * time.Second
+)
+
+func newStates(ttl time.Duration, shared *session.Cache, log *slog.Logger, ask func(context.Context, bool, string) (session.State, error)) *states {
+	s := &states{ttl: ttl, shared: shared, ask: ask, log: log}
+	if ttl > 0 {
+		s.memory = otter.Must(&otter.Options[string, *principal]{
+			MaximumSize: maxStates, ExpiryCalculator: otter.ExpiryWriting[string, *principal](ttl),
+		})
+	}
+	s.lowest = otter.Must(&otter.Options[string, int64]{
+		MaximumSize: maxStates, ExpiryCalculator: otter.ExpiryWriting[string, int64](versionMemory),
+	})
+	return s
+}
+
+// errChanging says that every state that was read was already out of date.
+var errChanging = errors.New("the state of the session keeps changing")
+
+// session returns the state of a session; the error means that it cannot be known now.
+func (s *states) session(ctx context.Context, id string) (*principal, error) {
+	return s.get(ctx, session.SessionKey(id), false, id)
+}
+
+// token returns the state of the auth token with this hash.
+func (s *states) token(ctx context.Context, hash string) (*principal, error) {
+	return s.get(ctx, session.TokenKey(hash), true, hash)
+}
+
+func (s *states) get(ctx context.Context, key string, token bool, id string) (*principal, error) {
+	if s.memory != nil {
+		if p, ok := s.memory.GetIfPresent(key); ok && s.current(p) {
+			return p, nil
+		}
+	}
+	for try := 0; ; try++ {
+		v, err, _ := s.flight.Do(key, func() (any, error) { return s.read(key, token, id, try > 0) })
+		if err != nil {
+			return nil, err
+		}
+		if p := v.(*principal); s.current(p) {
+			return p, nil
+		}
+		if try == 3 {
+			return nil, errChanging
+		}
+		// A change was announced while it was read. The second read goes past Redis.
+	}
+}
+
+// read asks Redis, then users-svc. It has a time of its own, because several requests wait for it.
+func (s *states) read(key string, token bool, id string, pastRedis bool) (*principal, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+	defer cancel()
+	p := &principal{generation: s.generation.Load()}
+	p.epoch.Store(s.epoch.Load()) // before the state is read: whatever is announced from now on counts
+	var ok bool
+	if !pastRedis {
+		p.state, ok = s.fromRedis(ctx, key)
+	}
+	if !ok || s.outdated(p) {
+		var err error
+		if p.state, err = s.ask(ctx, token, id); err != nil {
+			return nil, err
+		}
+	}
+	if t := p.state.Token; t != nil {
+		allowed, err := parsePrefixes(t.IPWhitelist)
+		if err != nil {
+			return nil, err // refuse rather than let in from everywhere
+		}
+		p.allowed = allowed
+	}
+	if s.memory != nil {
+		s.memory.Set(key, p)
+	}
+	return p, nil
+}
+
+func (s *states) fromRedis(ctx context.Context, key string) (session.State, bool) {
+	if time.Now().UnixNano() < s.redisAfter.Load() {
+		return session.State{}, false
+	}
+	st, err := s.shared.Get(ctx, key)
+	switch {
+	case err == nil:
+		return st, true
+	case err != session.ErrMiss:
+		s.redisAfter.Store(time.Now().Add(redisPause).UnixNano())
+		s.log.Warn("session states come from users-svc: Redis", "error", err.Error())
+	}
+	return session.State{}, false
+}
+
+// current reports whether p may still be used.
+func (s *states) current(p *principal) bool {
+	if p.generation != s.generation.Load() {
+		return false
+	}
+	now := s.epoch.Load()
+	if p.epoch.Load() == now {
+		return true
+	}
+	if s.outdated(p) {
+		return false
+	}
+	p.epoch.Store(now)
+	return true
+}
+
+func (s *states) outdated(p *principal) bool {
+	low, ok := s.lowest.GetIfPresent(p.state.UserID)
+	return ok && p.state.Version < low
+}
+
+// changed hears an announcement.
+func (s *states) changed(data []byte) {
+	var ch session.Change
+	if err := json.Unmarshal(data, &ch); err != nil || ch.UserID == "" {
+		s.log.Warn("announcement of a session change cannot be read")
+		return
+	}
+	s.lowest.Compute(ch.UserID, func(old int64, _ bool) (int64, otter.ComputeOp) {
+		return max(old, ch.Version), otter.WriteOp
+	})
+	s.epoch.Add(1)
+}
+
+// gap drops everything, because announcements may have been missed.
+func (s *states) gap() { s.generation.Add(1) }

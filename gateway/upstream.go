@@ -1,0 +1,274 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sony/gobreaker/v2"
+	"github.com/valyala/fasthttp"
+)
+
+// upstream is a service: a name that may stand for several addresses, each with its own connections and circuit breaker.
+type upstream struct {
+	name       string // of the service: the audience of identities and the label of metrics
+	host, port string
+	cfg        UpstreamConfig
+	log        *slog.Logger
+	metrics    *upstreamMetrics
+	replicas   atomic.Pointer[[]*replica]
+}
+
+// replica is one address of a service.
+type replica struct {
+	addr    string
+	client  *fasthttp.HostClient
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+}
+
+type upstreamMetrics struct {
+	failures, retries *prometheus.CounterVec
+	open              *prometheus.GaugeVec
+	addresses         *prometheus.GaugeVec
+}
+
+func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
+	m := &upstreamMetrics{
+		failures:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "upstream_failures_total", Help: "Requests that a service did not answer."}, []string{"upstream"}),
+		retries:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "upstream_retries_total", Help: "Requests sent again because they had not been delivered."}, []string{"upstream"}),
+		open:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "upstream_breakers_open", Help: "Addresses that are not asked for now."}, []string{"upstream"}),
+		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "upstream_addresses", Help: "Addresses that the name of a service stands for."}, []string{"upstream"}),
+	}
+	reg.MustRegister(m.failures, m.retries, m.open, m.addresses)
+	return m
+}
+
+// The breaker of an address opens after this many failures in a row, and lets one request try again after the pause.
+const (
+	breakerFailures = 5
+	breakerPause    = 500 * time.Millisecond
+)
+
+// maxAttempts bounds how often one request is sent; every attempt but the last provably did not arrive, or changes nothing.
+const maxAttempts = 4
+
+// hostPort reads the URL of a service.
+func hostPort(service string) (host, port string, err error) {
+	u, err := url.Parse(service)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") || u.User != nil || u.RawQuery != "" {
+		return "", "", errors.New("write http://host:port")
+	}
+	return u.Hostname(), u.Port(), nil
+}
+
+func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *upstreamMetrics) (*upstream, error) {
+	host, port, err := hostPort(service)
+	if err != nil {
+		return nil, err
+	}
+	u := &upstream{name: name, host: host, port: port, cfg: cfg, log: log, metrics: m}
+	u.replicas.Store(&[]*replica{})
+	return u, nil
+}
+
+// run looks the name up again and again until ctx ends.
+func (u *upstream) run(ctx context.Context) error {
+	every := u.cfg.ResolveEvery
+	if _, err := netip.ParseAddr(u.host); err == nil {
+		every = time.Hour // an address stays what it is
+	}
+	for {
+		if err := u.resolve(ctx); err != nil && ctx.Err() == nil {
+			u.log.Warn("the name of a service cannot be looked up; its last addresses are used", "upstream", u.name, "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			u.close()
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+// resolve takes on the addresses that the name has now; those that stay keep their connections and breakers.
+func (u *upstream) resolve(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.host)
+	if err != nil {
+		return err
+	}
+	var addrs []string
+	for _, ip := range ips {
+		addrs = append(addrs, net.JoinHostPort(ip.Unmap().String(), u.port))
+	}
+	slices.Sort(addrs)
+	addrs = slices.Compact(addrs)
+	old := *u.replicas.Load()
+	next := make([]*replica, 0, len(addrs))
+	for _, addr := range addrs {
+		if i := slices.IndexFunc(old, func(r *replica) bool { return r.addr == addr }); i >= 0 {
+			next = append(next, old[i])
+			continue
+		}
+		next = append(next, u.newReplica(addr))
+	}
+	u.replicas.Store(&next)
+	u.metrics.addresses.WithLabelValues(u.name).Set(float64(len(next)))
+	for _, r := range old {
+		if !slices.Contains(next, r) {
+			r.client.CloseIdleConnections()
+			if r.breaker.State() != gobreaker.StateClosed {
+				u.metrics.open.WithLabelValues(u.name).Dec()
+			}
+		}
+	}
+	return nil
+}
+
+func (u *upstream) newReplica(addr string) *replica {
+	dialer := net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
+	r := &replica{addr: addr, client: &fasthttp.HostClient{
+		Addr: addr, MaxConns: u.cfg.MaxConns, MaxConnWaitTimeout: u.cfg.QueueWait, MaxIdemponentCallAttempts: 1,
+		// Shorter than any service's own idle time, so that connections are closed from this side.
+		MaxIdleConnDuration: 30 * time.Second, ConnPoolStrategy: fasthttp.LIFO,
+		ReadBufferSize: 16 << 10, DisablePathNormalizing: true, NoDefaultUserAgentHeader: true, SecureErrorLogMessage: true,
+		Dial: func(addr string) (net.Conn, error) {
+			c, err := dialer.Dial("tcp", addr)
+			if err != nil {
+				return nil, &dialError{err}
+			}
+			return newUpstreamConn(c, u.cfg.Timeout), nil
+		},
+	}}
+	r.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name: addr, Timeout: breakerPause, ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		IsExcluded: func(err error) bool { return errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns) },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case from == gobreaker.StateClosed:
+				u.metrics.open.WithLabelValues(u.name).Inc()
+			case to == gobreaker.StateClosed:
+				u.metrics.open.WithLabelValues(u.name).Dec()
+			}
+			u.log.Info("circuit breaker", "upstream", u.name, "addr", addr, "from", from.String(), "to", to.String())
+		},
+	})
+	return r
+}
+
+func (u *upstream) close() {
+	for _, r := range *u.replicas.Load() {
+		r.client.CloseIdleConnections()
+	}
+}
+
+// dialError says that no connection came about: nothing was sent.
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }
+
+var errNoReplica = errors.New("no address of the service can be asked now")
+
+// do sends req to one of the addresses and reads the answer into resp. It sends again, elsewhere if it can, only what was not delivered. The
+// error names the service, not the address.
+func (u *upstream) do(req *fasthttp.Request, resp *fasthttp.Response) error {
+	var tried [maxAttempts]*replica
+	err := errNoReplica
+	for attempt := range maxAttempts {
+		r, done := u.pick(tried[:attempt])
+		if r == nil {
+			break
+		}
+		if attempt > 0 {
+			u.metrics.retries.WithLabelValues(u.name).Inc()
+		}
+		tried[attempt] = r
+		req.SetTimeout(u.cfg.Timeout)
+		err = r.client.Do(req, resp)
+		done(err)
+		if err == nil {
+			return nil
+		}
+		if !undelivered(req, err) {
+			break
+		}
+		if errors.Is(err, errStale) || !isDialError(err) {
+			r.client.CloseIdleConnections() // the others went with it
+			tried[attempt] = nil
+		}
+	}
+	u.metrics.failures.WithLabelValues(u.name).Inc()
+	return fmt.Errorf("%s: %w", u.name, err)
+}
+
+// pick chooses the less busy of two random addresses (Mitzenmacher, The Power of Two Choices, 2001) that were not tried and whose breaker lets
+// a request through; an address that was tried only when there is no other. done must be called with the outcome.
+func (u *upstream) pick(tried []*replica) (r *replica, done func(error)) {
+	all := *u.replicas.Load()
+	if len(all) == 1 {
+		if slices.Contains(tried, all[0]) {
+			return nil, nil
+		}
+		return admit(all[0])
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	i := rand.IntN(len(all))
+	j := (i + 1 + rand.IntN(len(all)-1)) % len(all)
+	if all[j].client.PendingRequests() < all[i].client.PendingRequests() {
+		i, j = j, i
+	}
+	for _, c := range [2]*replica{all[i], all[j]} {
+		if !slices.Contains(tried, c) {
+			if r, done = admit(c); r != nil {
+				return r, done
+			}
+		}
+	}
+	for _, c := range all {
+		if c != all[i] && c != all[j] && !slices.Contains(tried, c) {
+			if r, done = admit(c); r != nil {
+				return r, done
+			}
+		}
+	}
+	return nil, nil
+}
+
+func admit(r *replica) (*replica, func(error)) {
+	done, err := r.breaker.Allow()
+	if err != nil {
+		return nil, nil
+	}
+	return r, done
+}
+
+func isDialError(err error) bool {
+	var d *dialError
+	return errors.As(err, &d)
+}
+
+// undelivered reports whether req may be sent again after err: it never left, or the connection ended before a byte of the answer came and
+// the method changes nothing.
+func undelivered(req *fasthttp.Request, err error) bool {
+	if isDialError(err) || errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns) {
+		return true
+	}
+	if !req.Header.IsGet() && !req.Header.IsHead() {
+		return false
+	}
+	return errors.Is(err, fasthttp.ErrConnectionClosed) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"time"
+)
+
+// errStale says that a kept connection had been closed by the service before the request was written: nothing was sent.
+var errStale = errors.New("connection closed by the service before it was used again")
+
+// upstreamConn is a kept connection to a service. It looks whether the service has closed it before a request is written to it, and lets an
+// answer that keeps coming take longer than one that does not come at all.
+type upstreamConn struct {
+	net.Conn
+	raw     syscall.RawConn // nil when the system cannot be asked
+	patient time.Duration
+	// used: an answer was read, so that the next write begins a request on a kept connection. Only one goroutine at a time has a connection.
+	used, reading bool
+}
+
+func newUpstreamConn(c net.Conn, patient time.Duration) *upstreamConn {
+	u := &upstreamConn{Conn: c, patient: patient}
+	if s, ok := c.(syscall.Conn); ok {
+		if raw, err := s.SyscallConn(); err == nil {
+			u.raw = raw
+		}
+	}
+	return u
+}
+
+// Write sends p, unless the service has closed the connection since its last answer: then errStale.
+func (c *upstreamConn) Write(p []byte) (int, error) {
+	if c.used {
+		c.used, c.reading = false, false
+		if c.raw != nil && closedByPeer(c.raw) {
+			return 0, errStale
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// Read reads a part of an answer. The deadline that was set holds for the first part; every later one has the same time again.
+func (c *upstreamConn) Read(p []byte) (int, error) {
+	if c.reading {
+		if err := c.SetReadDeadline(time.Now().Add(c.patient)); err != nil {
+			return 0, err
+		}
+	}
+	c.used, c.reading = true, true
+	return c.Conn.Read(p)
+}
