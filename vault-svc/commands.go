@@ -1,0 +1,77 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+// commands are what the binary does besides serving. To replace the key-encryption key without a stop: keys add, give the new keyset to every
+// replica; keys promote, give that to every replica; keys rotate; then the old key may be taken out of the keyset.
+func commands() []service.Command[Config] {
+	return []service.Command[Config]{
+		{Name: "keys generate", Doc: "Print a new keyset for VAULT_KEY_ENCRYPTION_KEY.", Bare: true, Run: keysGenerate},
+		{Name: "keys add", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with one more key, which unwraps only.", Bare: true, Run: edited((*KeyEncryption).Add)},
+		{Name: "keys promote", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with its newest key as the one that wraps.", Bare: true, Run: edited((*KeyEncryption).Promote)},
+		{Name: "keys rotate", Doc: "Wrap all data keys with the primary key of VAULT_KEY_ENCRYPTION_KEY while the service runs.", Run: keysRotate},
+		{Name: "verify", Doc: "Open every item and compare every account with its items; exit 1 when anything is wrong.", Run: verifyAll},
+	}
+}
+
+type commandFunc = func(context.Context, Config, service.Runtime, []string, io.Writer) error
+
+func keysGenerate(_ context.Context, _ Config, _ service.Runtime, _ []string, out io.Writer) error {
+	kek, err := GenerateKeyEncryption()
+	if err != nil {
+		return err
+	}
+	return printKeyset(kek, out)
+}
+
+// edited prints what edit makes of the keyset in the settings.
+func edited(edit func(*KeyEncryption) (*KeyEncryption, error)) commandFunc {
+	return func(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
+		kek, err := ParseKeyEncryption(cfg.KeyEncryption.Reveal())
+		if err != nil {
+			return fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY: %w", err)
+		}
+		if kek, err = edit(kek); err != nil {
+			return err
+		}
+		return printKeyset(kek, out)
+	}
+}
+
+func printKeyset(kek *KeyEncryption, out io.Writer) error {
+	text, err := kek.Reveal()
+	if err == nil {
+		_, err = fmt.Fprintln(out, text)
+	}
+	return err
+}
+
+func keysRotate(ctx context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
+	return withKeys(ctx, cfg, func(keys *Keys, _ *db.Pool) error { return keys.Rotate(ctx, out) })
+}
+
+func verifyAll(ctx context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
+	return withKeys(ctx, cfg, func(keys *Keys, pool *db.Pool) error { return verify(ctx, &verifyStore{pool}, keys, out) })
+}
+
+// withKeys opens the database without a limit on the time of a statement: these commands read everything.
+func withKeys(ctx context.Context, cfg Config, f func(*Keys, *db.Pool) error) error {
+	cfg.DB.Timeout, cfg.DB.MaxConns = 0, max(cfg.DB.MaxConns, 2) // verify loads keys while it reads items
+	pool, err := db.Open(ctx, cfg.DB, schema, nil)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	keys, err := openKeys(cfg, pool)
+	if err != nil {
+		return err
+	}
+	return f(keys, pool)
+}

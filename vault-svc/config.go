@@ -1,0 +1,72 @@
+package vault
+
+import (
+	"errors"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+// Config is the settings of vault-svc.
+type Config struct {
+	Service       service.Config
+	Addr          string `env:"VAULT_ADDR" envDefault:"127.0.0.1:8082" doc:"Where the service answers the gateway."`
+	DB            db.Config
+	InternalKeys  config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
+	KeyEncryption config.Secret `env:"VAULT_KEY_ENCRYPTION_KEY,required" doc:"Tink keyset (JSON) that wraps the users' data keys: its primary key wraps, all its keys unwrap. vault-svc keys generate prints one."`
+
+	QuotaMB  int64 `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What a user may store over all realms, in MB (1,048,576 bytes), unless an admin gave the user a quota of their own."`
+	MaxItems int64 `env:"VAULT_MAX_ITEMS" envDefault:"100000" doc:"Most keys that a user may have over all realms: empty values cost no quota, so something else must bound them."`
+
+	MaxBodyMB     int64         `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest request body in MB. 0: six times VAULT_QUOTA_MB (JSON may spell one byte as six) plus 2."`
+	InflightBytes int64         `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory that large values on their way in and out may hold together; requests above it wait."`
+	InflightWait  time.Duration `env:"VAULT_INFLIGHT_WAIT" envDefault:"10s" doc:"How long a request waits for that memory before it is answered 503."`
+
+	KeyCache int `env:"VAULT_KEY_CACHE" envDefault:"10000" doc:"Unwrapped data keys kept in memory, one a user, dropped an hour after their last use."`
+}
+
+// megabyte is the contract's MB.
+const megabyte = 1 << 20
+
+// bodySlack is the room in a body beside the value: metadata in its longest spelling, names and white space.
+const bodySlack = 2 * megabyte
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	var all []error
+	if c.QuotaMB < 1 || c.QuotaMB > 1<<20 {
+		all = append(all, errors.New("VAULT_QUOTA_MB must be from 1 to 1048576"))
+	}
+	if c.MaxItems < 1 {
+		all = append(all, errors.New("VAULT_MAX_ITEMS must be at least 1"))
+	}
+	if c.MaxBodyMB < 0 || c.MaxBodyMB > 1<<20 {
+		all = append(all, errors.New("VAULT_MAX_BODY_MB must be from 0 to 1048576"))
+	}
+	if c.InflightBytes < megabyte || c.InflightWait <= 0 {
+		all = append(all, errors.New("VAULT_MAX_INFLIGHT_BYTES must be at least 1048576, and VAULT_INFLIGHT_WAIT above zero"))
+	}
+	if c.KeyCache < 1 {
+		all = append(all, errors.New("VAULT_KEY_CACHE must be at least 1"))
+	}
+	if _, err := ParseKeyEncryption(c.KeyEncryption.Reveal()); err != nil {
+		all = append(all, errors.New("VAULT_KEY_ENCRYPTION_KEY: "+err.Error()))
+	}
+	return errors.Join(append(all, c.Service.Validate())...)
+}
+
+// quota returns the default quota in bytes.
+func (c Config) quota() int64 { return c.QuotaMB * megabyte }
+
+// maxBody returns the largest body of a write in bytes.
+func (c Config) maxBody() int64 {
+	if c.MaxBodyMB > 0 {
+		return c.MaxBodyMB * megabyte
+	}
+	return longestSpelling*c.quota() + bodySlack
+}
+
+// longestSpelling is how many bytes of JSON one byte of a value may take: \u0000 (RFC 8259, section 7).
+const longestSpelling = 6

@@ -1,0 +1,231 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+const internalKeys = "0123456789abcdef0123456789abcdef"
+
+// stack is a running vault-svc on a database of its own.
+type stack struct {
+	t       testing.TB
+	cfg     Config
+	addr    string
+	admin   string
+	signer  *auth.InternalKeys
+	pool    *db.Pool
+	metrics *prometheus.Registry
+}
+
+// start runs the service with settings changed by edit; it stops, and must stop in order, at the end of t.
+func start(t testing.TB, edit ...func(*Config)) *stack {
+	t.Helper()
+	var cfg Config
+	if err := config.Defaults(&cfg); err == nil {
+		t.Fatal("required settings have no defaults, so Defaults must complain")
+	}
+	kek, err := GenerateKeyEncryption()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := kek.Reveal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Addr, cfg.Service.AdminAddr, cfg.Service.StopTimeout = "127.0.0.1:0", "127.0.0.1:0", 10*time.Second
+	cfg.InternalKeys, cfg.KeyEncryption = internalKeys, config.Secret(text)
+	cfg.DB.URL = config.Secret(testkit.Postgres(t))
+	for _, f := range edit {
+		f(&cfg)
+	}
+	return run(t, cfg)
+}
+
+func run(t testing.TB, cfg Config) *stack {
+	t.Helper()
+	return runLogging(t, cfg, testkit.Log(t))
+}
+
+func runLogging(t testing.TB, cfg Config, log *slog.Logger) *stack {
+	t.Helper()
+	s := &stack{t: t, cfg: cfg, metrics: prometheus.NewRegistry()}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	svc, err := New(t.Context(), cfg, service.Runtime{Log: log, Metrics: s.metrics, Now: time.Now, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- svc.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	s.addr, s.admin = svc.Addr(), svc.AdminAddr()
+	if s.signer, err = auth.NewInternalKeys(internalKeys, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	if s.pool, err = db.Open(t.Context(), cfg.DB, schema, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.pool.Close)
+	return s
+}
+
+// user is the identity of a new user's session.
+func user() auth.Identity {
+	return auth.Identity{Kind: auth.Session, UserID: id.New(time.Now()), SessionID: id.New(time.Now())}
+}
+
+// reply is an answer, and its envelope when it is JSON.
+type reply struct {
+	status  int
+	header  http.Header
+	raw     []byte
+	Status  int             `json:"statusCode"`
+	Message string          `json:"message"`
+	Code    string          `json:"code"`
+	Error   string          `json:"error"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// item is what a client sees of an item.
+type item struct {
+	Key       string          `json:"key"`
+	RealmID   string          `json:"realm_id"`
+	Value     *string         `json:"value"`
+	Metadata  json.RawMessage `json:"metadata"`
+	SizeBytes int64           `json:"size_bytes"`
+	CreatedAt string          `json:"created_at"`
+	UpdatedAt string          `json:"updated_at"`
+}
+
+func (r reply) item(t testing.TB) item {
+	t.Helper()
+	var i item
+	if err := json.Unmarshal(r.Data, &i); err != nil {
+		t.Fatalf("data %.200s is no item: %v", r.raw, err)
+	}
+	return i
+}
+
+// call sends a request as i.
+func (s *stack) call(i auth.Identity, method, path string, body []byte) reply {
+	s.t.Helper()
+	r, err := s.try(i, method, path, body)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return r
+}
+
+// try is call for goroutines other than the test's own.
+func (s *stack) try(i auth.Identity, method, path string, body []byte) (reply, error) {
+	req, err := http.NewRequest(method, "http://"+s.addr+path, bytes.NewReader(body))
+	if err != nil {
+		return reply{}, err
+	}
+	header, err := s.signer.Sign(i, Name)
+	if err != nil {
+		return reply{}, err
+	}
+	req.Header.Set(auth.IdentityHeader, header)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer res.Body.Close()
+	r := reply{status: res.StatusCode, header: res.Header}
+	if r.raw, err = io.ReadAll(res.Body); err != nil {
+		return r, err
+	}
+	if len(r.raw) > 0 {
+		err = json.Unmarshal(r.raw, &r)
+	}
+	return r, err
+}
+
+var client = &http.Client{Transport: &http.Transport{
+	MaxIdleConnsPerHost: 100, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+}}
+
+// put stores a value and fails the test unless that worked.
+func (s *stack) put(i auth.Identity, key, query, value string) item {
+	s.t.Helper()
+	r := s.call(i, "PUT", "/api/v1/vault/keys/"+key+query, body(value))
+	if r.status != 200 && r.status != 201 {
+		s.t.Fatalf("PUT %s%s: got %d %.300s", key, query, r.status, r.raw)
+	}
+	return r.item(s.t)
+}
+
+// body is the body of a write.
+func body(value string) []byte {
+	b, err := json.Marshal(map[string]string{"value": value})
+	if err != nil {
+		panic(err) // a string always marshals
+	}
+	return b
+}
+
+// checkAccounts fails the test unless every account equals the sum of its items.
+func (s *stack) checkAccounts() {
+	s.t.Helper()
+	wrong, err := (&verifyStore{s.pool}).wrongAccounts(context.Background())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, w := range wrong {
+		s.t.Errorf("account of realm %q: %d bytes in %d items; its items are %d bytes in %d", w.realm, w.bytes, w.items, w.realBytes, w.realItems)
+	}
+}
+
+// used returns the bytes that a user's account says.
+func (s *stack) used(userID string) (n int64) {
+	s.t.Helper()
+	if err := s.pool.QueryRow(context.Background(), `SELECT coalesce(sum(bytes), 0)::bigint FROM vault_usage WHERE user_id = $1`, userID).Scan(&n); err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// metric returns the value of a metric without labels.
+func (s *stack) metric(name string) float64 {
+	s.t.Helper()
+	families, err := s.metrics.Gather()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	s.t.Fatalf("no metric %s", name)
+	return 0
+}

@@ -1,0 +1,129 @@
+// Package vault owns the vault: a key-value store for each user and realm, sealed at rest, with a quota over all realms (contract, section 6).
+// Start reading at Item and Write in items.go; items_http.go is the API, items_store.go the SQL with the quota in it, seal.go the encryption.
+package vault
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+)
+
+// Ref names an item. Realm is "" in the global scope.
+type Ref struct{ User, Realm, Key string }
+
+// String is the name as logs have it; it holds no secret.
+func (r Ref) String() string { return fmt.Sprintf("user=%s realm=%q key=%q", r.User, r.Realm, r.Key) }
+
+// Info is what a list tells of an item.
+type Info struct {
+	Ref
+	Metadata  jsontext.Value // compact JSON object, nil when there is none
+	SizeBytes int64          // of the UTF-8 value and of the compact metadata
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Write is what a client asks to store. Value is opaque: any UTF-8, NUL included.
+type Write struct {
+	Ref
+	Value    []byte
+	Metadata jsontext.Value // nil clears it
+	// KeepMetadata leaves what is stored as it is; Metadata means nothing then.
+	KeepMetadata bool
+}
+
+// size returns what the write adds up to when nothing is kept.
+func (w Write) size() int64 { return int64(len(w.Value) + len(w.Metadata)) }
+
+// maxMetadata is the most bytes of compact metadata.
+const maxMetadata = 256 << 10
+
+// maxKey is the longest key name in characters.
+const maxKey = 255
+
+// checkKey returns nil when key is a legal name: 1 to 255 of [A-Za-z0-9._-].
+func checkKey(key string) error {
+	legal := len(key) >= 1 && len(key) <= maxKey
+	for i := 0; legal && i < len(key); i++ {
+		c := key[i]
+		legal = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
+	}
+	if !legal {
+		return apperr.InvalidField("/key", "must be 1 to 255 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
+	}
+	return nil
+}
+
+// Usage is what a user stores.
+type Usage struct {
+	RealmItems, RealmBytes int64 // of one realm
+	TotalBytes             int64 // over all realms
+}
+
+// Stats is the answer of the statistics call. MB are 1,048,576 bytes, rounded to six decimals; the percentage to two.
+type Stats struct {
+	TotalKeys      int64   `json:"total_keys"`
+	TotalSizeBytes int64   `json:"total_size_bytes"`
+	TotalSizeMB    float64 `json:"total_size_mb"`
+	LimitMB        float64 `json:"limit_mb"`
+	UsedPercentage float64 `json:"used_percentage"`
+	RemainingMB    float64 `json:"remaining_mb"`
+}
+
+// newStats reports u against a quota of limit bytes. A user may be over a quota that was lowered: nothing remains then, and the percentage is
+// above 100.
+func newStats(u Usage, limit int64) Stats {
+	return Stats{
+		TotalKeys: u.RealmItems, TotalSizeBytes: u.RealmBytes, TotalSizeMB: inMB(u.RealmBytes),
+		LimitMB: inMB(limit), UsedPercentage: round(float64(u.TotalBytes)*100/float64(limit), 100),
+		RemainingMB: inMB(max(limit-u.TotalBytes, 0)),
+	}
+}
+
+func inMB(bytes int64) float64 { return round(float64(bytes)/megabyte, 1e6) }
+
+func round(x, steps float64) float64 { return math.Round(x*steps) / steps }
+
+// RealmUsage is what one realm holds, for the list of realms.
+type RealmUsage struct {
+	RealmID   string `json:"realm_id"`
+	Count     int64  `json:"count"`
+	SizeBytes int64  `json:"size_bytes"`
+}
+
+// keyNotFound is 404 VAULT_KEY_NOT_FOUND.
+func keyNotFound() error {
+	return apperr.New(apperr.NotFound, "VAULT_KEY_NOT_FOUND", "Vault key not found.")
+}
+
+// limitExceeded is 413 VAULT_LIMIT_EXCEEDED.
+func limitExceeded() error {
+	return apperr.New(apperr.TooLarge, "VAULT_LIMIT_EXCEEDED", "Vault storage limit exceeded.")
+}
+
+// permission is the leaf of an auth token's permission tree that opens the vault.
+const permission = "resources.vault"
+
+// authorize returns nil when the caller may use the vault in realm ("" for the global scope), else 403. The gateway has decided most of this
+// already; here it holds also when the gateway errs.
+func authorize(i auth.Identity, realm string) error {
+	switch g := i.Grant; {
+	case i.Banned:
+		return apperr.AccountBanned()
+	case i.Kind != auth.Token:
+		return nil
+	case g == nil || !g.VaultAccess || !g.Allows(permission):
+		return apperr.InsufficientPermissions()
+	case realm == "" && !g.AllowNoRealm:
+		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This token requires a realm-scoped URL")
+	case realm != "" && len(g.Realms) > 0 && !slices.Contains(g.Realms, realm):
+		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This token is not valid for realm "+realm)
+	}
+	return nil
+}

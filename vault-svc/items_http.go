@@ -1,0 +1,255 @@
+package vault
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/input"
+)
+
+// api answers HTTP for a Vault.
+type api struct {
+	vault    *Vault
+	inflight *Inflight
+	quota    int64 // of users without their own, bytes
+	maxBody  int64
+}
+
+// routes mounts the API. Paths are exact: Fiber matches the request target as it was sent, so neither a dot segment nor a trailing slash can turn
+// one call into another.
+func (a *api) routes(srv *httpx.Server) {
+	// Bodies are read by the handler, which asks for memory first.
+	srv.App.Server().StreamRequestBody = true
+	srv.Use(a.limitBody)
+
+	srv.Get("/api/v1/vault/keys", a.list)
+	srv.Get("/api/v1/vault/keys/:key", a.get)
+	srv.Put("/api/v1/vault/keys/:key", a.put)
+	srv.Patch("/api/v1/vault/keys/:key", a.put)
+	srv.Delete("/api/v1/vault/keys/:key", a.delete)
+	srv.Delete("/api/v1/vault", a.clear)
+	srv.Get("/api/v1/vault/stats", a.stats)
+	srv.Get("/internal/realms", a.realms)
+}
+
+// limitBody refuses a body that says that it is too long: much for a write of an item, little for all else. (Streamed bodies have no limit of the
+// server's own.)
+func (a *api) limitBody(c *fiber.Ctx) error {
+	limit := int64(httpx.DefaultBodyLimit)
+	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) && strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") {
+		limit = a.maxBody
+	}
+	if int64(c.Request().Header.ContentLength()) > limit {
+		return apperr.PayloadTooLarge()
+	}
+	return c.Next()
+}
+
+// scope is the user and the realm of a request, and the user's quota.
+type scope struct {
+	user, realm string
+	quota       int64
+}
+
+// scope returns whose vault a request is about, or why the caller may not use it.
+func (a *api) scope(c *fiber.Ctx) (scope, error) {
+	caller, err := httpx.User(c)
+	if err != nil {
+		return scope{}, err
+	}
+	realm, err := httpx.RealmID(c)
+	if err == nil {
+		err = authorize(caller, realm)
+	}
+	s := scope{user: caller.UserID, realm: realm, quota: a.quota}
+	if caller.VaultQuota > 0 {
+		s.quota = caller.VaultQuota
+	}
+	return s, err
+}
+
+// item is scope for a request about one item.
+func (a *api) item(c *fiber.Ctx) (scope, Ref, error) {
+	s, err := a.scope(c)
+	if err != nil {
+		return s, Ref{}, err
+	}
+	// A percent-encoded character of a key is the character itself (RFC 3986, section 6.2.2.2). What else decodes, a slash or a NUL, is no legal key.
+	key, err := url.PathUnescape(c.Params("key"))
+	if err != nil {
+		return s, Ref{}, apperr.InvalidField("/key", "must be a valid percent-encoding")
+	}
+	key = strings.Clone(key) // Fiber reuses the path's memory after the handler
+	return s, Ref{User: s.user, Realm: s.realm, Key: key}, checkKey(key)
+}
+
+func (a *api) list(c *fiber.Ctx) error {
+	s, err := a.scope(c)
+	if err != nil {
+		return err
+	}
+	hold := a.inflight.Hold()
+	body := appendEnvelope(nil, http.StatusOK, "Vault keys retrieved successfully")
+	body = append(body, '[')
+	empty := len(body)
+	err = a.vault.List(c.UserContext(), s.user, s.realm, func(i Info) error {
+		if len(body) > empty {
+			body = append(body, ',')
+		}
+		body = appendItem(body, i, nil)
+		if len(body) < smallBody {
+			return nil
+		}
+		// The connection to the database waits meanwhile: others need it, so this does not.
+		return hold.TryTake(copies * int64(cap(body)))
+	})
+	if err != nil {
+		hold.Release()
+		return err
+	}
+	return answer(c, http.StatusOK, hold, append(body, "]}"...))
+}
+
+func (a *api) get(c *fiber.Ctx) error {
+	_, ref, err := a.item(c)
+	if err != nil {
+		return err
+	}
+	hold := a.inflight.Hold()
+	info, value, err := a.vault.Get(c.UserContext(), ref, hold)
+	if err != nil {
+		hold.Release()
+		return err
+	}
+	quoted, err := quote(value)
+	if err != nil {
+		hold.Release()
+		return err
+	}
+	return answerItem(c, http.StatusOK, "Vault key retrieved successfully", info, quoted, hold)
+}
+
+func (a *api) put(c *fiber.Ctx) error {
+	hold := a.inflight.Hold()
+	err := a.putHolding(c, hold)
+	if err != nil {
+		hold.Release()
+	}
+	return err
+}
+
+func (a *api) putHolding(c *fiber.Ctx, hold *Hold) error {
+	s, ref, err := a.item(c)
+	if err != nil {
+		return err
+	}
+	body, err := a.readBody(c, hold)
+	if err != nil {
+		return err
+	}
+	w, quoted, err := parseWrite(ref, body)
+	if err != nil {
+		return err
+	}
+	info, created, err := a.vault.Put(c.UserContext(), w, s.quota)
+	if err != nil {
+		return err
+	}
+	if created {
+		return answerItem(c, http.StatusCreated, "Vault key created successfully", info, quoted, hold)
+	}
+	return answerItem(c, http.StatusOK, "Vault key updated successfully", info, quoted, hold)
+}
+
+// parseWrite reads the body of a write, and the value as the answer will spell it. Both may point into body.
+func parseWrite(ref Ref, body []byte) (w Write, quoted []byte, err error) {
+	o, err := input.ParseFields(body, "value", "metadata")
+	if err != nil {
+		return w, nil, err
+	}
+	w.Ref = ref
+	switch raw, ok := o.Raw("value"); {
+	case !ok:
+		o.Fail("value", "is required")
+	case raw.Kind() != jsontext.KindString:
+		o.Fail("value", "must be a string")
+	case bytes.IndexByte(raw, '\\') < 0: // nothing is escaped: what was sent is the value, and the way to send it back
+		w.Value, quoted = raw[1:len(raw)-1], raw
+	default:
+		if w.Value, err = jsontext.AppendUnquote(make([]byte, 0, len(raw)), raw); err != nil {
+			o.Fail("value", "must be a string of valid Unicode")
+		} else if quoted, err = quote(w.Value); err != nil {
+			return w, nil, err
+		}
+	}
+	switch {
+	case !o.Has("metadata"):
+		w.KeepMetadata = true
+	case !o.IsNull("metadata"):
+		w.Metadata, _ = o.JSONObject("metadata", maxMetadata)
+	}
+	return w, quoted, o.Err()
+}
+
+func (a *api) delete(c *fiber.Ctx) error {
+	_, ref, err := a.item(c)
+	if err != nil {
+		return err
+	}
+	if err := a.vault.Delete(c.UserContext(), ref); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Vault key deleted successfully", nil)
+}
+
+func (a *api) clear(c *fiber.Ctx) error {
+	s, err := a.scope(c)
+	if err != nil {
+		return err
+	}
+	n, err := a.vault.Clear(c.UserContext(), s.user, s.realm)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Vault cleared successfully", struct {
+		DeletedCount int64 `json:"deleted_count"`
+	}{n})
+}
+
+func (a *api) stats(c *fiber.Ctx) error {
+	s, err := a.scope(c)
+	if err != nil {
+		return err
+	}
+	stats, err := a.vault.Stats(c.UserContext(), s.user, s.realm, s.quota)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Vault statistics retrieved successfully", stats)
+}
+
+// realms tells the gateway in which realms a user has keys.
+func (a *api) realms(c *fiber.Ctx) error {
+	if err := httpx.RequireSystem(c); err != nil {
+		return err
+	}
+	user := httpx.Query(c).Text("user_id", id.Len)
+	if !id.Valid(user) {
+		return apperr.InvalidField("/user_id", "must be 24 lower-case hexadecimal characters")
+	}
+	realms, err := a.vault.Realms(c.UserContext(), user)
+	if err != nil {
+		return err
+	}
+	return httpx.JSON(c, http.StatusOK, struct {
+		Realms []RealmUsage `json:"realms"`
+	}{realms})
+}

@@ -1,0 +1,251 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/realmgate/realmgate/pkg/db"
+)
+
+// itemStore keeps sealed items and the account of their sizes.
+//
+// Every write is one transaction in one round trip, whose first statements lock the user's row of vault_usage. The lock is a statement of its own
+// because READ COMMITTED takes a snapshot for each statement: the one that follows sees all that earlier holders of the lock committed, and so can
+// compute differences that no concurrent writer falsifies. (Locking inside the writing statement would wait, and then still read the old item.)
+type itemStore struct{ pool *db.Pool }
+
+// sealedWrite is a Write with its parts sealed.
+type sealedWrite struct {
+	Ref
+	value           []byte
+	version         Version
+	metadata        []byte // nil: none
+	metadataVersion *Version
+	keepMetadata    bool
+	valueBytes      int64
+	metadataBytes   int64
+}
+
+// sealedInfo is a row without its value.
+type sealedInfo struct {
+	key             string
+	metadata        []byte
+	metadataVersion *Version
+	size            int64
+	created         time.Time
+	updated         time.Time
+}
+
+// limits are what a write must stay within.
+type limits struct{ bytes, items int64 }
+
+// locked runs sql, which returns one row at most, in one transaction under the lock of the user's account, and scans the row into dst. The error is
+// pgx.ErrNoRows when there was none.
+func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, dst ...any) error {
+	var batch pgx.Batch
+	batch.Queue(`INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING`, user)
+	batch.Queue(`SELECT FROM vault_usage WHERE user_id = $1 FOR NO KEY UPDATE`, user)
+	batch.Queue(sql, args...)
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release(ctx, conn, args)
+	results := conn.SendBatch(ctx, &batch)
+	_, err = results.Exec()
+	if err == nil {
+		_, err = results.Exec()
+	}
+	if err == nil {
+		err = results.QueryRow().Scan(dst...)
+	}
+	// The batch is committed at its end: only Close tells whether that worked.
+	if closed := results.Close(); closed != nil {
+		return closed
+	}
+	return err
+}
+
+// put stores w if the quota allows it and returns the row as it is then, and whether it is new; errOverQuota when nothing was changed.
+func (s *itemStore) put(ctx context.Context, w sealedWrite, max limits) (row sealedInfo, created bool, err error) {
+	err = s.locked(ctx, w.User, putSQL, []any{
+		w.User, w.Realm, w.Key, w.value, w.version, w.metadata, w.metadataVersion, w.keepMetadata,
+		w.valueBytes, w.metadataBytes, max.bytes, max.items,
+	}, &row.metadata, &row.metadataVersion, &row.size, &row.created, &row.updated, &created)
+	if db.NoRows(err) {
+		err = errOverQuota
+	}
+	row.key = w.Key
+	return row, created, err
+}
+
+// errOverQuota says that a write was refused by the account.
+var errOverQuota = errors.New("over quota")
+
+// The difference that a write makes decides: one that shrinks passes whatever the account says.
+const putSQL = `
+WITH plan AS (
+    SELECT u.bytes, u.items, (i.key IS NULL)::int AS fresh,
+        CASE WHEN $8 THEN coalesce(i.metadata_bytes, 0) ELSE $10::bigint END AS metadata_bytes,
+        $9::bigint + CASE WHEN $8 THEN coalesce(i.metadata_bytes, 0) ELSE $10::bigint END - coalesce(i.size_bytes, 0) AS delta
+    FROM vault_usage u LEFT JOIN vault_items i ON i.user_id = u.user_id AND i.realm_id = $2 AND i.key = $3
+    WHERE u.user_id = $1
+), allowed AS (
+    SELECT * FROM plan WHERE (delta <= 0 OR bytes + delta <= $11) AND (fresh = 0 OR items < $12)
+), account AS (
+    UPDATE vault_usage u SET bytes = u.bytes + a.delta, items = u.items + a.fresh
+    FROM allowed a WHERE u.user_id = $1 AND (a.delta <> 0 OR a.fresh = 1)
+), realm AS (
+    INSERT INTO vault_realms AS r (user_id, realm_id, bytes, items) SELECT $1, $2, delta, 1 FROM allowed WHERE fresh = 1
+    ON CONFLICT (user_id, realm_id) DO UPDATE SET bytes = r.bytes + excluded.bytes, items = r.items + 1
+), realm_difference AS (
+    UPDATE vault_realms r SET bytes = r.bytes + a.delta
+    FROM allowed a WHERE r.user_id = $1 AND r.realm_id = $2 AND a.fresh = 0 AND a.delta <> 0
+)
+INSERT INTO vault_items AS i (user_id, realm_id, key, sealed, version, sealed_metadata, metadata_version, size_bytes, metadata_bytes)
+SELECT $1, $2, $3, $4::bytea, $5::uuid, $6::bytea, $7::uuid, $9 + metadata_bytes, metadata_bytes FROM allowed
+ON CONFLICT (user_id, realm_id, key) DO UPDATE SET
+    sealed = excluded.sealed, version = excluded.version, size_bytes = excluded.size_bytes, metadata_bytes = excluded.metadata_bytes,
+    sealed_metadata = CASE WHEN $8 THEN i.sealed_metadata ELSE excluded.sealed_metadata END,
+    metadata_version = CASE WHEN $8 THEN i.metadata_version ELSE excluded.metadata_version END,
+    updated_at = greatest(now(), i.updated_at)
+RETURNING sealed_metadata, metadata_version, size_bytes, created_at, updated_at, (SELECT fresh = 1 FROM plan)`
+
+// fits reports, as of now, whether a write of these sizes would be allowed: to refuse a large one before it is sealed and sent.
+func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT delta <= 0 OR bytes + delta <= $6 FROM (
+		    SELECT coalesce((SELECT bytes FROM vault_usage WHERE user_id = $1), 0) AS bytes,
+		        $4::bigint - coalesce((SELECT CASE WHEN $5 THEN size_bytes - metadata_bytes ELSE size_bytes END
+		            FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3), 0) AS delta) difference`,
+		w.User, w.Realm, w.Key, w.size(), w.KeepMetadata, max.bytes).Scan(&ok)
+	return ok, err
+}
+
+// get reads an item. open is called with the row while its bytes are still in the connection's memory, and must not keep them; they are nil when
+// the item is larger than inline bytes, to be read again when there is room. It returns false when there is no such item.
+func (s *itemStore) get(ctx context.Context, ref Ref, inline int64, open func(row sealedInfo, version Version, sealed []byte) error) (bool, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	var sealed pgtype.DriverBytes
+	defer func() { release(ctx, conn, []any{[]byte(sealed)}) }()
+	rows, err := conn.Query(ctx, `
+		SELECT CASE WHEN size_bytes <= $4 THEN sealed END, version, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
+		FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`, ref.User, ref.Realm, ref.Key, inline)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, rows.Err()
+	}
+	row := sealedInfo{key: ref.Key}
+	var version Version
+	if err := rows.Scan(&sealed, &version, &row.metadata, &row.metadataVersion, &row.size, &row.created, &row.updated); err != nil {
+		return false, err
+	}
+	if err := open(row, version, sealed); err != nil {
+		return false, err
+	}
+	rows.Close()
+	return true, rows.Err()
+}
+
+// largeMessage is the size from which a connection is made to forget what it sent or received.
+const largeMessage = 1 << 20
+
+// forgetSQL has as many parameters and columns as the widest statement here: each takes the place of one that pgx still points to.
+const forgetSQL = `SELECT $1::int, $2::int, $3::int, $4::int, $5::int, $6::int, $7::int, $8::int, $9::int, $10::int, $11::int, $12::int`
+
+// release gives conn back to the pool after a statement with these values. pgx keeps the parameters of a connection's last statement, and the last
+// row that it read, until others take their place: an idle pool would hold a large value, twice, for each connection.
+func release(ctx context.Context, conn *pgxpool.Conn, values []any) {
+	defer conn.Release()
+	for _, v := range values {
+		if b, ok := v.([]byte); ok && len(b) > largeMessage {
+			// When this fails the connection is closed, and forgets as well.
+			_, _ = conn.Exec(ctx, forgetSQL, make([]any, 12)...)
+			return
+		}
+	}
+}
+
+// list calls each for the items of a realm in the order of their keys, bytewise, without their values. The row's bytes may not be kept.
+func (s *itemStore) list(ctx context.Context, user, realm string, each func(sealedInfo) error) error {
+	rows, err := s.pool.Query(ctx, `
+		SELECT key, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
+		FROM vault_items WHERE user_id = $1 AND realm_id = $2 ORDER BY key`, user, realm)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var row sealedInfo
+	var metadata pgtype.DriverBytes
+	for rows.Next() {
+		if err := rows.Scan(&row.key, &metadata, &row.metadataVersion, &row.size, &row.created, &row.updated); err != nil {
+			return err
+		}
+		row.metadata = metadata
+		if err := each(row); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// remove deletes one item, gives its size back and reports whether there was one.
+func (s *itemStore) remove(ctx context.Context, ref Ref) (bool, error) {
+	var n int64
+	err := s.locked(ctx, ref.User, `WITH gone AS (
+		DELETE FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3 RETURNING size_bytes)`+giveBackSQL,
+		[]any{ref.User, ref.Realm, ref.Key}, &n)
+	return n > 0, err
+}
+
+// clear deletes all items of a realm, gives their sizes back and returns how many there were.
+func (s *itemStore) clear(ctx context.Context, user, realm string) (n int64, err error) {
+	err = s.locked(ctx, user, `WITH gone AS (
+		DELETE FROM vault_items WHERE user_id = $1 AND realm_id = $2 RETURNING size_bytes)`+giveBackSQL,
+		[]any{user, realm}, &n)
+	return n, err
+}
+
+const giveBackSQL = `, freed AS (
+    SELECT count(*) AS items, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM gone
+), account AS (
+    UPDATE vault_usage u SET bytes = u.bytes - f.bytes, items = u.items - f.items FROM freed f WHERE u.user_id = $1 AND f.items > 0
+), realm AS (
+    UPDATE vault_realms r SET bytes = r.bytes - f.bytes, items = r.items - f.items
+    FROM freed f WHERE r.user_id = $1 AND r.realm_id = $2 AND f.items > 0 AND r.items > f.items
+), empty_realm AS (
+    DELETE FROM vault_realms r USING freed f WHERE r.user_id = $1 AND r.realm_id = $2 AND r.items = f.items
+)
+SELECT items FROM freed`
+
+// usage reads the account of a user and of one realm.
+func (s *itemStore) usage(ctx context.Context, user, realm string) (u Usage, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT coalesce(r.items, 0), coalesce(r.bytes, 0), coalesce(u.bytes, 0)
+		FROM (VALUES (1)) one LEFT JOIN vault_usage u ON u.user_id = $1 LEFT JOIN vault_realms r ON r.user_id = $1 AND r.realm_id = $2`,
+		user, realm).Scan(&u.RealmItems, &u.RealmBytes, &u.TotalBytes)
+	return u, err
+}
+
+// realms lists the realms that hold items of a user, by id, without the global scope.
+func (s *itemStore) realms(ctx context.Context, user string) ([]RealmUsage, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT realm_id, items, bytes FROM vault_realms WHERE user_id = $1 AND realm_id <> '' ORDER BY realm_id`, user)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (u RealmUsage, err error) {
+		return u, r.Scan(&u.RealmID, &u.Count, &u.SizeBytes)
+	})
+}

@@ -1,0 +1,142 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
+)
+
+// Keys hands out the users' data keys: from memory, else unwrapped from the store, else made.
+type Keys struct {
+	store *keyStore
+	kek   *KeyEncryption
+	cache *otter.Cache[string, *DataKey]
+	stats *stats.Counter
+	// unwrapErrors counts data keys that did not open.
+	unwrapErrors atomic.Int64
+}
+
+// loadTimeout bounds the load of a data key.
+const loadTimeout = 5 * time.Second
+
+// keyIdle is how long an unused data key stays in memory.
+const keyIdle = time.Hour
+
+func newKeys(store *keyStore, kek *KeyEncryption, size int) (*Keys, error) {
+	k := &Keys{store: store, kek: kek, stats: stats.NewCounter()}
+	var err error
+	k.cache, err = otter.New(&otter.Options[string, *DataKey]{
+		MaximumSize: size, ExpiryCalculator: otter.ExpiryAccessing[string, *DataKey](keyIdle), StatsRecorder: k.stats,
+	})
+	return k, err
+}
+
+// Find returns the data key of a user, nil when the user has none and so has never stored anything. A key that does not unwrap is an error.
+func (k *Keys) Find(ctx context.Context, user string) (*DataKey, error) {
+	d, err := k.cache.Get(ctx, user, otter.LoaderFunc[string, *DataKey](k.load))
+	if errors.Is(err, otter.ErrNotFound) {
+		return nil, nil
+	}
+	return d, err
+}
+
+// Ensure returns the data key of a user, made and stored when there is none. Any number of callers, in any number of processes, get the same.
+func (k *Keys) Ensure(ctx context.Context, user string) (*DataKey, error) {
+	d, err := k.Find(ctx, user)
+	if d != nil || err != nil {
+		return d, err
+	}
+	if d, err = NewDataKey(user); err != nil {
+		return nil, err
+	}
+	wrapped, err := k.kek.Wrap(d)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.store.add(ctx, user, wrappedKey{wrapped: wrapped, kek: k.kek.Primary()}); err != nil {
+		return nil, err
+	}
+	// Somebody else's may have been first: what is stored counts.
+	if d, err = k.Find(ctx, user); d == nil && err == nil {
+		err = fmt.Errorf("data key of user %s was stored and is not there", user)
+	}
+	return d, err
+}
+
+func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
+	// Other requests wait for this load too: it must not end with the one that began it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+	defer cancel()
+	w, ok, err := k.store.get(ctx, user)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, otter.ErrNotFound
+	}
+	d, err := k.kek.Unwrap(user, w)
+	if err != nil {
+		k.unwrapErrors.Add(1)
+	}
+	return d, err
+}
+
+// rotateBatch is how many data keys are wrapped again in one transaction.
+const rotateBatch = 500
+
+// Rotate wraps every data key that another key than the primary one wraps, while the service runs: the data keys themselves, and so every item,
+// stay as they are. It writes its progress to out. The error counts the keys that could not be unwrapped; they are left as they are.
+func (k *Keys) Rotate(ctx context.Context, out io.Writer) error {
+	total, err := k.store.countOthers(ctx, k.kek.Primary())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d data keys to wrap with key %d\n", total, k.kek.Primary())
+	var done, failed int
+	for after := ""; ; {
+		batch, err := k.store.others(ctx, k.kek.Primary(), after, rotateBatch)
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 {
+			break
+		}
+		after = batch[len(batch)-1].user
+		again, bad := k.rewrap(batch, out)
+		failed += bad
+		n, err := k.store.replace(ctx, k.kek.Primary(), again)
+		if err != nil {
+			return err
+		}
+		done += n
+		fmt.Fprintf(out, "%d of %d wrapped\n", done, total)
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d data keys do not unwrap with any key of VAULT_KEY_ENCRYPTION_KEY", failed)
+	}
+	return nil
+}
+
+// rewrap returns what replaces each row of batch, and how many could not be unwrapped.
+func (k *Keys) rewrap(batch []keyRow, out io.Writer) (again []rewrapped, failed int) {
+	for _, row := range batch {
+		d, err := k.kek.Unwrap(row.user, row.wrapped)
+		var wrapped []byte
+		if err == nil {
+			wrapped, err = k.kek.Wrap(d)
+		}
+		if err != nil {
+			fmt.Fprintln(out, err)
+			failed++
+			continue
+		}
+		again = append(again, rewrapped{user: row.user, before: row.wrapped, after: wrapped})
+	}
+	return again, failed
+}

@@ -1,0 +1,216 @@
+package vault
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLargeValuesComeBack(t *testing.T) {
+	t.Parallel()
+	s, u := start(t), user()
+	for name, value := range map[string]string{
+		"plain":            strings.Repeat("0123456789abcdef", 30<<20/16),
+		"all-escaped":      strings.Repeat("\x00\"\\\n", 8<<20/4),
+		"three-byte-runes": strings.Repeat("€", 10<<20/3),
+	} {
+		r := s.call(u, "PUT", "/api/v1/vault/keys/"+name, body(value))
+		if got := r.item(t); r.status != 201 || *got.Value != value || got.SizeBytes != int64(len(value)) {
+			t.Errorf("%s: write: got %d and %d bytes, want %d", name, r.status, len(*got.Value), len(value))
+		}
+		r = s.call(u, "GET", "/api/v1/vault/keys/"+name, nil)
+		if got := r.item(t); r.status != 200 || *got.Value != value {
+			t.Errorf("%s: read: got %d and %d bytes, want %d", name, r.status, len(*got.Value), len(value))
+		}
+		if r.header.Get("Content-Length") != fmt.Sprint(len(r.raw)) {
+			t.Errorf("%s: Content-Length %s of %d bytes", name, r.header.Get("Content-Length"), len(r.raw))
+		}
+	}
+	s.refusedByQuota(u, "more", "", 3<<20)
+	s.refusedByQuota(u, "plain", "", 33<<20)
+	s.refusedByQuota(u, "more", "", 60<<20)
+	s.checkAccounts()
+}
+
+func TestAValueAsLargeAsTheQuotaInItsLongestSpelling(t *testing.T) {
+	t.Parallel()
+	s, u := start(t, func(c *Config) { c.QuotaMB = 2 }), user()
+	spelled := []byte(`{"value":"` + strings.Repeat(`\u0041`, 2<<20) + `"}`)
+	if r := s.call(u, "PUT", "/api/v1/vault/keys/k", spelled); r.status != 201 || r.item(t).SizeBytes != 2<<20 {
+		t.Fatalf("got %d %.200s", r.status, r.raw)
+	}
+	if r := s.call(u, "PUT", "/api/v1/vault/keys/k", make([]byte, s.cfg.maxBody()+1)); r.status != 413 || r.Code != "PAYLOAD_TOO_LARGE" {
+		t.Errorf("got %d %.200s", r.status, r.raw)
+	}
+}
+
+func TestManyLargeValuesAtOnceWaitForMemory(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *Config) { c.InflightBytes, c.InflightWait = 10<<20, time.Minute })
+	value := strings.Repeat("v", 2<<20)
+	parallel(t, 8, func(n int) error {
+		u := user()
+		for _, method := range []string{"PUT", "GET"} {
+			var data []byte
+			if method == "PUT" {
+				data = body(value)
+			}
+			r, err := s.try(u, method, "/api/v1/vault/keys/k", data)
+			if err != nil || r.status > 201 {
+				return fmt.Errorf("%s: %d %.200s %w", method, r.status, r.raw, err)
+			}
+			var i item
+			if err := json.Unmarshal(r.Data, &i); err != nil || *i.Value != value {
+				return fmt.Errorf("%s: another value came back (%v)", method, err)
+			}
+		}
+		return nil
+	})
+	if got := s.metric("vault_inflight_bytes"); got != 0 {
+		t.Errorf("%v bytes were not given back", got)
+	}
+}
+
+func TestWithoutMemoryARequestIsToldToComeBack(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *Config) { c.InflightBytes, c.InflightWait = 8<<20, 50*time.Millisecond })
+	u := user()
+	s.put(u, "k", "", strings.Repeat("v", 1<<20))
+
+	slow := &trickle{release: make(chan struct{}), head: []byte(`{"value":"`), left: 4 << 20}
+	header, err := s.signer.Sign(user(), Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		req, err := http.NewRequest("PUT", "http://"+s.addr+"/api/v1/vault/keys/slow", slow)
+		if err == nil {
+			req.ContentLength = int64(len(slow.head)) + slow.left + 2
+			req.Header.Set("X-Realmgate-Identity", header)
+			var res *http.Response
+			if res, err = http.DefaultTransport.RoundTrip(req); err == nil {
+				res.Body.Close()
+				if res.StatusCode != 201 {
+					err = fmt.Errorf("got %d", res.StatusCode)
+				}
+			}
+		}
+		done <- err
+	}()
+	for s.metric("vault_inflight_bytes") != 8<<20 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for method, data := range map[string][]byte{"PUT": body(strings.Repeat("w", 1<<20)), "GET": nil} {
+		r := s.call(u, method, "/api/v1/vault/keys/k", data)
+		if r.status != 503 || r.Code != "SERVICE_UNAVAILABLE" || r.header.Get("Retry-After") != "1" {
+			t.Errorf("%s: got %d %.200s, Retry-After %q", method, r.status, r.raw, r.header.Get("Retry-After"))
+		}
+	}
+	if r := s.call(u, "PUT", "/api/v1/vault/keys/small", body("small ones pass")); r.status != 201 {
+		t.Errorf("got %d", r.status)
+	}
+	close(slow.release)
+	if err := <-done; err != nil {
+		t.Errorf("the one that had the memory: %v", err)
+	}
+	if r := s.call(u, "GET", "/api/v1/vault/keys/k", nil); r.status != 200 {
+		t.Errorf("afterwards: got %d", r.status)
+	}
+}
+
+// trickle is a body that stops after its beginning until it is released.
+type trickle struct {
+	release chan struct{}
+	head    []byte
+	left    int64
+	sent    bool
+}
+
+func (r *trickle) Read(p []byte) (int, error) {
+	if len(r.head) > 0 {
+		n := copy(p, r.head)
+		r.head = r.head[n:]
+		return n, nil
+	}
+	if r.left < 3<<20 {
+		<-r.release
+	}
+	if r.left > 0 {
+		n := int(min(r.left, int64(len(p))))
+		r.left -= int64(n)
+		copy(p, bytes.Repeat([]byte{'v'}, n))
+		return n, nil
+	}
+	if !r.sent {
+		r.sent = true
+		return copy(p, `"}`), nil
+	}
+	return 0, io.EOF
+}
+
+func TestAListOfTenThousandKeys(t *testing.T) {
+	t.Parallel()
+	s, u := start(t), user()
+	const n = 10_000
+	s.put(u, "first", "", "v")
+	_, err := s.pool.Exec(t.Context(), `WITH more AS (
+		INSERT INTO vault_items SELECT user_id, realm_id, 'k' || n, sealed, version, NULL, NULL, 1, 0 FROM vault_items, generate_series(2, $1) n RETURNING size_bytes),
+		account AS (UPDATE vault_usage SET bytes = $1, items = $1)
+		UPDATE vault_realms SET bytes = $1, items = $1`, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.call(u, "GET", "/api/v1/vault/keys", nil)
+	var list []item
+	if err := json.Unmarshal(r.Data, &list); err != nil || len(list) != n || list[0].Key != "first" || list[n-1].Key != "k9999" {
+		t.Fatalf("got %d items (%v)", len(list), err)
+	}
+	if r := s.call(u, "DELETE", "/api/v1/vault", nil); string(r.Data) != `{"deleted_count":10000}` {
+		t.Errorf("got %s", r.raw)
+	}
+	s.checkAccounts()
+}
+
+// TestMemoryComesBack runs alone: it looks at the heap of the whole process.
+func TestMemoryComesBack(t *testing.T) {
+	s, u := start(t), user()
+	value := body(strings.Repeat("v", 8<<20))
+	sum := sha256.Sum256(value)
+	before := heap()
+	for range 3 {
+		if r := s.call(u, "PUT", "/api/v1/vault/keys/k", value); r.status > 201 {
+			t.Fatalf("got %d", r.status)
+		}
+		if r := s.call(u, "GET", "/api/v1/vault/keys/k", nil); r.status != 200 {
+			t.Fatalf("got %d", r.status)
+		}
+	}
+	if sha256.Sum256(value) != sum {
+		t.Error("the test's own body changed")
+	}
+	client.CloseIdleConnections()
+	after := heap()
+	for deadline := time.Now().Add(5 * time.Second); after > before+4<<20 && time.Now().Before(deadline); after = heap() {
+		time.Sleep(10 * time.Millisecond) // the connections' goroutines are ending
+	}
+	if after > before+4<<20 {
+		t.Errorf("the heap grew from %d to %d MB", before>>20, after>>20)
+	}
+}
+
+// heap is what is reachable. Two collections empty the pools.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

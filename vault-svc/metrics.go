@@ -1,0 +1,34 @@
+package vault
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	quotaRefusals, sealErrors, openErrors prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, keys *Keys, inflight *Inflight) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := &metrics{
+		quotaRefusals: counter("vault_quota_refusals_total", "Writes refused because they would pass the user's quota."),
+		sealErrors:    counter("vault_seal_errors_total", "Items that could not be sealed."),
+		openErrors:    counter("vault_open_errors_total", "Values and metadata that did not open."),
+	}
+	read := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f)
+	}
+	reg.MustRegister(m.quotaRefusals, m.sealErrors, m.openErrors,
+		read("vault_key_cache_hits_total", "Data keys found unwrapped in memory.", func() float64 { return float64(keys.stats.Snapshot().Hits) }),
+		read("vault_key_cache_misses_total", "Data keys not found in memory.", func() float64 { return float64(keys.stats.Snapshot().Misses) }),
+		read("vault_key_errors_total", "Data keys that did not unwrap: the key-encryption keyset lacks a key.",
+			func() float64 { return float64(keys.unwrapErrors.Load()) }),
+		read("vault_inflight_refusals_total", "Requests answered 503 because large values held all of VAULT_MAX_INFLIGHT_BYTES.",
+			func() float64 { return float64(inflight.refused.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vault_inflight_bytes", Help: "Memory that large values hold."},
+			func() float64 { return float64(inflight.used.Load()) }),
+	)
+	return m
+}

@@ -1,0 +1,187 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/realmgate/realmgate/pkg/config"
+)
+
+func TestASealOpensOnlyInItsPlace(t *testing.T) {
+	t.Parallel()
+	key, err := NewDataKey("u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, version := Ref{"u", "r", "k"}, newVersion()
+	sealed, err := key.Seal(valuePart, ref, version, []byte("plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(sealed, []byte("plain")) {
+		t.Fatal("the value is not encrypted")
+	}
+	if got, err := key.Open(valuePart, ref, version, sealed); err != nil || string(got) != "plain" {
+		t.Fatalf("got %q %v", got, err)
+	}
+	damaged := bytes.Clone(sealed)
+	damaged[len(damaged)-1] ^= 1
+	other, err := NewDataKey("u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, open := range map[string]func() ([]byte, error){
+		"another user":               func() ([]byte, error) { return key.Open(valuePart, Ref{"v", "r", "k"}, version, sealed) },
+		"another realm":              func() ([]byte, error) { return key.Open(valuePart, Ref{"u", "", "k"}, version, sealed) },
+		"another key name":           func() ([]byte, error) { return key.Open(valuePart, Ref{"u", "r", "l"}, version, sealed) },
+		"another version":            func() ([]byte, error) { return key.Open(valuePart, ref, newVersion(), sealed) },
+		"the other part":             func() ([]byte, error) { return key.Open(metadataPart, ref, version, sealed) },
+		"a bit turned":               func() ([]byte, error) { return key.Open(valuePart, ref, version, damaged) },
+		"cut short":                  func() ([]byte, error) { return key.Open(valuePart, ref, version, sealed[:20]) },
+		"nothing":                    func() ([]byte, error) { return key.Open(valuePart, ref, version, nil) },
+		"another data key":           func() ([]byte, error) { return other.Open(valuePart, ref, version, sealed) },
+		"the fields' border shifted": func() ([]byte, error) { return key.Open(valuePart, Ref{"u", "rk", ""}, version, sealed) },
+	} {
+		if got, err := open(); err == nil || got != nil {
+			t.Errorf("%s: opened %q", name, got)
+		}
+	}
+}
+
+func TestADataKeyUnwrapsOnlyForItsUser(t *testing.T) {
+	t.Parallel()
+	kek, err := GenerateKeyEncryption()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := NewDataKey("u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped, err := kek.Wrap(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kek.Unwrap("v", wrapped); err == nil {
+		t.Error("unwrapped for another user")
+	}
+	stranger, err := GenerateKeyEncryption()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stranger.Unwrap("u", wrapped); err == nil {
+		t.Error("unwrapped with another keyset")
+	}
+	if _, err := kek.Unwrap("u", wrapped); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAKeysetThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "x", "{}", `{"primaryKeyId":1,"key":[]}`, `{"primaryKeyId":1,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.HmacKey","value":"c2VjcmV0","keyMaterialType":"SYMMETRIC"},"status":"ENABLED","keyId":1,"outputPrefixType":"TINK"}]}`} {
+		if _, err := ParseKeyEncryption(text); err == nil || strings.Contains(err.Error(), "c2VjcmV0") {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
+// logBuffer collects log lines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestARowCopiedElsewhereIsAnErrorAndNeverAWrongValue(t *testing.T) {
+	t.Parallel()
+	first := start(t)
+	var log logBuffer
+	s := runLogging(t, first.cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	alice, bob := user(), user()
+	for _, key := range []string{"one", "two", "meta"} {
+		s.call(alice, "PUT", "/api/v1/vault/keys/"+key, fmt.Appendf(nil, `{"value":"secret of %s","metadata":{"of":%q}}`, key, key))
+	}
+	s.put(bob, "one", "", "secret of bob")
+	s.put(alice, "one", "?realm_id="+realmA, "value in A")
+	for name, c := range map[string]struct{ sql, path string }{
+		"another key's row":       {`UPDATE vault_items t SET sealed = s.sealed, version = s.version, size_bytes = s.size_bytes FROM vault_items s WHERE t.user_id = $1 AND t.key = 'two' AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/two"},
+		"another realm's row":     {`UPDATE vault_items t SET sealed = s.sealed, version = s.version FROM vault_items s WHERE t.user_id = $1 AND t.realm_id <> '' AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/one?realm_id=" + realmA},
+		"another user's row":      {`UPDATE vault_items t SET sealed = s.sealed, version = s.version, size_bytes = s.size_bytes FROM vault_items s WHERE t.user_id = $1 AND t.key = 'one' AND t.realm_id = '' AND s.user_id = '` + bob.UserID + `'`, "/one"},
+		"another item's metadata": {`UPDATE vault_items t SET sealed_metadata = s.sealed_metadata, metadata_version = s.metadata_version FROM vault_items s WHERE t.user_id = $1 AND t.key = 'meta' AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/meta"},
+	} {
+		if tag, err := s.pool.Exec(t.Context(), c.sql, alice.UserID); err != nil || tag.RowsAffected() != 1 {
+			t.Fatalf("%s: %v %v", name, tag, err)
+		}
+		r := s.call(alice, "GET", "/api/v1/vault/keys"+c.path, nil)
+		if r.status != 500 || r.Code != "INTERNAL_ERROR" || strings.Contains(string(r.raw), "open") {
+			t.Errorf("%s: got %d %s", name, r.status, r.raw)
+		}
+	}
+	if r := s.call(alice, "GET", "/api/v1/vault/keys", nil); r.status != 500 {
+		t.Errorf("a list with metadata that does not open: got %s", r.raw)
+	}
+	if !strings.Contains(log.String(), "does not open") || !strings.Contains(log.String(), alice.UserID) || strings.Contains(log.String(), "secret") {
+		t.Errorf("the log must name the item and nothing of it: %s", log.String())
+	}
+	if r := s.call(alice, "PUT", "/api/v1/vault/keys/two", body("mended")); r.status != 200 {
+		t.Errorf("an item that does not open can be written again: got %s", r.raw)
+	}
+}
+
+func TestNothingReadableIsStored(t *testing.T) {
+	t.Parallel()
+	s, u := start(t), user()
+	s.call(u, "PUT", "/api/v1/vault/keys/k", []byte(`{"value":"the plain value","metadata":{"the":"plain metadata"}}`))
+	var n int
+	err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM vault_items i, vault_keys k
+		WHERE position('plain'::bytea IN i.sealed || i.sealed_metadata || k.wrapped) > 0 OR i::text LIKE '%plain%'`).Scan(&n)
+	if err != nil || n != 0 {
+		t.Errorf("%d rows hold plain text (%v)", n, err)
+	}
+}
+
+func TestTheWrongKeyEncryptionKey(t *testing.T) {
+	t.Parallel()
+	s, u := start(t), user()
+	s.put(u, "k", "", "v")
+	kek, err := GenerateKeyEncryption()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := kek.Reveal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.cfg
+	cfg.KeyEncryption = config.Secret(text)
+	other := run(t, cfg)
+	for _, method := range []string{"GET", "PUT"} {
+		if r := other.call(u, method, "/api/v1/vault/keys/k", body("w")); r.status != 500 {
+			t.Errorf("%s: got %d", method, r.status)
+		}
+	}
+	var out bytes.Buffer
+	if err := verifyAll(context.Background(), cfg, runtimeOf(t), nil, &out); err == nil || !strings.Contains(out.String(), "does not unwrap") {
+		t.Errorf("verify: got %v %s", err, out.String())
+	}
+	if r := s.call(u, "GET", "/api/v1/vault/keys/k", nil); *r.item(t).Value != "v" {
+		t.Errorf("got %s", r.raw)
+	}
+}

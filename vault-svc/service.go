@@ -1,0 +1,108 @@
+package vault
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+// Name is the service's name, and the audience of the identities that it accepts.
+const Name = "vault-svc"
+
+// schema is the service's own in PostgreSQL.
+const schema = "vault_svc"
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// requestTimeout bounds a request with the arrival of its body in it, which may be hundreds of megabytes.
+const requestTimeout = 60 * time.Second
+
+// Program is the binary vault-svc.
+func Program() service.Program[Config] {
+	return service.Program[Config]{
+		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Commands: commands(),
+		Migrate: func(ctx context.Context, cfg Config) error {
+			pool, err := db.Open(ctx, cfg.DB, schema, nil)
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			return migrate(ctx, pool)
+		},
+	}
+}
+
+// New opens the database and declares the service; Run serves.
+func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
+	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
+	if err != nil {
+		return nil, fmt.Errorf("INTERNAL_KEYS: %w", err)
+	}
+	svc, err := service.New(Name, cfg.Service, rt)
+	if err != nil {
+		return nil, err
+	}
+	if err := declare(ctx, svc, cfg, rt, identities); err != nil {
+		_ = svc.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return svc, nil
+}
+
+func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime, identities *auth.InternalKeys) error {
+	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics)
+	if err != nil {
+		return err
+	}
+	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
+	if cfg.DB.Migrate {
+		if err := migrate(ctx, pool); err != nil {
+			return err
+		}
+	}
+	keys, err := openKeys(cfg, pool)
+	if err != nil {
+		return err
+	}
+	inflight := newInflight(cfg.InflightBytes, cfg.InflightWait)
+	a := &api{
+		vault: &Vault{
+			items: &itemStore{pool}, keys: keys, maxItems: cfg.MaxItems, metrics: newMetrics(rt.Metrics, keys, inflight),
+		},
+		inflight: inflight, quota: cfg.quota(), maxBody: cfg.maxBody(),
+	}
+	srv := httpx.New(httpx.Options{
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Identities: identities, MaxBody: int(a.maxBody),
+		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify, LogErrorsOnly: cfg.Service.LogRequests == "errors",
+	})
+	a.routes(srv)
+	svc.Ready("database", pool.Ping)
+	if err := svc.Serve(cfg.Addr, srv); err != nil {
+		return fmt.Errorf("VAULT_ADDR: %w", err)
+	}
+	return nil
+}
+
+func openKeys(cfg Config, pool *db.Pool) (*Keys, error) {
+	kek, err := ParseKeyEncryption(cfg.KeyEncryption.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY: %w", err)
+	}
+	return newKeys(&keyStore{pool}, kek, cfg.KeyCache)
+}
+
+func migrate(ctx context.Context, pool *db.Pool) error {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return err
+	}
+	return db.Migrate(ctx, pool, schema, files)
+}

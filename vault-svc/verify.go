@@ -1,0 +1,62 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// verifyEvery is after how many items verify reports progress.
+const verifyEvery = 10_000
+
+// verify opens every item and compares every account with its items, writing one line to out for each thing that is wrong. It may run while the
+// service does: each item, and each account, is read as one transaction left it. The error says how much was wrong.
+func verify(ctx context.Context, store *verifyStore, keys *Keys, out io.Writer) error {
+	var items, bad int
+	err := store.items(ctx, func(ref Ref, row sealedInfo, version Version, sealed []byte) error {
+		if err := check(ctx, keys, ref, row, version, sealed); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			fmt.Fprintln(out, err)
+			bad++
+		}
+		if items++; items%verifyEvery == 0 {
+			fmt.Fprintf(out, "%d items opened so far\n", items)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	wrong, err := store.wrongAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range wrong {
+		fmt.Fprintf(out, "account of user=%s realm=%s is %d bytes in %d items; its items are %d bytes in %d\n", w.user, w.realm, w.bytes, w.items, w.realBytes, w.realItems)
+	}
+	fmt.Fprintf(out, "%d items, %d of them do not open, %d accounts wrong\n", items, bad, len(wrong))
+	if bad+len(wrong) > 0 {
+		return fmt.Errorf("%d items do not open and %d accounts are wrong", bad, len(wrong))
+	}
+	return nil
+}
+
+// check opens one row.
+func check(ctx context.Context, keys *Keys, ref Ref, row sealedInfo, version Version, sealed []byte) error {
+	key, err := keys.Find(ctx, ref.User)
+	if err != nil {
+		return fmt.Errorf("%s: %w", ref, err)
+	}
+	if key == nil {
+		return fmt.Errorf("%s: the user has no data key", ref)
+	}
+	_, metadata, err := key.openRow(ref, row, version, sealed)
+	if err == nil && metadata != nil && !jsontext.Value(metadata).IsValid() {
+		err = fmt.Errorf("metadata of %s is not JSON", ref)
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package vault
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/realmgate/realmgate/pkg/db"
+)
+
+// verifyStore reads everything that there is, for verify.
+type verifyStore struct{ pool *db.Pool }
+
+// verifyPage is how many items one statement reads; they are streamed, one at a time in memory.
+const verifyPage = 200
+
+// items calls each for every item, in the order of the primary key. The row's bytes may not be kept.
+func (s *verifyStore) items(ctx context.Context, each func(Ref, sealedInfo, Version, []byte) error) error {
+	var last Ref
+	for {
+		n, err := s.page(ctx, &last, each)
+		if n < verifyPage || err != nil {
+			return err
+		}
+	}
+}
+
+// page reads the items after *last, and moves it.
+func (s *verifyStore) page(ctx context.Context, last *Ref, each func(Ref, sealedInfo, Version, []byte) error) (n int, err error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT user_id, realm_id, key, sealed, version, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
+		FROM vault_items WHERE (user_id, realm_id, key) > ($1, $2, $3) ORDER BY user_id, realm_id, key LIMIT $4`,
+		last.User, last.Realm, last.Key, verifyPage)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for ; rows.Next(); n++ {
+		var row sealedInfo
+		var sealed, metadata pgtype.DriverBytes
+		var version Version
+		if err := rows.Scan(&last.User, &last.Realm, &last.Key, &sealed, &version, &metadata, &row.metadataVersion, &row.size, &row.created, &row.updated); err != nil {
+			return n, err
+		}
+		row.key, row.metadata = last.Key, metadata
+		if err := each(*last, row, version, sealed); err != nil {
+			return n, err
+		}
+	}
+	return n, rows.Err()
+}
+
+// wrongAccount is an account that does not equal the sum of its items; realm is "*" for the account over all realms.
+type wrongAccount struct {
+	user, realm                        string
+	bytes, items, realBytes, realItems int64
+}
+
+// wrongAccounts compares all accounts with the items in one snapshot.
+func (s *verifyStore) wrongAccounts(ctx context.Context) ([]wrongAccount, error) {
+	rows, err := s.pool.Query(ctx, `
+		WITH real AS (
+		    SELECT user_id, CASE WHEN GROUPING(realm_id) = 1 THEN '*' ELSE realm_id END AS realm_id,
+		        sum(size_bytes)::bigint AS bytes, count(*) AS items
+		    FROM vault_items GROUP BY GROUPING SETS ((user_id), (user_id, realm_id))
+		), account AS (
+		    SELECT user_id, '*' AS realm_id, bytes, items FROM vault_usage UNION ALL SELECT user_id, realm_id, bytes, items FROM vault_realms
+		)
+		SELECT user_id, realm_id, coalesce(a.bytes, 0), coalesce(a.items, 0), coalesce(r.bytes, 0), coalesce(r.items, 0)
+		FROM account a FULL JOIN real r USING (user_id, realm_id)
+		WHERE (coalesce(a.bytes, 0), coalesce(a.items, 0)) <> (coalesce(r.bytes, 0), coalesce(r.items, 0))
+		ORDER BY user_id, realm_id`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (w wrongAccount, err error) {
+		return w, r.Scan(&w.user, &w.realm, &w.bytes, &w.items, &w.realBytes, &w.realItems)
+	})
+}

@@ -1,0 +1,161 @@
+package vault
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// Values may be tens of megabytes, so bodies are read and answers are written here by hand: one allocation of the known size for each, no
+// reflection over them, and memory asked for before it is used.
+
+// readBody reads the body of a write, taking memory for a large one from hold first.
+func (a *api) readBody(c *fiber.Ctx, hold *Hold) ([]byte, error) {
+	length, stream := int64(c.Request().Header.ContentLength()), c.Context().RequestBodyStream()
+	switch {
+	case stream == nil || length == 0:
+		return nil, nil
+	case length < 0:
+		return a.readChunked(c, hold, stream)
+	}
+	if length > smallBody {
+		if err := hold.Take(c.UserContext(), copies*length); err != nil {
+			discard(stream, length)
+			return nil, err
+		}
+	}
+	body := make([]byte, length)
+	_, err := io.ReadFull(stream, body)
+	return body, brokenBody(err)
+}
+
+// readChunked reads a body whose length nobody told. Once it is no longer small, it is held to be as large as a body may be.
+func (a *api) readChunked(c *fiber.Ctx, hold *Hold, stream io.Reader) ([]byte, error) {
+	var body bytes.Buffer
+	n, err := io.CopyN(&body, stream, smallBody)
+	if errors.Is(err, io.EOF) {
+		return body.Bytes(), nil
+	}
+	if err != nil {
+		return nil, brokenBody(err)
+	}
+	if err := hold.Take(c.UserContext(), copies*a.maxBody); err != nil {
+		discard(stream, a.maxBody)
+		return nil, err
+	}
+	if _, err = io.CopyN(&body, stream, a.maxBody-n+1); err == nil {
+		return nil, apperr.PayloadTooLarge()
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return body.Bytes(), brokenBody(err)
+}
+
+// discard reads the rest of a body, so that a client that only listens when it has sent everything hears the refusal.
+func discard(stream io.Reader, max int64) { _, _ = io.CopyN(io.Discard, stream, max) }
+
+// brokenBody says what it means for the client that its body could not be read.
+func brokenBody(err error) error {
+	var netErr net.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return apperr.Wrap(err, apperr.RequestTimeout, "REQUEST_TIMEOUT", "The request took too long to arrive")
+	default:
+		return apperr.Wrap(err, apperr.Invalid, "BAD_REQUEST", "Malformed HTTP request")
+	}
+}
+
+// quote spells a value as a JSON string with no escape that it does not need.
+func quote(value []byte) ([]byte, error) {
+	return jsontext.AppendQuote(make([]byte, 0, len(value)+len(value)/64+2), value)
+}
+
+// appendEnvelope begins a success envelope; its data and a closing brace must follow. message holds nothing to be escaped.
+func appendEnvelope(b []byte, status int, message string) []byte {
+	b = append(b, `{"statusCode":`...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, `,"message":"`...)
+	b = append(b, message...)
+	return append(b, `","data":`...)
+}
+
+// appendItem writes an item; quoted is its value, nil in lists, which have none. Key and realm hold nothing to be escaped.
+func appendItem(b []byte, i Info, quoted []byte) []byte {
+	b = appendItemHead(b, i)
+	if quoted != nil {
+		b = append(append(b, `"value":`...), quoted...)
+		b = append(b, ',')
+	}
+	return appendItemTail(b, i)
+}
+
+func appendItemHead(b []byte, i Info) []byte {
+	b = append(append(b, `{"key":"`...), i.Key...)
+	b = append(append(b, `","realm_id":"`...), i.Realm...)
+	return append(b, `",`...)
+}
+
+func appendItemTail(b []byte, i Info) []byte {
+	b = append(b, `"metadata":`...)
+	if i.Metadata == nil {
+		b = append(b, "null"...)
+	} else {
+		b = append(b, i.Metadata...)
+	}
+	b = strconv.AppendInt(append(b, `,"size_bytes":`...), i.SizeBytes, 10)
+	b = i.CreatedAt.UTC().AppendFormat(append(b, `,"created_at":"`...), wire.TimeLayout)
+	b = i.UpdatedAt.UTC().AppendFormat(append(b, `","updated_at":"`...), wire.TimeLayout)
+	return append(b, `"}`...)
+}
+
+// answerItem answers with an item and its value.
+func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte, hold *Hold) error {
+	head := make([]byte, 0, 512+len(i.Key)+len(i.Metadata)+min(len(quoted), smallBody))
+	head = appendEnvelope(head, status, message)
+	if len(quoted) <= smallBody {
+		return answer(c, status, hold, append(appendItem(head, i, quoted), '}'))
+	}
+	head = append(appendItemHead(head, i), `"value":`...)
+	tail := append(appendItemTail([]byte{','}, i), '}')
+	return answer(c, status, hold, head, quoted, tail)
+}
+
+// answer sends the parts as one body. What hold has is given back when they have been sent.
+func answer(c *fiber.Ctx, status int, hold *Hold, parts ...[]byte) error {
+	c.Response().SetStatusCode(status)
+	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+	if len(parts) == 1 && hold.n == 0 {
+		c.Response().SetBodyRaw(parts[0])
+		return nil
+	}
+	size, readers := 0, make([]io.Reader, len(parts))
+	for i, p := range parts {
+		size, readers[i] = size+len(p), bytes.NewReader(p)
+	}
+	c.Response().SetBodyStream(&heldBody{Reader: io.MultiReader(readers...), hold: hold}, size)
+	return nil
+}
+
+// heldBody is an answer that gives memory back when it has been sent, or could not be.
+type heldBody struct {
+	io.Reader
+	hold *Hold
+}
+
+// Close is called by the server when it is done with the answer.
+func (b *heldBody) Close() error {
+	b.Reader = nil
+	b.hold.Release()
+	return nil
+}
