@@ -1,0 +1,457 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(journalChild) != "" {
+		appendUntilKilled()
+	}
+	testkit.Main(m)
+}
+
+const testInternalKey = "an internal key that is long enough for a test"
+
+// seen is a request as a service got it.
+type seen struct {
+	method, target, body string
+	header               http.Header
+	identity             auth.Identity
+}
+
+// fakeService is a service that verifies the gateway's identity, remembers what it was asked and answers with what the test says.
+type fakeService struct {
+	*httptest.Server
+	name string
+	keys *auth.InternalKeys
+
+	mu       sync.Mutex
+	requests []seen
+	answer   func(w http.ResponseWriter, r seen)
+}
+
+func startService(t testing.TB, name string) *fakeService {
+	keys, err := auth.NewInternalKeys(testInternalKey, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &fakeService{name: name, keys: keys}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *fakeService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	identity, err := s.keys.Verify(r.Header.Get(auth.IdentityHeader), s.name)
+	if err != nil {
+		writeJSON(w, http.StatusUnauthorized, map[string]any{"statusCode": 401, "code": "UNSIGNED"})
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	req := seen{method: r.Method, target: r.RequestURI, body: string(body), header: r.Header, identity: identity}
+	s.mu.Lock()
+	answer := s.answer
+	if !strings.HasPrefix(r.RequestURI, "/internal/") && r.RequestURI != "/.well-known/jwks.json" {
+		s.requests = append(s.requests, req)
+	}
+	s.mu.Unlock()
+	if answer != nil {
+		answer(w, req)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"statusCode": 200, "message": "ok from " + s.name, "data": nil})
+}
+
+func (s *fakeService) answers(f func(w http.ResponseWriter, r seen)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = f
+}
+
+// got returns the requests so far and forgets them.
+func (s *fakeService) got() []seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.requests
+	s.requests = nil
+	return out
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// fakeUsers is users-svc as far as the gateway knows it: keys, states, and public routes that only answer.
+type fakeUsers struct {
+	*fakeService
+	key auth.SigningKey
+
+	mu     sync.Mutex
+	states map[string]session.State // by session id or token hash
+	down   bool
+	asked  int
+	uses   []string
+}
+
+func startUsers(t testing.TB) *fakeUsers {
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: auth.SigningKey{ID: "k1", Private: private}, states: map[string]session.State{}}
+	u.answers(u.serve)
+	return u
+}
+
+func (u *fakeUsers) serve(w http.ResponseWriter, r seen) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	parts := strings.Split(strings.TrimPrefix(r.target, "/"), "/")
+	switch {
+	case u.down:
+		w.WriteHeader(http.StatusBadGateway)
+	case r.target == "/.well-known/jwks.json":
+		writeJSON(w, 200, auth.JWKS{Keys: []auth.JWK{auth.NewJWK(u.key.ID, u.key.Private.Public().(ed25519.PublicKey))}})
+	case parts[0] == "internal" && r.identity.Kind != auth.System:
+		writeJSON(w, 401, map[string]any{"code": "INVALID_TOKEN"})
+	case parts[0] == "internal" && (parts[1] == "sessions" || parts[1] == "tokens") && r.method == "GET":
+		u.asked++
+		writeJSON(w, 200, u.states[parts[2]])
+	case parts[0] == "internal" && parts[1] == "tokens" && r.method == "POST":
+		u.uses = append(u.uses, parts[2]+" "+r.body)
+		writeJSON(w, 200, nil)
+	case strings.HasPrefix(r.target, "/internal/realms"):
+		writeJSON(w, 200, map[string]any{"realms": []realmUse{{RealmID: strings.Repeat("b", 24), Count: 1}}})
+	default:
+		writeJSON(w, 200, map[string]any{"statusCode": 200, "message": "ok from users-svc", "data": nil})
+	}
+}
+
+func (u *fakeUsers) set(key string, s session.State) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.states[key] = s
+}
+
+func (u *fakeUsers) setDown(down bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.down = down
+}
+
+// person is somebody with a session.
+type person struct{ userID, sessionID, token string }
+
+// signIn makes a session; change may alter its state.
+func (u *fakeUsers) signIn(t testing.TB, change ...func(*session.State)) person {
+	t.Helper()
+	p := person{userID: id.New(time.Now()), sessionID: id.New(time.Now())}
+	s := session.State{Alive: true, UserID: p.userID, SessionID: p.sessionID, Version: 1}
+	for _, f := range change {
+		f(&s)
+	}
+	u.set(p.sessionID, s)
+	p.token = u.sign(t, p, time.Hour)
+	return p
+}
+
+func (u *fakeUsers) sign(t testing.TB, p person, ttl time.Duration) string {
+	t.Helper()
+	now := time.Now()
+	token, err := u.key.Sign(auth.Claims{UserID: p.userID, SessionID: p.sessionID, TokenID: id.New(now), IssuedAt: now.Add(-time.Hour), ExpiresAt: now.Add(ttl)},
+		"realmgate", "realmgate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// authToken makes an hdy_ token.
+func (u *fakeUsers) authToken(change ...func(*session.State)) (token string, s session.State) {
+	tokenID := id.New(time.Now())
+	token = "hdy_" + tokenID + "_" + strings.Repeat("0123456789ab", 4)
+	s = session.State{Alive: true, UserID: id.New(time.Now()), Version: 1, Token: &session.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true}}}
+	for _, f := range change {
+		f(&s)
+	}
+	u.set(hashOf(token), s)
+	return token, s
+}
+
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// door is a running gateway with everything behind it.
+type door struct {
+	t        testing.TB
+	cfg      Config
+	addr     string
+	svc      *service.Service
+	metrics  *prometheus.Registry
+	users    *fakeUsers
+	vault    *fakeService
+	activity *fakeService
+	broker   *testkit.Broker
+	redis    *testkit.RedisServer
+	stop     func()
+}
+
+// openDoor starts a gateway; change may alter its settings.
+func openDoor(t testing.TB, change ...func(*Config)) *door {
+	t.Helper()
+	d := &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"), broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
+	if err := config.Defaults(&d.cfg); err != nil && !strings.Contains(err.Error(), "required") {
+		t.Fatal(err)
+	}
+	d.cfg.Addr, d.cfg.Service.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
+	d.cfg.InternalKeys = testInternalKey
+	d.cfg.Upstreams.Users, d.cfg.Upstreams.Vault, d.cfg.Upstreams.Activity = d.users.URL, d.vault.URL, d.activity.URL
+	d.cfg.Bus.URL, d.cfg.Redis.URL = config.Secret(d.broker.URL()), config.Secret(d.redis.URL())
+	d.cfg.Journal.Dir = t.TempDir()
+	for _, f := range change {
+		f(&d.cfg)
+	}
+	if err := d.cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	d.start()
+	return d
+}
+
+func (d *door) start() {
+	d.t.Helper()
+	d.metrics = prometheus.NewRegistry()
+	svc, err := New(context.Background(), d.cfg, service.Runtime{Log: testkit.Log(d.t), Metrics: d.metrics, Now: time.Now})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- svc.Run(ctx) }()
+	var once sync.Once
+	d.stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				d.t.Errorf("the gateway ended with %v", err)
+			}
+		})
+	}
+	d.t.Cleanup(d.stop)
+	d.svc, d.addr = svc, svc.Addr()
+	d.until("the gateway is ready", func() bool { status, _ := svc.CheckReady(context.Background()); return status == 200 })
+}
+
+func (d *door) until(what string, f func() bool) {
+	d.t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.t.Fatalf("%s: not within 15s", what)
+		}
+	}
+}
+
+// ask is a request of a test.
+type ask struct {
+	method, path, bearer, authorization, host, body string
+	header                                          map[string]string
+}
+
+// reply is its answer.
+type reply struct {
+	status  int
+	header  http.Header
+	raw     string
+	code    string
+	message string
+	failure struct {
+		StatusCode int
+		Error      string
+		Data       json.RawMessage
+	}
+}
+
+func (d *door) do(a ask) reply {
+	d.t.Helper()
+	r, err := d.try(a)
+	if err != nil {
+		d.t.Fatalf("%s %s: %v", a.method, a.path, err)
+	}
+	return r
+}
+
+func (d *door) try(a ask) (reply, error) {
+	var body io.Reader
+	if a.body != "" {
+		body = strings.NewReader(a.body)
+	}
+	req, err := http.NewRequest(a.method, "http://"+d.addr+a.path, body)
+	if err != nil {
+		return reply{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if a.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+a.bearer)
+	}
+	if a.authorization != "" {
+		req.Header.Set("Authorization", a.authorization)
+	}
+	if a.host != "" {
+		req.Host = a.host
+	}
+	for k, v := range a.header {
+		req.Header.Set(k, v)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		return reply{}, err
+	}
+	out := reply{status: res.StatusCode, header: res.Header, raw: string(raw)}
+	var envelope struct {
+		StatusCode           int
+		Error, Code, Message string
+		Data                 json.RawMessage
+	}
+	_ = json.Unmarshal(raw, &envelope)
+	out.code, out.message = envelope.Code, envelope.Message
+	out.failure.StatusCode, out.failure.Error, out.failure.Data = envelope.StatusCode, envelope.Error, envelope.Data
+	return out, nil
+}
+
+// wire sends bytes as they are and returns everything that comes back until the gateway closes or the time is over.
+func (d *door) wire(text string) string {
+	d.t.Helper()
+	c, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, text); err != nil {
+		d.t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	var out bytes.Buffer
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := c.Read(buf)
+		out.Write(buf[:n])
+		if err != nil {
+			return out.String()
+		}
+	}
+}
+
+// value reads a counter or gauge; labels are "name=value".
+func (d *door) value(name string, labels ...string) float64 {
+	d.t.Helper()
+	families, err := d.metrics.Gather()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+	metric:
+		for _, m := range f.GetMetric() {
+			for _, want := range labels {
+				found := false
+				for _, l := range m.GetLabel() {
+					found = found || l.GetName()+"="+l.GetValue() == want
+				}
+				if !found {
+					continue metric
+				}
+			}
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return sum
+}
+
+// listener collects the events that JetStream gets.
+type listener struct {
+	mu     sync.Mutex
+	events []event.Request
+}
+
+// listen makes the stream and reads it until the test ends.
+func (d *door) listen() *listener {
+	d.t.Helper()
+	l := &listener{}
+	conn, err := bus.Connect(bus.Config{URL: config.Secret(d.broker.URL())}, "test", testkit.Log(d.t))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	d.t.Cleanup(func() { cancel(); wait.Wait(); conn.Close() })
+	stream := bus.StreamConfig{Name: event.Stream, Subjects: []string{event.Subject}, DupWindow: 2 * time.Minute}
+	d.until("the stream is made", func() bool { return conn.EnsureStream(ctx, stream) == nil })
+	wait.Go(func() {
+		_ = conn.Consume(ctx, bus.ConsumerConfig{Stream: stream, Durable: event.Consumer, MaxBatch: 100, MaxWait: 10 * time.Millisecond, AckWait: 5 * time.Second},
+			func(_ context.Context, batch []bus.Message) error {
+				for _, m := range batch {
+					e, err := event.Decode(m.Data)
+					if err != nil {
+						return fmt.Errorf("the gateway sent an event that cannot be stored: %w", err)
+					}
+					l.mu.Lock()
+					l.events = append(l.events, e)
+					l.mu.Unlock()
+					_ = m.Ack()
+				}
+				return nil
+			})
+	})
+	return l
+}
+
+func (l *listener) of(userID string) []event.Request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []event.Request
+	for _, e := range l.events {
+		if e.UserID == userID {
+			out = append(out, e)
+		}
+	}
+	return out
+}

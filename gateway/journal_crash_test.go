@@ -1,0 +1,5 @@
+package gateway
+
+const journalChild = "REALMGATE_TEST_JOURNAL"
+
+func appendUntilKilled() {}
