@@ -209,6 +209,7 @@ type newAccount struct {
 type accounts struct {
 	*core
 	hasher *hasher
+	mails  *mails
 }
 
 // change checks the current password when one is asked for and applies p to the user id. by is who does it from where.

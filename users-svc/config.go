@@ -3,6 +3,7 @@ package users
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/bus"
@@ -76,10 +77,23 @@ type MailConfig struct {
 	URL       config.Secret `env:"SMTP_URL" doc:"Mail server: smtp://user:password@host:587 (STARTTLS when offered) or smtps://host:465; ?tls=required or ?tls=off. Empty: no mail."`
 	From      string        `env:"MAIL_FROM" envDefault:"Realmgate <no-reply@localhost>" doc:"Sender of mails."`
 	PublicURL string        `env:"PUBLIC_URL" envDefault:"http://127.0.0.1:8080" doc:"Where people reach the product; links in mails begin with it."`
+	VerifyTTL time.Duration `env:"MAIL_VERIFY_TTL" envDefault:"48h" doc:"How long a verification link is good for."`
+	ResetTTL  time.Duration `env:"MAIL_RESET_TTL" envDefault:"1h" doc:"How long a password reset link is good for."`
+	// RetryAfter doubles with each attempt.
+	RetryAfter time.Duration `env:"MAIL_RETRY_AFTER" envDefault:"20s" doc:"First pause after a mail could not be sent."`
 }
 
 // On reports whether there is a mail server.
 func (c MailConfig) On() bool { return c.URL != "" }
+
+// link is where a mailed token is used. The token stands in the fragment, which browsers do not send, so that it gets into no access log.
+func (c MailConfig) link(purpose, token string) string {
+	page := "/verify-email"
+	if purpose == purposeReset {
+		page = "/reset-password"
+	}
+	return strings.TrimRight(c.PublicURL, "/") + page + "#token=" + token
+}
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
@@ -87,6 +101,7 @@ func (c Config) Validate() error {
 	for name, d := range map[string]time.Duration{
 		"ACCESS_TOKEN_TTL": c.Tokens.AccessTTL, "REFRESH_TOKEN_TTL": c.Tokens.RefreshTTL, "SESSION_MAX_LIFETIME": c.Tokens.MaxSession,
 		"SIGNING_KEY_MAX_AGE": c.Tokens.KeyMaxAge, "HISTORY_RETENTION": c.HistoryRetention, "CLEANUP_INTERVAL": c.CleanupEvery,
+		"MAIL_VERIFY_TTL": c.Mail.VerifyTTL, "MAIL_RESET_TTL": c.Mail.ResetTTL, "MAIL_RETRY_AFTER": c.Mail.RetryAfter,
 	} {
 		if d <= 0 {
 			problems = append(problems, fmt.Errorf("%s must be above 0", name))

@@ -91,7 +91,7 @@ func readSignup(o *input.Object) (signup, error) {
 // signUp creates an account. The caller learns nothing about addresses that have one: the work and the answer are the same.
 func (a *accounts) signUp(ctx context.Context, in signup) error {
 	n := newAccount{
-		Email: in.Email, Alias: firstAlias(in.Email), Method: "email", Region: in.Region, Client: in.Client, Verified: true, At: a.now(),
+		Email: in.Email, Alias: firstAlias(in.Email), Method: "email", Region: in.Region, Client: in.Client, Verified: !a.cfg.Mail.On(), At: a.now(),
 	}
 	if in.InviteCode != nil && *in.InviteCode != "" {
 		n.Invited = validInvite(a.cfg.Signup.InviteCodes, *in.InviteCode)
@@ -101,8 +101,10 @@ func (a *accounts) signUp(ctx context.Context, in signup) error {
 	if n.PasswordHash, err = a.hasher.hash(ctx, in.Password); err != nil {
 		return err
 	}
-	_, _, err = insertAccount(ctx, a.pool, n)
-	return err
+	if _, _, err = insertAccount(ctx, a.pool, n); err != nil {
+		return err
+	}
+	return a.mails.ask(ctx, mailSignup, in.Email)
 }
 
 // firstAlias is the local part of the address, cut to what an alias may be.

@@ -27,7 +27,11 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	if err := keys.upkeep(ctx); err != nil {
 		return err
 	}
-	people := &accounts{core: c, hasher: hashes}
+	letters, err := newMails(c, hashes)
+	if err != nil {
+		return err
+	}
+	people := &accounts{core: c, hasher: hashes, mails: letters}
 	if err := people.makeFirstAdmin(ctx); err != nil {
 		return err
 	}
@@ -36,11 +40,12 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	}
 	second := &twoFactor{core: c, accounts: people, sessions: signIns}
 	signIns.second = second
-	for _, d := range []domain{keys, signIns, &history{c}, people, places, &authTokens{core: c, gate: second}, second} {
+	for _, d := range []domain{keys, signIns, &history{c}, letters, people, places, &authTokens{core: c, gate: second}, second} {
 		d.mount(server)
 	}
 	svc.Go("signing keys", keys.run)
 	svc.Go("last seen", signIns.seen.run)
+	svc.Go("mails", letters.run)
 	svc.Go("cleanup", (&cleanup{c}).run)
 	return nil
 }

@@ -1,0 +1,175 @@
+package users
+
+import (
+	"context"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+)
+
+// mails is the domain of everything that goes by mail: verifying an address and resetting a password. A request only notes what is asked for;
+// a worker finds out whether there is an account, makes the token and sends the mail, so that no answer tells whether there is one.
+type mails struct {
+	*core
+	hasher *hasher
+	sender sender // nil: no mail server
+	due    chan struct{}
+}
+
+// newMails makes the domain; without SMTP_URL it sends nothing.
+func newMails(c *core, h *hasher) (*mails, error) {
+	m := &mails{core: c, hasher: h, due: make(chan struct{}, 1)}
+	if !c.cfg.Mail.On() {
+		return m, nil
+	}
+	s, err := newSMTPSender(c.cfg.Mail)
+	m.sender = s
+	return m, err
+}
+
+// sender sends one mail.
+type sender interface {
+	send(ctx context.Context, l letter) error
+}
+
+// The kinds of mail that are asked for.
+const (
+	mailSignup = "signup" // somebody signed up with the address: verify it, or say that there is an account already
+	mailVerify = "verify"
+	mailReset  = "reset"
+)
+
+// What a mailed token is good for.
+const (
+	purposeVerify = "verify"
+	purposeReset  = "reset"
+)
+
+const (
+	mailEvery    = time.Second      // how often the worker looks for mails that other replicas noted
+	mailLease    = 2 * time.Minute  // after which another replica tries
+	mailTimeout  = 30 * time.Second // of one delivery
+	mailAttempts = 12               // with doubling pauses, about a day
+	// mailPause is the least time between two mails of one kind to one address: nobody's mailbox is flooded through us.
+	mailPause = time.Minute
+)
+
+// job is a mail to be sent.
+type job struct {
+	kind, emailKey string
+	attempts       int
+	createdAt      time.Time
+}
+
+// ask notes a mail and wakes the worker.
+func (m *mails) ask(ctx context.Context, kind, email string) error {
+	if m.sender == nil {
+		return nil
+	}
+	if err := m.note(ctx, kind, emailKey(email)); err != nil {
+		return err
+	}
+	select {
+	case m.due <- struct{}{}:
+	default: // it is awake
+	}
+	return nil
+}
+
+// run sends what is due until ctx ends.
+func (m *mails) run(ctx context.Context) error {
+	if m.sender == nil {
+		return nil
+	}
+	tick := time.NewTicker(mailEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-m.due:
+		}
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = m.sendNext(ctx); err != nil && ctx.Err() == nil {
+				m.log.Warn("mails wait", "error", err.Error())
+				break
+			}
+		}
+	}
+}
+
+// sendNext sends one mail that is due; false when there is none.
+func (m *mails) sendNext(ctx context.Context) (bool, error) {
+	j, ok, err := m.lease(ctx)
+	if err != nil || !ok {
+		return false, err
+	}
+	l, wanted, err := m.compose(ctx, j)
+	if err != nil {
+		return false, err
+	}
+	if wanted {
+		sendCtx, cancel := context.WithTimeout(ctx, mailTimeout)
+		err = m.sender.send(sendCtx, l)
+		cancel()
+	}
+	if err != nil {
+		m.log.Warn("a mail was not sent", "kind", j.kind, "attempt", j.attempts, "error", err.Error())
+		return true, m.postpone(context.WithoutCancel(ctx), j, l.token)
+	}
+	return true, m.done(ctx, j)
+}
+
+// compose decides what to write to the address of a job; false when there is nothing to say.
+func (m *mails) compose(ctx context.Context, j job) (letter, bool, error) {
+	found, err := oneAccount(ctx, m.pool, `WHERE email_key = $1`, j.emailKey)
+	if apperr.Is(err, "USER_NOT_FOUND") {
+		return letter{}, false, nil
+	}
+	if err != nil {
+		return letter{}, false, err
+	}
+	l := letter{To: found.Email, App: m.cfg.AppName, Name: found.Alias, URL: m.cfg.Mail.PublicURL}
+	var purpose string
+	var ttl time.Duration
+	switch {
+	case j.kind == mailReset && !found.IsBanned:
+		l.template, purpose, ttl = "reset", purposeReset, m.cfg.Mail.ResetTTL
+	case j.kind != mailReset && !found.EmailVerified:
+		l.template, purpose, ttl = "verify", purposeVerify, m.cfg.Mail.VerifyTTL
+	case j.kind == mailSignup:
+		l.template = "known"
+		return l, true, nil
+	default:
+		return letter{}, false, nil
+	}
+	token := randomToken()
+	made, err := m.makeToken(ctx, found.ID, purpose, token, ttl)
+	l.token, l.Link, l.Hours = token, m.cfg.Mail.link(purpose, token), max(1, int(ttl.Hours()))
+	return l, made, err
+}
+
+func errVerificationToken() *apperr.Error {
+	return apperr.New(apperr.Invalid, "INVALID_VERIFICATION_TOKEN", "Invalid or expired verification token")
+}
+
+func errResetToken() *apperr.Error {
+	return apperr.New(apperr.Invalid, "INVALID_RESET_TOKEN", "Invalid or expired reset token")
+}
+
+// reset sets a new password with a mailed token.
+func (m *mails) reset(ctx context.Context, token, password string, d device) error {
+	if there, err := m.hasToken(ctx, purposeReset, token); err != nil || !there { // before the work of a hash
+		if err == nil {
+			err = errResetToken()
+		}
+		return err
+	}
+	hash, err := m.hasher.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	return m.useReset(ctx, token, hash, d)
+}

@@ -1,0 +1,116 @@
+package users
+
+import (
+	"context"
+	"embed"
+	"errors"
+	htmltemplate "html/template"
+	"net/mail"
+	"net/url"
+	"strconv"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+)
+
+//go:embed templates/*
+var mailTemplates embed.FS
+
+// letter is a mail: which template, for whom, and what the template says.
+type letter struct {
+	template, token string
+	To              string
+	App, Name, Link string
+	URL             string // of the product
+	Hours           int    // how long the link is good for
+}
+
+// subjects by template.
+func (l letter) subject() string {
+	switch l.template {
+	case "verify":
+		return "Verify your e-mail address for " + l.App
+	case "reset":
+		return "Reset your password for " + l.App
+	default:
+		return "Your account at " + l.App
+	}
+}
+
+// smtpSender sends through a mail server (RFC 5321), with a connection for each mail.
+type smtpSender struct {
+	client *gomail.Client
+	from   mail.Address
+	text   *texttemplate.Template
+	html   *htmltemplate.Template
+}
+
+// newSMTPSender reads SMTP_URL and MAIL_FROM; it does not connect.
+func newSMTPSender(c MailConfig) (*smtpSender, error) {
+	bad := errors.New("SMTP_URL must be smtp://user:password@host:587 or smtps://user:password@host:465, with ?tls=required or ?tls=off at the most")
+	u, err := url.Parse(c.URL.Reveal())
+	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
+		return nil, bad
+	}
+	from, err := mail.ParseAddress(c.From)
+	if err != nil {
+		return nil, errors.New("MAIL_FROM is no e-mail address")
+	}
+	options := []gomail.Option{gomail.WithTimeout(20 * time.Second)}
+	switch tls := u.Query().Get("tls"); {
+	case u.Scheme == "smtps":
+		options = append(options, gomail.WithSSL(), gomail.WithPort(465))
+	case tls == "":
+		options = append(options, gomail.WithTLSPolicy(gomail.TLSOpportunistic), gomail.WithPort(587))
+	case tls == "required":
+		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithPort(587))
+	case tls == "off":
+		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithPort(587))
+	default:
+		return nil, bad
+	}
+	if u.Port() != "" {
+		port, err := strconv.Atoi(u.Port())
+		if err != nil {
+			return nil, bad
+		}
+		options = append(options, gomail.WithPort(port))
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(password))
+	}
+	s := &smtpSender{from: *from}
+	if s.client, err = gomail.NewClient(u.Hostname(), options...); err != nil {
+		return nil, bad
+	}
+	if s.text, err = texttemplate.ParseFS(mailTemplates, "templates/*.txt"); err != nil {
+		return nil, err
+	}
+	s.html, err = htmltemplate.ParseFS(mailTemplates, "templates/*.html")
+	return s, err
+}
+
+// send delivers l as text and HTML.
+func (s *smtpSender) send(ctx context.Context, l letter) error {
+	m := gomail.NewMsg()
+	m.FromMailAddress(&s.from)
+	if err := m.To(l.To); err != nil {
+		return errors.New("the mail library refuses the recipient's address") // its own text quotes the address
+	}
+	m.Subject(l.subject())
+	m.SetMessageID()
+	m.SetDate()
+	if err := m.SetBodyNamedTextTemplate(s.text, l.template+".txt", l); err != nil {
+		return err
+	}
+	if err := m.AddAlternativeNamedHTMLTemplate(s.html, l.template+".html", l); err != nil {
+		return err
+	}
+	if err := s.client.DialAndSendWithContext(ctx, m); err != nil {
+		return errors.New(strings.ReplaceAll(err.Error(), l.To, "(recipient)")) // servers quote the address, and errors are logged
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package users_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/mail"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+// postOffice is a mail server that keeps what it gets.
+type postOffice struct {
+	addr   string
+	mu     sync.Mutex
+	mails  []received
+	refuse bool
+}
+
+type received struct{ to, subject, body string }
+
+type delivery struct {
+	office *postOffice
+	to     string
+}
+
+// NewSession implements smtp.Backend.
+func (p *postOffice) NewSession(*smtp.Conn) (smtp.Session, error) { return &delivery{office: p}, nil }
+
+// The methods of smtp.Session.
+func (d *delivery) Mail(string, *smtp.MailOptions) error { return nil }
+func (d *delivery) Reset()                               { d.to = "" }
+func (d *delivery) Logout() error                        { return nil }
+func (d *delivery) Rcpt(to string, _ *smtp.RcptOptions) error {
+	d.to = to
+	d.office.mu.Lock()
+	defer d.office.mu.Unlock()
+	if d.office.refuse {
+		return errors.New("no room for " + to)
+	}
+	return nil
+}
+
+func (d *delivery) Data(r io.Reader) error {
+	m, err := mail.ReadMessage(r)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(m.Body)
+	if err != nil {
+		return err
+	}
+	text := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(string(body))
+	d.office.mu.Lock()
+	defer d.office.mu.Unlock()
+	d.office.mails = append(d.office.mails, received{d.to, m.Header.Get("Subject"), text})
+	return nil
+}
+
+func openPostOffice(t *testing.T) *postOffice {
+	t.Helper()
+	p := &postOffice{}
+	server := smtp.NewServer(p)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.addr = ln.Addr().String()
+	go func() { _ = server.Serve(ln) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return p
+}
+
+func (p *postOffice) settings(c *users.Config) {
+	c.Mail.URL, c.Mail.PublicURL = config.Secret("smtp://"+p.addr+"?tls=off"), "https://realmgate.example"
+	c.Mail.RetryAfter = 50 * time.Millisecond
+}
+
+// to returns the mails to an address, the oldest first.
+func (p *postOffice) to(address string) []received {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []received
+	for _, m := range p.mails {
+		if m.to == address {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// await waits until n mails have come to address and returns the last.
+func (p *postOffice) await(t *testing.T, address string, n int) received {
+	t.Helper()
+	eventually(t, "a mail arrives", func() bool { return len(p.to(address)) >= n })
+	return p.to(address)[n-1]
+}
+
+var linkPattern = regexp.MustCompile(`https://realmgate\.example/(verify-email|reset-password)#token=([A-Za-z0-9_-]{43})`)
+
+// token follows the link in a mail; text and HTML must hold the same.
+func (m received) token(t *testing.T, page string) string {
+	t.Helper()
+	found := linkPattern.FindAllStringSubmatch(m.body, -1)
+	if len(found) < 2 || found[0][1] != page || found[0][2] != found[1][2] {
+		t.Fatalf("links in the mail: got %v, want one to %s in text and HTML\n%s", found, page, m.body)
+	}
+	return found[0][2]
+}
+
+const (
+	verifyPath = "/api/v1/auth/verify-email"
+	resendPath = "/api/v1/auth/resend-verification"
+	forgotPath = "/api/v1/auth/forgot-password"
+	resetPath  = "/api/v1/auth/reset-password"
+)
+
+func TestVerificationByMail(t *testing.T) {
+	t.Parallel()
+	office := openPostOffice(t)
+	h := start(t, office.settings)
+	email := newEmail()
+	credentials := map[string]string{"email": email, "password": password}
+	h.do(anonymous, "POST", signupPath, credentials).must(200)
+	first := office.await(t, email, 1)
+	a := h.do(anonymous, "POST", loginPath, credentials).
+		want(401, "EMAIL_NOT_VERIFIED", "Email not verified. Please check your inbox or request a new verification link.")
+	if a.at("email") != email || !strings.Contains(string(a.body), `"error":"EMAIL_NOT_VERIFIED"`) {
+		t.Errorf("login before verification: got %s", a.body)
+	}
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": "Wrong-horse-1"}).want(401, "INVALID_CREDENTIALS", "")
+	h.do(anonymous, "POST", resendPath, map[string]string{"email": email}).
+		want(200, "", "If the account exists, a verification email has been sent")
+	h.clock.forward(2 * time.Minute)
+	h.do(anonymous, "POST", resendPath, map[string]string{"email": strings.ToUpper(email)}).want(200, "", "")
+	second := office.await(t, email, 2)
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": "nonsense"}).
+		want(400, "INVALID_VERIFICATION_TOKEN", "Invalid or expired verification token")
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": second.token(t, "verify-email")}).want(200, "", "Email verified successfully")
+	for _, used := range []received{first, second} {
+		h.do(anonymous, "POST", verifyPath, map[string]string{"token": used.token(t, "verify-email")}).want(400, "INVALID_VERIFICATION_TOKEN", "")
+	}
+	h.signIn(email, password)
+	if n := len(office.to(email)); n != 2 {
+		t.Errorf("mails: got %d, want 2: a second within the minute must not be sent", n)
+	}
+	h.do(anonymous, "POST", signupPath, credentials).must(200)
+	if known := office.await(t, email, 3); !strings.Contains(known.body, "has an account already") || linkPattern.MatchString(known.body) {
+		t.Errorf("mail to a known address: got %s, want that there is an account, and no token", known.body)
+	}
+}
+
+func TestResetByMail(t *testing.T) {
+	t.Parallel()
+	office := openPostOffice(t)
+	h := start(t, withAdmin, office.settings)
+	ann := h.admin()
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).
+		want(200, "", "If the account exists, a password reset email has been sent")
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": "nobody@example.com"}).want(200, "", "")
+	token := office.await(t, adminEmail, 1).token(t, "reset-password")
+	const next = "Another-horse-2"
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "weak"}).want(400, "WEAK_PASSWORD", "")
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).want(400, "INVALID_VERIFICATION_TOKEN", "")
+	won := h.count(10, func(int) bool {
+		return h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": next}).status == 200
+	})
+	if won != 1 || h.alive(ann) {
+		t.Errorf("resets with one token: got %d, want 1; old session alive: %v", won, h.alive(ann))
+	}
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": adminEmail, "password": password}).want(401, "INVALID_CREDENTIALS", "")
+	h.signIn(adminEmail, next)
+
+	h.clock.forward(2 * time.Minute)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	late := office.await(t, adminEmail, 2).token(t, "reset-password")
+	h.clock.forward(time.Hour)
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": late, "password": password}).want(400, "INVALID_RESET_TOKEN", "Invalid or expired reset token")
+	if len(office.to("nobody@example.com")) != 0 {
+		t.Error("an address without an account got a mail")
+	}
+}
+
+func TestMailRules(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	for _, path := range []string{resendPath, forgotPath} {
+		for _, body := range []string{``, `{"email":1}`, `{"email":null}`, `{"email":"x"}`, `{"email":"a\u0000@b.c"}`, `[`} {
+			h.do(anonymous, "POST", path, body).want(400, "VALIDATION_ERROR", "")
+		}
+		h.do(anonymous, "POST", path, `{"email":"a@b.c"}`).want(200, "", "") // also without a mail server
+	}
+	for _, path := range []string{verifyPath, resetPath} {
+		for _, body := range []string{``, `{"token":1,"password":"` + password + `"}`, `{"token":"","password":"` + password + `"}`, `{"token":"\u0000","password":"` + password + `"}`,
+			`{"password":"` + password + `","token":"` + strings.Repeat("x", 513) + `"}`} {
+			h.do(anonymous, "POST", path, body).want(400, "VALIDATION_ERROR", "")
+		}
+	}
+	h.do(anonymous, "POST", resetPath, `{"token":"x","password":7}`).want(400, "VALIDATION_ERROR", "")
+}
+
+func TestAMailIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	office := openPostOffice(t)
+	office.refuse = true
+	h := start(t, office.settings)
+	email := newEmail()
+	h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).must(200)
+	time.Sleep(300 * time.Millisecond)
+	office.mu.Lock()
+	office.refuse = false
+	office.mu.Unlock()
+	office.await(t, email, 1).token(t, "verify-email")
+}
