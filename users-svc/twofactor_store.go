@@ -144,7 +144,7 @@ func (t *twoFactor) useBackup(ctx context.Context, tx dbtx, userID string, f fac
 func (t *twoFactor) begin(ctx context.Context, userID string, f factor, hashes [][]byte) error {
 	return db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			INSERT INTO two_factor AS old (user_id, secret, failed_at, created_at) VALUES ($1, $2, '-infinity', $3)
+			INSERT INTO two_factor AS old (user_id, secret, failed_at, created_at) VALUES ($1, $2, 'epoch', $3)
 			ON CONFLICT (user_id) DO UPDATE SET secret = EXCLUDED.secret, last_step = 0, created_at = EXCLUDED.created_at
 			WHERE old.enabled_at IS NULL`, userID, f.sealed, t.now())
 		if err != nil {

@@ -1,0 +1,416 @@
+package users_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"image/png"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+)
+
+const factorPath = "/api/v1/users/auth/2fa"
+
+// authenticator is somebody's app with the account in it.
+type authenticator struct {
+	h      *harness
+	secret string
+	backup []string
+}
+
+// code returns the next code that was not used yet: it moves the clock one step on.
+func (a *authenticator) code() string {
+	a.h.t.Helper()
+	a.h.clock.forward(30 * time.Second)
+	return a.now()
+}
+
+// now returns the code that the app shows.
+func (a *authenticator) now() string {
+	a.h.t.Helper()
+	code, err := totp.GenerateCode(a.secret, a.h.clock.now())
+	if err != nil {
+		a.h.t.Fatal(err)
+	}
+	return code
+}
+
+// wrong returns six digits that are right for no moment near now.
+func (a *authenticator) wrong() string {
+	a.h.t.Helper()
+	var right []string
+	for step := -3; step <= 3; step++ {
+		code, err := totp.GenerateCode(a.secret, a.h.clock.now().Add(time.Duration(step)*30*time.Second))
+		if err != nil {
+			a.h.t.Fatal(err)
+		}
+		right = append(right, code)
+	}
+	for n := 0; ; n++ {
+		if code := fmt.Sprintf("%06d", n); !slices.Contains(right, code) {
+			return code
+		}
+	}
+}
+
+// begin sets a second factor up without verifying it.
+func (h *harness) begin(p person) *authenticator {
+	h.t.Helper()
+	a := h.do(p.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(200, "", "2FA setup started").must(200)
+	app := &authenticator{h: h, secret: a.text("manual_entry_key")}
+	for _, code := range a.at("backup_codes").([]any) {
+		app.backup = append(app.backup, code.(string))
+	}
+	return app
+}
+
+// secure enables a second factor; p becomes the fresh session.
+func (h *harness) secure(p *person) *authenticator {
+	h.t.Helper()
+	app := h.begin(*p)
+	a := h.do(p.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.code()}).want(200, "", "2FA enabled successfully").must(200)
+	h.renewed(p, a)
+	return app
+}
+
+// renewed makes p the session of the fresh pair in a.
+func (h *harness) renewed(p *person, a *answer) {
+	h.t.Helper()
+	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Tokens.Issuer, h.cfg.Tokens.Audience, h.clock.now)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	p.identity.SessionID, p.token, p.refresh = claims.SessionID, a.text("token"), a.text("refreshToken")
+}
+
+// challenge signs in with the password and returns the temporary token.
+func (h *harness) challenge(p person) string {
+	h.t.Helper()
+	a := h.do(anonymous, "POST", "/api/v1/users/auth/login", map[string]any{"email": p.email, "password": password}).want(200, "", "Login successful").must(200)
+	if a.at("requires_2fa") != true || a.at("method") != "totp" || a.at("token") != nil {
+		h.t.Fatalf("got %s, want a challenge and no token", a.body)
+	}
+	return a.text("temp_token")
+}
+
+func (h *harness) verify(temp, code string) *answer {
+	h.t.Helper()
+	return h.do(anonymous, "POST", factorPath+"/verify", map[string]any{"temp_token": temp, "code": code})
+}
+
+func TestTheSetupGoesIntoAnAuthenticator(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	a := h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).must(200)
+	raw, ok := strings.CutPrefix(a.text("qr_code"), "data:image/png;base64,")
+	picture, err := base64.StdEncoding.DecodeString(raw)
+	if !ok || err != nil {
+		t.Fatalf("qr_code: got %.60s: %v", a.text("qr_code"), err)
+	}
+	if _, err := png.Decode(bytes.NewReader(picture)); err != nil {
+		t.Errorf("qr_code is no PNG: %v", err)
+	}
+	if key := a.text("manual_entry_key"); !regexp.MustCompile(`^[A-Z2-7]{32}$`).MatchString(key) {
+		t.Errorf("manual_entry_key: got %s, want 160 bits in base 32", key)
+	}
+	codes := a.at("backup_codes").([]any)
+	seen := map[any]bool{}
+	for _, code := range codes {
+		if seen[code] = true; !regexp.MustCompile(`^[a-z0-9]{10}$`).MatchString(code.(string)) {
+			t.Errorf("backup code: got %s", code)
+		}
+	}
+	if len(codes) != 10 || len(seen) != 10 {
+		t.Errorf("backup codes: got %v, want ten different ones", codes)
+	}
+	if n := query[int](h, `SELECT count(*)::int FROM two_factor WHERE position(convert_to($1, 'UTF8') in secret) > 0`, a.text("manual_entry_key")); n != 0 {
+		t.Error("the key is readable in the database")
+	}
+	s := h.do(me.identity, "GET", factorPath+"/status", nil).want(200, "", "2FA status retrieved successfully")
+	if got, want := fmt.Sprint(s.data), "map[backup_codes_remaining:0 enabled:false enabled_at:<nil> require_for_tokens:false verified:false]"; got != want {
+		t.Errorf("status before it is verified: got %s, want %s", got, want)
+	}
+	h.signIn(me.email, password) // asks for no code yet
+}
+
+func TestEnablingEndsAllOtherSessionsAndAnswersAFreshPair(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	other, old := h.signIn(me.email, password), me
+	app := h.begin(me)
+	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.backup[0]}).want(400, "VALIDATION_ERROR", "")
+	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.wrong()}).want(401, "INVALID_OTP_CODE", "Invalid one-time code")
+	a := h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.code()}).must(200)
+	if a.at("enabled") != true || a.at("sessions_revoked") != true || a.at("expires_in") != 86400.0 {
+		t.Errorf("got %s, want it enabled with a pair", a.body)
+	}
+	h.renewed(&me, a)
+	if h.alive(other) || h.alive(old) || !h.alive(me) {
+		t.Errorf("alive: other %v, old %v, fresh %v, want only the fresh one", h.alive(other), h.alive(old), h.alive(me))
+	}
+	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]any{"refreshToken": me.refresh}).must(200)
+	s := h.do(me.identity, "GET", factorPath+"/status", nil).must(200)
+	if s.at("enabled") != true || s.at("verified") != true || s.at("backup_codes_remaining") != 10.0 || s.at("require_for_tokens") != true || s.text("enabled_at") != a.text("enabled_at") {
+		t.Errorf("status: got %s", s.body)
+	}
+	h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(409, "TWOFACTOR_ALREADY_ENABLED", "Two-factor authentication is already enabled")
+	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.code()}).want(409, "TWOFACTOR_ALREADY_ENABLED", "")
+}
+
+func TestASignInOwesACode(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	app := h.secure(&me)
+	temp := h.challenge(me)
+	a := h.verify(temp, app.wrong()).want(401, "INVALID_OTP_CODE", "")
+	if a.at("attempts_remaining") != 4.0 {
+		t.Errorf("got %s, want 4 attempts left", a.body)
+	}
+	signedIn := h.verify(temp, app.code()).want(200, "", "Login successful")
+	if p := h.personOf(me.email, signedIn); p.id != me.id || !h.alive(p) {
+		t.Errorf("got %s, want a session of %s", signedIn.body, me.id)
+	}
+	if _, there := signedIn.data.(map[string]any)["server"]; !there || signedIn.text("client_ip") != "192.0.2.1" {
+		t.Errorf("got %s, want everything that a login answers", signedIn.body)
+	}
+	h.verify(temp, app.code()).want(401, "INVALID_TOKEN", "") // used up
+
+	temp = h.challenge(me)
+	h.do(anonymous, "POST", factorPath+"/verify", map[string]any{"code": app.code()}, "Authorization", "Bearer "+temp).must(200)
+	temp = h.challenge(me)
+	h.clock.forward(5 * time.Minute)
+	h.verify(temp, app.code()).want(401, "TOKEN_EXPIRED", "")
+	h.verify("nonsense", app.code()).want(401, "INVALID_TOKEN", "")
+	h.do(anonymous, "POST", factorPath+"/verify", map[string]any{"code": app.code()}).want(401, "MISSING_TOKEN", "")
+
+	temp = h.challenge(me)
+	query[string](h, `UPDATE users SET password_hash = 'x' WHERE id = $1 RETURNING id`, me.id)
+	h.verify(temp, app.code()).want(401, "INVALID_CREDENTIALS", "")
+}
+
+func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	app := h.secure(&me)
+	other := h.replica()
+	for name, next := range map[string]func() string{"a code": app.code, "a backup code": func() string { return app.backup[3] }} {
+		code := next()
+		temps := []string{h.challenge(me), h.challenge(me), h.challenge(me), h.challenge(me)}
+		var wait sync.WaitGroup
+		status := make([]int, len(temps))
+		for i := range temps {
+			url := []string{h.url, other}[i%2]
+			wait.Go(func() {
+				status[i] = h.doAt(url, anonymous, "POST", factorPath+"/verify", map[string]any{"temp_token": temps[i], "code": code}).status
+			})
+		}
+		wait.Wait()
+		slices.Sort(status)
+		if fmt.Sprint(status) != "[200 401 401 401]" {
+			t.Errorf("%s by four at once: got %v, want one 200", name, status)
+		}
+		h.verify(h.challenge(me), app.code()).must(200) // the count starts again
+	}
+	// The step before the last used one is still in the window of time, and refused all the same.
+	earlier := app.code()
+	h.verify(h.challenge(me), app.code()).must(200)
+	h.verify(h.challenge(me), earlier).want(401, "INVALID_OTP_CODE", "")
+}
+
+func TestABackupCodeIsReadAsPeopleWriteIt(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	app := h.secure(&me)
+	written := strings.ToUpper(app.backup[0][:5]) + "-" + app.backup[0][5:]
+	h.verify(h.challenge(me), written).must(200)
+	h.verify(h.challenge(me), app.backup[0]).want(401, "INVALID_OTP_CODE", "")
+	if s := h.do(me.identity, "GET", factorPath+"/status", nil).must(200); s.at("backup_codes_remaining") != 9.0 {
+		t.Errorf("got %s, want nine left", s.body)
+	}
+}
+
+func TestFiveWrongCodesLockTheSecondFactorExactly(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	app := h.secure(&me)
+	temp, wrong := h.challenge(me), app.wrong()
+	var wait sync.WaitGroup
+	got := make([]string, 20)
+	for i := range got {
+		wait.Go(func() {
+			a := h.verify(temp, wrong)
+			got[i] = fmt.Sprint(a.code, a.at("attempts_remaining"))
+		})
+	}
+	wait.Wait()
+	slices.Sort(got)
+	want := []string{"INVALID_OTP_CODE0", "INVALID_OTP_CODE1", "INVALID_OTP_CODE2", "INVALID_OTP_CODE3", "INVALID_OTP_CODE4", "TWOFACTOR_RATE_LIMIT<nil>"}
+	if !slices.Equal(slices.Compact(got), want) || got[5] != want[5] {
+		t.Errorf("twenty wrong codes: got %v, want five tries and a lock", got)
+	}
+	a := h.verify(temp, app.code()).want(429, "TWOFACTOR_RATE_LIMIT", "Too many invalid codes")
+	if retry := a.header.Get("Retry-After"); len(retry) != 3 {
+		t.Errorf("Retry-After: got %s, want about 870 seconds", retry)
+	}
+	h.do(me.identity, "DELETE", factorPath, map[string]any{"password": password, "code": app.now()}).want(429, "TWOFACTOR_RATE_LIMIT", "")
+	h.clock.forward(15 * time.Minute)
+	h.verify(h.challenge(me), app.wrong()).want(401, "INVALID_OTP_CODE", "")
+	h.verify(h.challenge(me), app.code()).must(200)
+}
+
+func TestDisablingTakesPasswordAndCode(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	body := func(password, code string) map[string]any { return map[string]any{"password": password, "code": code} }
+	h.do(me.identity, "DELETE", factorPath, body(password, "123456")).want(409, "TWOFACTOR_NOT_ENABLED", "Two-factor authentication is not enabled")
+	app := h.secure(&me)
+	old, temp := me, h.challenge(me)
+	h.do(me.identity, "DELETE", factorPath, body("Wrong-horse-22", app.code())).want(400, "CURRENT_PASSWORD_INCORRECT", "Current password is incorrect")
+	h.do(me.identity, "DELETE", factorPath, body(password, app.wrong())).want(401, "INVALID_OTP_CODE", "")
+	a := h.do(me.identity, "DELETE", factorPath, body(password, app.now())).want(200, "", "2FA disabled successfully")
+	if a.at("enabled") != false || a.at("enabled_at") != nil || a.at("sessions_revoked") != true {
+		t.Errorf("got %s, want it disabled", a.body)
+	}
+	h.renewed(&me, a)
+	if h.alive(old) || !h.alive(me) {
+		t.Error("disabling must end the old session and open a fresh one")
+	}
+	h.verify(temp, app.code()).want(401, "INVALID_TOKEN", "")
+	h.signIn(me.email, password)
+	h.secure(&me) // and it can be enabled again
+}
+
+func TestBackupCodesAreRegenerated(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	path := factorPath + "/backup-codes/regenerate"
+	h.do(me.identity, "POST", path, map[string]any{"password": password, "code": "123456"}).want(409, "TWOFACTOR_NOT_ENABLED", "")
+	app := h.secure(&me)
+	h.do(me.identity, "POST", path, map[string]any{"password": "Wrong-horse-22", "code": app.code()}).want(400, "CURRENT_PASSWORD_INCORRECT", "")
+	a := h.do(me.identity, "POST", path, map[string]any{"password": password, "code": app.backup[0]}).want(200, "", "Backup codes regenerated successfully")
+	fresh := a.at("backup_codes").([]any)
+	if len(fresh) != 10 || slices.Contains(app.backup, fresh[0].(string)) {
+		t.Errorf("got %v, want ten new ones", fresh)
+	}
+	h.verify(h.challenge(me), app.backup[1]).want(401, "INVALID_OTP_CODE", "")
+	h.verify(h.challenge(me), fresh[9].(string)).must(200)
+}
+
+func TestTheTokenGateAsksSessionsForACode(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	gate := factorPath + "/token-gate"
+	h.do(me.identity, "PUT", gate, `{"enabled":true}`).want(409, "TWOFACTOR_NOT_ENABLED", "")
+	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
+	app := h.secure(&me)
+	for _, route := range [][2]string{{"POST", ""}, {"PATCH", "/" + tokenID}, {"PUT", "/" + tokenID}, {"POST", "/" + tokenID + "/copy"}, {"POST", "/" + tokenID + "/add-realm"}, {"POST", "/" + tokenID + "/remove-realm"}} {
+		h.do(me.identity, route[0], tokens+route[1], map[string]any{"realm_id": realmA}).want(401, "OTP_REQUIRED", "A one-time code is required")
+		h.do(me.identity, route[0], tokens+route[1], map[string]any{"realm_id": realmA, "otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
+		if a := h.do(me.identity, route[0], tokens+route[1], map[string]any{"realm_id": realmA, "otp_code": app.code()}); a.status > 201 {
+			t.Errorf("%s %s with a code: got %d %s", route[0], route[1], a.status, a.body)
+		}
+	}
+	h.issue(h.as(secret), nil) // a token is bounded by its rights instead
+	h.do(me.identity, "DELETE", tokens+"/"+tokenID, nil).must(200)
+
+	h.do(me.identity, "PUT", gate, `{"enabled":false}`).want(400, "VALIDATION_ERROR", "")
+	h.do(me.identity, "PUT", gate, map[string]any{"enabled": false, "password": password, "otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
+	a := h.do(me.identity, "PUT", gate, map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).want(200, "", "Token gate updated successfully")
+	if fmt.Sprint(a.data) != "map[require_for_tokens:false]" {
+		t.Errorf("got %s", a.body)
+	}
+	h.issue(me.identity, nil)
+	h.do(me.identity, "PUT", gate, `{"enabled":true}`).must(200)
+	h.do(me.identity, "POST", tokens, nil).want(401, "OTP_REQUIRED", "")
+}
+
+func TestAdminsResetALostSecondFactor(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	root, me := h.admin(), h.signUp()
+	path := "/api/v1/users/" + me.id + "/2fa"
+	h.secure(&me)
+	h.do(me.identity, "DELETE", path, nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
+	a := h.do(root.identity, "DELETE", path, nil).want(200, "", "Two-factor authentication reset successfully")
+	if a.header.Get("X-Realmgate-On-User") != me.id {
+		t.Errorf("X-Realmgate-On-User: got %q, want %s", a.header.Get("X-Realmgate-On-User"), me.id)
+	}
+	if h.alive(me) {
+		t.Error("the user's session is alive after the reset")
+	}
+	again := h.signIn(me.email, password)
+	h.do(root.identity, "DELETE", path, nil).must(200)
+	if !h.alive(again) {
+		t.Error("resetting what is not there ended a session")
+	}
+	h.do(root.identity, "DELETE", "/api/v1/users/"+realmA+"/2fa", nil).want(404, "USER_NOT_FOUND", "")
+	h.do(root.identity, "DELETE", "/api/v1/users/xyz/2fa", nil).want(400, "INVALID_ID_FORMAT", "")
+}
+
+func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	_, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
+	banned := me.identity
+	banned.Banned = true
+	fields := map[string][]string{
+		"POST /setup": {"password"}, "POST /verify-setup": {"code"}, "DELETE ": {"password", "code"}, "POST /backup-codes/regenerate": {"password", "code"},
+		"PUT /token-gate": {"enabled", "password", "otp_code"}, "POST /verify": {"code", "temp_token"}, "GET /status": nil,
+	}
+	for route, names := range fields {
+		method, path, _ := strings.Cut(route, " ")
+		if path != "/verify" {
+			h.do(h.as(secret), method, factorPath+path, nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
+			h.do(banned, method, factorPath+path, nil).want(403, "ACCOUNT_BANNED", "")
+			h.do(anonymous, method, factorPath+path, nil).want(401, "MISSING_TOKEN", "")
+		}
+		for _, name := range names {
+			for _, v := range []any{1, nil, []string{"x"}, map[string]any{}, "\x00\x00\x00\x00\x00\x00", strings.Repeat("9", 2000), ""} {
+				a := h.do(me.identity, method, factorPath+path, map[string]any{name: v}).want(400, "VALIDATION_ERROR", "Validation failed")
+				if !strings.Contains(string(a.body), `"instancePath":"/`+name+`"`) {
+					t.Errorf("%s %s=%v: got %s, want the field named", route, name, v, a.body)
+				}
+			}
+		}
+		if len(names) > 0 {
+			h.do(me.identity, method, factorPath+path, nil).want(400, "VALIDATION_ERROR", "")
+			h.do(me.identity, method, factorPath+path, "{\"code\":\"\xff\"}").want(400, "VALIDATION_ERROR", "")
+		}
+	}
+	h.do(me.identity, "POST", factorPath+"/verify-setup", `{"code":"123456"}`).want(409, "TWOFACTOR_SETUP_REQUIRED", "Two-factor setup has not been started")
+	h.do(me.identity, "POST", factorPath+"/setup", `{"password":"Wrong-horse-22"}`).want(400, "CURRENT_PASSWORD_INCORRECT", "")
+}
+
+func TestManySetupsAtOnceLeaveOneThatWorks(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() { h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).must(200) })
+	}
+	wait.Wait()
+	app := h.secure(&me)
+	h.verify(h.challenge(me), app.code()).must(200)
+	if n := query[int](h, `SELECT count(*)::int FROM two_factor_backup_codes`); n != 10 {
+		t.Errorf("backup codes: got %d, want 10", n)
+	}
+}
