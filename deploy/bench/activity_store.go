@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/event"
+)
+
+// activityTable is the log of activity-svc, and a copy of it for rows that measure PostgreSQL alone.
+const (
+	activityTable = "activity_svc.activity"
+	copyTable     = "bench.activity"
+)
+
+// makeCopyTable makes an empty table with the same columns, partitions by day and indexes as the log.
+func makeCopyTable(ctx context.Context, url string, days ...time.Time) error {
+	err := execute(ctx, url, "CREATE SCHEMA IF NOT EXISTS bench", "DROP TABLE IF EXISTS "+copyTable,
+		"CREATE TABLE "+copyTable+" (LIKE "+activityTable+" INCLUDING ALL) PARTITION BY RANGE (id)")
+	if err != nil {
+		return err
+	}
+	return makePartitions(ctx, url, "bench", days...)
+}
+
+// makePartitions makes those of the days that are missing, as activity-svc makes them.
+func makePartitions(ctx context.Context, url, schema string, days ...time.Time) error {
+	for _, day := range days {
+		name := schema + ".activity_" + day.Format("20060102")
+		there, err := one[bool](ctx, url, "SELECT to_regclass($1) IS NOT NULL", name)
+		if err != nil {
+			return err
+		}
+		if there {
+			continue
+		}
+		err = execute(ctx, url, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s.activity INCLUDING ALL)`, name, schema),
+			fmt.Sprintf(`ALTER TABLE %[2]s.activity ATTACH PARTITION %[1]s FOR VALUES FROM ('\x%[3]s') TO ('\x%[4]s')`,
+				name, schema, firstID(day), firstID(day.Add(24*time.Hour))))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyRows writes events into a table by COPY, each batch in a transaction of its own.
+func copyRows(ctx context.Context, url string, table pgx.Identifier, batch, n int, at func(i int) event.Request) error {
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	for begin := 0; begin < n; begin += batch {
+		rows := pgx.CopyFromSlice(min(batch, n-begin), func(i int) ([]any, error) { return columns(at(begin + i)), nil })
+		if _, err := c.CopyFrom(ctx, table, activityColumns(), rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storedOf returns how many records of the users activity-svc has stored.
+func storedOf(ctx context.Context, c *pgx.Conn, users [][]byte) (n int64, err error) {
+	err = c.QueryRow(ctx, `SELECT coalesce(sum(records), 0)::bigint FROM activity_svc.activity_daily WHERE user_id = ANY($1)`, users).Scan(&n)
+	return n, err
+}
+
+// share is a user and the part of the rows that is the user's.
+type share struct {
+	user string
+	rows int
+}
+
+// logDays is over how many days loaded rows are spread, the last of which is yesterday.
+const logDays = 60
+
+// loadLog copies rows of many users into the log, ordered by time as a log is: those of each share, spread evenly, and the others', total rows in
+// all. Then it has activity-svc count them, and PostgreSQL look at them.
+func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
+	url := b.backing.cluster.URL(databaseName)
+	end := dayOf(time.Now())
+	begin := end.AddDate(0, 0, -logDays)
+	var days []time.Time
+	for d := begin; d.Before(end); d = d.Add(24 * time.Hour) {
+		days = append(days, d)
+	}
+	if err := makePartitions(ctx, url, "activity_svc", days...); err != nil {
+		return err
+	}
+	r := newRecorder(uint64(total))
+	others := make([]string, 1000)
+	for i := range others {
+		others[i] = fmt.Sprintf("0fffff%018x", i)
+	}
+	step := end.Sub(begin) / time.Duration(total+1)
+	at := func(i int) event.Request {
+		user := others[i%len(others)]
+		for _, s := range shares { // evenly: the i-th row is the share's when its count passes a whole number
+			if int64(i+1)*int64(s.rows)/int64(total) > int64(i)*int64(s.rows)/int64(total) {
+				user = s.user
+				break
+			}
+		}
+		return r.request(user, begin.Add(step*time.Duration(i)))
+	}
+	if err := copyRows(ctx, url, pgx.Identifier{"activity_svc", "activity"}, 50_000, total, at); err != nil {
+		return err
+	}
+	recount := exec.CommandContext(ctx, filepath.Join(b.tools.bin, "activity-svc"), "recount")
+	recount.Env = b.product.shared
+	if err := describe(recount, "recount"); err != nil {
+		return err
+	}
+	return execute(ctx, url, "VACUUM (ANALYZE) "+activityTable, "VACUUM (ANALYZE) activity_svc.activity_daily")
+}

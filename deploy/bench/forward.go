@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+)
+
+// The subjects of the forwarding rows that targets name.
+const (
+	directName  = "no proxy: the upstream itself"
+	fullName    = "gateway: JWT, session state, limit, event"
+	storedName  = "the same, and activity-svc storing every event on the same CPUs"
+	publicName  = "gateway: a public route, nothing to check or record"
+	vaultRead   = "/api/v1/vault/keys/bench"
+	publicRoute = "/api/v1/auth/config"
+)
+
+// forwardGroup compares the gateway with servers that only forward. All of them stand before the same upstream, which answers 1 KB of JSON.
+func forwardGroup() group {
+	return group{name: "forward", title: "Forwarding a request of 1 KB of JSON", prepare: prepareForward}
+}
+
+func prepareForward(ctx context.Context, b *bench) (plan, error) {
+	p := plan{notes: []string{
+		"The gateway has no switch that turns its work off, so \"the same gateway forwarding bare\" is stood for twice: by a forwarder of the same " +
+			"libraries with the same limits and nothing else (" + bareName + "), against which the target is held, and by a public route of the gateway itself.",
+		"\"" + fullName + "\" forwards to the same fixed upstream as everybody; its session states come from users-svc, its limits from Redis, its events are " +
+			"written to the journal and shipped to JetStream, on the same CPUs. activity-svc stands still meanwhile, except in the row that says so: it would " +
+			"run on another machine, and the target is about the gateway.",
+		"CPU and memory are those of the forwarder's own processes.",
+	}}
+	if err := b.makeAccounts(ctx); err != nil {
+		return p, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return p, err
+	}
+	upstream, err := b.role("upstream", addr, "")
+	if err != nil {
+		return p, err
+	}
+	if err := upstream.listening(ctx, addr); err != nil {
+		return p, err
+	}
+	plain := func(int) []request { return []request{{method: "GET", path: vaultRead}} }
+	p.subjects = append(p.subjects, subject{name: directName, load: httpLoad(addr, b.options.conns, plain, 200), servers: []int{upstream.pid()}})
+	for _, peer := range peers() {
+		s, err := b.startPeer(ctx, peer, addr, plain)
+		if err != nil {
+			b.note("%s is missing: %v.", peer.name, err)
+			continue
+		}
+		p.subjects = append(p.subjects, s)
+	}
+	gateways, err := b.gatewaysBefore(ctx, addr)
+	p.subjects = append(p.subjects, gateways...)
+	p.targets = forwardTargets()
+	return p, err
+}
+
+func (b *bench) startPeer(ctx context.Context, peer peer, upstream string, requests func(int) []request) (subject, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return subject{}, err
+	}
+	server, err := peer.start(ctx, b, filepath.Join(b.dir, "peer-"+filepath.Base(peer.name)), addr, upstream)
+	if err != nil {
+		return subject{}, err
+	}
+	s := subject{name: peer.name, load: httpLoad(addr, b.options.conns, requests, 200), servers: []int{server.pid()}}
+	return s, server.answering(ctx, "http://"+addr+vaultRead)
+}
+
+// gatewaysBefore starts a gateway whose vault-svc is the fixed upstream, and one whose users-svc is.
+func (b *bench) gatewaysBefore(ctx context.Context, upstream string) ([]subject, error) {
+	full, err := b.startGateway(ctx, "gateway-full", b.product.users.addr, upstream)
+	if err != nil {
+		return nil, err
+	}
+	signedIn := func(i int) []request {
+		return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i).token)}}}
+	}
+	load := httpLoad(full.addr, b.options.conns, signedIn, 200)
+	subjects := []subject{
+		{
+			name: fullName, load: load, servers: []int{full.pid()},
+			before: func(context.Context) error { return b.product.activity.freeze() },
+			after:  func(context.Context) error { return b.product.activity.thaw() },
+		},
+		{name: storedName, load: load, servers: []int{full.pid()}},
+	}
+	public, err := b.startService(ctx, "gateway", "gateway-public", "GATEWAY_ADDR", "JOURNAL_DIR="+filepath.Join(b.dir, "journal-public"),
+		"USERS_URL=http://"+upstream, "VAULT_URL=http://"+upstream, "ACTIVITY_URL=http://"+upstream, "RATE_LIMIT_ADDRESS=off")
+	if err != nil {
+		b.note("the public route was not measured: %v.", err)
+		return subjects, nil
+	}
+	anonymous := func(int) []request { return []request{{method: "GET", path: publicRoute}} }
+	return append(subjects, subject{name: publicName, load: httpLoad(public.addr, b.options.conns, anonymous, 200), servers: []int{public.pid()}}), nil
+}
+
+func forwardTargets() []target {
+	versus := func(baseline string, bound float64) target {
+		return target{what: "gateway, all checks ÷ " + baseline, subject: fullName, baseline: baseline, figure: throughput(), atLeast: true, bound: bound}
+	}
+	return []target{
+		versus(bareName, 0.80), versus("net/http ReverseProxy", 1.8), versus("Caddy", 2.8), versus("HAProxy", 0.65), versus("nginx", 0.6),
+		{what: "CPU time of the gateway ÷ of " + bareName, subject: fullName, baseline: bareName, figure: cpuTime(), informative: true},
+		{what: "gateway, all checks ÷ its own public route", subject: fullName, baseline: publicName, figure: throughput(), atLeast: true, informative: true},
+		{what: "with the events stored meanwhile ÷ " + bareName, subject: storedName, baseline: bareName, figure: throughput(), atLeast: true, informative: true},
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// worker sends one request at a time over what it owns (a connection, a session). It is used by one goroutine.
+type worker interface {
+	// do performs one operation and returns when its answer is complete; false when the answer was not the expected one. After an error the
+	// worker must be usable again.
+	do() (bool, error)
+	close()
+}
+
+// load says how a subject is driven.
+type load struct {
+	conns int
+	// rate, operations a second over all connections, makes it an open loop: an operation is due at its time whether or not the one before it
+	// is over, and its latency counts from when it was due. 0: a closed loop, in which each connection sends again as soon as it has its answer.
+	rate   float64
+	worker func(i int) (worker, error)
+}
+
+// The range of latencies that are told apart, in microseconds, to three digits.
+const (
+	lowestLatency  = 1
+	highestLatency = 60_000_000
+	latencyDigits  = 3
+	maxFailures    = 1000 // a worker that fails more often than this in one cell gives up
+)
+
+// window is the time in which operations count: they begin after warm-up and end before the end.
+type window struct{ start, measure, end time.Time }
+
+// tally is what one worker saw.
+type tally struct {
+	requests, failed int64
+	latency          *hdrhistogram.Histogram
+	err              error
+}
+
+// run drives l: warm-up, then the measured time. measured is called at the start of the measured time and again at its end.
+func (l load) run(ctx context.Context, warmup, seconds time.Duration, measured func(begin bool)) (cell, error) {
+	workers, err := l.open()
+	defer func() {
+		for _, w := range workers {
+			w.close()
+		}
+	}()
+	if err != nil {
+		return cell{}, err
+	}
+	now := time.Now()
+	win := window{start: now, measure: now.Add(warmup), end: now.Add(warmup + seconds)}
+	tallies := make([]tally, len(workers))
+	var running sync.WaitGroup
+	for i, w := range workers {
+		running.Go(func() { tallies[i] = l.drive(ctx, i, w, win) })
+	}
+	sleep(ctx, time.Until(win.measure))
+	measured(true)
+	sleep(ctx, time.Until(win.end))
+	measured(false)
+	running.Wait()
+	return merge(tallies, seconds), errors.Join(ctx.Err(), firstError(tallies))
+}
+
+func (l load) open() ([]worker, error) {
+	workers := make([]worker, 0, l.conns)
+	for i := range l.conns {
+		w, err := l.worker(i)
+		if err != nil {
+			return workers, fmt.Errorf("worker %d: %w", i, err)
+		}
+		workers = append(workers, w)
+	}
+	return workers, nil
+}
+
+// drive sends until the window ends.
+func (l load) drive(ctx context.Context, i int, w worker, win window) tally {
+	t := tally{latency: hdrhistogram.New(lowestLatency, highestLatency, latencyDigits)}
+	var interval time.Duration
+	due := time.Now()
+	if l.rate > 0 {
+		interval = time.Duration(float64(l.conns) / l.rate * float64(time.Second))
+		due = win.start.Add(interval * time.Duration(i) / time.Duration(l.conns)) // the workers take turns
+	}
+	for ctx.Err() == nil && t.failed < maxFailures {
+		if interval > 0 {
+			sleep(ctx, time.Until(due))
+		} else {
+			due = time.Now()
+		}
+		if !due.Before(win.end) {
+			break
+		}
+		ok, err := w.do()
+		switch done := time.Now(); {
+		case err != nil:
+			t.err = err
+			t.failed++
+		case !ok:
+			t.failed++
+		case due.After(win.measure) && done.Before(win.end):
+			t.count(done.Sub(due))
+		}
+		due = due.Add(interval)
+	}
+	return t
+}
+
+func (t *tally) count(took time.Duration) {
+	t.requests++
+	_ = t.latency.RecordValue(min(max(took.Microseconds(), lowestLatency), highestLatency)) // fails only out of range
+}
+
+func merge(tallies []tally, seconds time.Duration) cell {
+	all := hdrhistogram.New(lowestLatency, highestLatency, latencyDigits)
+	c := cell{Took: seconds}
+	for _, t := range tallies {
+		c.Requests += t.requests
+		c.Failed += t.failed
+		all.Merge(t.latency)
+	}
+	c.P50 = time.Duration(all.ValueAtQuantile(50)) * time.Microsecond
+	c.P99 = time.Duration(all.ValueAtQuantile(99)) * time.Microsecond
+	return c
+}
+
+// firstError returns why nothing at all worked; single failures are only counted.
+func firstError(tallies []tally) error {
+	var err error
+	for _, t := range tallies {
+		if t.requests > 0 {
+			return nil
+		}
+		if err == nil {
+			err = t.err
+		}
+	}
+	return err
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,246 @@
+// Command bench owns the comparison of Realmgate with its peers and with its own targets: it builds and starts the product and the servers that
+// it is compared with, drives them in turn with one load generator, and writes a table and a picture of ratios. Start reading at measureAll; a
+// group of rows stands in a file of its own (forward.go, vault.go, …), suite.go says how they are measured in turn, load.go how they are driven.
+//
+// Everything runs on the loopback interface of one machine, in processes of their own, and ends with this command. Only ratios of one run mean
+// something: all subjects share the CPUs with the load generator.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	seconds     float64
+	rounds      int
+	conns       int
+	only        *regexp.Regexp
+	rows        int
+	growthRows  int
+	growthUsers int
+	results     string
+	profiles    string
+	limit       time.Duration
+	cpus        string
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == roleFlag {
+		fmt.Fprintln(os.Stderr, "bench:", playRole(os.Args[2:]))
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// command is main without the process: 0 when everything was measured, 1 after a failure, 2 when it was called wrongly. A missed target is no
+// failure: it is a finding, and in the table.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case !supported:
+		fmt.Fprintln(stderr, "bench: CPU time and memory are read from /proc: run it on Linux")
+		return 1
+	}
+	if err := pin(o.cpus); err != nil {
+		fmt.Fprintln(stderr, "bench: -cpus:", err)
+		return 2
+	}
+	if err := measureAll(ctx, o, stdout, stderr); err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return 1
+	}
+	return 0
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Float64Var(&o.seconds, "seconds", 2, "measured time of one cell; a quarter of it more is warm-up")
+	flags.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured, in turn with the others")
+	flags.IntVar(&o.conns, "conns", 64, "connections of the forwarding rows")
+	only := flags.String("only", "", "regular expression of the groups to run: "+groupNames())
+	flags.IntVar(&o.rows, "rows", 1_000_000, "rows of the activity log in the group log; the target is written for 20000000")
+	flags.IntVar(&o.growthRows, "growth-rows", 1_000_000, "most rows of the activity log in the group growth; up to 100000000 with time and 50 GB of disk")
+	flags.IntVar(&o.growthUsers, "growth-users", 10_000, "most users in the group growth")
+	flags.StringVar(&o.results, "results", "", "folder of latest.md and latest.svg (deploy/bench/results)")
+	flags.StringVar(&o.profiles, "profiles", "", "folder for CPU profiles of the services in the first round; the ratios of that round suffer")
+	flags.DurationVar(&o.limit, "limit", 20*time.Minute, "the run ends after this, whatever is missing")
+	flags.StringVar(&o.cpus, "cpus", "", "CPUs for everything, such as 0,1; all by default")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(stderr, "-only:", err)
+		return o, err
+	}
+	if o.seconds <= 0 || o.rounds < 1 || o.conns < 1 || o.rows < 10_000 || o.growthRows < 10_000 || o.growthUsers < 1 || flags.NArg() > 0 {
+		err = errors.New("every number must be positive, -rows and -growth-rows at least 10000, and nothing may follow the flags")
+		fmt.Fprintln(stderr, err)
+	}
+	return o, err
+}
+
+// bench is one run: what it started, and how to stop it.
+type bench struct {
+	options   options
+	dir       string // everything temporary
+	self      string // this program
+	tools     toolbox
+	backing   backing
+	product   product
+	instances []*instance
+	notes     []string
+	stderr    io.Writer
+	stoppers  []func(context.Context)
+}
+
+func (b *bench) say(format string, v ...any) {
+	fmt.Fprintf(b.stderr, time.Now().Format("15:04:05 ")+format+"\n", v...)
+}
+
+// note keeps a sentence for the foot of the table.
+func (b *bench) note(format string, v ...any) { b.notes = append(b.notes, fmt.Sprintf(format, v...)) }
+
+func (b *bench) onStop(f func(context.Context)) { b.stoppers = append(b.stoppers, f) }
+
+// start runs a server that is stopped with this run.
+func (b *bench) start(name, program string, environ []string, args ...string) (*process, error) {
+	p, err := start(b.logs(), name, program, environ, args...)
+	if err == nil {
+		b.onStop(func(context.Context) { p.stop() })
+	}
+	return p, err
+}
+
+func (b *bench) logs() string { return filepath.Join(b.dir, "logs") }
+
+// role runs this program as one of its small servers.
+func (b *bench) role(role, addr, upstream string, environ ...string) (*process, error) {
+	return b.start(role, b.self, environ, roleFlag, role, addr, upstream)
+}
+
+// stop ends everything in reverse order and removes every file.
+func (b *bench) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, f := range slices.Backward(b.stoppers) {
+		f(ctx)
+	}
+	if err := os.RemoveAll(b.dir); err != nil {
+		fmt.Fprintln(b.stderr, "bench: left behind:", err)
+	}
+}
+
+// measureAll builds, starts, measures and writes the results.
+func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	defer cancel()
+	b := &bench{options: o, stderr: stderr}
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	root, err := repository(wd)
+	if err != nil {
+		return err
+	}
+	if b.self, err = os.Executable(); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "realmgate-bench-"); err != nil {
+		return err
+	}
+	defer b.stop()
+	b.tools = toolbox{root: root, bin: filepath.Join(b.dir, "bin"), scratch: filepath.Join(b.dir, "scratch"), say: b.say}
+	if err := errors.Join(os.MkdirAll(b.tools.bin, 0o755), os.MkdirAll(b.logs(), 0o755)); err != nil {
+		return err
+	}
+	if o.results == "" {
+		b.options.results = filepath.Join(root, "deploy", "bench", "results")
+	}
+	began := time.Now()
+	outcomes, err := b.runGroups(ctx)
+	if err != nil {
+		return err
+	}
+	r := report{outcomes: outcomes, notes: b.notes, options: b.options, began: began, cpus: runtime.NumCPU(), redis: b.backing.redisName}
+	return r.write(stdout)
+}
+
+// groups are all there are, in the order in which they run: those that fill the database come last.
+func groups() []group {
+	return []group{standaloneGroup(), idleGroup(), forwardGroup(), vaultGroup(), vaultAloneGroup(), signInGroup(), lagGroup(), ingestGroup(), logGroup(), growthGroup()}
+}
+
+func groupNames() string {
+	var names string
+	for _, g := range groups() {
+		names += " " + g.name
+		if g.asked {
+			names += " (only when named)"
+		}
+	}
+	return names[1:]
+}
+
+func (b *bench) runGroups(ctx context.Context) ([]outcome, error) {
+	var wanted []group
+	for _, g := range groups() {
+		if b.options.only.MatchString(g.name) && (!g.asked || b.options.only.String() != "") {
+			wanted = append(wanted, g)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, fmt.Errorf("-only %s matches none of: %s", b.options.only, groupNames())
+	}
+	if err := b.tools.product(ctx, slices.ContainsFunc(wanted, func(g group) bool { return g.alone })); err != nil {
+		return nil, err
+	}
+	var all []outcome
+	for _, g := range wanted {
+		if ctx.Err() != nil {
+			b.note("%s was not measured: the run ended before (%v).", g.name, context.Cause(ctx))
+			continue
+		}
+		if !g.alone && b.product.gateway == nil {
+			if err := b.startAll(ctx); err != nil {
+				return nil, err
+			}
+		}
+		o := b.measure(ctx, g)
+		if o.failed != nil {
+			b.note("%s was not measured: %v.", g.name, o.failed)
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+func (b *bench) startAll(ctx context.Context) error {
+	b.say("starting PostgreSQL, NATS, Redis and the services")
+	if err := b.startBacking(ctx); err != nil {
+		return err
+	}
+	return b.startProduct(ctx)
+}

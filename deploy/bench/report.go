@@ -1,0 +1,230 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// report is what a run found.
+type report struct {
+	outcomes []outcome
+	notes    []string
+	options  options
+	began    time.Time
+	cpus     int
+	redis    string
+}
+
+// table is a grid of texts with a heading.
+type table struct {
+	title string
+	head  []string
+	rows  [][]string
+	notes []string
+}
+
+// write prints the tables and keeps them, with the picture, in the results folder.
+func (r report) write(stdout io.Writer) error {
+	tables := r.tables()
+	var page strings.Builder
+	page.WriteString(r.heading())
+	for _, t := range tables {
+		t.print(stdout)
+		t.markdown(&page)
+	}
+	for _, n := range r.notes {
+		fmt.Fprintf(stdout, "- %s\n", n)
+		fmt.Fprintf(&page, "- %s\n", n)
+	}
+	if err := os.MkdirAll(r.options.results, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(r.options.results, "latest")
+	err := errors.Join(os.WriteFile(path+".md", []byte(page.String()), 0o644), os.WriteFile(path+".svg", []byte(r.picture()), 0o644))
+	if err == nil {
+		fmt.Fprintf(stdout, "written: %s.md and %[1]s.svg\n", path)
+	}
+	return err
+}
+
+func (r report) heading() string {
+	command := fmt.Sprintf("go run ./deploy/bench -seconds %v -rounds %d", r.options.seconds, r.options.rounds)
+	if r.options.only.String() != "" {
+		command += fmt.Sprintf(" -only '%s'", r.options.only)
+	}
+	return fmt.Sprintf(`# Benchmark
+
+Written by %s on %s. %s, %d CPUs that the servers and the load generator share. Everything is on the loopback interface; %s serves as
+Redis. All subjects of a table are measured in turn, %d times, after a warm-up; a ratio is the median of the ratios of the rounds, with the lowest
+and the highest. Another machine, or another hour, gives other absolute figures: only the ratios mean something.
+
+![promised and measured ratios](latest.svg)
+
+`, "`"+command+"`", r.began.UTC().Format("2 January 2006 15:04 UTC"), cpuModel(), r.cpus, cmpOr(r.redis, "nothing"), r.options.rounds)
+}
+
+// cpuModel returns the name of the processor.
+func cpuModel() string {
+	raw, _ := os.ReadFile("/proc/cpuinfo") // without it the name is unknown
+	for line := range strings.Lines(string(raw)) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+		}
+	}
+	return "unknown processor"
+}
+
+func (r report) tables() []table {
+	all := []table{r.targets()}
+	for _, o := range r.outcomes {
+		if o.failed != nil {
+			continue
+		}
+		if o.plan.growth != nil {
+			all = append(all, o.plan.growth.table(o))
+			continue
+		}
+		all = append(all, o.table())
+	}
+	return all
+}
+
+func (r report) targets() table {
+	t := table{title: "Targets", head: []string{"what", "promised", "measured", "verdict"}}
+	for _, o := range r.outcomes {
+		for _, v := range o.judge() {
+			t.rows = append(t.rows, []string{v.what, v.promise(), v.finding(), v.word()})
+		}
+	}
+	return t
+}
+
+func (v verdict) promise() string {
+	switch {
+	case v.informative:
+		return "–"
+	case v.baseline == "":
+		return "≤ the limit"
+	case v.atLeast:
+		return "≥ " + number(v.bound)
+	default:
+		return "≤ " + number(v.bound)
+	}
+}
+
+func (v verdict) finding() string {
+	if v.measured != "" {
+		return fmt.Sprintf("%s, %s of the limit", v.measured, v.ratio)
+	}
+	return v.ratio.String()
+}
+
+func (v verdict) word() string {
+	switch {
+	case v.missing:
+		return "not measured"
+	case v.informative:
+		return "for comparison"
+	case v.ok:
+		return "ok"
+	case v.atLeast:
+		return "**below**"
+	default:
+		return "**above**"
+	}
+}
+
+// table shows the medians of a group, each beside its ratio to the group's reference.
+func (o outcome) table() table {
+	unit := cmpOr(o.plan.unit, "requests")
+	reference := o.plan.reference()
+	t := table{title: o.group.title, notes: o.plan.notes, head: []string{"subject", unit + "/s", "÷ reference", "p50", "p99", "CPU/" + strings.TrimSuffix(unit, "s"), "memory"}}
+	base, _ := o.find(reference)
+	for _, s := range o.series {
+		if s.failed != nil {
+			t.rows = append(t.rows, []string{s.subject.name, "failed: " + firstLine(s.failed), "", "", "", "", ""})
+			continue
+		}
+		name := s.subject.name
+		if name == reference {
+			name += " (reference)"
+		}
+		against := "–"
+		if len(base.cells) > 0 && base.cells[0].rate() > 0 {
+			against = ratioOf(s.cells, base.cells, cell.rate).String()
+		}
+		rate := "–"
+		if m := medianOf(s.cells, cell.rate); m > 0 {
+			rate = thousands(m)
+		}
+		duration := func(of func(cell) time.Duration) string {
+			return short(time.Duration(medianOf(s.cells, func(c cell) float64 { return float64(of(c)) })))
+		}
+		t.rows = append(t.rows, []string{
+			name, rate, against, duration(func(c cell) time.Duration { return c.P50 }), duration(func(c cell) time.Duration { return c.P99 }),
+			duration(cell.cpuPerRequest), megabytes(medianOf(s.cells, func(c cell) float64 { return float64(c.Memory) })),
+		})
+	}
+	return t
+}
+
+// reference is the subject that the others of the table are divided by: the baseline of the first target.
+func (p plan) reference() string {
+	for _, t := range p.targets {
+		if t.baseline != "" {
+			return t.baseline
+		}
+	}
+	return ""
+}
+
+func (g *growthTable) table(o outcome) table {
+	t := table{title: o.group.title, notes: o.plan.notes, head: []string{"of", "size", "operation", "time", "× at the smallest", "answer", "plans", "verdict"}}
+	first, faster := map[string]growthRow{}, g.faster()
+	for _, r := range g.rows {
+		key := r.thing + "\x00" + r.operation
+		if _, seen := first[key]; !seen {
+			first[key] = r
+		}
+		verdict := "ok"
+		if faster[key] {
+			verdict = "**faster than its answer**"
+		}
+		t.rows = append(t.rows, []string{
+			r.thing, thousands(float64(r.size)), r.operation, short(r.p50), number(float64(r.p50) / float64(first[key].p50)),
+			thousands(float64(r.bytes)) + "B", strings.Join(r.plan, ", "), verdict,
+		})
+	}
+	return t
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+func (t table) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%s\n", t.title)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		fmt.Fprintln(tw, strings.ReplaceAll(strings.Join(row, "\t"), "**", ""))
+	}
+	_ = tw.Flush() // of a terminal
+}
+
+func (t table) markdown(b *strings.Builder) {
+	fmt.Fprintf(b, "## %s\n\n| %s |\n|%s\n", t.title, strings.Join(t.head, " | "), strings.Repeat("---|", len(t.head)))
+	for _, row := range t.rows {
+		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
+	}
+	b.WriteString("\n")
+	for _, n := range t.notes {
+		b.WriteString(n + "\n\n")
+	}
+}

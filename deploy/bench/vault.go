@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// The subjects of the vault rows that targets name.
+const (
+	vaultGet      = "vault GET through the gateway"
+	vaultPut      = "vault PUT through the gateway"
+	pocketbaseGet = "PocketBase: GET one record by id"
+	pocketbasePut = "PocketBase: PATCH one record"
+	vaultAlone    = "vault GET, vault-svc alone"
+	selectAlone   = "pgx: the same row by its key, no HTTP"
+	selectServed  = "fasthttp + pgx: the same row as JSON"
+	vaultConns    = 16
+)
+
+// vaultValue is what is stored and read: 256 bytes, as a secret may have.
+func vaultValue() string { return strings.Repeat("s3cret-", 37)[:256] }
+
+// vaultGroup compares the vault behind the gateway with PocketBase: the same value, the caller's own, by key or id, with a token.
+func vaultGroup() group {
+	return group{name: "vault", title: "Reading and writing one value", prepare: prepareVault}
+}
+
+func prepareVault(ctx context.Context, b *bench) (plan, error) {
+	p := plan{notes: []string{
+		fmt.Sprintf("%d connections, each with an account of its own; the value has 256 bytes. Both databases flush each commit to disk: SQLite runs with "+
+			"synchronous=FULL in place of PocketBase's NORMAL. PocketBase writes its own log of requests, as it comes.", vaultConns),
+		"CPU and memory are those of gateway, vault-svc and PostgreSQL together, and of PocketBase.",
+	}}
+	if err := b.makeAccounts(ctx); err != nil {
+		return p, err
+	}
+	if err := b.fillVault(vaultConns, "bench"); err != nil {
+		return p, err
+	}
+	servers := []int{b.product.gateway.pid(), b.product.vault.pid(), b.backing.postgresPID}
+	body := fmt.Sprintf(`{"value":%q}`, vaultValue())
+	get := func(i int) []request {
+		return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i).token)}}}
+	}
+	put := func(i int) []request {
+		return []request{{method: "PUT", path: vaultRead, header: []string{bearer(b.account(i).token)}, body: body}}
+	}
+	p.subjects = []subject{
+		{name: vaultGet, load: httpLoad(b.product.gateway.addr, vaultConns, get, 200), servers: servers},
+		{name: vaultPut, load: httpLoad(b.product.gateway.addr, vaultConns, put, 200), servers: servers},
+	}
+	base, err := b.startPocketBase(ctx)
+	if err != nil {
+		b.note("PocketBase is missing: %v.", err)
+	} else {
+		p.subjects = append(p.subjects,
+			subject{name: pocketbaseGet, load: httpLoad(base.addr, vaultConns, base.read, 200), servers: []int{base.pid()}},
+			subject{name: pocketbasePut, load: httpLoad(base.addr, vaultConns, base.write, 200), servers: []int{base.pid()}})
+	}
+	p.targets = []target{
+		{what: "vault GET ÷ PocketBase", subject: vaultGet, baseline: pocketbaseGet, figure: throughput(), atLeast: true, bound: 2},
+		{what: "vault PUT ÷ PocketBase, both flushing", subject: vaultPut, baseline: pocketbasePut, figure: throughput(), atLeast: true, bound: 3},
+	}
+	return p, nil
+}
+
+// fillVault writes a key for the first n accounts.
+func (b *bench) fillVault(n int, key string) error {
+	c, err := dial(b.product.gateway.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for i := range n {
+		_, err := c.call(request{
+			method: "PUT", path: "/api/v1/vault/keys/" + key, header: []string{bearer(b.account(i).token)}, body: fmt.Sprintf(`{"value":%q}`, vaultValue()),
+		}, 200, 201)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vaultAloneGroup compares vault-svc with the least that must happen: PostgreSQL finding the row.
+func vaultAloneGroup() group {
+	return group{name: "alone", title: "Reading one value in vault-svc alone", prepare: prepareVaultAlone}
+}
+
+func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
+	p := plan{notes: []string{
+		"The first target is as written: the baseline is a loop over pgx without any HTTP, the same number of connections, its CPU time not shown " +
+			"because it runs in the load generator. The second baseline adds what no service can avoid: a fasthttp server that does this SELECT and answers JSON.",
+	}}
+	if err := b.makeAccounts(ctx); err != nil {
+		return p, err
+	}
+	if err := b.fillVault(vaultConns, "bench"); err != nil {
+		return p, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return p, err
+	}
+	served, err := b.role("pgselect", addr, "", "DATABASE_URL="+b.backing.cluster.URL(databaseName))
+	if err != nil {
+		return p, err
+	}
+	if err := served.listening(ctx, addr); err != nil {
+		return p, err
+	}
+	p.subjects = []subject{
+		{name: vaultAlone, fresh: b.vaultAloneLoad, servers: []int{b.product.vault.pid(), b.backing.postgresPID}},
+		{
+			name: selectAlone, servers: []int{b.backing.postgresPID},
+			load: selectLoad(b.backing.cluster.URL(databaseName), vaultConns, func(i int) []any { return []any{b.account(i).id, "", "bench"} }),
+		},
+		{
+			name: selectServed, servers: []int{served.pid(), b.backing.postgresPID},
+			load: httpLoad(addr, vaultConns, func(i int) []request {
+				return []request{{method: "GET", path: "/?key=bench&user=" + b.account(i).id}}
+			}, 200),
+		},
+	}
+	p.targets = []target{
+		{what: "vault-svc GET ÷ bare pgx SELECT of the row", subject: vaultAlone, baseline: selectAlone, figure: throughput(), atLeast: true, bound: 0.6},
+		{what: "vault-svc GET ÷ fasthttp + pgx, no decryption", subject: vaultAlone, baseline: selectServed, figure: throughput(), atLeast: true, informative: true},
+	}
+	return p, nil
+}
+
+func (b *bench) vaultAloneLoad() (load, error) {
+	identities := make([]string, accountCount)
+	for i := range identities {
+		var err error
+		if identities[i], err = b.identity(b.account(i), "vault-svc"); err != nil {
+			return load{}, err
+		}
+	}
+	return httpLoad(b.product.vault.addr, vaultConns, func(i int) []request {
+		return []request{{method: "GET", path: vaultRead, header: []string{identities[i%accountCount]}}}
+	}, 200), nil
+}
