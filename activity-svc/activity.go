@@ -2,8 +2,8 @@
 // page at a time and forgets what is too old. Start reading at consume.go for the way in, and at activity_http.go for the way out.
 //
 // Three tables tell the same story: activity has the records, in one partition a day; activity_daily counts them per user, day, realm, method and
-// status, in the same transaction; activity_monthly sums the days that are over. Totals, statistics and the place of a page come from the
-// counts, so what they cost does not grow with the log.
+// status, up to a few seconds ago; activity_monthly sums the days that are over. Totals, statistics and the place of a page come from the
+// counts and from the few records that are not counted yet, so what they cost does not grow with the log, and they are exact.
 package activity
 
 import (
@@ -43,7 +43,7 @@ func recordsOf(e event.Request) []*record {
 // fixedBytes is what a record takes besides its texts and realm: two ids and the status.
 const fixedBytes = 12 + 12 + 2
 
-// bytes is the size of a record: the bytes of its columns, without what PostgreSQL adds. rebuild counts the same in SQL.
+// bytes is the size of a record: the bytes of its columns, without what PostgreSQL adds. sizeOf is the same in SQL.
 func (r *record) bytes() int64 {
 	return int64(fixedBytes + len(r.realmID) + len(r.method) + len(r.path) + len(r.ipAddress) + len(r.userAgent))
 }

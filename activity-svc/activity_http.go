@@ -109,15 +109,7 @@ func readFilter(q *input.Query, userID string) filter {
 }
 
 // within keeps a time inside of what a log can hold.
-func within(t time.Time) time.Time {
-	if t.Before(firstMoment) {
-		return firstMoment
-	}
-	if t.After(lastMoment) {
-		return lastMoment
-	}
-	return t
-}
+func within(t time.Time) time.Time { return earlier(later(t, firstMoment), lastMoment) }
 
 func (h *handlers) stats(c *fiber.Ctx) error {
 	who, err := reader(c)

@@ -69,43 +69,58 @@ func (f filter) args(more ...any) []any {
 	return append([]any{[]byte(f.userID), realm, method, f.minStatus, f.maxStatus}, more...)
 }
 
-// countWholeDays reads the counts: of whole months up to the day until which they are summed, and of the other days. The three ranges of days
-// stand apart so that each is one walk along the key.
+// countWholeDays reads the counts: of whole months up to the day until which they are summed ($10), and of the other days. The three ranges of
+// days stand apart so that each is one walk along the key.
 const countWholeDays = `
-	WITH rolled AS (SELECT until FROM activity_rolled),
-	days AS (
+	WITH days AS (
 		SELECT day, records, bytes FROM activity_daily WHERE` + matches + ` AND day >= $6::date AND day < $7::date
 		UNION ALL
-		SELECT day, records, bytes FROM activity_daily WHERE` + matches + ` AND day >= $7::date AND day < $8::date AND day > (SELECT until FROM rolled)
+		SELECT day, records, bytes FROM activity_daily WHERE` + matches + ` AND day >= $7::date AND day < $8::date AND day > $10::date
 		UNION ALL
 		SELECT day, records, bytes FROM activity_daily WHERE` + matches + ` AND day >= $8::date AND day < $9::date
 	)
-	SELECT month, LEAST((month + interval '1 month')::date, (SELECT until FROM rolled) + 1), true, sum(records)::bigint, sum(bytes)::bigint
+	SELECT month, LEAST((month + interval '1 month')::date, $10::date + 1), true, sum(records)::bigint, sum(bytes)::bigint
 	FROM activity_monthly WHERE` + matches + ` AND month >= $7::date AND month < $8::date GROUP BY month
 	UNION ALL
 	SELECT day, day + 1, false, sum(records)::bigint, sum(bytes)::bigint FROM days GROUP BY day`
 
-// countPart counts the records of a part of a day; nothing asks for their bytes.
-const countPart = `SELECT count(*) FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
+// Parts of days, and what is not counted yet, are counted along the key. Only the latter is asked for its bytes, which are in the rows.
+const countPart = `SELECT count(*), 0::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
+
+const countTail = `SELECT count(*), coalesce(sum` + sizeOf + `, 0)::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
 
 // readSpans returns where the records that f selects are, the newest first.
 func readSpans(ctx context.Context, tx pgx.Tx, f filter) ([]span, error) {
+	var reach counted
+	if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
+		return nil, err
+	}
 	c := cutTime(f.from, f.to)
 	var spans []span
 	b := &pgx.Batch{}
-	b.Queue(countWholeDays, f.args(c.before.from, c.months.from, c.months.to, c.after.to)...).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(countWholeDays, f.args(c.before.from, c.months.from, c.months.to, c.after.to, reach.summedUntil)...).Query(func(rows pgx.Rows) (err error) {
 		spans, err = collectSpans(rows, spans)
+		for i := range spans {
+			spans[i].to = earlier(spans[i].to, reach.before) // the rest of that day is the tail
+		}
 		return err
 	})
-	for _, part := range c.ends {
-		b.Queue(countPart, f.args(firstID(part.from), firstID(part.to))...).QueryRow(func(row pgx.Row) error {
+	queue := func(sql string, part stretch) {
+		b.Queue(sql, f.args(firstID(part.from), firstID(part.to))...).QueryRow(func(row pgx.Row) error {
 			s := span{from: part.from, to: part.to}
-			err := row.Scan(&s.records)
+			err := row.Scan(&s.records, &s.bytes)
 			if s.records > 0 {
 				spans = append(spans, s)
 			}
 			return err
 		})
+	}
+	for _, part := range c.ends {
+		queue(countPart, part)
+	}
+	tail := stretch{later(c.before.from, reach.before), c.after.to}
+	if !tail.empty() {
+		queue(countTail, tail)
 	}
 	err := tx.SendBatch(ctx, b).Close()
 	newestFirst(spans)
@@ -212,15 +227,25 @@ func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*w
 }
 
 // realms returns the realms in which a user has records, and how many; the place outside of every realm is none.
-func (s *store) realms(ctx context.Context, userID string) ([]RealmUsage, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT encode(realm_id, 'hex'), sum(records)::bigint, sum(bytes)::bigint FROM (
-			SELECT realm_id, records, bytes FROM activity_monthly WHERE user_id = $1
-			UNION ALL
-			SELECT realm_id, records, bytes FROM activity_daily WHERE user_id = $1 AND day > (SELECT until FROM activity_rolled)
-		) AS counts WHERE realm_id <> '' GROUP BY realm_id ORDER BY realm_id`, []byte(userID))
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[RealmUsage])
+func (s *store) realms(ctx context.Context, userID string) (out []RealmUsage, err error) {
+	err = s.reading(ctx, func(tx pgx.Tx) error {
+		var reach counted
+		if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			SELECT encode(realm_id, 'hex'), sum(records)::bigint, sum(bytes)::bigint FROM (
+				SELECT realm_id, records, bytes FROM activity_monthly WHERE user_id = $1
+				UNION ALL
+				SELECT realm_id, records, bytes FROM activity_daily WHERE user_id = $1 AND day > $2::date
+				UNION ALL
+				SELECT realm_id, 1, `+sizeOf+` FROM activity WHERE user_id = $1 AND id >= $3
+			) AS counts WHERE realm_id <> '' GROUP BY realm_id ORDER BY realm_id`, []byte(userID), reach.summedUntil, firstID(reach.before))
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RealmUsage])
+		return err
+	})
+	return out, err
 }

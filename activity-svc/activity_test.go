@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -172,7 +173,14 @@ func TestPagesNeverExceedTheLastOneThatMayBeAsked(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
 	who := user()
-	h.publish(at(time.Now(), who, "GET", 200), at(time.Now(), who, "GET", 200))
+	yesterday := time.Now().AddDate(0, 0, -1)
+	h.eventually("yesterday is counted", func() error {
+		if n := h.query(`SELECT count(*) FROM activity_counted WHERE before > now() - interval '1 minute'`); n != 1 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	h.publish(at(yesterday, who, "GET", 200))
 	h.drained()
 	h.query(`UPDATE activity_daily SET records = 10002`) // as if there were that many
 	if a := h.get(who, logPath+"?limit=1"); a.Metadata.Pages != 10001 || a.Metadata.Total != 10002 {
@@ -207,9 +215,9 @@ func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
 	}
 	h.run() // whose maintenance sums the days that are over
 	h.eventually("days are summed", func() error {
-		until, err := s.rolledUntil(t.Context())
-		if err == nil && until.Before(dayOf(now).AddDate(0, 0, -openDays)) {
-			err = fmt.Errorf("until %v", until)
+		c, err := s.counted(t.Context())
+		if err == nil && c.summedUntil.Before(dayOf(now).AddDate(0, 0, -openDays)) {
+			err = fmt.Errorf("%+v", c)
 		}
 		return err
 	})

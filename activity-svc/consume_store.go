@@ -20,7 +20,7 @@ type store struct {
 	partitions partitions
 }
 
-// Advisory locks. Whoever changes the counts of days that are over, or drops a day, holds countsLock alone; those who add records share it.
+// Advisory locks. Whoever moves how far the counts reach, or drops a day, holds countsLock alone; those who add records share it.
 // partitionLock lets one replica at a time make partitions, and maintenanceLock lets one do the work of all.
 const (
 	countsLock      = "activity counts"
@@ -30,7 +30,7 @@ const (
 
 var columns = []string{"user_id", "id", "realm_id", "method", "path", "status", "ip_address", "user_agent"}
 
-// insert stores the rows and counts those that are new, in one transaction, and marks them as stored. A row that is there already changes
+// insert stores the rows in one transaction and marks those that are new as stored. A row that is there already changes
 // nothing, also when another replica is storing it at this moment.
 func (s *store) insert(ctx context.Context, rows []*record) error {
 	rows = inOrder(rows)
@@ -57,28 +57,39 @@ func (s *store) insert(ctx context.Context, rows []*record) error {
 	return nil
 }
 
-// inCounting lets write store rows, adds those that it stored to the counts, and returns them.
+// inCounting lets write store rows, adds to the counts those that came late, and returns all that were stored.
 func (s *store) inCounting(ctx context.Context, rows []*record, write func(context.Context, pgx.Tx, []*record) ([]*record, error)) (fresh []*record, err error) {
 	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		until, err := shareCounts(ctx, tx)
+		now, err := shareCounts(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if fresh, err = write(ctx, tx, rows); err != nil {
 			return err
 		}
-		daily, monthly := count(fresh, until)
+		daily, monthly := countLate(fresh, now)
 		return addCounts(ctx, tx, daily, monthly)
 	})
 	return fresh, err
 }
 
-// shareCounts keeps the day until which days are summed into months from changing before the end of tx, and returns it.
-func shareCounts(ctx context.Context, tx pgx.Tx) (until time.Time, err error) {
+// counted says how far the counts reach.
+type counted struct {
+	before      time.Time // records before it are in activity_daily
+	summedUntil time.Time // days until it, itself included, are in activity_monthly
+}
+
+const readCounted = `SELECT before, summed_until FROM activity_counted`
+
+func (c *counted) scan(row pgx.Row) error { return row.Scan(&c.before, &c.summedUntil) }
+
+// shareCounts keeps counted from changing before the end of tx, and returns it.
+func shareCounts(ctx context.Context, tx pgx.Tx) (c counted, err error) {
 	b := &pgx.Batch{}
 	b.Queue(`SELECT pg_advisory_xact_lock_shared(hashtext($1))`, countsLock)
-	b.Queue(`SELECT until FROM activity_rolled`).QueryRow(func(row pgx.Row) error { return row.Scan(&until) })
-	return until, tx.SendBatch(ctx, b).Close()
+	b.Queue(readCounted).QueryRow(c.scan) // a statement of its own, so that it sees what the holder of the lock committed
+	err = tx.SendBatch(ctx, b).Close()
+	return c, err
 }
 
 // copyIn stores the rows, none of which may be there.
@@ -161,14 +172,18 @@ func (c counts) add(k cell, bytes int64) {
 	t.bytes += bytes
 }
 
-// count returns what rows add to activity_daily, and those of days that are summed already also to activity_monthly.
-func count(rows []*record, until time.Time) (daily, monthly counts) {
+// countLate returns what rows add to activity_daily and to activity_monthly: nothing, unless they are older than what is counted already.
+func countLate(rows []*record, c counted) (daily, monthly counts) {
 	daily, monthly = counts{}, counts{}
 	for _, r := range rows {
-		day := dayOf(idTime(r.id))
+		at := idTime(r.id)
+		if !at.Before(c.before) {
+			continue
+		}
+		day := dayOf(at)
 		k := cell{userID: r.userID, date: day.Unix(), realmID: r.realmID, method: r.method, status: r.status}
 		daily.add(k, r.bytes())
-		if !day.After(until) {
+		if !day.After(c.summedUntil) {
 			k.date = monthOf(day).Unix()
 			monthly.add(k, r.bytes())
 		}
@@ -177,6 +192,9 @@ func count(rows []*record, until time.Time) (daily, monthly counts) {
 }
 
 func addCounts(ctx context.Context, tx pgx.Tx, daily, monthly counts) error {
+	if len(daily) == 0 {
+		return nil
+	}
 	b := &pgx.Batch{}
 	daily.queue(b, `
 		INSERT INTO activity_daily AS c (user_id, day, realm_id, method, status, records, bytes)

@@ -15,9 +15,12 @@ const (
 	// The work is cheap when there is nothing to do, and is tried again soon when somebody was in its way.
 	maintenancePause      = time.Hour
 	maintenanceRetryPause = 30 * time.Second
+	// Records are counted when they are countAge old. Reading looks at the ones that are younger; those that come later cost their writer more.
+	countPause = 3 * time.Second
+	countAge   = 3 * time.Second
 )
 
-// keeper makes the partitions of the coming days, sums the days that are over and drops those that are too old.
+// keeper counts records, makes the partitions of the coming days, sums the days that are over and drops those that are too old.
 type keeper struct {
 	store     *store
 	retention Retention
@@ -43,12 +46,34 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
+// count keeps the counts a few seconds behind the records until ctx ends. Every replica does it; there is nothing left for the second.
+func (k *keeper) count(ctx context.Context) error {
+	for {
+		if err := k.countNow(ctx); err != nil && ctx.Err() == nil {
+			k.metrics.maintenanceFailures.Inc()
+			k.log.Warn("records will be counted later", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(countPause):
+		}
+	}
+}
+
+func (k *keeper) countNow(ctx context.Context) error {
+	return k.store.count(ctx, k.now().Add(-countAge).Truncate(time.Millisecond))
+}
+
 func (k *keeper) work(ctx context.Context) error {
 	now := k.now()
 	if err := k.makeAhead(ctx, dayOf(now)); err != nil {
 		return err
 	}
-	if err := k.roll(ctx, dayOf(now).AddDate(0, 0, -openDays)); err != nil {
+	if err := k.countNow(ctx); err != nil {
+		return err
+	}
+	if err := k.sum(ctx, dayOf(now).AddDate(0, 0, -openDays)); err != nil {
 		return err
 	}
 	return k.forget(ctx, k.retention.firstDay(now))
@@ -62,10 +87,10 @@ func (k *keeper) makeAhead(ctx context.Context, today time.Time) error {
 	return k.store.makePartitions(ctx, days)
 }
 
-// roll goes day by day, so that no transaction holds up the writers for long.
-func (k *keeper) roll(ctx context.Context, last time.Time) error {
-	until, err := k.store.rolledUntil(ctx)
-	for err == nil && until.Before(last) {
+// sum goes day by day, so that no transaction holds up the writers for long.
+func (k *keeper) sum(ctx context.Context, last time.Time) error {
+	c, err := k.store.counted(ctx)
+	for until := c.summedUntil; err == nil && until.Before(last); {
 		var next time.Time
 		if next, err = k.store.firstCounted(ctx, until); err != nil {
 			return err
@@ -73,7 +98,7 @@ func (k *keeper) roll(ctx context.Context, last time.Time) error {
 		if next.IsZero() || next.After(last) {
 			next = last
 		}
-		err = k.store.roll(ctx, next)
+		err = k.store.sum(ctx, next)
 		until = next
 	}
 	return err

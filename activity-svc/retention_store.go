@@ -91,7 +91,7 @@ func makePartition(ctx context.Context, tx pgx.Tx, day time.Time) error {
 func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
 	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, lock)
 	if err == nil {
-		_, err = tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10min'`)
+		_, err = tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10min'; SET LOCAL plan_cache_mode = force_custom_plan`)
 	}
 	return err
 }
@@ -130,9 +130,38 @@ func (s *store) alone(ctx context.Context, f func(context.Context) error) error 
 	return f(ctx)
 }
 
-// rolledUntil returns the last day that is summed into its month.
-func (s *store) rolledUntil(ctx context.Context) (until time.Time, err error) {
-	return until, s.pool.QueryRow(ctx, `SELECT until FROM activity_rolled`).Scan(&until)
+// counted returns how far the counts reach.
+func (s *store) counted(ctx context.Context) (c counted, err error) {
+	return c, c.scan(s.pool.QueryRow(ctx, readCounted))
+}
+
+// sizeOf is record.bytes in SQL; the number is fixedBytes.
+const sizeOf = `(26 + octet_length(realm_id) + octet_length(method) + octet_length(path) + octet_length(ip_address) + octet_length(user_agent))`
+
+// countRecords adds the records with ids from $1 to before $2 to activity_daily.
+const countRecords = `
+	INSERT INTO activity_daily AS c (user_id, day, realm_id, method, status, records, bytes)
+	SELECT user_id, (to_timestamp(('x0000' || left(encode(id, 'hex'), 12))::bit(64)::bigint / 1000.0) AT TIME ZONE 'UTC')::date AS day,
+	       realm_id, method, status, count(*), sum` + sizeOf + `
+	FROM activity WHERE id >= $1 AND id < $2 GROUP BY user_id, day, realm_id, method, status
+	ON CONFLICT ON CONSTRAINT activity_daily_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`
+
+// count moves the counts forward to before, unless they are there. Those who store records wait meanwhile, so it must come often.
+func (s *store) count(ctx context.Context, before time.Time) error {
+	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockAlone(ctx, tx, countsLock); err != nil {
+			return err
+		}
+		var c counted
+		if err := c.scan(tx.QueryRow(ctx, readCounted)); err != nil || !c.before.Before(before) {
+			return err
+		}
+		if _, err := tx.Exec(ctx, countRecords, firstID(c.before), firstID(before)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE activity_counted SET before = $1`, before)
+		return err
+	})
 }
 
 // firstCounted returns the first day after day that has counts, or the zero time.
@@ -144,8 +173,8 @@ func (s *store) firstCounted(ctx context.Context, day time.Time) (time.Time, err
 	return *first, nil
 }
 
-// roll sums the counts of the days until day into their months.
-func (s *store) roll(ctx context.Context, day time.Time) error {
+// sum adds the counts of the days until day, which must be counted to its end, to their months.
+func (s *store) sum(ctx context.Context, day time.Time) error {
 	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockAlone(ctx, tx, countsLock); err != nil {
 			return err
@@ -153,12 +182,12 @@ func (s *store) roll(ctx context.Context, day time.Time) error {
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO activity_monthly AS c (user_id, month, realm_id, method, status, records, bytes)
 			SELECT user_id, date_trunc('month', day)::date AS month, realm_id, method, status, sum(records), sum(bytes)
-			FROM activity_daily WHERE day > (SELECT until FROM activity_rolled) AND day <= $1
+			FROM activity_daily WHERE day > (SELECT summed_until FROM activity_counted) AND day <= $1
 			GROUP BY user_id, month, realm_id, method, status
 			ON CONFLICT ON CONSTRAINT activity_monthly_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`, day); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE activity_rolled SET until = $1 WHERE until < $1`, day)
+		_, err := tx.Exec(ctx, `UPDATE activity_counted SET summed_until = $1 WHERE summed_until < $1`, day)
 		return err
 	})
 }
@@ -171,8 +200,8 @@ func (s *store) drop(ctx context.Context, day time.Time) error {
 		}
 		for _, sql := range []string{
 			`UPDATE activity_monthly m SET records = m.records - d.records, bytes = m.bytes - d.bytes
-			 FROM activity_daily d, activity_rolled r
-			 WHERE d.day = $1 AND d.day <= r.until AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date
+			 FROM activity_daily d, activity_counted c
+			 WHERE d.day = $1 AND d.day <= c.summed_until AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date
 			   AND m.realm_id = d.realm_id AND m.method = d.method AND m.status = d.status`,
 			`DELETE FROM activity_monthly m USING activity_daily d
 			 WHERE d.day = $1 AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date AND m.realm_id = d.realm_id
@@ -195,23 +224,19 @@ func (s *store) dropDeadLetters(ctx context.Context, before time.Time) error {
 	return err
 }
 
-// recount makes activity_daily again from the records and forgets the months; events wait in the stream meanwhile. It returns how many records
-// there are.
-func (s *store) recount(ctx context.Context) (records int64, err error) {
+// recount makes the counts again from the records before the time before; events wait in the stream meanwhile. It returns how many there are.
+func (s *store) recount(ctx context.Context, before time.Time) (records int64, err error) {
 	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockAlone(ctx, tx, countsLock); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; TRUNCATE activity_daily, activity_monthly; UPDATE activity_rolled SET until = '1970-01-01'`); err != nil {
+		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; DELETE FROM activity_daily; DELETE FROM activity_monthly`); err != nil {
 			return err
 		}
-		// fixedBytes and record.bytes say the same in Go.
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
-			SELECT user_id, (to_timestamp(('x0000' || left(encode(id, 'hex'), 12))::bit(64)::bigint / 1000.0) AT TIME ZONE 'UTC')::date AS day,
-			       realm_id, method, status, count(*),
-			       sum($1 + octet_length(realm_id) + octet_length(method) + octet_length(path) + octet_length(ip_address) + octet_length(user_agent))
-			FROM activity GROUP BY user_id, day, realm_id, method, status`, fixedBytes); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE activity_counted SET before = $1, summed_until = '1970-01-01'`, before); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, countRecords, firstID(firstMoment), firstID(before)); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, `SELECT coalesce(sum(records), 0)::bigint FROM activity_daily`).Scan(&records)

@@ -197,7 +197,7 @@ func TestRecountMakesTheCountsOfTheRecords(t *testing.T) {
 	who := user()
 	var rows []*record
 	for n := range 100 {
-		rows = append(rows, recordsOf(at(time.Now().AddDate(0, 0, -n), who, "GET", 200+n%3))...)
+		rows = append(rows, recordsOf(at(time.Now().AddDate(0, 0, -n).Add(-time.Minute), who, "GET", 200+n%3))...)
 	}
 	midnight := dayOf(time.Now()).AddDate(0, 0, -7)
 	rows = append(rows, recordsOf(at(midnight, who, "GET", 200))...)
@@ -225,7 +225,7 @@ func (o *testOutput) Write(b []byte) (int, error) { *o = append(*o, b...); retur
 func dump(t *testing.T, s *store) (all string) {
 	t.Helper()
 	err := s.pool.QueryRow(t.Context(), `SELECT (SELECT string_agg(d::text, E'\n' ORDER BY d::text) FROM activity_daily d) ||
-		(SELECT string_agg(m::text, E'\n' ORDER BY m::text) FROM activity_monthly m) || (SELECT until FROM activity_rolled)`).Scan(&all)
+		(SELECT string_agg(m::text, E'\n' ORDER BY m::text) FROM activity_monthly m) || (SELECT summed_until FROM activity_counted)`).Scan(&all)
 	if err != nil {
 		t.Fatal(err)
 	}

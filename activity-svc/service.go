@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
@@ -57,7 +58,7 @@ func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, ou
 	}
 	defer pool.Close()
 	s := &store{pool: pool}
-	records, err := s.recount(ctx)
+	records, err := s.recount(ctx, rt.Now().Truncate(time.Millisecond))
 	if err != nil {
 		return err
 	}
@@ -109,6 +110,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	s, m := &store{pool: pool}, newMetrics(rt.Metrics)
 	k := &keeper{store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
 	svc.Go("maintenance", k.run)
+	svc.Go("counting", k.count)
 	c := &consumer{bus: nats, cfg: cfg.consumer(), store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
 	svc.Go("watch", c.watch)
 	for range cfg.Writers {

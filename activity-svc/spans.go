@@ -47,6 +47,20 @@ type stretch struct{ from, to time.Time }
 
 func (s stretch) empty() bool { return !s.from.Before(s.to) }
 
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // cut says how a stretch of time is counted: whole months from activity_monthly, other whole days from activity_daily, and what is left at both
 // ends, less than a day each, from the records themselves.
 type cut struct {

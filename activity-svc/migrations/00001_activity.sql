@@ -17,7 +17,11 @@ CREATE TABLE activity (
     CONSTRAINT activity_ids CHECK (octet_length(id) = 12 AND octet_length(user_id) = 12)
 ) PARTITION BY RANGE (id);
 
--- What activity holds, counted. Written in the transaction that writes the records, so that the two never differ.
+-- The order in which records come is about that of their ids, so this finds those of the last seconds at next to no cost.
+CREATE INDEX activity_id ON activity USING brin (id) WITH (pages_per_range = 32, autosummarize = on);
+
+-- The number and the bytes of the records before activity_counted.before. Newer records are counted every few seconds; a record that comes
+-- later than that is counted in the transaction that stores it. So records = counts + what is at or after that moment, in every snapshot.
 CREATE TABLE activity_daily (
     user_id  bytea    NOT NULL,
     day      date     NOT NULL, -- UTC
@@ -31,7 +35,7 @@ CREATE TABLE activity_daily (
 
 CREATE INDEX activity_daily_day ON activity_daily (day);
 
--- The sum of activity_daily over the days of a month that are not after activity_rolled.until. It keeps totals cheap over a year of days.
+-- The sum of activity_daily over the days of a month that are not after activity_counted.summed_until. It keeps totals cheap over a year.
 CREATE TABLE activity_monthly (
     user_id  bytea    NOT NULL,
     month    date     NOT NULL, -- its first day
@@ -43,12 +47,14 @@ CREATE TABLE activity_monthly (
     CONSTRAINT activity_monthly_pkey PRIMARY KEY (user_id, month, realm_id, method, status)
 ) WITH (fillfactor = 80);
 
-CREATE TABLE activity_rolled (
-    single boolean PRIMARY KEY DEFAULT true CONSTRAINT activity_rolled_single CHECK (single),
-    until  date    NOT NULL
+CREATE TABLE activity_counted (
+    single       boolean     PRIMARY KEY DEFAULT true CONSTRAINT activity_counted_single CHECK (single),
+    before       timestamptz NOT NULL, -- whole milliseconds
+    summed_until date        NOT NULL,
+    CONSTRAINT activity_counted_days_are_over CHECK (summed_until < (before AT TIME ZONE 'UTC')::date)
 );
 
-INSERT INTO activity_rolled (until) VALUES ('1970-01-01');
+INSERT INTO activity_counted (before, summed_until) VALUES ('1970-01-02Z', '1970-01-01');
 
 -- Messages that can never become a record, for people to look at.
 CREATE TABLE activity_dead_letters (
