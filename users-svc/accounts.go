@@ -210,13 +210,20 @@ type accounts struct {
 	*core
 	hasher *hasher
 	mails  *mails
+	rule   passwordRule
 }
 
 // change checks the current password when one is asked for and applies p to the user id. by is who does it from where.
 func (a *accounts) change(ctx context.Context, caller auth.Identity, id string, p patch, by device) (User, error) {
 	var checkedHash, newHash string
 	if p.Password != nil {
-		var err error
+		target, err := accountByID(ctx, a.pool, id)
+		if err != nil {
+			return User{}, err
+		}
+		if err := a.rule.check(*p.Password, target.Email, target.Username, target.Alias); err != nil {
+			return User{}, err
+		}
 		if caller.UserID == id {
 			if checkedHash, err = a.confirm(ctx, id, *p.Current, by); err != nil {
 				return User{}, err

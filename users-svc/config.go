@@ -49,11 +49,12 @@ type TokenConfig struct {
 
 // PasswordConfig says how passwords are hashed (Argon2id, RFC 9106) and which are refused.
 type PasswordConfig struct {
-	MemoryKiB uint32 `env:"PASSWORD_HASH_MEMORY_KIB" envDefault:"19456" doc:"Argon2id memory of one hash in KiB; a weaker hash is renewed at login."`
-	Time      uint32 `env:"PASSWORD_HASH_TIME" envDefault:"2" doc:"Argon2id passes."`
-	Threads   uint8  `env:"PASSWORD_HASH_THREADS" envDefault:"1" doc:"Argon2id lanes of one hash."`
-	Parallel  int    `env:"PASSWORD_HASH_PARALLEL" envDefault:"0" doc:"Hashes at the same time; 0: one per core."`
-	Queue     int    `env:"PASSWORD_HASH_QUEUE" envDefault:"256" doc:"Hashes that may wait; more are answered 503."`
+	MemoryKiB  uint32 `env:"PASSWORD_HASH_MEMORY_KIB" envDefault:"19456" doc:"Argon2id memory of one hash in KiB; a weaker hash is renewed at login."`
+	Time       uint32 `env:"PASSWORD_HASH_TIME" envDefault:"2" doc:"Argon2id passes."`
+	Threads    uint8  `env:"PASSWORD_HASH_THREADS" envDefault:"1" doc:"Argon2id lanes of one hash."`
+	Parallel   int    `env:"PASSWORD_HASH_PARALLEL" envDefault:"0" doc:"Hashes at the same time; 0: one per core."`
+	Queue      int    `env:"PASSWORD_HASH_QUEUE" envDefault:"256" doc:"Hashes that may wait; more are answered 503."`
+	DenyCommon bool   `env:"PASSWORD_DENY_COMMON" envDefault:"true" doc:"Refuse the most common passwords and the user's own name or address."`
 }
 
 // SignupConfig says who may have an account.

@@ -20,7 +20,7 @@ func (a *accounts) makeFirstAdmin(ctx context.Context) error {
 	if !validEmail(email) || len(email) > maxEmail {
 		return errors.New("ADMIN_EMAIL is no e-mail address")
 	}
-	if err := checkStrength(password); err != nil {
+	if err := a.rule.check(password, email); err != nil {
 		return fmt.Errorf("ADMIN_PASSWORD: %w", err)
 	}
 	hash, err := a.hasher.hash(ctx, password)

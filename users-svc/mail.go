@@ -12,13 +12,14 @@ import (
 type mails struct {
 	*core
 	hasher *hasher
+	rule   passwordRule
 	sender sender // nil: no mail server
 	due    chan struct{}
 }
 
 // newMails makes the domain; without SMTP_URL it sends nothing.
-func newMails(c *core, h *hasher) (*mails, error) {
-	m := &mails{core: c, hasher: h, due: make(chan struct{}, 1)}
+func newMails(c *core, h *hasher, rule passwordRule) (*mails, error) {
+	m := &mails{core: c, hasher: h, rule: rule, due: make(chan struct{}, 1)}
 	if !c.cfg.Mail.On() {
 		return m, nil
 	}
@@ -161,10 +162,14 @@ func errResetToken() *apperr.Error {
 
 // reset sets a new password with a mailed token.
 func (m *mails) reset(ctx context.Context, token, password string, d device) error {
-	if there, err := m.hasToken(ctx, purposeReset, token); err != nil || !there { // before the work of a hash
-		if err == nil {
-			err = errResetToken()
-		}
+	found, err := m.accountOf(ctx, purposeReset, token) // before the work of a hash
+	if apperr.Is(err, "USER_NOT_FOUND") {
+		return errResetToken()
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.rule.check(password, found.Email, found.Username, found.Alias); err != nil {
 		return err
 	}
 	hash, err := m.hasher.hash(ctx, password)

@@ -59,11 +59,10 @@ func (m *mails) makeToken(ctx context.Context, userID, purpose, token string, tt
 	return tag.RowsAffected() == 1, err
 }
 
-func (m *mails) hasToken(ctx context.Context, purpose, token string) (bool, error) {
-	var there bool
-	err := m.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3)`,
-		tokenHash(token), purpose, m.now()).Scan(&there)
-	return there, err
+// accountOf returns the account that a token which is good was made for; USER_NOT_FOUND when it is not good.
+func (m *mails) accountOf(ctx context.Context, purpose, token string) (account, error) {
+	return oneAccount(ctx, m.pool, `WHERE id = (SELECT user_id FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3)`,
+		tokenHash(token), purpose, m.now())
 }
 
 // spend deletes a token and all others of its user and purpose, and returns the user; "" when the token is none that is good.

@@ -90,6 +90,9 @@ func readSignup(o *input.Object) (signup, error) {
 
 // signUp creates an account. The caller learns nothing about addresses that have one: the work and the answer are the same.
 func (a *accounts) signUp(ctx context.Context, in signup) error {
+	if err := a.rule.check(in.Password, in.Email); err != nil {
+		return err
+	}
 	n := newAccount{
 		Email: in.Email, Alias: firstAlias(in.Email), Method: "email", Region: in.Region, Client: in.Client, Verified: !a.cfg.Mail.On(), At: a.now(),
 	}

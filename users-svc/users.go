@@ -27,11 +27,12 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	if err := keys.upkeep(ctx); err != nil {
 		return err
 	}
-	letters, err := newMails(c, hashes)
+	rule := newPasswordRule(c.cfg.Passwords.DenyCommon)
+	letters, err := newMails(c, hashes, rule)
 	if err != nil {
 		return err
 	}
-	people := &accounts{core: c, hasher: hashes, mails: letters}
+	people := &accounts{core: c, hasher: hashes, mails: letters, rule: rule}
 	if err := people.makeFirstAdmin(ctx); err != nil {
 		return err
 	}
