@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/realmgate/realmgate/pkg/localpg"
+)
+
+// backing is the servers that the services need, embedded or somebody else's, and how to stop those that are ours.
+type backing struct {
+	// databaseURL returns the address for a service, by its schema.
+	databaseURL       func(schema string) string
+	natsURL, redisURL string
+	closers           []func(context.Context) error
+	// failed gets an error when an embedded server ends by itself.
+	failed chan error
+}
+
+func (b *backing) close(ctx context.Context) error {
+	var all []error
+	for i := len(b.closers) - 1; i >= 0; i-- {
+		all = append(all, b.closers[i](ctx))
+	}
+	b.closers = nil
+	return errors.Join(all...)
+}
+
+// openBacking starts what cfg does not name.
+func openBacking(ctx context.Context, cfg Config, dir *dataDir, log *slog.Logger) (b *backing, err error) {
+	b = &backing{natsURL: cfg.NATSURL.Reveal(), redisURL: cfg.RedisURL.Reveal(), failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if b.redisURL == "" {
+		if err := b.startRedis(); err != nil {
+			return nil, fmt.Errorf("embedded Redis: %w", err)
+		}
+	}
+	if b.natsURL == "" {
+		if err := b.startNATS(dir, log); err != nil {
+			return nil, fmt.Errorf("embedded NATS: %w", err)
+		}
+	}
+	if given := cfg.DatabaseURL.Reveal(); given != "" {
+		b.databaseURL = func(string) string { return given }
+		return b, nil
+	}
+	return b, b.startPostgres(ctx, cfg, dir, log)
+}
+
+// clockTick is how often miniredis, whose clock stands still, is told that time has passed.
+const clockTick = 500 * time.Millisecond
+
+func (b *backing) startRedis() error {
+	password, err := randomText()
+	if err != nil {
+		return err
+	}
+	redis := miniredis.NewMiniRedis()
+	redis.RequireAuth(password)
+	if err := redis.StartAddr("127.0.0.1:0"); err != nil {
+		return err
+	}
+	ticker, done := time.NewTicker(clockTick), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ticker.C:
+				redis.FastForward(clockTick)
+			case <-done:
+				return
+			}
+		}
+	}()
+	b.redisURL = (&url.URL{Scheme: "redis", User: url.UserPassword("", password), Host: redis.Addr()}).String()
+	b.closers = append(b.closers, func(context.Context) error {
+		ticker.Stop()
+		close(done)
+		redis.Close()
+		return nil
+	})
+	return nil
+}
+
+const (
+	natsUser    = "realmgate"
+	natsReady   = 10 * time.Second
+	natsMaxDisk = 8 << 30
+)
+
+func (b *backing) startNATS(dir *dataDir, log *slog.Logger) error {
+	password, err := randomText()
+	if err != nil {
+		return err
+	}
+	nats, err := server.NewServer(&server.Options{
+		ServerName: "realmgate-standalone", Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: natsUser, Password: password,
+		JetStream: true, StoreDir: dir.sub("nats"), JetStreamMaxStore: natsMaxDisk, NoSigs: true, NoSystemAccount: true,
+	})
+	if err != nil {
+		return err
+	}
+	nats.SetLoggerV2(natsLog{log}, false, false, false)
+	nats.Start()
+	b.closers = append(b.closers, func(context.Context) error {
+		nats.Shutdown()
+		nats.WaitForShutdown()
+		return nil
+	})
+	if !nats.ReadyForConnections(natsReady) {
+		return errors.New("does not accept connections; its folder nats in DATA_DIR may be damaged: see the log at LOG_LEVEL=debug")
+	}
+	b.natsURL = (&url.URL{Scheme: "nats", User: url.UserPassword(natsUser, password), Host: nats.Addr().String()}).String()
+	return nil
+}
+
+// natsLog gives what the NATS server says the level that it has for an operator of Realmgate.
+type natsLog struct{ log *slog.Logger }
+
+func (l natsLog) Noticef(f string, v ...any) { l.log.Debug("nats", "says", fmt.Sprintf(f, v...)) }
+func (l natsLog) Warnf(f string, v ...any)   { l.log.Debug("nats", "warns", fmt.Sprintf(f, v...)) }
+func (l natsLog) Errorf(f string, v ...any)  { l.log.Error("nats", "error", fmt.Sprintf(f, v...)) }
+func (l natsLog) Fatalf(f string, v ...any)  { l.log.Error("nats", "fatal", fmt.Sprintf(f, v...)) }
+func (l natsLog) Debugf(string, ...any)      {}
+func (l natsLog) Tracef(string, ...any)      {}
+
+// databaseName is the one database of the embedded PostgreSQL.
+const databaseName = "realmgate"
+
+func (b *backing) startPostgres(ctx context.Context, cfg Config, dir *dataDir, log *slog.Logger) error {
+	pg, err := localpg.Start(ctx, localpg.Options{Dir: dir.sub("postgres"), BinDir: cfg.PostgresBin, Log: log})
+	if err != nil {
+		return err
+	}
+	b.closers = append(b.closers, pg.Stop)
+	var stopping atomic.Bool
+	b.closers = append(b.closers, func(context.Context) error { stopping.Store(true); return nil })
+	go func() {
+		<-pg.Done()
+		if !stopping.Load() {
+			b.failed <- errors.New("PostgreSQL ended by itself: see the log in DATA_DIR/postgres")
+		}
+	}()
+	if err := pg.CreateDatabase(ctx, databaseName); err != nil {
+		return err
+	}
+	passwords, err := createRoles(ctx, pg.URL(databaseName), dir)
+	if err != nil {
+		return fmt.Errorf("database roles: %w", err)
+	}
+	b.databaseURL = func(schema string) string {
+		u, err := url.Parse(pg.URL(databaseName))
+		if err != nil {
+			return ""
+		}
+		u.User = url.UserPassword(schema, passwords[schema])
+		return u.String()
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/realmgate/realmgate/activity-svc"
+	"github.com/realmgate/realmgate/gateway"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/vault-svc"
+)
+
+// Config is what this command adds to the settings of the services; a service's own settings are read from the same environment.
+type Config struct {
+	GatewayAddr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"The public address."`
+	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default the folder realmgate in the user's data directory."`
+	AdminEmail  string `env:"ADMIN_EMAIL" envDefault:"admin@realmgate.local" doc:"E-mail address of the first admin."`
+	// AdminPassword is generated, and printed once, when it is not set.
+	AdminPassword config.Secret `env:"ADMIN_PASSWORD" doc:"Password of the first admin; without it one is generated and printed at the first start."`
+	DatabaseURL   config.Secret `env:"DATABASE_URL" doc:"Use this PostgreSQL instead of the one in DATA_DIR."`
+	NATSURL       config.Secret `env:"NATS_URL" doc:"Use this NATS instead of the embedded one."`
+	RedisURL      config.Secret `env:"REDIS_URL" doc:"Use this Redis instead of the embedded one."`
+	PostgresBin   string        `env:"POSTGRES_BIN" doc:"Folder of the programs postgres and initdb; by default they are looked for, and fetched when there are none."`
+	LogLevel      string        `env:"LOG_LEVEL" envDefault:"warn" doc:"debug, info, warn or error."`
+	LogFormat     string        `env:"LOG_FORMAT" envDefault:"text" doc:"json or text."`
+}
+
+// dataDir returns DATA_DIR, or realmgate in the user's data directory (XDG Base Directory Specification).
+func (c Config) dataDir() (string, error) {
+	if c.DataDir != "" {
+		return filepath.Abs(c.DataDir)
+	}
+	if base := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, "realmgate"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("set DATA_DIR: there is no home directory to put the data into: %w", err)
+	}
+	return filepath.Join(home, ".local", "share", "realmgate"), nil
+}
+
+func printSettings(w io.Writer) error {
+	for _, section := range []struct {
+		title string
+		cfg   any
+	}{
+		{"standalone", &Config{}}, {"gateway", &gateway.Config{}}, {"users-svc", &users.Config{}}, {"vault-svc", &vault.Config{}},
+		{"activity-svc", &activity.Config{}},
+	} {
+		fmt.Fprintf(w, "%s\n", section.title)
+		if err := config.Print(w, section.cfg); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	return nil
+}

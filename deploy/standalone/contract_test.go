@@ -1,0 +1,340 @@
+package main
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestContract drives every documented operation through running products and holds each answer against openapi.yaml; at the end every
+// documented answer must have been produced. The products differ only in settings.
+func TestContract(t *testing.T) {
+	spec := loadConformance(t)
+	t.Run("every area", func(t *testing.T) {
+		t.Run("credentials", func(t *testing.T) { t.Parallel(); contractCredentials(product(t, spec)) })
+		t.Run("expired tokens", func(t *testing.T) {
+			t.Parallel()
+			contractExpired(product(t, spec, "ACCESS_TOKEN_TTL=1s", "REFRESH_TOKEN_TTL=1s"))
+		})
+		t.Run("sign-in", func(t *testing.T) { t.Parallel(); contractSignIn(product(t, spec)) })
+		t.Run("profiles", func(t *testing.T) { t.Parallel(); contractProfiles(product(t, spec)) })
+		t.Run("sessions", func(t *testing.T) { t.Parallel(); contractSessions(product(t, spec)) })
+		t.Run("free tier", func(t *testing.T) {
+			t.Parallel()
+			contractFreeTier(product(t, spec, "FREE_TIER_SERVERS=eu-west:DE:Frankfurt:3"))
+		})
+		t.Run("vault", func(t *testing.T) { t.Parallel(); contractVault(product(t, spec, "VAULT_QUOTA_MB=1")) })
+		t.Run("activity and realms", func(t *testing.T) { t.Parallel(); contractActivity(product(t, spec)) })
+		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
+		t.Run("a closed door", func(t *testing.T) { t.Parallel(); contractClosed(product(t, spec, "SIGNUP_ENABLED=false")) })
+	})
+	spec.complete(t)
+}
+
+// product starts a product whose answers are held against spec.
+func product(t *testing.T, spec *conformance, environ ...string) *running {
+	r := start(t, append(slices.Clone(noLimits), environ...)...)
+	r.spec = spec
+	return r
+}
+
+const (
+	nobody = "000000000000000000000000"
+	realm  = "507f1f77bcf86cd799439011"
+)
+
+// operation is one documented method and path, its parameters filled in.
+type operation struct{ method, path string }
+
+// operations lists every documented operation that has an answer with the given machine code.
+func (c *conformance) operations(t *testing.T, code string) []operation {
+	var out []operation
+	for _, path := range slices.Sorted(maps.Keys(c.doc.Paths.Map())) {
+		for method, op := range c.doc.Paths.Value(path).Operations() {
+			for _, r := range op.Responses.Map() {
+				if slices.Contains(codesOf(t, r.Value), code) {
+					out = append(out, operation{method, strings.NewReplacer("{id}", nobody, "{key}", "some-key").Replace(path)})
+				}
+			}
+		}
+	}
+	if len(out) == 0 {
+		t.Fatalf("no operation documents %s", code)
+	}
+	return out
+}
+
+// isPublicRefusal says that an operation answers 401 for another reason than a missing bearer.
+func isPublicRefusal(o operation) bool {
+	return slices.Contains([]string{"/api/v1/users/auth/refresh", "/api/v1/users/auth/2fa/verify", "/api/v1/users/auth/login"}, o.path)
+}
+
+// contractCredentials tries every operation without, with a broken, and with a banned user's credential.
+func contractCredentials(r *running) {
+	banned, admin := r.user("banned"), r.admin()
+	r.do("PATCH", "/api/v1/users/"+banned.ID, admin.Token, map[string]any{"is_banned": true}).want(r.t, "ban", 200, "")
+	for _, o := range r.spec.operations(r.t, "MISSING_TOKEN") {
+		if !isPublicRefusal(o) {
+			r.do(o.method, o.path, "", nil).want(r.t, o.method+" "+o.path+" without a token", 401, "MISSING_TOKEN")
+		}
+	}
+	for _, o := range r.spec.operations(r.t, "INVALID_TOKEN") {
+		if !isPublicRefusal(o) {
+			r.do(o.method, o.path, "garbage", nil).want(r.t, o.method+" "+o.path+" with garbage", 401, "INVALID_TOKEN")
+		}
+	}
+	for _, o := range r.spec.operations(r.t, "ACCOUNT_BANNED") {
+		if !isPublicRefusal(o) {
+			r.do(o.method, o.path, banned.Token, nil).want(r.t, o.method+" "+o.path+" banned", 403, "ACCOUNT_BANNED")
+		}
+	}
+	r.get("/api/v1/users/"+banned.ID, banned.Token).want(r.t, "a banned user reads itself", 200, "")
+	r.get("/api/v1/users/me", banned.Token).want(r.t, "a banned user reads itself", 200, "")
+	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": banned.Email, "password": userPassword}).want(r.t, "banned login", 403, "ACCOUNT_BANNED")
+	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": banned.Refresh}).want(r.t, "banned refresh", 403, "ACCOUNT_BANNED")
+	r.do("POST", "/api/v1/users/auth/logout", banned.Token, nil).want(r.t, "a banned user logs out", 200, "")
+}
+
+// contractExpired tries every operation with a token whose second has passed.
+func contractExpired(r *running) {
+	u := r.user("late")
+	time.Sleep(2100 * time.Millisecond)
+	for _, o := range r.spec.operations(r.t, "TOKEN_EXPIRED") {
+		if !isPublicRefusal(o) {
+			r.do(o.method, o.path, u.Token, nil).want(r.t, o.method+" "+o.path+" too late", 401, "TOKEN_EXPIRED")
+		}
+	}
+	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": u.Refresh}).want(r.t, "refresh too late", 401, "TOKEN_EXPIRED")
+}
+
+func contractSignIn(r *running) {
+	t, signup, login := r.t, "/api/v1/auth/signup", "/api/v1/users/auth/login"
+	first := r.do("POST", signup, "", map[string]any{"email": "Ada@Example.com", "password": userPassword, "region": "eu-west"}).want(t, "signup", 200, "")
+	again := r.do("POST", signup, "", map[string]any{"email": "ada@example.com", "password": userPassword}).want(t, "signup again", 200, "")
+	if strings.Contains(string(first.raw), "oken") || !strings.EqualFold(string(first.raw), string(again.raw)) {
+		t.Errorf("an address that is taken is told from a free one: %s, %s", first.raw, again.raw)
+	}
+	for name, body := range map[string]any{
+		"nothing": nil, "no JSON": "{", "an array": "[]", "not UTF-8": "{\"email\":\"\xff\"}", "a number": map[string]any{"email": 1, "password": true},
+		"no address": map[string]any{"email": "ada", "password": userPassword}, "NUL": `{"email":"a\u0000@example.com","password":"correct-Horse-7"}`,
+		"too long": map[string]any{"email": strings.Repeat("a", 250) + "@example.com", "password": userPassword},
+	} {
+		r.do("POST", signup, "", body).want(t, "signup with "+name, 400, "VALIDATION_ERROR")
+		r.do("POST", "/api/v1/users/auth/refresh", "", body).want(t, "refresh with "+name, 400, "VALIDATION_ERROR")
+	}
+	for name, body := range map[string]any{"nothing": nil, "no JSON": "{", "no password": map[string]any{"email": "a@example.com"}, "numbers": map[string]any{"username": 1, "password": 2}} {
+		r.do("POST", login, "", body).want(t, "login with "+name, 400, "VALIDATION_ERROR")
+	}
+	r.do("POST", signup, "", map[string]any{"email": "weak@example.com", "password": "weak"}).want(t, "weak", 400, "WEAK_PASSWORD")
+
+	ada := r.login("ADA@EXAMPLE.COM", userPassword)
+	for name, body := range map[string]map[string]any{
+		"user name": {"username": ada.Username}, "address in username": {"username": "Ada@example.com"}, "address and mode": {"email": "ada@example.com", "response_mode": "tokens", "client": "test"},
+	} {
+		body["password"] = userPassword
+		r.do("POST", login, "", body).want(t, "login by "+name, 200, "")
+	}
+	r.do("POST", login, "", map[string]any{"username": strings.ToUpper(ada.Username), "password": userPassword}).want(t, "user name in another case", 401, "INVALID_CREDENTIALS")
+	r.do("POST", login, "", map[string]any{"email": "nobody@example.com", "password": userPassword}).want(t, "unknown", 401, "INVALID_CREDENTIALS")
+
+	fresh := r.send(request{method: "POST", path: "/api/v1/users/auth/refresh", body: map[string]any{"refreshToken": ada.Refresh}, header: map[string]string{"Authorization": "Bearer rubbish"}})
+	fresh.want(t, "refresh ignores Authorization", 200, "")
+	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": "rubbish"}).want(t, "unknown refresh token", 401, "INVALID_TOKEN")
+	r.get("/api/v1/auth/config", "").want(t, "config", 200, "")
+	r.get("/api/v1/auth/available-regions", "").want(t, "regions", 200, "")
+	r.do("POST", "/api/v1/users/auth/logout", ada.Token, "").want(t, "logout", 200, "")
+	eventually(t, "the token is dead after logout", func() bool { return r.get("/api/v1/users/me", ada.Token).status == 401 })
+}
+
+func contractProfiles(r *running) {
+	t, u, other, admin := r.t, r.user("grace"), r.user("other"), r.admin()
+	for _, path := range []string{"/api/v1/users/me", "/api/v1/users/auth/me", "/api/v1/users/" + u.ID} {
+		r.get(path, u.Token).want(t, path, 200, "")
+	}
+	r.get("/api/v1/users/"+other.ID, u.Token).want(t, "another user", 403, "INSUFFICIENT_PERMISSIONS")
+	r.get("/api/v1/users/"+nobody, u.Token).want(t, "nobody, to a user", 403, "INSUFFICIENT_PERMISSIONS")
+	r.get("/api/v1/users/"+nobody, admin.Token).want(t, "nobody, to an admin", 404, "USER_NOT_FOUND")
+	r.get("/api/v1/users/xyz", admin.Token).want(t, "no id", 400, "INVALID_ID_FORMAT")
+	r.get("/api/v1/users?limit=10&q=grace&is_admin=false", admin.Token).want(t, "search", 200, "")
+	r.get("/api/v1/users?limit=zero", admin.Token).want(t, "bad page", 400, "VALIDATION_ERROR")
+	r.get("/api/v1/users", u.Token).want(t, "list as a user", 403, "INSUFFICIENT_PERMISSIONS")
+	for _, method := range []string{"PATCH", "PUT"} {
+		for _, c := range []struct {
+			name, id string
+			by       account
+			body     any
+			status   int
+			code     string
+		}{
+			{"every field", u.ID, u, map[string]any{"alias": "G", "public_key": strings.Repeat("aB", 32), "metadata": map[string]any{"a": []any{1, nil}}}, 200, ""},
+			{"nothing", u.ID, u, nil, 200, ""},
+			{"wrong types", u.ID, u, map[string]any{"alias": 1, "metadata": []int{1}}, 400, "VALIDATION_ERROR"},
+			{"no id", "xyz", u, nil, 400, "INVALID_ID_FORMAT"},
+			{"no key", u.ID, u, map[string]any{"public_key": "zz"}, 400, "INVALID_PUBLIC_KEY_FORMAT"},
+			{"weak password", u.ID, u, map[string]any{"password": "short", "current_password": userPassword}, 400, "WEAK_PASSWORD"},
+			{"no current password", u.ID, u, map[string]any{"password": userPassword + "x"}, 400, "CURRENT_PASSWORD_REQUIRED"},
+			{"wrong current password", u.ID, u, map[string]any{"password": userPassword + "x", "current_password": "not-that-one"}, 400, "CURRENT_PASSWORD_INCORRECT"},
+			{"makes itself admin", u.ID, u, map[string]any{"is_admin": true}, 403, "INSUFFICIENT_PERMISSIONS"},
+			{"somebody else", other.ID, u, map[string]any{"alias": "x"}, 403, "CANNOT_MODIFY_OTHER_USER"},
+			{"bans an admin", admin.ID, admin, map[string]any{"is_banned": true}, 403, "CANNOT_BAN_ADMIN"},
+			{"both flags at once", other.ID, admin, map[string]any{"is_banned": true, "is_admin": true}, 403, "CANNOT_BAN_ADMIN"},
+			{"nobody", nobody, admin, map[string]any{"alias": "x"}, 404, "USER_NOT_FOUND"},
+			{"the last admin", admin.ID, admin, map[string]any{"is_admin": false}, 409, "LAST_ADMIN"},
+		} {
+			r.do(method, "/api/v1/users/"+c.id, c.by.Token, c.body).want(t, method+": "+c.name, c.status, c.code)
+		}
+	}
+}
+
+func contractSessions(r *running) {
+	t, u := r.t, r.user("sam")
+	second := r.login(u.Email, userPassword)
+	list := r.get("/api/v1/users/me/sessions", u.Token).want(t, "sessions", 200, "")
+	var sessions []struct {
+		ID      string
+		Current bool
+	}
+	list.into(t, &sessions)
+	if len(sessions) != 2 {
+		t.Fatalf("%d sessions, want 2", len(sessions))
+	}
+	i := slices.IndexFunc(sessions, func(s struct {
+		ID      string
+		Current bool
+	}) bool {
+		return !s.Current
+	})
+	r.do("DELETE", "/api/v1/users/me/sessions/"+sessions[i].ID, u.Token, nil).want(t, "end one", 200, "")
+	eventually(t, "the ended session is dead", func() bool { return r.get("/api/v1/users/me", second.Token).status == 401 })
+	r.do("DELETE", "/api/v1/users/me/sessions/"+nobody, u.Token, nil).want(t, "no such session", 404, "SESSION_NOT_FOUND")
+	r.do("DELETE", "/api/v1/users/me/sessions/xyz", u.Token, nil).want(t, "no id", 400, "INVALID_ID_FORMAT")
+	r.get("/api/v1/users/me/security-history?include_failed=true&include_security=true", u.Token).want(t, "history", 200, "")
+	r.get("/api/v1/users/me/security-history?limit=101", u.Token).want(t, "too many", 400, "VALIDATION_ERROR")
+}
+
+func contractFreeTier(r *running) {
+	t, admin := r.t, r.admin()
+	u := r.user("erin")
+	setup := "/api/v1/users/me/retry-setup"
+	r.do("POST", setup, u.Token, map[string]any{"region": "nowhere"}).want(t, "unknown region", 400, "VALIDATION_ERROR")
+	r.do("POST", setup, u.Token, map[string]any{"region": "eu-west"}).want(t, "setup", 200, "")
+	r.do("POST", setup, u.Token, "").want(t, "setup again", 200, "")
+	r.get("/api/v1/users/me/free-tier-status", u.Token).want(t, "status", 200, "")
+	for _, kind := range []string{"containers", "projects"} {
+		list := r.get("/api/v1/"+kind+"/", u.Token).want(t, kind, 200, "")
+		var data struct{ Containers, Projects []struct{ ID string } }
+		list.into(t, &data)
+		items := append(data.Containers, data.Projects...)
+		if len(items) != 1 {
+			t.Fatalf("%d %s after the setup, want 1: %s", len(items), kind, list.raw)
+		}
+		code := strings.ToUpper(strings.TrimSuffix(kind, "s")) + "_NOT_FOUND"
+		r.get("/api/v1/"+kind+"/"+items[0].ID, u.Token).want(t, kind, 200, "")
+		r.get("/api/v1/"+kind+"/"+items[0].ID, admin.Token).want(t, "somebody else's "+kind, 404, code)
+		r.get("/api/v1/"+kind+"/xyz", u.Token).want(t, kind+": no id", 400, "INVALID_ID_FORMAT")
+		r.get("/api/v1/"+kind+"/?limit=0", u.Token).want(t, kind+": bad page", 400, "VALIDATION_ERROR")
+	}
+	server := map[string]any{"name": "extra-1", "region": "us-east", "country": "US", "city": "Ashburn", "capacity": 2}
+	r.do("POST", "/api/v1/servers", admin.Token, server).want(t, "add a server", 201, "")
+	r.do("POST", "/api/v1/servers", admin.Token, server).want(t, "add it again", 409, "SERVER_EXISTS")
+	r.do("POST", "/api/v1/servers", admin.Token, map[string]any{"region": 7}).want(t, "a bad server", 400, "VALIDATION_ERROR")
+	r.do("POST", "/api/v1/servers", u.Token, server).want(t, "add one as a user", 403, "INSUFFICIENT_PERMISSIONS")
+	r.get("/api/v1/servers", admin.Token).want(t, "list servers", 200, "")
+	r.get("/api/v1/servers", u.Token).want(t, "list servers as a user", 403, "INSUFFICIENT_PERMISSIONS")
+}
+
+func contractVault(r *running) {
+	t, u := r.t, r.user("vera")
+	item := "/api/v1/vault/keys/some-key"
+	for _, method := range []string{"PUT", "PATCH"} {
+		path := item + "-" + method
+		r.do(method, path, u.Token, map[string]any{"value": "a\x00é", "metadata": map[string]any{"n": 1}}).want(t, "create", 201, "")
+		r.do(method, path+"?realm_id="+strings.ToUpper(realm), u.Token, map[string]any{"value": ""}).want(t, "create in a realm", 201, "")
+		r.do(method, path, u.Token, map[string]any{"value": "b"}).want(t, "update", 200, "")
+		r.do(method, path, u.Token, map[string]any{"value": 1}).want(t, "no string", 400, "VALIDATION_ERROR")
+		r.do(method, path, u.Token, map[string]any{"value": strings.Repeat("x", 1<<20)}).want(t, "over the quota", 413, "VAULT_LIMIT_EXCEEDED")
+	}
+	r.get("/api/v1/vault/keys", u.Token).want(t, "list", 200, "")
+	r.get(item+"-PUT", u.Token).want(t, "get", 200, "")
+	r.get("/api/v1/vault/stats?realm_id="+realm, u.Token).want(t, "stats", 200, "")
+	for _, o := range []operation{{"GET", "/api/v1/vault/keys"}, {"GET", item}, {"PUT", item}, {"PATCH", item}, {"DELETE", item}, {"GET", "/api/v1/vault/stats"}, {"DELETE", "/api/v1/vault"}} {
+		body := any(nil)
+		if o.method == "PUT" || o.method == "PATCH" {
+			body = map[string]any{"value": "x"}
+		}
+		r.do(o.method, o.path+"?realm_id=xyz", u.Token, body).want(t, o.method+" "+o.path+" with no realm id", 400, "VALIDATION_ERROR")
+		r.send(request{method: o.method, path: o.path + "?realm_id=" + realm, token: u.Token, body: body, host: "ffffffffffffffffffffffff.localhost"}).
+			want(t, o.method+" "+o.path+" with two realms", 400, "VALIDATION_ERROR")
+	}
+	r.get(item, u.Token).want(t, "get what is not there", 404, "VAULT_KEY_NOT_FOUND")
+	r.do("DELETE", item, u.Token, nil).want(t, "delete what is not there", 404, "VAULT_KEY_NOT_FOUND")
+	r.do("DELETE", item+"-PUT", u.Token, nil).want(t, "delete", 200, "")
+	r.do("DELETE", "/api/v1/vault/", u.Token, nil).want(t, "delete the folder of the keys", 404, "NOT_FOUND")
+	r.do("DELETE", "/api/v1/vault", u.Token, nil).want(t, "clear", 200, "")
+}
+
+func contractActivity(r *running) {
+	t, u := r.t, r.user("alan")
+	r.send(request{method: "GET", path: "/api/v1/vault/stats", token: u.Token, host: realm + ".localhost"}).want(t, "a request on a realm's host", 200, "")
+	log := "/api/v1/users/auth/activity"
+	eventually(t, "the request is in the log", func() bool {
+		a := r.get(log+"?realm_id="+realm, u.Token).want(t, "log", 200, "")
+		return a.Metadata != nil && a.Metadata.Total == 1
+	})
+	for _, q := range []string{"page=0", "page=10002", "limit=101", "limit=x", "start_date=yesterday", "end_date=2026-13-01", "errors_only=yes", "min_status=99", "max_status=600",
+		"min_status=500&max_status=400", "method=HEAD", "realm_id=xyz"} {
+		a := r.get(log+"?"+q, u.Token).want(t, q, 400, "VALIDATION_ERROR")
+		if name, _, _ := strings.Cut(q, "="); !strings.Contains(string(a.raw), `"/`+name+`"`) && !strings.Contains(string(a.raw), `"/max_status"`) {
+			t.Errorf("%s: the answer does not name the parameter: %s", q, a.raw)
+		}
+	}
+	r.get(log+"?page=1&limit=5&start_date=2026-01-01&end_date=2100-01-01&errors_only=false&min_status=200&max_status=299&method=GET", u.Token).want(t, "every filter", 200, "")
+	eventually(t, "the statistics are there", func() bool {
+		var s struct {
+			TotalRecords int64 `json:"total_records"`
+		}
+		r.get(log+"/stats", u.Token).want(t, "stats", 200, "").into(t, &s)
+		return s.TotalRecords > 0
+	})
+	for _, path := range []string{"/api/v1/realms", "/api/v1/realms/"} {
+		r.get(path, u.Token).want(t, path, 200, "")
+		r.get(path+"?include_usage=true", u.Token).want(t, path, 200, "")
+		r.get(path+"?include_usage=perhaps", u.Token).want(t, path, 400, "VALIDATION_ERROR")
+	}
+}
+
+func contractShared(r *running) {
+	t, u := r.t, r.user("nora")
+	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/style.css", "/docs/app.js", "/docs/errors/NOT_FOUND", "/.well-known/jwks.json"} {
+		r.get(path, "").want(t, path, 200, "")
+	}
+	r.get("/api/v1/nothing", "").want(t, "no such route", 404, "NOT_FOUND")
+	r.get("/api/v1/Users/me", u.Token).want(t, "another case", 404, "NOT_FOUND")
+	if allow := r.do("POST", "/api/v1/vault", u.Token, nil).want(t, "another method", 405, "METHOD_NOT_ALLOWED").header.Get("Allow"); !strings.Contains(allow, "DELETE") {
+		t.Errorf("Allow: %q does not list DELETE", allow)
+	}
+	r.do("PATCH", "/api/v1/users/"+u.ID, u.Token, `{"alias":"`+strings.Repeat("x", 2<<20)+`"}`).want(t, "2 MB of profile", 413, "PAYLOAD_TOO_LARGE")
+	r.send(request{method: "GET", path: "/api/v1/users/me", token: u.Token, header: map[string]string{"X-Filler": strings.Repeat("x", 64<<10)}}).want(t, "64 KB of headers", 431, "HEADERS_TOO_LARGE")
+	problem := r.send(request{method: "GET", path: "/api/v1/users/me", header: map[string]string{"Accept": "application/problem+json"}})
+	if problem.status != http.StatusUnauthorized || problem.header.Get("Content-Type") != "application/problem+json" || !strings.Contains(string(problem.raw), `"code":"MISSING_TOKEN"`) {
+		t.Errorf("problem: %d %s %s", problem.status, problem.header.Get("Content-Type"), problem.raw)
+	}
+}
+
+func contractClosed(r *running) {
+	r.do("POST", "/api/v1/auth/signup", "", map[string]any{"email": "late@example.com", "password": userPassword}).want(r.t, "signup", 403, "SIGNUP_DISABLED")
+	limited := start(r.t, "RATE_LIMIT_ADDRESS=3/1m")
+	limited.spec = r.spec
+	for i := range 4 {
+		a := limited.get("/api/v1/auth/config", "")
+		if want := map[bool]int{true: 200, false: 429}[i < 3]; a.status != want {
+			r.t.Errorf("request %d of 3 allowed: %d", i+1, a.status)
+		}
+		if a.status == 429 && (a.Code != "RATE_LIMITED" || a.header.Get("Retry-After") == "") {
+			r.t.Errorf("too many: %s, Retry-After %q", a.raw, a.header.Get("Retry-After"))
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+
+	"github.com/realmgate/realmgate/vault-svc"
+)
+
+// dataDir is the folder in which everything that must survive a restart lives.
+//
+//	realmgate          marks the folder as ours
+//	lock               held while a process uses the folder
+//	secrets/           keys and passwords, one a file, readable by the owner only
+//	postgres/ nats/    of the embedded servers
+//	journal/           of the gateway
+type dataDir struct {
+	path string
+	lock *flock.Flock
+	// fresh says that this is the folder's first start.
+	fresh bool
+}
+
+const marker = "realmgate"
+
+// openDataDir takes the folder for this process, making it when it is missing. A folder with somebody else's files, and one that another
+// process uses, are errors that say what to do.
+func openDataDir(path string) (*dataDir, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, fmt.Errorf("DATA_DIR: cannot make the folder: %w", err)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("DATA_DIR: cannot read the folder: %w", err)
+	}
+	d := &dataDir{path: path, lock: flock.New(filepath.Join(path, "lock")), fresh: true}
+	_, err = os.Stat(filepath.Join(path, marker))
+	switch {
+	case err == nil:
+		d.fresh = false
+	case len(entries) > 0 && !onlyLock(entries):
+		return nil, fmt.Errorf("DATA_DIR: %s holds files that are not Realmgate's: set DATA_DIR to an empty folder", path)
+	}
+	held, err := d.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("DATA_DIR: cannot lock the folder: %w", err)
+	}
+	if !held {
+		return nil, fmt.Errorf("DATA_DIR: another Realmgate is running on %s: stop it, or set DATA_DIR and GATEWAY_ADDR to others", path)
+	}
+	if err := os.WriteFile(filepath.Join(path, marker), []byte("This folder belongs to Realmgate.\n"), 0o644); err != nil {
+		return nil, errors.Join(fmt.Errorf("DATA_DIR: cannot write into the folder: %w", err), d.lock.Unlock())
+	}
+	return d, nil
+}
+
+func onlyLock(entries []os.DirEntry) bool { return len(entries) == 1 && entries[0].Name() == "lock" }
+
+func (d *dataDir) sub(name string) string { return filepath.Join(d.path, name) }
+
+func (d *dataDir) close() error { return d.lock.Unlock() }
+
+// secret returns the secret called name, made by generate the first time. It is written whole or not at all.
+func (d *dataDir) secret(name string, generate func() (string, error)) (string, error) {
+	path := filepath.Join(d.path, "secrets", name)
+	content, err := os.ReadFile(path)
+	if err == nil && len(content) > 0 {
+		return string(content), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	made, err := generate()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	return made, writeDurably(path, []byte(made))
+}
+
+// writeDurably replaces path with content so that a crash leaves the old file or the new one: losing a half-written key would lose the data
+// that it encrypts.
+func writeDurably(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.Write(content); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// randomText generates a secret of 26 characters, 128 bits.
+func randomText() (string, error) { return rand.Text(), nil }
+
+// longRandomText generates a secret of 52 characters, for keys of at least 32.
+func longRandomText() (string, error) { return rand.Text() + rand.Text(), nil }
+
+// randomKey generates an AES-256 key in base64.
+func randomKey() (string, error) {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // crypto/rand.Read never fails: it crashes the program instead
+	return base64.StdEncoding.EncodeToString(key), nil
+}
+
+// randomKeyset generates what wraps the vault's data keys, a Tink keyset.
+func randomKeyset() (string, error) {
+	kek, err := vault.GenerateKeyEncryption()
+	if err != nil {
+		return "", err
+	}
+	return kek.Reveal()
+}

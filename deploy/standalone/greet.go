@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+)
+
+// greet tells a newcomer what runs and what to try. A generated password is shown here, once, and then forgotten.
+func (st *stack) greet(w io.Writer) error {
+	url := "http://" + displayAddr(st.gateway.Addr())
+	password := "<password>"
+	fmt.Fprintf(w, "\nRealmgate is ready at %s  (API reference: %s/docs)\n  data      %s\n  admin     %s\n", url, url, st.dir.path, st.cfg.AdminEmail)
+	if st.password != "" {
+		password = st.password
+		fmt.Fprintf(w, "  password  %s  (generated, shown this once; PATCH /api/v1/users/{id} changes it)\n", password)
+	}
+	fmt.Fprintf(w, `
+Try:
+  curl -s %[1]s/api/v1/auth/config
+  TOKEN=$(curl -s %[1]s/api/v1/users/auth/login -H 'Content-Type: application/json' -d '{"email":"%[2]s","password":"%[3]s"}' | sed -E 's/.*"token":"([^"]+)".*/\1/')
+  curl -s -X PUT %[1]s/api/v1/vault/keys/hello -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"value":"world"}'
+
+Ctrl-C stops it; the data stays.
+`, url, st.cfg.AdminEmail, password)
+	return st.forgetPassword()
+}
+
+func (st *stack) forgetPassword() error {
+	if st.password == "" {
+		return nil
+	}
+	if err := os.WriteFile(st.dir.sub(shownMarker), nil, 0o600); err != nil {
+		return err
+	}
+	if err := os.Remove(st.dir.sub("secrets/admin-password")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	st.password = ""
+	return nil
+}
+
+// displayAddr turns "listen everywhere" into an address that a person can call.
+func displayAddr(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && (host == "" || (ip != nil && ip.IsUnspecified())) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr
+}

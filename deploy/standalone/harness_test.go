@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+const (
+	adminEmail    = "root@example.com"
+	adminPassword = "Root-Password-1"
+	userPassword  = "correct-Horse-7"
+)
+
+// noLimits switches the limits off that a test would run into by being fast.
+var noLimits = []string{
+	"RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_ADDRESS=off", "RATE_LIMIT_USER=off", "RATE_LIMIT_RETRY_SETUP=off", "RATE_LIMIT_VERIFY=off",
+	"RATE_LIMIT_RESEND=off", "RATE_LIMIT_REFRESH=off",
+}
+
+// running is the whole product, started for one test.
+type running struct {
+	t    *testing.T
+	url  string
+	spec *conformance // nil: answers are not held against the OpenAPI file
+}
+
+// start runs the product on a database of its own with the settings in environ, and stops it at the end of the test.
+func start(t *testing.T, environ ...string) *running {
+	t.Helper()
+	environ = append([]string{
+		"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t), "ADMIN_EMAIL=" + adminEmail,
+		"ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=error", "DATABASE_MAX_CONNS=4",
+	}, environ...)
+	ctx, cancel := context.WithCancel(context.Background())
+	cfg, err := load(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := newStack(ctx, cfg, environ, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- st.run(ctx, func() { close(ready) }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-done:
+		done <- nil
+		t.Fatalf("start: %v", err)
+	case <-time.After(readyTimeout):
+		t.Fatal("not ready in time")
+	}
+	return &running{t: t, url: "http://" + st.gateway.Addr()}
+}
+
+// request is what a test sends. Body may be a string or bytes, sent as they are, or anything else, sent as JSON.
+type request struct {
+	method, path, token string
+	body                any
+	host                string
+	header              map[string]string
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	raw    []byte
+	// The envelope; Data is whatever the operation says.
+	Message  string          `json:"message"`
+	Code     string          `json:"code"`
+	Error    string          `json:"error"`
+	Data     json.RawMessage `json:"data"`
+	Metadata *struct {
+		Total, Page, Limit, Pages int
+	} `json:"metadata"`
+}
+
+func (r *running) send(q request) answer {
+	r.t.Helper()
+	var body io.Reader
+	switch b := q.body.(type) {
+	case nil:
+	case string:
+		body = strings.NewReader(b)
+	case []byte:
+		body = bytes.NewReader(b)
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequest(q.method, r.url+q.path, body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if q.token != "" {
+		req.Header.Set("Authorization", "Bearer "+q.token)
+	}
+	if q.host != "" {
+		req.Host = q.host
+	}
+	for k, v := range q.header {
+		req.Header.Set(k, v)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req) // no redirects: each answer is looked at
+	if err != nil {
+		r.t.Fatalf("%s %s: %v", q.method, q.path, err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.t.Fatalf("%s %s: read the answer: %v", q.method, q.path, err)
+	}
+	a := answer{status: res.StatusCode, header: res.Header, raw: raw}
+	if strings.Contains(res.Header.Get("Content-Type"), "json") {
+		_ = json.Unmarshal(raw, &a) // documents such as the key set have no envelope
+	}
+	if r.spec != nil {
+		r.spec.hold(r.t, req, a)
+	}
+	return a
+}
+
+func (r *running) get(path, token string) answer {
+	r.t.Helper()
+	return r.send(request{method: http.MethodGet, path: path, token: token})
+}
+
+func (r *running) do(method, path, token string, body any) answer {
+	r.t.Helper()
+	return r.send(request{method: method, path: path, token: token, body: body})
+}
+
+// want fails the test unless the answer has the status and, when code is not empty, the machine code.
+func (a answer) want(t *testing.T, what string, status int, code string) answer {
+	t.Helper()
+	if a.status != status || a.Code != code {
+		t.Fatalf("%s: got %d %s, want %d %s; answer %.600s", what, a.status, a.Code, status, code, a.raw)
+	}
+	return a
+}
+
+// into decodes the answer's data.
+func (a answer) into(t *testing.T, dst any) {
+	t.Helper()
+	if err := json.Unmarshal(a.Data, dst); err != nil {
+		t.Fatalf("data %.300s: %v", a.Data, err)
+	}
+}
+
+// account is somebody who is signed in.
+type account struct {
+	ID, Username, Email, Token, Refresh string
+}
+
+// login signs in with an e-mail address.
+func (r *running) login(email, password string) account {
+	r.t.Helper()
+	var data struct {
+		Token        string `json:"token"`
+		RefreshToken string `json:"refreshToken"`
+		User         struct{ ID, Username string }
+	}
+	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": password}).want(r.t, "login of "+email, 200, "").into(r.t, &data)
+	return account{ID: data.User.ID, Username: data.User.Username, Email: email, Token: data.Token, Refresh: data.RefreshToken}
+}
+
+// user signs somebody up and in.
+func (r *running) user(name string) account {
+	r.t.Helper()
+	email := fmt.Sprintf("%s@example.com", name)
+	r.do("POST", "/api/v1/auth/signup", "", map[string]any{"email": email, "password": userPassword}).want(r.t, "signup of "+email, 200, "")
+	return r.login(email, userPassword)
+}
+
+// admin signs the first admin in.
+func (r *running) admin() account {
+	r.t.Helper()
+	return r.login(adminEmail, adminPassword)
+}
+
+// eventually waits until ok, for what happens behind the answer.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain: %s", what)
+}

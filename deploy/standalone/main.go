@@ -1,0 +1,84 @@
+// Command standalone owns Realmgate in one process: a PostgreSQL of its own, NATS and Redis embedded, and the four services with their real
+// HTTP and NATS connections between them. Start reading at run; stack.go puts the parts together.
+//
+// The services do not know that they are here: each is made by the same New as in its own binary, from the same settings; only the addresses
+// differ.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/service"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run is main without the process: 0 after an orderly stop, 1 after a failure, 2 when it was called wrongly.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	showConfig := flags.Bool("config", false, "print the table of settings, those of the services included, and stop")
+	showVersion := flags.Bool("version", false, "print the version and stop")
+	secretsDir := flags.String("make-secrets", "", "make the secrets of an installation of separate containers in this `folder`, those that are missing, and stop")
+	shown := flags.String("show", "", "with -make-secrets: print the secret of this `name` instead, for example admin-password")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case *showConfig:
+		return fail(stderr, printSettings(stdout))
+	case *showVersion:
+		fmt.Fprintln(stdout, "standalone", service.Version())
+		return 0
+	case *secretsDir != "" && *shown != "":
+		return fail(stderr, showSecret(stdout, *secretsDir, *shown))
+	case *secretsDir != "":
+		return fail(stderr, makeSecrets(*secretsDir))
+	}
+	cfg, err := load(environ)
+	if err != nil {
+		fmt.Fprintf(stderr, "settings are wrong (-config lists them):\n%v\n", err)
+		return 2
+	}
+	return fail(stderr, serve(ctx, cfg, environ, stdout, stderr))
+}
+
+func load(environ []string) (Config, error) {
+	var cfg Config
+	err := config.Load(&cfg, environ)
+	return cfg, err
+}
+
+func fail(stderr io.Writer, err error) int {
+	if err != nil {
+		fmt.Fprintln(stderr, "realmgate:", err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs everything until ctx ends.
+func serve(ctx context.Context, cfg Config, environ []string, stdout, stderr io.Writer) error {
+	st, err := newStack(ctx, cfg, environ, stderr)
+	if err != nil {
+		return err
+	}
+	return st.run(ctx, func() {
+		if err := st.greet(stdout); err != nil {
+			fmt.Fprintln(stderr, "realmgate:", err)
+		}
+	})
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary builds this command once for all tests of its process.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "realmgate-standalone")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "standalone")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", &buildError{string(out)}
+	}
+	return path, nil
+})
+
+type buildError struct{ out string }
+
+func (e *buildError) Error() string { return e.out }
+
+// process is the product as an operator runs it.
+type process struct {
+	cmd    *exec.Cmd
+	said   string // what it printed until it was ready
+	errors *bytes.Buffer
+	url    string
+}
+
+func spawn(t *testing.T, environ ...string) *process {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: exec.Command(path), errors: &bytes.Buffer{}}
+	p.cmd.Env = append(os.Environ(), environ...)
+	p.cmd.Stderr = p.errors
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		p.said += lines.Text() + "\n"
+		if strings.Contains(lines.Text(), "Ctrl-C") {
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			p.url = regexp.MustCompile(`http://[0-9.:]+`).FindString(p.said)
+			return p
+		}
+	}
+	_ = p.cmd.Wait()
+	return p
+}
+
+func (p *process) client(t *testing.T) *running { return &running{t: t, url: p.url} }
+
+func TestDataSurvivesKillAndPasswordIsShownOnce(t *testing.T) {
+	t.Parallel()
+	environ := []string{"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0"}
+	first := spawn(t, environ...)
+	found := regexp.MustCompile(`password  (\S+)`).FindStringSubmatch(first.said)
+	if len(found) != 2 {
+		t.Fatalf("the first start shows no password:\n%s%s", first.said, first.errors)
+	}
+	admin := first.client(t).login("admin@realmgate.local", found[1])
+	first.client(t).do("PUT", "/api/v1/vault/keys/k", admin.Token, map[string]any{"value": "kept"}).want(t, "put", 201, "")
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.cmd.Wait()
+
+	second := spawn(t, environ...)
+	if second.url == "" || strings.Contains(second.said, found[1]) {
+		t.Fatalf("the start after kill -9 says:\n%s%s", second.said, second.errors)
+	}
+	r := second.client(t)
+	var item struct{ Value string }
+	r.get("/api/v1/vault/keys/k", admin.Token).want(t, "get with the token of the first life", 200, "").into(t, &item)
+	if item.Value != "kept" {
+		t.Errorf("value %q, want kept", item.Value)
+	}
+	eventually(t, "the request answered just before the kill is in the log", func() bool {
+		a := r.get("/api/v1/users/auth/activity?method=PUT", admin.Token)
+		return a.status == 200 && a.Metadata.Total == 1
+	})
+	if err := second.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.cmd.Wait(); err != nil {
+		t.Errorf("Ctrl-C: %v\n%s", err, second.errors)
+	}
+}
+
+func TestWhatCannotStartSaysWhatToDoInOneLine(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, "letter.txt"), []byte("dear"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name    string
+		environ []string
+		says    string
+	}{
+		{"a taken port", []string{"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=" + taken.Addr().String()}, "set GATEWAY_ADDR to another"},
+		{"a foreign folder", []string{"DATA_DIR=" + foreign, "GATEWAY_ADDR=127.0.0.1:0"}, "set DATA_DIR to an empty folder"},
+		{"a folder without PostgreSQL programs", []string{"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0", "POSTGRES_BIN=" + foreign}, "POSTGRES_BIN"},
+	} {
+		started := time.Now()
+		p := spawn(t, c.environ...)
+		said := strings.TrimSpace(p.errors.String())
+		if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(said, c.says) || strings.Contains(said, "\n") {
+			t.Errorf("%s: exit %d after %v, said %q; want one line with %q", c.name, code, time.Since(started), said, c.says)
+		}
+	}
+	entries, err := os.ReadDir(foreign)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the foreign folder was changed: %v, %v", entries, err)
+	}
+}

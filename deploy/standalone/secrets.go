@@ -1,0 +1,136 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// masterFolder holds every secret in its folder secrets, readable by its owner only; it is what a backup needs.
+const masterFolder = "all"
+
+// secretKinds are the secrets of an installation whose parts are separate, and how each is made.
+var secretKinds = []struct {
+	name     string
+	generate func() (string, error)
+}{
+	{"internal-keys", longRandomText},
+	{"users-key-encryption-key", randomKey},
+	{"vault-key-encryption-key", randomKeyset},
+	{"postgres-superuser", randomText},
+	{"postgres-users_svc", randomText},
+	{"postgres-vault_svc", randomText},
+	{"postgres-activity_svc", randomText},
+	{"redis", randomText},
+	{"nats", randomText},
+	{"grafana", randomText},
+	{"admin-password", typeablePassword},
+}
+
+// typeablePassword has lower case, upper case and a symbol, as the password rule asks.
+func typeablePassword() (string, error) {
+	return strings.ToLower(rand.Text()[:10]) + "-" + rand.Text()[:10], nil
+}
+
+// secretFile is one file of one reader. In its text, {name} stands for the secret of that name.
+type secretFile struct{ reader, file, text string }
+
+// Hosts are the names of docker-compose.yml. A password has letters and digits only, so that it needs no quoting anywhere.
+const (
+	natsAddress  = "nats://realmgate:{nats}@nats:4222"
+	redisAddress = "redis://:{redis}@redis:6379/0"
+)
+
+func databaseAddress(schema string) string {
+	return "postgres://" + schema + ":{postgres-" + schema + "}@postgres:5432/realmgate?sslmode=disable"
+}
+
+// secretFiles says who reads what, and nobody reads more: a service is named by its folder, which is the only one mounted into it.
+var secretFiles = []secretFile{
+	{"gateway", "internal-keys", "{internal-keys}"},
+	{"gateway", "nats-url", natsAddress},
+	{"gateway", "redis-url", redisAddress},
+	{"users-svc", "internal-keys", "{internal-keys}"},
+	{"users-svc", "key-encryption-key", "{users-key-encryption-key}"},
+	{"users-svc", "database-url", databaseAddress("users_svc")},
+	{"users-svc", "nats-url", natsAddress},
+	{"users-svc", "redis-url", redisAddress},
+	{"users-svc", "admin-password", "{admin-password}"},
+	{"vault-svc", "internal-keys", "{internal-keys}"},
+	{"vault-svc", "key-encryption-key", "{vault-key-encryption-key}"},
+	{"vault-svc", "database-url", databaseAddress("vault_svc")},
+	{"activity-svc", "internal-keys", "{internal-keys}"},
+	{"activity-svc", "database-url", databaseAddress("activity_svc")},
+	{"activity-svc", "nats-url", natsAddress},
+	{"postgres", "superuser", "{postgres-superuser}"},
+	{"postgres", "users_svc", "{postgres-users_svc}"},
+	{"postgres", "vault_svc", "{postgres-vault_svc}"},
+	{"postgres", "activity_svc", "{postgres-activity_svc}"},
+	{"nats", "auth.conf", "authorization { user: realmgate, password: \"{nats}\" }\n"},
+	{"redis", "auth.conf", "requirepass {redis}\n"},
+	{"redis", "password", "{redis}"},
+	{"grafana", "password", "{grafana}"},
+}
+
+// makeSecrets brings dir up to date: each secret that is missing from dir/all/secrets is made, one that is there stays as it is, and each reader's
+// folder gets the files that it reads. A folder may be a volume of its own, and then reaches no other reader. The files of the readers are readable by
+// everybody who has the folder, because the programs in it run under different user ids; what is in dir/all is the owner's only.
+func makeSecrets(dir string) error {
+	d := &dataDir{path: filepath.Join(dir, masterFolder)}
+	var filled []string
+	for _, k := range secretKinds {
+		value, err := d.secret(k.name, k.generate)
+		if err != nil {
+			return fmt.Errorf("secret %s: %w", k.name, err)
+		}
+		filled = append(filled, "{"+k.name+"}", value)
+	}
+	fill := strings.NewReplacer(filled...)
+	for _, f := range secretFiles {
+		if err := writeReadable(filepath.Join(dir, f.reader, f.file), fill.Replace(f.text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeReadable leaves the content of a file alone that says text already.
+func writeReadable(path, text string) error {
+	there, err := os.ReadFile(path)
+	if err == nil && string(there) == text {
+		return os.Chmod(path, 0o444) // a crash may have come between the content and its mode
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := writeDurably(path, []byte(text)); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o444)
+}
+
+// showSecret writes one secret of dir/all to w, for the operator who signs in for the first time.
+func showSecret(w io.Writer, dir, name string) error {
+	var names []string
+	for _, k := range secretKinds {
+		names = append(names, k.name)
+	}
+	if !slices.Contains(names, name) {
+		return fmt.Errorf("no secret %q; there are %s", name, strings.Join(names, ", "))
+	}
+	content, err := os.ReadFile(filepath.Join(dir, masterFolder, "secrets", name))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, string(content))
+	return err
+}

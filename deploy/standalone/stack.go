@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/activity-svc"
+	"github.com/realmgate/realmgate/gateway"
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/vault-svc"
+)
+
+// stack is everything that this process runs.
+type stack struct {
+	cfg      Config
+	dir      *dataDir
+	backing  *backing
+	services []*service.Service // in the order in which they start
+	gateway  *service.Service
+	// password is the first admin's, "" unless it was generated and has not been shown yet.
+	password string
+}
+
+const (
+	localPort    = "127.0.0.1:0"
+	readyTimeout = 60 * time.Second
+	stopTimeout  = 30 * time.Second
+)
+
+// newStack opens everything; what it had opened before a failure is closed again.
+func newStack(ctx context.Context, cfg Config, environ []string, logTo io.Writer) (st *stack, err error) {
+	if err := portFree(cfg.GatewayAddr); err != nil {
+		return nil, err
+	}
+	path, err := cfg.dataDir()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := openDataDir(path)
+	if err != nil {
+		return nil, err
+	}
+	st = &stack{cfg: cfg, dir: dir}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	var base service.Config
+	if err := config.Load(&base, append(environ, "LOG_LEVEL="+cfg.LogLevel, "LOG_FORMAT="+cfg.LogFormat)); err != nil {
+		return nil, err
+	}
+	log := service.NewRuntime(base, logTo).Log
+	if st.backing, err = openBacking(ctx, cfg, dir, log); err != nil {
+		return nil, err
+	}
+	shared, err := st.sharedSettings(environ)
+	if err != nil {
+		return nil, err
+	}
+	return st, st.openServices(ctx, append(append([]string{}, environ...), shared...), log)
+}
+
+// portFree turns the commonest failure of all into one line before anything is started.
+func portFree(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("GATEWAY_ADDR: cannot listen on %s (%w): stop what uses the port, or set GATEWAY_ADDR to another, for example 127.0.0.1:8081", addr, errors.Unwrap(err))
+	}
+	return ln.Close()
+}
+
+// sharedSettings returns the settings that all services read and that differ from those of a service on its own machine: addresses, and the
+// secrets of the data folder unless the environment has its own.
+func (st *stack) sharedSettings(environ []string) ([]string, error) {
+	out := []string{
+		"NATS_URL=" + st.backing.natsURL, "REDIS_URL=" + st.backing.redisURL, "ADMIN_ADDR=" + localPort,
+		"LOG_LEVEL=" + st.cfg.LogLevel, "LOG_FORMAT=" + st.cfg.LogFormat,
+	}
+	for _, s := range []struct {
+		name, file string
+		generate   func() (string, error)
+	}{
+		{"INTERNAL_KEYS", "internal-keys", longRandomText},
+		{"KEY_ENCRYPTION_KEY", "users-key-encryption-key", randomKey},
+		{"VAULT_KEY_ENCRYPTION_KEY", "vault-key-encryption-key", randomKeyset},
+	} {
+		if isSet(environ, s.name) {
+			continue
+		}
+		value, err := st.dir.secret(s.file, s.generate)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.file, err)
+		}
+		out = append(out, s.name+"="+value)
+	}
+	admin, err := st.firstAdmin()
+	return append(out, admin...), err
+}
+
+// firstAdmin returns the settings of the first admin, empty ones once there is an admin whose password is known to somebody. A generated
+// password is kept in the data folder until it has been shown.
+func (st *stack) firstAdmin() ([]string, error) {
+	if given := st.cfg.AdminPassword.Reveal(); given != "" {
+		return []string{"ADMIN_EMAIL=" + st.cfg.AdminEmail, "ADMIN_PASSWORD=" + given}, nil
+	}
+	if _, err := os.Stat(st.dir.sub(shownMarker)); err == nil {
+		return []string{"ADMIN_EMAIL=", "ADMIN_PASSWORD="}, nil
+	}
+	password, err := st.dir.secret("admin-password", typeablePassword)
+	st.password = password
+	return []string{"ADMIN_EMAIL=" + st.cfg.AdminEmail, "ADMIN_PASSWORD=" + password}, err
+}
+
+// shownMarker says that the admin's password was printed once.
+const shownMarker = "admin-password-shown"
+
+// openServices makes the four services; each gets settings and a registry of its own.
+func (st *stack) openServices(ctx context.Context, environ []string, log *slog.Logger) error {
+	usersSvc, err := open(ctx, environ, st, log, users.Program(), "users_svc", "USERS_ADDR="+localPort)
+	if err != nil {
+		return err
+	}
+	vaultSvc, err := open(ctx, environ, st, log, vault.Program(), "vault_svc", "VAULT_ADDR="+localPort)
+	if err != nil {
+		return err
+	}
+	activitySvc, err := open(ctx, environ, st, log, activity.Program(), "activity_svc", "ACTIVITY_ADDR="+localPort)
+	if err != nil {
+		return err
+	}
+	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", "GATEWAY_ADDR="+st.cfg.GatewayAddr, "JOURNAL_DIR="+st.dir.sub("journal"),
+		"USERS_URL=http://"+usersSvc.Addr(), "VAULT_URL=http://"+vaultSvc.Addr(), "ACTIVITY_URL=http://"+activitySvc.Addr())
+	return err
+}
+
+// open makes one service from its program, with schema's database when it has one.
+func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Logger, p service.Program[C], schema string, own ...string) (*service.Service, error) {
+	if schema != "" {
+		own = append(own, "DATABASE_URL="+st.backing.databaseURL(schema))
+	}
+	var cfg C
+	if err := config.Load(&cfg, append(append([]string{}, environ...), own...)); err != nil {
+		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)
+	}
+	svc, err := p.New(ctx, cfg, service.Runtime{
+		Log: log.With("service", p.Name), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: service.Version(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	st.services = append(st.services, svc)
+	return svc, nil
+}
+
+func isSet(environ []string, name string) bool {
+	for _, kv := range environ {
+		if strings.HasPrefix(kv, name+"=") || strings.HasPrefix(kv, name+"_FILE=") {
+			return true
+		}
+	}
+	return false
+}
+
+// run serves until ctx ends or something fails, then stops everything in reverse order. ready is called once, when all services are ready.
+func (st *stack) run(ctx context.Context, ready func()) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case err := <-st.backing.failed:
+			cancel(err)
+		case <-ctx.Done():
+		}
+	}()
+	go func() {
+		if err := st.waitReady(ctx); err == nil {
+			ready()
+		} else if ctx.Err() == nil {
+			cancel(err)
+		}
+	}()
+	err := service.RunAll(ctx, st.services...)
+	st.services = nil // they have closed themselves
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	return errors.Join(err, st.close(context.WithoutCancel(ctx)))
+}
+
+// waitReady returns when every service says that it is ready.
+func (st *stack) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	for _, svc := range st.services {
+		for {
+			status, report := svc.CheckReady(ctx)
+			if status == http.StatusOK {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%s is not ready: %v", svc.Name(), report)
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// close releases everything; services first, because they use the rest.
+func (st *stack) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	var all []error
+	for i := len(st.services) - 1; i >= 0; i-- {
+		all = append(all, st.services[i].Close(ctx))
+	}
+	if st.backing != nil {
+		all = append(all, st.backing.close(ctx))
+	}
+	return errors.Join(append(all, st.dir.close())...)
+}
