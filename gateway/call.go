@@ -69,6 +69,7 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	in := &c.Request().Header
 	cl.addr = clientAddr(c.Context().RemoteAddr(), forwardedFor(in, g.trusted), g.trusted)
 	if err := checkRequest(in); err != nil {
+		c.Response().SetConnectionClose() // where the next request begins is not certain
 		return err
 	}
 	cl.path, cl.query = splitTarget(in.RequestURI())

@@ -26,28 +26,40 @@ func checkRequest(h *fasthttp.RequestHeader) error {
 	case bytes.IndexByte(target, '#') >= 0:
 		return badRequest()
 	}
-	raw := h.RawHeaders()
-	if bytes.Contains(raw, []byte("\n ")) || bytes.Contains(raw, []byte("\n\t")) { // obs-fold
-		return badRequest()
+	return checkHeaderLines(h.RawHeaders())
+}
+
+// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines and forgets a Content-Length beside a
+// Transfer-Encoding and a Transfer-Encoding of identity.
+func checkHeaderLines(raw []byte) error {
+	length, encoded := false, false
+	for line := range bytes.Lines(raw) {
+		switch line[0] {
+		case ' ', '\t': // obs-fold
+			return badRequest()
+		case 'c', 'C':
+			length = length || isHeader(line, fiber.HeaderContentLength)
+		case 't', 'T':
+			if isHeader(line, fiber.HeaderTransferEncoding) {
+				encoded = true
+				if !bytes.EqualFold(bytes.TrimSpace(line[len(fiber.HeaderTransferEncoding)+1:]), []byte("chunked")) {
+					return badRequest()
+				}
+			}
+		}
 	}
-	if te := h.Peek(fiber.HeaderTransferEncoding); len(te) > 0 && (!bytes.EqualFold(te, []byte("chunked")) || hasHeader(raw, fiber.HeaderContentLength)) {
+	if length && encoded {
 		return badRequest()
 	}
 	return nil
 }
 
-func badRequest() error {
-	return apperr.New(apperr.Invalid, "BAD_REQUEST", "Malformed HTTP request")
+func isHeader(line []byte, name string) bool {
+	return len(line) > len(name) && line[len(name)] == ':' && bytes.EqualFold(line[:len(name)], []byte(name))
 }
 
-// hasHeader looks for a header in the block as it came over the wire, because fasthttp forgets Content-Length beside Transfer-Encoding.
-func hasHeader(raw []byte, name string) bool {
-	for line := range bytes.Lines(raw) {
-		if key, _, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(bytes.TrimSpace(key), []byte(name)) {
-			return true
-		}
-	}
-	return false
+func badRequest() error {
+	return apperr.New(apperr.Invalid, "BAD_REQUEST", "Malformed HTTP request")
 }
 
 // splitTarget cuts a request target into its path and its query.
