@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/limit"
+)
+
+func perHour(n int) limit.Rate { return limit.Rate{Count: n, Period: time.Hour} }
+
+func TestSmallLimitsAreExactAndSayWhereTheClientStands(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.Limits.User, c.Limits.Address = perHour(3), perHour(4) })
+	ada, bob := d.users.signIn(t), d.users.signIn(t)
+	for i := range 3 {
+		r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
+		if r.status != 200 || r.header.Get("RateLimit-Limit") != "3" || r.header.Get("RateLimit-Remaining") != strconv.Itoa(2-i) || r.header.Get("RateLimit-Reset") == "" {
+			t.Errorf("request %d: %d, %v", i, r.status, r.header)
+		}
+	}
+	r := d.do(ask{method: "GET", path: "/api/v1/users/me", bearer: ada.token})
+	if r.status != 429 || r.code != "RATE_LIMITED" || r.header.Get("Retry-After") == "" || r.header.Get("RateLimit-Remaining") != "0" {
+		t.Errorf("one too many: %d %s %v", r.status, r.raw, r.header)
+	}
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: bob.token}); r.status != 200 {
+		t.Errorf("another user: %d", r.status)
+	}
+	for i, a := range []ask{
+		{method: "GET", path: "/api/v1/auth/config"}, {method: "GET", path: "/api/v1/vault/keys"},
+		{method: "GET", path: "/api/v1/vault/keys", bearer: "junk"}, {method: "GET", path: "/nowhere"},
+	} {
+		if r := d.do(a); r.status == 429 {
+			t.Errorf("request %d of the address: %d", i, r.status)
+		}
+	}
+	for _, a := range []ask{{method: "GET", path: "/api/v1/vault/keys", bearer: "junk"}, {method: "GET", path: "/nowhere"}, {method: "GET", path: "/docs"}} {
+		if r := d.do(a); r.status != 429 {
+			t.Errorf("%s %s over the address's limit: %d", a.method, a.path, r.status)
+		}
+	}
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: bob.token}); r.status != 200 {
+		t.Errorf("a user at an address that is over its limit: %d", r.status)
+	}
+}
+
+func TestClassesOfRoutesHaveTheirOwnLimits(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) {
+		c.Limits.Signup, c.Limits.Verify, c.Limits.Resend, c.Limits.RetrySetup = perHour(2), perHour(3), perHour(1), perHour(2)
+	})
+	ada, bob := d.users.signIn(t), d.users.signIn(t)
+	allowed := func(n int, asks ...ask) {
+		t.Helper()
+		passed := 0
+		for i := range n + 2 {
+			if r := d.do(asks[i%len(asks)]); r.status == 200 {
+				passed++
+			} else if r.status != 429 {
+				t.Errorf("%s: %d %s", asks[i%len(asks)].path, r.status, r.raw)
+			}
+		}
+		if passed != n {
+			t.Errorf("%s: %d passed, want %d", asks[0].path, passed, n)
+		}
+	}
+	allowed(2, ask{method: "POST", path: "/api/v1/auth/signup"})
+	allowed(3, ask{method: "POST", path: "/api/v1/auth/verify-email"}, ask{method: "POST", path: "/api/v1/auth/reset-password"})
+	allowed(1, ask{method: "POST", path: "/api/v1/auth/resend-verification"}, ask{method: "POST", path: "/api/v1/auth/forgot-password"})
+	allowed(2, ask{method: "POST", path: "/api/v1/users/me/retry-setup", bearer: ada.token})
+	allowed(2, ask{method: "POST", path: "/api/v1/users/me/retry-setup", bearer: bob.token})
+}
+
+func TestAHighLimitIsNeverPassedByTwoGatewaysAndHardlyMissed(t *testing.T) {
+	t.Parallel()
+	const rate = 1000
+	d := openDoor(t, func(c *Config) { c.Limits.User = perHour(rate) })
+	var gateways []*permits
+	for range 2 {
+		rdb, err := limit.OpenRedis(d.cfg.Redis)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = rdb.Close() })
+		l, err := limit.New(rdb, func(err error) { t.Error(err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		gateways = append(gateways, newPermits(l, time.Now))
+	}
+	var passed atomic.Int64
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			for range rate / 4 {
+				if gateways[i%2].take(t.Context(), "user:x", perHour(rate)).Allowed {
+					passed.Add(1)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if n := passed.Load(); n > rate+2 || n < rate*97/100 {
+		t.Errorf("%d of %d passed, the limit is %d", n, 8*rate/4, rate)
+	}
+}
+
+func TestEachGatewayLimitsByItselfWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.Limits.User = perHour(3) })
+	d.redis.Stop()
+	ada := d.users.signIn(t)
+	got := ""
+	for range 5 {
+		got += strconv.Itoa(d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}).status) + " "
+	}
+	if strings.TrimSpace(got) != "200 200 200 429 429" {
+		t.Errorf("got %s", got)
+	}
+}

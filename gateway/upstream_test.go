@@ -1,0 +1,284 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// replicaServer is one address of a service, on a loopback address and port of the test's choice.
+type replicaServer struct {
+	addr string
+	srv  *http.Server
+	hits atomic.Int64
+}
+
+func startReplica(t *testing.T, addr string, handle http.HandlerFunc) *replicaServer {
+	t.Helper()
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &replicaServer{addr: ln.Addr().String()}
+	r.srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		r.hits.Add(1)
+		_, _ = io.Copy(io.Discard, q.Body)
+		if handle != nil {
+			handle(w, q)
+			return
+		}
+		writeJSON(w, 200, map[string]any{"ok": true})
+	})}
+	go func() { _ = r.srv.Serve(ln) }()
+	t.Cleanup(func() { _ = r.srv.Close() })
+	return r
+}
+
+// dial makes an upstream of the given addresses.
+func dial(t *testing.T, timeout time.Duration, addrs ...string) *upstream {
+	t.Helper()
+	u, err := newUpstream("vault-svc", "http://unused:1", UpstreamConfig{Timeout: timeout, MaxConns: 64, QueueWait: 100 * time.Millisecond},
+		testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*replica
+	for _, a := range addrs {
+		all = append(all, u.newReplica(a))
+	}
+	u.replicas.Store(&all)
+	t.Cleanup(u.close)
+	return u
+}
+
+func send(u *upstream, method string) (int, error) {
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	req.Header.SetMethod(method)
+	req.Header.SetRequestURI("/x")
+	req.Header.SetHost("h")
+	req.UseHostHeader = true
+	if method == "POST" {
+		req.SetBodyString("{}")
+	}
+	err := u.do(req, resp)
+	return resp.StatusCode(), err
+}
+
+func TestLoadIsSpreadOverEveryAddress(t *testing.T) {
+	t.Parallel()
+	a, b, c := startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil)
+	u := dial(t, time.Second, a.addr, b.addr, c.addr)
+	for range 300 {
+		if status, err := send(u, "POST"); err != nil || status != 200 {
+			t.Fatal(status, err)
+		}
+	}
+	for _, r := range []*replicaServer{a, b, c} {
+		if n := r.hits.Load(); n < 50 {
+			t.Errorf("%s got %d of 300", r.addr, n)
+		}
+	}
+}
+
+func TestARequestThatWasNotDeliveredGoesElsewhere(t *testing.T) {
+	t.Parallel()
+	dead, _ := net.Listen("tcp", "127.0.0.1:0")
+	_ = dead.Close() // nobody listens there
+	alive := startReplica(t, "127.0.0.1:0", nil)
+	u := dial(t, time.Second, dead.Addr().String(), alive.addr)
+	for range 50 {
+		if status, err := send(u, "POST"); err != nil || status != 200 {
+			t.Fatal(status, err)
+		}
+	}
+	if n := alive.hits.Load(); n != 50 {
+		t.Errorf("delivered %d times, want 50", n)
+	}
+}
+
+func TestAServiceThatRestartsBetweenRequestsLosesNone(t *testing.T) {
+	t.Parallel()
+	r := startReplica(t, "127.0.0.1:0", nil)
+	u := dial(t, time.Second, r.addr)
+	var hits int64
+	for i := range 20 {
+		var wait sync.WaitGroup
+		for range 5 {
+			wait.Go(func() {
+				if status, err := send(u, "POST"); err != nil || status != 200 {
+					t.Errorf("after restart %d: %d %v", i, status, err)
+				}
+			})
+		}
+		wait.Wait()
+		hits += r.hits.Load()
+		_ = r.srv.Close() // closes the kept connections
+		r = startReplica(t, r.addr, nil)
+		time.Sleep(5 * time.Millisecond)
+	}
+	if hits != 100 {
+		t.Errorf("delivered %d times, want 100", hits)
+	}
+}
+
+// TestWhatMayHaveArrivedIsNotSentAgain: the service takes the request and closes without an answer.
+func TestWhatMayHaveArrivedIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	var taken atomic.Int64
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					taken.Add(1)
+				}
+			}()
+		}
+	}()
+	for method, want := range map[string]int64{"POST": 1, "DELETE": 1, "PUT": 1, "PATCH": 1} {
+		taken.Store(0)
+		u := dial(t, time.Second, ln.Addr().String())
+		if status, err := send(u, method); err == nil {
+			t.Errorf("%s: answered %d", method, status)
+		}
+		if got := taken.Load(); got != want {
+			t.Errorf("%s was sent %d times, want %d", method, got, want)
+		}
+	}
+	taken.Store(0)
+	if _, err := send(dial(t, time.Second, ln.Addr().String()), "GET"); err == nil || taken.Load() < 2 || taken.Load() > maxAttempts {
+		t.Errorf("GET was sent %d times", taken.Load())
+	}
+}
+
+func TestABreakerOpensAndClosesAgain(t *testing.T) {
+	t.Parallel()
+	addr := func() string { ln, _ := net.Listen("tcp", "127.0.0.1:0"); defer ln.Close(); return ln.Addr().String() }()
+	u := dial(t, time.Second, addr)
+	for range breakerFailures {
+		if _, err := send(u, "POST"); err == nil {
+			t.Fatal("answered by nobody")
+		}
+	}
+	if r, _ := u.pick(nil); r != nil {
+		t.Error("the address is still asked")
+	}
+	startReplica(t, addr, nil)
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		if status, err := send(u, "POST"); err == nil && status == 200 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the breaker does not close")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func TestASlowServiceIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	r := startReplica(t, "127.0.0.1:0", func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	u := dial(t, time.Second, r.addr)
+	start := time.Now()
+	if _, err := send(u, "GET"); err == nil {
+		t.Error("answered")
+	}
+	if took := time.Since(start); took > 3*time.Second || r.hits.Load() != 1 {
+		t.Errorf("took %v, sent %d times", took, r.hits.Load())
+	}
+}
+
+func TestNamesAreLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	r := startReplica(t, "127.0.0.1:0", nil)
+	_, port, _ := net.SplitHostPort(r.addr)
+	u, err := newUpstream("vault-svc", "http://localhost:"+port, UpstreamConfig{Timeout: time.Second, MaxConns: 8, ResolveEvery: time.Second}, testkit.Log(t),
+		newUpstreamMetrics(prometheus.NewRegistry()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.resolve(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	first := *u.replicas.Load()
+	if err := u.resolve(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for i, again := range *u.replicas.Load() {
+		if again != first[i] {
+			t.Error("an address that stayed lost its connections")
+		}
+	}
+	if status, err := send(u, "GET"); err != nil || status != 200 {
+		t.Error(status, err)
+	}
+	u.host = "no-such-name.invalid"
+	if err := u.resolve(context.Background()); err == nil {
+		t.Error("a name that does not exist was found")
+	}
+	if len(*u.replicas.Load()) != len(first) {
+		t.Error("the last addresses were forgotten")
+	}
+	u.close()
+}
+
+func TestAnswersThatAreNotOursAreNotShown(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ada := d.users.signIn(t)
+	for name, answer := range map[string]func(http.ResponseWriter, seen){
+		"a page of a proxy": func(w http.ResponseWriter, _ seen) {
+			w.Header().Set("Content-Type", "text/html")
+			w.Header().Set("X-Powered-By", "10.0.0.7")
+			w.WriteHeader(502)
+			_, _ = fmt.Fprint(w, "<h1>bad gateway at "+d.vault.URL+"</h1>")
+		},
+		"nothing":             func(http.ResponseWriter, seen) { panic(http.ErrAbortHandler) },
+		"nothing but headers": func(w http.ResponseWriter, _ seen) { w.WriteHeader(204) },
+	} {
+		d.vault.answers(answer)
+		r := d.do(ask{method: "PATCH", path: "/api/v1/vault/keys/k", bearer: ada.token, body: "{}"})
+		if r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || r.header.Get("Retry-After") == "" || r.header.Get("X-Request-ID") == "" {
+			t.Errorf("%s: %d %s %v", name, r.status, r.raw, r.header)
+		}
+		if all := fmt.Sprint(r.raw, r.header); strings.Contains(all, "127.0.0.1") || strings.Contains(all, "10.0.0.7") {
+			t.Errorf("%s: an address got out: %s", name, all)
+		}
+	}
+	d.vault.Close()
+	r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
+	if r.status != 503 || strings.Contains(r.raw, "127.0.0.1") {
+		t.Errorf("with the service away: %d %s", r.status, r.raw)
+	}
+	r = d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token, header: map[string]string{"Accept": "application/problem+json"}})
+	if r.status != 503 || r.header.Get("Content-Type") != "application/problem+json" || !strings.Contains(r.raw, `"type":"/docs/errors/SERVICE_UNAVAILABLE"`) {
+		t.Errorf("as a problem: %d %s", r.status, r.raw)
+	}
+}
