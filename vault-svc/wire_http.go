@@ -139,23 +139,23 @@ func answer(c *fiber.Ctx, status int, hold *Hold, parts ...[]byte) error {
 		c.Response().SetBodyRaw(parts[0])
 		return nil
 	}
-	size, readers := 0, make([]io.Reader, len(parts))
-	for i, p := range parts {
-		size, readers[i] = size+len(p), bytes.NewReader(p)
+	size := 0
+	for _, p := range parts {
+		size += len(p)
 	}
-	c.Response().SetBodyStream(&heldBody{Reader: io.MultiReader(readers...), hold: hold}, size)
+	c.Response().SetBodyStream(&heldBody{Buffers: parts, hold: hold}, size)
 	return nil
 }
 
-// heldBody is an answer that gives memory back when it has been sent, or could not be.
+// heldBody is an answer that gives memory back when it has been sent, or could not be. Its parts are written to the connection from where they are.
 type heldBody struct {
-	io.Reader
+	net.Buffers
 	hold *Hold
 }
 
 // Close is called by the server when it is done with the answer.
 func (b *heldBody) Close() error {
-	b.Reader = nil
+	b.Buffers = nil
 	b.hold.Release()
 	return nil
 }
