@@ -46,7 +46,7 @@ func reader(c *fiber.Ctx) (auth.Identity, error) {
 	}
 	if who.Kind == auth.Token {
 		g := who.Grant
-		if g == nil || !g.EventAccess || (len(g.Realms) > 0 && !slices.Contains(g.Realms, who.Realm)) {
+		if g == nil || !g.EventAccess || !g.Allows(permActivity) || (len(g.Realms) > 0 && !slices.Contains(g.Realms, who.Realm)) {
 			return who, apperr.InsufficientPermissions()
 		}
 	}

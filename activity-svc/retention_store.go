@@ -97,8 +97,12 @@ func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
 }
 
 // days lists the days that have a partition, the oldest first.
-func (s *store) days(ctx context.Context) ([]time.Time, error) {
-	rows, err := s.pool.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'activity'::regclass ORDER BY 1`)
+func (s *store) days(ctx context.Context) ([]time.Time, error) { return days(ctx, s.pool) }
+
+func days(ctx context.Context, q interface {
+	Query(context.Context, string, ...any) (pgx.Rows, error)
+}) ([]time.Time, error) {
+	rows, err := q.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'activity'::regclass ORDER BY 1`)
 	if err != nil {
 		return nil, err
 	}
@@ -138,12 +142,11 @@ func (s *store) counted(ctx context.Context) (c counted, err error) {
 // sizeOf is record.bytes in SQL; the number is fixedBytes.
 const sizeOf = `(26 + octet_length(realm_id) + octet_length(method) + octet_length(path) + octet_length(ip_address) + octet_length(user_agent))`
 
-// countRecords adds the records with ids from $1 to before $2 to activity_daily.
+// countRecords adds the records of a day, $1, with ids from $2 to before $3 to activity_daily.
 const countRecords = `
 	INSERT INTO activity_daily AS c (user_id, day, realm_id, method, status, records, bytes)
-	SELECT user_id, (to_timestamp(('x0000' || left(encode(id, 'hex'), 12))::bit(64)::bigint / 1000.0) AT TIME ZONE 'UTC')::date AS day,
-	       realm_id, method, status, count(*), sum` + sizeOf + `
-	FROM activity WHERE id >= $1 AND id < $2 GROUP BY user_id, day, realm_id, method, status
+	SELECT user_id, $1, realm_id, method, status, count(*), sum` + sizeOf + `
+	FROM activity WHERE id >= $2 AND id < $3 GROUP BY user_id, realm_id, method, status
 	ON CONFLICT ON CONSTRAINT activity_daily_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`
 
 // count moves the counts forward to before, unless they are there. Those who store records wait meanwhile, so it must come often.
@@ -156,12 +159,34 @@ func (s *store) count(ctx context.Context, before time.Time) error {
 		if err := c.scan(tx.QueryRow(ctx, readCounted)); err != nil || !c.before.Before(before) {
 			return err
 		}
-		if _, err := tx.Exec(ctx, countRecords, firstID(c.before), firstID(before)); err != nil {
+		days, err := days(ctx, tx)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE activity_counted SET before = $1`, before)
+		if err := countDays(ctx, tx, days, c.before, before); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE activity_counted SET before = $1`, before)
 		return err
 	})
+}
+
+// countDays counts the records of the days from the time from to before the time to.
+func countDays(ctx context.Context, tx pgx.Tx, days []time.Time, from, to time.Time) error {
+	// A new partition has no statistics; without them PostgreSQL sorts all the records instead of hashing them.
+	if _, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL work_mem = '64MB'`); err != nil {
+		return err
+	}
+	for _, day := range days {
+		part := stretch{later(from, day), earlier(to, day.Add(oneDay))}
+		if part.empty() {
+			continue
+		}
+		if _, err := tx.Exec(ctx, countRecords, day, firstID(part.from), firstID(part.to)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // firstCounted returns the first day after day that has counts, or the zero time.
@@ -236,7 +261,11 @@ func (s *store) recount(ctx context.Context, before time.Time) (records int64, e
 		if _, err := tx.Exec(ctx, `UPDATE activity_counted SET before = $1, summed_until = '1970-01-01'`, before); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, countRecords, firstID(firstMoment), firstID(before)); err != nil {
+		days, err := days(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := countDays(ctx, tx, days, firstMoment, before); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, `SELECT coalesce(sum(records), 0)::bigint FROM activity_daily`).Scan(&records)
