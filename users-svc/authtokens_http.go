@@ -200,9 +200,7 @@ func (d *authTokens) editRealm(c *fiber.Ctx, edit realmEdit) error {
 	if err != nil {
 		return err
 	}
-	if !body.Has("realm_id") {
-		body.Fail("realm_id", "is required")
-	}
+	require(body, "realm_id")
 	realm, _ := body.Text("realm_id")
 	f, err := readTokenFields(body, d.now(), "otp_code")
 	if err != nil {

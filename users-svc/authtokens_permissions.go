@@ -13,12 +13,12 @@ import (
 )
 
 // The permissions that Realmgate decides by: paths to leaves of an auth token's permission tree. A session has them all, a token those that its
-// tree grants; what the tree does not name is denied. Trees may hold other leaves too, for programs that read the tree themselves.
+// tree grants; what the tree does not name is denied. Trees may hold other leaves too, for programs that read the tree themselves. The activity
+// log is not among them: event_access alone opens it (contract, section 7).
 const (
 	permReadAccount      = "resources.read_account"   // the whole profile; without it only the reduced view
 	permUpdateAccount    = "resources.update_account" // PATCH of the own profile, never of the password
 	permVault            = "resources.vault"          // the vault, together with vault_access
-	permActivity         = "resources.activity"       // the activity log, together with event_access
 	permRealms           = "resources.realms"         // the list of realms
 	permReadTokens       = "resources.read_tokens"    // seeing the auth tokens that the token made
 	permCreateTokens     = "resources.create_tokens"  // making, changing and deleting those
@@ -29,7 +29,7 @@ const (
 
 // knownPermissions are all of them. Only these travel with a request, which bounds the size of the internal identity.
 func knownPermissions() []string {
-	return []string{permReadAccount, permUpdateAccount, permVault, permActivity, permRealms, permReadTokens, permCreateTokens,
+	return []string{permReadAccount, permUpdateAccount, permVault, permRealms, permReadTokens, permCreateTokens,
 		permProjectsRead, permContainersRead, permContainersCreate}
 }
 
@@ -103,12 +103,12 @@ func tokenTemplates() []TokenTemplate {
 	return []TokenTemplate{
 		{"full_access", "Everything that an auth token can be allowed; the vault still needs vault_access.", treeOf(knownPermissions()...)},
 		{"external_customer", "See projects and containers, and nothing of the account but its public face.", treeOf(permProjectsRead, permContainersRead)},
-		{"dev_team", "Work with the vault, projects, containers and realms, and read the activity log.",
-			treeOf(permReadAccount, permVault, permActivity, permRealms, permProjectsRead, permContainersRead, permContainersCreate)},
-		{"finance_team", "Read the account, its activity and what it has, for accounting.",
-			treeOf(permReadAccount, permActivity, permProjectsRead, permContainersRead)},
+		{"dev_team", "Work with the vault, projects, containers and realms.",
+			treeOf(permReadAccount, permVault, permRealms, permProjectsRead, permContainersRead, permContainersCreate)},
+		{"finance_team", "Read the account and what it has, for accounting.",
+			treeOf(permReadAccount, permProjectsRead, permContainersRead)},
 		{"read_only", "Read everything but the vault, change nothing.",
-			treeOf(permReadAccount, permActivity, permRealms, permReadTokens, permProjectsRead, permContainersRead)},
+			treeOf(permReadAccount, permRealms, permReadTokens, permProjectsRead, permContainersRead)},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/session"
 	users "github.com/realmgate/realmgate/users-svc"
 )
@@ -432,5 +433,33 @@ func TestTokensAreTheCallersOwn(t *testing.T) {
 	}
 	if got := fmt.Sprint(h.do(other.identity, "GET", tokens, nil).must(200).data); got != "[]" {
 		t.Errorf("another user's list: got %s", got)
+	}
+}
+
+func TestAChangeOfATokenEmptiesTheCopyInRedis(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	rdb, err := limit.OpenRedis(h.cfg.Redis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rdb.Close()
+	cache := session.NewCache(rdb)
+	tokenID, secret := h.issue(me.identity, nil)
+	sum := sha256.Sum256([]byte(secret))
+	key := session.TokenKey(hex.EncodeToString(sum[:]))
+	for _, c := range [][3]string{
+		{"PATCH", "", `{"vault_access":true}`}, {"POST", "/add-realm", `{"realm_id":"` + realmA + `"}`}, {"POST", "/remove-realm", `{"realm_id":"` + realmA + `"}`},
+		{"PATCH", "", `{"is_enabled":false}`}, {"DELETE", "", ""},
+	} {
+		h.stateOf(secret)
+		if _, err := cache.Get(t.Context(), key); err != nil {
+			t.Fatalf("before %s%s: %v, want a copy", c[0], c[1], err)
+		}
+		h.do(me.identity, c[0], tokens+"/"+tokenID+c[1], c[2]).must(200)
+		if s, err := cache.Get(t.Context(), key); err == nil {
+			t.Errorf("after %s%s: got %+v, want a miss", c[0], c[1], s)
+		}
 	}
 }

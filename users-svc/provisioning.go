@@ -172,8 +172,8 @@ func (p *provisioning) status(ctx context.Context, userID string) (FreeTierStatu
 	return s, nil
 }
 
-// atSignup claims the server of a new account, so that its first login shows it. It is best effort: the account exists, whatever happens here,
-// and retry-setup makes up for it, so a failure is logged and not returned. An unknown region claims nothing.
+// atSignup makes provisioning a placement: it claims the server of a new account, so that its first login shows it. The account exists whatever
+// happens here, and retry-setup makes up for it, so a failure is logged and not returned. An unknown region claims nothing.
 func (p *provisioning) atSignup(ctx context.Context, userID, region string) {
 	if _, err := p.setup(ctx, userID, region); err != nil && !apperr.Is(err, "VALIDATION_ERROR") && !apperr.Is(err, "FREE_TIER_INVITE_REQUIRED") {
 		p.log.WarnContext(ctx, "no free server at sign-up; retry-setup will try again", "user_id", userID, "error", err.Error())

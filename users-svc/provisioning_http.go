@@ -79,7 +79,7 @@ func (p *provisioning) getFreeTierStatus(c *fiber.Ctx) error {
 // ownPageQuery reads ?page= and ?limit= of the lists of resources.
 func ownPageQuery(c *fiber.Ctx) (pageRequest, error) {
 	q := httpx.Query(c)
-	page := pageRequest{number: q.Int("page", 1, 1, 10000), limit: q.Int("limit", 50, 1, 100)}
+	page := pageRequest{number: q.Int("page", 1, 1, maxPages), limit: q.Int("limit", defaultLimit, 1, maxLimit)}
 	return page, q.Err()
 }
 
@@ -185,9 +185,7 @@ func (p *provisioning) postServer(c *fiber.Ctx) error {
 
 func readServer(body *input.Object) (serverSpec, error) {
 	for _, name := range []string{"name", "region", "country", "city", "capacity"} {
-		if !body.Has(name) {
-			body.Fail(name, "is required")
-		}
+		require(body, name)
 	}
 	var spec serverSpec
 	spec.name, _ = body.String("name", 1, 100)

@@ -102,7 +102,7 @@ func (s *provisioningStore) account(ctx context.Context, userID string) (freeTie
 		SELECT invited, signup_code_failed, is_admin, EXISTS (SELECT FROM server_claims WHERE user_id = users.id) FROM users WHERE id = $1`, userID).
 		Scan(&a.invited, &a.codeFailed, &a.admin, &a.claimed)
 	if db.NoRows(err) {
-		err = apperr.New(apperr.NotFound, "USER_NOT_FOUND", "User not found")
+		err = errUserNotFound()
 	}
 	return a, err
 }

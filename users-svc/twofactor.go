@@ -318,7 +318,11 @@ func (t *twoFactor) finish(ctx context.Context, token, code string, d device) (S
 	if _, err := t.spend(ctx, owed.userID, d, spending{code: code, login: hash}); err != nil {
 		return SignedIn{}, err
 	}
-	return t.sessions.signIn(ctx, owed.userID, owed.passwordHash, d)
+	in, err := t.sessions.signIn(ctx, owed.userID, owed.passwordHash, d)
+	if apperr.Is(err, "INVALID_CREDENTIALS") {
+		err = apperr.InvalidToken() // the password that it was given for is not the password any more
+	}
+	return in, err
 }
 
 // owedLogin is a sign-in that still owes a code.

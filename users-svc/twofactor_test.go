@@ -196,7 +196,7 @@ func TestASignInOwesACode(t *testing.T) {
 
 	temp = h.challenge(me)
 	query[string](h, `UPDATE users SET password_hash = 'x' WHERE id = $1 RETURNING id`, me.id)
-	h.verify(temp, app.code()).want(401, "INVALID_CREDENTIALS", "")
+	h.verify(temp, app.code()).want(401, "INVALID_TOKEN", "")
 }
 
 func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
