@@ -195,11 +195,20 @@ type userFilter struct {
 	Page, Limit   int
 }
 
+// How an account came to be.
+const (
+	methodEmail  = "email" // signed up
+	methodAdmin  = "admin"
+	methodImport = "import"
+)
+
 // newAccount is what an account is made of.
 type newAccount struct {
 	Email, PasswordHash, Alias string
+	Username                   string // "": made from the address
 	Method                     string
 	Region, Client             *string
+	Metadata                   jsontext.Value // nil: {}
 	Admin, Verified            bool
 	Invited, CodeFailed        bool
 	At                         time.Time

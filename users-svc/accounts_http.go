@@ -128,13 +128,11 @@ func (a *accounts) patch(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if id != caller.UserID {
-		c.Set(headerOnUser, id)
-	}
 	u, err := a.change(c.UserContext(), caller, id, p, deviceOf(c, nil))
 	if err != nil {
 		return err
 	}
+	actedOn(c, id)
 	return httpx.OK(c, "User updated successfully", u.seenBy(caller))
 }
 

@@ -61,36 +61,44 @@ const (
 	shortTries = 8
 )
 
-// insertAccount creates an account; false when there is one with the address already.
+// insertAccount creates an account; false when there is one with the address already, USERNAME_TAKEN when the name that was asked for is.
 func insertAccount(ctx context.Context, q dbtx, n newAccount) (string, bool, error) {
-	local, _, _ := strings.Cut(n.Email, "@")
-	var err error
 	for try := range usernameTries {
-		suffix := make([]byte, 2)
-		if try >= shortTries {
-			suffix = make([]byte, 6)
+		userID, name := id.New(n.At), n.Username
+		if name == "" {
+			name = madeUsername(n.Email, try)
 		}
-		_, _ = rand.Read(suffix) // never fails
-		userID := id.New(n.At)
-		var tag int64
-		tag, err = insertUser(ctx, q, userID, local+"-"+hex.EncodeToString(suffix), n)
-		if err != nil || tag == 1 {
+		inserted, err := insertUser(ctx, q, userID, name, n)
+		if err != nil || inserted == 1 {
 			return userID, err == nil, err
 		}
 		var taken bool
 		if err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_key = $1)`, emailKey(n.Email)).Scan(&taken); err != nil || taken {
 			return "", false, err
 		}
+		if n.Username != "" {
+			return "", false, errUsernameTaken()
+		}
 	}
 	return "", false, fmt.Errorf("no free username in %d tries", usernameTries)
 }
 
+func madeUsername(email string, try int) string {
+	local, _, _ := strings.Cut(email, "@")
+	suffix := make([]byte, 2)
+	if try >= shortTries {
+		suffix = make([]byte, 6)
+	}
+	_, _ = rand.Read(suffix) // never fails
+	return local + "-" + hex.EncodeToString(suffix)
+}
+
 func insertUser(ctx context.Context, q dbtx, userID, username string, n newAccount) (int64, error) {
 	tag, err := q.Exec(ctx, `INSERT INTO users (id, username, email, email_key, alias, password_hash, is_admin, email_verified, signup_method,
-			signup_region, signup_client, invited, signup_code_failed, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14) ON CONFLICT DO NOTHING`,
+			signup_region, signup_client, invited, signup_code_failed, created_at, updated_at, metadata)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, coalesce($15, '{}'::bytea)) ON CONFLICT DO NOTHING`,
 		userID, username, n.Email, emailKey(n.Email), n.Alias, n.PasswordHash, n.Admin, n.Verified, n.Method,
-		n.Region, n.Client, n.Invited, n.CodeFailed, n.At)
+		n.Region, n.Client, n.Invited, n.CodeFailed, n.At, []byte(n.Metadata))
 	return tag.RowsAffected(), err
 }
 

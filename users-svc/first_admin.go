@@ -28,7 +28,7 @@ func (a *accounts) makeFirstAdmin(ctx context.Context) error {
 		return err
 	}
 	created, err := a.insertFirstAdmin(ctx, newAccount{
-		Email: email, PasswordHash: hash, Alias: firstAlias(email), Method: "admin", Admin: true, Verified: true, At: a.now(),
+		Email: email, PasswordHash: hash, Alias: firstAlias(email), Method: methodAdmin, Admin: true, Verified: true, At: a.now(),
 	})
 	if created != "" {
 		a.log.Info("first admin created", "user_id", created)

@@ -42,7 +42,7 @@ type core struct {
 // Program describes the binary.
 func Program() service.Program[Config] {
 	return service.Program[Config]{
-		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Migrate: Migrate,
+		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Migrate: Migrate, Commands: commands(),
 	}
 }
 
@@ -78,10 +78,12 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
-	c, err := openCore(ctx, svc, cfg, rt)
+	c, err := openCore(ctx, svc.OnStop, cfg, rt)
 	if err != nil {
 		return err
 	}
+	svc.Ready("database", c.pool.Ping)
+	svc.Go("notifier", c.notify.run)
 	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
 	if err != nil {
 		return err
@@ -96,8 +98,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	return svc.Serve(cfg.Addr, server)
 }
 
-// openCore opens what the domains share and declares its end.
-func openCore(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) (*core, error) {
+// openCore opens what the domains share and says through onStop how it is closed.
+func openCore(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config, rt service.Runtime) (*core, error) {
 	c := &core{cfg: cfg, log: rt.Log, now: rt.Now}
 	var err error
 	if c.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
@@ -106,8 +108,7 @@ func openCore(ctx context.Context, svc *service.Service, cfg Config, rt service.
 	if c.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics); err != nil {
 		return nil, err
 	}
-	svc.OnStop("database", func(context.Context) error { c.pool.Close(); return nil })
-	svc.Ready("database", c.pool.Ping)
+	onStop("database", func(context.Context) error { c.pool.Close(); return nil })
 	if cfg.DB.Migrate {
 		if err := migrate(ctx, c.pool); err != nil {
 			return nil, err
@@ -116,17 +117,16 @@ func openCore(ctx context.Context, svc *service.Service, cfg Config, rt service.
 	if c.redis, err = limit.OpenRedis(cfg.Redis); err != nil {
 		return nil, err
 	}
-	svc.OnStop("redis", func(context.Context) error { return c.redis.Close() })
+	onStop("redis", func(context.Context) error { return c.redis.Close() })
 	nats, err := bus.Connect(cfg.Bus, Name, rt.Log)
 	if err != nil {
 		return nil, err
 	}
-	svc.OnStop("nats", func(context.Context) error { nats.Close(); return nil })
+	onStop("nats", func(context.Context) error { nats.Close(); return nil })
 	if c.limiter, err = limit.New(c.redis, func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
 		return nil, err
 	}
 	c.states = session.NewCache(c.redis)
 	c.notify = newNotifier(c.states, nats, rt.Log)
-	svc.Go("notifier", c.notify.run)
 	return c, nil
 }

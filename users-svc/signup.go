@@ -94,7 +94,7 @@ func (a *accounts) signUp(ctx context.Context, in signup) error {
 		return err
 	}
 	n := newAccount{
-		Email: in.Email, Alias: firstAlias(in.Email), Method: "email", Region: in.Region, Client: in.Client, Verified: !a.cfg.Mail.On(), At: a.now(),
+		Email: in.Email, Alias: firstAlias(in.Email), Method: methodEmail, Region: in.Region, Client: in.Client, Verified: !a.cfg.Mail.On(), At: a.now(),
 	}
 	if in.InviteCode != nil && *in.InviteCode != "" {
 		n.Invited = validInvite(a.cfg.Signup.InviteCodes, *in.InviteCode)

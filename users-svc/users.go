@@ -41,7 +41,8 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	}
 	second := &twoFactor{core: c, accounts: people, sessions: signIns}
 	signIns.second = second
-	for _, d := range []domain{keys, signIns, &history{c}, letters, people, places, &authTokens{core: c, gate: second}, second} {
+	past := &history{c}
+	for _, d := range []domain{keys, signIns, past, letters, &administration{accounts: people, sessions: signIns, history: past}, people, places, &authTokens{core: c, gate: second}, second} {
 		d.mount(server)
 	}
 	svc.Go("signing keys", keys.run)

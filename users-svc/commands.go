@@ -1,0 +1,143 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// commands are what the binary does besides serving. They work beside running replicas.
+func commands() []service.Command[Config] {
+	return []service.Command[Config]{
+		{Name: "admin create", Doc: "-email ADDRESS [-password-file FILE]: create an admin, or make the account with that address one.", Run: errand(adminCreate)},
+		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.", Run: errand(keysRotate)},
+		{Name: "import", Doc: "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").", Run: errand(importUsers)},
+	}
+}
+
+// errand runs f with an open core and closes it afterwards.
+func errand(f func(ctx context.Context, c *core, args []string, out io.Writer) error) func(context.Context, Config, service.Runtime, []string, io.Writer) error {
+	return func(ctx context.Context, cfg Config, rt service.Runtime, args []string, out io.Writer) (err error) {
+		var closers []func(context.Context) error
+		defer func() {
+			for _, closeIt := range slices.Backward(closers) {
+				err = errors.Join(err, closeIt(context.WithoutCancel(ctx)))
+			}
+		}()
+		c, err := openCore(ctx, func(_ string, closeIt func(context.Context) error) { closers = append(closers, closeIt) }, cfg, rt)
+		if err != nil {
+			return err
+		}
+		if err = f(ctx, c, args, out); errors.Is(err, flag.ErrHelp) {
+			err = nil
+		}
+		return err
+	}
+}
+
+// parseFlags reads args; what is wrong is an error, and -help prints the flags to out.
+func parseFlags(name string, args []string, out io.Writer, define func(*flag.FlagSet)) (*flag.FlagSet, error) {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(out)
+	define(flags)
+	return flags, flags.Parse(args)
+}
+
+// adminCreate creates an admin with the password in a file, or with one that it prints; an account that exists keeps its password unless
+// there is a file.
+func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) error {
+	var email, file string
+	if _, err := parseFlags("admin create", args, out, func(f *flag.FlagSet) {
+		f.StringVar(&email, "email", "", "address of the admin")
+		f.StringVar(&file, "password-file", "", "file with the password; without it a new account gets one that is printed")
+	}); err != nil {
+		return err
+	}
+	if !validEmail(email) || len(email) > maxEmail {
+		return errors.New("-email must be an e-mail address")
+	}
+	password := "Aa1-" + randomToken()
+	if file != "" {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		password = strings.TrimRight(string(content), "\r\n")
+	}
+	a, err := c.adminAccounts()
+	if err != nil {
+		return err
+	}
+	made, err := a.create(ctx, creation{Email: email, Password: password, Admin: true}, methodAdmin)
+	switch {
+	case err == nil && file == "":
+		fmt.Fprintf(out, "created admin %s (%s)\npassword: %s\n", made.Username, made.ID, password)
+		return nil
+	case err == nil:
+		fmt.Fprintf(out, "created admin %s (%s)\n", made.Username, made.ID)
+		return nil
+	}
+	return a.promoteExisting(ctx, email, password, file != "", err, out)
+}
+
+// adminAccounts is the accounts domain as a command needs it.
+func (c *core) adminAccounts() (*accounts, error) {
+	h, err := newHasher(c.cfg.Passwords)
+	return &accounts{core: c, hasher: h, rule: newPasswordRule(c.cfg.Passwords.DenyCommon)}, err
+}
+
+// promoteExisting makes the account with the address an admin when that is why it could not be created; cause is returned when it is not.
+func (a *accounts) promoteExisting(ctx context.Context, email, password string, setPassword bool, cause error, out io.Writer) error {
+	found, err := oneAccount(ctx, a.pool, `WHERE email_key = $1`, emailKey(email))
+	if err != nil {
+		return cause
+	}
+	yes := true
+	p, hash := patch{Admin: &yes}, ""
+	if setPassword {
+		if err := a.rule.check(password, found.Email, found.Username, found.Alias); err != nil {
+			return err
+		}
+		if hash, err = a.hasher.hash(ctx, password); err != nil {
+			return err
+		}
+		p.Password = &password
+	}
+	if _, err := a.update(ctx, found.ID, p, "", hash, "", device{}); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s (%s) is an admin\n", found.Username, found.ID)
+	return nil
+}
+
+// keysRotate adds a signing key, however old the newest is.
+func keysRotate(ctx context.Context, c *core, args []string, out io.Writer) error {
+	var now bool
+	if _, err := parseFlags("keys rotate", args, out, func(f *flag.FlagSet) {
+		f.BoolVar(&now, "now", false, "let it sign at once: for a key that may have leaked; gateways fetch it when they first see it")
+	}); err != nil {
+		return err
+	}
+	k := &keyring{core: c}
+	from := c.now()
+	err := k.renew(ctx, func(keys []signingKey) (time.Time, bool) {
+		if !now && len(keys) > 0 {
+			from = from.Add(c.cfg.Tokens.KeyLead)
+		}
+		return from, true
+	})
+	if err == nil {
+		text, _ := wire.Time(from).MarshalText()
+		fmt.Fprintf(out, "a new key signs from %s; the old one is published until its last token has expired\n", text)
+	}
+	return err
+}

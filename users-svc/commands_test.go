@@ -1,0 +1,146 @@
+package users_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/pkg/service"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+// command runs "users-svc <name> args..." beside the running service.
+func (h *harness) command(name string, args ...string) (string, error) {
+	h.t.Helper()
+	for _, c := range users.Program().Commands {
+		if c.Name == name {
+			var out bytes.Buffer
+			err := c.Run(h.t.Context(), h.cfg, service.Runtime{Log: h.log, Metrics: prometheus.NewRegistry(), Now: h.clock.now}, args, &out)
+			return out.String(), err
+		}
+	}
+	h.t.Fatalf("no command %q", name)
+	return "", nil
+}
+
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAdminByCommand(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	out, err := h.command("admin create", "-email", "boss@example.com")
+	_, made, found := strings.Cut(out, "password: ")
+	if err != nil || !found {
+		t.Fatalf("admin create: got %q, %v", out, err)
+	}
+	if !h.signIn("boss@example.com", strings.TrimSpace(made)).identity.Admin {
+		t.Error("the account is no admin")
+	}
+	ann := h.signUp()
+	if out, err := h.command("admin create", "-email", ann.email); err != nil || strings.Contains(out, "password") {
+		t.Errorf("an account that exists: got %q, %v; want it promoted with its own password", out, err)
+	}
+	if !h.signIn(ann.email, password).identity.Admin {
+		t.Error("the account was not promoted")
+	}
+	file := writeFile(t, "password", "Another-horse-2\n")
+	if _, err := h.command("admin create", "-email", ann.email, "-password-file", file); err != nil || h.alive(ann) {
+		t.Errorf("with a password: %v; alive: %v", err, h.alive(ann))
+	}
+	h.signIn(ann.email, "Another-horse-2")
+	for _, args := range [][]string{{}, {"-email", "nonsense"}, {"-email", "x@example.com", "-password-file", writeFile(t, "weak", "weak")}} {
+		if _, err := h.command("admin create", args...); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}
+
+func TestKeysRotateByCommand(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	before := keyOf(t, h.admin().token)
+	if out, err := h.command("keys rotate"); err != nil || !strings.Contains(out, "signs from") {
+		t.Fatalf("keys rotate: got %q, %v", out, err)
+	}
+	h.clock.forward(2e9) // the published set may be a second old
+	if n := len(h.jwks()); n != 2 || keyOf(t, h.admin().token) != before {
+		t.Errorf("after rotation: %d keys, want 2 and the old one signing", n)
+	}
+	if _, err := h.command("keys rotate", "-now"); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.forward(2e9)
+	if n := len(h.jwks()); n != 3 || keyOf(t, h.admin().token) == before {
+		t.Errorf("after rotation at once: %d keys, want 3 and another one signing", n)
+	}
+}
+
+// The hashes of "Correct-horse-1", made by Python's hashlib and crypt.
+var foreignHashes = map[string]string{
+	"bcrypt":         "$2b$04$abcdefghijklmnopqrstuu8vTtLr5./SGBBw0yJo9pbgSfwzeRQWq",
+	"passlib-sha256": "$pbkdf2-sha256$1000$AAECAwQFBgcICQoLDA0ODw$.0FoCzkIjsPS5XbZZ9h/boi3S3HwsAdSS3vcwbdn7j0",
+	"passlib-sha512": "$pbkdf2-sha512$1000$AAECAwQFBgcICQoLDA0ODw$lzryegpHocvk6ZCi5NZwlKV0kLvq04bzeLxVYV.T9HhU9y9PUfy8Z2irkcVaw8DYruMO6Ul1Y8hqaRHt5p8XHw",
+	"passlib-sha1":   "$pbkdf2$1000$AAECAwQFBgcICQoLDA0ODw$KCAJ4rHS0UJl0E7kAHcJyK5btQU",
+	"django":         "pbkdf2_sha256$1000$saltsalt$TicyfvAH6VgXYDuwhs4eBQHa/HR+bX8qimv6eD8jPg4=",
+}
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	table := "email,password_hash,username,email_verified\n"
+	for kind, hash := range foreignHashes {
+		table += kind + "@example.com," + hash + ",name-" + kind + ",true\n"
+	}
+	lines := len(foreignHashes) + 1
+	table += "bcrypt@example.com," + foreignHashes["bcrypt"] + ",,\n" +
+		"free@example.com," + foreignHashes["bcrypt"] + ",name-bcrypt,\n" +
+		"nonsense," + foreignHashes["bcrypt"] + ",,\n" +
+		"plain@example.com,password,,\n" +
+		"costly@example.com,$2b$31$abcdefghijklmnopqrstuu8vTtLr5./SGBBw0yJo9pbgSfwzeRQWq,,\n" +
+		"a@example.com,too,many,cells,here\n" +
+		"b@example.com," + foreignHashes["bcrypt"] + ",,perhaps\n"
+	out, err := h.command("import", writeFile(t, "people.csv", table))
+	for i, why := range []string{"email has an account already", "username is taken", "email must be an e-mail address", "password_hash not a bcrypt",
+		"password_hash not a bcrypt", "malformed: wrong number of fields", "email_verified must be a boolean"} {
+		if want := fmt.Sprintf("line %d: %s", lines+i+1, why); !strings.Contains(out, want) {
+			t.Errorf("report: got\n%s\nwant %q in it", out, want)
+		}
+	}
+	if err != nil || !strings.HasSuffix(out, fmt.Sprintf("%d imported, 7 refused\n", len(foreignHashes))) {
+		t.Errorf("import: got\n%s%v", out, err)
+	}
+	for kind := range foreignHashes {
+		h.tryLogin("198.51.100.7", kind+"@example.com", "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+		h.tryLogin("198.51.100.7", "name-"+kind, password).want(200, "", "")
+		h.tryLogin("198.51.100.7", kind+"@example.com", password).want(200, "", "") // with the renewed hash
+	}
+	out, err = h.command("import", writeFile(t, "people.jsonl", `
+		{"email":"j1@example.com","password_hash":"`+foreignHashes["django"]+`","alias":"J","metadata":{"a":"\u0000"},"created_at":"2020-01-02T03:04:05Z"}
+		{"email":"j2@example.com"}
+		not JSON
+		{"email":"j3@example.com","password_hash":"`+foreignHashes["django"]+`","created_at":"2120-01-02T03:04:05Z"}`))
+	if err != nil || !strings.HasSuffix(out, "1 imported, 3 refused\n") {
+		t.Errorf("import: got\n%s%v", out, err)
+	}
+	a := h.tryLogin("198.51.100.7", "j1@example.com", password).must(200)
+	if a.text("user.created_at") != "2020-01-02T03:04:05.000Z" || a.text("user.signup_method") != "import" || !strings.Contains(string(a.body), `{"a":"\u0000"}`) {
+		t.Errorf("imported user: got %s", a.body)
+	}
+	for _, args := range [][]string{{}, {"nofile.csv"}, {writeFile(t, "x.txt", "")}} {
+		if _, err := h.command("import", args...); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package users
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/input"
+)
+
+const importHelp = `FILE is CSV with a header line, or JSON lines; "-" is standard input. Columns or fields:
+  email           required
+  password_hash   required: $argon2id$..., $2a$ $2b$ $2y$ (bcrypt), $pbkdf2-sha256$rounds$salt$key (passlib) or
+                  pbkdf2_sha256$rounds$salt$key (Django), likewise sha1 and sha512; renewed as Argon2id at the first sign-in
+  username        optional, at most 100 characters without @; made from the address when left out
+  alias           optional
+  email_verified  optional: true (default) or false
+  created_at      optional: RFC 3339
+  metadata        optional, JSON lines only: an object
+A line that cannot be imported is reported with its number and why; the others are imported.
+`
+
+const (
+	importBatch    = 200 // accounts in one transaction
+	importProgress = 5000
+	maxImportLine  = 1 << 20
+	maxUsername    = 100
+)
+
+// importUsers adds the accounts of a file.
+func importUsers(ctx context.Context, c *core, args []string, out io.Writer) error {
+	var format string
+	flags, err := parseFlags("import", args, out, func(f *flag.FlagSet) {
+		f.StringVar(&format, "format", "", "csv or jsonl; by default what the name of the file ends in")
+		f.Usage = func() { fmt.Fprint(out, importHelp); f.PrintDefaults() }
+	})
+	if err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		return errors.New("import needs exactly one FILE")
+	}
+	file := os.Stdin
+	if name := flags.Arg(0); name != "-" {
+		if file, err = os.Open(name); err != nil {
+			return err
+		}
+		defer file.Close()
+		if format == "" {
+			format = name[strings.LastIndexByte(name, '.')+1:]
+		}
+	}
+	im := &importer{core: c, out: out}
+	switch format {
+	case "csv":
+		err = im.csv(ctx, file)
+	case "jsonl":
+		err = im.jsonLines(ctx, file)
+	default:
+		return errors.New("-format must be csv or jsonl")
+	}
+	if err == nil {
+		err = im.flush(ctx)
+	}
+	fmt.Fprintf(out, "%d imported, %d refused\n", im.imported, im.refused)
+	return err
+}
+
+// importer collects accounts into transactions and reports what it refuses.
+type importer struct {
+	*core
+	out               io.Writer
+	batch             []numbered
+	imported, refused int
+}
+
+// numbered is an account and the line that it came from.
+type numbered struct {
+	line int
+	newAccount
+}
+
+func (im *importer) refuse(line int, why string) {
+	im.refused++
+	fmt.Fprintf(im.out, "line %d: %s\n", line, why)
+}
+
+func (im *importer) jsonLines(ctx context.Context, r io.Reader) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxImportLine)
+	n := 0
+	for lines.Scan() {
+		if n++; len(strings.TrimSpace(lines.Text())) == 0 {
+			continue
+		}
+		o, err := input.ParseObject(lines.Bytes())
+		if err := im.add(ctx, n, o, err); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n+1, err)
+	}
+	return nil
+}
+
+func (im *importer) csv(ctx context.Context, r io.Reader) error {
+	rows := csv.NewReader(r)
+	header, err := rows.Read()
+	if err != nil {
+		return fmt.Errorf("line 1: %w", err)
+	}
+	header[0] = strings.TrimPrefix(header[0], "\ufeff") // spreadsheets write a byte order mark
+	for {
+		row, err := rows.Read()
+		switch parseErr, malformed := errors.AsType[*csv.ParseError](err); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case malformed:
+			im.refuse(parseErr.StartLine, "malformed: "+parseErr.Err.Error())
+			continue
+		case err != nil:
+			return err
+		}
+		line, _ := rows.FieldPos(0)
+		o, err := rowObject(header, row)
+		if err := im.add(ctx, line, o, err); err != nil {
+			return err
+		}
+	}
+}
+
+// rowObject makes of a CSV row the object that a JSON line would be; empty cells are left out.
+func rowObject(header, row []string) (*input.Object, error) {
+	object := []byte{'{'}
+	for i, cell := range row {
+		name := strings.TrimSpace(header[i])
+		if cell == "" || name == "metadata" {
+			continue
+		}
+		if len(object) > 1 {
+			object = append(object, ',')
+		}
+		object, _ = jsontext.AppendQuote(object, name) // what is not UTF-8 is refused when the object is parsed
+		object = append(object, ':')
+		if name == "email_verified" && (cell == "true" || cell == "false") {
+			object = append(object, cell...)
+			continue
+		}
+		object, _ = jsontext.AppendQuote(object, cell)
+	}
+	return input.ParseObject(append(object, '}'))
+}
+
+// add reads one account; err is that of parsing its line.
+func (im *importer) add(ctx context.Context, line int, o *input.Object, err error) error {
+	var n newAccount
+	if err == nil {
+		n, err = readImported(o, im.now())
+	}
+	if err != nil {
+		im.refuse(line, reason(err))
+		return nil
+	}
+	if im.batch = append(im.batch, numbered{line, n}); len(im.batch) < importBatch {
+		return nil
+	}
+	return im.flush(ctx)
+}
+
+// reason says in one line why an account is refused.
+func reason(err error) string {
+	e := apperr.From(err)
+	if len(e.Violations) == 0 {
+		return e.Message
+	}
+	var all []string
+	for _, v := range e.Violations {
+		all = append(all, strings.TrimPrefix(v.InstancePath, "/")+" "+v.Message)
+	}
+	return strings.Join(all, "; ")
+}
+
+func readImported(o *input.Object, now time.Time) (newAccount, error) {
+	o.DropNull("username", "alias", "email_verified", "created_at", "metadata")
+	n := newAccount{Email: readEmail(o, "email"), Method: methodImport, Verified: true, At: now}
+	if !o.Has("password_hash") {
+		o.Fail("password_hash", "is required")
+	} else if hash, ok := o.String("password_hash", 1, 512); ok {
+		if n.PasswordHash = hash; checkHashFormat(hash) != nil {
+			o.Fail("password_hash", errHashFormat.Error())
+		}
+	}
+	var ok bool
+	if n.Username, ok = o.String("username", 1, maxUsername); ok && strings.ContainsFunc(n.Username, func(r rune) bool { return r == '@' || unicode.IsControl(r) }) {
+		o.Fail("username", "must not contain @ or control characters")
+	}
+	if n.Alias, ok = o.String("alias", 1, maxAlias); !ok {
+		n.Alias = firstAlias(n.Email)
+	}
+	if verified, ok := o.Bool("email_verified"); ok {
+		n.Verified = verified
+	}
+	n.Metadata, _ = o.JSONObject("metadata", maxMetadata)
+	if text, ok := o.String("created_at", 1, 64); ok {
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if n.At = at; err != nil || at.Year() < 1970 || at.After(now) {
+			o.Fail("created_at", "must be an RFC 3339 time in the past, after 1970")
+		}
+	}
+	if !utf8.ValidString(n.Email) {
+		o.Fail("email", "must be UTF-8")
+	}
+	return n, o.Err()
+}
