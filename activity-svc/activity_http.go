@@ -37,7 +37,10 @@ func (h *handlers) mount(app fiber.Router) {
 	app.Get("/internal/realms", h.realms)
 }
 
-// reader returns the caller, who may read the own log: an auth token needs event_access, and one that is restricted to realms must be on the
+// permActivity is what an auth token's permissions must grant, besides its event_access.
+const permActivity = "resources.activity"
+
+// reader returns the caller, who may read the own log: an auth token needs event_access and the permission, and one that is restricted to realms must be on the
 // host of one of them.
 func reader(c *fiber.Ctx) (auth.Identity, error) {
 	who, err := httpx.User(c)

@@ -12,6 +12,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
+// permRealms is what an auth token needs to list realms.
+const permRealms = "resources.realms"
+
 // realmUse is what one service knows about one realm of a user.
 type realmUse struct {
 	RealmID   string `json:"realm_id"`
@@ -34,6 +37,9 @@ type realmList struct {
 
 // listRealms asks the three services in which realms the caller has something, and merges what they say.
 func (g *gateway) listRealms(c *fiber.Ctx, cl *call) error {
+	if t := cl.who.state.Token; t != nil && !t.Grant.Allows(permRealms) {
+		return apperr.InsufficientPermissions()
+	}
 	q := httpx.Query(c)
 	withUsage := q.Bool("include_usage", false)
 	if err := q.Err(); err != nil {
