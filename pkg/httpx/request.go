@@ -7,6 +7,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/utils"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -63,12 +64,29 @@ func (s *Server) identify(c *fiber.Ctx) error {
 	if header == "" {
 		return apperr.MissingToken()
 	}
-	identity, err := s.o.Identities.Verify(header, s.o.Name)
-	if err != nil {
-		return apperr.Wrap(err, apperr.Unauthenticated, "INVALID_TOKEN", "Invalid authentication token")
+	identity, ok := s.verified.GetIfPresent(header)
+	if !ok {
+		var err error
+		if identity, err = s.o.Identities.Verify(header, s.o.Name); err != nil {
+			return apperr.Wrap(err, apperr.Unauthenticated, "INVALID_TOKEN", "Invalid authentication token")
+		}
+		s.verified.Set(utils.CopyString(header), identity)
 	}
 	c.Locals(keyIdentity, identity)
 	return c.Next()
+}
+
+// The gateway signs an identity once and uses it for some seconds, so a service sees the same header again and again: it remembers what it has
+// verified. identityMemory is far below the time that a signature is good for.
+const (
+	identityMemory   = 5 * time.Second
+	identitiesInMind = 10_000
+)
+
+func newVerified() *otter.Cache[string, auth.Identity] {
+	return otter.Must(&otter.Options[string, auth.Identity]{
+		MaximumSize: identitiesInMind, ExpiryCalculator: otter.ExpiryWriting[string, auth.Identity](identityMemory),
+	})
 }
 
 // Caller returns who is calling, Anonymous included.
@@ -115,8 +133,9 @@ func PathID(c *fiber.Ctx, name string) (string, error) {
 // SetCaller says who is calling, in the gateway, which finds out itself; the log line names the user.
 func SetCaller(c *fiber.Ctx, i auth.Identity) { c.Locals(keyIdentity, i) }
 
-// Body reads the JSON object in the request's body. It points into the body: copy what outlives the handler (the getters' strings are copies).
-func Body(c *fiber.Ctx) (*input.Object, error) { return input.ParseObject(c.Body()) }
+// Body reads the JSON object in the request's body. It points into the body: copy what outlives the handler (the getters' strings are copies). A
+// compressed body is not decompressed, because a small one could become a huge one: it is no JSON.
+func Body(c *fiber.Ctx) (*input.Object, error) { return input.ParseObject(c.BodyRaw()) }
 
 // Query reads the query string; its strings may be kept.
 func Query(c *fiber.Ctx) *input.Query {

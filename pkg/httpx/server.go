@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	recovery "github.com/gofiber/fiber/v2/middleware/recover"
+	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
@@ -57,9 +58,10 @@ const maxHeaderBytes = 16 << 10
 // Server is a Fiber app and the listener that it serves.
 type Server struct {
 	*fiber.App
-	o       Options
-	metrics *requestMetrics
-	ln      atomic.Pointer[net.Listener]
+	o        Options
+	metrics  *requestMetrics
+	verified *otter.Cache[string, auth.Identity]
+	ln       atomic.Pointer[net.Listener]
 }
 
 // New returns a server without routes. Routing is exact: case and trailing slashes count.
@@ -76,7 +78,7 @@ func New(o Options) *Server {
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = 120 * time.Second
 	}
-	s := &Server{o: o, metrics: newRequestMetrics(o.Metrics)}
+	s := &Server{o: o, metrics: newRequestMetrics(o.Metrics), verified: newVerified()}
 	s.App = fiber.New(fiber.Config{
 		AppName: o.Name, StrictRouting: true, CaseSensitive: true, DisableStartupMessage: true, ErrorHandler: s.fail,
 		BodyLimit: o.MaxBody, ReadBufferSize: maxHeaderBytes, ReadTimeout: o.ReadTimeout, WriteTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
