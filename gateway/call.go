@@ -88,10 +88,8 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	if cl.fault == pathOddKey {
 		return apperr.InvalidField("/key", "must be 1 to 255 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
 	}
-	if g.cfg.Journal.Mode == modeRequired && cl.who != nil {
-		if err := g.journal.accepts(); err != nil {
-			return apperr.ServiceUnavailable(err) // before anything is changed
-		}
+	if err := g.recordable(cl); err != nil {
+		return err // before anything is changed
 	}
 	if cl.route.target == here {
 		return cl.route.serve(g, c, cl)
@@ -126,6 +124,9 @@ func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
 	if err := g.count(c, cl); err != nil {
 		return err
 	}
+	if err := g.recordable(cl); err != nil {
+		return err
+	}
 	switch {
 	case cl.fault != pathFine:
 		return badRequest()
@@ -137,6 +138,17 @@ func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
 		return nil
 	}
 	return httpx.MethodNotAllowed(cl.endpoint.allow)
+}
+
+// recordable refuses a request whose event could not be written, where that is required.
+func (g *gateway) recordable(cl *call) error {
+	if g.cfg.Journal.Mode != modeRequired || cl.who == nil {
+		return nil
+	}
+	if err := g.journal.accepts(); err != nil {
+		return apperr.ServiceUnavailable(err)
+	}
+	return nil
 }
 
 // admit lets in who may use the route, and counts everybody.

@@ -148,7 +148,7 @@ func (j *journal) accepts() error {
 	if j.stuck.Load() {
 		return errJournalStuck
 	}
-	if _, bytes := j.size(); bytes >= j.cfg.MaxBytes {
+	if _, bytes := j.size(); bytes+maxRecord > j.cfg.MaxBytes {
 		return errJournalFull
 	}
 	return nil
