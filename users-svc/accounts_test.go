@@ -55,6 +55,26 @@ func TestProfile(t *testing.T) {
 	}
 }
 
+// refusal is an update of the user id that breaks a rule, at the field at.
+type refusal struct {
+	name, body, code, at string
+	who                  auth.Identity
+	id                   string
+	status               int
+}
+
+func (h *harness) refuses(c refusal) {
+	h.t.Helper()
+	for _, method := range []string{"PATCH", "PUT"} {
+		a := h.do(c.who, method, "/api/v1/users/"+c.id, c.body)
+		a.what = c.name
+		a.want(c.status, c.code, "")
+		if c.at != "" && !strings.Contains(string(a.body), `"instancePath":"`+c.at+`"`) {
+			h.t.Errorf("%s: got %s, want an entry for %s", c.name, a.body, c.at)
+		}
+	}
+}
+
 func TestUpdateRules(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
@@ -62,12 +82,7 @@ func TestUpdateRules(t *testing.T) {
 	before := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).must(200).body)
 	key := strings.Repeat("aB12", 16)
 	token := auth.Identity{Kind: auth.Token, UserID: ann.id, TokenID: ann.id, Grant: &auth.Grant{Permissions: []string{"resources.update_account"}}}
-	for _, c := range []struct {
-		name, body, code, at string
-		who                  auth.Identity
-		id                   string
-		status               int
-	}{
+	for _, c := range []refusal{
 		{"not JSON", `{`, "VALIDATION_ERROR", "", ann.identity, ann.id, 400},
 		{"not an object", `[]`, "VALIDATION_ERROR", "", ann.identity, ann.id, 400},
 		{"not UTF-8", "{\"alias\":\"\xff\"}", "VALIDATION_ERROR", "", ann.identity, ann.id, 400},
@@ -102,14 +117,7 @@ func TestUpdateRules(t *testing.T) {
 		{"a token without the permission", `{"alias":"new"}`, "INSUFFICIENT_PERMISSIONS", "", auth.Identity{Kind: auth.Token, UserID: ann.id, Grant: &auth.Grant{}}, ann.id, 403},
 		{"a password by token", `{"password":"Another-horse-2","current_password":"` + password + `"}`, "INSUFFICIENT_PERMISSIONS", "", token, ann.id, 403},
 	} {
-		for _, method := range []string{"PATCH", "PUT"} {
-			a := h.do(c.who, method, "/api/v1/users/"+c.id, c.body)
-			a.what = c.name
-			a.want(c.status, c.code, "")
-			if c.at != "" && !strings.Contains(string(a.body), `"instancePath":"`+c.at+`"`) {
-				t.Errorf("%s: got %s, want an entry for %s", c.name, a.body, c.at)
-			}
-		}
+		h.refuses(c)
 	}
 	if after := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).must(200).body); after != before {
 		t.Errorf("refused updates changed the user: got %s, want %s", after, before)

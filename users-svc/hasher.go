@@ -71,17 +71,7 @@ func (h *hasher) create(password string) (string, error) {
 	return argon2id.CreateHash(password, &h.params)
 }
 
-// matches waits for a slot and reports whether password is the one that hash was made of.
-func (h *hasher) matches(ctx context.Context, password, hash string) (bool, error) {
-	var ok bool
-	err := h.in(ctx, func() (err error) {
-		ok, _, err = h.verify(password, hash)
-		return err
-	})
-	return ok, err
-}
-
-// verify is matches for those who hold a slot. stale means that the hash is weaker than today's settings, or of another kind, and should be
+// verify, for those who hold a slot, reports whether password is the one that hash was made of. stale means that the hash is weaker than today's settings, or of another kind, and should be
 // made again while the password is at hand. An empty hash stands for an account that does not exist: the same work, never a match.
 func (h *hasher) verify(password, hash string) (ok, stale bool, err error) {
 	if hash == "" {

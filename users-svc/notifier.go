@@ -54,8 +54,9 @@ func (n *notifier) changed(ctx context.Context, ch session.Change) {
 	n.log.Warn("session change will be said again", "user_id", ch.UserID, "error", err.Error())
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if old, ok := n.pending[ch.UserID]; ok && old.change.Version > ch.Version {
-		left.change = old.change
+	if old, ok := n.pending[ch.UserID]; ok {
+		left.redis, left.gates = left.redis || old.redis, left.gates || old.gates
+		left.change.Version = max(left.change.Version, old.change.Version)
 	}
 	if len(n.pending) < notifyMax {
 		n.pending[ch.UserID] = left
