@@ -32,9 +32,6 @@ type tokenFields struct {
 	bad  *apperr.Error               // the first field that breaks a rule with a code of its own
 }
 
-// has reports whether the field was sent.
-func (f *tokenFields) has(name string) bool { return f.set[name] != nil }
-
 func (f *tokenFields) apply(t *AuthToken) {
 	for _, change := range f.set {
 		change(t)

@@ -2,6 +2,7 @@ package users
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -193,7 +194,7 @@ func (t *twoFactor) setup(ctx context.Context, userID, password string, d device
 	if err != nil {
 		return TwoFactorSetup{}, err
 	}
-	key, err := totp.Generate(totp.GenerateOpts{Issuer: t.cfg.AppName, AccountName: user.Email, Period: codePeriod})
+	key, err := totp.Generate(totp.GenerateOpts{Issuer: cmp.Or(t.cfg.AppName, Name), AccountName: labelOf(user.User), Period: codePeriod})
 	if err != nil {
 		return TwoFactorSetup{}, err
 	}
@@ -211,6 +212,17 @@ func orEnabled(err error) error {
 		return err
 	}
 	return errTwoFactorEnabled()
+}
+
+// maxLabel bounds the name of the account in bytes, so that its otpauth address, percent-encoded, fits into a QR code.
+const maxLabel = 128
+
+// labelOf is what an authenticator shows beside the code.
+func labelOf(u User) string {
+	if len(u.Email) > maxLabel {
+		return u.ID
+	}
+	return u.Email
 }
 
 func qrCode(key *otp.Key) (string, error) {

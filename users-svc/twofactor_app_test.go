@@ -1,0 +1,98 @@
+package users_test
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+)
+
+// authenticator is somebody's app with the account in it.
+type authenticator struct {
+	h      *harness
+	secret string
+	backup []string
+}
+
+// code returns the next code that was not used yet: it moves the clock one step on.
+func (a *authenticator) code() string {
+	a.h.t.Helper()
+	a.h.clock.forward(30 * time.Second)
+	return a.now()
+}
+
+// now returns the code that the app shows.
+func (a *authenticator) now() string {
+	a.h.t.Helper()
+	code, err := totp.GenerateCode(a.secret, a.h.clock.now())
+	if err != nil {
+		a.h.t.Fatal(err)
+	}
+	return code
+}
+
+// wrong returns six digits that are right for no moment near now.
+func (a *authenticator) wrong() string {
+	a.h.t.Helper()
+	var right []string
+	for step := -3; step <= 3; step++ {
+		code, err := totp.GenerateCode(a.secret, a.h.clock.now().Add(time.Duration(step)*30*time.Second))
+		if err != nil {
+			a.h.t.Fatal(err)
+		}
+		right = append(right, code)
+	}
+	for n := 0; ; n++ {
+		if code := fmt.Sprintf("%06d", n); !slices.Contains(right, code) {
+			return code
+		}
+	}
+}
+
+// begin sets a second factor up without verifying it.
+func (h *harness) begin(p person) *authenticator {
+	h.t.Helper()
+	a := h.do(p.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(200, "", "2FA setup started").must(200)
+	app := &authenticator{h: h, secret: a.text("manual_entry_key")}
+	for _, code := range a.at("backup_codes").([]any) {
+		app.backup = append(app.backup, code.(string))
+	}
+	return app
+}
+
+// secure enables a second factor; p becomes the fresh session.
+func (h *harness) secure(p *person) *authenticator {
+	h.t.Helper()
+	app := h.begin(*p)
+	a := h.do(p.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.code()}).want(200, "", "2FA enabled successfully").must(200)
+	h.renewed(p, a)
+	return app
+}
+
+// renewed makes p the session of the fresh pair in a.
+func (h *harness) renewed(p *person, a *answer) {
+	h.t.Helper()
+	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Tokens.Issuer, h.cfg.Tokens.Audience, h.clock.now)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	p.identity.SessionID, p.token, p.refresh = claims.SessionID, a.text("token"), a.text("refreshToken")
+}
+
+// challenge signs in with the password and returns the temporary token.
+func (h *harness) challenge(p person) string {
+	h.t.Helper()
+	a := h.do(anonymous, "POST", "/api/v1/users/auth/login", map[string]any{"email": p.email, "password": password}).want(200, "", "Login successful").must(200)
+	if a.at("requires_2fa") != true || a.at("method") != "totp" || a.at("token") != nil {
+		h.t.Fatalf("got %s, want a challenge and no token", a.body)
+	}
+	return a.text("temp_token")
+}
+
+func (h *harness) verify(temp, code string) *answer {
+	h.t.Helper()
+	return h.do(anonymous, "POST", factorPath+"/verify", map[string]any{"temp_token": temp, "code": code})
+}
