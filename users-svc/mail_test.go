@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/mail"
 	"regexp"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/config"
 	users "github.com/realmgate/realmgate/users-svc"
 )
@@ -219,4 +221,32 @@ func TestAMailIsTriedAgain(t *testing.T) {
 	office.refuse = false
 	office.mu.Unlock()
 	office.await(t, email, 1).token(t, "verify-email")
+}
+
+func TestLinksInMailsLeadToAPage(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	signed, err := h.keys.Sign(anonymous, users.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page, posts := range map[string]string{"/verify-email": verifyPath, "/reset-password": resetPath} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", h.url+page, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(auth.IdentityHeader, signed)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != 200 || !strings.Contains(string(body), `fetch("`+posts+`"`) {
+			t.Errorf("%s: got %d, %v, want a page that posts to %s", page, res.StatusCode, err, posts)
+		}
+		if policy := res.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "script-src 'sha256-") {
+			t.Errorf("%s: Content-Security-Policy: got %q", page, policy)
+		}
+	}
 }

@@ -1,0 +1,43 @@
+package users
+
+import (
+	"crypto/sha256"
+	_ "embed" // the pages
+	"encoding/base64"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/httpx"
+)
+
+var (
+	//go:embed pages/verify-email.html
+	verifyPage string
+	//go:embed pages/reset-password.html
+	resetPage string
+)
+
+// mountPages serves where the links in mails lead. A page spends its token only when somebody presses the button: programs that look at the
+// links of a mail before its reader does must not use them up.
+func (m *mails) mountPages(s *httpx.Server) {
+	s.Get("/verify-email", servePage(verifyPage))
+	s.Get("/reset-password", servePage(resetPage))
+}
+
+// servePage answers with a page whose own script is the only one that may run.
+func servePage(page string) fiber.Handler {
+	_, rest, _ := strings.Cut(page, "<script>")
+	script, _, _ := strings.Cut(rest, "</script>")
+	sum := sha256.Sum256([]byte(script))
+	policy := "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; script-src 'sha256-" +
+		base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	return func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderContentSecurityPolicy, policy)
+		c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+		c.Set(fiber.HeaderCacheControl, "no-store")
+		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+		c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
+		return c.SendString(page)
+	}
+}
