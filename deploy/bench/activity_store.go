@@ -65,10 +65,9 @@ func copyRows(ctx context.Context, url string, table pgx.Identifier, batch, n in
 	return nil
 }
 
-// storedOf returns how many records of the users activity-svc has stored.
-func storedOf(ctx context.Context, c *pgx.Conn, users [][]byte) (n int64, err error) {
-	err = c.QueryRow(ctx, `SELECT coalesce(sum(records), 0)::bigint FROM activity_svc.activity_daily WHERE user_id = ANY($1)`, users).Scan(&n)
-	return n, err
+// countedOf returns how many records of the users activity-svc has counted.
+func countedOf(ctx context.Context, url string, users [][]byte) (int64, error) {
+	return one[int64](ctx, url, `SELECT coalesce(sum(records), 0)::bigint FROM activity_svc.activity_daily WHERE user_id = ANY($1)`, users)
 }
 
 // share is a user and the part of the rows that is the user's.

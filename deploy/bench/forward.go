@@ -46,6 +46,9 @@ func prepareForward(ctx context.Context, b *bench) (plan, error) {
 	plain := func(int) []request { return []request{{method: "GET", path: vaultRead}} }
 	p.subjects = append(p.subjects, subject{name: directName, load: httpLoad(addr, b.options.conns, plain, 200), servers: []int{upstream.pid()}})
 	for _, peer := range peers() {
+		if !b.options.subjects.MatchString(peer.name) {
+			continue
+		}
 		s, err := b.startPeer(ctx, peer, addr, plain)
 		if err != nil {
 			b.note("%s is missing: %v.", peer.name, err)

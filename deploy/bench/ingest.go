@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"strconv"
 	"sync"
 	"time"
 
@@ -47,8 +49,8 @@ func ingestGroup() group {
 				{name: copied, servers: []int{b.backing.postgresPID}, before: func(context.Context) error { g.events = makeEvents(n); return nil }, measure: g.copy},
 			},
 			targets: []target{{what: "rows stored ÷ rows copied", subject: stored, baseline: copied, figure: throughput(), atLeast: true, bound: 0.6}},
-			notes: []string{fmt.Sprintf("%d events of %d users a round, published while activity-svc stands still; then the time from its first batch to its last "+
-				"(duplicates refused, counts kept, %d writers). COPY: batches of %d, each a transaction, by %d connections into an equal table. Both tables grow from "+
+			notes: []string{fmt.Sprintf("%d events of %d users a round, published while activity-svc stands still; then its rate from its first batch to its last, "+
+				"duplicates refused, by %d writers. CPU per row has the counting of the records in it, which follows every few seconds. COPY: batches of %d, each a transaction, by %d connections into an equal table. Both tables grow from "+
 				"round to round.", n, ingestUsers, ingestWriters, ingestBatch, ingestWriters)},
 		}, nil
 	}}
@@ -60,6 +62,7 @@ type ingest struct {
 	nats   *bus.Conn
 	url    string
 	events []event.Request
+	round  int
 }
 
 // makeEvents makes events of today by users that nobody has seen before.
@@ -110,41 +113,77 @@ func (g *ingest) publish(ctx context.Context, n int) error {
 	return nil
 }
 
-// drain lets activity-svc go on and waits until everything is stored.
+// drain lets activity-svc go on and waits until everything is stored, and counted.
 func (g *ingest) drain(ctx context.Context) (cell, error) {
-	users := map[string]bool{}
-	var keys [][]byte
-	for _, e := range g.events {
-		if !users[e.UserID] {
-			users[e.UserID] = true
-			keys = append(keys, unhex(e.UserID))
-		}
-	}
-	c, err := pgx.Connect(ctx, g.url)
-	if err != nil {
-		return cell{}, errors.Join(err, g.b.product.activity.thaw())
-	}
-	defer c.Close(context.WithoutCancel(ctx))
 	pids := []int{g.b.product.activity.pid(), g.b.backing.postgresPID, g.b.backing.nats.pid()}
 	used := cpuOf(pids)
 	if err := g.b.product.activity.thaw(); err != nil {
 		return cell{}, err
 	}
+	before, err := storedEvents(g.b.product.activity.admin)
+	if err != nil {
+		return cell{}, err
+	}
+	profiled := g.b.profile(group{name: "ingest"}, subject{name: "drain", servers: pids}, g.round, time.Second)
+	defer profiled()
+	g.round++
+	c := cell{Requests: int64(len(g.events))}
 	var first int64
 	var since time.Time
-	for deadline := time.Now().Add(startTimeout); ; sleep(ctx, pollEvery) {
-		n, err := storedOf(ctx, c, keys)
+	for deadline := time.Now().Add(startTimeout); c.Amount == 0; sleep(ctx, pollEvery) {
+		n, err := storedEvents(g.b.product.activity.admin)
+		n -= before
 		switch now := time.Now(); {
-		case err != nil:
-			return cell{}, err
-		case n == int64(len(g.events)):
-			return cell{Requests: n - first, Took: now.Sub(since), CPU: cpuOf(pids) - used}, nil
+		case err != nil || ctx.Err() != nil:
+			return c, errors.Join(err, ctx.Err())
+		case n >= c.Requests:
+			c.Took = now.Sub(since)
+			c.Amount = float64(n-first) / c.Took.Seconds()
 		case now.After(deadline):
-			return cell{}, fmt.Errorf("%d of %d events were stored in %s", n, len(g.events), startTimeout)
+			return c, fmt.Errorf("%d of %d events were stored in %s", n, c.Requests, startTimeout)
 		case n > 0 && first == 0:
 			first, since = n, now
 		}
 	}
+	err = g.counted(ctx)
+	c.CPU = cpuOf(pids) - used
+	return c, err
+}
+
+// counted waits until the counts of the round's users tell of all their records: that work belongs to storing them.
+func (g *ingest) counted(ctx context.Context) error {
+	seen := map[string]bool{}
+	var users [][]byte
+	for _, e := range g.events {
+		if !seen[e.UserID] {
+			seen[e.UserID] = true
+			users = append(users, unhex(e.UserID))
+		}
+	}
+	for deadline := time.Now().Add(startTimeout); ctx.Err() == nil; sleep(ctx, settleLook) {
+		n, err := countedOf(ctx, g.url, users)
+		if err != nil || n == int64(len(g.events)) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d of %d events were counted in %s", n, len(g.events), startTimeout)
+		}
+	}
+	return ctx.Err()
+}
+
+// storedEvents reads from the metrics of activity-svc how many events it has stored.
+func storedEvents(admin string) (int64, error) {
+	status, body, err := httpGet("http://" + admin + "/metrics")
+	if err != nil || status != 200 {
+		return 0, fmt.Errorf("metrics of activity-svc: %d: %w", status, err)
+	}
+	m := regexp.MustCompile(`(?m)^activity_events_total\{outcome="stored"\} (\S+)$`).FindSubmatch(body)
+	if m == nil {
+		return 0, errors.New("activity-svc does not count the events that it stored")
+	}
+	n, err := strconv.ParseFloat(string(m[1]), 64)
+	return int64(n), err
 }
 
 // copy is the baseline.

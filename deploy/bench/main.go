@@ -28,6 +28,7 @@ type options struct {
 	rounds      int
 	conns       int
 	only        *regexp.Regexp
+	subjects    *regexp.Regexp
 	rows        int
 	growthRows  int
 	growthUsers int
@@ -79,6 +80,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured, in turn with the others")
 	flags.IntVar(&o.conns, "conns", 64, "connections of the forwarding rows")
 	only := flags.String("only", "", "regular expression of the groups to run: "+groupNames())
+	subjects := flags.String("subjects", "", "regular expression of the subjects to measure, for a closer look at some: targets that need others are not measured")
 	flags.IntVar(&o.rows, "rows", 1_000_000, "rows of the activity log in the group log; the target is written for 20000000")
 	flags.IntVar(&o.growthRows, "growth-rows", 1_000_000, "most rows of the activity log in the group growth; up to 100000000 with time and 50 GB of disk")
 	flags.IntVar(&o.growthUsers, "growth-users", 10_000, "most users in the group growth")
@@ -90,8 +92,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, err
 	}
 	var err error
-	if o.only, err = regexp.Compile(*only); err != nil {
-		fmt.Fprintln(stderr, "-only:", err)
+	o.only, err = regexp.Compile(*only)
+	if err == nil {
+		o.subjects, err = regexp.Compile(*subjects)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
 		return o, err
 	}
 	if o.seconds <= 0 || o.rounds < 1 || o.conns < 1 || o.rows < 10_000 || o.growthRows < 10_000 || o.growthUsers < 1 || flags.NArg() > 0 {
@@ -116,7 +122,7 @@ type bench struct {
 }
 
 func (b *bench) say(format string, v ...any) {
-	fmt.Fprintf(b.stderr, time.Now().Format("15:04:05 ")+format+"\n", v...)
+	fmt.Fprintf(b.stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, v...))
 }
 
 // note keeps a sentence for the foot of the table.

@@ -122,6 +122,9 @@ func (v verdict) finding() string {
 	if v.measured != "" {
 		return fmt.Sprintf("%s, %s of the limit", v.measured, v.ratio)
 	}
+	if v.missing {
+		return "–"
+	}
 	return v.ratio.String()
 }
 

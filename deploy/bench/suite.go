@@ -90,7 +90,9 @@ func (b *bench) measure(ctx context.Context, g group) outcome {
 		return o
 	}
 	for _, s := range o.plan.subjects {
-		o.series = append(o.series, series{subject: s})
+		if b.options.subjects.MatchString(s.name) {
+			o.series = append(o.series, series{subject: s})
+		}
 	}
 	for round := range b.options.rounds {
 		for i := range o.series {
