@@ -88,6 +88,9 @@ func NoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
 // Classify returns 503 SERVICE_UNAVAILABLE for errors that mean that the database is away, full or too slow, and nil for others.
 func Classify(err error) *apperr.Error {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok { // whatever the server says to a new connection, there is none
+		return apperr.ServiceUnavailable(err)
+	}
 	var netErr net.Error
 	switch pe, isPg := errors.AsType[*pgconn.PgError](err); {
 	case isPg:
@@ -102,8 +105,7 @@ func Classify(err error) *apperr.Error {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.As(err, &netErr), pgconn.SafeToRetry(err):
 		return apperr.ServiceUnavailable(err)
 	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return apperr.ServiceUnavailable(err)
 	}
 	return nil

@@ -1,0 +1,114 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+func open(t *testing.T, url, schema string) *Pool {
+	t.Helper()
+	pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 4, Timeout: 10 * time.Second}, schema, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func TestManyProcessesMigrateOneSchemaAtOnce(t *testing.T) {
+	t.Parallel()
+	url := testkit.Postgres(t)
+	files := fstest.MapFS{
+		"00001_first.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY);\nSELECT pg_sleep(0.1);\n")},
+		"00002_second.sql": {Data: []byte("-- +goose Up\nINSERT INTO things VALUES (1);\n")},
+	}
+	var wait sync.WaitGroup
+	for range 5 {
+		pool := open(t, url, "some_svc")
+		wait.Go(func() {
+			if err := Migrate(context.Background(), pool, "some_svc", files); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	var n int
+	if err := open(t, url, "some_svc").QueryRow(t.Context(), "SELECT count(*) FROM some_svc.things").Scan(&n); err != nil || n != 1 {
+		t.Errorf("%d rows (%v), want 1: a migration ran twice or not at all", n, err)
+	}
+}
+
+func TestInTxRunsALoserOfADeadlockAgain(t *testing.T) {
+	t.Parallel()
+	pool := open(t, testkit.Postgres(t), "public")
+	if _, err := pool.Exec(t.Context(), "CREATE TABLE accounts (id int PRIMARY KEY, n int); INSERT INTO accounts VALUES (1, 0), (2, 0)"); err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for i := range 2 {
+		wait.Go(func() {
+			err := InTx(context.Background(), pool, func(tx pgx.Tx) error {
+				for _, id := range [][]int{{1, 2}, {2, 1}}[i] {
+					if _, err := tx.Exec(context.Background(), "UPDATE accounts SET n = n + 1 WHERE id = $1", id); err != nil {
+						return err
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	var sum int
+	if err := pool.QueryRow(t.Context(), "SELECT sum(n) FROM accounts").Scan(&sum); err != nil || sum != 4 {
+		t.Errorf("sum %d (%v), want 4", sum, err)
+	}
+}
+
+func TestClassifyTellsAnAbsentDatabaseFromAWrongStatement(t *testing.T) {
+	t.Parallel()
+	away := open(t, "postgres://nobody:secret@127.0.0.1:1/none", "public")
+	for name, c := range map[string]struct {
+		err         error
+		unavailable bool
+	}{
+		"nobody listens":        {away.Ping(t.Context()), true},
+		"a time limit":          {fmt.Errorf("query: %w", context.DeadlineExceeded), true},
+		"a broken connection":   {fmt.Errorf("receive: %w", io.ErrUnexpectedEOF), true},
+		"the server goes down":  {&pgconn.PgError{Code: "57P01"}, true},
+		"the disk is full":      {&pgconn.PgError{Code: "53100"}, true},
+		"a read-only standby":   {&pgconn.PgError{Code: "25006"}, true},
+		"a broken constraint":   {&pgconn.PgError{Code: "23505"}, false},
+		"a statement that lies": {&pgconn.PgError{Code: "42601"}, false},
+		"another error":         {errors.New("other"), false},
+	} {
+		if got := Classify(c.err) != nil; got != c.unavailable {
+			t.Errorf("%s (%v): unavailable %v, want %v", name, c.err, got, c.unavailable)
+		}
+	}
+}
+
+func TestABadURLIsRefusedWithoutQuotingIt(t *testing.T) {
+	t.Parallel()
+	_, err := Open(t.Context(), Config{URL: "postgres://u:s3cret@host:port/x"}, "public", nil)
+	if err == nil || fmt.Sprint(err) != "DATABASE_URL is not a PostgreSQL URL" {
+		t.Errorf("error %v", err)
+	}
+}
