@@ -34,22 +34,17 @@ func (b *backing) close(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// openBacking starts what cfg does not name.
-func openBacking(ctx context.Context, cfg Config, dir *dataDir, log *slog.Logger) (b *backing, err error) {
-	b = &backing{natsURL: cfg.NATSURL.Reveal(), redisURL: cfg.RedisURL.Reveal(), failed: make(chan error, 1)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.close(context.WithoutCancel(ctx)))
-		}
-	}()
+// openBacking starts what cfg does not name. Also after an error the result must be closed.
+func openBacking(ctx context.Context, cfg Config, dir *dataDir, log *slog.Logger) (*backing, error) {
+	b := &backing{natsURL: cfg.NATSURL.Reveal(), redisURL: cfg.RedisURL.Reveal(), failed: make(chan error, 1)}
 	if b.redisURL == "" {
 		if err := b.startRedis(); err != nil {
-			return nil, fmt.Errorf("embedded Redis: %w", err)
+			return b, fmt.Errorf("embedded Redis: %w", err)
 		}
 	}
 	if b.natsURL == "" {
 		if err := b.startNATS(dir, log); err != nil {
-			return nil, fmt.Errorf("embedded NATS: %w", err)
+			return b, fmt.Errorf("embedded NATS: %w", err)
 		}
 	}
 	if given := cfg.DatabaseURL.Reveal(); given != "" {
@@ -141,7 +136,7 @@ const databaseName = "realmgate"
 func (b *backing) startPostgres(ctx context.Context, cfg Config, dir *dataDir, log *slog.Logger) error {
 	pg, err := localpg.Start(ctx, localpg.Options{Dir: dir.sub("postgres"), BinDir: cfg.PostgresBin, Log: log})
 	if err != nil {
-		return err
+		return fmt.Errorf("PostgreSQL: %w (POSTGRES_BIN names the folder of its programs, DATABASE_URL another server)", err)
 	}
 	b.closers = append(b.closers, pg.Stop)
 	var stopping atomic.Bool

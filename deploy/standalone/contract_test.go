@@ -29,6 +29,17 @@ func TestContract(t *testing.T) {
 		t.Run("vault", func(t *testing.T) { t.Parallel(); contractVault(product(t, spec, "VAULT_QUOTA_MB=1")) })
 		t.Run("activity and realms", func(t *testing.T) { t.Parallel(); contractActivity(product(t, spec)) })
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
+		t.Run("auth tokens", func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
+		t.Run("second factor", func(t *testing.T) { t.Parallel(); contractSecondFactor(product(t, spec)) })
+		t.Run("no second factor any more", func(t *testing.T) { t.Parallel(); contractSecondFactorOff(product(t, spec)) })
+		t.Run("mail", func(t *testing.T) { t.Parallel(); contractMail(t, spec) })
+		t.Run("administration", func(t *testing.T) { t.Parallel(); contractAdmin(product(t, spec)) })
+		t.Run("invited only", func(t *testing.T) {
+			t.Parallel()
+			contractInvite(product(t, spec, "INVITE_REQUIRED=true", "INVITE_CODES=open-sesame"))
+		})
+		t.Run("a database that is away", func(t *testing.T) { t.Parallel(); contractUnavailable(t, spec) })
+		t.Run("the edge", func(t *testing.T) { t.Parallel(); contractEdge(product(t, spec)) })
 		t.Run("a closed door", func(t *testing.T) { t.Parallel(); contractClosed(product(t, spec, "SIGNUP_ENABLED=false")) })
 	})
 	spec.complete(t)
@@ -282,7 +293,7 @@ func contractActivity(r *running) {
 	log := "/api/v1/users/auth/activity"
 	eventually(t, "the request is in the log", func() bool {
 		a := r.get(log+"?realm_id="+realm, u.Token).want(t, "log", 200, "")
-		return a.Metadata != nil && a.Metadata.Total == 1
+		return a.Metadata != nil && a.Metadata.Total >= 1
 	})
 	for _, q := range []string{"page=0", "page=10002", "limit=101", "limit=x", "start_date=yesterday", "end_date=2026-13-01", "errors_only=yes", "min_status=99", "max_status=600",
 		"min_status=500&max_status=400", "method=HEAD", "realm_id=xyz"} {

@@ -36,8 +36,8 @@ POST   /api/v1/users/me/retry-setup           401M 401I    401E    401I     401I
 GET    /api/v1/containers/                    401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /api/v1/projects/                      401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /api/v1/realms/                        401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/users/auth/activity            401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/users/auth/activity/stats      401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /api/v1/users/auth/activity            401M 401I    401E    401I     401I    403B   200   200   200    403R   200
+GET    /api/v1/users/auth/activity/stats      401M 401I    401E    401I     401I    403B   200   200   200    403R   200
 GET    /api/v1/vault/keys                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /api/v1/vault/keys/k                   401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
 PUT    /api/v1/vault/keys/k                   401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
@@ -60,7 +60,7 @@ PUT    /api/v1/users/{victim}/quota           401M 401I    401E    401I     401I
 GET    /api/v1/users/{victim}/security-history 401M 401I   401E    401I     401I    403B   403P  200   403P   403P   403P
 DELETE /api/v1/users/{victim}/2fa             401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
 POST   /api/v1/users/{victim}/logout          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
-POST   /api/v1/users/{victim}/ban             401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+POST   /api/v1/users/{victim}/ban             401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
 POST   /api/v1/users/{victim}/unban           401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
 DELETE /api/v1/users/me/sessions/{none}       401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   403P
 DELETE /api/v1/users/me/sessions              401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P

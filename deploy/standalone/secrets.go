@@ -82,6 +82,9 @@ var secretFiles = []secretFile{
 // folder gets the files that it reads. A folder may be a volume of its own, and then reaches no other reader. The files of the readers are readable by
 // everybody who has the folder, because the programs in it run under different user ids; what is in dir/all is the owner's only.
 func makeSecrets(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	d := &dataDir{path: filepath.Join(dir, masterFolder)}
 	var filled []string
 	for _, k := range secretKinds {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ const (
 )
 
 // newStack opens everything; what it had opened before a failure is closed again.
-func newStack(ctx context.Context, cfg Config, environ []string, logTo io.Writer) (st *stack, err error) {
+func newStack(ctx context.Context, cfg Config, environ []string, logTo io.Writer) (*stack, error) {
 	if err := portFree(cfg.GatewayAddr); err != nil {
 		return nil, err
 	}
@@ -52,25 +53,28 @@ func newStack(ctx context.Context, cfg Config, environ []string, logTo io.Writer
 	if err != nil {
 		return nil, err
 	}
-	st = &stack{cfg: cfg, dir: dir}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, st.close(context.WithoutCancel(ctx)))
-		}
-	}()
+	st := &stack{cfg: cfg, dir: dir}
+	if err := st.open(ctx, environ, logTo); err != nil {
+		return nil, errors.Join(err, st.close(context.WithoutCancel(ctx)))
+	}
+	return st, nil
+}
+
+func (st *stack) open(ctx context.Context, environ []string, logTo io.Writer) error {
 	var base service.Config
-	if err := config.Load(&base, append(environ, "LOG_LEVEL="+cfg.LogLevel, "LOG_FORMAT="+cfg.LogFormat)); err != nil {
-		return nil, err
+	if err := config.Load(&base, append(slices.Clone(environ), "LOG_LEVEL="+st.cfg.LogLevel, "LOG_FORMAT="+st.cfg.LogFormat)); err != nil {
+		return err
 	}
 	log := service.NewRuntime(base, logTo).Log
-	if st.backing, err = openBacking(ctx, cfg, dir, log); err != nil {
-		return nil, err
+	var err error
+	if st.backing, err = openBacking(ctx, st.cfg, st.dir, log); err != nil {
+		return err
 	}
 	shared, err := st.sharedSettings(environ)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return st, st.openServices(ctx, append(append([]string{}, environ...), shared...), log)
+	return st.openServices(ctx, append(slices.Clone(environ), shared...), log)
 }
 
 // portFree turns the commonest failure of all into one line before anything is started.
@@ -152,7 +156,7 @@ func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Log
 		own = append(own, "DATABASE_URL="+st.backing.databaseURL(schema))
 	}
 	var cfg C
-	if err := config.Load(&cfg, append(append([]string{}, environ...), own...)); err != nil {
+	if err := config.Load(&cfg, append(slices.Clone(environ), own...)); err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)
 	}
 	svc, err := p.New(ctx, cfg, service.Runtime{
