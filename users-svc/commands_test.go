@@ -8,9 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/realmgate/realmgate/pkg/service"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -20,7 +17,7 @@ func (h *harness) command(name string, args ...string) (string, error) {
 	for _, c := range users.Program().Commands {
 		if c.Name == name {
 			var out bytes.Buffer
-			err := c.Run(h.t.Context(), h.cfg, service.Runtime{Log: h.log, Metrics: prometheus.NewRegistry(), Now: h.clock.now}, args, &out)
+			err := c.Run(h.t.Context(), h.cfg, h.runtime(), args, &out)
 			return out.String(), err
 		}
 	}

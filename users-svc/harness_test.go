@@ -70,9 +70,7 @@ func start(t testing.TB, edits ...func(*users.Config)) *harness {
 // replica starts one more process of the same service and returns where it answers.
 func (h *harness) replica() string {
 	h.t.Helper()
-	svc, err := users.New(h.t.Context(), h.cfg, service.Runtime{
-		Log: h.log, Metrics: prometheus.NewRegistry(), Now: h.clock.now, Version: "test",
-	})
+	svc, err := users.New(h.t.Context(), h.cfg, h.runtime())
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -86,6 +84,10 @@ func (h *harness) replica() string {
 		}
 	})
 	return "http://" + svc.Addr()
+}
+
+func (h *harness) runtime() service.Runtime {
+	return service.Runtime{Log: h.log, Metrics: prometheus.NewRegistry(), Now: h.clock.now, Version: "test"}
 }
 
 // answer is a response; envelope and data are decoded when there are any.

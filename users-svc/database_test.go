@@ -1,0 +1,102 @@
+package users_test
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+// database connects to the tables of the service, for what no door shows.
+func (h *harness) database() *pgx.Conn {
+	h.t.Helper()
+	conn, err := pgx.Connect(h.t.Context(), h.cfg.DB.URL.Reveal())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	if _, err := conn.Exec(h.t.Context(), "SET search_path TO users_svc"); err != nil {
+		h.t.Fatal(err)
+	}
+	return conn
+}
+
+func TestHashesAreRenewedWhenTheParametersGrew(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	conn := h.database()
+	hash := func() (s string) {
+		if err := conn.QueryRow(t.Context(), "SELECT password_hash FROM users WHERE id = $1", ann.id).Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	weak := hash()
+	if !strings.HasPrefix(weak, "$argon2id$v=19$m=64,t=1,p=1$") {
+		t.Fatalf("hash: got %s", weak)
+	}
+	h.signIn(ann.email, password)
+	if hash() != weak {
+		t.Error("a login renewed a hash that is as strong as the settings")
+	}
+	h.cfg.Passwords.MemoryKiB, h.cfg.Passwords.Time = 128, 2
+	h.url = h.replica()
+	h.tryLogin("192.0.2.1", ann.email, "Wrong-horse-1").must(401)
+	if hash() != weak {
+		t.Error("a failed login renewed the hash")
+	}
+	if ok := h.count(5, func(int) bool { return h.tryLogin("192.0.2.1", ann.email, password).status == 200 }); ok != 5 {
+		t.Errorf("logins at once that renew: got %d, want 5", ok)
+	}
+	if renewed := hash(); !strings.HasPrefix(renewed, "$argon2id$v=19$m=128,t=2,p=1$") {
+		t.Errorf("hash after login: got %s", renewed)
+	}
+	if !h.alive(ann) {
+		t.Error("renewing a hash is no change of the password: sessions go on")
+	}
+}
+
+func TestAUsernameIsFoundWhenTheShortOnesAreUsedUp(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	_, err := h.database().Exec(t.Context(), `INSERT INTO users (id, username, email, email_key, alias, password_hash, email_verified, signup_method, created_at, updated_at)
+		SELECT '0000000000000000' || lpad(to_hex(n), 8, '0'), 'info-' || lpad(to_hex(n), 4, '0'), n || '@x', n || '@x', 'x', 'x', true, 'email', now(), now()
+		FROM generate_series(0, 65535) n`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.do(anonymous, "POST", signupPath, map[string]string{"email": "info@example.com", "password": password}).must(200)
+	if name := h.tryLogin("192.0.2.1", "info@example.com", password).must(200).text("user.username"); !regexp.MustCompile("^info-[0-9a-f]{12}$").MatchString(name) {
+		t.Errorf("username: got %s", name)
+	}
+}
+
+func TestSecretsAreNotInTheDatabase(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	root := h.admin()
+	next := h.refresh(root.refresh).must(200).text("refreshToken")
+	conn := h.database()
+	for _, secret := range []string{password, root.refresh, next, root.token} {
+		for _, table := range []string{"users", "sessions", "refresh_tokens", "signing_keys", "login_history"} {
+			var n int
+			if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM "+table+" t WHERE strpos(t::text, $1) > 0", secret).Scan(&n); err != nil || n != 0 {
+				t.Errorf("%s holds a secret in clear: %d rows, %v", table, n, err)
+			}
+		}
+	}
+	h.cfg.KeyKey = "AAAAMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	if _, err := users.New(t.Context(), h.cfg, h.runtime()); err == nil || !strings.Contains(err.Error(), "KEY_ENCRYPTION_KEY") {
+		t.Errorf("start with another key-encryption key: got %v, want an error that names the setting", err)
+	}
+	h.cfg.KeyKey += "," + keyKey
+	h.url = h.replica()
+	if h.do(root.identity, "GET", "/api/v1/users/me", nil).status != 200 || len(h.jwks()) != 1 {
+		t.Error("a second key that opens should be enough")
+	}
+}
