@@ -47,8 +47,11 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	return nil
 }
 
-// seen counts and logs an answered request.
+// seen counts and logs an answered request; while the server stops it also tells the client not to come back this way.
 func (s *Server) seen(c *fiber.Ctx, start time.Time) {
+	if s.stopping.Load() {
+		c.Response().SetConnectionClose()
+	}
 	route, method, status := RouteName(c), knownMethod(c.Method()), c.Response().StatusCode()
 	took := time.Since(start)
 	s.metrics.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()

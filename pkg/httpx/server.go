@@ -62,6 +62,8 @@ type Server struct {
 	metrics  *requestMetrics
 	verified *otter.Cache[string, auth.Identity]
 	ln       atomic.Pointer[net.Listener]
+	// stopping: no new connections, and every answer ends its own.
+	stopping atomic.Bool
 }
 
 // New returns a server without routes. Routing is exact: case and trailing slashes count.
@@ -150,16 +152,35 @@ func (s *Server) Serve(ln net.Listener) error {
 	return err
 }
 
-// Stop closes the listener and waits for the requests under way until ctx ends.
+// drainGrace is how long kept connections may still bring one request each after the listener has closed. A client that sends on a connection
+// at the very moment when it is closed cannot know whether the request arrived; told so with its last answer, it does not come to that.
+const drainGrace = 250 * time.Millisecond
+
+// Stop closes the listener, answers what kept connections still bring for a moment, and waits for the requests under way until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
+	s.stopping.Store(true)
 	if ln := s.ln.Load(); ln != nil {
 		_ = (*ln).Close() // Fiber's shutdown hangs for ever when the listener has not begun to serve
+		s.drain(ctx)
 	}
 	err := s.ShutdownWithContext(ctx)
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
+}
+
+// drain waits until every connection has ended, at most for drainGrace.
+func (s *Server) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainGrace)
+	defer cancel()
+	for s.Server().GetOpenConnectionsCount() >= 0 { // below zero when there is none: it counts the listener, which has gone, as one
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 func (s *Server) panicked(c *fiber.Ctx, reason any) {
