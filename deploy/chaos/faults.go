@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// fault is one way to break something, and how it is mended. Between begin and mend it lasts for the time that -seconds says, unless it is brief.
+type fault struct {
+	name        string
+	begin, mend func(context.Context) error
+	// ready waits, when there is something to wait for, until what was broken serves again.
+	ready func(context.Context) error
+	brief bool
+	// cutOff: only the third gateway sees the fault, so it is asked too.
+	cutOff bool
+	// callersKnown: gateways know all the time who is asking, so that their refusals must be in the log too.
+	callersKnown bool
+	// unrecorded is set when gateway 2 may answer what it cannot record; it must count such events.
+	unrecorded bool
+	// orderly is set for the rolling restart, in which nothing may fail.
+	orderly bool
+}
+
+// faults lists everything that is broken, in order.
+func (w *world) faults() []fault {
+	var out []fault
+	for _, p := range []struct {
+		name  string
+		part  part
+		known bool
+	}{
+		{"gateway (1 of 2)", w.gateways[0], false}, {"users-svc (the only one)", w.users, false}, {"vault-svc (1 of 2)", w.vaults[0], true},
+		{"activity-svc (1 of 2)", w.activities[0], true}, {"PostgreSQL", w.postgres, false}, {"nats-server", w.nats, true}, {w.redisTitle(), w.redis, false},
+	} {
+		out = append(out,
+			fault{name: "kill -9 " + p.name, begin: plain(p.part.kill), mend: plain(p.part.start), ready: p.part.ready, callersKnown: p.known},
+			fault{name: "SIGSTOP " + p.name, begin: plain(p.part.freeze), mend: plain(p.part.thaw), callersKnown: p.known},
+			fault{name: "restart " + p.name, begin: p.part.stop, mend: plain(p.part.start), ready: p.part.ready, brief: true, callersKnown: p.known},
+		)
+	}
+	for _, n := range []struct {
+		name   string
+		net    *network
+		cutOff bool
+		known  bool
+	}{
+		{"users-svc, from one gateway", w.nets.users, true, false}, {"vault-svc, from one gateway", w.nets.vault, true, true},
+		{"activity-svc, from one gateway", w.nets.activity, true, true}, {"PostgreSQL, from all", w.nets.postgres, false, false},
+		{"NATS, from all", w.nets.nats, false, true}, {"Redis, from all", w.nets.redis, false, false},
+	} {
+		out = append(out, fault{name: "network cut to " + n.name, begin: plain(func() error { n.net.setCut(true); return nil }),
+			mend: plain(func() error { n.net.setCut(false); return nil }), cutOff: n.cutOff, callersKnown: n.known})
+	}
+	for i, name := range []string{"answers only what it can record", "answers all the same and counts"} {
+		out = append(out, fault{name: fmt.Sprintf("journal's disk full, gateway %d (%s)", i+1, name), begin: plain(func() error { return fillDisk(w.gateways[i].journal) }),
+			mend: plain(func() error { return clearDisk(w.gateways[i].journal) }), unrecorded: true})
+	}
+	return append(out, fault{name: "rolling restart of all services", begin: w.roll, mend: plain(func() error { return nil }), brief: true, orderly: true, callersKnown: true})
+}
+
+func (w *world) redisTitle() string { return "Redis" }
+
+// plain makes a step of something that needs no context.
+func plain(f func() error) func(context.Context) error {
+	return func(context.Context) error { return f() }
+}
+
+func fillerIn(dir string) string { return filepath.Join(dir, "filler") }
+
+// fillDisk writes until the disk takes no more.
+func fillDisk(dir string) error {
+	f, err := os.Create(fillerIn(dir))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	chunk := make([]byte, 4<<10)
+	for written := 0; written <= journalDisk; written += len(chunk) {
+		if _, err := f.Write(chunk); err != nil {
+			return nil // full
+		}
+	}
+	return errors.New("the disk of the journal does not get full: is it not a disk of its own?")
+}
+
+func clearDisk(dir string) error { return os.Remove(fillerIn(dir)) }
+
+// list names the faults.
+func (w *world) list(out io.Writer) error {
+	w.gateways, w.vaults, w.activities = make([]*instance, 3), make([]*instance, 2), make([]*instance, 2)
+	for _, f := range w.faults() {
+		fmt.Fprintln(out, f.name)
+	}
+	fmt.Fprintln(out, revocationName)
+	return nil
+}
+
+// window is the time in which a fault was at work, and what was seen of it.
+type window struct {
+	fault
+	began, mended time.Time
+	// calm is when requests were answered well for good, zero when that was not reached in time; closed when the next fault could begin.
+	calm, closed time.Time
+	dropped      int // events that gateway 2 says that it did not record
+}
+
+// calmFor is how long all must be well before the next fault.
+const calmFor = time.Second
+
+// inject lets one fault happen and waits until all is well again.
+func (w *world) inject(ctx context.Context, f fault) (*window, error) {
+	w.say("%s", f.name)
+	if f.cutOff {
+		w.load.rotate(0, 1, 2)
+		defer w.load.rotate(0, 1)
+	}
+	before, err := w.droppedEvents()
+	if err != nil {
+		return nil, err
+	}
+	win := &window{fault: f, began: time.Now()}
+	if err := f.begin(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name, err)
+	}
+	if !f.brief {
+		pause(ctx, w.options.hold)
+	}
+	if f.orderly {
+		win.mended = time.Now()
+	} else if win.mended, err = mend(ctx, f); err != nil {
+		return nil, err
+	}
+	for _, c := range w.load.clients {
+		c.http.CloseIdleConnections() // those to a gateway that has ended
+	}
+	if f.ready != nil {
+		if err := f.ready(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	w.settle(ctx, win)
+	after, err := w.droppedEvents()
+	win.dropped = after - before
+	return win, errors.Join(err, ctx.Err())
+}
+
+// mend ends the fault and returns when that was.
+func mend(ctx context.Context, f fault) (time.Time, error) {
+	at := time.Now()
+	if err := f.mend(context.WithoutCancel(ctx)); err != nil {
+		return at, fmt.Errorf("mend %s: %w", f.name, err)
+	}
+	return at, ctx.Err()
+}
+
+// settle waits until requests are answered well for a while; longer than the stated recovery, so that the table can tell how long it took.
+func (w *world) settle(ctx context.Context, win *window) {
+	deadline := win.mended.Add(3*w.options.recovery + patience)
+	for ctx.Err() == nil && time.Now().Before(deadline) {
+		since, good := w.ledger.calmSince(win.mended, calmFor/2)
+		if time.Since(since) >= calmFor && good >= 10 {
+			win.calm = since
+			break
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
+	win.closed = time.Now()
+}
+
+// excuses says whether a request that was under way from sent to answered may have failed because of the fault.
+func (win *window) excuses(sent, answered time.Time, recovery time.Duration) bool {
+	return !win.orderly && !answered.Before(win.began) && !sent.After(win.mended.Add(recovery))
+}
+
+// touches says whether the request was under way at some time of the window.
+func (win *window) touches(a *attempt) bool {
+	return !a.answered.Before(win.began) && !a.sent.After(win.closed)
+}

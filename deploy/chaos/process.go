@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// part is a part of the system that can be broken.
+type part interface {
+	// kill ends it at once, as SIGKILL does; start brings it back, and returns when it runs, which is before it serves.
+	kill() error
+	start() error
+	// stop ends it in its own orderly way.
+	stop(context.Context) error
+	// freeze holds it still (SIGSTOP), thaw lets it go on.
+	freeze() error
+	thaw() error
+	// ready waits until it serves.
+	ready(context.Context) error
+}
+
+// process is a server in a process of its own that can be started again and again.
+type process struct {
+	name, program string
+	environ, args []string
+	logs          string // folder
+	check         func() bool
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// How long servers may take.
+const (
+	startTimeout = 60 * time.Second
+	stopTimeout  = 25 * time.Second
+	pollEvery    = 10 * time.Millisecond
+)
+
+func (p *process) log() string { return filepath.Join(p.logs, p.name+".log") }
+
+func (p *process) start() error {
+	out, err := os.OpenFile(p.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := exec.Command(p.program, p.args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.logs, "TMPDIR=" + os.TempDir()}, p.environ...)
+	cmd.SysProcAttr = child()
+	done, started := make(chan struct{}), make(chan error)
+	go func() {
+		// The end of the thread that forked would end the program (https://go.dev/issue/27505).
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is in its log
+		}
+		close(done)
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd, p.done = cmd, done
+	return nil
+}
+
+// running returns the process as it is now; nil before its first start.
+func (p *process) running() (*exec.Cmd, chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd, p.done
+}
+
+func (p *process) signal(s syscall.Signal) error {
+	cmd, _ := p.running()
+	if cmd == nil {
+		return nil
+	}
+	if err := cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("%s: %s: %w: %s", p.name, s, err, p.lastWords())
+	}
+	return nil
+}
+
+func (p *process) kill() error {
+	err := p.signal(syscall.SIGKILL)
+	if _, done := p.running(); done != nil {
+		<-done
+	}
+	return err
+}
+
+func (p *process) freeze() error { return p.signal(syscall.SIGSTOP) }
+func (p *process) thaw() error   { return p.signal(syscall.SIGCONT) }
+
+func (p *process) stop(ctx context.Context) error {
+	_, done := p.running()
+	if done == nil {
+		return nil
+	}
+	select {
+	case <-done:
+		return nil
+	default:
+	}
+	err := p.signal(syscall.SIGTERM)
+	select {
+	case <-done:
+		return err
+	case <-ctx.Done():
+	case <-time.After(stopTimeout):
+	}
+	return errors.Join(fmt.Errorf("%s did not stop in time", p.name), p.kill())
+}
+
+func (p *process) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	_, done := p.running()
+	for !p.check() {
+		select {
+		case <-done:
+			return fmt.Errorf("%s ended before it was ready: %s", p.name, p.lastWords())
+		case <-ctx.Done():
+			return fmt.Errorf("%s was not ready in time: %s", p.name, p.lastWords())
+		case <-time.After(pollEvery):
+		}
+	}
+	return nil
+}
+
+// lastWords returns the end of the log.
+func (p *process) lastWords() string {
+	raw, _ := os.ReadFile(p.log())
+	if len(raw) > 2000 {
+		raw = raw[len(raw)-2000:]
+	}
+	return strings.TrimSpace(string(raw))
+}
+
+// listens tells whether somebody takes connections at addr.
+func listens(addr string) func() bool {
+	return func() bool {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		return err == nil && c.Close() == nil
+	}
+}
+
+// answers tells whether url answers 200.
+func answers(url string) func() bool {
+	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	return func() bool {
+		res, err := client.Get(url)
+		return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
+	}
+}
+
+// freePort returns a port on which nobody listens on any of the hosts.
+func freePort(hosts ...string) (string, error) {
+	for range 50 {
+		ln, err := net.Listen("tcp", net.JoinHostPort(hosts[0], "0"))
+		if err != nil {
+			return "", err
+		}
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		free := true
+		for _, h := range hosts[1:] {
+			other, err := net.Listen("tcp", net.JoinHostPort(h, port))
+			if free = free && err == nil; err == nil {
+				_ = other.Close()
+			}
+		}
+		if err := ln.Close(); err == nil && free {
+			return port, nil
+		}
+	}
+	return "", fmt.Errorf("no port is free on all of %v", hosts)
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The run has a mount namespace of its own: a name can stand for two addresses there (/etc/hosts), and a journal can have a small disk (tmpfs),
+// without a trace on the machine, however this command ends. Whoever is not root gets the right to mount from a user namespace.
+
+const insideVariable = "REALMGATE_CHAOS_INSIDE"
+
+func insideSpace() bool { return os.Getenv(insideVariable) != "" }
+
+// enterSpace runs this program again inside of the namespace and returns its exit code.
+func enterSpace(args []string, stderr io.Writer) int {
+	runtime.LockOSThread() // the signal for the death of the parent is tied to the thread
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, stderr
+	cmd.Env = append(os.Environ(), insideVariable+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
+	if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(stderr, "chaos: no mount namespace of its own (run it as root, or allow user namespaces):", err)
+		return 1
+	}
+	go func() {
+		for s := range signals {
+			if s == syscall.SIGTERM { // Ctrl-C reaches the other process by itself
+				_ = cmd.Process.Signal(s)
+			}
+		}
+	}()
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit) && exit.ExitCode() > 0:
+		return exit.ExitCode()
+	}
+	return 1
+}
+
+// nameServices makes each of the names stand for all of the addresses, for the processes of this run only.
+func nameServices(dir string, names, addrs []string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	there, err := os.ReadFile("/etc/hosts")
+	if err != nil {
+		return err
+	}
+	text := string(there) + "\n"
+	for _, a := range addrs {
+		text += a + " " + strings.Join(names, " ") + "\n"
+	}
+	hosts := filepath.Join(dir, "hosts")
+	if err := os.WriteFile(hosts, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return unix.Mount(hosts, "/etc/hosts", "", unix.MS_BIND, "")
+}
+
+// smallDisk mounts a disk of so many bytes at path.
+func smallDisk(path string, bytes int) error {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	return unix.Mount("tmpfs", path, "tmpfs", 0, fmt.Sprintf("size=%d", bytes))
+}
+
+// removeDisk unmounts path.
+func removeDisk(path string) { _ = unix.Unmount(path, unix.MNT_DETACH) }
+
+// leaveHosts undoes nameServices, so that its file can be removed.
+func leaveHosts() { _ = unix.Unmount("/etc/hosts", unix.MNT_DETACH) }
+
+// child is how a process is started: in a group of its own, so that Ctrl-C reaches only this command, and killed when this command dies.
+func child() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
