@@ -85,7 +85,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, StreamBody: true, RequestTimeout: -1, BeforeFailure: g.failed, UnknownMethod: g.serve,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, StreamBody: true, RequestTimeout: -1, ReadTimeout: cfg.ReadTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(g.serve)

@@ -11,6 +11,9 @@ type cleanup struct{ *core }
 // keepEnded is how long a session that has ended or expired is kept, so that a late re-use of its tokens is still told from a forgery.
 const keepEnded = 24 * time.Hour
 
+// keepHalfLogins is how long a temporary token that came too late is told from one that never was.
+const keepHalfLogins = 5 * time.Minute
+
 func (c *cleanup) run(ctx context.Context) error {
 	tick := time.NewTicker(c.cfg.CleanupEvery)
 	defer tick.Stop()

@@ -41,7 +41,7 @@ func (c *cleanup) sweepOnce(ctx context.Context, tx pgx.Tx) (int64, error) {
 		{`DELETE FROM login_throttle WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2)`, now},
 		{`DELETE FROM mail_tokens WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2)`, now},
 		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)`, now.Add(-keepEnded)},
-		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2)`, now.Add(-tempTokenTTL)},
+		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2)`, now.Add(-keepHalfLogins)},
 	} {
 		tag, err := tx.Exec(ctx, s.sql, s.before, sweepRows)
 		if err != nil {

@@ -43,6 +43,7 @@ type TokenConfig struct {
 	RefreshTTL time.Duration `env:"REFRESH_TOKEN_TTL" envDefault:"168h" doc:"How long a refresh token is good for: a session that is idle for longer ends."`
 	MaxSession time.Duration `env:"SESSION_MAX_LIFETIME" envDefault:"2160h" doc:"After this a session ends however busy it is."`
 	Grace      time.Duration `env:"REFRESH_GRACE" envDefault:"60s" doc:"How long a refresh token stays good after it was replaced; later use ends the session."`
+	HalfLogin  time.Duration `env:"TWOFACTOR_LOGIN_TTL" envDefault:"5m" doc:"How long the second factor may follow the password."`
 	KeyMaxAge  time.Duration `env:"SIGNING_KEY_MAX_AGE" envDefault:"2160h" doc:"A new signing key is made when the newest is older."`
 	KeyLead    time.Duration `env:"SIGNING_KEY_LEAD" envDefault:"15m" doc:"How long a new signing key is published before it signs."`
 }

@@ -57,7 +57,6 @@ const (
 	codeSkew       = 1  // steps that a clock may be off, either way
 	maxWrongCodes  = 5  // then the second factor is locked
 	codeLock       = 15 * time.Minute
-	tempTokenTTL   = 5 * time.Minute
 	backupCodes    = 10
 	backupAlphabet = "abcdefghjkmnpqrstuvwxyz23456789" // nothing that looks like something else
 	backupLength   = 10

@@ -229,7 +229,7 @@ func (t *twoFactor) status(ctx context.Context, userID string) (TwoFactorStatus,
 // owe stores the temporary token of a login.
 func (t *twoFactor) owe(ctx context.Context, userID string, hash []byte) error {
 	_, err := t.pool.Exec(ctx, `INSERT INTO two_factor_logins (hash, user_id, password_hash, expires_at) SELECT $1, id, password_hash, $3 FROM users WHERE id = $2`,
-		hash, userID, t.now().Add(tempTokenTTL))
+		hash, userID, t.now().Add(t.cfg.Tokens.HalfLogin))
 	return err
 }
 

@@ -230,6 +230,9 @@ func contractSecondFactorOff(r *running) {
 			TempToken string `json:"temp_token"`
 		}
 		r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t, "login", 200, "").into(t, &half)
+		time.Sleep(2100 * time.Millisecond)
+		r.do("POST", base+"/verify", "", map[string]any{"temp_token": half.TempToken, "code": setup.Codes[0]}).want(t, "too late", 401, "TOKEN_EXPIRED")
+		r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t, "login", 200, "").into(t, &half)
 		r.do("PATCH", "/api/v1/users/"+u.ID, admin.Token, map[string]any{"is_banned": true}).want(t, "ban", 200, "")
 		r.do("POST", base+"/verify", "", map[string]any{"temp_token": half.TempToken, "code": setup.Codes[0]}).want(t, "banned between the halves", 403, "ACCOUNT_BANNED")
 	}
@@ -313,13 +316,15 @@ func contractInvite(r *running) {
 func contractEdge(r *running) {
 	host := strings.TrimPrefix(r.url, "http://")
 	for name, c := range map[string]struct {
-		text   string
+		text   string // sent, and then nothing more
 		status string
 		code   string
 	}{
 		"two lengths":   {"POST /api/v1/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x", "400", "BAD_REQUEST"},
 		"no host":       {"GET /api/v1/auth/config HTTP/1.1\r\n\r\n", "400", "BAD_REQUEST"},
 		"dot segments":  {"DELETE /api/v1/vault/keys/.. HTTP/1.1\r\nHost: x\r\n\r\n", "400", "BAD_REQUEST"},
+		"half a head":   {"GET /api/v1/auth/config HTTP/1.1\r\nHost:", "408", "REQUEST_TIMEOUT"},
+		"half a body":   {"POST /api/v1/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{", "408", "REQUEST_TIMEOUT"},
 		"a long target": {"GET /" + strings.Repeat("x", 12<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", "414", "URI_TOO_LONG"},
 	} {
 		conn, err := net.Dial("tcp", host)

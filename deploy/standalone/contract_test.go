@@ -31,7 +31,7 @@ func TestContract(t *testing.T) {
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
 		t.Run("auth tokens", func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
 		t.Run("second factor", func(t *testing.T) { t.Parallel(); contractSecondFactor(product(t, spec)) })
-		t.Run("no second factor any more", func(t *testing.T) { t.Parallel(); contractSecondFactorOff(product(t, spec)) })
+		t.Run("no second factor any more", func(t *testing.T) { t.Parallel(); contractSecondFactorOff(product(t, spec, "TWOFACTOR_LOGIN_TTL=2s")) })
 		t.Run("mail", func(t *testing.T) { t.Parallel(); contractMail(t, spec) })
 		t.Run("administration", func(t *testing.T) { t.Parallel(); contractAdmin(product(t, spec)) })
 		t.Run("invited only", func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestContract(t *testing.T) {
 			contractInvite(product(t, spec, "INVITE_REQUIRED=true", "INVITE_CODES=open-sesame"))
 		})
 		t.Run("a database that is away", func(t *testing.T) { t.Parallel(); contractUnavailable(t, spec) })
-		t.Run("the edge", func(t *testing.T) { t.Parallel(); contractEdge(product(t, spec)) })
+		t.Run("the edge", func(t *testing.T) { t.Parallel(); contractEdge(product(t, spec, "READ_TIMEOUT=1s")) })
 		t.Run("a closed door", func(t *testing.T) { t.Parallel(); contractClosed(product(t, spec, "SIGNUP_ENABLED=false")) })
 	})
 	spec.complete(t)
