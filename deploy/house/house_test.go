@@ -65,7 +65,7 @@ var rules = []struct {
 	{"Fiber stays at the door", []string{"github.com/gofiber/"}, []string{`^pkg/httpx/`, `^gateway/`, `_http\.go$`, `_test\.go$`, `^deploy/bench/`}},
 	{"NATS has one owner", []string{"github.com/nats-io/nats.go"}, []string{`^pkg/bus/`, `_test\.go$`, `^deploy/chaos/`}},
 	{"embedded servers stay out of the services", []string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis"},
-		[]string{`^pkg/testkit/`, `^deploy/standalone/`, `_test\.go$`}},
+		[]string{`^pkg/testkit/`, `^deploy/(standalone|chaos|bench)/`, `_test\.go$`}},
 	{"testkit is for tests", []string{"github.com/realmgate/realmgate/pkg/testkit"}, []string{`^pkg/testkit/`, `_test\.go$`}},
 	{"localpg is for standalone and tests", []string{"github.com/realmgate/realmgate/pkg/localpg"}, []string{`^pkg/(testkit|localpg)/`, `^deploy/`, `_test\.go$`}},
 	{"only testing code imports testing", []string{"testing"}, []string{`^pkg/testkit/`, `_test\.go$`}},
