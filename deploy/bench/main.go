@@ -76,7 +76,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Float64Var(&o.seconds, "seconds", 2, "measured time of one cell; a quarter of it more is warm-up")
+	flags.Float64Var(&o.seconds, "seconds", 1.5, "measured time of one cell; a quarter of it more is warm-up")
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured, in turn with the others")
 	flags.IntVar(&o.conns, "conns", 64, "connections of the forwarding rows")
 	only := flags.String("only", "", "regular expression of the groups to run: "+groupNames())
@@ -185,12 +185,13 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 	if o.results == "" {
 		b.options.results = filepath.Join(root, "deploy", "bench", "results")
 	}
+	busy, _ := os.ReadFile("/proc/loadavg") // without it the reader is not told
 	began := time.Now()
 	outcomes, err := b.runGroups(ctx)
 	if err != nil {
 		return err
 	}
-	r := report{outcomes: outcomes, notes: b.notes, options: b.options, began: began, cpus: runtime.NumCPU(), redis: b.backing.redisName}
+	r := report{outcomes: outcomes, notes: b.notes, options: b.options, began: began, cpus: runtime.NumCPU(), redis: b.backing.redisName, busy: loadAverage(busy)}
 	return r.write(stdout)
 }
 

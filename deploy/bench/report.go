@@ -19,6 +19,7 @@ type report struct {
 	began    time.Time
 	cpus     int
 	redis    string
+	busy     string // load averages of the machine before the run
 }
 
 // table is a grid of texts with a heading.
@@ -62,11 +63,11 @@ func (r report) heading() string {
 
 Written by %s on %s. %s, %d CPUs that the servers and the load generator share. Everything is on the loopback interface; %s serves as
 Redis. All subjects of a table are measured in turn, %d times, after a warm-up; a ratio is the median of the ratios of the rounds, with the lowest
-and the highest. Another machine, or another hour, gives other absolute figures: only the ratios mean something.
+and the highest. Load average when it began: %s. Another machine, or another hour, gives other absolute figures: only the ratios mean something.
 
 ![promised and measured ratios](latest.svg)
 
-`, "`"+command+"`", r.began.UTC().Format("2 January 2006 15:04 UTC"), cpuModel(), r.cpus, cmpOr(r.redis, "nothing"), r.options.rounds)
+`, "`"+command+"`", r.began.UTC().Format("2 January 2006 15:04 UTC"), cpuModel(), r.cpus, cmpOr(r.redis, "nothing"), r.options.rounds, r.busy)
 }
 
 // cpuModel returns the name of the processor.
@@ -159,8 +160,12 @@ func (o outcome) table() table {
 			name += " (reference)"
 		}
 		against := "–"
-		if len(base.cells) > 0 && base.cells[0].rate() > 0 {
+		switch {
+		case len(base.cells) == 0:
+		case base.cells[0].rate() > 0:
 			against = ratioOf(s.cells, base.cells, cell.rate).String()
+		default: // only memory was measured
+			against = ratioOf(s.cells, base.cells, func(c cell) float64 { return float64(c.Memory) }).String()
 		}
 		rate := "–"
 		if m := medianOf(s.cells, cell.rate); m > 0 {
@@ -177,8 +182,11 @@ func (o outcome) table() table {
 	return t
 }
 
-// reference is the subject that the others of the table are divided by: the baseline of the first target.
+// reference returns the subject that the others of the table are divided by.
 func (p plan) reference() string {
+	if p.base != "" {
+		return p.base
+	}
 	for _, t := range p.targets {
 		if t.baseline != "" {
 			return t.baseline
@@ -230,4 +238,13 @@ func (t table) markdown(b *strings.Builder) {
 	for _, n := range t.notes {
 		b.WriteString(n + "\n\n")
 	}
+}
+
+// loadAverage returns the averages over 1, 5 and 15 minutes of /proc/loadavg (proc(5)).
+func loadAverage(raw []byte) string {
+	fields := strings.Fields(string(raw))
+	if len(fields) < 3 {
+		return "unknown"
+	}
+	return strings.Join(fields[:3], ", ")
 }

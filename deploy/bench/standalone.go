@@ -67,7 +67,7 @@ func idleGroup() group {
 			}})
 		}
 		const limit = 120 << 20
-		return plan{subjects: subjects, targets: []target{{
+		return plan{base: all, subjects: subjects, targets: []target{{
 			what: fmt.Sprintf("idle memory of the four services, limit %d MB", limit>>20), subject: all, figure: metric{"memory", func(c cell) float64 { return float64(c.Memory) }},
 			bound: 1, limit: limit, write: megabytes,
 		}}}, nil

@@ -24,6 +24,8 @@ type plan struct {
 	notes    []string
 	// unit of what throughput counts, "requests" when empty.
 	unit string
+	// base is the subject that the others of the table are divided by; by default the baseline of the first target.
+	base string
 	// growth replaces the subjects in the group growth.
 	growth *growthTable
 }

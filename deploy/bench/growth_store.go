@@ -32,3 +32,16 @@ func addUsers(ctx context.Context, url string, n int) error {
 	_, err = c.Exec(ctx, "VACUUM (ANALYZE) users_svc.users")
 	return err
 }
+
+// otherItems is how many items other users have in the group growth.
+const otherItems = 50_000
+
+// fillOtherVaults copies an item of the user into the vaults of others, who could not open it, until there are otherItems: a table in which
+// everything belongs to one user is no example.
+func fillOtherVaults(ctx context.Context, url, user string) error {
+	return execute(ctx, url, fmt.Sprintf(`
+		INSERT INTO vault_svc.vault_items (user_id, realm_id, key, sealed, version, size_bytes, metadata_bytes)
+		SELECT 'eeee' || lpad(to_hex(n), 20, '0'), '', 'key-0', sealed, version, size_bytes, 0
+		FROM generate_series(1, %d) AS n, (SELECT * FROM vault_svc.vault_items WHERE user_id = '%s' LIMIT 1) AS one
+		ON CONFLICT DO NOTHING`, otherItems, user), "VACUUM (ANALYZE) vault_svc.vault_items")
+}
