@@ -64,9 +64,10 @@ func copyHeader(to, from *fasthttp.Request, name string) {
 	}
 }
 
-// accept makes the service's answer ours. What is not JSON did not come from a handler of ours and is not shown.
+// accept makes the service's answer ours. What is not of the route's type did not come from a handler of ours and is not shown.
 func (cl *call) accept(resp *fasthttp.Response) error {
-	if !isJSON(resp.Header.ContentType()) || resp.StatusCode() < 200 {
+	expected := isJSON(resp.Header.ContentType()) || cl.route.traits&webPage != 0 && bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html"))
+	if !expected || resp.StatusCode() < 200 {
 		status := resp.StatusCode()
 		_ = resp.CloseBodyStream()
 		resp.Reset()

@@ -46,6 +46,7 @@ const (
 	vaultKey                       // the last segment is a vault key, which the service judges
 	largeBody                      // the body may be as large as a vault
 	passesBearer                   // the service reads the Authorization header itself
+	webPage                        // the service answers with HTML
 )
 
 // routeRow is one line of the table: methods separated by spaces, a path whose {parameters} are one segment each, who may, how it is counted,
@@ -74,6 +75,8 @@ func signInRoutes() []routeRow {
 		{methods: "GET", path: "/api/v1/auth/config", access: public, target: toUsers},
 		{methods: "GET", path: "/api/v1/auth/available-regions", access: public, target: toUsers},
 		{methods: "GET", path: "/.well-known/jwks.json", access: public, target: toUsers},
+		{methods: "GET", path: "/verify-email", access: public, target: toUsers, traits: webPage},
+		{methods: "GET", path: "/reset-password", access: public, target: toUsers, traits: webPage},
 		{methods: "POST", path: "/api/v1/users/auth/login", access: public, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/auth/refresh", access: public, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/auth/logout", access: evenBanned, target: toUsers},
