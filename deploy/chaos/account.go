@@ -232,10 +232,15 @@ func (w *world) excuseDropped(r *report, known func(*attempt) callerKnown) map[*
 
 // droppedEvents asks gateway 2 how many events it did not record.
 func (w *world) droppedEvents() (int, error) {
+	n, err := metric(w.gateways[1], "events_dropped_total{")
+	return int(n), err
+}
+
+// metric returns the sum of an instance's metrics whose names and labels begin so.
+func metric(i *instance, begins string) (sum float64, err error) {
 	var res *http.Response
-	var err error
 	for range 20 {
-		if res, err = http.Get("http://" + w.gateways[1].admin + "/metrics"); err == nil {
+		if res, err = http.Get("http://" + i.admin + "/metrics"); err == nil {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -244,18 +249,17 @@ func (w *world) droppedEvents() (int, error) {
 		return 0, err
 	}
 	defer res.Body.Close()
-	sum := 0.0
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		rest, ok := strings.CutPrefix(lines.Text(), "events_dropped_total{")
-		if _, value, found := strings.Cut(rest, "} "); ok && found {
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return 0, err
-			}
-			sum += n
+		if !strings.HasPrefix(lines.Text(), begins) {
+			continue
 		}
+		n, err := strconv.ParseFloat(lines.Text()[strings.LastIndexByte(lines.Text(), ' ')+1:], 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
 	}
-	return int(sum), nil
+	return sum, nil
 }
 
 // counted is what the statistics of the log say.

@@ -105,6 +105,8 @@ func (w *world) list(out io.Writer) error {
 type window struct {
 	fault
 	began, mended time.Time
+	// up is when the part that had ended served again by its own account; mended when it had not ended.
+	up time.Time
 	// calm is when requests were answered well for good, zero when that was not reached in time; closed when the next fault could begin.
 	calm, closed time.Time
 	dropped      int // events that gateway 2 says that it did not record
@@ -139,10 +141,12 @@ func (w *world) inject(ctx context.Context, f fault) (*window, error) {
 	for _, c := range w.load.clients {
 		c.http.CloseIdleConnections() // those to a gateway that has ended
 	}
+	win.up = win.mended
 	if f.ready != nil {
 		if err := f.ready(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
+		win.up = time.Now()
 	}
 	w.settle(ctx, win)
 	after, err := w.droppedEvents()
@@ -161,7 +165,7 @@ func mend(ctx context.Context, f fault) (time.Time, error) {
 
 // settle waits until requests are answered well for a while; longer than the stated recovery, so that the table can tell how long it took.
 func (w *world) settle(ctx context.Context, win *window) {
-	deadline := win.mended.Add(3*w.options.recovery + patience)
+	deadline := win.up.Add(3*w.options.recovery + patience)
 	for ctx.Err() == nil && time.Now().Before(deadline) {
 		since, good := w.ledger.calmSince(win.mended, calmFor/2)
 		if time.Since(since) >= calmFor && good >= 10 {
@@ -175,7 +179,7 @@ func (w *world) settle(ctx context.Context, win *window) {
 
 // excuses says whether a request that was under way from sent to answered may have failed because of the fault.
 func (win *window) excuses(sent, answered time.Time, recovery time.Duration) bool {
-	return !win.orderly && !answered.Before(win.began) && !sent.After(win.mended.Add(recovery))
+	return !win.orderly && !answered.Before(win.began) && !sent.After(win.up.Add(recovery))
 }
 
 // touches says whether the request was under way at some time of the window.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,9 +53,16 @@ func newLoad(l *ledger, gateways []*instance) (*load, error) {
 
 // rotate says which gateways are asked from now on.
 func (d *load) rotate(indices ...int) {
+	var old []*client
+	if r := d.rotation.Load(); r != nil {
+		old = *r
+	}
 	next := make([]*client, 0, len(indices))
 	for _, i := range indices {
 		next = append(next, d.clients[i])
+		if !slices.Contains(old, d.clients[i]) {
+			d.clients[i].http.CloseIdleConnections() // they may be those to a process that has ended
+		}
 	}
 	d.rotation.Store(&next)
 }

@@ -65,7 +65,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rate, "rate", 80, "requests a second, at most 200")
 	seconds := flags.Float64("seconds", 3, "how long each fault lasts, 0.5 to 30")
-	flags.DurationVar(&o.recovery, "recovery", 5*time.Second, "after this time from the end of a fault no request may fail")
+	flags.DurationVar(&o.recovery, "recovery", 2*time.Second, "after this time from the end of a fault, and the start of what had ended, no request may fail")
 	flags.DurationVar(&o.limit, "limit", 10*time.Minute, "the run ends after this, as a failure")
 	only := flags.String("only", "", "regular expression of the faults to inject; -only list names them. \"revocation\" measures something else")
 	flags.StringVar(&o.results, "results", "", "folder of latest.md (deploy/chaos/results); - writes none")
@@ -121,6 +121,11 @@ func runAll(ctx context.Context, o options, stdout, stderr io.Writer) (int, erro
 	}
 	if err != nil {
 		return 0, err
+	}
+	if o.keep && w.ledger != nil {
+		if err := w.ledger.dump(filepath.Join(w.logs(), "requests.tsv")); err != nil {
+			return 0, err
+		}
 	}
 	return len(r.breaches()), r.write(stdout)
 }

@@ -62,20 +62,24 @@ func (r *report) head(b *strings.Builder) {
 }
 
 func (r *report) faultTable(b *strings.Builder) {
-	fmt.Fprintf(b, "| fault, for %v | requests | refused (503) | no answer | slowest answer | back to normal |\n|---|--:|--:|--:|--:|--:|\n", r.options.hold)
+	fmt.Fprintf(b, "| fault, for %v | requests | refused (503) | no answer | slowest answer | served again | back to normal |\n|---|--:|--:|--:|--:|--:|--:|\n", r.options.hold)
 	for _, win := range r.windows {
 		s := r.ledger.during(win.began, win.closed)
-		back := "not in time"
+		back, up := "not in time", "-"
+		if win.up.After(win.mended) {
+			up = win.up.Sub(win.mended).Round(10 * time.Millisecond).String()
+		}
 		switch {
 		case win.calm.Equal(win.mended):
 			back = "at once"
 		case !win.calm.IsZero():
 			back = win.calm.Sub(win.mended).Round(10 * time.Millisecond).String()
 		}
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %v | %s |\n", win.name, s.requests, s.refused, s.silent, s.slowest.Round(10*time.Millisecond), back)
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %v | %s | %s |\n", win.name, s.requests, s.refused, s.silent, s.slowest.Round(10*time.Millisecond), up, back)
 	}
-	fmt.Fprintf(b, "\nBack to normal: how long after the end of the fault (for a process that was killed or restarted: after its start) the last request was sent "+
-		"that failed; no request may fail later than %v after it.\n\n", r.options.recovery)
+	fmt.Fprintf(b, "\nServed again: how long a process that had ended took from its start until it said that it was ready. Back to normal: when the last request "+
+		"was sent that failed, counted from the end of the fault, which is the start of a process that had ended. No request may fail that was sent more than %v after the "+
+		"end of the fault and the readiness of the process.\n\n", r.options.recovery)
 }
 
 func (r *report) promises(b *strings.Builder) {
@@ -140,4 +144,13 @@ func (r *report) told(b *strings.Builder) {
 			fmt.Fprintf(b, "\n- and %d more of: %s\n", n-maxBreaches, rule)
 		}
 	}
+}
+
+// dump writes every request, one a line: number, when it was sent, how long it took, gateway, status, code, method, path, records in the log.
+func (l *ledger) dump(path string) error {
+	var b strings.Builder
+	for _, a := range l.attempts {
+		fmt.Fprintf(&b, "%d\t%s\t%v\t%d\t%d\t%s\t%s\t%s\t%d\n", a.number, a.sent.Format("15:04:05.000"), a.answered.Sub(a.sent).Round(time.Millisecond), a.gateway+1, a.status, a.code, a.method, a.path, a.records)
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o644)
 }

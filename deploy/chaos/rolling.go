@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,6 +12,9 @@ import (
 // there; a balancer in front of the gateways leaves out one that says that it is not ready.
 func (w *world) roll(ctx context.Context) error {
 	if err := startAndWait(ctx, w.users2); err != nil {
+		return err
+	}
+	if err := w.nameUsers(ctx, loopback, loopback2); err != nil {
 		return err
 	}
 	balancing, stop := context.WithCancel(ctx)
@@ -26,8 +30,33 @@ func (w *world) roll(ctx context.Context) error {
 		}
 		pause(ctx, calmFor/2)
 	}
+	if err := w.nameUsers(ctx, loopback); err != nil {
+		return err
+	}
 	return w.users2.stop(ctx)
 }
+
+// nameUsers changes the addresses of users-svc and waits until the gateways have looked the name up again.
+func (w *world) nameUsers(ctx context.Context, addrs ...string) error {
+	if err := w.nameServices(addrs...); err != nil {
+		return err
+	}
+	for _, g := range w.gateways[:2] {
+		for deadline := time.Now().Add(resolvePatience); ; pause(ctx, 100*time.Millisecond) {
+			n, err := metric(g, `upstream_addresses{upstream="users-svc"}`)
+			if err == nil && n == float64(len(addrs)) {
+				break
+			}
+			if time.Now().After(deadline) || ctx.Err() != nil {
+				return fmt.Errorf("%s does not see the %d addresses of users-svc: it has %v (%w)", g.name, len(addrs), n, errors.Join(err, ctx.Err()))
+			}
+		}
+	}
+	return nil
+}
+
+// resolvePatience is how long a change of names may take: Go's resolver remembers /etc/hosts for 5 seconds.
+const resolvePatience = 15 * time.Second
 
 // balance asks the gateways whether they are ready and sends requests to those that are.
 func (w *world) balance() {

@@ -7,9 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -59,8 +57,8 @@ func enterSpace(args []string, stderr io.Writer) int {
 	return 1
 }
 
-// nameServices makes each of the names stand for all of the addresses, for the processes of this run only.
-func nameServices(dir string, names, addrs []string) error {
+// ownHosts puts the file at path, with the system's own names in it, where /etc/hosts is, for the processes of this run only.
+func ownHosts(path string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -68,15 +66,10 @@ func nameServices(dir string, names, addrs []string) error {
 	if err != nil {
 		return err
 	}
-	text := string(there) + "\n"
-	for _, a := range addrs {
-		text += a + " " + strings.Join(names, " ") + "\n"
-	}
-	hosts := filepath.Join(dir, "hosts")
-	if err := os.WriteFile(hosts, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(path, there, 0o644); err != nil {
 		return err
 	}
-	return unix.Mount(hosts, "/etc/hosts", "", unix.MS_BIND, "")
+	return unix.Mount(path, "/etc/hosts", "", unix.MS_BIND, "")
 }
 
 // smallDisk mounts a disk of so many bytes at path.
@@ -90,7 +83,7 @@ func smallDisk(path string, bytes int) error {
 // removeDisk unmounts path.
 func removeDisk(path string) { _ = unix.Unmount(path, unix.MNT_DETACH) }
 
-// leaveHosts undoes nameServices, so that its file can be removed.
+// leaveHosts undoes ownHosts, so that its file can be removed.
 func leaveHosts() { _ = unix.Unmount("/etc/hosts", unix.MNT_DETACH) }
 
 // child is how a process is started: in a group of its own, so that Ctrl-C reaches only this command, and killed when this command dies.

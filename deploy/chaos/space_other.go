@@ -16,8 +16,8 @@ func enterSpace(_ []string, stderr io.Writer) int {
 	return 1
 }
 
-func nameServices(string, []string, []string) error { return errors.ErrUnsupported }
-func smallDisk(string, int) error                   { return errors.ErrUnsupported }
-func removeDisk(string)                             {}
-func leaveHosts()                                   {}
-func child() *syscall.SysProcAttr                   { return nil }
+func ownHosts(string) error       { return errors.ErrUnsupported }
+func smallDisk(string, int) error { return errors.ErrUnsupported }
+func removeDisk(string)           {}
+func leaveHosts()                 {}
+func child() *syscall.SysProcAttr { return nil }

@@ -30,6 +30,7 @@ type world struct {
 	gateways                                    []*instance
 	users, users2                               *instance
 	vaults, activities                          []*instance
+	names                                       string // the system's own hosts file
 	portUsers, portVault, portActivity          string
 	nets                                        networks
 	ledger                                      *ledger
@@ -117,10 +118,18 @@ func (w *world) start(ctx context.Context) error {
 	if err := errors.Join(os.MkdirAll(w.bin(), 0o755), os.MkdirAll(w.logs(), 0o755)); err != nil {
 		return err
 	}
-	if err := nameServices(w.dir, []string{"users", "vault", "activity"}, []string{loopback, loopback2}); err != nil {
+	if err := ownHosts(filepath.Join(w.dir, "hosts")); err != nil {
 		return fmt.Errorf("name the services: %w", err)
 	}
 	w.onClose(func(context.Context) error { leaveHosts(); return nil })
+	names, err := os.ReadFile(filepath.Join(w.dir, "hosts"))
+	if err != nil {
+		return err
+	}
+	w.names = string(names)
+	if err := w.nameServices(loopback); err != nil {
+		return err
+	}
 	w.say("building")
 	if err := w.build(ctx); err != nil {
 		return err
@@ -134,6 +143,15 @@ func (w *world) start(ctx context.Context) error {
 		return err
 	}
 	return w.startServices(ctx)
+}
+
+// nameServices says which addresses the name of users-svc stands for; the others have two replicas all the time.
+func (w *world) nameServices(users ...string) error {
+	text := w.names + "\n" + loopback + " vault activity\n" + loopback2 + " vault activity\n"
+	for _, a := range users {
+		text += a + " users\n"
+	}
+	return os.WriteFile(filepath.Join(w.dir, "hosts"), []byte(text), 0o644)
 }
 
 func (w *world) build(ctx context.Context) error {
@@ -168,7 +186,7 @@ func (w *world) settings(ctx context.Context) error {
 		"INTERNAL_KEYS=" + rand.Text() + rand.Text(), "KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing), w.vaultKeyMaterial,
 		"ADMIN_EMAIL=" + w.adminEmail, "ADMIN_PASSWORD=" + w.adminPassword, "LOG_REQUESTS=errors",
 		"RATE_LIMIT_USER=1000000/1m", "RATE_LIMIT_ADDRESS=1000000/1m", "RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_REFRESH=off", "RATE_LIMIT_LOGIN_ACCOUNT=off",
-		"ACTIVITY_ACK_WAIT=15s", "UPSTREAM_TIMEOUT=" + upstreamTimeout.String(), "DRAIN_DELAY=" + drainDelay.String(),
+		"ACTIVITY_ACK_WAIT=15s", "UPSTREAM_TIMEOUT=" + upstreamTimeout.String(), "DRAIN_DELAY=" + drainDelay.String(), "UPSTREAM_RESOLVE_EVERY=1s",
 	}
 	for _, port := range []*string{&w.portUsers, &w.portVault, &w.portActivity} {
 		if *port, err = freePort(loopback, loopback2); err != nil {
