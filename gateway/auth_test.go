@@ -315,6 +315,10 @@ func TestRealmsAreMergedFromTheServices(t *testing.T) {
 	if r := d.do(ask{method: "GET", path: "/api/v1/realms?include_usage=1", bearer: ada.token}); r.code != "VALIDATION_ERROR" {
 		t.Errorf("got %d %s", r.status, r.raw)
 	}
+	blind, _ := d.users.authToken(func(s *session.State) { s.Token.Grant.Permissions = nil })
+	if r := d.do(ask{method: "GET", path: "/api/v1/realms", authorization: blind}); r.code != "INSUFFICIENT_PERMISSIONS" {
+		t.Errorf("a token without the permission: %d %s", r.status, r.raw)
+	}
 	d.activity.answers(func(w httpWriter, _ seen) { w.WriteHeader(500) })
 	if r := d.do(ask{method: "GET", path: "/api/v1/realms", bearer: ada.token}); r.status != 503 {
 		t.Errorf("with a service that fails: %d %s", r.status, r.raw)

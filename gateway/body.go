@@ -43,6 +43,7 @@ func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
 		}
 		cl.body = make([]byte, size)
 		_, err := io.ReadFull(stream, cl.body)
+		cl.bodyRead = err == nil
 		return brokenBody(err)
 	}
 	return g.readChunked(c, cl, stream, limit)
@@ -63,6 +64,7 @@ func (g *gateway) readChunked(c *fiber.Ctx, cl *call, stream io.Reader, limit in
 	if err == nil && len(cl.body) > limit {
 		return apperr.PayloadTooLarge()
 	}
+	cl.bodyRead = err == nil
 	return brokenBody(err)
 }
 
@@ -94,7 +96,7 @@ func brokenBody(err error) error {
 
 // leaveBody prepares the end of the connection when more of the body is unread than is worth reading.
 func leaveBody(c *fiber.Ctx, cl *call) {
-	if cl.body != nil || c.Context().RequestBodyStream() == nil {
+	if cl.bodyRead || c.Context().RequestBodyStream() == nil {
 		return
 	}
 	if size := c.Request().Header.ContentLength(); size < 0 || size > drained {

@@ -24,6 +24,7 @@ type call struct {
 	realm       string // that the request is about: of the host or the query
 	onUser      string // whom an admin's request acted on
 	body        []byte
+	bodyRead    bool  // to its end
 	held        int64 // bytes of the body that count against the memory for large ones
 	// counted is the limit that the request was counted against, for the RateLimit headers.
 	counted     limit.Rate

@@ -199,7 +199,7 @@ func (u *fakeUsers) sign(t testing.TB, p person, ttl time.Duration) string {
 func (u *fakeUsers) authToken(change ...func(*session.State)) (token string, s session.State) {
 	tokenID := id.New(time.Now())
 	token = "hdy_" + tokenID + "_" + strings.Repeat("0123456789ab", 4)
-	s = session.State{Alive: true, UserID: id.New(time.Now()), Version: 1, Token: &session.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true}}}
+	s = session.State{Alive: true, UserID: id.New(time.Now()), Version: 1, Token: &session.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{permRealms}}}}
 	for _, f := range change {
 		f(&s)
 	}
@@ -231,6 +231,15 @@ type door struct {
 func openDoor(t testing.TB, change ...func(*Config)) *door {
 	t.Helper()
 	d := &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"), broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
+	d.settings(change...)
+	d.start()
+	return d
+}
+
+// settings fills the settings in.
+func (d *door) settings(change ...func(*Config)) {
+	t := d.t
+	t.Helper()
 	if err := config.Defaults(&d.cfg); err != nil && !strings.Contains(err.Error(), "required") {
 		t.Fatal(err)
 	}
@@ -245,8 +254,6 @@ func openDoor(t testing.TB, change ...func(*Config)) *door {
 	if err := d.cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	d.start()
-	return d
 }
 
 func (d *door) start() {

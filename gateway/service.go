@@ -140,12 +140,19 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	if err != nil {
 		return err
 	}
-	svc.OnStop("announcements", func(context.Context) error { stop(); return nil })
 	keys := &keySet{log: rt.Log, fetch: g.fetchKeys}
 	g.auth = newAuthenticator(g.cfg, keys, st, rt.Now)
 	svc.Go("public keys", keys.run)
 	g.used = newLastUsed(rt.Log, func(ctx context.Context, tokenID string, body []byte) error {
 		return g.ask(ctx, g.upstreams[toUsers], "POST", "/internal/tokens/"+tokenID+"/used", body, nil)
+	})
+	svc.OnStop("caches", func(context.Context) error {
+		stop() // no more announcements
+		st.close()
+		g.auth.verified.StopAllGoroutines()
+		g.permits.held.StopAllGoroutines()
+		g.used.recent.StopAllGoroutines()
+		return nil
 	})
 	svc.Go("token use", g.used.run)
 	svc.Ready("public keys", func(context.Context) error {

@@ -199,3 +199,11 @@ func (s *states) changed(data []byte) {
 
 // gap drops everything, because announcements may have been missed.
 func (s *states) gap() { s.generation.Add(1) }
+
+// close ends the caches' own goroutines.
+func (s *states) close() {
+	if s.memory != nil {
+		s.memory.StopAllGoroutines()
+	}
+	s.lowest.StopAllGoroutines()
+}

@@ -159,6 +159,7 @@ const drainGrace = 250 * time.Millisecond
 // Stop closes the listener, answers what kept connections still bring for a moment, and waits for the requests under way until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
+	defer s.verified.StopAllGoroutines()
 	if ln := s.ln.Load(); ln != nil {
 		_ = (*ln).Close() // Fiber's shutdown hangs for ever when the listener has not begun to serve
 		s.drain(ctx)

@@ -1,0 +1,228 @@
+package gateway
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/gateway/openapi"
+)
+
+func TestBodiesArriveAsTheyWereSent(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ada := d.users.signIn(t)
+	large := `{"value":"` + strings.Repeat("x\\u0000é", 1<<20) + `"}`
+	for name, a := range map[string]ask{
+		"a small one":  {method: "PATCH", path: "/api/v1/vault/keys/k", body: `{"value":"\u0000"}`},
+		"9 MB":         {method: "PUT", path: "/api/v1/vault/keys/k", body: large},
+		"with DELETE":  {method: "DELETE", path: "/api/v1/users/auth/2fa", body: `{"code":"1"}`},
+		"not UTF-8":    {method: "PATCH", path: "/api/v1/vault/keys/k", body: "\xff\x00\xfe"},
+		"exactly 1 MB": {method: "POST", path: "/api/v1/auth/tokens", body: strings.Repeat("a", smallBody)},
+	} {
+		a.bearer = ada.token
+		if r := d.do(a); r.status != 200 {
+			t.Errorf("%s: %d %.100s", name, r.status, r.raw)
+			continue
+		}
+		got := append(d.vault.got(), d.users.got()...)
+		if len(got) != 1 || got[0].body != a.body {
+			t.Errorf("%s: another body arrived", name)
+		}
+	}
+}
+
+func TestChunkedBodiesArriveWhole(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ada := d.users.signIn(t)
+	for _, size := range []int{0, 1, 5000, smallBody, smallBody + 1, 5 << 20} {
+		body := strings.Repeat("y", size)
+		req, _ := http.NewRequest("PATCH", "http://"+d.addr+"/api/v1/vault/keys/k", io.MultiReader(strings.NewReader(body))) // no known length
+		req.Header.Set("Authorization", "Bearer "+ada.token)
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if got := d.vault.got(); res.StatusCode != 200 || len(got) != 1 || got[0].body != body {
+			t.Errorf("%d bytes: %d", size, res.StatusCode)
+		}
+	}
+	raw := d.wire("PATCH /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer " + ada.token + "\r\n\r\nxyz\r\n")
+	expect(t, raw, "400", "BAD_REQUEST")
+}
+
+func TestARefusalOfALargeBodyCanBeRead(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.Edge.VaultMaxBodyMB = 2 })
+	ada := d.users.signIn(t)
+	body := strings.Repeat("z", 5<<20)
+	for _, c := range []struct {
+		name string
+		ask  ask
+		want string
+	}{
+		{"over the vault's limit", ask{method: "PATCH", path: "/api/v1/vault/keys/k", bearer: ada.token}, "413 PAYLOAD_TOO_LARGE"},
+		{"over the limit of others", ask{method: "POST", path: "/api/v1/auth/tokens", bearer: ada.token}, "413 PAYLOAD_TOO_LARGE"},
+		{"on a public route", ask{method: "POST", path: "/api/v1/users/auth/login"}, "413 PAYLOAD_TOO_LARGE"},
+		{"from nobody", ask{method: "PATCH", path: "/api/v1/vault/keys/k"}, "401 MISSING_TOKEN"},
+		{"to nowhere", ask{method: "POST", path: "/nowhere"}, "404 NOT_FOUND"},
+	} {
+		for range 2 {
+			c.ask.body = body
+			r, err := d.try(c.ask)
+			if got := fmt.Sprint(r.status, " ", r.code); err != nil || got != c.want {
+				t.Errorf("%s: %s %v, want %s", c.name, got, err, c.want)
+			}
+		}
+	}
+	raw := d.wire("PATCH /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 99999999999999\r\nAuthorization: Bearer " + ada.token + "\r\n\r\n" + strings.Repeat("a", 9000))
+	expect(t, raw, "413", "PAYLOAD_TOO_LARGE")
+	req, _ := http.NewRequest("PATCH", "http://"+d.addr+"/api/v1/vault/keys/k", io.MultiReader(strings.NewReader(body))) // chunked
+	req.Header.Set("Authorization", "Bearer "+ada.token)
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatalf("chunked: %v", err)
+	}
+	if _ = res.Body.Close(); res.StatusCode != 413 {
+		t.Errorf("chunked: %d", res.StatusCode)
+	}
+	if got := append(d.vault.got(), d.users.got()...); len(got) != 0 {
+		t.Errorf("%d requests were forwarded", len(got))
+	}
+}
+
+func TestLargeBodiesShareTheMemory(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) {
+		c.Edge.VaultMaxBodyMB, c.Edge.BodyMemoryMB, c.Edge.BodyWait = 4, 8, 300*time.Millisecond
+	})
+	ada := d.users.signIn(t)
+	release := make(chan struct{})
+	d.vault.answers(func(w http.ResponseWriter, _ seen) {
+		<-release
+		writeJSON(w, 200, map[string]any{"statusCode": 200})
+	})
+	body := strings.Repeat("w", 3<<20)
+	var wait sync.WaitGroup
+	for range 2 {
+		wait.Go(func() {
+			if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token, body: body}); r.status != 200 {
+				t.Errorf("one that fits: %d", r.status)
+			}
+		})
+	}
+	d.until("both are on their way", func() bool { d.vault.mu.Lock(); defer d.vault.mu.Unlock(); return len(d.vault.requests) == 2 })
+	if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token, body: body}); r.status != 503 || r.header.Get("Retry-After") == "" {
+		t.Errorf("one that does not fit: %d", r.status)
+	}
+	close(release)
+	wait.Wait()
+	for range 5 {
+		if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token, body: body}); r.status != 200 {
+			t.Errorf("afterwards: %d", r.status)
+		}
+	}
+}
+
+func TestLargeAnswersPassThrough(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	events := d.listen()
+	ada := d.users.signIn(t)
+	value := strings.Repeat("v", 5<<20)
+	d.vault.answers(func(w http.ResponseWriter, _ seen) {
+		writeJSON(w, 200, map[string]any{"statusCode": 200, "data": value})
+	})
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/k", bearer: ada.token})
+			if r.status != 200 || !strings.Contains(r.raw, value) || r.header.Get("X-Request-ID") == "" {
+				t.Errorf("got %d, %d bytes", r.status, len(r.raw))
+			}
+		})
+	}
+	wait.Wait()
+	d.until("they are recorded", func() bool { return len(events.of(ada.userID)) == 4 })
+}
+
+func TestExpectContinueIsHonoured(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ada := d.users.signIn(t)
+	c, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprintf(c, "PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\nAuthorization: Bearer %s\r\n\r\n", ada.token)
+	buf := make([]byte, 100)
+	n, _ := c.Read(buf)
+	if !strings.HasPrefix(string(buf[:n]), "HTTP/1.1 100") {
+		t.Fatalf("got %q", buf[:n])
+	}
+	fmt.Fprint(c, "{}")
+	rest, _ := io.ReadAll(c)
+	if !strings.HasPrefix(string(rest), "HTTP/1.1 200") {
+		t.Errorf("got %q", rest)
+	}
+}
+
+func TestBrowsersOfAllowedOriginsMayCall(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = TextList{"https://app.example"} })
+	ada := d.users.signIn(t)
+	preflight := ask{method: "OPTIONS", path: "/api/v1/vault/keys/k", header: map[string]string{"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}}
+	r := d.do(preflight)
+	if r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != "https://app.example" || !strings.Contains(r.header.Get("Access-Control-Allow-Methods"), "PUT") ||
+		!strings.Contains(r.header.Get("Access-Control-Allow-Headers"), "Authorization") || r.header.Get("Vary") == "" {
+		t.Errorf("preflight: %d %v", r.status, r.header)
+	}
+	for _, a := range []ask{{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}, {method: "GET", path: "/api/v1/vault/keys"}} {
+		a.header = map[string]string{"Origin": "https://app.example"}
+		if r := d.do(a); r.header.Get("Access-Control-Allow-Origin") == "" || !strings.Contains(r.header.Get("Access-Control-Expose-Headers"), "RateLimit-Limit") {
+			t.Errorf("%d: %v", r.status, r.header)
+		}
+		a.header = map[string]string{"Origin": "https://evil.example"}
+		if r := d.do(a); r.header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("another origin: %v", r.header)
+		}
+	}
+	closed := openDoor(t)
+	if r := closed.do(preflight); r.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("without the setting: %v", r.header)
+	}
+}
+
+func TestTheGatewayServesItsDocuments(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	for path, want := range map[string]string{
+		"/openapi.yaml": "application/yaml", "/openapi.json": "application/json", "/docs": "text/html; charset=utf-8", "/docs/app.js": "text/javascript; charset=utf-8",
+		"/docs/style.css": "text/css; charset=utf-8", "/docs/errors/RATE_LIMITED": "text/html; charset=utf-8", "/.well-known/jwks.json": "application/json",
+	} {
+		r := d.do(ask{method: "GET", path: path})
+		if r.status != 200 || r.header.Get("Content-Type") != want || len(r.raw) < 50 {
+			t.Errorf("%s: %d %s %d bytes", path, r.status, r.header.Get("Content-Type"), len(r.raw))
+		}
+		if strings.HasPrefix(path, "/docs") && r.header.Get("Content-Security-Policy") != openapi.ContentSecurityPolicy {
+			t.Errorf("%s: policy %q", path, r.header.Get("Content-Security-Policy"))
+		}
+	}
+	for _, path := range []string{"/docs/errors/NO_SUCH", "/docs/other.js", "/healthz"} {
+		if r := d.do(ask{method: "GET", path: path}); r.status != 404 || r.code != "NOT_FOUND" {
+			t.Errorf("%s: %d", path, r.status)
+		}
+	}
+	if r := d.do(ask{method: "GET", path: "/"}); r.status != 302 || r.header.Get("Location") == "" {
+		t.Errorf("/: %d %v", r.status, r.header)
+	}
+}
