@@ -1,0 +1,152 @@
+package operate
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+const root = "../.."
+
+// ours are the containers that run our binaries for good.
+var ours = []string{"gateway", "users-svc", "vault-svc", "activity-svc"}
+
+// project reads docker-compose.yml as Compose does, with an empty environment and every profile: what "docker compose config" prints.
+func project(t *testing.T) *types.Project {
+	t.Helper()
+	dir, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := cli.NewProjectOptions([]string{filepath.Join(dir, "docker-compose.yml")}, cli.WithWorkingDirectory(dir), cli.WithInterpolation(true),
+		cli.WithResolvedPaths(true), cli.WithNormalization(true), cli.WithConsistency(true), cli.WithProfiles([]string{"*"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := o.LoadProject(t.Context())
+	if err != nil {
+		t.Fatalf("docker-compose.yml: %v", err)
+	}
+	return p
+}
+
+func TestComposeFile(t *testing.T) {
+	t.Parallel()
+	p := project(t)
+	for _, name := range []string{"gateway", "users-svc", "vault-svc", "activity-svc", "postgres", "nats", "redis", "secrets"} {
+		if s, ok := p.Services[name]; !ok || len(s.Profiles) > 0 {
+			t.Errorf("%s does not start with docker compose up", name)
+		}
+	}
+	// Programs whose images have nothing to ask for their health.
+	withoutHealth := []string{"secrets", "otel-collector", "jaeger"}
+	for name, s := range p.Services {
+		t.Run(name, func(t *testing.T) {
+			if s.MemLimit == 0 {
+				t.Error("has no memory limit")
+			}
+			if want := map[bool]string{true: "no", false: types.RestartPolicyUnlessStopped}[name == "secrets"]; s.Restart != want {
+				t.Errorf("restart: got %q, want %q", s.Restart, want)
+			}
+			if (s.HealthCheck == nil) != slices.Contains(withoutHealth, name) {
+				t.Errorf("health check: got %v", s.HealthCheck)
+			}
+			if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+				t.Error("has more rights than it needs")
+			}
+			for _, v := range s.Volumes {
+				if v.Type == types.VolumeTypeBind {
+					if _, err := os.Stat(v.Source); err != nil || !v.ReadOnly {
+						t.Errorf("the mount %s is missing or not read-only: %v", v.Source, err)
+					}
+				}
+			}
+			for on, d := range s.DependsOn {
+				if d.Condition == types.ServiceConditionHealthy && p.Services[on].HealthCheck == nil {
+					t.Errorf("waits for the health of %s, which has no health check", on)
+				}
+			}
+		})
+	}
+}
+
+func TestOnlyTheGatewayIsPublished(t *testing.T) {
+	t.Parallel()
+	p := project(t)
+	for name, s := range p.Services {
+		for _, port := range s.Ports {
+			if len(s.Profiles) == 0 && name != "gateway" {
+				t.Errorf("%s publishes %s", name, port.Published)
+			}
+			if len(s.Profiles) > 0 && port.HostIP != "127.0.0.1" {
+				t.Errorf("%s publishes %s beyond this machine", name, port.Published)
+			}
+		}
+	}
+	if ports := p.Services["gateway"].Ports; len(ports) != 1 || ports[0].Published != "8080" || ports[0].Target != 8080 {
+		t.Errorf("the gateway's ports: got %v, want 8080", ports)
+	}
+	for name, s := range p.Services {
+		_, there := s.Networks["database"]
+		if want := slices.Contains([]string{"users-svc", "vault-svc", "activity-svc", "postgres"}, name); there != want {
+			t.Errorf("%s in the network database: got %v, want %v", name, there, want)
+		}
+	}
+	if !p.Networks["database"].Internal {
+		t.Error("the network database reaches the outside")
+	}
+}
+
+// TestSecretsReachOnlyTheirReader holds that no container sees another's secrets and that none stands in the file.
+func TestSecretsReachOnlyTheirReader(t *testing.T) {
+	t.Parallel()
+	p := project(t)
+	for name, s := range p.Services {
+		for _, v := range s.Volumes {
+			reader, isSecret := strings.CutPrefix(v.Source, "secrets-")
+			switch {
+			case !isSecret:
+			case name == "secrets":
+				if v.Target != "/secrets/"+reader {
+					t.Errorf("the volume %s is written at %s", v.Source, v.Target)
+				}
+			case reader != name || !v.ReadOnly || v.Target != "/secrets":
+				t.Errorf("%s mounts %s at %s, read-only: %v", name, v.Source, v.Target, v.ReadOnly)
+			}
+		}
+		for variable, value := range s.Environment {
+			word := strings.ToUpper(variable)
+			if isSecretName(word) && !strings.HasSuffix(word, "_FILE") {
+				t.Errorf("%s: %s is a secret in the file", name, variable)
+			}
+			if strings.HasSuffix(word, "_FILE") && (value == nil || !strings.HasPrefix(*value, "/secrets/")) {
+				t.Errorf("%s: %s is not a file of /secrets", name, variable)
+			}
+		}
+	}
+}
+
+func isSecretName(name string) bool {
+	return slices.ContainsFunc([]string{"PASSWORD", "SECRET", "TOKEN", "_KEY", "KEYS", "DATABASE_URL", "NATS_URL", "REDIS_URL"}, func(w string) bool { return strings.Contains(name, w) })
+}
+
+func TestVolumesAreUsed(t *testing.T) {
+	t.Parallel()
+	p := project(t)
+	used := map[string]bool{}
+	for _, s := range p.Services {
+		for _, v := range s.Volumes {
+			used[v.Source] = true
+		}
+	}
+	for name := range p.Volumes {
+		if !used[name] {
+			t.Errorf("nothing uses the volume %s", name)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package operate
+
+import (
+	"debug/elf"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+)
+
+const (
+	stamp        = "1.2.3 0123456789ab"
+	maxImageSize = 25 << 20
+	// maxWithTemplates is for programs that reach text/template: it calls methods by name, so the linker keeps every exported method of every
+	// type, those of the Redis client most of all.
+	maxWithTemplates = 36 << 20
+)
+
+// images builds all binaries as deploy/Dockerfile does, once for the test run, and returns their folder.
+var images = sync.OnceValues(func() (string, error) {
+	dockerfile, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
+	if err != nil {
+		return "", err
+	}
+	line := regexp.MustCompile(`(?s)go build .*?\n\n`).FindString(string(dockerfile))
+	dir := filepath.Join(scratch, "images")
+	cmd := exec.Command("sh", "-euc", strings.ReplaceAll(line, "/out/", dir+"/"))
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "VERSION="+stamp, "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", &toolError{"the images with the Dockerfile's own command", line + "\n" + string(out), err}
+	}
+	return dir, nil
+})
+
+func binary(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := images()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
+func TestDockerfile(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	for what, re := range map[string]string{
+		"static binaries":                  `CGO_ENABLED=0`,
+		"paths that are the same anywhere": `-trimpath`,
+		"an empty file system":             `(?m)^FROM scratch AS base$`,
+		"an unprivileged user":             `(?m)^USER 65532:65532$`,
+		"a health check without a shell":   `HEALTHCHECK .* CMD \["/realmgate", "-health"\]`,
+	} {
+		if !regexp.MustCompile(re).MatchString(text) {
+			t.Errorf("no %s: nothing matches %s", what, re)
+		}
+	}
+	if regexp.MustCompile(`(?mi)^#\s*syntax\s*=`).MatchString(text) {
+		t.Error("a syntax line makes every build ask a registry")
+	}
+	goMod, err := os.ReadFile(filepath.Join(root, "go.work"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(string(goMod))[1]
+	if !strings.Contains(text, "golang:"+want+"-") {
+		t.Errorf("the Go of the Dockerfile is not that of go.work, %s", want)
+	}
+}
+
+func TestBinariesAreSmallStaticAndStamped(t *testing.T) {
+	t.Parallel()
+	for _, name := range ours {
+		path := binary(t, name)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %.1f MiB", name, float64(info.Size())/(1<<20))
+		limit := int64(maxImageSize)
+		if name == "gateway" || name == "users-svc" {
+			limit = maxWithTemplates
+		}
+		if info.Size() > limit {
+			t.Errorf("%s has %d bytes, more than %d", name, info.Size(), limit)
+		}
+		if runtime.GOOS == "linux" {
+			f, err := elf.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range f.Progs {
+				if p.Type == elf.PT_INTERP {
+					t.Errorf("%s is not static", name)
+				}
+			}
+			f.Close()
+		}
+		if out, _ := run(t, t.TempDir(), path, "-version"); strings.TrimSpace(out) != name+" "+stamp {
+			t.Errorf("-version of %s: got %q, want the stamp %q", name, out, stamp)
+		}
+	}
+}
+
+// TestBuildContext holds that the build sees every source that it needs, and neither tests nor anything that could be a secret.
+func TestBuildContext(t *testing.T) {
+	t.Parallel()
+	f, err := os.Open(filepath.Join(root, ".dockerignore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	patterns, err := ignorefile.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignored, err := patternmatcher.New(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	skip := func(path string) bool {
+		out, err := ignored.MatchesOrParentMatches(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for _, path := range []string{".git/config", ".env", "realmgate.env", "secrets/internal-keys", "data/postgres/PG_VERSION", "gateway/proxy_test.go", "README.md"} {
+		if !skip(path) {
+			t.Errorf("%s gets into the build", path)
+		}
+	}
+	for _, m := range []string{"activity-svc", "gateway", "pkg", "users-svc", "vault-svc", "deploy/standalone"} {
+		err := filepath.WalkDir(filepath.Join(root, m), func(path string, d fs.DirEntry, err error) error {
+			rel, _ := filepath.Rel(root, path)
+			if err != nil || d.IsDir() || strings.Contains(rel, "testdata") || strings.HasSuffix(rel, "_test.go") {
+				return err
+			}
+			if skip(rel) {
+				t.Errorf("%s does not get into the build", rel)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"go.work", "go.work.sum", "deploy/go.mod", "deploy/go.sum"} {
+		if skip(path) {
+			t.Errorf("%s does not get into the build", path)
+		}
+	}
+}
