@@ -145,7 +145,7 @@ func pathOf(uri []byte) []byte {
 // Serve answers requests from ln until Stop; it returns nil after Stop.
 func (s *Server) Serve(ln net.Listener) error {
 	s.ln.Store(&ln)
-	err := s.Listener(lingerListener{ln})
+	err := s.Listener(lingerListener{ln, &s.stopping})
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -161,8 +161,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
 	defer s.verified.StopAllGoroutines()
 	if ln := s.ln.Load(); ln != nil {
-		_ = (*ln).Close() // Fiber's shutdown hangs for ever when the listener has not begun to serve
+		closeWhenQuiet(*ln)
 		s.drain(ctx)
+		_ = (*ln).Close() // Fiber's shutdown hangs for ever when the listener has not begun to serve
 	}
 	err := s.ShutdownWithContext(ctx)
 	if errors.Is(err, net.ErrClosed) {
