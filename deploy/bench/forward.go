@@ -9,7 +9,7 @@ import (
 const (
 	directName  = "no proxy: the upstream itself"
 	fullName    = "gateway: JWT, session state, limit, event"
-	storedName  = "the same, and activity-svc storing every event on the same CPUs"
+	storedName  = "gateway: the same, its events stored meanwhile"
 	publicName  = "gateway: a public route, nothing to check or record"
 	vaultRead   = "/api/v1/vault/keys/bench"
 	publicRoute = "/api/v1/auth/config"
@@ -25,7 +25,7 @@ func prepareForward(ctx context.Context, b *bench) (plan, error) {
 		"The gateway has no switch that turns its work off, so \"the same gateway forwarding bare\" is stood for twice: by a forwarder of the same " +
 			"libraries with the same limits and nothing else (" + bareName + "), against which the target is held, and by a public route of the gateway itself.",
 		"\"" + fullName + "\" forwards to the same fixed upstream as everybody; its session states come from users-svc, its limits from Redis, its events are " +
-			"written to the journal and shipped to JetStream, on the same CPUs. activity-svc stands still meanwhile, except in the row that says so: it would " +
+			"written to the journal and shipped to JetStream, on the same CPUs. activity-svc stands still meanwhile, except in the row \"" + storedName + "\": it would " +
 			"run on another machine, and the target is about the gateway.",
 		"CPU and memory are those of the forwarder's own processes.",
 	}}

@@ -65,7 +65,7 @@ func panel(b *strings.Builder, y int, title string, bars []bar) int {
 		y += lineHeight
 	}
 	one := barLeft + barWidth/longestBar
-	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%[1]f" y2="%d" stroke="#1a202c" stroke-dasharray="4 3"/>`+"\n", one, top, y)
+	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#1a202c" stroke-dasharray="4 3"/>`+"\n", one, top, one, y)
 	return y + 24
 }
 

@@ -72,6 +72,9 @@ func TestPictureIsWellFormed(t *testing.T) {
 			t.Fatalf("%v in\n%s", err, picture)
 		}
 	}
+	if !regexp.MustCompile(`<line x1="530.0" y1="44" x2="530.0" y2="96" `).MatchString(picture) {
+		t.Error("the line of the promise is not where it belongs")
+	}
 	for _, want := range []string{"a ÷ b &lt;escaped&gt; &amp; more", "0.90, promised ≥ 0.80", "not measured"} {
 		if !strings.Contains(picture, want) {
 			t.Errorf("the picture lacks %q", want)
