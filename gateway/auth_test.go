@@ -20,11 +20,21 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestWhoMayUseWhat is the authorisation matrix: every route against every kind of caller.
-func TestWhoMayUseWhat(t *testing.T) {
-	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Limits = LimitConfig{} })
-	realm, other := strings.Repeat("a", 24), strings.Repeat("b", 24)
+// The answers of the matrix.
+const (
+	ok                             = "200"
+	missing, invalid, tokenExpired = "401 MISSING_TOKEN", "401 INVALID_TOKEN", "401 TOKEN_EXPIRED"
+	forbidden, isBanned            = "403 INSUFFICIENT_PERMISSIONS", "403 ACCOUNT_BANNED"
+	noRealm, notRealm, notAddress  = "403 REALM_SCOPE_REQUIRED", "403 REALM_NOT_ALLOWED", "403 IP_NOT_ALLOWED"
+)
+
+// caller is somebody in the matrix; want is by access: user, evenBanned, admin, anyRealm. Public routes let everybody in.
+type caller struct {
+	name, authorization, host string
+	want                      [4]string
+}
+
+func sessionCallers(t *testing.T, d *door) []caller {
 	member := d.users.signIn(t)
 	banned := d.users.signIn(t, func(s *session.State) { s.Banned = true })
 	bannedAdmin := d.users.signIn(t, func(s *session.State) { s.Banned, s.Admin = true, true })
@@ -39,24 +49,7 @@ func TestWhoMayUseWhat(t *testing.T) {
 		return s
 	}
 	wrongAudience, _ := d.users.key.Sign(auth.Claims{UserID: member.userID, SessionID: member.sessionID, ExpiresAt: time.Now().Add(time.Hour)}, "realmgate", "others")
-	free, _ := d.users.authToken()
-	adminToken, _ := d.users.authToken(func(s *session.State) { s.Admin = true })
-	bannedToken, _ := d.users.authToken(func(s *session.State) { s.Banned = true })
-	bound, _ := d.users.authToken(func(s *session.State) { s.Token.Grant.Realms = []string{realm} })
-	elsewhere, _ := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
-	local, _ := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24", "127.0.0.0/8"} })
-	expired, _ := d.users.authToken(func(s *session.State) { s.ExpiresAt = time.Now().Add(-time.Minute) })
-	dead, _ := d.users.authToken(func(s *session.State) { s.Alive = false })
-
-	const ok = "200"
-	const missing, invalid, tokenExpired = "401 MISSING_TOKEN", "401 INVALID_TOKEN", "401 TOKEN_EXPIRED"
-	const forbidden, isBanned = "403 INSUFFICIENT_PERMISSIONS", "403 ACCOUNT_BANNED"
-	const noRealm, notRealm, notAddress = "403 REALM_SCOPE_REQUIRED", "403 REALM_NOT_ALLOWED", "403 IP_NOT_ALLOWED"
-	// want is by access: user, evenBanned, admin, anyRealm. Public routes let everybody in.
-	for _, c := range []struct {
-		name, authorization, host string
-		want                      [4]string
-	}{
+	return []caller{
 		{"nobody", "", "", [4]string{missing, missing, missing, missing}},
 		{"garbage", "Bearer x", "", [4]string{invalid, invalid, invalid, invalid}},
 		{"basic", "Basic YTpi", "", [4]string{invalid, invalid, invalid, invalid}},
@@ -72,6 +65,20 @@ func TestWhoMayUseWhat(t *testing.T) {
 		{"banned", "Bearer " + banned.token, "", [4]string{isBanned, ok, isBanned, isBanned}},
 		{"banned admin", "Bearer " + bannedAdmin.token, "", [4]string{isBanned, ok, isBanned, isBanned}},
 		{"admin", "Bearer " + root.token, "", [4]string{ok, ok, ok, ok}},
+	}
+}
+
+func tokenCallers(d *door, realm string) []caller {
+	other := strings.Repeat("b", 24)
+	free, _ := d.users.authToken()
+	adminToken, _ := d.users.authToken(func(s *session.State) { s.Admin = true })
+	bannedToken, _ := d.users.authToken(func(s *session.State) { s.Banned = true })
+	bound, _ := d.users.authToken(func(s *session.State) { s.Token.Grant.Realms = []string{realm} })
+	elsewhere, _ := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
+	local, _ := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24", "127.0.0.0/8"} })
+	expired, _ := d.users.authToken(func(s *session.State) { s.ExpiresAt = time.Now().Add(-time.Minute) })
+	dead, _ := d.users.authToken(func(s *session.State) { s.Alive = false })
+	return []caller{
 		{"token", "Bearer " + free, "", [4]string{ok, ok, forbidden, ok}},
 		{"bare token", free, "", [4]string{ok, ok, forbidden, ok}},
 		{"admin's token", adminToken, "", [4]string{ok, ok, forbidden, ok}},
@@ -84,7 +91,15 @@ func TestWhoMayUseWhat(t *testing.T) {
 		{"token of a realm, another host", bound, other + ".localhost", [4]string{notRealm, notRealm, forbidden, ok}},
 		{"token of other addresses", elsewhere, "", [4]string{notAddress, notAddress, notAddress, notAddress}},
 		{"token of this address", local, "", [4]string{ok, ok, forbidden, ok}},
-	} {
+	}
+}
+
+// TestWhoMayUseWhat is the authorisation matrix: every route against every kind of caller.
+func TestWhoMayUseWhat(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.Limits = LimitConfig{} })
+	realm := strings.Repeat("a", 24)
+	for _, c := range append(sessionCallers(t, d), tokenCallers(d, realm)...) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, row := range routeTable() {
 				path := strings.NewReplacer("{id}", realm, "{key}", "k", "{code}", "NOT_FOUND", "{asset}", "app.js").Replace(row.path)

@@ -1,15 +1,12 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,9 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/realmgate/realmgate/pkg/auth"
-	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/session"
@@ -289,101 +284,6 @@ func (d *door) until(what string, f func() bool) {
 	}
 }
 
-// ask is a request of a test.
-type ask struct {
-	method, path, bearer, authorization, host, body string
-	header                                          map[string]string
-}
-
-// reply is its answer.
-type reply struct {
-	status  int
-	header  http.Header
-	raw     string
-	code    string
-	message string
-	failure struct {
-		StatusCode int
-		Error      string
-		Data       json.RawMessage
-	}
-}
-
-func (d *door) do(a ask) reply {
-	d.t.Helper()
-	r, err := d.try(a)
-	if err != nil {
-		d.t.Fatalf("%s %s: %v", a.method, a.path, err)
-	}
-	return r
-}
-
-func (d *door) try(a ask) (reply, error) {
-	var body io.Reader
-	if a.body != "" {
-		body = strings.NewReader(a.body)
-	}
-	req, err := http.NewRequest(a.method, "http://"+d.addr+a.path, body)
-	if err != nil {
-		return reply{}, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if a.bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+a.bearer)
-	}
-	if a.authorization != "" {
-		req.Header.Set("Authorization", a.authorization)
-	}
-	if a.host != "" {
-		req.Host = a.host
-	}
-	for k, v := range a.header {
-		req.Header.Set(k, v)
-	}
-	res, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		return reply{}, err
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil {
-		return reply{}, err
-	}
-	out := reply{status: res.StatusCode, header: res.Header, raw: string(raw)}
-	var envelope struct {
-		StatusCode           int
-		Error, Code, Message string
-		Data                 json.RawMessage
-	}
-	_ = json.Unmarshal(raw, &envelope)
-	out.code, out.message = envelope.Code, envelope.Message
-	out.failure.StatusCode, out.failure.Error, out.failure.Data = envelope.StatusCode, envelope.Error, envelope.Data
-	return out, nil
-}
-
-// wire sends bytes as they are and returns everything that comes back until the gateway closes or the time is over.
-func (d *door) wire(text string) string {
-	d.t.Helper()
-	c, err := net.Dial("tcp", d.addr)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := io.WriteString(c, text); err != nil {
-		d.t.Fatal(err)
-	}
-	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
-	var out bytes.Buffer
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(buf)
-		out.Write(buf[:n])
-		if err != nil {
-			return out.String()
-		}
-	}
-}
-
 // value reads a counter or gauge; labels are "name=value".
 func (d *door) value(name string, labels ...string) float64 {
 	d.t.Helper()
@@ -411,54 +311,4 @@ func (d *door) value(name string, labels ...string) float64 {
 		}
 	}
 	return sum
-}
-
-// listener collects the events that JetStream gets.
-type listener struct {
-	mu     sync.Mutex
-	events []event.Request
-}
-
-// listen makes the stream and reads it until the test ends.
-func (d *door) listen() *listener {
-	d.t.Helper()
-	l := &listener{}
-	conn, err := bus.Connect(bus.Config{URL: config.Secret(d.broker.URL())}, "test", testkit.Log(d.t))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	d.t.Cleanup(func() { cancel(); wait.Wait(); conn.Close() })
-	stream := bus.StreamConfig{Name: event.Stream, Subjects: []string{event.Subject}, DupWindow: 2 * time.Minute}
-	d.until("the stream is made", func() bool { return conn.EnsureStream(ctx, stream) == nil })
-	wait.Go(func() {
-		_ = conn.Consume(ctx, bus.ConsumerConfig{Stream: stream, Durable: event.Consumer, MaxBatch: 100, MaxWait: 10 * time.Millisecond, AckWait: 5 * time.Second},
-			func(_ context.Context, batch []bus.Message) error {
-				for _, m := range batch {
-					e, err := event.Decode(m.Data)
-					if err != nil {
-						return fmt.Errorf("the gateway sent an event that cannot be stored: %w", err)
-					}
-					l.mu.Lock()
-					l.events = append(l.events, e)
-					l.mu.Unlock()
-					_ = m.Ack()
-				}
-				return nil
-			})
-	})
-	return l
-}
-
-func (l *listener) of(userID string) []event.Request {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var out []event.Request
-	for _, e := range l.events {
-		if e.UserID == userID {
-			out = append(out, e)
-		}
-	}
-	return out
 }
