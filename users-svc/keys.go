@@ -108,19 +108,3 @@ func (k *keyring) expired(keys []signingKey) []string {
 	}
 	return out
 }
-
-// run does the upkeep until ctx ends.
-func (k *keyring) run(ctx context.Context) error {
-	tick := time.NewTicker(keyUpkeep)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := k.upkeep(ctx); err != nil && ctx.Err() == nil {
-				k.log.Warn("upkeep of signing keys failed", "error", err.Error())
-			}
-		}
-	}
-}

@@ -31,22 +31,6 @@ func (l *lastSeen) note(st session.State) {
 	}
 }
 
-// run writes what was noted until ctx ends.
-func (l *lastSeen) run(ctx context.Context) error {
-	tick := time.NewTicker(seenEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := l.write(ctx); err != nil && ctx.Err() == nil {
-				l.log.Warn("when sessions were last seen was not written", "error", err.Error())
-			}
-		}
-	}
-}
-
 func (l *lastSeen) write(ctx context.Context) error {
 	l.mu.Lock()
 	batch := l.seen

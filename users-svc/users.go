@@ -45,10 +45,10 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	for _, d := range []domain{keys, signIns, past, letters, &administration{accounts: people, sessions: signIns, history: past}, people, places, &authTokens{core: c, gate: second}, second} {
 		d.mount(server)
 	}
-	svc.Go("signing keys", keys.run)
-	svc.Go("last seen", signIns.seen.run)
+	svc.Every("upkeep of signing keys", keyUpkeep, keys.upkeep)
+	svc.Every("note of when sessions were last seen", seenEvery, signIns.seen.write)
 	svc.Go("mails", letters.run)
-	svc.Go("cleanup", (&cleanup{c}).run)
+	svc.Every("cleanup", c.cfg.CleanupEvery, (&cleanup{c}).sweep)
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // Program describes a binary: its settings, how its service is made and what else it can do.
@@ -86,6 +87,10 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitCode(p.Migrate(ctx, cfg), stderr)
 	case command != nil:
 		return exitCode(command.Run(ctx, cfg, rt, rest, stdout), stderr)
+	}
+	var err error
+	if rt.Traces, err = trace.New(base.Traces, p.Name, rt.Version, rt.Log, rt.Metrics); err != nil {
+		return exitCode(err, stderr)
 	}
 	svc, err := p.New(ctx, cfg, rt)
 	if err == nil {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // Runtime is what a service gets from its process: nothing of it is global, so that several services fit in one process.
@@ -24,6 +26,8 @@ type Runtime struct {
 	Metrics *prometheus.Registry
 	Now     func() time.Time
 	Version string
+	// Traces makes spans; nil when traces are off. Who calls New gives the provider away: the service stops it, last of all.
+	Traces *trace.Provider
 }
 
 // Config is the part of the settings that every process has.
@@ -34,6 +38,7 @@ type Config struct {
 	DrainDelay  time.Duration `env:"DRAIN_DELAY" envDefault:"0s" doc:"How long /readyz says 503 before the listener closes, for load balancers."`
 	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat   string        `env:"LOG_FORMAT" envDefault:"json" doc:"json or text."`
+	Traces      trace.Config
 	LogRequests string        `env:"LOG_REQUESTS" envDefault:"all" doc:"all: one line a request; errors: only those with a status of 400 or more."`
 }
 
@@ -92,6 +97,7 @@ func New(name string, cfg Config, rt Runtime) (*Service, error) {
 		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
 	s.admin = ln
+	s.OnStop("traces", rt.Traces.Stop)
 	srv := &http.Server{Handler: s.adminHandler(rt), ReadHeaderTimeout: 5 * time.Second}
 	s.parts = append(s.parts, part{
 		name: "admin", run: func(context.Context) error { return ignoreClosed(srv.Serve(ln)) },
@@ -102,9 +108,17 @@ func New(name string, cfg Config, rt Runtime) (*Service, error) {
 
 // Serve opens addr and declares srv as a part that answers there. The service stops taking requests when it drains.
 func (s *Service) Serve(addr string, srv Server) error {
+	return s.ServeTLS(addr, srv, nil)
+}
+
+// ServeTLS is Serve over TLS with the certificate of files; nil files: plain HTTP.
+func (s *Service) ServeTLS(addr string, srv Server, files *tlsfiles.Files) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
+	}
+	if files != nil {
+		ln = files.Listener(ln)
 	}
 	s.ServeListener(ln, srv)
 	return nil
@@ -122,6 +136,24 @@ func (s *Service) ServeListener(ln net.Listener, srv Server) {
 // Go declares a background job: run must return when its context ends. It is stopped, and waited for, in reverse order of declaration.
 func (s *Service) Go(name string, run func(context.Context) error) {
 	s.parts = append(s.parts, part{name: name, run: run})
+}
+
+// Every declares a background job that runs f once every pause. A failure is logged as what failed, and f runs again after the next pause.
+func (s *Service) Every(name string, pause time.Duration, f func(context.Context) error) {
+	s.Go(name, func(ctx context.Context) error {
+		tick := time.NewTicker(pause)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				if err := f(ctx); err != nil && ctx.Err() == nil {
+					s.log.Warn("a background job failed and will run again", "job", name, "error", err.Error())
+				}
+			}
+		}
+	})
 }
 
 // OnStop declares something to close after all that was declared later has stopped.

@@ -199,3 +199,22 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 		t.Error("no version")
 	}
 }
+
+func TestAJobThatFailsRunsAgain(t *testing.T) {
+	t.Parallel()
+	s, err := New("test", settings(), runtime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	runs := 0
+	s.Every("job", time.Millisecond, func(context.Context) error {
+		if runs++; runs == 3 {
+			cancel()
+		}
+		return errors.New("not yet")
+	})
+	if err := s.Run(ctx); err != nil || runs < 3 {
+		t.Errorf("%d runs, %v; want at least 3 and an orderly stop", runs, err)
+	}
+}
