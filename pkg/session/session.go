@@ -97,13 +97,14 @@ func (c *Cache) Get(ctx context.Context, key string) (State, error) {
 	return s, nil
 }
 
-// Put keeps a state that was just read from PostgreSQL.
+// Put keeps a state that was just read from PostgreSQL. Redis is told when it ends rather than how long it lives: a Redis that stood still would
+// count from when it goes on, and let in for so much longer who was shut out meanwhile. (A clock of Redis that is wrong costs hits, or seconds.)
 func (c *Cache) Put(ctx context.Context, key string, s State) error {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return c.rdb.Set(ctx, key, raw, stateTTL).Err()
+	return c.rdb.SetArgs(ctx, key, raw, redis.SetArgs{ExpireAt: time.Now().Add(stateTTL)}).Err()
 }
 
 // raise keeps the higher of two versions: announcements of two changes may arrive in either order.

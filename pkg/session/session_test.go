@@ -5,6 +5,9 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/limit"
@@ -13,14 +16,16 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-func cache(t *testing.T) *Cache {
+func cache(t *testing.T) *Cache { return NewCache(client(t, testkit.Redis(t).URL())) }
+
+func client(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
-	rdb, err := limit.OpenRedis(limit.RedisConfig{URL: config.Secret(testkit.Redis(t).URL())})
+	rdb, err := limit.OpenRedis(limit.RedisConfig{URL: config.Secret(url)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	return NewCache(rdb)
+	return rdb
 }
 
 func TestAStateOlderThanTheUsersLastChangeIsNotUsed(t *testing.T) {
@@ -73,5 +78,33 @@ func TestTheLowestVersionNeverGoesBack(t *testing.T) {
 	}
 	if got, err := c.Get(t.Context(), "k"); !errors.Is(err, ErrMiss) {
 		t.Errorf("version 19 after 20 changes: %+v, %v", got, err)
+	}
+}
+
+// late is a Redis that stood still: it carries commands out some time after they were sent.
+type late struct{ by time.Duration }
+
+func (l late) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		time.Sleep(l.by)
+		return next(context.WithoutCancel(ctx), cmd)
+	}
+}
+
+func (l late) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (l late) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook { return next }
+
+func TestAStateThatRedisTakesLateLivesNoLonger(t *testing.T) {
+	t.Parallel()
+	url := testkit.Redis(t).URL()
+	rdb, held := client(t, url), client(t, url)
+	held.AddHook(late{by: 300 * time.Millisecond})
+	sent := time.Now()
+	if err := NewCache(held).Put(t.Context(), "k", State{Alive: true, UserID: "u"}); err != nil {
+		t.Fatal(err)
+	}
+	if left := rdb.PTTL(t.Context(), "k").Val(); left > stateTTL-time.Since(sent)+100*time.Millisecond || left <= 0 {
+		t.Errorf("%v after it was sent the state lives for %v more, want %v in all", time.Since(sent), left, stateTTL)
 	}
 }
