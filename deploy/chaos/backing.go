@@ -55,7 +55,7 @@ func (w *world) startNATS(ctx context.Context) error {
 	}
 	w.nats = w.process("nats-server", filepath.Join(w.bin(), "nats-server"), nil, "-c", conf)
 	w.nats.check = listens(addr)
-	if w.nets.nats, err = w.network(addr); err != nil {
+	if w.nets.nats, w.nets.natsUsers, err = w.twoNetworks(addr); err != nil {
 		return err
 	}
 	return startAndWait(ctx, w.nats)
@@ -80,7 +80,7 @@ func (w *world) startRedis(ctx context.Context) error {
 		w.redis = w.process("miniredis", self, nil, miniredisRole, addr)
 	}
 	w.redis.check = listens(addr)
-	if w.nets.redis, err = w.network(addr); err != nil {
+	if w.nets.redis, w.nets.redisUsers, err = w.twoNetworks(addr); err != nil {
 		return err
 	}
 	return startAndWait(ctx, w.redis)

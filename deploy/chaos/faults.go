@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func (w *world) faults() []fault {
 		known bool
 	}{
 		{"gateway (1 of 2)", w.gateways[0], false}, {"users-svc (the only one)", w.users, false}, {"vault-svc (1 of 2)", w.vaults[0], true},
-		{"activity-svc (1 of 2)", w.activities[0], true}, {"PostgreSQL", w.postgres, false}, {"nats-server", w.nats, true}, {w.redisTitle(), w.redis, false},
+		{"activity-svc (1 of 2)", w.activities[0], true}, {"PostgreSQL", w.postgres, false}, {"nats-server", w.nats, true}, {"Redis", w.redis, false},
 	} {
 		out = append(out,
 			fault{name: "kill -9 " + p.name, begin: plain(p.part.kill), mend: plain(p.part.start), ready: p.part.ready, callersKnown: p.known},
@@ -46,25 +47,70 @@ func (w *world) faults() []fault {
 	}
 	for _, n := range []struct {
 		name   string
-		net    *network
+		nets   []*network
 		cutOff bool
 		known  bool
 	}{
-		{"users-svc, from one gateway", w.nets.users, true, false}, {"vault-svc, from one gateway", w.nets.vault, true, true},
-		{"activity-svc, from one gateway", w.nets.activity, true, true}, {"PostgreSQL, from all", w.nets.postgres, false, false},
-		{"NATS, from all", w.nets.nats, false, true}, {"Redis, from all", w.nets.redis, false, false},
+		{"users-svc, from one gateway", []*network{w.nets.users}, true, false}, {"vault-svc, from one gateway", []*network{w.nets.vault}, true, true},
+		{"activity-svc, from one gateway", []*network{w.nets.activity}, true, true}, {"PostgreSQL, from all", []*network{w.nets.postgres}, false, false},
+		{"NATS, from all", []*network{w.nets.nats, w.nets.natsUsers}, false, true}, {"Redis, from all", []*network{w.nets.redis, w.nets.redisUsers}, false, false},
 	} {
-		out = append(out, fault{name: "network cut to " + n.name, begin: plain(func() error { n.net.setCut(true); return nil }),
-			mend: plain(func() error { n.net.setCut(false); return nil }), cutOff: n.cutOff, callersKnown: n.known})
+		out = append(out, fault{name: "network cut to " + n.name, begin: cut(true, n.nets...), mend: cut(false, n.nets...), cutOff: n.cutOff, callersKnown: n.known})
 	}
 	for i, name := range []string{"answers only what it can record", "answers all the same and counts"} {
 		out = append(out, fault{name: fmt.Sprintf("journal's disk full, gateway %d (%s)", i+1, name), begin: plain(func() error { return fillDisk(w.gateways[i].journal) }),
 			mend: plain(func() error { return clearDisk(w.gateways[i].journal) }), unrecorded: true})
 	}
+	out = append(out, fault{name: "kill -9 everything at once", begin: plain(w.killAll), mend: plain(w.startAll), ready: w.allReady})
 	return append(out, fault{name: "rolling restart of all services", begin: w.roll, mend: plain(func() error { return nil }), brief: true, orderly: true, callersKnown: true})
 }
 
-func (w *world) redisTitle() string { return "Redis" }
+// cut pulls the cables, or puts them back.
+func cut(cut bool, nets ...*network) func(context.Context) error {
+	return plain(func() error {
+		for _, n := range nets {
+			n.setCut(cut)
+		}
+		return nil
+	})
+}
+
+// everything is all processes, in an order in which they can start.
+func (w *world) everything() []part {
+	out := []part{w.postgres, w.nats, w.redis, w.users}
+	for _, i := range append(append(append([]*instance{}, w.vaults...), w.activities...), w.gateways...) {
+		out = append(out, i)
+	}
+	return out
+}
+
+// killAll ends every process before any can notice.
+func (w *world) killAll() error {
+	all := w.everything()
+	failures := make([]error, len(all))
+	var dying sync.WaitGroup
+	for i, p := range all {
+		dying.Go(func() { failures[i] = p.kill() })
+	}
+	dying.Wait()
+	return errors.Join(failures...)
+}
+
+func (w *world) startAll() error {
+	var failures []error
+	for _, p := range w.everything() {
+		failures = append(failures, p.start())
+	}
+	return errors.Join(failures...)
+}
+
+func (w *world) allReady(ctx context.Context) error {
+	var failures []error
+	for _, p := range w.everything() {
+		failures = append(failures, p.ready(ctx))
+	}
+	return errors.Join(failures...)
+}
 
 // plain makes a step of something that needs no context.
 func plain(f func() error) func(context.Context) error {

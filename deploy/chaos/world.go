@@ -40,7 +40,11 @@ type world struct {
 
 // networks are the wires that can be cut. Those to the three services lie behind the third gateway only: a proxy takes connections for a dead
 // server too, and the other gateways shall see what a dead server is like.
-type networks struct{ postgres, nats, redis, users, vault, activity *network }
+type networks struct {
+	postgres, nats, redis  *network
+	natsUsers, redisUsers  *network // of users-svc alone
+	users, vault, activity *network
+}
 
 // instance is a service of ours.
 type instance struct {
@@ -83,6 +87,13 @@ func (w *world) network(target string) (*network, error) {
 		w.onClose(func(context.Context) error { n.close(); return nil })
 	}
 	return n, err
+}
+
+// twoNetworks makes two wires to the same server.
+func (w *world) twoNetworks(target string) (a, b *network, err error) {
+	a, errA := w.network(target)
+	b, errB := w.network(target)
+	return a, b, errors.Join(errA, errB)
 }
 
 // close ends everything in reverse order and removes every file.
@@ -205,10 +216,11 @@ const (
 
 func (w *world) startServices(ctx context.Context) error {
 	var err error
-	if w.users, err = w.service("users-svc", "users-svc", "USERS_ADDR", net.JoinHostPort(loopback, w.portUsers)); err != nil {
+	own := []string{"NATS_URL=nats://" + w.nets.natsUsers.addr(), "REDIS_URL=redis://" + w.nets.redisUsers.addr()}
+	if w.users, err = w.service("users-svc", "users-svc", "USERS_ADDR", net.JoinHostPort(loopback, w.portUsers), own...); err != nil {
 		return err
 	}
-	if w.users2, err = w.service("users-svc", "users-svc-2", "USERS_ADDR", net.JoinHostPort(loopback2, w.portUsers)); err != nil {
+	if w.users2, err = w.service("users-svc", "users-svc-2", "USERS_ADDR", net.JoinHostPort(loopback2, w.portUsers), own...); err != nil {
 		return err
 	}
 	for i, host := range []string{loopback, loopback2} {
