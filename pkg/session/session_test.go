@@ -93,7 +93,9 @@ func (l late) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (l late) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (l late) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook { return next }
+func (l late) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
 
 func TestAStateThatRedisTakesLateLivesNoLonger(t *testing.T) {
 	t.Parallel()
