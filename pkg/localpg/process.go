@@ -78,6 +78,7 @@ func (p *process) lastWords() string     { return complaint(p.voice.last()) }
 
 func (p *process) stop(ctx context.Context) error {
 	p.serving.Store(false)
+	p.voice.stopping.Store(true)
 	return shutdown(ctx, p.done, func(s syscall.Signal) error { return p.cmd.Process.Signal(s) })
 }
 
@@ -116,6 +117,8 @@ type voice struct {
 	mu    sync.Mutex
 	part  []byte
 	lines []string
+	// stopping: sessions that end now were told to.
+	stopping atomic.Bool
 }
 
 var _ io.Writer = (*voice)(nil)
@@ -146,7 +149,9 @@ func (v *voice) say(line string) {
 	level := slog.LevelDebug
 	switch word, _, _ := strings.Cut(line, ":"); word {
 	case "WARNING", "ERROR", "FATAL":
-		level = slog.LevelWarn
+		if !v.stopping.Load() {
+			level = slog.LevelWarn
+		}
 	case "PANIC":
 		level = slog.LevelError
 	}
