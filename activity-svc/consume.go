@@ -8,6 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // outcome is what became of an event; every event that is taken from the stream ends as exactly one.
@@ -32,6 +33,7 @@ type consumer struct {
 	now       func() time.Time
 	log       *slog.Logger
 	metrics   *metrics
+	traces    *trace.Provider // nil: off
 }
 
 // run stores batches until ctx ends.
@@ -47,8 +49,10 @@ type delivery struct {
 
 // take stores a batch. Everything is committed before anything is acknowledged: a crash in between delivers the batch again, and what is there
 // is passed over. An error means that nothing was acknowledged and that the batch must be tried again.
-func (c *consumer) take(ctx context.Context, batch []bus.Message) error {
+func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 	start := c.now()
+	ctx, finish := c.startTrace(ctx, batch)
+	defer func() { finish(err) }()
 	deliveries := make([]*delivery, len(batch))
 	var storable []*delivery
 	oldest := start

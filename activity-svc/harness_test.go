@@ -112,7 +112,7 @@ func (h *harness) run() *replica {
 // openStore returns the store of a migrated database without a service.
 func openStore(t testing.TB, url string) *store {
 	t.Helper()
-	pool, err := db.Open(t.Context(), db.Config{URL: config.Secret(url), MaxConns: 8, Timeout: time.Minute}, schema, nil)
+	pool, err := db.Open(t.Context(), db.Config{URL: config.Secret(url), MaxConns: 8, Timeout: time.Minute}, schema, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func (h *harness) publish(events ...event.Request) {
 func (h *harness) publishRaw(msgID string, b []byte) {
 	h.t.Helper()
 	h.eventually("publish", func() error {
-		f, err := h.bus.Publish(event.Subject, msgID, b)
+		f, err := h.bus.Publish(event.Subject, msgID, "", b)
 		if err != nil {
 			return err
 		}

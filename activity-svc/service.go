@@ -35,7 +35,7 @@ func Program() service.Program[Config] {
 
 // Migrate brings the schema up to date and stops.
 func Migrate(ctx context.Context, cfg Config) error {
-	pool, err := db.Open(ctx, cfg.DB, schema, nil)
+	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func migrate(ctx context.Context, pool *db.Pool) error {
 }
 
 func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, out io.Writer) error {
-	pool, err := db.Open(ctx, cfg.DB, schema, nil)
+	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err != nil {
 		return fmt.Errorf("INTERNAL_KEYS: %w", err)
 	}
-	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics)
+	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces)
 	if err != nil {
 		return err
 	}
@@ -111,13 +111,13 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	k := &keeper{store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
 	svc.Go("maintenance", k.run)
 	svc.Go("counting", k.count)
-	c := &consumer{bus: nats, cfg: cfg.consumer(), store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
+	c := &consumer{bus: nats, cfg: cfg.consumer(), store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m, traces: rt.Traces}
 	svc.Go("watch", c.watch)
 	for range cfg.Writers {
 		svc.Go("consumer", c.run)
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Identities: identities, Classify: db.Classify,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	(&handlers{store: s, retention: cfg.Retention}).mount(server)

@@ -121,7 +121,7 @@ func (g *gateway) find(c *fiber.Ctx, cl *call) {
 
 // unrouted answers what no route takes. A valid credential is looked at all the same, so that the request stands in its user's log.
 func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
-	cl.who, _ = g.auth.authenticate(c.Context(), readCredential(&c.Request().Header))
+	cl.who, _ = g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header))
 	if err := g.count(c, cl); err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (g *gateway) admit(c *fiber.Ctx, cl *call) error {
 	if cl.route.access == public {
 		return g.count(c, cl)
 	}
-	who, err := g.auth.authenticate(c.Context(), readCredential(&c.Request().Header))
+	who, err := g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header))
 	if err != nil {
 		if over := g.count(c, cl); over != nil {
 			return over

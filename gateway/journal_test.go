@@ -304,7 +304,7 @@ type flaky struct {
 	order []string
 }
 
-func (f *flaky) Publish(_, msgID string, _ []byte) (bus.Future, error) {
+func (f *flaky) Publish(_, msgID, _ string, _ []byte) (bus.Future, error) {
 	n := f.calls.Add(1)
 	if n%7 == 0 {
 		return bus.Future{}, errors.New("away")

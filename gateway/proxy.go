@@ -51,7 +51,10 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	}
 	resp := c.Response()
 	resp.StreamBody = cl.route.traits&vaultKey != 0
-	if err := u.do(req, resp); err != nil {
+	span := g.calling(c.UserContext(), req, u, cl.endpoint.template)
+	err = u.do(req, resp)
+	called(span, resp, err)
+	if err != nil {
 		resp.Reset()
 		return apperr.ServiceUnavailable(err)
 	}
@@ -142,7 +145,10 @@ func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, bod
 		req.Header.SetContentType("application/json")
 		req.SetBodyRaw(body)
 	}
-	if err := u.do(req, resp); err != nil {
+	span := g.calling(ctx, req, u, internalRoute)
+	err = u.do(req, resp)
+	called(span, resp, err)
+	if err != nil {
 		return err
 	}
 	switch status := resp.StatusCode(); {

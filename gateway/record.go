@@ -23,7 +23,7 @@ func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
 	e := event.Request{
 		ID: id.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm, Method: text([]byte(c.Method()), maxMethod),
 		Path: text(cl.path, event.MaxPath), Status: status, IPAddress: cl.addr.String(),
-		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser,
+		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser, Traceparent: g.traceparent(c),
 	}
 	return g.journal.append(e)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // Name is the service's name.
@@ -38,6 +39,7 @@ type gateway struct {
 	used      *lastUsed
 	journal   *journal
 	docs      *openapi.Docs
+	traces    *trace.Provider // nil: off
 }
 
 // Program describes the binary.
@@ -59,7 +61,7 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
-	g := &gateway{cfg: cfg, now: rt.Now, router: newRouter(routeTable()), bodies: semaphore.NewWeighted(int64(cfg.Edge.BodyMemoryMB) << 20)}
+	g := &gateway{cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), bodies: semaphore.NewWeighted(int64(cfg.Edge.BodyMemoryMB) << 20)}
 	var err error
 	if g.trusted, err = parsePrefixes(cfg.Edge.TrustedProxies); err != nil {
 		return fmt.Errorf("TRUSTED_PROXIES: %w", err)
@@ -85,11 +87,15 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, StreamBody: true, RequestTimeout: -1, ReadTimeout: cfg.ReadTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, StreamBody: true, RequestTimeout: -1, ReadTimeout: cfg.ReadTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(g.serve)
-	return svc.Serve(cfg.Addr, server)
+	files, err := cfg.TLS.Open(rt.Log)
+	if err != nil {
+		return err
+	}
+	return svc.ServeTLS(cfg.Addr, server, files)
 }
 
 // openUpstreams looks the services' names up once, so that the first request finds them, and then again and again.

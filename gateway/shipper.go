@@ -15,7 +15,7 @@ import (
 
 // publisher is JetStream, as far as the shipper needs it.
 type publisher interface {
-	Publish(subject, msgID string, data []byte) (bus.Future, error)
+	Publish(subject, msgID, traceparent string, data []byte) (bus.Future, error)
 }
 
 // shipper sends what the journal holds to JetStream, in order, and lets the journal forget what was acknowledged. It retries for ever; an event
@@ -89,7 +89,7 @@ func (s *shipper) step(ctx context.Context) (int, error) {
 			damaged++
 			continue
 		}
-		f, err := s.to.Publish(event.Subject, eventID, body)
+		f, err := s.to.Publish(event.Subject, eventID, traceparentOf(body), body)
 		if err != nil {
 			return 0, err
 		}

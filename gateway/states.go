@@ -105,7 +105,7 @@ func (s *states) get(ctx context.Context, key string, token bool, id string) (*p
 		}
 	}
 	for try := 0; ; try++ {
-		v, err, _ := s.flight.Do(key, func() (any, error) { return s.read(key, token, id, try > 0) })
+		v, err, _ := s.flight.Do(key, func() (any, error) { return s.read(ctx, key, token, id, try > 0) })
 		if err != nil {
 			return nil, err
 		}
@@ -119,9 +119,9 @@ func (s *states) get(ctx context.Context, key string, token bool, id string) (*p
 	}
 }
 
-// read asks Redis, then users-svc. It has a time of its own, because several requests wait for it.
-func (s *states) read(key string, token bool, id string, pastRedis bool) (*principal, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+// read asks Redis, then users-svc. It has a time of its own, because several requests wait for it; it stands in the trace of the first.
+func (s *states) read(ctx context.Context, key string, token bool, id string, pastRedis bool) (*principal, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
 	defer cancel()
 	p := &principal{generation: s.generation.Load()}
 	p.epoch.Store(s.epoch.Load()) // before the state is read: whatever is announced from now on counts

@@ -48,7 +48,7 @@ func Program() service.Program[Config] {
 
 // Migrate brings the schema up to date and stops.
 func Migrate(ctx context.Context, cfg Config) error {
-	pool, err := db.Open(ctx, cfg.DB, schema, nil)
+	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Identities: identities, Classify: db.Classify,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	if err := c.mountDomains(ctx, svc, server, rt); err != nil {
@@ -105,7 +105,7 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 	if c.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
 		return nil, err
 	}
-	if c.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics); err != nil {
+	if c.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
 		return nil, err
 	}
 	onStop("database", func(context.Context) error { c.pool.Close(); return nil })

@@ -64,7 +64,7 @@ func verifyAll(ctx context.Context, cfg Config, _ service.Runtime, _ []string, o
 // withKeys opens the database without a limit on the time of a statement: these commands read everything.
 func withKeys(ctx context.Context, cfg Config, f func(*Keys, *db.Pool) error) error {
 	cfg.DB.Timeout, cfg.DB.MaxConns = 0, max(cfg.DB.MaxConns, 2) // verify loads keys while it reads items
-	pool, err := db.Open(ctx, cfg.DB, schema, nil)
+	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
 	if err != nil {
 		return err
 	}

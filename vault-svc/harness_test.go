@@ -88,7 +88,7 @@ func runLogging(t testing.TB, cfg Config, log *slog.Logger) *stack {
 	if s.signer, err = auth.NewInternalKeys(internalKeys, time.Now); err != nil {
 		t.Fatal(err)
 	}
-	if s.pool, err = db.Open(t.Context(), cfg.DB, schema, nil); err != nil {
+	if s.pool, err = db.Open(t.Context(), cfg.DB, schema, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.pool.Close)

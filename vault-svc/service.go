@@ -30,7 +30,7 @@ func Program() service.Program[Config] {
 	return service.Program[Config]{
 		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Commands: commands(),
 		Migrate: func(ctx context.Context, cfg Config) error {
-			pool, err := db.Open(ctx, cfg.DB, schema, nil)
+			pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime, identities *auth.InternalKeys) error {
-	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics)
+	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.R
 		inflight: inflight, quota: cfg.quota(), maxBody: cfg.maxBody(),
 	}
 	srv := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Identities: identities, MaxBody: int(a.maxBody),
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: int(a.maxBody),
 		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify, LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	a.routes(srv)

@@ -94,7 +94,7 @@ func (g *ingest) publish(ctx context.Context, n int) error {
 			if err != nil {
 				return err
 			}
-			f, err := g.nats.Publish(event.Subject, e.ID, raw)
+			f, err := g.nats.Publish(event.Subject, e.ID, "", raw)
 			if err != nil {
 				return err
 			}

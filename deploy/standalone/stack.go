@@ -19,6 +19,7 @@ import (
 	"github.com/realmgate/realmgate/gateway"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/trace"
 	"github.com/realmgate/realmgate/users-svc"
 	"github.com/realmgate/realmgate/vault-svc"
 )
@@ -159,9 +160,12 @@ func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Log
 	if err := config.Load(&cfg, append(slices.Clone(environ), own...)); err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)
 	}
-	svc, err := p.New(ctx, cfg, service.Runtime{
-		Log: log.With("service", p.Name), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: service.Version(),
-	})
+	rt := service.Runtime{Log: log.With("service", p.Name), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: service.Version()}
+	var err error
+	if rt.Traces, err = trace.New(p.Base(&cfg).Traces, p.Name, rt.Version, rt.Log, rt.Metrics); err != nil {
+		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)
+	}
+	svc, err := p.New(ctx, cfg, rt)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}

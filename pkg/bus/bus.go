@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // Config is the part of a service's settings that concerns NATS.
@@ -101,10 +102,14 @@ type Future struct {
 	Err <-chan error
 }
 
-// Publish sends data to a JetStream subject. JetStream drops a second message with the same msgID inside its duplicate window. The returned
-// future tells when the stream has it.
-func (c *Conn) Publish(subject, msgID string, data []byte) (Future, error) {
-	f, err := c.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: data}, jetstream.WithMsgID(msgID))
+// Publish sends data to a JetStream subject. JetStream drops a second message with the same msgID inside its duplicate window. traceparent, when
+// it is not "", goes with it as a header. The returned future tells when the stream has it.
+func (c *Conn) Publish(subject, msgID, traceparent string, data []byte) (Future, error) {
+	m := &nats.Msg{Subject: subject, Data: data}
+	if traceparent != "" {
+		m.Header = nats.Header{trace.Header: {traceparent}}
+	}
+	f, err := c.js.PublishMsgAsync(m, jetstream.WithMsgID(msgID))
 	if err != nil {
 		return Future{}, err
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // StreamConfig says how a stream is kept.
@@ -54,7 +56,9 @@ type Message struct {
 	Data       []byte
 	Seq        uint64 // place in the stream; with Data it tells a message from every other one
 	Deliveries uint64 // 1 for the first delivery
-	msg        jetstream.Msg
+	// Traceparent is the span that the message belongs to, as its publisher said; "" for none.
+	Traceparent string
+	msg         jetstream.Msg
 }
 
 // Ack says that the message was dealt with. When it cannot be sent the message is delivered again.
@@ -220,7 +224,9 @@ func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig
 		if err != nil {
 			return batch, errors.Join(errors.New("a message that JetStream did not send"), err)
 		}
-		batch = append(batch, Message{Data: m.Data(), Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered, msg: m})
+		batch = append(batch, Message{
+			Data: m.Data(), Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered, Traceparent: m.Headers().Get(trace.Header), msg: m,
+		})
 	}
 	return batch, nil
 }

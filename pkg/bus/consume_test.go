@@ -44,7 +44,7 @@ func connect(t *testing.T, url string) *bus.Conn {
 func publish(t *testing.T, c *bus.Conn, id, text string) {
 	t.Helper()
 	eventually(t, "publish "+text, func() error {
-		f, err := c.Publish("log.x", id, []byte(text))
+		f, err := c.Publish("log.x", id, "", []byte(text))
 		if err != nil {
 			return err
 		}
@@ -320,7 +320,7 @@ func TestANewSettingChangesTheStream(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := c.Publish("log.x", "1", make([]byte, 4096))
+	f, err := c.Publish("log.x", "1", "", make([]byte, 4096))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +341,7 @@ func TestAFullStreamRefusesAndKeepsWhatItHas(t *testing.T) {
 	}
 	stored := 0
 	for i := range 100 {
-		f, err := c.Publish("log.x", strconv.Itoa(i), make([]byte, 200))
+		f, err := c.Publish("log.x", strconv.Itoa(i), "", make([]byte, 200))
 		if err != nil {
 			t.Fatal(err)
 		}

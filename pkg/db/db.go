@@ -17,6 +17,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // Config is the part of a service's settings that concerns its database.
@@ -31,8 +32,8 @@ type Config struct {
 // Pool is a pool of connections whose search path is one schema.
 type Pool = pgxpool.Pool
 
-// Open makes the pool for schema; it does not wait for the database to answer. The caller closes it.
-func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer) (*Pool, error) {
+// Open makes the pool for schema; it does not wait for the database to answer. The caller closes it. Statements are traced unless traces is nil.
+func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer, traces *trace.Provider) (*Pool, error) {
 	pc, err := pgxpool.ParseConfig(c.URL.Reveal())
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL") // pgx's own text could quote the password
@@ -45,6 +46,9 @@ func Open(ctx context.Context, c Config, schema string, reg prometheus.Registere
 	pc.ConnConfig.RuntimeParams["application_name"] = schema
 	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	pc.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(c.Timeout.Milliseconds())
+	if traces != nil {
+		pc.ConnConfig.Tracer = &tracer{traces: traces, schema: schema}
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 func open(t *testing.T, url, schema string) *Pool {
 	t.Helper()
-	pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 4, Timeout: 10 * time.Second}, schema, nil)
+	pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 4, Timeout: 10 * time.Second}, schema, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestClassifyTellsAnAbsentDatabaseFromAWrongStatement(t *testing.T) {
 
 func TestABadURLIsRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
-	_, err := Open(t.Context(), Config{URL: "postgres://u:s3cret@host:port/x"}, "public", nil)
+	_, err := Open(t.Context(), Config{URL: "postgres://u:s3cret@host:port/x"}, "public", nil, nil)
 	if err == nil || fmt.Sprint(err) != "DATABASE_URL is not a PostgreSQL URL" {
 		t.Errorf("error %v", err)
 	}

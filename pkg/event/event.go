@@ -33,6 +33,8 @@ type Request struct {
 	UserAgent string `json:"ua,omitempty"`
 	// OnUserID is the other user that an admin's request acted on: the record stands in the log of both.
 	OnUserID string `json:"on_user_id,omitempty"`
+	// Traceparent is the span of the request at the gateway (W3C Trace Context), when the request is traced; it is not stored.
+	Traceparent string `json:"tp,omitempty"`
 }
 
 // Bounds of the texts that clients choose, in bytes.

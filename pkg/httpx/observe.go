@@ -31,19 +31,22 @@ func newRequestMetrics(reg prometheus.Registerer) *requestMetrics {
 	return m
 }
 
-// observe wraps every request: request id, time limit, metrics and the log line. Label values are route templates and known methods only, so
+// observe wraps every request: request id, time limit, span, metrics and the log line. Label values are route templates and known methods only, so
 // that no client can make new ones; the log line has no path, no query and no header, so that no credential can get into it.
 func (s *Server) observe(c *fiber.Ctx) error {
 	start := time.Now()
 	s.ensureRequestID(c)
 	cancel := s.timeout(c)
 	defer cancel()
+	span := s.startSpan(c)
 	if err := c.Next(); err != nil {
 		if err := s.fail(c, err); err != nil {
+			span.End()
 			return err
 		}
 	}
 	s.seen(c, start)
+	endSpan(c, span)
 	return nil
 }
 
@@ -57,7 +60,7 @@ func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	s.metrics.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
 	s.metrics.duration.WithLabelValues(method, route).Observe(took.Seconds())
 	if ctx := c.UserContext(); (status >= 400 || !s.o.LogErrorsOnly) && s.o.Log.Enabled(ctx, slog.LevelInfo) {
-		s.o.Log.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route),
+		s.logger(c).LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route),
 			slog.Int("status", status), slog.Duration("took", took), slog.String("user_id", Caller(c).UserID), slog.Int("bytes", answerBytes(c.Response())))
 	}
 }

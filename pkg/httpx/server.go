@@ -21,6 +21,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // Options say how a Server behaves. Zero limits mean the defaults beside them.
@@ -28,6 +29,7 @@ type Options struct {
 	Name    string // of the service: audience of identities, label of log lines
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	Traces  *trace.Provider // nil: off
 	// Identities verifies who is calling; every route then demands a signed identity. Nil in the gateway, which establishes identities.
 	Identities *auth.InternalKeys
 	// BodyLimit returns the most bytes that a request to path may send; nil means DefaultBodyLimit everywhere.
@@ -186,7 +188,7 @@ func (s *Server) drain(ctx context.Context) {
 }
 
 func (s *Server) panicked(c *fiber.Ctx, reason any) {
-	s.o.Log.Error("panic in a handler", "request_id", RequestID(c), "route", c.Route().Path, "panic", reason, "stack", string(debug.Stack()))
+	s.logger(c).Error("panic in a handler", "request_id", RequestID(c), "route", c.Route().Path, "panic", reason, "stack", string(debug.Stack()))
 }
 
 // quietLogger gives fasthttp's own complaints (a client that hangs up, a malformed request) the level that they deserve.

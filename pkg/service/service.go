@@ -39,7 +39,7 @@ type Config struct {
 	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat   string        `env:"LOG_FORMAT" envDefault:"json" doc:"json or text."`
 	Traces      trace.Config
-	LogRequests string        `env:"LOG_REQUESTS" envDefault:"all" doc:"all: one line a request; errors: only those with a status of 400 or more."`
+	LogRequests string `env:"LOG_REQUESTS" envDefault:"all" doc:"all: one line a request; errors: only those with a status of 400 or more."`
 }
 
 // Validate checks what tags cannot say.

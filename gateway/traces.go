@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/trace"
+)
+
+// internalRoute stands for the paths of the gateway's own requests in traces: they hold ids.
+const internalRoute = "/internal"
+
+// calling begins the span of a request to a service and tells the service about it; called ends it. route is a template.
+func (g *gateway) calling(ctx context.Context, req *fasthttp.Request, u *upstream, route string) trace.Span {
+	if g.traces == nil {
+		return trace.Span{}
+	}
+	_, span := g.traces.Call(ctx, string(req.Header.Method())+" "+route)
+	if parent := span.Traceparent(); parent != "" {
+		req.Header.Set(trace.Header, parent)
+		span.Text("http.request.method", string(req.Header.Method()))
+		span.Text("url.template", route)
+		span.Text("service.peer.name", u.name)
+	}
+	return span
+}
+
+func called(span trace.Span, resp *fasthttp.Response, err error) {
+	if span.Kept() {
+		if err != nil {
+			span.Fail("no answer")
+		} else {
+			status := resp.StatusCode()
+			span.Number("http.response.status_code", status)
+			if status >= fiber.StatusBadRequest {
+				span.Fail("")
+			}
+		}
+	}
+	span.End()
+}
+
+// traceparent returns the span of the request for its event, "" when it is not kept.
+func (g *gateway) traceparent(c *fiber.Ctx) string {
+	if g.traces == nil {
+		return ""
+	}
+	if span := trace.Current(c.UserContext()); span.Kept() {
+		return span.Traceparent()
+	}
+	return ""
+}
+
+// traceparentOf returns the span of an event as the journal has it. Only an event of a traced request has the field, and what a client sent
+// cannot look like it, because JSON escapes quotes: the others need not be decoded.
+func traceparentOf(body []byte) string {
+	if !bytes.Contains(body, []byte(`"tp":"`)) {
+		return ""
+	}
+	e, err := event.Decode(body)
+	if err != nil {
+		return "" // activity-svc says what is wrong with it
+	}
+	return e.Traceparent
+}

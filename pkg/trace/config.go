@@ -1,0 +1,137 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/realmgate/realmgate/pkg/config"
+)
+
+// Config is the part of the OpenTelemetry environment that is understood. What it says in milliseconds are plain numbers, as OpenTelemetry
+// has it.
+type Config struct {
+	Exporter       string            `env:"OTEL_TRACES_EXPORTER" envDefault:"none" doc:"none, or otlp: send traces over OTLP/HTTP."`
+	Endpoint       string            `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"http://127.0.0.1:4318" doc:"Collector of traces; /v1/traces is added."`
+	TracesEndpoint string            `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" doc:"The same as a whole URL, to which nothing is added."`
+	Protocol       string            `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" doc:"http/protobuf is the only one."`
+	Headers        config.Secret     `env:"OTEL_EXPORTER_OTLP_HEADERS" doc:"Headers for the collector, such as a key: name=value,name=value."`
+	Timeout        int               `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" doc:"Milliseconds for one batch, its repetitions included."`
+	Sampler        string            `env:"OTEL_TRACES_SAMPLER" envDefault:"parentbased_always_on" doc:"always_on, always_off, traceidratio, or one of them behind parentbased_. The gateway decides anew, whatever a client asks for."`
+	SamplerArg     string            `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1" doc:"Of traceidratio: the share of traces to keep, 0 to 1."`
+	ServiceName    string            `env:"OTEL_SERVICE_NAME" doc:"Name in traces instead of the service's own."`
+	Resource       ResourceAttribute `env:"OTEL_RESOURCE_ATTRIBUTES" doc:"What every span says about where it comes from: name=value,name=value."`
+	Disabled       bool              `env:"OTEL_SDK_DISABLED" envDefault:"false" doc:"Switches traces off whatever the rest says."`
+	QueueSize      int               `env:"OTEL_BSP_MAX_QUEUE_SIZE" envDefault:"2048" doc:"Spans that may wait to be sent; more are dropped."`
+	BatchSize      int               `env:"OTEL_BSP_MAX_EXPORT_BATCH_SIZE" envDefault:"512" doc:"Most spans of one batch."`
+	ScheduleDelay  int               `env:"OTEL_BSP_SCHEDULE_DELAY" envDefault:"5000" doc:"Milliseconds that a span waits for its batch at most."`
+}
+
+// on reports whether traces are sent.
+func (c Config) on() bool { return c.Exporter == "otlp" && !c.Disabled }
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	if !c.on() && (c.Exporter == "none" || c.Exporter == "otlp" || c.Exporter == "") {
+		return nil
+	}
+	var problems []error
+	if c.Exporter != "otlp" {
+		problems = append(problems, errors.New("OTEL_TRACES_EXPORTER must be none or otlp"))
+	}
+	if c.Protocol != "http/protobuf" {
+		problems = append(problems, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"))
+	}
+	if _, err := c.url(); err != nil {
+		problems = append(problems, err)
+	}
+	if _, err := c.headers(); err != nil {
+		problems = append(problems, err)
+	}
+	if _, err := c.sampler(); err != nil {
+		problems = append(problems, err)
+	}
+	if c.Timeout < 1 || c.QueueSize < 1 || c.BatchSize < 1 || c.BatchSize > c.QueueSize || c.ScheduleDelay < 1 {
+		problems = append(problems, errors.New("OTEL_EXPORTER_OTLP_TIMEOUT and OTEL_BSP_*: at least 1, a batch not above the queue"))
+	}
+	return errors.Join(problems...)
+}
+
+// url returns where batches go.
+func (c Config) url() (string, error) {
+	name, text := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", c.TracesEndpoint
+	if text == "" {
+		name, text = "OTEL_EXPORTER_OTLP_ENDPOINT", strings.TrimSuffix(c.Endpoint, "/")+"/v1/traces"
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return "", fmt.Errorf("%s must be http://host:port or https://host:port", name) // the text could hold a password
+	}
+	return text, nil
+}
+
+// headers reads the list of headers, whose values are percent-encoded.
+func (c Config) headers() (map[string]string, error) {
+	pairs, err := pairs(c.Headers.Reveal())
+	if err != nil {
+		return nil, errors.New("OTEL_EXPORTER_OTLP_HEADERS must be name=value,name=value")
+	}
+	return pairs, nil
+}
+
+// sampler returns what decides which traces are kept.
+func (c Config) sampler() (sdk.Sampler, error) {
+	kind, parentBased := strings.CutPrefix(c.Sampler, "parentbased_")
+	var s, edge sdk.Sampler
+	switch kind {
+	case "always_on":
+		s, edge = sdk.AlwaysSample(), sdk.AlwaysSample()
+	case "always_off":
+		s, edge = sdk.NeverSample(), sdk.NeverSample()
+	case "traceidratio":
+		share, err := strconv.ParseFloat(c.SamplerArg, 64)
+		if err != nil || !(share >= 0 && share <= 1) {
+			return nil, errors.New("OTEL_TRACES_SAMPLER_ARG must be 0 to 1")
+		}
+		s, edge = sdk.TraceIDRatioBased(share), lot(share)
+	default:
+		return nil, errors.New("OTEL_TRACES_SAMPLER must be always_on, always_off, traceidratio or one of them behind parentbased_")
+	}
+	if parentBased {
+		s = sdk.ParentBased(s)
+	}
+	return edgeSampler{inside: s, edge: edge}, nil
+}
+
+func (c Config) timeout() time.Duration { return time.Duration(c.Timeout) * time.Millisecond }
+
+// ResourceAttribute is a list name=value,name=value.
+type ResourceAttribute map[string]string
+
+// UnmarshalText reads the list; values are percent-encoded.
+func (r *ResourceAttribute) UnmarshalText(text []byte) (err error) {
+	*r, err = pairs(string(text))
+	return err
+}
+
+// pairs reads name=value,name=value with percent-encoded values.
+func pairs(list string) (map[string]string, error) {
+	out := map[string]string{}
+	for pair := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if name = strings.TrimSpace(name); !ok || name == "" || err != nil {
+			return nil, errors.New("it must be name=value,name=value")
+		}
+		out[name] = value
+	}
+	return out, nil
+}
