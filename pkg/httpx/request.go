@@ -140,11 +140,12 @@ func Body(c *fiber.Ctx) (*input.Object, error) { return input.ParseObject(c.Body
 // Query reads the query string; its strings may be kept.
 func Query(c *fiber.Ctx) *input.Query {
 	args := c.Context().QueryArgs()
-	return input.NewQuery(func(name string) (string, bool) {
-		if !args.Has(name) {
-			return "", false
+	return input.NewQuery(func(name string) []string {
+		var values []string
+		for _, v := range args.PeekMulti(name) {
+			values = append(values, string(v))
 		}
-		return string(args.Peek(name)), true
+		return values
 	})
 }
 

@@ -82,14 +82,36 @@ func TestQuery(t *testing.T) {
 		{"from", "2026-02-30", func(q *Query) { q.Time("from", StartOfDay) }, false},
 		{"from", "2026-02-28", func(q *Query) { q.Time("from", StartOfDay) }, true},
 		{"from", "2026-02-28T10:00:00+01:00", func(q *Query) { q.Time("from", StartOfDay) }, true},
+		{"from", "2026-02-28t10:00:00.5z", func(q *Query) { q.Time("from", StartOfDay) }, true},
+		{"from", "2026-02-28T10:00:00,5Z", func(q *Query) { q.Time("from", StartOfDay) }, false},
+		{"from", "2026-02-28T1:00:00Z", func(q *Query) { q.Time("from", StartOfDay) }, false},
 		{"q", "a\x00", func(q *Query) { q.Text("q", 10) }, false},
 		{"q", "\xff", func(q *Query) { q.Text("q", 10) }, false},
 	} {
-		q := NewQuery(func(n string) (string, bool) { return c.value, n == c.name })
+		q := NewQuery(func(n string) []string {
+			if n != c.name {
+				return nil
+			}
+			return []string{c.value}
+		})
 		c.read(q)
 		if (q.Err() == nil) != c.ok {
 			t.Errorf("%s=%q: error %v, want ok=%v", c.name, c.value, q.Err(), c.ok)
 		}
+	}
+}
+
+func TestAParameterThatStandsTwiceIsRefusedOnce(t *testing.T) {
+	q := NewQuery(func(string) []string { return []string{"1", "2"} })
+	q.Int("page", 1, 1, 10)
+	if got := q.Int("page", 7, 1, 10); got != 7 {
+		t.Errorf("page = %d, want the default", got)
+	}
+	if e := apperr.From(q.Err()); len(e.Violations) != 1 || e.Violations[0].InstancePath != "/page" {
+		t.Errorf("violations %+v, want one at /page", e.Violations)
+	}
+	if !q.Has("page") {
+		t.Error("Has says that it was not sent")
 	}
 }
 

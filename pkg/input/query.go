@@ -8,17 +8,32 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// Query is the query string of a request. The getters return the value, or the default when the parameter is absent.
+// Query is the query string of a request. The getters return the value, or the default when the parameter is absent. A parameter that stands
+// more than once is a violation: which of its values is meant, two readers could answer differently.
 type Query struct {
 	Violations
-	get func(name string) (string, bool)
+	all func(name string) []string
 }
 
-// NewQuery reads parameters through get, which says whether a parameter is there.
-func NewQuery(get func(name string) (string, bool)) *Query { return &Query{get: get} }
+// NewQuery reads parameters through all, which returns every value that a parameter was sent with.
+func NewQuery(all func(name string) []string) *Query { return &Query{all: all} }
+
+func (q *Query) get(name string) (string, bool) {
+	switch values := q.all(name); len(values) {
+	case 0:
+		return "", false
+	case 1:
+		return values[0], true
+	}
+	if !slices.ContainsFunc(q.list, func(v apperr.Violation) bool { return v.InstancePath == "/"+name }) {
+		q.Fail(name, "must not stand more than once")
+	}
+	return "", false
+}
 
 // Text returns a parameter as it is; "" when absent. Bytes that are not UTF-8, and NUL, are violations.
 func (q *Query) Text(name string, max int) string {
@@ -89,7 +104,7 @@ func (q *Query) RealmID(name string) string {
 }
 
 // Has reports whether the parameter was sent.
-func (q *Query) Has(name string) bool { _, ok := q.get(name); return ok }
+func (q *Query) Has(name string) bool { return len(q.all(name)) > 0 }
 
 // Day bounds of a date parameter, for Time.
 const (
@@ -97,14 +112,15 @@ const (
 	EndOfDay   = 24*time.Hour - time.Nanosecond
 )
 
-// Time returns an RFC 3339 time, or a date (2006-01-02, a UTC day) moved by inDay. The zero time when absent.
+// Time returns an RFC 3339 time (T and Z in either case, section 5.6), or a date (2006-01-02, a UTC day) moved by inDay. The zero time when absent.
 func (q *Query) Time(name string, inDay time.Duration) time.Time {
 	s, ok := q.get(name)
 	if !ok {
 		return time.Time{}
 	}
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil && t.Year() > 0 && t.Year() < 10000 {
-		return t.UTC()
+	var exact time.Time // time.Parse would take a comma for the point, which RFC 3339 does not
+	if err := exact.UnmarshalText([]byte(strings.ToUpper(s))); err == nil && exact.Year() > 0 && exact.Year() < 10000 {
+		return exact.UTC()
 	}
 	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() > 0 {
 		return t.Add(inDay)
