@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -21,7 +22,15 @@ func (w *world) startBacking(ctx context.Context) error {
 		return err
 	}
 	w.onClose(func(context.Context) error { return log.Close() })
-	w.postgres = &postgres{dir: filepath.Join(w.dir, "postgres"), log: slog.New(slog.NewTextHandler(log, nil))}
+	port, err := freePort(loopback)
+	if err != nil {
+		return err
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	w.postgres = &postgres{dir: filepath.Join(w.dir, "postgres"), port: number, log: slog.New(slog.NewTextHandler(log, nil))}
 	w.onClose(w.postgres.remove)
 	if err := w.postgres.start(); err != nil {
 		return err

@@ -22,8 +22,9 @@ const databaseName = "realmgate"
 
 // postgres is a PostgreSQL cluster that flushes every commit to the disk, as it does in production.
 type postgres struct {
-	dir string
-	log *slog.Logger
+	dir  string
+	port int
+	log  *slog.Logger
 
 	mu      sync.Mutex
 	cluster *localpg.Cluster
@@ -34,7 +35,7 @@ type postgres struct {
 func (p *postgres) start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	cluster, err := localpg.Start(ctx, localpg.Options{Dir: p.dir, Log: p.log})
+	cluster, err := localpg.Start(ctx, localpg.Options{Dir: p.dir, Port: p.port, Log: p.log})
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -173,22 +175,19 @@ func answers(url string) func() bool {
 	}
 }
 
-// freePort returns a port on which nobody listens on any of the hosts.
+// freePort returns a port on which nobody listens on any of the hosts. It is below those that systems give to connections: one of theirs
+// could be taken while the process that it belongs to is dead.
 func freePort(hosts ...string) (string, error) {
-	for range 50 {
-		ln, err := net.Listen("tcp", net.JoinHostPort(hosts[0], "0"))
-		if err != nil {
-			return "", err
-		}
-		_, port, _ := net.SplitHostPort(ln.Addr().String())
+	for range 200 {
+		port := strconv.Itoa(12_000 + rand.IntN(18_000))
 		free := true
-		for _, h := range hosts[1:] {
-			other, err := net.Listen("tcp", net.JoinHostPort(h, port))
+		for _, h := range hosts {
+			ln, err := net.Listen("tcp", net.JoinHostPort(h, port))
 			if free = free && err == nil; err == nil {
-				_ = other.Close()
+				_ = ln.Close()
 			}
 		}
-		if err := ln.Close(); err == nil && free {
+		if free {
 			return port, nil
 		}
 	}
