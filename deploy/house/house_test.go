@@ -64,6 +64,7 @@ var rules = []struct {
 	{"SQL is written in stores", []string{"github.com/jackc/pgx"}, []string{`^pkg/(db|localpg|testkit)/`, `_store\.go$`, `_test\.go$`, `^deploy/(bench|chaos)/`}},
 	{"Fiber stays at the door", []string{"github.com/gofiber/"}, []string{`^pkg/httpx/`, `^gateway/`, `_http\.go$`, `_test\.go$`, `^deploy/bench/`}},
 	{"NATS has one owner", []string{"github.com/nats-io/nats.go"}, []string{`^pkg/bus/`, `_test\.go$`, `^deploy/chaos/`}},
+	{"OpenTelemetry has one owner", []string{"go.opentelemetry.io"}, []string{`^pkg/(trace|testkit)/`}},
 	{"embedded servers stay out of the services", []string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis"},
 		[]string{`^pkg/testkit/`, `^deploy/(standalone|chaos|bench)/`, `_test\.go$`}},
 	{"testkit is for tests", []string{"github.com/realmgate/realmgate/pkg/testkit"}, []string{`^pkg/testkit/`, `_test\.go$`}},

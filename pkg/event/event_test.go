@@ -24,6 +24,12 @@ func least() event.Request {
 	return event.Request{ID: "019a3c1d2e3f4a5b6c7d8ea0", UserID: "019a3c1d2e3f000000000001", Method: "GET", Path: "/api/v1/vault/keys", Status: 404}
 }
 
+func traced() event.Request {
+	r := full()
+	r.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	return r
+}
+
 // TestGoldenFiles holds the wire format: what any release wrote must stay readable, and what this one writes must not change by accident.
 func TestGoldenFiles(t *testing.T) {
 	t.Parallel()
@@ -35,6 +41,7 @@ func TestGoldenFiles(t *testing.T) {
 		{"1_full.json", full(), true},
 		{"1_least.json", least(), true},
 		{"2_unknown_field.json", least(), false},
+		{"3_traced.json", traced(), true},
 	} {
 		golden, err := os.ReadFile(filepath.Join("testdata", c.file))
 		if err != nil {
