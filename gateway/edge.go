@@ -25,15 +25,20 @@ func checkRequest(h *fasthttp.RequestHeader) error {
 		return badRequest()
 	case bytes.IndexByte(target, '#') >= 0:
 		return badRequest()
+	case !bytes.HasPrefix(h.Protocol(), []byte("HTTP/1.")):
+		return badRequest()
 	}
 	return checkHeaderLines(h.RawHeaders())
 }
 
-// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines and forgets a Content-Length beside a
-// Transfer-Encoding and a Transfer-Encoding of identity.
+// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines, takes names with a space in them and forgets
+// a Content-Length beside a Transfer-Encoding and a Transfer-Encoding of identity.
 func checkHeaderLines(raw []byte) error {
 	length, encoded := false, false
 	for line := range bytes.Lines(raw) {
+		if colon := bytes.IndexByte(line, ':'); colon >= 0 && bytes.IndexByte(line[:colon], ' ') >= 0 {
+			return badRequest()
+		}
 		switch line[0] {
 		case ' ', '\t': // obs-fold
 			return badRequest()
