@@ -12,12 +12,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
 // Config are the settings of activity-svc.
 type Config struct {
 	Service      service.Config
 	Addr         string `env:"ACTIVITY_ADDR" envDefault:"127.0.0.1:8083" doc:"Where the service answers the gateway."`
+	TLS          tlsfiles.Internal
 	DB           db.Config
 	Bus          bus.Config
 	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`

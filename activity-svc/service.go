@@ -121,5 +121,9 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	(&handlers{store: s, retention: cfg.Retention}).mount(server)
-	return svc.Serve(cfg.Addr, server)
+	files, err := cfg.TLS.Open(rt.Log)
+	if err != nil {
+		return err
+	}
+	return svc.ServeTLS(cfg.Addr, server, files)
 }

@@ -11,12 +11,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
 // Config is every setting of users-svc.
 type Config struct {
 	Service         service.Config
 	Addr            string `env:"USERS_ADDR" envDefault:"127.0.0.1:8081" doc:"Where the service answers the gateway."`
+	TLS             tlsfiles.Internal
 	DB              db.Config
 	Bus             bus.Config
 	Redis           limit.RedisConfig

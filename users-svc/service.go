@@ -95,7 +95,11 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err := c.mountDomains(ctx, svc, server, rt); err != nil {
 		return err
 	}
-	return svc.Serve(cfg.Addr, server)
+	files, err := cfg.TLS.Open(rt.Log)
+	if err != nil {
+		return err
+	}
+	return svc.ServeTLS(cfg.Addr, server, files)
 }
 
 // openCore opens what the domains share and says through onStop how it is closed.

@@ -7,12 +7,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
 // Config is the settings of vault-svc.
 type Config struct {
 	Service       service.Config
 	Addr          string `env:"VAULT_ADDR" envDefault:"127.0.0.1:8082" doc:"Where the service answers the gateway."`
+	TLS           tlsfiles.Internal
 	DB            db.Config
 	InternalKeys  config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
 	KeyEncryption config.Secret `env:"VAULT_KEY_ENCRYPTION_KEY,required" doc:"Tink keyset (JSON) that wraps the users' data keys: its primary key wraps, all its keys unwrap. vault-svc keys generate prints one."`

@@ -85,7 +85,11 @@ func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.R
 	})
 	a.routes(srv)
 	svc.Ready("database", pool.Ping)
-	if err := svc.Serve(cfg.Addr, srv); err != nil {
+	files, err := cfg.TLS.Open(rt.Log)
+	if err != nil {
+		return err
+	}
+	if err := svc.ServeTLS(cfg.Addr, srv, files); err != nil {
 		return fmt.Errorf("VAULT_ADDR: %w", err)
 	}
 	return nil

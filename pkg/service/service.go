@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/realmgate/realmgate/pkg/tlsfiles"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
