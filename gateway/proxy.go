@@ -51,7 +51,7 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	}
 	resp := c.Response()
 	resp.StreamBody = cl.route.traits&vaultKey != 0
-	span := g.calling(c.UserContext(), req, u, cl.endpoint.template)
+	span := g.calling(c.UserContext(), req, u, cl.endpoint)
 	err = u.do(req, resp)
 	called(span, resp, err)
 	if err != nil {
@@ -145,7 +145,7 @@ func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, bod
 		req.Header.SetContentType("application/json")
 		req.SetBodyRaw(body)
 	}
-	span := g.calling(ctx, req, u, internalRoute)
+	span := g.calling(ctx, req, u, nil)
 	err = u.do(req, resp)
 	called(span, resp, err)
 	if err != nil {
