@@ -1,0 +1,84 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// clientTrace is a traceparent as a client's own instrumentation sends it, with the flag that asks for the trace not to be kept.
+const (
+	clientTrace  = "4bf92f3577b34da6a3ce929d0e0e4736"
+	clientSpan   = "00f067aa0ba902b7"
+	clientParent = "00-" + clientTrace + "-" + clientSpan + "-00"
+)
+
+// TestOneTraceFromTheGatewayToTheInsertOfTheEvent writes a vault key and looks for all that this led to.
+func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
+	t.Parallel()
+	to := testkit.Traces(t)
+	r := start(t, "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL, "OTEL_BSP_SCHEDULE_DELAY=50", "RATE_LIMIT_SIGNUP=off")
+	ada := r.user("ada")
+	const secret = "the-secret-value-7361"
+	put := r.send(request{
+		method: "PUT", path: "/api/v1/vault/keys/the.key.5921?unknown=query-8812", token: ada.Token, body: map[string]any{"value": secret},
+		header: map[string]string{"traceparent": clientParent, "tracestate": "vendor=state-4410", "baggage": "who=baggage-4411"},
+	}).want(t, "write a key", 201, "")
+
+	var spans map[string]testkit.Span // of the one trace, by service and name
+	wanted := []string{
+		"gateway PUT /api/v1/vault/keys/{key} SERVER", "gateway PUT /api/v1/vault/keys/{key} CLIENT", "vault-svc PUT /api/v1/vault/keys/:key SERVER",
+		"activity-svc insert activity CONSUMER", "activity-svc COPY activity_svc CLIENT",
+	}
+	eventually(t, "the spans of the trace", func() bool {
+		spans = map[string]testkit.Span{}
+		for _, s := range to.Spans() {
+			if s.TraceID == clientTrace {
+				spans[s.Service+" "+s.Name+" "+s.Kind] = s
+			}
+		}
+		return !slices.ContainsFunc(wanted, func(name string) bool { return spans[name].ID == "" })
+	})
+	server, call, vault, insert, copied := spans[wanted[0]], spans[wanted[1]], spans[wanted[2]], spans[wanted[3]], spans[wanted[4]]
+	for _, c := range []struct {
+		what      string
+		got, want string
+	}{
+		{"the gateway's span continues the client's", server.ParentID, clientSpan},
+		{"the call is inside of the request", call.ParentID, server.ID},
+		{"the service answers the call", vault.ParentID, call.ID},
+		{"the insert follows the request", insert.ParentID, server.ID},
+		{"the insert links to its event", strings.Join(insert.Links, " "), clientTrace + "-" + server.ID},
+		{"the statement is inside of the insert", copied.ParentID, insert.ID},
+		{"the status", server.Attributes["http.response.status_code"] + call.Attributes["http.response.status_code"], "201201"},
+		{"the request id", vault.Attributes["realmgate.request_id"], put.header.Get("X-Request-Id")},
+		{"the peer", call.Attributes["service.peer.name"], "vault-svc"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: got %q, want %q", c.what, c.got, c.want)
+		}
+	}
+	var statements int
+	for _, s := range spans {
+		if s.Service == "vault-svc" && s.ParentID == vault.ID && s.Kind == "CLIENT" && s.Attributes["db.system.name"] == "postgresql" {
+			statements++
+		}
+	}
+	if statements == 0 {
+		t.Errorf("no statement inside of vault-svc's span: %v", slices.Sorted(maps.Keys(spans)))
+	}
+	for _, s := range to.Spans() {
+		all := s.Name + s.Reason
+		for name, value := range s.Attributes {
+			all += " " + name + "=" + value
+		}
+		for _, never := range []string{secret, "the.key.5921", "query-8812", "state-4410", "baggage-4411", ada.Token, ada.ID, ada.Email, userPassword} {
+			if strings.Contains(all, never) {
+				t.Errorf("a span of %s tells %q: %s", s.Service, never, all)
+			}
+		}
+	}
+}
