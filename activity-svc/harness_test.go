@@ -23,6 +23,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/testkit"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -46,6 +47,7 @@ type harness struct {
 	bus    *bus.Conn // of the one who publishes
 	keys   *auth.InternalKeys
 	clock  *clock
+	traces *trace.Provider // nil: off
 	url    string
 }
 
@@ -90,7 +92,7 @@ func prepare(t testing.TB, edits ...func(*Config)) *harness {
 func (h *harness) run() *replica {
 	h.t.Helper()
 	r := &replica{metrics: prometheus.NewRegistry()}
-	svc, err := New(context.Background(), h.cfg, service.Runtime{Log: testkit.Log(h.t), Metrics: r.metrics, Now: h.clock.now, Version: "test"})
+	svc, err := New(context.Background(), h.cfg, service.Runtime{Log: testkit.Log(h.t), Metrics: r.metrics, Traces: h.traces, Now: h.clock.now, Version: "test"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
