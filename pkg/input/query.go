@@ -2,6 +2,7 @@ package input
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,15 +113,19 @@ const (
 	EndOfDay   = 24*time.Hour - time.Nanosecond
 )
 
+// rfc3339 is the shape of a time; time.Parse by itself would take a comma for the point and an hour of one digit.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+
 // Time returns an RFC 3339 time (T and Z in either case, section 5.6), or a date (2006-01-02, a UTC day) moved by inDay. The zero time when absent.
 func (q *Query) Time(name string, inDay time.Duration) time.Time {
 	s, ok := q.get(name)
 	if !ok {
 		return time.Time{}
 	}
-	var exact time.Time // time.Parse would take a comma for the point, which RFC 3339 does not
-	if err := exact.UnmarshalText([]byte(strings.ToUpper(s))); err == nil && exact.Year() > 0 && exact.Year() < 10000 {
-		return exact.UTC()
+	if upper := strings.ToUpper(s); rfc3339.MatchString(upper) {
+		if t, err := time.Parse(time.RFC3339Nano, upper); err == nil && t.Year() > 0 && t.Year() < 10000 {
+			return t.UTC()
+		}
 	}
 	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() > 0 {
 		return t.Add(inDay)
