@@ -123,12 +123,13 @@ func (g *gateway) countAs(ctx context.Context, cl *call, key string, r limit.Rat
 	return nil
 }
 
-// limitHeaders tells the client where it stands (draft-ietf-httpapi-ratelimit-headers): Reset in seconds.
+// limitHeaders tells the client where it stands (draft-ietf-httpapi-ratelimit-headers): Reset in seconds. What a service says of a limit of its
+// own that is used up stays.
 func limitHeaders(c *fiber.Ctx, cl *call) {
-	if cl.counted.Off() {
+	h := &c.Response().Header
+	if cl.counted.Off() || len(h.Peek("RateLimit-Limit")) > 0 {
 		return
 	}
-	h := &c.Response().Header
 	h.Set("RateLimit-Limit", strconv.Itoa(cl.counted.Count))
 	h.Set("RateLimit-Remaining", strconv.Itoa(max(cl.countResult.Remaining, 0)))
 	h.Set("RateLimit-Reset", strconv.FormatInt(int64((cl.countResult.ResetAfter+time.Second-1)/time.Second), 10))

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,6 +76,19 @@ func TestClassesOfRoutesHaveTheirOwnLimits(t *testing.T) {
 	allowed(1, ask{method: "POST", path: "/api/v1/auth/resend-verification"}, ask{method: "POST", path: "/api/v1/auth/forgot-password"})
 	allowed(2, ask{method: "POST", path: "/api/v1/users/me/retry-setup", bearer: ada.token})
 	allowed(2, ask{method: "POST", path: "/api/v1/users/me/retry-setup", bearer: bob.token})
+}
+
+func TestALimitOfAServiceKeepsItsHeaders(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	d.users.answers(func(w http.ResponseWriter, _ seen) {
+		w.Header().Set("RateLimit-Limit", "10")
+		w.Header().Set("RateLimit-Remaining", "0")
+		writeJSON(w, http.StatusTooManyRequests, map[string]any{"statusCode": 429, "code": "RATE_LIMITED"})
+	})
+	if r := d.do(ask{method: "POST", path: "/api/v1/users/auth/login"}); r.header.Get("RateLimit-Limit") != "10" || r.header.Get("RateLimit-Remaining") != "0" {
+		t.Errorf("the client reads %v", r.header)
+	}
 }
 
 func TestAHighLimitIsNeverPassedByTwoGatewaysAndHardlyMissed(t *testing.T) {

@@ -64,7 +64,7 @@ func readLogin(o *input.Object) (login, error) {
 func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
 	address := "login:" + addressKey(d.Address)
 	if r := s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 0); !r.Allowed {
-		return nil, apperr.RateLimitExceeded(r.RetryAfter)
+		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.LoginAddress.Count)
 	}
 	found, err := accountByName(ctx, s.pool, in.Name)
 	if err != nil && !apperr.Is(err, "USER_NOT_FOUND") {

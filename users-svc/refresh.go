@@ -21,7 +21,7 @@ func (s *sessions) refresh(ctx context.Context, token string, d device) (TokenPa
 		return TokenPair{}, err
 	}
 	if r := s.limiter.Allow(ctx, "refresh:"+sessionID, s.cfg.Throttle.Refresh, 1); !r.Allowed {
-		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter)
+		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.Refresh.Count)
 	}
 	out, err := s.rotate(ctx, sessionID, token, d)
 	if err != nil {

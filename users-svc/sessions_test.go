@@ -165,7 +165,7 @@ func TestRefreshLimitIsPerSession(t *testing.T) {
 	for range 3 {
 		token = h.refresh(token).must(200).text("refreshToken")
 	}
-	if a := h.refresh(token).want(429, "RATE_LIMITED", "Rate limit exceeded"); a.header.Get("Retry-After") == "" {
+	if a := h.refresh(token).want(429, "RATE_LIMITED", "Rate limit exceeded"); a.header.Get("Retry-After") == "" || a.header.Get("RateLimit-Limit") != "3" {
 		t.Error("no Retry-After")
 	}
 	h.refresh(h.signIn(ann.email, password).refresh).want(200, "", "")

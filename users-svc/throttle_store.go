@@ -21,7 +21,7 @@ func (t *throttle) check(ctx context.Context, key []byte) error {
 		return nil
 	}
 	if left := until.Sub(t.now()); err == nil && left > 0 {
-		return apperr.RateLimitExceeded(left)
+		return apperr.RateLimitExceeded(left).WithLimit(t.rate.Count)
 	}
 	return err
 }

@@ -33,6 +33,9 @@ func TestGuessesAtAnAccountAreSlowed(t *testing.T) {
 	if wait := retryAfter(first); wait < 85 || wait > 90 {
 		t.Errorf("Retry-After after ten failures: got %d, want 90", wait)
 	}
+	if first.header.Get("RateLimit-Limit") != "10" || first.header.Get("RateLimit-Remaining") != "0" || first.header.Get("RateLimit-Reset") != first.header.Get("Retry-After") {
+		t.Errorf("headers after ten failures: %v", first.header)
+	}
 	h.tryLogin(elsewhere, ann.email, password).want(429, "RATE_LIMITED", "")
 	h.tryLogin("192.0.2.1", ann.email, password).want(200, "", "")
 	h.tryLogin("192.0.2.1", ann.email, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")

@@ -75,6 +75,7 @@ type Error struct {
 	// CodeInError puts the code into the envelope's "error" as well: the official clients branch on it there for two codes.
 	CodeInError bool
 	RetryAfter  time.Duration // sent as Retry-After, whole seconds, rounded up, when above zero
+	Limit       int           // of a rate that is used up: sent as RateLimit-Limit, with nothing remaining until RetryAfter, when above zero
 	Allow       string        // sent as Allow with MethodNotAllowed
 	cause       error
 }
@@ -117,6 +118,13 @@ func (e *Error) WithData(data any) *Error {
 func (e *Error) WithRetryAfter(d time.Duration) *Error {
 	c := *e
 	c.RetryAfter = d
+	return &c
+}
+
+// WithLimit returns a copy that tells the client which rate it has used up.
+func (e *Error) WithLimit(count int) *Error {
+	c := *e
+	c.Limit = count
 	return &c
 }
 

@@ -60,6 +60,11 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if e.RetryAfter > 0 {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
+	if e.Limit > 0 {
+		c.Set("RateLimit-Limit", strconv.Itoa(e.Limit))
+		c.Set("RateLimit-Remaining", "0")
+		c.Set("RateLimit-Reset", c.GetRespHeader(fiber.HeaderRetryAfter))
+	}
 	if e.Allow != "" {
 		c.Set(fiber.HeaderAllow, e.Allow)
 	}
@@ -72,7 +77,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if s.o.BeforeFailure != nil {
 		s.o.BeforeFailure(c, status)
 	}
-	if strings.Contains(c.Get(fiber.HeaderAccept), typeProblem) {
+	if strings.Contains(strings.ToLower(c.Get(fiber.HeaderAccept)), typeProblem) {
 		return write(c, typeProblem, status, problem(c, e))
 	}
 	return write(c, typeJSON, status, failure(e))

@@ -83,7 +83,7 @@ func failing(s *Server) {
 	s.Get("/panic", func(*fiber.Ctx) error { panic("a secret of ours") })
 	s.Get("/internal", func(*fiber.Ctx) error { return errors.New("SELECT secret FROM table") })
 	s.Get("/unavailable", func(*fiber.Ctx) error { return apperr.ServiceUnavailable(errors.New("10.0.0.1")) })
-	s.Get("/limited", func(*fiber.Ctx) error { return apperr.RateLimitExceeded(90 * time.Second) })
+	s.Get("/limited", func(*fiber.Ctx) error { return apperr.RateLimitExceeded(90 * time.Second).WithLimit(10) })
 	s.Get("/invalid", func(*fiber.Ctx) error { return apperr.InvalidField("/alias", "must be text") })
 	s.Get("/unknown", func(*fiber.Ctx) error { return apperr.InvalidToken() })
 	s.Get("/verify", func(*fiber.Ctx) error {
@@ -126,6 +126,9 @@ func TestEveryKindOfFailureHasTheEnvelope(t *testing.T) {
 	if a := request(t, addr, "GET", "/ok", ""); a.status != 200 || a.body != `{"statusCode":200,"message":"fine","data":null}` {
 		t.Errorf("after a panic: %d %s", a.status, a.body)
 	}
+	if h := request(t, addr, "GET", "/limited", "").header; h.Get("RateLimit-Limit") != "10" || h.Get("RateLimit-Remaining") != "0" || h.Get("RateLimit-Reset") != "90" {
+		t.Errorf("a rate that is used up: %v", h)
+	}
 	if a := request(t, addr, "GET", "/verify", ""); a.wire.Error != "EMAIL_NOT_VERIFIED" || fmt.Sprint(a.wire.Data) != "map[email:a@b.c]" {
 		t.Errorf("a code that stands in error: %s", a.body)
 	}
@@ -144,7 +147,7 @@ func statusText(status int) string {
 func TestAClientThatAsksForProblemsGetsThem(t *testing.T) {
 	t.Parallel()
 	addr, _ := serve(t, Options{}, failing)
-	a := request(t, addr, "GET", "/invalid", "", "Accept", "application/problem+json, application/json;q=0.5", "X-Request-ID", "my-id.1")
+	a := request(t, addr, "GET", "/invalid", "", "Accept", "application/Problem+JSON, application/json;q=0.5", "X-Request-ID", "my-id.1")
 	var p map[string]any
 	if err := json.Unmarshal([]byte(a.body), &p); err != nil {
 		t.Fatal(err)
