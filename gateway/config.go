@@ -11,12 +11,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
 // Config is every setting of the gateway.
 type Config struct {
 	Service      service.Config
-	Addr         string        `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"Where clients connect."`
+	Addr         string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"Where clients connect."`
+	TLS          tlsfiles.Public
 	ReadTimeout  time.Duration `env:"READ_TIMEOUT" envDefault:"60s" doc:"How long a client may take to send a request, and to take its answer."`
 	Upstreams    UpstreamConfig
 	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
@@ -32,13 +34,15 @@ type Config struct {
 
 // UpstreamConfig says where the services are and how patient the gateway is with them.
 type UpstreamConfig struct {
-	Users        string        `env:"USERS_URL" envDefault:"http://127.0.0.1:8081" doc:"users-svc, http://host:port. Every address of the name is used."`
+	Users        string        `env:"USERS_URL" envDefault:"http://127.0.0.1:8081" doc:"users-svc, http://host:port, or https://host:port with INTERNAL_TLS_*. Every address of the name is used."`
 	Vault        string        `env:"VAULT_URL" envDefault:"http://127.0.0.1:8082" doc:"vault-svc, likewise."`
 	Activity     string        `env:"ACTIVITY_URL" envDefault:"http://127.0.0.1:8083" doc:"activity-svc, likewise."`
 	ResolveEvery time.Duration `env:"UPSTREAM_RESOLVE_EVERY" envDefault:"5s" doc:"How often the names of the services are looked up again."`
 	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; after it 503."`
+	TLS          tlsfiles.Internal
+	MaxInFlight  int           `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"64" doc:"Requests that one address of a service works on at once, sign-in and other public routes aside. More of them wait: up to UPSTREAM_QUEUE_WAIT in a short rush, else as long as an answer takes; then 503."`
 	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; requests over that wait for up to UPSTREAM_QUEUE_WAIT, then 503."`
-	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"1s" doc:"How long a request may wait for a connection."`
+	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"1s" doc:"How long a request may wait for its turn or for a connection."`
 }
 
 // EdgeConfig says what the public door takes.
@@ -97,12 +101,12 @@ func (c Config) Validate() error {
 		problems = append(problems, errors.New("SESSION_CACHE_TTL must be from 0s to 5s"))
 	}
 	for name, u := range map[string]string{"USERS_URL": c.Upstreams.Users, "VAULT_URL": c.Upstreams.Vault, "ACTIVITY_URL": c.Upstreams.Activity} {
-		if _, _, err := hostPort(u); err != nil {
+		if _, _, err := hostPort(u, c.Upstreams.TLS.Cert != ""); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	if c.Upstreams.ResolveEvery < 100*time.Millisecond || c.Upstreams.Timeout < time.Second || c.Upstreams.MaxConns < 1 || c.Upstreams.QueueWait < 0 {
-		problems = append(problems, errors.New("UPSTREAM_*: resolve at most every 100ms, a timeout of at least 1s, at least one connection"))
+	if c.Upstreams.ResolveEvery < 100*time.Millisecond || c.Upstreams.Timeout < time.Second || c.Upstreams.MaxConns < 1 || c.Upstreams.MaxInFlight < 1 || c.Upstreams.QueueWait < 0 {
+		problems = append(problems, errors.New("UPSTREAM_*: resolve at most every 100ms, a timeout of at least 1s, at least one connection and one request in flight"))
 	}
 	if _, err := parsePrefixes(c.Edge.TrustedProxies); err != nil {
 		problems = append(problems, fmt.Errorf("TRUSTED_PROXIES: %w", err))

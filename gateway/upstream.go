@@ -18,12 +18,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sony/gobreaker/v2"
 	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
 // upstream is a service: a name that may stand for several addresses, each with its own connections and circuit breaker.
 type upstream struct {
 	name       string // of the service: the audience of identities and the label of metrics
 	host, port string
+	files      *tlsfiles.Files // nil: plain HTTP
 	cfg        UpstreamConfig
 	log        *slog.Logger
 	metrics    *upstreamMetrics
@@ -35,22 +38,23 @@ type replica struct {
 	addr    string
 	client  *fasthttp.HostClient
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	turns   *turns
 }
 
 type upstreamMetrics struct {
-	failures, retries *prometheus.CounterVec
-	open              *prometheus.GaugeVec
-	addresses         *prometheus.GaugeVec
+	failures, retries, shed *prometheus.CounterVec
+	open, addresses         *prometheus.GaugeVec
 }
 
 func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 	m := &upstreamMetrics{
 		failures:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "upstream_failures_total", Help: "Requests that a service did not answer."}, []string{"upstream"}),
 		retries:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "upstream_retries_total", Help: "Requests sent again because they had not been delivered."}, []string{"upstream"}),
+		shed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "upstream_shed_total", Help: "Requests refused because a service works on as many as it may."}, []string{"upstream"}),
 		open:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "upstream_breakers_open", Help: "Addresses that are not asked for now."}, []string{"upstream"}),
 		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "upstream_addresses", Help: "Addresses that the name of a service stands for."}, []string{"upstream"}),
 	}
-	reg.MustRegister(m.failures, m.retries, m.open, m.addresses)
+	reg.MustRegister(m.failures, m.retries, m.shed, m.open, m.addresses)
 	return m
 }
 
@@ -63,21 +67,29 @@ const (
 // maxAttempts bounds how often one request is sent; every attempt but the last provably did not arrive, or changes nothing.
 const maxAttempts = 4
 
-// hostPort reads the URL of a service.
-func hostPort(service string) (host, port string, err error) {
+// hostPort reads the URL of a service: of https when the processes know each other by certificates, else of http.
+func hostPort(service string, secure bool) (host, port string, err error) {
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
 	u, err := url.Parse(service)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") || u.User != nil || u.RawQuery != "" {
-		return "", "", errors.New("write http://host:port")
+	if err != nil || u.Scheme != scheme || u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") || u.User != nil || u.RawQuery != "" {
+		return "", "", fmt.Errorf("write %s://host:port (https with INTERNAL_TLS_*, http without)", scheme)
 	}
 	return u.Hostname(), u.Port(), nil
 }
 
 func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *upstreamMetrics) (*upstream, error) {
-	host, port, err := hostPort(service)
+	host, port, err := hostPort(service, cfg.TLS.Cert != "")
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{name: name, host: host, port: port, cfg: cfg, log: log, metrics: m}
+	files, err := cfg.TLS.Open(log)
+	if err != nil {
+		return nil, err
+	}
+	u := &upstream{name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m}
 	u.replicas.Store(&[]*replica{})
 	return u, nil
 }
@@ -138,23 +150,18 @@ func (u *upstream) resolve(ctx context.Context) error {
 }
 
 func (u *upstream) newReplica(addr string) *replica {
-	dialer := net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
-	r := &replica{addr: addr, client: &fasthttp.HostClient{
+	r := &replica{addr: addr, turns: newTurns(u.cfg.MaxInFlight, u.cfg.QueueWait, time.Now), client: &fasthttp.HostClient{
 		Addr: addr, MaxConns: u.cfg.MaxConns, MaxConnWaitTimeout: u.cfg.QueueWait, MaxIdemponentCallAttempts: 1,
 		// Shorter than any service's own idle time, so that connections are closed from this side.
 		MaxIdleConnDuration: 30 * time.Second, ConnPoolStrategy: fasthttp.LIFO,
 		ReadBufferSize: 16 << 10, DisablePathNormalizing: true, NoDefaultUserAgentHeader: true, SecureErrorLogMessage: true,
-		Dial: func(addr string) (net.Conn, error) {
-			c, err := dialer.Dial("tcp", addr)
-			if err != nil {
-				return nil, &dialError{err}
-			}
-			return newUpstreamConn(c, u.cfg.Timeout), nil
-		},
+		Dial: u.dial,
 	}}
 	r.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: addr, Timeout: breakerPause, ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
-		IsExcluded: func(err error) bool { return errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns) },
+		IsExcluded: func(err error) bool {
+			return errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns) || errors.Is(err, errBusy)
+		},
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed:
@@ -174,16 +181,16 @@ func (u *upstream) close() {
 	}
 }
 
-// dialError says that no connection came about: nothing was sent.
-type dialError struct{ error }
-
-func (e *dialError) Unwrap() error { return e.error }
-
 var errNoReplica = errors.New("no address of the service can be asked now")
 
 // do sends req to one of the addresses and reads the answer into resp. It sends again, elsewhere if it can, only what was not delivered. The
 // error names the service, not the address.
 func (u *upstream) do(req *fasthttp.Request, resp *fasthttp.Response) error {
+	return u.send(req, resp, false)
+}
+
+// send is do; inTurn, the request may be refused: an address that works on as many requests as it may gets no more, and the error is errBusy.
+func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn bool) error {
 	var tried [maxAttempts]*replica
 	err := errNoReplica
 	for attempt := range maxAttempts {
@@ -195,8 +202,7 @@ func (u *upstream) do(req *fasthttp.Request, resp *fasthttp.Response) error {
 			u.metrics.retries.WithLabelValues(u.name).Inc()
 		}
 		tried[attempt] = r
-		req.SetTimeout(u.cfg.Timeout)
-		err = r.client.Do(req, resp)
+		err = r.exchange(req, resp, u.cfg.Timeout, inTurn)
 		done(err)
 		if err == nil {
 			return nil
@@ -209,8 +215,27 @@ func (u *upstream) do(req *fasthttp.Request, resp *fasthttp.Response) error {
 			tried[attempt] = nil
 		}
 	}
-	u.metrics.failures.WithLabelValues(u.name).Inc()
+	if errors.Is(err, errBusy) {
+		u.metrics.shed.WithLabelValues(u.name).Inc()
+	} else {
+		u.metrics.failures.WithLabelValues(u.name).Inc()
+	}
 	return fmt.Errorf("%s: %w", u.name, err)
+}
+
+// exchange sends req and reads the answer, when its turn has come.
+func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
+	req.SetTimeout(patience)
+	if !inTurn {
+		return r.client.Do(req, resp)
+	}
+	if !r.turns.take() {
+		return errBusy
+	}
+	start := time.Now()
+	err := r.client.Do(req, resp)
+	r.turns.done(time.Since(start))
+	return err
 }
 
 // pick chooses the less busy of two random addresses (Mitzenmacher, The Power of Two Choices, 2001) that were not tried and whose breaker lets
@@ -254,11 +279,6 @@ func admit(r *replica) (*replica, func(error)) {
 		return nil, nil
 	}
 	return r, done
-}
-
-func isDialError(err error) bool {
-	var d *dialError
-	return errors.As(err, &d)
 }
 
 // undelivered reports whether req may be sent again after err: it never left, or the connection ended before a byte of the answer came and

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net"
 	"syscall"
@@ -9,6 +10,41 @@ import (
 
 // errStale says that a kept connection had been closed by the service before the request was written: nothing was sent.
 var errStale = errors.New("connection closed by the service before it was used again")
+
+// dialTimeout bounds a connection's beginning, and its handshake once more.
+const dialTimeout = 2 * time.Second
+
+// dialError says that no connection came about: nothing was sent.
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }
+
+func isDialError(err error) bool {
+	var d *dialError
+	return errors.As(err, &d)
+}
+
+// dial opens a connection to an address of the service, who must prove to be it when there are certificates.
+func (u *upstream) dial(addr string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	tcp, err := dialer.Dial("tcp", addr)
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	c := newUpstreamConn(tcp, u.cfg.Timeout)
+	if u.files == nil {
+		return c, nil
+	}
+	secure := u.files.Client(tcp, u.host)
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = tcp.Close()
+		return nil, &dialError{err}
+	}
+	c.Conn = secure // raw stays the socket's: bytes that wait there between two answers are the end of the connection
+	return c, nil
+}
 
 // upstreamConn is a kept connection to a service. It looks whether the service has closed it before a request is written to it, and lets an
 // answer that keeps coming take longer than one that does not come at all.

@@ -50,7 +50,7 @@ func startReplica(t *testing.T, addr string, handle http.HandlerFunc) *replicaSe
 // dial makes an upstream of the given addresses.
 func dial(t *testing.T, timeout time.Duration, addrs ...string) *upstream {
 	t.Helper()
-	u, err := newUpstream("vault-svc", "http://unused:1", UpstreamConfig{Timeout: timeout, MaxConns: 64, QueueWait: 100 * time.Millisecond},
+	u, err := newUpstream("vault-svc", "http://unused:1", UpstreamConfig{Timeout: timeout, MaxConns: 64, MaxInFlight: 64, QueueWait: 100 * time.Millisecond},
 		testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, "127.0.0.1:0", nil)
 	_, port, _ := net.SplitHostPort(r.addr)
-	u, err := newUpstream("vault-svc", "http://localhost:"+port, UpstreamConfig{Timeout: time.Second, MaxConns: 8, ResolveEvery: time.Second}, testkit.Log(t),
+	u, err := newUpstream("vault-svc", "http://localhost:"+port, UpstreamConfig{Timeout: time.Second, MaxConns: 8, MaxInFlight: 8, ResolveEvery: time.Second}, testkit.Log(t),
 		newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)

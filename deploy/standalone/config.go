@@ -9,6 +9,7 @@ import (
 	"github.com/realmgate/realmgate/activity-svc"
 	"github.com/realmgate/realmgate/gateway"
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/tlsfiles"
 	"github.com/realmgate/realmgate/users-svc"
 	"github.com/realmgate/realmgate/vault-svc"
 )
@@ -16,6 +17,7 @@ import (
 // Config is what this command adds to the settings of the services; a service's own settings are read from the same environment.
 type Config struct {
 	GatewayAddr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"The public address."`
+	TLS         tlsfiles.Public
 	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default the folder realmgate in the user's data directory."`
 	AdminEmail  string `env:"ADMIN_EMAIL" envDefault:"admin@realmgate.local" doc:"E-mail address of the first admin."`
 	// AdminPassword is generated, and printed once, when it is not set.

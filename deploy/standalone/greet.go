@@ -12,6 +12,9 @@ import (
 // greet tells a newcomer what runs and what to try. A generated password is shown here, once, and then forgotten.
 func (st *stack) greet(w io.Writer) error {
 	url := "http://" + displayAddr(st.gateway.Addr())
+	if st.cfg.TLS.Cert != "" {
+		url = "https://" + displayAddr(st.gateway.Addr())
+	}
 	password := "<password>"
 	fmt.Fprintf(w, "\nRealmgate is ready at %s  (API reference: %s/docs)\n  data      %s\n  admin     %s\n", url, url, st.dir.path, st.cfg.AdminEmail)
 	if st.password != "" {

@@ -146,8 +146,12 @@ func (st *stack) openServices(ctx context.Context, environ []string, log *slog.L
 	if err != nil {
 		return err
 	}
+	scheme := "http://"
+	if isSet(environ, "INTERNAL_TLS_CERT_FILE") {
+		scheme = "https://"
+	}
 	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", "GATEWAY_ADDR="+st.cfg.GatewayAddr, "JOURNAL_DIR="+st.dir.sub("journal"),
-		"USERS_URL=http://"+usersSvc.Addr(), "VAULT_URL=http://"+vaultSvc.Addr(), "ACTIVITY_URL=http://"+activitySvc.Addr())
+		"USERS_URL="+scheme+usersSvc.Addr(), "VAULT_URL="+scheme+vaultSvc.Addr(), "ACTIVITY_URL="+scheme+activitySvc.Addr())
 	return err
 }
 

@@ -1,0 +1,208 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/realmgate/realmgate/pkg/limit"
+)
+
+// A service of a test answers so many requests at once, each in this time: 80 a second. More of them wait inside of it.
+const (
+	capacity    = 16
+	serviceTime = 200 * time.Millisecond
+)
+
+// busyDoor is a gateway before a service of that capacity, which lets most requests in at once.
+func busyDoor(t *testing.T, most int) *door {
+	t.Helper()
+	d := openDoor(t, func(c *Config) {
+		c.Upstreams.MaxInFlight, c.Limits.User = most, limit.Rate{Count: 1_000_000, Period: time.Minute}
+		c.Service.LogRequests = "errors"
+	})
+	slots := semaphore.NewWeighted(capacity)
+	d.vault.answers(func(w http.ResponseWriter, r seen) {
+		_ = slots.Acquire(t.Context(), 1)
+		time.Sleep(serviceTime)
+		slots.Release(1)
+		writeJSON(w, 200, map[string]any{"statusCode": 200, "message": "ok", "data": nil})
+	})
+	return d
+}
+
+// answered is what came back from requests that were sent at a steady rate, whether or not earlier ones were answered.
+type answered struct {
+	mu    sync.Mutex
+	took  []time.Duration // of what was served
+	shed  int
+	other []reply
+}
+
+// p99 is the time within which 99 of 100 served requests were answered.
+func (a *answered) p99() time.Duration {
+	slices.Sort(a.took)
+	return a.took[len(a.took)*99/100]
+}
+
+// offer sends rate requests a second for a time and returns what came of those sent after the first settle of it.
+func (d *door) offer(bearer string, rate int, settle, lasts time.Duration) *answered {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4096}, Timeout: 30 * time.Second}
+	defer client.CloseIdleConnections()
+	a, start := &answered{}, time.Now()
+	var wait sync.WaitGroup
+	for i := 0; ; i++ {
+		at := time.Duration(i) * time.Second / time.Duration(rate)
+		if at > lasts {
+			break
+		}
+		time.Sleep(time.Until(start.Add(at)))
+		wait.Go(func() {
+			sent := time.Now()
+			req, _ := http.NewRequest("GET", "http://"+d.addr+"/api/v1/vault/keys", nil)
+			req.Header.Set("Authorization", "Bearer "+bearer)
+			res, err := client.Do(req)
+			if err != nil {
+				d.t.Error(err)
+				return
+			}
+			_ = res.Body.Close()
+			if at >= settle {
+				a.note(res, time.Since(sent))
+			}
+		})
+	}
+	wait.Wait()
+	return a
+}
+
+func (a *answered) note(res *http.Response, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case res.StatusCode == 200:
+		a.took = append(a.took, took)
+	case res.StatusCode == 503 && res.Header.Get("Retry-After") != "":
+		a.shed++
+	default:
+		a.other = append(a.other, reply{status: res.StatusCode, header: res.Header})
+	}
+}
+
+// TestTwiceTheLoadIsShedAndTheRestIsServedInTime is not parallel: it compares times. A machine that does other work spoils a comparison now and
+// then, so three are made at most.
+func TestTwiceTheLoadIsShedAndTheRestIsServedInTime(t *testing.T) {
+	full := capacity * int(time.Second/serviceTime)
+	d := busyDoor(t, capacity)
+	ada := d.users.signIn(t)
+	for attempt := 1; ; attempt++ {
+		alone := d.offer(ada.token, 10, 0, 3*time.Second)
+		twice := d.offer(ada.token, 2*full, 2*time.Second, 5*time.Second)
+		if len(twice.other) > 0 || alone.shed > 0 || len(alone.other) > 0 {
+			t.Fatalf("other answers: %v, %v; %d shed without load", twice.other, alone.other, alone.shed)
+		}
+		ratio := float64(twice.p99()) / float64(alone.p99())
+		served := float64(len(twice.took)) / float64(3*full)
+		t.Logf("p99 %v without load, %v at twice the load: %.2f times; %d served (%.0f %% of what the service can), %d shed",
+			alone.p99(), twice.p99(), ratio, len(twice.took), 100*served, twice.shed)
+		if ratio <= 3 && served > 0.7 && twice.shed > full {
+			break
+		}
+		if attempt == 3 {
+			t.Fatal("never within 3 times, with most of the capacity used and the rest refused")
+		}
+	}
+	if d.value("upstream_shed_total", "upstream=vault-svc") == 0 {
+		t.Error("what was shed is not counted")
+	}
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
+		t.Errorf("after the load: %d %s", r.status, r.raw)
+	}
+}
+
+func TestARushWaitsAndNobodyIsRefused(t *testing.T) {
+	t.Parallel()
+	d := busyDoor(t, capacity)
+	ada := d.users.signIn(t)
+	var refused atomic.Int64
+	var wait sync.WaitGroup
+	for range 4 * capacity { // four times 200 ms
+		wait.Go(func() {
+			if r, err := d.try(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); err != nil || r.status != 200 {
+				refused.Add(1)
+				t.Logf("%v %d %s", err, r.status, r.raw)
+			}
+		})
+	}
+	wait.Wait()
+	if n := refused.Load(); n > 0 {
+		t.Errorf("%d of a rush were refused", n)
+	}
+}
+
+// TestTheWayInStaysOpenWhileTheServiceIsBusy: who signs in, and what the gateway itself asks, does not stand in the queue.
+func TestTheWayInStaysOpenWhileTheServiceIsBusy(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = 1, 50*time.Millisecond })
+	ada := d.users.signIn(t)
+	release := make(chan struct{})
+	var held atomic.Int64
+	d.users.answers(func(w http.ResponseWriter, r seen) {
+		if strings.HasSuffix(r.target, "/me") {
+			held.Add(1)
+			<-release
+		}
+		d.users.serve(w, r)
+	})
+	done := make(chan reply, 1)
+	go func() {
+		r, _ := d.try(ask{method: "GET", path: "/api/v1/users/me", bearer: ada.token})
+		done <- r
+	}()
+	d.until("the service works", func() bool { return held.Load() == 1 })
+	r := d.do(ask{method: "GET", path: "/api/v1/users/me", bearer: ada.token})
+	if r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || r.header.Get("Retry-After") == "" {
+		t.Errorf("over the bound: %d %s", r.status, r.raw)
+	}
+	if r := d.do(ask{method: "POST", path: "/api/v1/users/auth/login", body: "{}"}); r.status != 200 {
+		t.Errorf("sign-in: %d %s", r.status, r.raw)
+	}
+	bob := d.users.signIn(t) // nobody knows this session yet
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: bob.token}); r.status != 200 {
+		t.Errorf("a session that must be asked for: %d %s", r.status, r.raw)
+	}
+	close(release)
+	if r := <-done; r.status != 200 {
+		t.Errorf("who was let in: %d %s", r.status, r.raw)
+	}
+}
+
+func TestALoadThatStaysShortensTheWait(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := newTurns(1, time.Second, func() time.Time { return now })
+	b.slots.TryAcquire(1)
+	b.done(20 * time.Millisecond)
+	for _, c := range []struct {
+		what  string
+		after time.Duration
+		want  time.Duration
+	}{
+		{"the first to wait", 0, time.Second},
+		{"soon after", rush / 2, time.Second},
+		{"when waiting goes on", rush, 20 * time.Millisecond},
+		{"and on", rush, 20 * time.Millisecond},
+		{"after a pause", 2 * rush, time.Second},
+	} {
+		now = now.Add(c.after)
+		if got := b.patience(); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
+	}
+}
