@@ -58,6 +58,12 @@ func TestEachTracedEventOfABatchHasItsInsertInItsOwnTrace(t *testing.T) {
 	h.agrees(5)
 	r.stop()
 
+	holdInserts(t, to, events, traceID)
+}
+
+// holdInserts holds that each event, "<trace id>-<span id>", has one insert in its trace, and that the batch and the event are linked.
+func holdInserts(t *testing.T, to *testkit.Collector, events []string, traceID func(int) string) {
+	t.Helper()
 	byTrace, batches := map[string]testkit.Span{}, 0
 	for _, s := range to.Spans() {
 		if s.Name != insertSpan {

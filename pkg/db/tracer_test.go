@@ -1,6 +1,7 @@
 package db
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -31,31 +32,7 @@ func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 	t.Cleanup(pool.Close)
 	const secret = "s3cret"
 	ctx, request := p.Serve(t.Context(), "GET", "", false)
-	var n int
-	if err := pool.QueryRow(ctx, "CREATE TABLE things (name text PRIMARY KEY)").Scan(); !NoRows(err) {
-		t.Fatal(err)
-	}
-	if err := InTx(ctx, pool, func(tx pgx.Tx) error {
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"things"}, []string{"name"}, pgx.CopyFromRows([][]any{{secret}}))
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := pool.QueryRow(ctx, "SELECT name::int\n\t FROM things WHERE name = $1", secret).Scan(&n); err == nil || !strings.Contains(err.Error(), secret) {
-		t.Fatalf("got %v, want an error that quotes the row", err)
-	}
-	if err := pool.QueryRow(ctx, "SELECT $1::int", []string{secret}).Scan(&n); err == nil || !strings.Contains(err.Error(), secret) {
-		t.Fatalf("got %v, want an error that quotes the argument", err)
-	}
-	b := &pgx.Batch{}
-	b.Queue("INSERT INTO things VALUES ($1)", secret)
-	b.Queue("SELECT 1")
-	if err := pool.SendBatch(ctx, b).Close(); Constraint(err) == "" {
-		t.Fatalf("got %v, want a constraint broken", err)
-	}
-	if err := pool.QueryRow(t.Context(), "SELECT 1 AS untraced").Scan(&n); err != nil {
-		t.Fatal(err)
-	}
+	failWith(t, ctx, pool, secret)
 	request.End()
 	if err := p.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -87,5 +64,35 @@ func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 	}
 	if len(seen) != 8 {
 		t.Errorf("got %v", seen)
+	}
+}
+
+// failWith makes statements with secret as their argument.
+func failWith(t *testing.T, ctx context.Context, pool *Pool, secret string) {
+	t.Helper()
+	var n int
+	if err := pool.QueryRow(ctx, "CREATE TABLE things (name text PRIMARY KEY)").Scan(); !NoRows(err) {
+		t.Fatal(err)
+	}
+	if err := InTx(ctx, pool, func(tx pgx.Tx) error {
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"things"}, []string{"name"}, pgx.CopyFromRows([][]any{{secret}}))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.QueryRow(ctx, "SELECT name::int\n\t FROM things WHERE name = $1", secret).Scan(&n); err == nil || !strings.Contains(err.Error(), secret) {
+		t.Fatalf("got %v, want an error that quotes the row", err)
+	}
+	if err := pool.QueryRow(ctx, "SELECT $1::int", []string{secret}).Scan(&n); err == nil || !strings.Contains(err.Error(), secret) {
+		t.Fatalf("got %v, want an error that quotes the argument", err)
+	}
+	b := &pgx.Batch{}
+	b.Queue("INSERT INTO things VALUES ($1)", secret)
+	b.Queue("SELECT 1")
+	if err := pool.SendBatch(ctx, b).Close(); Constraint(err) == "" {
+		t.Fatalf("got %v, want a constraint broken", err)
+	}
+	if err := pool.QueryRow(t.Context(), "SELECT 1 AS untraced").Scan(&n); err != nil {
+		t.Fatal(err)
 	}
 }
