@@ -31,12 +31,16 @@ func checkRequest(h *fasthttp.RequestHeader) error {
 	return checkHeaderLines(h.RawHeaders())
 }
 
-// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines, takes names with a space in them and forgets
-// a Content-Length beside a Transfer-Encoding and a Transfer-Encoding of identity.
+// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines, takes names with a space in them and lines
+// that end without a CR, so that two requests could stand where others see one, and forgets a Content-Length beside a Transfer-Encoding and a
+// Transfer-Encoding of identity.
 func checkHeaderLines(raw []byte) error {
 	length, encoded := false, false
 	for line := range bytes.Lines(raw) {
 		if colon := bytes.IndexByte(line, ':'); colon >= 0 && bytes.IndexByte(line[:colon], ' ') >= 0 {
+			return badRequest()
+		}
+		if bytes.HasSuffix(line, []byte("\n")) && !bytes.HasSuffix(line, []byte("\r\n")) {
 			return badRequest()
 		}
 		switch line[0] {

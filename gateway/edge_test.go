@@ -32,6 +32,8 @@ func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 		{"header folded with a tab", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A: b\r\n\tc\r\n\r\n", "400", "BAD_REQUEST"},
 		{"space before the colon", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A : b\r\n\r\n", "400", "BAD_REQUEST"},
 		{"space in a header's name", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X A: b\r\n\r\n", "400", "BAD_REQUEST"},
+		{"a line that ends without CR", "GET /api/v1/vault/keys HTTP/1.1\r\nX-A: b\n" + signed + "\r\n", "400", "BAD_REQUEST"},
+		{"a block that ends without CR", "GET /api/v1/vault/keys HTTP/1.1\r\nHost: h\n\nGET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"another major version", "GET /api/v1/vault/keys HTTP/2.0\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"no host", "GET /api/v1/vault/keys HTTP/1.1\r\nX-A: b\r\n\r\n", "400", "BAD_REQUEST"},
 		{"no host in HTTP/1.0", "GET /api/v1/vault/keys HTTP/1.0\r\n\r\n", "400", "BAD_REQUEST"},
