@@ -3,7 +3,6 @@ package operate
 import (
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/realmgate/realmgate/activity-svc"
@@ -23,8 +22,8 @@ func settingsOf() map[string][]config.Setting {
 	}
 }
 
-// notOurs are the variables that libraries and the Go runtime read.
-func notOurs(name string) bool { return name == "GOMEMLIMIT" || strings.HasPrefix(name, "OTEL_") }
+// notOurs are the variables that the Go runtime reads.
+func notOurs(name string) bool { return name == "GOMEMLIMIT" }
 
 // holdSettings fails the test for every variable that the binary does not read, and for every setting that it needs and does not get.
 func holdSettings(t *testing.T, where, binary string, environ map[string]string) {
