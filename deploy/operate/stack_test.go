@@ -34,6 +34,7 @@ type stack struct {
 	dir     string            // stands for the volumes
 	hosts   map[string]string // "postgres:5432" → "127.0.0.1:40001"
 	running map[string]*process
+	cluster *localpg.Cluster
 }
 
 type process struct {
@@ -48,12 +49,14 @@ type process struct {
 func startStack(t *testing.T) *stack {
 	t.Helper()
 	s := &stack{t: t, project: project(t), running: map[string]*process{}, hosts: map[string]string{}}
-	s.dir = filepath.Join(scratch, "stack")
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+	var err error
+	if s.dir, err = os.MkdirTemp(scratch, "stack-"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(scratch, 0o755); err != nil { // PostgreSQL, another user, reads its passwords here
-		t.Fatal(err)
+	for _, dir := range []string{scratch, s.dir} { // PostgreSQL, another user, reads its passwords here
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.makeSecrets()
 	for _, host := range []string{"postgres:5432", "nats:4222", "redis:6379", "gateway:8080", "users-svc:8081", "vault-svc:8082", "activity-svc:8083"} {
@@ -62,12 +65,7 @@ func startStack(t *testing.T) *stack {
 	s.startPostgres()
 	s.startNATS()
 	s.startRedis()
-	for _, name := range []string{"users-svc", "vault-svc", "activity-svc", "gateway"} {
-		s.start(name)
-	}
-	for _, name := range ours {
-		s.waitHealthy(name)
-	}
+	s.startOurs()
 	return s
 }
 
@@ -137,13 +135,8 @@ func (s *stack) startPostgres() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		if err := pg.Remove(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	s.cluster = pg
+	t.Cleanup(s.removePostgres)
 	database := *service.Environment["POSTGRES_DB"]
 	if err := pg.CreateDatabase(t.Context(), database); err != nil {
 		t.Fatal(err)
@@ -162,6 +155,20 @@ func (s *stack) startPostgres() {
 		t.Fatal(err)
 	}
 	s.hosts["postgres:5432"] = u.Host
+}
+
+// removePostgres deletes the database and all that it holds; without effect when that was done.
+func (s *stack) removePostgres() {
+	s.t.Helper()
+	if s.cluster == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := s.cluster.Remove(ctx); err != nil {
+		s.t.Error(err)
+	}
+	s.cluster = nil
 }
 
 // startNATS builds the server that the go.mod of deploy names and starts it with the configuration of the compose file.
