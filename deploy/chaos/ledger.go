@@ -99,37 +99,28 @@ func numberOf(agent string) (n int, ok bool) {
 	return n, err == nil
 }
 
-// span is the requests that were under way between two moments.
+// span is the requests that were answered, or given up, between two moments.
 type span struct {
 	requests, refused, silent int
 	slowest                   time.Duration
-	lastFailure               time.Time // when the last request that failed was sent
 }
 
-// during sums up the requests that were under way in [from, to].
+// during sums up the requests that ended in [from, to].
 func (l *ledger) during(from, to time.Time) span {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var s span
 	for _, a := range l.attempts {
-		if a.sent.After(to) || (a.done && a.answered.Before(from)) {
+		if !a.done || a.answered.Before(from) || a.answered.After(to) {
 			continue
 		}
 		s.requests++
-		if !a.done {
-			continue
-		}
 		s.slowest = max(s.slowest, a.answered.Sub(a.sent))
-		if !a.failed() {
-			continue
-		}
-		if a.status == 0 {
+		switch {
+		case a.status == 0:
 			s.silent++
-		} else {
+		case a.failed():
 			s.refused++
-		}
-		if a.sent.After(s.lastFailure) {
-			s.lastFailure = a.sent
 		}
 	}
 	return s
