@@ -69,12 +69,19 @@ func (c *Conn) Ready(context.Context) error {
 	return nil
 }
 
-// Announce tells every listener of subject, once and without keeping it; an error when NATS is away.
+// announceTimeout is how long Announce waits for the word of NATS.
+const announceTimeout = 100 * time.Millisecond
+
+// Announce tells every listener of subject, once and without keeping it. It returns when NATS has it, so that it arrives also when this process
+// dies at once; an error when NATS is away or does not answer, and then it may arrive all the same.
 func (c *Conn) Announce(subject string, data []byte) error {
 	if !c.nc.IsConnected() {
 		return nats.ErrConnectionClosed
 	}
-	return c.nc.Publish(subject, data)
+	if err := c.nc.Publish(subject, data); err != nil {
+		return err
+	}
+	return c.nc.FlushTimeout(announceTimeout)
 }
 
 // Listen calls handle with every announcement to subject until stop is called; after a lost connection it goes on by itself, and what was
