@@ -200,10 +200,11 @@ func (r *running) admin() account {
 	return r.login(adminEmail, adminPassword)
 }
 
-// eventually waits until ok, for what happens behind the answer.
+// eventually waits until ok, for what happens behind the answer. The events that a killed process had in hand come back after ACTIVITY_ACK_WAIT,
+// 30 s, and the last of them a little later.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(45 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
