@@ -38,8 +38,28 @@ func (e *buildError) Error() string { return e.out }
 type process struct {
 	cmd    *exec.Cmd
 	said   string // what it printed until it was ready
-	errors *bytes.Buffer
+	errors *notes
 	url    string
+}
+
+// notes is what a process wrote so far.
+type notes struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(p)
+}
+
+// String returns all of it.
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
 }
 
 func spawn(t *testing.T, environ ...string) *process {
@@ -48,7 +68,7 @@ func spawn(t *testing.T, environ ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(path), errors: &bytes.Buffer{}}
+	p := &process{cmd: exec.Command(path), errors: &notes{}}
 	p.cmd.Env = append(os.Environ(), environ...)
 	p.cmd.Stderr = p.errors
 	out, err := p.cmd.StdoutPipe()

@@ -30,10 +30,10 @@ func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	dir := &dataDir{path: t.TempDir()}
 	if err := pg.CreateDatabase(ctx, databaseName); err != nil {
 		t.Fatal(err)
 	}
-	dir := &dataDir{path: t.TempDir()}
 	first, err := createRoles(ctx, pg.URL(databaseName), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -70,8 +70,7 @@ func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 		}
 		for _, sql := range forbidden {
 			_, err := conns[role].Exec(ctx, sql)
-			var refused *pgconn.PgError
-			if !errors.As(err, &refused) || refused.Code != "42501" { // insufficient_privilege
+			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" { // insufficient_privilege
 				t.Errorf("%s: %s: got %v, want that it is refused", role, sql, err)
 			}
 		}
