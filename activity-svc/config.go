@@ -36,11 +36,11 @@ type StreamConfig struct {
 	MaxAge    time.Duration `env:"ACTIVITY_STREAM_MAX_AGE" envDefault:"0s" doc:"Age at which an event that was never stored is lost; 0s: never."`
 	Replicas  int           `env:"ACTIVITY_STREAM_REPLICAS" envDefault:"1" doc:"Copies of the stream in a JetStream cluster, 1 to 5."`
 	DupWindow time.Duration `env:"ACTIVITY_STREAM_DUPLICATES" envDefault:"2m" doc:"How long JetStream remembers ids to refuse a second copy; the database refuses it after that."`
-	AckWait   time.Duration `env:"ACTIVITY_ACK_WAIT" envDefault:"30s" doc:"After which the events of a replica that died go to another, at least 15s."`
+	AckWait   time.Duration `env:"ACTIVITY_ACK_WAIT" envDefault:"5s" doc:"After which the events that a dead replica had in hand go to another, at least 1s."`
 }
 
-// minAckWait leaves room for the longest pause between two attempts at a batch.
-const minAckWait = 15 * time.Second
+// minAckWait leaves room for a replica that is only slow to say that it lives.
+const minAckWait = time.Second
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
@@ -57,7 +57,7 @@ func (c Config) Validate() error {
 	check(c.Stream.Replicas >= 1 && c.Stream.Replicas <= 5, "ACTIVITY_STREAM_REPLICAS must be 1 to 5")
 	check(c.Stream.DupWindow >= 100*time.Millisecond, "ACTIVITY_STREAM_DUPLICATES must be at least 100ms")
 	check(c.Stream.MaxAge == 0 || c.Stream.MaxAge >= c.Stream.DupWindow, "ACTIVITY_STREAM_MAX_AGE must be 0s or at least ACTIVITY_STREAM_DUPLICATES")
-	check(c.Stream.AckWait >= minAckWait, "ACTIVITY_ACK_WAIT must be at least 15s")
+	check(c.Stream.AckWait >= minAckWait, "ACTIVITY_ACK_WAIT must be at least 1s")
 	return errors.Join(append(all, c.Service.Validate())...)
 }
 

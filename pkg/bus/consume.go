@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -73,13 +74,13 @@ type ConsumerConfig struct {
 	Durable  string
 	MaxBatch int           // most messages of a batch
 	MaxWait  time.Duration // longest time to fill one, counted from its first message
-	AckWait  time.Duration // after which an unacknowledged message goes to another replica
+	AckWait  time.Duration // after which the messages of a replica that died go to another; one that lives may take longer
 }
 
 // Handler deals with one batch and acknowledges what it has dealt with. When it fails it must have acknowledged nothing.
 type Handler func(context.Context, []Message) error
 
-// The pauses between attempts. The longest must be well below any sensible ack wait.
+// The pauses between attempts.
 const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 10 * time.Second
@@ -155,17 +156,15 @@ func (c *Conn) consume(ctx context.Context, cc ConsumerConfig, handle Handler) e
 
 // retry hands batch over until handle succeeds; only the end of ctx is an error.
 func (c *Conn) retry(ctx context.Context, cc ConsumerConfig, batch []Message, handle Handler) error {
+	defer keep(cc, batch)()
 	pauses := newPauses()
 	for {
-		err := attempt(ctx, cc, batch, handle)
+		err := attempt(ctx, batch, handle)
 		if err == nil {
 			return nil
 		}
 		pause := pauses.NextBackOff()
 		c.log.Warn("batch will be tried again", "stream", cc.Stream.Name, "messages", len(batch), "error", err.Error(), "pause", pause)
-		for _, m := range batch {
-			_ = m.msg.InProgress() // keep it from going to another replica that would fail the same way
-		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -174,11 +173,36 @@ func (c *Conn) retry(ctx context.Context, cc ConsumerConfig, batch []Message, ha
 	}
 }
 
-// attempt is not torn by a stop, but ends when the batch would go to another replica anyway.
-func attempt(ctx context.Context, cc ConsumerConfig, batch []Message, handle Handler) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cc.AckWait)
+// attemptTimeout bounds one try to deal with a batch.
+const attemptTimeout = 30 * time.Second
+
+// attempt is not torn by a stop.
+func attempt(ctx context.Context, batch []Message, handle Handler) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
 	return handle(ctx, batch)
+}
+
+// keep tells JetStream until release is called that the batch is being dealt with, so that it does not go to another replica however long that
+// takes; a replica that dies says no more, and AckWait may be short.
+func keep(cc ConsumerConfig, batch []Message) (release func()) {
+	done := make(chan struct{})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		tick := time.NewTicker(cc.AckWait / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				for _, m := range batch {
+					_ = m.msg.InProgress()
+				}
+			}
+		}
+	})
+	return func() { close(done); ended.Wait() }
 }
 
 // finish deals with batch and with what the iterator still holds after the end of ctx: each batch is tried once, and what cannot be stored in

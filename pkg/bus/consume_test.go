@@ -356,3 +356,41 @@ func TestAFullStreamRefusesAndKeepsWhatItHas(t *testing.T) {
 		t.Errorf("stored %d of 100; the stream has %d (%v)", stored, state.Messages, err)
 	}
 }
+
+func TestABatchThatTakesLongerThanTheAckWaitStaysWithItsReplica(t *testing.T) {
+	t.Parallel()
+	url := testkit.NATS(t)
+	cc := consumer()
+	cc.AckWait = time.Second
+	var handled atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer cancel()
+	for range 2 {
+		replica := connect(t, url)
+		wait.Go(func() {
+			_ = replica.Consume(ctx, cc, func(_ context.Context, batch []bus.Message) error {
+				handled.Add(1)
+				time.Sleep(3 * cc.AckWait)
+				for _, m := range batch {
+					if err := m.Ack(); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+	}
+	c := connect(t, url)
+	publish(t, c, "1", "slow")
+	eventually(t, "the message is dealt with", func() error {
+		if s, err := c.State(t.Context(), cc.Stream.Name, cc.Durable); err != nil || s.Messages > 0 {
+			return fmt.Errorf("%d messages left, %v", s.Messages, err)
+		}
+		return nil
+	})
+	if n := handled.Load(); n != 1 {
+		t.Errorf("handled %d times, want once", n)
+	}
+}
