@@ -24,7 +24,7 @@ type Config struct {
 	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
 	Issuer       string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`
 	Audience     string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in users-svc."`
-	SessionTTL   time.Duration `env:"SESSION_CACHE_TTL" envDefault:"1s" doc:"How long the gateway trusts a session state in its memory when no announcement of a change arrives. At most 5s."`
+	SessionTTL   time.Duration `env:"SESSION_CACHE_TTL" envDefault:"900ms" doc:"How long the gateway trusts a session state in its memory when no announcement of a change arrives. At most 5s."`
 	Bus          bus.Config
 	Redis        limit.RedisConfig
 	Edge         EdgeConfig

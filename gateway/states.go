@@ -123,6 +123,7 @@ func (s *states) get(ctx context.Context, key string, token bool, id string) (*p
 func (s *states) read(ctx context.Context, key string, token bool, id string, pastRedis bool) (*principal, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
 	defer cancel()
+	began := time.Now()
 	p := &principal{generation: s.generation.Load()}
 	p.epoch.Store(s.epoch.Load()) // before the state is read: whatever is announced from now on counts
 	var ok bool
@@ -142,8 +143,10 @@ func (s *states) read(ctx context.Context, key string, token bool, id string, pa
 		}
 		p.allowed = allowed
 	}
-	if s.memory != nil {
+	// The state is as old as the moment before it was asked for, however long the answer took.
+	if left := s.ttl - time.Since(began); s.memory != nil && left > 0 {
 		s.memory.Set(key, p)
+		s.memory.SetExpiresAfter(key, left)
 	}
 	return p, nil
 }

@@ -168,6 +168,8 @@ func (u *upstream) newReplica(addr string) *replica {
 				u.metrics.open.WithLabelValues(u.name).Inc()
 			case to == gobreaker.StateClosed:
 				u.metrics.open.WithLabelValues(u.name).Dec()
+			default: // between open and half-open, for as long as the address is dead
+				return
 			}
 			u.log.Info("circuit breaker", "upstream", u.name, "addr", addr, "from", from.String(), "to", to.String())
 		},

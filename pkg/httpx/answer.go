@@ -54,7 +54,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	e := s.translate(c, err)
 	status := e.Kind.Status()
 	if e.Kind == apperr.Internal || (e.Kind == apperr.Unavailable && e.Unwrap() != nil) {
-		s.logger(c).Error("request failed", "request_id", RequestID(c), "method", c.Method(), "route", c.Route().Path, "status", status, "error", e.Error())
+		s.logger(c).Error("request failed", "request_id", RequestID(c), "method", c.Method(), "route", RouteName(c), "status", status, "error", e.Error())
 	}
 	c.Response().ResetBody()
 	if e.RetryAfter > 0 {

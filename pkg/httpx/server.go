@@ -188,7 +188,7 @@ func (s *Server) drain(ctx context.Context) {
 }
 
 func (s *Server) panicked(c *fiber.Ctx, reason any) {
-	s.logger(c).Error("panic in a handler", "request_id", RequestID(c), "route", c.Route().Path, "panic", reason, "stack", string(debug.Stack()))
+	s.logger(c).Error("panic in a handler", "request_id", RequestID(c), "route", RouteName(c), "panic", reason, "stack", string(debug.Stack()))
 }
 
 // quietLogger gives fasthttp's own complaints (a client that hangs up, a malformed request) the level that they deserve.
