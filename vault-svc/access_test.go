@@ -34,22 +34,22 @@ func TestWhoMayUseTheVault(t *testing.T) {
 		status  int
 		message string
 	}{
-		"a session":                             {owner, "", 200, ""},
-		"nobody":                                {auth.Identity{Kind: auth.Anonymous}, "", 401, "Authentication token required"},
-		"the gateway itself":                    {auth.Identity{Kind: auth.System}, "", 401, "Authentication token required"},
-		"a banned session":                      {banned, "", 403, "Your account is banned"},
-		"a token with everything":               {token(full), "", 200, ""},
-		"a token with everything, in a realm":   {token(full), "?realm_id=" + realmA, 200, ""},
-		"a token without vault_access":          {token(with(func(g *auth.Grant) { g.VaultAccess = false })), "", 403, "Insufficient permissions"},
-		"a token without resources.vault":       {token(with(func(g *auth.Grant) { g.Permissions = []string{"resources"} })), "", 403, "Insufficient permissions"},
-		"a token without a grant":               {auth.Identity{Kind: auth.Token, UserID: owner.UserID}, "", 403, "Insufficient permissions"},
-		"a restricted token, its realm":         {token(onlyA), "?realm_id=" + realmA, 200, ""},
-		"a restricted token, no realm":          {token(onlyA), "", 403, "requires a realm-scoped URL"},
-		"a restricted token, another realm":     {token(onlyA), "?realm_id=" + realmB, 403, "not valid for realm"},
-		"a restricted token, another's host":    {onlyAOnHostB, "", 403, "not valid for realm"},
-		"a token that needs a realm, without":   {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })), "", 403, "requires a realm-scoped URL"},
-		"a token that needs a realm, in any":    {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })), "?realm_id=" + realmA, 200, ""},
-		"a restricted token that allows no one": {token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "", 200, ""},
+		"a session":                                {owner, "", 200, ""},
+		"nobody":                                   {auth.Identity{Kind: auth.Anonymous}, "", 401, "Authentication token required"},
+		"the gateway itself":                       {auth.Identity{Kind: auth.System}, "", 401, "Authentication token required"},
+		"a banned session":                         {banned, "", 403, "Your account is banned"},
+		"a token with everything":                  {token(full), "", 200, ""},
+		"a token with everything, in a realm":      {token(full), "?realm_id=" + realmA, 200, ""},
+		"a token without vault_access":             {token(with(func(g *auth.Grant) { g.VaultAccess = false })), "", 403, "Insufficient permissions"},
+		"a token without resources.vault":          {token(with(func(g *auth.Grant) { g.Permissions = []string{"resources"} })), "", 403, "Insufficient permissions"},
+		"a token without a grant":                  {auth.Identity{Kind: auth.Token, UserID: owner.UserID}, "", 403, "Insufficient permissions"},
+		"a restricted token, its realm":            {token(onlyA), "?realm_id=" + realmA, 200, ""},
+		"a restricted token, no realm":             {token(onlyA), "", 403, "requires a realm-scoped URL"},
+		"a restricted token, another realm":        {token(onlyA), "?realm_id=" + realmB, 403, "not valid for realm"},
+		"a restricted token, another's host":       {onlyAOnHostB, "", 403, "not valid for realm"},
+		"a token that needs a realm, without":      {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })), "", 403, "requires a realm-scoped URL"},
+		"a token that needs a realm, in any":       {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })), "?realm_id=" + realmA, 200, ""},
+		"a restricted token outside of its realms": {token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "", 403, "requires a realm-scoped URL"},
 	} {
 		for _, call := range []string{"GET /api/v1/vault/keys", "GET /api/v1/vault/stats", "GET /api/v1/vault/keys/k", "PUT /api/v1/vault/keys/k", "DELETE /api/v1/vault/keys/nosuch", "DELETE /api/v1/vault"} {
 			if c.status == 200 && strings.HasPrefix(call, "DELETE") {
