@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -16,6 +17,7 @@ func commands() []service.Command[Config] {
 		{Name: "keys generate", Doc: "Print a new keyset for VAULT_KEY_ENCRYPTION_KEY.", Bare: true, Run: keysGenerate},
 		{Name: "keys add", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with one more key, which unwraps only.", Bare: true, Run: edited((*KeyEncryption).Add)},
 		{Name: "keys promote", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with its newest key as the one that wraps.", Bare: true, Run: edited((*KeyEncryption).Promote)},
+		{Name: "keys wrap", Doc: "Print the clear keyset in VAULT_KEY_ENCRYPTION_KEY wrapped by VAULT_KMS_URI.", Bare: true, Run: keysWrap},
 		{Name: "keys rotate", Doc: "Wrap all data keys with the primary key of VAULT_KEY_ENCRYPTION_KEY while the service runs.", Run: keysRotate},
 		{Name: "verify", Doc: "Open every item and compare every account with its items; exit 1 when anything is wrong.", Run: verifyAll},
 	}
@@ -23,30 +25,41 @@ func commands() []service.Command[Config] {
 
 type commandFunc = func(context.Context, Config, service.Runtime, []string, io.Writer) error
 
-func keysGenerate(_ context.Context, _ Config, _ service.Runtime, _ []string, out io.Writer) error {
+func keysGenerate(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
 	kek, err := GenerateKeyEncryption()
 	if err != nil {
 		return err
 	}
-	return printKeyset(kek, out)
+	return printKeyset(cfg, kek, out)
+}
+
+func keysWrap(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
+	kek, err := ParseKeyEncryption(cfg.KeyEncryption.Reveal())
+	if err != nil {
+		return fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY: %w", err)
+	}
+	if cfg.KMS.URI == "" {
+		return errors.New("VAULT_KMS_URI names nothing to wrap it with")
+	}
+	return printKeyset(cfg, kek, out)
 }
 
 // edited prints what edit makes of the keyset in the settings.
 func edited(edit func(*KeyEncryption) (*KeyEncryption, error)) commandFunc {
 	return func(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
-		kek, err := ParseKeyEncryption(cfg.KeyEncryption.Reveal())
+		kek, err := cfg.keyEncryption()
 		if err != nil {
-			return fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY: %w", err)
+			return err
 		}
 		if kek, err = edit(kek); err != nil {
 			return err
 		}
-		return printKeyset(kek, out)
+		return printKeyset(cfg, kek, out)
 	}
 }
 
-func printKeyset(kek *KeyEncryption, out io.Writer) error {
-	text, err := kek.Reveal()
+func printKeyset(cfg Config, kek *KeyEncryption, out io.Writer) error {
+	text, err := cfg.reveal(kek)
 	if err == nil {
 		_, err = fmt.Fprintln(out, text)
 	}

@@ -113,7 +113,7 @@ func TestAFirstKeyNeedsNoSettings(t *testing.T) {
 		t.Errorf("what was printed does not parse: %v", err)
 	}
 	for _, c := range commands() {
-		if bare := c.Name == "keys generate" || c.Name == "keys add" || c.Name == "keys promote"; c.Bare != bare {
+		if bare := c.Name == "keys generate" || c.Name == "keys add" || c.Name == "keys promote" || c.Name == "keys wrap"; c.Bare != bare {
 			t.Errorf("%s: Bare is %v", c.Name, c.Bare)
 		}
 	}

@@ -2,7 +2,10 @@ package vault
 
 import (
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
@@ -18,6 +21,8 @@ type Config struct {
 	DB            db.Config
 	InternalKeys  config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
 	KeyEncryption config.Secret `env:"VAULT_KEY_ENCRYPTION_KEY,required" doc:"Tink keyset (JSON) that wraps the users' data keys: its primary key wraps, all its keys unwrap. vault-svc keys generate prints one."`
+
+	KMS KMSConfig
 
 	QuotaMB  int64 `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What a user may store over all realms, in MB (1,048,576 bytes), unless an admin gave the user a quota of their own."`
 	MaxItems int64 `env:"VAULT_MAX_ITEMS" envDefault:"100000" doc:"Most keys that a user may have over all realms: empty values cost no quota, so something else must bound them."`
@@ -53,7 +58,7 @@ func (c Config) Validate() error {
 	if c.KeyCache < 1 {
 		all = append(all, errors.New("VAULT_KEY_CACHE must be at least 1"))
 	}
-	if _, err := ParseKeyEncryption(c.KeyEncryption.Reveal()); err != nil {
+	if _, err := ParseKeyEncryption(c.KeyEncryption.Reveal()); err != nil && c.KMS.URI == "" {
 		all = append(all, errors.New("VAULT_KEY_ENCRYPTION_KEY: "+err.Error()))
 	}
 	return errors.Join(append(all, c.Service.Validate())...)
@@ -72,3 +77,32 @@ func (c Config) maxBody() int64 {
 
 // longestSpelling is how many bytes of JSON one byte of a value may take: \u0000 (RFC 8259, section 7).
 const longestSpelling = 6
+
+// keyEncryption opens the keyset, with the help of the KMS when there is one.
+func (c Config) keyEncryption() (k *KeyEncryption, err error) {
+	if c.KMS.URI == "" {
+		k, err = ParseKeyEncryption(c.KeyEncryption.Reveal())
+	} else {
+		var kms tink.AEAD
+		if kms, err = c.KMS.open(); err != nil {
+			return nil, err
+		}
+		k, err = UnwrapKeyEncryption(c.KeyEncryption.Reveal(), kms)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY: %w", err)
+	}
+	return k, nil
+}
+
+// reveal returns the keyset as keyEncryption reads it: a secret, unless a KMS wraps it.
+func (c Config) reveal(k *KeyEncryption) (string, error) {
+	if c.KMS.URI == "" {
+		return k.Reveal()
+	}
+	kms, err := c.KMS.open()
+	if err != nil {
+		return "", err
+	}
+	return k.WrapWith(kms)
+}

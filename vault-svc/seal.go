@@ -84,6 +84,24 @@ func (k *KeyEncryption) Reveal() (string, error) {
 	return b.String(), nil
 }
 
+// UnwrapKeyEncryption reads a keyset that kms has wrapped, in Tink's JSON format for encrypted keysets.
+func UnwrapKeyEncryption(json string, kms tink.AEAD) (*KeyEncryption, error) {
+	h, err := keyset.Read(keyset.NewJSONReader(strings.NewReader(json)), kms)
+	if err != nil {
+		return nil, fmt.Errorf("is not a keyset that VAULT_KMS_URI unwraps: %w", err)
+	}
+	return newKeyEncryption(h)
+}
+
+// WrapWith returns the keyset as the JSON that UnwrapKeyEncryption reads: no secret without the KMS.
+func (k *KeyEncryption) WrapWith(kms tink.AEAD) (string, error) {
+	var b bytes.Buffer
+	if err := k.handle.Write(keyset.NewJSONWriter(&b), kms); err != nil {
+		return "", err
+	}
+	return b.String(), nil
+}
+
 // Add returns the keyset with one more key, which unwraps but does not wrap yet: give it to every replica before Promote.
 func (k *KeyEncryption) Add() (*KeyEncryption, error) {
 	m := keyset.NewManagerFromHandle(k.handle)

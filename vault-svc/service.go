@@ -96,9 +96,9 @@ func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.R
 }
 
 func openKeys(cfg Config, pool *db.Pool) (*Keys, error) {
-	kek, err := ParseKeyEncryption(cfg.KeyEncryption.Reveal())
+	kek, err := cfg.keyEncryption()
 	if err != nil {
-		return nil, fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY: %w", err)
+		return nil, err
 	}
 	return newKeys(&keyStore{pool}, kek, cfg.KeyCache)
 }
