@@ -12,9 +12,9 @@ import (
 // errBusy says that an address works on as many requests as it may: nothing was sent.
 var errBusy = errors.New("the service works on as many requests as it may")
 
-// rush is how long requests may have to wait, one after the other, before that is a load that stays and not a rush that passes: the interval of
-// CoDel (Nichols and Jacobson, Controlling Queue Delay, ACM Queue 10/5, 2012).
-const rush = 100 * time.Millisecond
+// rush is how long requests may have to wait, one after the other, before that is a load that stays and not a rush that passes: what CoDel
+// (Nichols and Jacobson, Controlling Queue Delay, ACM Queue 10/5, 2012) calls its interval, longer because clients of one user come in crowds.
+const rush = 500 * time.Millisecond
 
 // turns bounds how many requests an address works on at once, so that more load than it can serve makes refusals and not ever longer answers.
 //
