@@ -122,7 +122,11 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 				for n := range 30 {
 					rows = append(rows, recordsOf(at(now.AddDate(0, 0, 7-n/2-round%5), who, "GET", 200))...)
 				}
-				if err := s.insert(t.Context(), rows); err != nil {
+				err := s.insert(t.Context(), rows)
+				for tries := 1; isNoPartition(err) && tries < 5; tries++ {
+					err = s.insert(t.Context(), rows) // as the consumer does: the partition was attached or dropped at this moment
+				}
+				if err != nil {
 					t.Errorf("insert: %v", err)
 				}
 				if _, _, err := s.list(t.Context(), everything(raw(who.UserID)), 0, 50); err != nil {
