@@ -62,9 +62,13 @@ func (k *Keys) Ensure(ctx context.Context, user string) (*DataKey, error) {
 	if err := k.store.add(ctx, user, wrappedKey{wrapped: wrapped, kek: k.kek.Primary()}); err != nil {
 		return nil, err
 	}
-	// Somebody else's may have been first: what is stored counts.
-	if d, err = k.Find(ctx, user); d == nil && err == nil {
-		err = fmt.Errorf("data key of user %s was stored and is not there", user)
+	// Somebody else's may have been first: what is stored counts. It is read here and not through the cache, which might let us join a load that
+	// began before the key was stored and finds none.
+	if d, err = k.load(ctx, user); errors.Is(err, otter.ErrNotFound) {
+		return nil, fmt.Errorf("data key of user %s was stored and is not there", user)
+	}
+	if err == nil {
+		k.cache.Set(user, d)
 	}
 	return d, err
 }
