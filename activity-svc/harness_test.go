@@ -119,7 +119,7 @@ func openStore(t testing.TB, url string) *store {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	if err := migrate(t.Context(), pool); err != nil {
+	if err := db.Migrate(t.Context(), pool, schema, migrationFiles); err != nil {
 		t.Fatal(err)
 	}
 	return &store{pool: pool}

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -35,20 +34,7 @@ func Program() service.Program[Config] {
 
 // Migrate brings the schema up to date and stops.
 func Migrate(ctx context.Context, cfg Config) error {
-	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	return migrate(ctx, pool)
-}
-
-func migrate(ctx context.Context, pool *db.Pool) error {
-	files, err := fs.Sub(migrationFiles, "migrations")
-	if err != nil {
-		return err
-	}
-	return db.Migrate(ctx, pool, schema, files)
+	return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles)
 }
 
 func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, out io.Writer) error {
@@ -96,7 +82,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
 	svc.Ready("database", pool.Ping)
 	if cfg.DB.Migrate {
-		if err := migrate(ctx, pool); err != nil {
+		if err := db.Migrate(ctx, pool, schema, migrationFiles); err != nil {
 			return err
 		}
 	}

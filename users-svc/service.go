@@ -3,7 +3,6 @@ package users
 import (
 	"context"
 	"embed"
-	"io/fs"
 	"log/slog"
 	"time"
 
@@ -48,20 +47,7 @@ func Program() service.Program[Config] {
 
 // Migrate brings the schema up to date and stops.
 func Migrate(ctx context.Context, cfg Config) error {
-	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	return migrate(ctx, pool)
-}
-
-func migrate(ctx context.Context, pool *db.Pool) error {
-	files, err := fs.Sub(migrationFiles, "migrations")
-	if err != nil {
-		return err
-	}
-	return db.Migrate(ctx, pool, schema, files)
+	return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles)
 }
 
 // New opens the database, Redis, NATS and the listener, brings the schema up to date, and declares the service; Run serves.
@@ -114,7 +100,7 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 	}
 	onStop("database", func(context.Context) error { c.pool.Close(); return nil })
 	if cfg.DB.Migrate {
-		if err := migrate(ctx, c.pool); err != nil {
+		if err := db.Migrate(ctx, c.pool, schema, migrationFiles); err != nil {
 			return nil, err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -30,12 +29,7 @@ func Program() service.Program[Config] {
 	return service.Program[Config]{
 		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Commands: commands(),
 		Migrate: func(ctx context.Context, cfg Config) error {
-			pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
-			return migrate(ctx, pool)
+			return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles)
 		},
 	}
 }
@@ -64,7 +58,7 @@ func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.R
 	}
 	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
 	if cfg.DB.Migrate {
-		if err := migrate(ctx, pool); err != nil {
+		if err := db.Migrate(ctx, pool, schema, migrationFiles); err != nil {
 			return err
 		}
 	}
@@ -101,12 +95,4 @@ func openKeys(cfg Config, pool *db.Pool) (*Keys, error) {
 		return nil, err
 	}
 	return newKeys(&keyStore{pool}, kek, cfg.KeyCache)
-}
-
-func migrate(ctx context.Context, pool *db.Pool) error {
-	files, err := fs.Sub(migrationFiles, "migrations")
-	if err != nil {
-		return err
-	}
-	return db.Migrate(ctx, pool, schema, files)
 }

@@ -33,8 +33,8 @@ func TestManyProcessesMigrateOneSchemaAtOnce(t *testing.T) {
 	t.Parallel()
 	url := testkit.Postgres(t)
 	files := fstest.MapFS{
-		"00001_first.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY);\nSELECT pg_sleep(0.1);\n")},
-		"00002_second.sql": {Data: []byte("-- +goose Up\nINSERT INTO things VALUES (1);\n")},
+		"migrations/00001_first.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY);\nSELECT pg_sleep(0.1);\n")},
+		"migrations/00002_second.sql": {Data: []byte("-- +goose Up\nINSERT INTO things VALUES (1);\n")},
 	}
 	var wait sync.WaitGroup
 	for range 5 {

@@ -18,9 +18,24 @@ import (
 // migrateWait is how long a start waits for a database that does not answer yet.
 const migrateWait = time.Minute
 
-// Migrate brings schema up to the newest file of migrations (goose SQL files, forward only), creating the schema when it is missing. Several
-// processes may call it at once: an advisory lock lets one work and the others wait. It waits up to a minute for the database to answer.
-func Migrate(ctx context.Context, pool *Pool, schema string, migrations fs.FS) error {
+// MigrateAlone is Migrate on a pool of its own, for a process that does nothing else.
+func MigrateAlone(ctx context.Context, c Config, schema string, files fs.FS) error {
+	pool, err := Open(ctx, c, schema, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return Migrate(ctx, pool, schema, files)
+}
+
+// Migrate brings schema up to the newest file in the folder migrations of files (goose SQL files, forward only), creating the schema when it is
+// missing. Several processes may call it at once: an advisory lock lets one work and the others wait. It waits up to a minute for the database
+// to answer.
+func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS) error {
+	migrations, err := fs.Sub(files, "migrations")
+	if err != nil {
+		return err
+	}
 	if err := waitFor(ctx, pool); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
