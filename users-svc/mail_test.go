@@ -1,119 +1,35 @@
 package users_test
 
 import (
-	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/mail"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/testkit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
-// postOffice is a mail server that keeps what it gets.
-type postOffice struct {
-	addr   string
-	mu     sync.Mutex
-	mails  []received
-	refuse bool
-}
-
-type received struct{ to, subject, body string }
-
-type delivery struct {
-	office *postOffice
-	to     string
-}
-
-// NewSession implements smtp.Backend.
-func (p *postOffice) NewSession(*smtp.Conn) (smtp.Session, error) { return &delivery{office: p}, nil }
-
-// The methods of smtp.Session.
-func (d *delivery) Mail(string, *smtp.MailOptions) error { return nil }
-func (d *delivery) Reset()                               { d.to = "" }
-func (d *delivery) Logout() error                        { return nil }
-func (d *delivery) Rcpt(to string, _ *smtp.RcptOptions) error {
-	d.to = to
-	d.office.mu.Lock()
-	defer d.office.mu.Unlock()
-	if d.office.refuse {
-		return errors.New("no room for " + to)
+// mailing makes the service send its mails to the office.
+func mailing(office *testkit.PostOffice) func(*users.Config) {
+	return func(c *users.Config) {
+		c.Mail.URL, c.Mail.PublicURL = config.Secret("smtp://"+office.Addr+"?tls=off"), "https://realmgate.example"
+		c.Mail.RetryAfter = 50 * time.Millisecond
 	}
-	return nil
-}
-
-func (d *delivery) Data(r io.Reader) error {
-	m, err := mail.ReadMessage(r)
-	if err != nil {
-		return err
-	}
-	body, err := io.ReadAll(m.Body)
-	if err != nil {
-		return err
-	}
-	text := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(string(body))
-	d.office.mu.Lock()
-	defer d.office.mu.Unlock()
-	d.office.mails = append(d.office.mails, received{d.to, m.Header.Get("Subject"), text})
-	return nil
-}
-
-func openPostOffice(t *testing.T) *postOffice {
-	t.Helper()
-	p := &postOffice{}
-	server := smtp.NewServer(p)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.addr = ln.Addr().String()
-	go func() { _ = server.Serve(ln) }()
-	t.Cleanup(func() { _ = server.Close() })
-	return p
-}
-
-func (p *postOffice) settings(c *users.Config) {
-	c.Mail.URL, c.Mail.PublicURL = config.Secret("smtp://"+p.addr+"?tls=off"), "https://realmgate.example"
-	c.Mail.RetryAfter = 50 * time.Millisecond
-}
-
-// to returns the mails to an address, the oldest first.
-func (p *postOffice) to(address string) []received {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var out []received
-	for _, m := range p.mails {
-		if m.to == address {
-			out = append(out, m)
-		}
-	}
-	return out
-}
-
-// await waits until n mails have come to address and returns the last.
-func (p *postOffice) await(t *testing.T, address string, n int) received {
-	t.Helper()
-	eventually(t, "a mail arrives", func() bool { return len(p.to(address)) >= n })
-	return p.to(address)[n-1]
 }
 
 var linkPattern = regexp.MustCompile(`https://realmgate\.example/(verify-email|reset-password)#token=([A-Za-z0-9_-]{43})`)
 
-// token follows the link in a mail; text and HTML must hold the same.
-func (m received) token(t *testing.T, page string) string {
+// tokenIn follows the link in a mail; text and HTML must hold the same.
+func tokenIn(t *testing.T, m testkit.Mail, page string) string {
 	t.Helper()
-	found := linkPattern.FindAllStringSubmatch(m.body, -1)
+	found := linkPattern.FindAllStringSubmatch(m.Body, -1)
 	if len(found) < 2 || found[0][1] != page || found[0][2] != found[1][2] {
-		t.Fatalf("links in the mail: got %v, want one to %s in text and HTML\n%s", found, page, m.body)
+		t.Fatalf("links in the mail: got %v, want one to %s in text and HTML\n%s", found, page, m.Body)
 	}
 	return found[0][2]
 }
@@ -127,12 +43,12 @@ const (
 
 func TestVerificationByMail(t *testing.T) {
 	t.Parallel()
-	office := openPostOffice(t)
-	h := start(t, office.settings)
+	office := testkit.SMTP(t)
+	h := start(t, mailing(office))
 	email := newEmail()
 	credentials := map[string]string{"email": email, "password": password}
 	h.do(anonymous, "POST", signupPath, credentials).must(200)
-	first := office.await(t, email, 1)
+	first := office.Await(t, email, 1)
 	a := h.do(anonymous, "POST", loginPath, credentials).
 		want(401, "EMAIL_NOT_VERIFIED", "Email not verified. Please check your inbox or request a new verification link.")
 	if a.at("email") != email || !strings.Contains(string(a.body), `"error":"EMAIL_NOT_VERIFIED"`) {
@@ -143,32 +59,32 @@ func TestVerificationByMail(t *testing.T) {
 		want(200, "", "If the account exists, a verification email has been sent")
 	h.clock.forward(2 * time.Minute)
 	h.do(anonymous, "POST", resendPath, map[string]string{"email": strings.ToUpper(email)}).want(200, "", "")
-	second := office.await(t, email, 2)
+	second := office.Await(t, email, 2)
 	h.do(anonymous, "POST", verifyPath, map[string]string{"token": "nonsense"}).
 		want(400, "INVALID_VERIFICATION_TOKEN", "Invalid or expired verification token")
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": second.token(t, "verify-email")}).want(200, "", "Email verified successfully")
-	for _, used := range []received{first, second} {
-		h.do(anonymous, "POST", verifyPath, map[string]string{"token": used.token(t, "verify-email")}).want(400, "INVALID_VERIFICATION_TOKEN", "")
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, second, "verify-email")}).want(200, "", "Email verified successfully")
+	for _, used := range []testkit.Mail{first, second} {
+		h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, used, "verify-email")}).want(400, "INVALID_VERIFICATION_TOKEN", "")
 	}
 	h.signIn(email, password)
-	if n := len(office.to(email)); n != 2 {
+	if n := len(office.To(email)); n != 2 {
 		t.Errorf("mails: got %d, want 2: a second within the minute must not be sent", n)
 	}
 	h.do(anonymous, "POST", signupPath, credentials).must(200)
-	if known := office.await(t, email, 3); !strings.Contains(known.body, "has an account already") || linkPattern.MatchString(known.body) {
-		t.Errorf("mail to a known address: got %s, want that there is an account, and no token", known.body)
+	if known := office.Await(t, email, 3); !strings.Contains(known.Body, "has an account already") || linkPattern.MatchString(known.Body) {
+		t.Errorf("mail to a known address: got %s, want that there is an account, and no token", known.Body)
 	}
 }
 
 func TestResetByMail(t *testing.T) {
 	t.Parallel()
-	office := openPostOffice(t)
-	h := start(t, withAdmin, office.settings)
+	office := testkit.SMTP(t)
+	h := start(t, withAdmin, mailing(office))
 	ann := h.admin()
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).
 		want(200, "", "If the account exists, a password reset email has been sent")
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": "nobody@example.com"}).want(200, "", "")
-	token := office.await(t, adminEmail, 1).token(t, "reset-password")
+	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
 	const next = "Another-horse-2"
 	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "weak"}).want(400, "WEAK_PASSWORD", "")
 	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).want(400, "INVALID_VERIFICATION_TOKEN", "")
@@ -183,10 +99,10 @@ func TestResetByMail(t *testing.T) {
 
 	h.clock.forward(2 * time.Minute)
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
-	late := office.await(t, adminEmail, 2).token(t, "reset-password")
+	late := tokenIn(t, office.Await(t, adminEmail, 2), "reset-password")
 	h.clock.forward(time.Hour)
 	h.do(anonymous, "POST", resetPath, map[string]string{"token": late, "password": password}).want(400, "INVALID_RESET_TOKEN", "Invalid or expired reset token")
-	if len(office.to("nobody@example.com")) != 0 {
+	if len(office.To("nobody@example.com")) != 0 {
 		t.Error("an address without an account got a mail")
 	}
 }
@@ -211,16 +127,14 @@ func TestMailRules(t *testing.T) {
 
 func TestAMailIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	office := openPostOffice(t)
-	office.refuse = true
-	h := start(t, office.settings)
+	office := testkit.SMTP(t)
+	office.Refuse(true)
+	h := start(t, mailing(office))
 	email := newEmail()
 	h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).must(200)
 	time.Sleep(300 * time.Millisecond)
-	office.mu.Lock()
-	office.refuse = false
-	office.mu.Unlock()
-	office.await(t, email, 1).token(t, "verify-email")
+	office.Refuse(false)
+	tokenIn(t, office.Await(t, email, 1), "verify-email")
 }
 
 func TestLinksInMailsLeadToAPage(t *testing.T) {
