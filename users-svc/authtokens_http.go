@@ -106,16 +106,21 @@ type issued struct {
 	Token string `json:"token"`
 }
 
+// fields reads the named fields of the body.
+func (d *authTokens) fields(c *fiber.Ctx, names ...string) (*tokenFields, error) {
+	body, err := httpx.Body(c)
+	if err != nil {
+		return nil, err
+	}
+	return readTokenFields(body, d.now(), names...)
+}
+
 func (d *authTokens) postToken(c *fiber.Ctx) error {
 	caller, err := permitted(c, permCreateTokens)
 	if err != nil {
 		return err
 	}
-	body, err := httpx.Body(c)
-	if err != nil {
-		return err
-	}
-	f, err := readTokenFields(body, d.now(), "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
+	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
 		"permission_template", "vault_access", "event_access", "expires_at", "otp_code")
 	if err != nil {
 		return err
@@ -132,11 +137,7 @@ func (d *authTokens) postCopy(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	body, err := httpx.Body(c)
-	if err != nil {
-		return err
-	}
-	f, err := readTokenFields(body, d.now(), "alias", "expires_at", "otp_code")
+	f, err := d.fields(c, "alias", "expires_at", "otp_code")
 	if err != nil {
 		return err
 	}
@@ -152,11 +153,7 @@ func (d *authTokens) patchToken(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	body, err := httpx.Body(c)
-	if err != nil {
-		return err
-	}
-	f, err := readTokenFields(body, d.now(), "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
+	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
 		"permission_template", "vault_access", "event_access", "expires_at", "is_enabled", "otp_code")
 	if err != nil {
 		return err

@@ -133,13 +133,19 @@ func bearer(c *fiber.Ctx) string {
 	return strings.Clone(strings.TrimSpace(token))
 }
 
-func (t *twoFactor) deleteFactor(c *fiber.Ctx) error {
+// confirmed returns the caller, and the password and code with which they confirm a change of their own second factor.
+func confirmed(c *fiber.Ctx) (caller auth.Identity, password, code string, err error) {
 	caller, body, err := ownFactor(c)
 	if err != nil {
-		return err
+		return caller, "", "", err
 	}
-	password, code := passwordField(body), codeField(body, "code")
-	if err := body.Err(); err != nil {
+	password, code = passwordField(body), codeField(body, "code")
+	return caller, password, code, body.Err()
+}
+
+func (t *twoFactor) deleteFactor(c *fiber.Ctx) error {
+	caller, password, code, err := confirmed(c)
+	if err != nil {
 		return err
 	}
 	changed, err := t.disable(c.UserContext(), caller.UserID, password, code, deviceOf(c, nil))
@@ -150,12 +156,8 @@ func (t *twoFactor) deleteFactor(c *fiber.Ctx) error {
 }
 
 func (t *twoFactor) postRegenerate(c *fiber.Ctx) error {
-	caller, body, err := ownFactor(c)
+	caller, password, code, err := confirmed(c)
 	if err != nil {
-		return err
-	}
-	password, code := passwordField(body), codeField(body, "code")
-	if err := body.Err(); err != nil {
 		return err
 	}
 	codes, err := t.regenerate(c.UserContext(), caller.UserID, password, code, deviceOf(c, nil))
@@ -189,19 +191,13 @@ func (t *twoFactor) putGate(c *fiber.Ctx) error {
 }
 
 func (t *twoFactor) deleteOfUser(c *fiber.Ctx) error {
-	caller, err := admin(c)
+	userID, err := target(c)
 	if err != nil {
 		return err
-	}
-	userID, err := httpx.PathID(c, "id")
-	if err != nil {
-		return err
-	}
-	if userID != caller.UserID {
-		c.Set(headerOnUser, userID)
 	}
 	if err := t.reset(c.UserContext(), userID, deviceOf(c, nil)); err != nil {
 		return err
 	}
+	actedOn(c, userID)
 	return httpx.OK(c, "Two-factor authentication reset successfully", nil)
 }
