@@ -21,16 +21,22 @@ type authenticator struct {
 	issuer, audience string
 	now              func() time.Time
 	// verified remembers the claims of JWTs whose signature was checked, by the SHA-256 of the JWT, until they expire.
-	verified *otter.Cache[[sha256.Size]byte, auth.Claims]
+	verified *otter.Cache[[sha256.Size]byte, verifiedToken]
+}
+
+// verifiedToken is what a JWT says, and the name of its session's state.
+type verifiedToken struct {
+	auth.Claims
+	stateKey string
 }
 
 const maxVerified = 100_000
 
 func newAuthenticator(cfg Config, keys *keySet, st *states, now func() time.Time) *authenticator {
 	a := &authenticator{keys: keys, states: st, issuer: cfg.Issuer, audience: cfg.Audience, now: now}
-	a.verified = otter.Must(&otter.Options[[sha256.Size]byte, auth.Claims]{
+	a.verified = otter.Must(&otter.Options[[sha256.Size]byte, verifiedToken]{
 		MaximumSize: maxVerified,
-		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[sha256.Size]byte, auth.Claims]) time.Duration {
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[sha256.Size]byte, verifiedToken]) time.Duration {
 			return max(e.Value.ExpiresAt.Sub(now()), 0)
 		}),
 	})
@@ -57,18 +63,19 @@ func (a *authenticator) bySession(ctx context.Context, token []byte) (*principal
 	claims, ok := a.verified.GetIfPresent(key)
 	switch {
 	case !ok:
-		var err error
-		if claims, err = a.keys.parse(ctx, string(token), a.issuer, a.audience, a.now); err != nil {
+		parsed, err := a.keys.parse(ctx, string(token), a.issuer, a.audience, a.now)
+		if err != nil {
 			return nil, refused(err)
 		}
-		if !id.Valid(claims.SessionID) {
+		if !id.Valid(parsed.SessionID) {
 			return nil, apperr.InvalidToken()
 		}
+		claims = verifiedToken{parsed, session.SessionKey(parsed.SessionID)}
 		a.verified.Set(key, claims)
 	case !a.now().Before(claims.ExpiresAt):
 		return nil, apperr.TokenExpired()
 	}
-	p, err := a.states.session(ctx, claims.SessionID)
+	p, err := a.states.get(ctx, claims.stateKey, false, claims.SessionID)
 	if err != nil {
 		return nil, apperr.ServiceUnavailable(err)
 	}

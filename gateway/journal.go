@@ -53,6 +53,8 @@ type batch struct {
 	lead    chan struct{} // its receiver leads
 }
 
+func newBatch() *batch { return &batch{records: make([][]byte, 0, 16)} }
+
 const (
 	minJournalBytes = 1 << 20
 	maxSegmentBytes = 8 << 20
@@ -85,7 +87,7 @@ func openJournal(cfg JournalConfig, log *slog.Logger, reg prometheus.Registerer)
 	case !locked:
 		return nil, fmt.Errorf("JOURNAL_DIR: %s belongs to another gateway that is running", cfg.Dir)
 	}
-	j := &journal{cfg: cfg, log: log, lock: lock, wake: make(chan struct{}, 1), forming: &batch{}}
+	j := &journal{cfg: cfg, log: log, lock: lock, wake: make(chan struct{}, 1), forming: newBatch()}
 	var err error
 	if j.segments, err = openSegments(cfg.Dir, log); err != nil {
 		_ = lock.Unlock()
@@ -195,7 +197,7 @@ func (j *journal) commit(record []byte) error {
 		j.mu.Lock()
 	}
 	j.writing = true
-	j.forming = &batch{}
+	j.forming = newBatch()
 	full := j.bytes+b.size > j.cfg.MaxBytes
 	j.mu.Unlock()
 

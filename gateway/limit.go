@@ -130,7 +130,8 @@ func limitHeaders(c *fiber.Ctx, cl *call) {
 	if cl.counted.Off() || len(h.Peek("RateLimit-Limit")) > 0 {
 		return
 	}
-	h.Set("RateLimit-Limit", strconv.Itoa(cl.counted.Count))
-	h.Set("RateLimit-Remaining", strconv.Itoa(max(cl.countResult.Remaining, 0)))
-	h.Set("RateLimit-Reset", strconv.FormatInt(int64((cl.countResult.ResetAfter+time.Second-1)/time.Second), 10))
+	var digits [20]byte
+	h.SetBytesV("RateLimit-Limit", strconv.AppendInt(digits[:0], int64(cl.counted.Count), 10))
+	h.SetBytesV("RateLimit-Remaining", strconv.AppendInt(digits[:0], int64(max(cl.countResult.Remaining, 0)), 10))
+	h.SetBytesV("RateLimit-Reset", strconv.AppendInt(digits[:0], int64((cl.countResult.ResetAfter+time.Second-1)/time.Second), 10))
 }

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
@@ -21,16 +22,17 @@ func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
 	}
 	cl.recorded = true
 	e := event.Request{
-		ID: id.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm, Method: text([]byte(c.Method()), maxMethod),
-		Path: text(cl.path, event.MaxPath), Status: status, IPAddress: cl.addr.String(),
+		ID: id.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm, Method: text(c.Request().Header.Method(), maxMethod),
+		Path: text(cl.path, event.MaxPath), Status: status, IPAddress: cl.who.addrText(cl.addr),
 		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser, Traceparent: g.traceparent(c),
 	}
 	return g.journal.append(e)
 }
 
-// text copies what a client sent, which lives in memory that is used again, as valid UTF-8 of at most max bytes, cut between characters.
+// text returns what a client sent as valid UTF-8 of at most max bytes, cut between characters. It may stand in memory that is used again after
+// the request: the journal copies it before append returns.
 func text(b []byte, max int) string {
-	s := string(b)
+	s := utils.UnsafeString(b)
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}

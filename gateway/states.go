@@ -24,6 +24,23 @@ type principal struct {
 	generation int64
 	epoch      atomic.Int64
 	signed     [toActivity + 1]atomic.Pointer[signedIdentity]
+	addr       atomic.Pointer[addrText]
+}
+
+// addrText is an address and how it is written.
+type addrText struct {
+	addr netip.Addr
+	text string
+}
+
+// addrText writes a, which is most often the address that the caller had a moment ago.
+func (p *principal) addrText(a netip.Addr) string {
+	if last := p.addr.Load(); last != nil && last.addr == a {
+		return last.text
+	}
+	t := &addrText{addr: a, text: a.String()}
+	p.addr.Store(t)
+	return t.text
 }
 
 // signedIdentity is an internal identity that may be sent again until its time.
@@ -88,16 +105,13 @@ func newStates(ttl time.Duration, shared *session.Cache, log *slog.Logger, ask f
 // errChanging says that every state that was read was already out of date.
 var errChanging = errors.New("the state of the session keeps changing")
 
-// session returns the state of a session; the error means that it cannot be known now.
-func (s *states) session(ctx context.Context, id string) (*principal, error) {
-	return s.get(ctx, session.SessionKey(id), false, id)
-}
-
 // token returns the state of the auth token with this hash.
 func (s *states) token(ctx context.Context, hash string) (*principal, error) {
 	return s.get(ctx, session.TokenKey(hash), true, hash)
 }
 
+// get returns the state of the session or auth token that is called id, and key among the cached states; the error means that it cannot be
+// known now.
 func (s *states) get(ctx context.Context, key string, token bool, id string) (*principal, error) {
 	if s.memory != nil {
 		if p, ok := s.memory.GetIfPresent(key); ok && s.current(p) {

@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"syscall"
 	"time"
 )
+
+var get = []byte("GET ")
 
 // errStale says that a kept connection had been closed by the service before the request was written: nothing was sent.
 var errStale = errors.New("connection closed by the service before it was used again")
@@ -66,11 +69,12 @@ func newUpstreamConn(c net.Conn, patient time.Duration) *upstreamConn {
 	return u
 }
 
-// Write sends p, unless the service has closed the connection since its last answer: then errStale.
+// Write sends p, unless p begins a request that must not be sent twice and the service has closed the connection since its last answer: then
+// errStale. A request that changes nothing is just sent, and sent again when that fails: asking the kernel first costs as much as sending.
 func (c *upstreamConn) Write(p []byte) (int, error) {
 	if c.used {
 		c.used, c.reading = false, false
-		if c.raw != nil && closedByPeer(c.raw) {
+		if c.raw != nil && !bytes.HasPrefix(p, get) && closedByPeer(c.raw) {
 			return 0, errStale
 		}
 	}

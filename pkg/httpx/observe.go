@@ -3,6 +3,8 @@ package httpx
 import (
 	"log/slog"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -13,10 +15,41 @@ import (
 type requestMetrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	// series remembers the children of both, because looking them up by their labels costs more than counting. It has as many entries as the
+	// metric has series.
+	mu     sync.RWMutex
+	series map[seriesKey]requestSeries
+}
+
+type seriesKey struct {
+	method, route string
+	status        int
+}
+
+type requestSeries struct {
+	answered prometheus.Counter
+	duration prometheus.Observer
+}
+
+func (m *requestMetrics) of(method, route string, status int) requestSeries {
+	key := seriesKey{method, route, status}
+	m.mu.RLock()
+	s, ok := m.series[key]
+	m.mu.RUnlock()
+	if ok {
+		return s
+	}
+	key.route = strings.Clone(route) // Fiber's strings may be used again
+	s = requestSeries{m.requests.WithLabelValues(method, key.route, strconv.Itoa(status)), m.duration.WithLabelValues(method, key.route)}
+	m.mu.Lock()
+	m.series[key] = s
+	m.mu.Unlock()
+	return s
 }
 
 func newRequestMetrics(reg prometheus.Registerer) *requestMetrics {
 	m := &requestMetrics{
+		series: map[seriesKey]requestSeries{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "http_requests_total", Help: "Requests answered, by method, route template and status.",
 		}, []string{"method", "route", "status"}),
@@ -57,8 +90,9 @@ func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	}
 	route, method, status := RouteName(c), knownMethod(c.Method()), c.Response().StatusCode()
 	took := time.Since(start)
-	s.metrics.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	s.metrics.duration.WithLabelValues(method, route).Observe(took.Seconds())
+	series := s.metrics.of(method, route, status)
+	series.answered.Inc()
+	series.duration.Observe(took.Seconds())
 	if ctx := c.UserContext(); (status >= 400 || !s.o.LogErrorsOnly) && s.o.Log.Enabled(ctx, slog.LevelInfo) {
 		s.logger(c).LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route),
 			slog.Int("status", status), slog.Duration("took", took), slog.String("user_id", Caller(c).UserID), slog.Int("bytes", answerBytes(c.Response())))
@@ -74,11 +108,11 @@ func answerBytes(r *fasthttp.Response) int {
 }
 
 // SetRoute names the template of the route that takes the request, for a server that does not route through Fiber.
-func SetRoute(c *fiber.Ctx, template string) { c.Locals(keyRoute, template) }
+func SetRoute(c *fiber.Ctx, template string) { knownOf(c).route = template }
 
 // RouteName returns the template of the route that took the request, "(none)" when none did.
 func RouteName(c *fiber.Ctx) string {
-	if name, ok := c.Locals(keyRoute).(string); ok {
+	if name := knownOf(c).route; name != "" {
 		return name
 	}
 	if r := c.Route(); r != nil && r.Path != "/" && r.Path != "" {

@@ -17,27 +17,40 @@ import (
 
 type localKey uint8
 
-const (
-	keyRequestID localKey = iota
-	keyIdentity
-	keyRoute
-)
+const keyKnown localKey = 0
+
+// known is what has been found out about a request: one local, because each costs an allocation and a search.
+type known struct {
+	requestID string
+	route     string // template; "" until a server that does not route through Fiber says it
+	caller    auth.Identity
+}
+
+// knownOf returns what is known about the request, to be read and written until it has been answered.
+func knownOf(c *fiber.Ctx) *known {
+	k, ok := c.Locals(keyKnown).(*known)
+	if !ok {
+		k = &known{}
+		c.Locals(keyKnown, k)
+	}
+	return k
+}
 
 // maxRequestID bounds a request id that a client brings along.
 const maxRequestID = 128
 
 // ensureRequestID keeps a sane X-Request-ID of the caller, or makes one, and puts it on the answer.
 func (s *Server) ensureRequestID(c *fiber.Ctx) {
-	if _, ok := c.Locals(keyRequestID).(string); ok {
+	k := knownOf(c)
+	if k.requestID != "" {
 		return
 	}
-	rid := c.Get(fiber.HeaderXRequestID)
-	if !saneRequestID(rid) {
-		rid = id.New(time.Now())
+	if given := c.Get(fiber.HeaderXRequestID); saneRequestID(given) {
+		k.requestID = utils.CopyString(given) // Fiber reuses the header's memory after the handler
+	} else {
+		k.requestID = id.New(time.Now())
 	}
-	rid = utils.CopyString(rid) // Fiber reuses the header's memory after the handler
-	c.Locals(keyRequestID, rid)
-	c.Set(fiber.HeaderXRequestID, rid)
+	c.Set(fiber.HeaderXRequestID, k.requestID)
 }
 
 func saneRequestID(s string) bool {
@@ -51,8 +64,7 @@ func saneRequestID(s string) bool {
 
 // RequestID returns the id of the request; it may be kept.
 func RequestID(c *fiber.Ctx) string {
-	s, _ := c.Locals(keyRequestID).(string)
-	return s
+	return knownOf(c).requestID
 }
 
 // identify verifies the gateway's signature before any handler runs.
@@ -72,7 +84,7 @@ func (s *Server) identify(c *fiber.Ctx) error {
 		}
 		s.verified.Set(utils.CopyString(header), identity)
 	}
-	c.Locals(keyIdentity, identity)
+	knownOf(c).caller = identity
 	return c.Next()
 }
 
@@ -91,8 +103,7 @@ func newVerified() *otter.Cache[string, auth.Identity] {
 
 // Caller returns who is calling, Anonymous included.
 func Caller(c *fiber.Ctx) auth.Identity {
-	i, _ := c.Locals(keyIdentity).(auth.Identity)
-	return i
+	return knownOf(c).caller
 }
 
 // User returns the caller, who must be a user: 401 MISSING_TOKEN otherwise.
@@ -131,7 +142,7 @@ func PathID(c *fiber.Ctx, name string) (string, error) {
 }
 
 // SetCaller says who is calling, in the gateway, which finds out itself; the log line names the user.
-func SetCaller(c *fiber.Ctx, i auth.Identity) { c.Locals(keyIdentity, i) }
+func SetCaller(c *fiber.Ctx, i auth.Identity) { knownOf(c).caller = i }
 
 // Body reads the JSON object in the request's body. It points into the body: copy what outlives the handler (the getters' strings are copies). A
 // compressed body is not decompressed, because a small one could become a huge one: it is no JSON.

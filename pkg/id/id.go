@@ -19,7 +19,9 @@ func New(at time.Time) string {
 	var b [14]byte // two bytes of slack so that the 64-bit time can be written in one go
 	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli()))
 	_, _ = rand.Read(b[8:]) // crypto/rand.Read never fails: it crashes the program instead
-	return hex.EncodeToString(b[2:])
+	var s [Len]byte
+	hex.Encode(s[:], b[2:])
+	return string(s[:])
 }
 
 // Time returns the time, to the millisecond and in UTC, at which an id was made; false when s is no id.
