@@ -51,13 +51,18 @@ type batch struct {
 	err     error
 	done    chan struct{} // closed when err is known; nil while only the leader has records in it
 	lead    chan struct{} // its receiver leads
+	first   [8][]byte     // room for the records of most batches
 }
 
-func newBatch() *batch { return &batch{records: make([][]byte, 0, 16)} }
+func newBatch() *batch {
+	b := &batch{}
+	b.records = b.first[:0]
+	return b
+}
 
 const (
 	minJournalBytes = 1 << 20
-	maxSegmentBytes = 8 << 20
+	maxSegmentBytes = 2 << 20
 	diskPause       = 250 * time.Millisecond
 )
 

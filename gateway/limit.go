@@ -83,7 +83,7 @@ func (g *gateway) count(c *fiber.Ctx, cl *call) error {
 	ctx := c.UserContext()
 	key, general := "", g.cfg.Limits.User
 	if cl.who != nil {
-		key = "user:" + cl.who.state.UserID
+		key = cl.who.limitKey
 	} else {
 		key, general = "addr:"+addressKey(cl.addr), g.cfg.Limits.Address
 	}

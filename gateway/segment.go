@@ -24,6 +24,7 @@ type segment struct {
 	dir     string
 	sync    bool
 	log     *wal.Log // nil while nobody reads or writes it
+	batch   wal.Batch
 	noted   *os.File
 	entries uint64
 	acked   uint64
@@ -55,13 +56,13 @@ func (s *segment) open() error {
 
 // write appends records and returns how many bytes they took. After an error the segment holds what it held before, and takes no more.
 func (s *segment) write(records [][]byte) (int64, error) {
-	var b wal.Batch
+	b := &s.batch // empty: wal clears it after writing
 	var size int64
 	for i, r := range records {
 		b.Write(s.entries+uint64(i)+1, r)
 		size += int64(uvarintLen(uint64(len(r))) + len(r))
 	}
-	if err := s.log.WriteBatch(&b); err != nil {
+	if err := s.log.WriteBatch(b); err != nil {
 		// A part may stand in the file: cut back to what was known to be good. wal remembers all of it, so nothing more is written here.
 		return 0, errors.Join(err, os.Truncate(filepath.Join(s.dir, logFile), s.bytes))
 	}

@@ -25,6 +25,7 @@ type principal struct {
 	epoch      atomic.Int64
 	signed     [toActivity + 1]atomic.Pointer[signedIdentity]
 	addr       atomic.Pointer[addrText]
+	limitKey   string // what the user's requests are counted by
 }
 
 // addrText is an address and how it is written.
@@ -157,6 +158,7 @@ func (s *states) read(ctx context.Context, key string, token bool, id string, pa
 		}
 		p.allowed = allowed
 	}
+	p.limitKey = "user:" + p.state.UserID
 	// The state is as old as the moment before it was asked for, however long the answer took.
 	if left := s.ttl - time.Since(began); s.memory != nil && left > 0 {
 		s.memory.Set(key, p)
