@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -96,7 +95,7 @@ func storeBatch(b *testing.B, c *consumer, messages [][]byte) {
 	b.Helper()
 	var batch []*delivery
 	for _, m := range messages {
-		d, _ := c.read(bus.Message{Data: m}, time.Now())
+		d, _ := c.read(m, 1, time.Now())
 		batch = append(batch, d)
 	}
 	if err := c.put(context.Background(), batch); err != nil {

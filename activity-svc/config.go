@@ -67,7 +67,7 @@ func (c Config) consumer() bus.ConsumerConfig {
 			Name: event.Stream, Subjects: []string{event.Subject}, MaxBytes: c.Stream.MaxBytes, MaxAge: c.Stream.MaxAge,
 			Replicas: c.Stream.Replicas, DupWindow: c.Stream.DupWindow,
 		},
-		Durable: event.Consumer, MaxBatch: c.Batch, MaxWait: c.BatchWait, AckWait: c.Stream.AckWait,
+		Durable: event.Consumer, MaxBatch: c.Batch, Entries: event.Count, MaxWait: c.BatchWait, AckWait: c.Stream.AckWait,
 	}
 }
 

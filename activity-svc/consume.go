@@ -39,9 +39,10 @@ type consumer struct {
 // run stores batches until ctx ends.
 func (c *consumer) run(ctx context.Context) error { return c.bus.Consume(ctx, c.cfg, c.take) }
 
-// delivery is one message and what becomes of it.
+// delivery is one event of a message and what becomes of it.
 type delivery struct {
-	bus.Message
+	data    []byte
+	seq     uint64    // of the message
 	rows    []*record // none when it is not stored; else the first belongs to who acted
 	outcome outcome
 	reason  string // of a dead one
@@ -53,16 +54,15 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 	start := c.now()
 	ctx, finish := c.startTrace(ctx, batch)
 	defer func() { finish(err) }()
-	deliveries := make([]*delivery, len(batch))
-	var storable []*delivery
+	var deliveries, storable []*delivery
 	oldest := start
-	for i, m := range batch {
-		d, at := c.read(m, start)
-		deliveries[i] = d
-		if d.rows != nil {
-			storable = append(storable, d)
-			if at.Before(oldest) {
-				oldest = at
+	for _, m := range batch {
+		for data := range event.Split(m.Data) {
+			d, at := c.read(data, m.Seq, start)
+			deliveries = append(deliveries, d)
+			if d.rows != nil {
+				storable = append(storable, d)
+				oldest = earlier(oldest, at)
 			}
 		}
 	}
@@ -75,8 +75,11 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 	for _, d := range deliveries {
 		c.settle(d)
 	}
+	for _, m := range batch {
+		_ = m.Ack() // when the stream cannot be told it delivers again, and then these are duplicates
+	}
 	end := c.now()
-	c.metrics.batchSize.Observe(float64(len(batch)))
+	c.metrics.batchSize.Observe(float64(len(deliveries)))
 	c.metrics.batchDuration.Observe(end.Sub(start).Seconds())
 	if len(storable) > 0 {
 		c.metrics.lag.Observe(end.Sub(oldest).Seconds())
@@ -84,10 +87,10 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 	return nil
 }
 
-// read decides whether a message can be stored, and returns the time of its event.
-func (c *consumer) read(m bus.Message, now time.Time) (*delivery, time.Time) {
-	d := &delivery{Message: m}
-	e, err := event.Decode(m.Data)
+// read decides whether an event of message seq can be stored, and returns its time.
+func (c *consumer) read(data []byte, seq uint64, now time.Time) (*delivery, time.Time) {
+	d := &delivery{data: data, seq: seq}
+	e, err := event.Decode(data)
 	at := e.At()
 	switch {
 	case err != nil:
@@ -136,22 +139,19 @@ func deadLetters(deliveries []*delivery) []deadLetter {
 	var out []deadLetter
 	for _, d := range deliveries {
 		if d.outcome == dead {
-			digest := sha256.Sum256(d.Data)
-			out = append(out, deadLetter{digest: digest[:], seq: d.Seq, reason: d.reason, payload: d.Data[:min(len(d.Data), maxPayload)]})
+			digest := sha256.Sum256(d.data)
+			out = append(out, deadLetter{digest: digest[:], seq: d.seq, reason: d.reason, payload: d.data[:min(len(d.data), maxPayload)]})
 		}
 	}
 	return out
 }
 
-// settle counts a delivery and tells the stream. When the stream cannot be told it delivers again, which is then a duplicate.
+// settle counts what became of an event.
 func (c *consumer) settle(d *delivery) {
 	c.metrics.events.WithLabelValues(string(d.outcome)).Inc()
-	if d.outcome != dead {
-		_ = d.Ack()
-		return
+	if d.outcome == dead {
+		c.log.Error("an event cannot be stored and is kept as a dead letter", "stream_seq", d.seq, "reason", d.reason)
 	}
-	c.log.Error("an event cannot be stored and is kept as a dead letter", "stream_seq", d.Seq, "reason", d.reason)
-	_ = d.Terminate("malformed")
 }
 
 // How often the stream is asked how far behind the consumer is, and how long it may take to answer.

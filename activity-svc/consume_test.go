@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -214,21 +215,28 @@ func TestPoisonIsKeptAsideAndBlocksNothing(t *testing.T) {
 	h.publish(poison)
 	h.publishRaw("2", []byte(`{"id":"`+id.New(time.Now())+`","user_id":"`+user().UserID+`","method":"GET","path":"/\u0000","status":200}`))
 	h.publishRaw("3", nil)
+	// One bad event among good ones in a message: only that one is put aside.
+	body := func(e event.Request) []byte {
+		b, _ := e.Encode()
+		return b
+	}
+	more := manyEvents(2)
+	h.publishRaw("4", bytes.Join([][]byte{body(more[0]), []byte(`{"id":"cut o`), body(more[1])}, []byte("\n")))
 	future := good[3]
 	future.ID = id.New(time.Now().AddDate(0, 0, 9))
 	h.publish(future)
 	h.publish(good[10:]...)
 	h.drained()
-	h.agrees(30)
-	if n := h.query(`SELECT count(*) FROM activity_dead_letters WHERE reason <> '' AND received_at > now() - interval '1 minute'`); n != 5 {
-		t.Errorf("%d dead letters, want 5", n)
+	h.agrees(32)
+	if n := h.query(`SELECT count(*) FROM activity_dead_letters WHERE reason <> '' AND received_at > now() - interval '1 minute'`); n != 6 {
+		t.Errorf("%d dead letters, want 6", n)
 	}
 	if n := h.query(`SELECT count(*) FROM activity_dead_letters WHERE payload = 'not json'`); n != 1 {
 		t.Errorf("the payload is kept %d times", n)
 	}
 	h.eventually("all are counted", func() error {
-		if got := r.counted(t); got[stored] != 30 || got[dead] != 5 || got[duplicate]+got[expired] != 0 {
-			return fmt.Errorf("%v, want 30 stored and 5 dead", got)
+		if got := r.counted(t); got[stored] != 32 || got[dead] != 6 || got[duplicate]+got[expired] != 0 {
+			return fmt.Errorf("%v, want 32 stored and 6 dead", got)
 		}
 		return nil
 	})

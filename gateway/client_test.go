@@ -136,13 +136,15 @@ func (d *door) listen() *listener {
 		_ = conn.Consume(ctx, bus.ConsumerConfig{Stream: stream, Durable: event.Consumer, MaxBatch: 100, MaxWait: 10 * time.Millisecond, AckWait: 5 * time.Second},
 			func(_ context.Context, batch []bus.Message) error {
 				for _, m := range batch {
-					e, err := event.Decode(m.Data)
-					if err != nil {
-						return fmt.Errorf("the gateway sent an event that cannot be stored: %w", err)
+					for data := range event.Split(m.Data) {
+						e, err := event.Decode(data)
+						if err != nil {
+							return fmt.Errorf("the gateway sent an event that cannot be stored: %w", err)
+						}
+						l.mu.Lock()
+						l.events = append(l.events, e)
+						l.mu.Unlock()
 					}
-					l.mu.Lock()
-					l.events = append(l.events, e)
-					l.mu.Unlock()
 					_ = m.Ack()
 				}
 				return nil

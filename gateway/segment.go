@@ -191,17 +191,18 @@ func uvarintLen(x uint64) int {
 // A record is the CRC-32C of the rest, the event's id, and the event as it goes to JetStream.
 const recordHead = 4 + id.Len
 
+// recordRoom is as long as most records are at most.
+const recordRoom = 384
+
 func encodeRecord(e event.Request) ([]byte, error) {
-	body, err := e.Encode()
+	r, err := e.AppendTo(make([]byte, recordHead, recordRoom))
 	if err != nil {
 		return nil, err
 	}
-	if len(e.ID) != id.Len || recordHead+len(body) > maxRecord {
+	if len(e.ID) != id.Len || len(r) > maxRecord {
 		return nil, errors.New("the event does not fit into a record")
 	}
-	r := make([]byte, recordHead, recordHead+len(body))
 	copy(r[4:], e.ID)
-	r = append(r, body...)
 	binary.LittleEndian.PutUint32(r, crc32.Checksum(r[4:], crc32.MakeTable(crc32.Castagnoli)))
 	return r, nil
 }

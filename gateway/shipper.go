@@ -28,6 +28,8 @@ type shipper struct {
 
 const (
 	shipBatch = 1000 // events under way together
+	// shipGather is the rest after a batch that was not full: what comes meanwhile goes together. The first event after a quiet time does not wait.
+	shipGather = 5 * time.Millisecond
 	// shipPatience bounds the wait for one batch's acknowledgements, shipLast the last try before the process ends.
 	shipPatience = 10 * time.Second
 	shipLast     = 5 * time.Second
@@ -52,6 +54,9 @@ func (s *shipper) run(ctx context.Context) error {
 		case err == nil:
 			pause.Reset()
 			s.journal.stuck.Store(false)
+			if shipped < shipBatch {
+				wait(ctx, shipGather)
+			}
 		}
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shipLast)
@@ -81,19 +86,12 @@ func (s *shipper) step(ctx context.Context) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, shipPatience)
 	defer cancel()
-	var futures []bus.Future
-	damaged := 0
-	for _, r := range records {
-		eventID, body, ok := decodeRecord(r)
-		if !ok {
-			damaged++
-			continue
-		}
-		f, err := s.to.Publish(event.Subject, eventID, traceparentOf(body), body)
-		if err != nil {
+	messages, damaged := pack(records)
+	futures := make([]bus.Future, len(messages))
+	for i, m := range messages {
+		if futures[i], err = s.to.Publish(event.Subject, m.ID(), m.Traceparent, m.Data); err != nil {
 			return 0, err
 		}
-		futures = append(futures, f)
 	}
 	for _, f := range futures {
 		select {
@@ -104,9 +102,22 @@ func (s *shipper) step(ctx context.Context) (int, error) {
 			return 0, ctx.Err()
 		}
 	}
-	s.journal.metrics.shipped.Add(float64(len(futures)))
+	s.journal.metrics.shipped.Add(float64(len(records) - damaged))
 	s.journal.metrics.dropped.WithLabelValues(dropCorrupt).Add(float64(damaged))
 	return len(records), s.journal.ack(seg, len(records))
+}
+
+// pack makes messages of records, in their order, and counts those that are damaged.
+func pack(records [][]byte) (messages []event.Message, damaged int) {
+	for _, r := range records {
+		eventID, body, ok := decodeRecord(r)
+		if !ok {
+			damaged++
+			continue
+		}
+		messages = event.Pack(messages, eventID, body, traceparentOf(body))
+	}
+	return messages, damaged
 }
 
 // age deals with events that could not be shipped for longer than JOURNAL_MAX_AGE: they are dropped, or no more are taken.

@@ -88,13 +88,17 @@ func (g *ingest) publish(ctx context.Context, n int) error {
 	}
 	const atOnce = 2000
 	for begin := 0; begin < n; begin += atOnce {
-		var under []bus.Future
+		var messages []event.Message
 		for _, e := range g.events[begin:min(begin+atOnce, n)] {
 			raw, err := e.Encode()
 			if err != nil {
 				return err
 			}
-			f, err := g.nats.Publish(event.Subject, e.ID, "", raw)
+			messages = event.Pack(messages, e.ID, raw, "") // as the gateway does
+		}
+		var under []bus.Future
+		for _, m := range messages {
+			f, err := g.nats.Publish(event.Subject, m.ID(), "", m.Data)
 			if err != nil {
 				return err
 			}

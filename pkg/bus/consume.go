@@ -52,7 +52,7 @@ func differs(there, want jetstream.StreamConfig) bool {
 		there.Replicas != want.Replicas || there.Duplicates != want.Duplicates
 }
 
-// Message is one delivered message. Exactly one of Ack and Terminate must be called, else it is delivered again after the ack wait.
+// Message is one delivered message. Ack must be called, else it is delivered again after the ack wait.
 type Message struct {
 	Data       []byte
 	Seq        uint64 // place in the stream; with Data it tells a message from every other one
@@ -65,16 +65,14 @@ type Message struct {
 // Ack says that the message was dealt with. When it cannot be sent the message is delivered again.
 func (m Message) Ack() error { return m.msg.Ack() }
 
-// Terminate says that the message can never be dealt with; reason is for the log of the server.
-func (m Message) Terminate(reason string) error { return m.msg.TermWithReason(reason) }
-
 // ConsumerConfig says how batches are made.
 type ConsumerConfig struct {
 	Stream   StreamConfig // made, or changed, before the first message is asked for
 	Durable  string
-	MaxBatch int           // most messages of a batch
-	MaxWait  time.Duration // longest time to fill one, counted from its first message
-	AckWait  time.Duration // after which the messages of a replica that died go to another; one that lives may take longer
+	MaxBatch int                   // a batch is full with this many entries
+	Entries  func(data []byte) int // how many entries a message carries; nil: one
+	MaxWait  time.Duration         // longest time to fill one, counted from its first message
+	AckWait  time.Duration         // after which the messages of a replica that died go to another; one that lives may take longer
 }
 
 // Handler deals with one batch and acknowledges what it has dealt with. When it fails it must have acknowledged nothing.
@@ -85,6 +83,9 @@ const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 10 * time.Second
 )
+
+// maxPulled bounds the bytes of the messages that wait in this process.
+const maxPulled = 8 << 20
 
 // lastBatches bounds what is stored of the messages that had already arrived when the consumer was told to stop.
 const lastBatches = 5 * time.Second
@@ -133,7 +134,7 @@ func (c *Conn) consume(ctx context.Context, cc ConsumerConfig, handle Handler) e
 	if err != nil {
 		return err
 	}
-	it, err := cons.Messages(jetstream.PullMaxMessages(cc.MaxBatch), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(15*time.Second))
+	it, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(cc.MaxBatch, maxPulled), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(15*time.Second))
 	if err != nil {
 		return err
 	}
@@ -228,7 +229,7 @@ func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc Cons
 func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig) ([]Message, error) {
 	var batch []Message
 	filling := ctx
-	for len(batch) < cc.MaxBatch {
+	for entries := 0; entries < cc.MaxBatch; {
 		m, err := it.Next(jetstream.NextContext(filling))
 		switch {
 		case err == nil:
@@ -247,6 +248,9 @@ func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig
 		meta, err := m.Metadata()
 		if err != nil {
 			return batch, errors.Join(errors.New("a message that JetStream did not send"), err)
+		}
+		if entries++; cc.Entries != nil {
+			entries += cc.Entries(m.Data()) - 1
 		}
 		batch = append(batch, Message{
 			Data: m.Data(), Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered, Traceparent: m.Headers().Get(trace.Header), msg: m,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -237,29 +238,39 @@ func TestAStopGivesBackWhatCannotBeStored(t *testing.T) {
 	eventually(t, "the other replica has all", func() error { return s.has(25) })
 }
 
-func TestATerminatedMessageIsGone(t *testing.T) {
+func TestABatchIsFullByTheEntriesOfItsMessages(t *testing.T) {
 	t.Parallel()
 	c := connect(t, testkit.NATS(t))
-	stop := consume(t, c, consumer(), func(_ context.Context, batch []bus.Message) error {
+	cc := consumer()
+	cc.MaxBatch, cc.MaxWait, cc.Entries = 10, time.Minute, func(data []byte) int { return len(data) }
+	var mu sync.Mutex
+	var sizes []int
+	consume(t, c, cc, func(_ context.Context, batch []bus.Message) error {
+		entries := 0
 		for _, m := range batch {
 			if m.Seq == 0 {
 				t.Error("a message without a place in the stream")
 			}
-			if err := m.Terminate("on purpose"); err != nil {
-				return err
-			}
+			entries += len(m.Data)
+			_ = m.Ack()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		sizes = append(sizes, entries)
+		return nil
+	})
+	publish(t, c, "1", "aaaa")
+	publish(t, c, "2", "aaaaa")
+	publish(t, c, "3", "aaa")          // full, and over: a message is not cut
+	publish(t, c, "4", "aaaaaaaaaaaa") // full by itself
+	eventually(t, "two batches, long before the time to fill one is over", func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(sizes, []int{12, 12}) {
+			return fmt.Errorf("%v", sizes)
 		}
 		return nil
 	})
-	publish(t, c, "a", "a")
-	eventually(t, "the stream is empty", func() error {
-		state, err := c.State(t.Context(), "LOG", "reader")
-		if err == nil && state.Messages != 0 {
-			err = fmt.Errorf("%+v", state)
-		}
-		return err
-	})
-	stop()
 }
 
 func TestNATSMayBeAwayAtTheStartAndInBetween(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/realmgate/realmgate/pkg/event"
 )
 
@@ -127,6 +129,12 @@ func FuzzDecode(f *testing.F) {
 		again, err := r.Encode()
 		if err != nil {
 			t.Fatalf("an accepted event cannot be written: %v", err)
+		}
+		if byTags, err := jsonv2.Marshal(r); err != nil || !bytes.Equal(byTags, again) {
+			t.Errorf("wrote %s, but the tags say %s, %v", again, byTags, err)
+		}
+		if bytes.IndexByte(again, '\n') >= 0 {
+			t.Errorf("%q holds a line feed", again)
 		}
 		if back, err := event.Decode(again); err != nil || back != r {
 			t.Errorf("wrote %s, read %+v, %v; want %+v", again, back, err, r)
