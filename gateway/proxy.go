@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v2"
+	"github.com/maypok86/otter/v2"
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
@@ -107,7 +109,7 @@ func isJSON(contentType []byte) bool {
 // is used again.
 func (g *gateway) signed(cl *call, audience string) (string, error) {
 	if cl.who == nil {
-		return g.keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()}, audience)
+		return g.anonymous.signed(cl, audience, g.keys)
 	}
 	slot := &cl.who.signed[cl.route.target]
 	now := g.now()
@@ -117,6 +119,36 @@ func (g *gateway) signed(cl *call, audience string) (string, error) {
 	header, err := g.keys.Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), audience)
 	if err == nil {
 		slot.Store(&signedIdentity{header: header, realm: cl.hostRealm, addr: cl.addr, until: now.Add(auth.IdentityTTL / 6)})
+	}
+	return header, err
+}
+
+// anonymous remembers the identities of those who need none, such as readers of the public keys.
+type anonymous struct {
+	headers *otter.Cache[anonymousKey, string]
+}
+
+type anonymousKey struct {
+	audience, realm string
+	addr            netip.Addr
+}
+
+const maxAnonymous = 10_000
+
+func newAnonymous() anonymous {
+	return anonymous{otter.Must(&otter.Options[anonymousKey, string]{
+		MaximumSize: maxAnonymous, ExpiryCalculator: otter.ExpiryWriting[anonymousKey, string](auth.IdentityTTL / 6),
+	})}
+}
+
+func (a anonymous) signed(cl *call, audience string, keys *auth.InternalKeys) (string, error) {
+	key := anonymousKey{audience, cl.hostRealm, cl.addr}
+	if header, ok := a.headers.GetIfPresent(key); ok {
+		return header, nil
+	}
+	header, err := keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()}, audience)
+	if err == nil {
+		a.headers.Set(key, header)
 	}
 	return header, err
 }

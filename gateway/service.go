@@ -37,6 +37,7 @@ type gateway struct {
 	permits   *permits
 	bodies    *semaphore.Weighted // bytes of large bodies
 	used      *lastUsed
+	anonymous anonymous
 	journal   *journal
 	docs      *openapi.Docs
 	traces    *trace.Provider // nil: off
@@ -87,7 +88,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, StreamBody: true, RequestTimeout: -1, ReadTimeout: cfg.ReadTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, StreamBody: true, RequestTimeout: -1, ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.ReadTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(g.serve)
@@ -141,6 +142,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 		return err
 	}
 	g.permits = newPermits(limiter, rt.Now)
+	g.anonymous = newAnonymous()
 	st := newStates(g.cfg.SessionTTL, session.NewCache(rdb), rt.Log, g.askState)
 	stop, err := conn.Listen(session.Subject, st.changed, st.gap)
 	if err != nil {
@@ -157,6 +159,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 		st.close()
 		g.auth.verified.StopAllGoroutines()
 		g.permits.held.StopAllGoroutines()
+		g.anonymous.headers.StopAllGoroutines()
 		g.used.recent.StopAllGoroutines()
 		return nil
 	})

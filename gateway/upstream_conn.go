@@ -7,6 +7,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
 var get = []byte("GET ")
@@ -57,10 +59,16 @@ type upstreamConn struct {
 	patient time.Duration
 	// used: an answer was read, so that the next write begins a request on a kept connection. Only one goroutine at a time has a connection.
 	used, reading bool
+	deadlines     httpx.Deadlines
 }
 
+// SetDeadline, SetReadDeadline and SetWriteDeadline move deadlines where that makes a difference.
+func (c *upstreamConn) SetDeadline(t time.Time) error      { return c.deadlines.Set(c.Conn, t) }
+func (c *upstreamConn) SetReadDeadline(t time.Time) error  { return c.deadlines.SetRead(c.Conn, t) }
+func (c *upstreamConn) SetWriteDeadline(t time.Time) error { return c.deadlines.SetWrite(c.Conn, t) }
+
 func newUpstreamConn(c net.Conn, patient time.Duration) *upstreamConn {
-	u := &upstreamConn{Conn: c, patient: patient}
+	u := &upstreamConn{Conn: c, patient: patient, deadlines: httpx.Deadlines{Timeout: patient}}
 	if s, ok := c.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
 			u.raw = raw

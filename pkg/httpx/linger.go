@@ -20,6 +20,7 @@ const (
 type lingerListener struct {
 	net.Listener
 	stopping *atomic.Bool
+	timeout  time.Duration // of reading, writing and idling
 }
 
 // quiet is how long no connection must have come before a listener that stops is closed: the system resets what it has taken and nobody
@@ -38,7 +39,7 @@ func (l lingerListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lingerConn{Conn: c}, nil
+	return &lingerConn{Conn: c, deadlines: Deadlines{Timeout: l.timeout}}, nil
 }
 
 // closeWhenQuiet makes the next Accept fail unless somebody comes soon.
@@ -50,8 +51,13 @@ func closeWhenQuiet(ln net.Listener) {
 
 type lingerConn struct {
 	net.Conn
-	linger atomic.Bool
+	linger    atomic.Bool
+	deadlines Deadlines
 }
+
+func (c *lingerConn) SetDeadline(t time.Time) error      { return c.deadlines.Set(c.Conn, t) }
+func (c *lingerConn) SetReadDeadline(t time.Time) error  { return c.deadlines.SetRead(c.Conn, t) }
+func (c *lingerConn) SetWriteDeadline(t time.Time) error { return c.deadlines.SetWrite(c.Conn, t) }
 
 func (c *lingerConn) Close() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {

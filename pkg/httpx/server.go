@@ -147,7 +147,7 @@ func pathOf(uri []byte) []byte {
 // Serve answers requests from ln until Stop; it returns nil after Stop.
 func (s *Server) Serve(ln net.Listener) error {
 	s.ln.Store(&ln)
-	err := s.Listener(lingerListener{ln, &s.stopping})
+	err := s.Listener(lingerListener{ln, &s.stopping, min(s.o.ReadTimeout, s.o.IdleTimeout)})
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
