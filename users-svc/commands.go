@@ -73,10 +73,7 @@ func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) err
 		}
 		password = strings.TrimRight(string(content), "\r\n")
 	}
-	a, err := c.adminAccounts()
-	if err != nil {
-		return err
-	}
+	a := c.adminAccounts()
 	made, err := a.create(ctx, creation{Email: email, Password: password, Admin: true}, methodAdmin)
 	switch {
 	case err == nil && file == "":
@@ -90,9 +87,8 @@ func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) err
 }
 
 // adminAccounts is the accounts domain as a command needs it.
-func (c *core) adminAccounts() (*accounts, error) {
-	h, err := newHasher(c.cfg.Passwords)
-	return &accounts{core: c, hasher: h, rule: newPasswordRule(c.cfg.Passwords.DenyCommon)}, err
+func (c *core) adminAccounts() *accounts {
+	return &accounts{core: c, hasher: newHasher(c.cfg.Passwords), rule: newPasswordRule(c.cfg.Passwords.DenyCommon)}
 }
 
 // promoteExisting makes the account with the address an admin when that is why it could not be created; cause is returned when it is not.

@@ -2,11 +2,16 @@ package users
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/alexedwards/argon2id"
+	"golang.org/x/crypto/argon2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
@@ -18,14 +23,17 @@ type hasher struct {
 	slots  chan struct{}
 	places chan struct{} // of those that hold a slot or wait for one
 	dummy  string        // a hash of nothing anybody knows: the work for accounts that do not exist
+	idle   *time.Timer   // gives the memory of hashes back to the system, when no more are made
 }
 
 const (
 	saltBytes = 16
 	hashBytes = 32
+	// hashMemory is how long after the last hash its megabytes are kept: the runtime itself gives them back only minutes later.
+	hashMemory = 10 * time.Second
 )
 
-func newHasher(c PasswordConfig) (*hasher, error) {
+func newHasher(c PasswordConfig) *hasher {
 	parallel := c.Parallel
 	if parallel == 0 {
 		parallel = runtime.GOMAXPROCS(0)
@@ -34,9 +42,19 @@ func newHasher(c PasswordConfig) (*hasher, error) {
 		params: argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Time, Parallelism: c.Threads, SaltLength: saltBytes, KeyLength: hashBytes},
 		slots:  make(chan struct{}, parallel), places: make(chan struct{}, parallel+c.Queue),
 	}
-	var err error
-	h.dummy, err = h.create(randomToken())
-	return h, err
+	h.dummy = h.unknown()
+	h.idle = time.AfterFunc(hashMemory, debug.FreeOSMemory)
+	return h
+}
+
+// unknown returns a hash that no password is known for, without the work of making one: its salt and its key are random.
+func (h *hasher) unknown() string {
+	random := func(n int) string {
+		b := make([]byte, n)
+		_, _ = rand.Read(b) // never fails: it crashes the program instead
+		return base64.RawStdEncoding.EncodeToString(b)
+	}
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.Memory, h.params.Iterations, h.params.Parallelism, random(saltBytes), random(hashBytes))
 }
 
 // in runs f in a slot: f may call create and verify. 503 SERVICE_UNAVAILABLE when too many wait already or the request's time is over.
@@ -49,7 +67,7 @@ func (h *hasher) in(ctx context.Context, f func() error) error {
 	}
 	select {
 	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
+		defer func() { <-h.slots; h.idle.Reset(hashMemory) }()
 	case <-ctx.Done():
 		return apperr.ServiceUnavailable(ctx.Err()).WithRetryAfter(2 * time.Second)
 	}

@@ -19,10 +19,8 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	if err != nil {
 		return err
 	}
-	hashes, err := newHasher(c.cfg.Passwords)
-	if err != nil {
-		return err
-	}
+	hashes := newHasher(c.cfg.Passwords)
+	svc.OnStop("hasher", func(context.Context) error { hashes.idle.Stop(); return nil })
 	keys := &keyring{core: c}
 	if err := keys.upkeep(ctx); err != nil {
 		return err

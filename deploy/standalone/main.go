@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/realmgate/realmgate/pkg/config"
@@ -76,6 +77,7 @@ func serve(ctx context.Context, cfg Config, environ []string, stdout, stderr io.
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // what only the start needed
 	return st.run(ctx, func() {
 		if err := st.greet(stdout); err != nil {
 			fmt.Fprintln(stderr, "realmgate:", err)

@@ -94,6 +94,7 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	svc, err := p.New(ctx, cfg, rt)
 	if err == nil {
+		debug.FreeOSMemory() // what only the start needed: documents parsed, migrations, the first admin's hash
 		err = svc.Run(ctx)
 	}
 	return exitCode(err, stderr)

@@ -1,0 +1,32 @@
+package users
+
+import (
+	"testing"
+
+	"github.com/alexedwards/argon2id"
+)
+
+// TestTheHashOfNobodyCostsWhatEveryHashCosts: whoever asks for an account that does not exist must wait as for one that does.
+func TestTheHashOfNobodyCostsWhatEveryHashCosts(t *testing.T) {
+	t.Parallel()
+	h := newHasher(PasswordConfig{MemoryKiB: 19456, Time: 2, Threads: 1, Parallel: 1})
+	t.Cleanup(func() { h.idle.Stop() })
+	real, err := h.create("correct-Horse-7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, wantSalt, wantKey, err := argon2id.DecodeHash(real)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, salt, key, err := argon2id.DecodeHash(h.dummy)
+	if err != nil || *got != *want || len(salt) != len(wantSalt) || len(key) != len(wantKey) {
+		t.Errorf("%s, %v: does not cost what %s does", h.dummy, err, real)
+	}
+	if ok, _, err := h.verify("correct-Horse-7", ""); ok || err != nil {
+		t.Errorf("nobody's password matches: %v, %v", ok, err)
+	}
+	if h.unknown() == h.unknown() {
+		t.Error("the hash of nobody is the same every time")
+	}
+}
