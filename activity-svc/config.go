@@ -27,7 +27,7 @@ type Config struct {
 	Stream       StreamConfig
 	Writers      int           `env:"ACTIVITY_WRITERS" envDefault:"2" doc:"Batches that one process stores at the same time, 1 to 16."`
 	Batch        int           `env:"ACTIVITY_BATCH" envDefault:"1000" doc:"Most events of one transaction, 1 to 10000."`
-	BatchWait    time.Duration `env:"ACTIVITY_BATCH_WAIT" envDefault:"50ms" doc:"Longest time that an event waits for its batch to fill."`
+	BatchWait    time.Duration `env:"ACTIVITY_BATCH_WAIT" envDefault:"20ms" doc:"Longest time that an event waits for its batch to fill."`
 }
 
 // StreamConfig says how JetStream keeps the events until they are stored.
