@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"context"
+	"container/list"
 	"errors"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // errBusy says that an address works on as many requests as it may: nothing was sent.
@@ -18,60 +16,108 @@ const rush = 500 * time.Millisecond
 
 // turns bounds how many requests an address works on at once, so that more load than it can serve makes refusals and not ever longer answers.
 //
-// Those over the bound wait in order. A rush may wait for long, because it passes. While the load stays above what the address serves, a request
-// waits no longer than an answer takes: then a queue as long as the bound is all that ever stands, and who is let in gets his answer in about
-// twice the time of an answer. It is the adaptive time-out that Facebook puts before its services (Maurer, Fail at Scale, ACM Queue 13/8, 2015).
+// Those over the bound wait in order. A rush may wait for long, because it passes. While waiting goes on, a request waits no longer than an
+// answer takes, the adaptive time-out that Facebook puts before its services (Maurer, Fail at Scale, ACM Queue 13/8, 2015). When that refuses
+// somebody, about twice the bound are here and more come: an overload. Until nobody has had to wait for the time of a rush, the bound then is
+// what pace finds that the address can work on. Clients that wait for their answers before they ask again, up to twice the bound of them, never
+// come to that, however slow the address is.
 type turns struct {
-	slots   *semaphore.Weighted
+	most    int
 	patient time.Duration // in a rush
 	now     func() time.Time
 
-	mu sync.Mutex
+	mu       sync.Mutex
+	limit    int // most, or what pace says
+	working  int
+	waiting  list.List // of chan struct{}, closed when the turn has come
+	overload bool
 	// waiting began at since and was last seen at last; an interval without it ends it.
 	since, last time.Time
-	// mean is the moving average of how long an answer takes.
-	mean time.Duration
+	pace        pace
 }
 
 func newTurns(most int, patient time.Duration, now func() time.Time) *turns {
-	return &turns{slots: semaphore.NewWeighted(int64(most)), patient: patient, now: now}
+	return &turns{most: most, limit: most, patient: patient, now: now}
 }
 
 // take waits for a turn; when it returns true, done must be called.
 func (t *turns) take() bool {
-	if t.slots.TryAcquire(1) {
+	t.mu.Lock()
+	if t.working < t.limit && t.waiting.Len() == 0 {
+		t.working++
+		t.mu.Unlock()
 		return true
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), t.patience())
-	defer cancel()
-	return t.slots.Acquire(ctx, 1) == nil
+	patience := t.patience()
+	turn := make(chan struct{})
+	place := t.waiting.PushBack(turn)
+	t.admit()
+	t.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-turn:
+		return true
+	case <-timer.C:
+		return t.leave(place, turn, patience)
+	}
+}
+
+// leave ends the waiting of one whose patience is at its end, unless his turn has come in the meantime.
+func (t *turns) leave(place *list.Element, turn chan struct{}, patience time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-turn:
+		return true
+	default:
+	}
+	t.waiting.Remove(place)
+	if !t.overload && patience < t.patient {
+		t.overload = true
+		t.pace.begin(t.now())
+	}
+	return false
 }
 
 // patience notes that a request has to wait and returns for how long it may.
 func (t *turns) patience() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	now := t.now()
 	if now.Sub(t.last) > rush {
 		t.since = now
+		t.overload, t.limit = false, t.most
 	}
 	t.last = now
-	if now.Sub(t.since) <= rush {
+	switch {
+	case t.overload:
+		return min(t.pace.alone, t.patient)
+	case now.Sub(t.since) <= rush:
 		return t.patient
 	}
-	return min(t.mean, t.patient)
+	return min(t.pace.mean, t.patient)
 }
 
-// smoothing is the weight of what was before against one answer.
-const smoothing = 63
+// admit gives turns to those who wait.
+func (t *turns) admit() {
+	for t.working < t.limit && t.waiting.Len() > 0 {
+		close(t.waiting.Remove(t.waiting.Front()).(chan struct{}))
+		t.working++
+	}
+}
 
-// done gives the turn back after an answer that took so long.
-func (t *turns) done(took time.Duration) {
-	t.slots.Release(1)
+// done gives the turn back that was taken before start; answered says that there is an answer, whose time tells something.
+func (t *turns) done(start time.Time, answered bool) {
+	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.mean == 0 {
-		t.mean = took
+	t.working--
+	if answered {
+		t.pace.note(start, now)
 	}
-	t.mean = (t.mean*smoothing + took) / (smoothing + 1)
+	if t.overload {
+		t.limit = min(t.pace.bound(now, t.working, t.limit), t.most)
+	} else {
+		t.pace.settle(now)
+	}
+	t.admit()
 }

@@ -236,7 +236,7 @@ func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patie
 	}
 	start := time.Now()
 	err := r.client.Do(req, resp)
-	r.turns.done(time.Since(start))
+	r.turns.done(start, err == nil)
 	return err
 }
 
