@@ -30,6 +30,8 @@ const (
 	slowConnections = 500
 	soakReadTimeout = 5 * time.Second
 	settleTime      = 60 * time.Second
+	// idleTimeout is pkg/httpx's: a connection that asks for nothing for so long is ended.
+	idleTimeout = 120 * time.Second
 )
 
 // footprint is what a process holds.
@@ -71,7 +73,11 @@ func TestSoak(t *testing.T) {
 	}
 	held := s.footprint()
 	done := s.churn(*soakFor)
-	s.stillThere(idle)
+	if asleep := time.Since(began); asleep < idleTimeout {
+		s.stillThere(idle)
+	} else if asleep > idleTimeout+30*time.Second {
+		s.ended(idle)
+	}
 	busy := s.footprint()
 	for _, c := range idle {
 		_ = c.Close()
@@ -236,6 +242,17 @@ func (s *soak) stillThere(idle []net.Conn) {
 	for i := 0; i < len(idle); i += len(idle)/100 + 1 {
 		if err := ask(idle[i]); err != nil {
 			s.t.Errorf("idle connection %d: %v", i, err)
+		}
+	}
+}
+
+// ended holds that the product has ended the idle connections.
+func (s *soak) ended(idle []net.Conn) {
+	s.t.Helper()
+	for i, c := range idle {
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		if n, err := c.Read(make([]byte, 1)); n > 0 || err == nil || os.IsTimeout(err) {
+			s.t.Fatalf("idle connection %d is not ended after %v: %d bytes, %v", i, idleTimeout, n, err)
 		}
 	}
 }
