@@ -22,6 +22,7 @@ type itemStore struct{ pool *db.Pool }
 // sealedWrite is a Write with its parts sealed.
 type sealedWrite struct {
 	Ref
+	accounted       bool // see DataKey
 	value           []byte
 	version         Version
 	metadata        []byte // nil: none
@@ -45,10 +46,12 @@ type sealedInfo struct {
 type limits struct{ bytes, items int64 }
 
 // locked runs sql, which returns one row at most, in one transaction under the lock of the user's account, and scans the row into dst. The error is
-// pgx.ErrNoRows when there was none.
-func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, dst ...any) error {
+// pgx.ErrNoRows when there was none. The account is made first unless it is known to be there.
+func (s *itemStore) locked(ctx context.Context, user string, accounted bool, sql string, args []any, dst ...any) error {
 	var batch pgx.Batch
-	batch.Queue(`INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING`, user)
+	if !accounted {
+		batch.Queue(`INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING`, user)
+	}
 	batch.Queue(`SELECT FROM vault_usage WHERE user_id = $1 FOR NO KEY UPDATE`, user)
 	batch.Queue(sql, args...)
 	conn, err := s.pool.Acquire(ctx)
@@ -57,9 +60,10 @@ func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, ds
 	}
 	defer release(ctx, conn, args)
 	results := conn.SendBatch(ctx, &batch)
-	_, err = results.Exec()
-	if err == nil {
-		_, err = results.Exec()
+	for range batch.Len() - 1 {
+		if _, err = results.Exec(); err != nil {
+			break
+		}
 	}
 	if err == nil {
 		err = results.QueryRow().Scan(dst...)
@@ -73,7 +77,7 @@ func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, ds
 
 // put stores w if the quota allows it and returns the row as it is then, and whether it is new; errOverQuota when nothing was changed.
 func (s *itemStore) put(ctx context.Context, w sealedWrite, max limits) (row sealedInfo, created bool, err error) {
-	err = s.locked(ctx, w.User, putSQL, []any{
+	err = s.locked(ctx, w.User, w.accounted, putSQL, []any{
 		w.User, w.Realm, w.Key, w.value, w.version, w.metadata, w.metadataVersion, w.keepMetadata,
 		w.valueBytes, w.metadataBytes, max.bytes, max.items,
 	}, &row.metadata, &row.metadataVersion, &row.size, &row.created, &row.updated, &created)
@@ -203,7 +207,7 @@ func (s *itemStore) list(ctx context.Context, user, realm string, each func(seal
 // remove deletes one item, gives its size back and reports whether there was one.
 func (s *itemStore) remove(ctx context.Context, ref Ref) (bool, error) {
 	var n int64
-	err := s.locked(ctx, ref.User, `WITH gone AS (
+	err := s.locked(ctx, ref.User, false, `WITH gone AS (
 		DELETE FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3 RETURNING size_bytes)`+giveBackSQL,
 		[]any{ref.User, ref.Realm, ref.Key}, &n)
 	return n > 0, err
@@ -211,7 +215,7 @@ func (s *itemStore) remove(ctx context.Context, ref Ref) (bool, error) {
 
 // clear deletes all items of a realm, gives their sizes back and returns how many there were.
 func (s *itemStore) clear(ctx context.Context, user, realm string) (n int64, err error) {
-	err = s.locked(ctx, user, `WITH gone AS (
+	err = s.locked(ctx, user, false, `WITH gone AS (
 		DELETE FROM vault_items WHERE user_id = $1 AND realm_id = $2 RETURNING size_bytes)`+giveBackSQL,
 		[]any{user, realm}, &n)
 	return n, err

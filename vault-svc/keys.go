@@ -77,7 +77,7 @@ func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
 	// Other requests wait for this load too: it must not end with the one that began it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 	defer cancel()
-	w, ok, err := k.store.get(ctx, user)
+	w, accounted, ok, err := k.store.get(ctx, user)
 	switch {
 	case err != nil:
 		return nil, err
@@ -87,8 +87,10 @@ func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
 	d, err := k.kek.Unwrap(user, w)
 	if err != nil {
 		k.unwrapErrors.Add(1)
+		return nil, err
 	}
-	return d, err
+	d.accounted = accounted
+	return d, nil
 }
 
 // rotateBatch is how many data keys are wrapped again in one transaction.

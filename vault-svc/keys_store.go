@@ -26,19 +26,21 @@ type rewrapped struct {
 	before, after []byte
 }
 
-// get returns the wrapped data key of a user, false when there is none.
-func (s *keyStore) get(ctx context.Context, user string) ([]byte, bool, error) {
-	var wrapped []byte
-	err := s.pool.QueryRow(ctx, `SELECT wrapped FROM vault_keys WHERE user_id = $1`, user).Scan(&wrapped)
+// get returns the wrapped data key of a user, false when there is none, and whether the user has an account of sizes: once made it stays.
+func (s *keyStore) get(ctx context.Context, user string) (wrapped []byte, accounted, found bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT wrapped, EXISTS (SELECT FROM vault_usage u WHERE u.user_id = k.user_id) FROM vault_keys k WHERE user_id = $1`, user).Scan(&wrapped, &accounted)
 	if db.NoRows(err) {
-		return nil, false, nil
+		return nil, false, false, nil
 	}
-	return wrapped, err == nil, err
+	return wrapped, accounted, err == nil, err
 }
 
-// add stores the data key of a user who has none yet; the first one stays.
+// add stores the data key of a user who has none yet, and an empty account; the first ones stay.
 func (s *keyStore) add(ctx context.Context, user string, k wrappedKey) error {
-	_, err := s.pool.Exec(ctx, `INSERT INTO vault_keys (user_id, wrapped, kek_id) VALUES ($1, $2, $3) ON CONFLICT (user_id) DO NOTHING`,
+	_, err := s.pool.Exec(ctx, `
+		WITH account AS (INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING)
+		INSERT INTO vault_keys (user_id, wrapped, kek_id) VALUES ($1, $2, $3) ON CONFLICT (user_id) DO NOTHING`,
 		user, k.wrapped, int64(k.kek))
 	return err
 }

@@ -196,6 +196,27 @@ func TestTheFirstWritesOfAUserAtOnce(t *testing.T) {
 	s.checkAccounts()
 }
 
+// TestADataKeyWithoutAnAccount is what a release that made the account with the first item could leave behind when it died in between.
+func TestADataKeyWithoutAnAccount(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	u := within(user(), 1000)
+	s.put(u, "a", "", "v")
+	s.call(u, "DELETE", "/api/v1/vault", nil)
+	if tag, err := s.pool.Exec(t.Context(), `DELETE FROM vault_usage WHERE user_id = $1`, u.UserID); err != nil || tag.RowsAffected() != 1 {
+		t.Fatal(tag, err)
+	}
+	other := run(t, s.cfg) // it does not have the key in memory
+	parallel(t, 8, func(n int) error {
+		_, err := other.try(u, "PUT", fmt.Sprint("/api/v1/vault/keys/k", n%4), body(strings.Repeat("x", 100)))
+		return err
+	})
+	if got := s.used(u.UserID); got != 400 {
+		t.Errorf("account says %d, want 400", got)
+	}
+	s.checkAccounts()
+}
+
 func TestStatistics(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
