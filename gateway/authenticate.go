@@ -63,6 +63,7 @@ func (a *authenticator) bySession(ctx context.Context, token []byte) (*principal
 	claims, ok := a.verified.GetIfPresent(key)
 	switch {
 	case !ok:
+		a.states.metrics.checked.Inc()
 		parsed, err := a.keys.parse(ctx, string(token), a.issuer, a.audience, a.now)
 		if err != nil {
 			return nil, refused(err)
@@ -74,6 +75,8 @@ func (a *authenticator) bySession(ctx context.Context, token []byte) (*principal
 		a.verified.Set(key, claims)
 	case !a.now().Before(claims.ExpiresAt):
 		return nil, apperr.TokenExpired()
+	default:
+		a.states.metrics.remembered.Inc()
 	}
 	p, err := a.states.get(ctx, claims.stateKey, false, claims.SessionID)
 	if err != nil {

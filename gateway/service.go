@@ -143,7 +143,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	}
 	g.permits = newPermits(limiter, rt.Now)
 	g.anonymous = newAnonymous()
-	st := newStates(g.cfg.SessionTTL, session.NewCache(rdb), rt.Log, g.askState)
+	st := newStates(g.cfg.SessionTTL, session.NewCache(rdb), rt.Log, newIdentityMetrics(rt.Metrics), g.askState)
 	stop, err := conn.Listen(session.Subject, st.changed, st.gap)
 	if err != nil {
 		return err

@@ -72,8 +72,9 @@ type states struct {
 	memory *otter.Cache[string, *principal]
 	shared *session.Cache
 	// ask reads the state from users-svc; token says whether id is the hash of an auth token or a session id.
-	ask func(ctx context.Context, token bool, id string) (session.State, error)
-	log *slog.Logger
+	ask     func(ctx context.Context, token bool, id string) (session.State, error)
+	log     *slog.Logger
+	metrics *identityMetrics
 
 	lowest     *otter.Cache[string, int64] // user → lowest version that may be used
 	epoch      atomic.Int64                // counts announcements
@@ -90,8 +91,8 @@ const (
 	stateTimeout  = 5 * time.Second
 )
 
-func newStates(ttl time.Duration, shared *session.Cache, log *slog.Logger, ask func(context.Context, bool, string) (session.State, error)) *states {
-	s := &states{ttl: ttl, shared: shared, ask: ask, log: log}
+func newStates(ttl time.Duration, shared *session.Cache, log *slog.Logger, m *identityMetrics, ask func(context.Context, bool, string) (session.State, error)) *states {
+	s := &states{ttl: ttl, shared: shared, ask: ask, log: log, metrics: m}
 	if ttl > 0 {
 		s.memory = otter.Must(&otter.Options[string, *principal]{
 			MaximumSize: maxStates, ExpiryCalculator: otter.ExpiryWriting[string, *principal](ttl),
@@ -116,6 +117,7 @@ func (s *states) token(ctx context.Context, hash string) (*principal, error) {
 func (s *states) get(ctx context.Context, key string, token bool, id string) (*principal, error) {
 	if s.memory != nil {
 		if p, ok := s.memory.GetIfPresent(key); ok && s.current(p) {
+			s.metrics.memory.Inc()
 			return p, nil
 		}
 	}
@@ -145,11 +147,15 @@ func (s *states) read(ctx context.Context, key string, token bool, id string, pa
 	if !pastRedis {
 		p.state, ok = s.fromRedis(ctx, key)
 	}
-	if !ok || s.outdated(p) {
+	if ok && !s.outdated(p) {
+		s.metrics.redis.Inc()
+	} else {
 		var err error
 		if p.state, err = s.ask(ctx, token, id); err != nil {
+			s.metrics.failures.Inc()
 			return nil, err
 		}
+		s.metrics.users.Inc()
 	}
 	if t := p.state.Token; t != nil {
 		allowed, err := parsePrefixes(t.IPWhitelist)

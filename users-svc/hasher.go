@@ -19,11 +19,12 @@ import (
 // hasher makes and checks password hashes (Argon2id, RFC 9106, in PHC form). A hash takes tens of milliseconds of a core and megabytes, so
 // only as many run at once as there are slots; a bounded number waits, and what comes on top is refused.
 type hasher struct {
-	params argon2id.Params
-	slots  chan struct{}
-	places chan struct{} // of those that hold a slot or wait for one
-	dummy  string        // a hash of nothing anybody knows: the work for accounts that do not exist
-	idle   *time.Timer   // gives the memory of hashes back to the system, when no more are made
+	params  argon2id.Params
+	slots   chan struct{}
+	places  chan struct{} // of those that hold a slot or wait for one
+	dummy   string        // a hash of nothing anybody knows: the work for accounts that do not exist
+	metrics *hashMetrics
+	idle    *time.Timer // gives the memory of hashes back to the system, when no more are made
 }
 
 const (
@@ -43,6 +44,7 @@ func newHasher(c PasswordConfig) *hasher {
 		slots:  make(chan struct{}, parallel), places: make(chan struct{}, parallel+c.Queue),
 	}
 	h.dummy = h.unknown()
+	h.metrics = newHashMetrics(h)
 	h.idle = time.AfterFunc(hashMemory, debug.FreeOSMemory)
 	return h
 }
@@ -63,14 +65,18 @@ func (h *hasher) in(ctx context.Context, f func() error) error {
 	case h.places <- struct{}{}:
 		defer func() { <-h.places }()
 	default:
+		h.metrics.refused.Inc()
 		return apperr.ServiceUnavailable(errors.New("too many password hashes wait")).WithRetryAfter(2 * time.Second)
 	}
 	select {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots; h.idle.Reset(hashMemory) }()
 	case <-ctx.Done():
+		h.metrics.refused.Inc()
 		return apperr.ServiceUnavailable(ctx.Err()).WithRetryAfter(2 * time.Second)
 	}
+	began := time.Now()
+	defer func() { h.metrics.duration.Observe(time.Since(began).Seconds()) }()
 	return f()
 }
 

@@ -20,6 +20,7 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 		return err
 	}
 	hashes := newHasher(c.cfg.Passwords)
+	hashes.metrics.register(rt.Metrics)
 	svc.OnStop("hasher", func(context.Context) error { hashes.idle.Stop(); return nil })
 	keys := &keyring{core: c}
 	if err := keys.upkeep(ctx); err != nil {

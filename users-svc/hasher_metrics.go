@@ -1,0 +1,30 @@
+package users
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// hashMetrics shows the queue before the password hashes, which is the narrowest place of the whole product.
+type hashMetrics struct {
+	refused          prometheus.Counter
+	duration         prometheus.Histogram
+	running, waiting prometheus.GaugeFunc
+}
+
+func newHashMetrics(h *hasher) *hashMetrics {
+	return &hashMetrics{
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "password_hashes_refused_total", Help: "Requests answered 503 because too many password hashes waited, or for too long.",
+		}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "password_hash_duration_seconds", Help: "Time of the password hashes of a request, without the wait for a slot.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}),
+		running: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "password_hashes_running", Help: "Requests that hash a password now."},
+			func() float64 { return float64(len(h.slots)) }),
+		waiting: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "password_hashes_waiting", Help: "Requests that wait for a slot to hash a password."},
+			func() float64 { return float64(max(0, len(h.places)-len(h.slots))) }),
+	}
+}
+
+func (m *hashMetrics) register(reg prometheus.Registerer) {
+	reg.MustRegister(m.refused, m.duration, m.running, m.waiting)
+}
