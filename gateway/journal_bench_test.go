@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/limit"
+)
+
+// BenchmarkJournalShare measures what the journal takes of the gateway's throughput: the time of an append ÷ the time of a whole request, both with
+// the CPUs used up by the same number of goroutines, in turn in one run. "share" is the median; the promise is below 0.10.
+func BenchmarkJournalShare(b *testing.B) {
+	addr := benchService(b)
+	d := openDoor(b, func(c *Config) {
+		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors", limit.Rate{Count: 100_000_000, Period: time.Minute}
+	})
+	d.listen()
+	token := d.users.signIn(b).token
+	client := &fasthttp.HostClient{Addr: d.addr, MaxConns: 256}
+	request := func() bool {
+		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+		defer fasthttp.ReleaseRequest(req)
+		defer fasthttp.ReleaseResponse(resp)
+		req.SetRequestURI("http://" + d.addr + "/api/v1/vault/keys")
+		req.Header.Set("Authorization", "Bearer "+token)
+		return client.Do(req, resp) == nil && resp.StatusCode() == 200
+	}
+	cfg := journalConfig(b.TempDir())
+	cfg.MaxBytes = 1 << 40
+	j, e := open(b, cfg), newEvent()
+	write := func() bool { return j.append(e) == nil }
+	const goroutines, each = 64, 200
+	timed := func(f func() bool) time.Duration {
+		var all sync.WaitGroup
+		began := time.Now()
+		for range goroutines {
+			all.Go(func() {
+				for range each {
+					if !f() {
+						b.Error("refused")
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		return time.Since(began)
+	}
+	timed(request) // warm-up
+	timed(write)
+	var shares []float64
+	var requests, writes time.Duration
+	b.ResetTimer()
+	for range max(5, b.N) {
+		whole, part := timed(request), timed(write)
+		requests, writes = requests+whole, writes+part
+		shares = append(shares, float64(part)/float64(whole))
+	}
+	b.StopTimer()
+	slices.Sort(shares)
+	n := float64(len(shares) * goroutines * each)
+	b.ReportMetric(shares[len(shares)/2], "share")
+	b.ReportMetric(float64(requests)/n, "ns/request")
+	b.ReportMetric(float64(writes)/n, "ns/append")
+	b.ReportMetric(0, "ns/op")
+}
