@@ -19,7 +19,7 @@ type Config struct {
 	Service      service.Config
 	Addr         string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"Where clients connect."`
 	TLS          tlsfiles.Public
-	ReadTimeout  time.Duration `env:"READ_TIMEOUT" envDefault:"60s" doc:"How long a client may take to send a request, to take its answer, and to send the next one."`
+	ReadTimeout  time.Duration `env:"READ_TIMEOUT" envDefault:"60s" doc:"How long a client may take to send a request, and to take its answer."`
 	Upstreams    UpstreamConfig
 	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
 	Issuer       string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`

@@ -36,6 +36,7 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	defer fasthttp.ReleaseRequest(req)
 	in := c.Request()
 	req.Header.SetNoDefaultContentType(true)
+	req.Header.DisableNormalizing() // every name below is written as it is to be sent
 	req.Header.SetMethodBytes(in.Header.Method())
 	req.Header.SetRequestURIBytes(in.Header.RequestURI())
 	req.Header.SetHost(u.host)

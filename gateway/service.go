@@ -25,6 +25,10 @@ import (
 // Name is the service's name.
 const Name = "gateway"
 
+// idleTimeout is how long a kept connection may be quiet. It is what READ_TIMEOUT is by default, so that the deadline of a busy connection need not
+// be moved between the two with every request.
+const idleTimeout = time.Minute
+
 // gateway is what every request works with.
 type gateway struct {
 	cfg       Config
@@ -88,7 +92,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, StreamBody: true, RequestTimeout: -1, ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.ReadTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, StreamBody: true, RequestTimeout: -1, ReadTimeout: cfg.ReadTimeout, IdleTimeout: idleTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(g.serve)

@@ -30,8 +30,8 @@ const (
 	slowConnections = 500
 	soakReadTimeout = 5 * time.Second
 	settleTime      = 60 * time.Second
-	// idleTimeout is pkg/httpx's: a connection that asks for nothing for so long is ended.
-	idleTimeout = 120 * time.Second
+	// idleTimeout is the gateway's: a connection that asks for nothing for so long is ended.
+	idleTimeout = 60 * time.Second
 )
 
 // footprint is what a process holds.
