@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -236,41 +235,6 @@ func TestAStopGivesBackWhatCannotBeStored(t *testing.T) {
 	var s sink
 	consume(t, connect(t, url), cc, s.store)
 	eventually(t, "the other replica has all", func() error { return s.has(25) })
-}
-
-func TestABatchIsFullByTheEntriesOfItsMessages(t *testing.T) {
-	t.Parallel()
-	c := connect(t, testkit.NATS(t))
-	cc := consumer()
-	cc.MaxBatch, cc.MaxWait, cc.Entries = 10, time.Minute, func(data []byte) int { return len(data) }
-	var mu sync.Mutex
-	var sizes []int
-	consume(t, c, cc, func(_ context.Context, batch []bus.Message) error {
-		entries := 0
-		for _, m := range batch {
-			if m.Seq == 0 {
-				t.Error("a message without a place in the stream")
-			}
-			entries += len(m.Data)
-			_ = m.Ack()
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		sizes = append(sizes, entries)
-		return nil
-	})
-	publish(t, c, "1", "aaaa")
-	publish(t, c, "2", "aaaaa")
-	publish(t, c, "3", "aaa")          // full, and over: a message is not cut
-	publish(t, c, "4", "aaaaaaaaaaaa") // full by itself
-	eventually(t, "two batches, long before the time to fill one is over", func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		if !slices.Equal(sizes, []int{12, 12}) {
-			return fmt.Errorf("%v", sizes)
-		}
-		return nil
-	})
 }
 
 func TestNATSMayBeAwayAtTheStartAndInBetween(t *testing.T) {
