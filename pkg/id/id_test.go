@@ -1,6 +1,7 @@
 package id
 
 import (
+	"regexp"
 	"testing"
 	"time"
 )
@@ -25,4 +26,20 @@ func TestValid(t *testing.T) {
 			t.Errorf("Valid(%q) = %v, want %v", s, got, want)
 		}
 	}
+}
+
+func FuzzID(f *testing.F) {
+	for _, seed := range []string{"", New(time.Now()), "019a3c1d2e3f4a5b6c7d8e9f", "019A3C1D2E3F4A5B6C7D8E9F", "ffffffffffffffffffffffff", "019a3c1d2e3f4a5b6c7d8e9g", "é19a3c1d2e3f4a5b6c7d8e9"} {
+		f.Add(seed)
+	}
+	shape := regexp.MustCompile(`\A[0-9a-f]{24}\z`)
+	f.Fuzz(func(t *testing.T, s string) {
+		at, ok := Time(s)
+		if want := shape.MatchString(s); ok != want || Valid(s) != want {
+			t.Fatalf("%q: valid %v, has a time %v; want %v", s, Valid(s), ok, want)
+		}
+		if ok && New(at)[:12] != s[:12] {
+			t.Errorf("%q was made at %v, but an id of that time begins with %s", s, at, New(at)[:12])
+		}
+	})
 }
