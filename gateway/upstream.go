@@ -30,6 +30,7 @@ type upstream struct {
 	cfg        UpstreamConfig
 	log        *slog.Logger
 	metrics    *upstreamMetrics
+	lookup     func(ctx context.Context, network, host string) ([]netip.Addr, error) // the resolver's
 	replicas   atomic.Pointer[[]*replica]
 }
 
@@ -89,7 +90,7 @@ func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m}
+	u := &upstream{name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m, lookup: net.DefaultResolver.LookupNetIP}
 	u.replicas.Store(&[]*replica{})
 	return u, nil
 }
@@ -117,7 +118,7 @@ func (u *upstream) run(ctx context.Context) error {
 func (u *upstream) resolve(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.host)
+	ips, err := u.lookup(ctx, "ip", u.host)
 	if err != nil {
 		return err
 	}

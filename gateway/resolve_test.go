@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// TestReplicasComeAndGoWithTheName scales a service out and in again under load, by what its name stands for.
+func TestReplicasComeAndGoWithTheName(t *testing.T) {
+	t.Parallel()
+	one := startReplica(t, "127.0.0.1:0", nil)
+	_, port, _ := net.SplitHostPort(one.addr)
+	two, three := startReplica(t, "127.0.0.2:"+port, nil), startReplica(t, "127.0.0.3:"+port, nil)
+	m := newUpstreamMetrics(prometheus.NewRegistry())
+	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{
+		Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second, ResolveEvery: 5 * time.Millisecond,
+	}, testkit.Log(t), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stands atomic.Pointer[[]netip.Addr] // nil: the resolver is away
+	u.lookup = func(_ context.Context, network, host string) ([]netip.Addr, error) {
+		if network != "ip" || host != "vault.test" {
+			t.Errorf("asked for %s of %s", network, host)
+		}
+		if now := stands.Load(); now != nil {
+			return *now, nil
+		}
+		return nil, errors.New("the resolver is away")
+	}
+	name := func(addrs ...string) {
+		var all []netip.Addr
+		for _, a := range addrs {
+			all = append(all, netip.MustParseAddr(a))
+		}
+		stands.Store(&all)
+	}
+	name("127.0.0.1")
+	if err := u.resolve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	all.Go(func() { _ = u.run(ctx) })
+	for range 4 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				if status, err := send(u, "POST"); err != nil || status != 200 {
+					t.Errorf("a request failed: %d %v", status, err)
+					return
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { stop(); all.Wait() })
+	serves := func(what string, yes []*replicaServer, no []*replicaServer) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			before := map[*replicaServer]int64{}
+			for _, r := range append(yes, no...) {
+				before[r] = r.hits.Load()
+			}
+			time.Sleep(50 * time.Millisecond)
+			ok := true
+			for _, r := range yes {
+				ok = ok && r.hits.Load() > before[r]
+			}
+			for _, r := range no {
+				ok = ok && r.hits.Load() == before[r]
+			}
+			if ok {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("not within 20 seconds: %s", what)
+			}
+		}
+	}
+	serves("the only replica is asked", []*replicaServer{one}, []*replicaServer{two, three})
+	name("127.0.0.1", "127.0.0.2", "127.0.0.3")
+	serves("new replicas are asked", []*replicaServer{one, two, three}, nil)
+	name("127.0.0.2", "127.0.0.3")
+	serves("who has left the name is asked no more", []*replicaServer{two, three}, []*replicaServer{one})
+	_ = one.srv.Close() // and may end
+	stands.Store(nil)
+	serves("the last addresses serve while the resolver is away", []*replicaServer{two, three}, nil)
+	name("127.0.0.3")
+	serves("one is left", []*replicaServer{three}, []*replicaServer{two})
+	if n := testutil.ToFloat64(m.addresses.WithLabelValues("vault-svc")); n != 1 {
+		t.Errorf("%v addresses are counted, want 1", n)
+	}
+}
