@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,40 +65,42 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { stop(); all.Wait() })
-	serves := func(what string, yes []*replicaServer, no []*replicaServer) {
-		t.Helper()
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			before := map[*replicaServer]int64{}
-			for _, r := range append(yes, no...) {
-				before[r] = r.hits.Load()
-			}
-			time.Sleep(50 * time.Millisecond)
-			ok := true
-			for _, r := range yes {
-				ok = ok && r.hits.Load() > before[r]
-			}
-			for _, r := range no {
-				ok = ok && r.hits.Load() == before[r]
-			}
-			if ok {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("not within 20 seconds: %s", what)
-			}
-		}
-	}
-	serves("the only replica is asked", []*replicaServer{one}, []*replicaServer{two, three})
+	serves(t, "the only replica is asked", []*replicaServer{one}, []*replicaServer{two, three})
 	name("127.0.0.1", "127.0.0.2", "127.0.0.3")
-	serves("new replicas are asked", []*replicaServer{one, two, three}, nil)
+	serves(t, "new replicas are asked", []*replicaServer{one, two, three}, nil)
 	name("127.0.0.2", "127.0.0.3")
-	serves("who has left the name is asked no more", []*replicaServer{two, three}, []*replicaServer{one})
+	serves(t, "who has left the name is asked no more", []*replicaServer{two, three}, []*replicaServer{one})
 	_ = one.srv.Close() // and may end
 	stands.Store(nil)
-	serves("the last addresses serve while the resolver is away", []*replicaServer{two, three}, nil)
+	serves(t, "the last addresses serve while the resolver is away", []*replicaServer{two, three}, nil)
 	name("127.0.0.3")
-	serves("one is left", []*replicaServer{three}, []*replicaServer{two})
+	serves(t, "one is left", []*replicaServer{three}, []*replicaServer{two})
 	if n := testutil.ToFloat64(m.addresses.WithLabelValues("vault-svc")); n != 1 {
 		t.Errorf("%v addresses are counted, want 1", n)
+	}
+}
+
+// serves waits until requests reach every one of yes and none of no.
+func serves(t *testing.T, what string, yes, no []*replicaServer) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		before := map[*replicaServer]int64{}
+		for _, r := range slices.Concat(yes, no) {
+			before[r] = r.hits.Load()
+		}
+		time.Sleep(50 * time.Millisecond)
+		ok := true
+		for _, r := range yes {
+			ok = ok && r.hits.Load() > before[r]
+		}
+		for _, r := range no {
+			ok = ok && r.hits.Load() == before[r]
+		}
+		if ok {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not within 20 seconds: %s", what)
+		}
 	}
 }
