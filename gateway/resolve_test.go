@@ -33,7 +33,7 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 	var stands atomic.Pointer[[]netip.Addr] // nil: the resolver is away
 	u.lookup = func(_ context.Context, network, host string) ([]netip.Addr, error) {
 		if network != "ip" || host != "vault.test" {
-			t.Errorf("asked for %s of %s", network, host)
+			t.Error(network, host)
 		}
 		if now := stands.Load(); now != nil {
 			return *now, nil
@@ -48,12 +48,10 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 		stands.Store(&all)
 	}
 	name("127.0.0.1")
-	if err := u.resolve(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	ctx, stop := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	all.Go(func() { _ = u.run(ctx) })
+	lookedUp(t, u)
 	for range 4 {
 		all.Go(func() {
 			for ctx.Err() == nil {
@@ -77,6 +75,16 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 	serves(t, "one is left", []*replicaServer{three}, []*replicaServer{two})
 	if n := testutil.ToFloat64(m.addresses.WithLabelValues("vault-svc")); n != 1 {
 		t.Errorf("%v addresses are counted, want 1", n)
+	}
+}
+
+// lookedUp waits until the name has been looked up.
+func lookedUp(t *testing.T, u *upstream) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); len(*u.replicas.Load()) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the name was never looked up")
+		}
 	}
 }
 
