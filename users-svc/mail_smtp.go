@@ -4,12 +4,11 @@ import (
 	"context"
 	"embed"
 	"errors"
-	htmltemplate "html/template"
+	"html"
 	"net/mail"
 	"net/url"
 	"strconv"
 	"strings"
-	texttemplate "text/template"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -39,12 +38,22 @@ func (l letter) subject() string {
 	}
 }
 
+// fill puts what the letter says, escaped, into its template. The templates know names and no more than that: text/template calls methods by name, so
+// that the linker would keep every exported method of every type, ten megabytes of them.
+func (l letter) fill(ending string, escape func(string) string) (string, error) {
+	content, err := mailTemplates.ReadFile("templates/" + l.template + ending)
+	if err != nil {
+		return "", err
+	}
+	return strings.NewReplacer(
+		"{{.App}}", escape(l.App), "{{.Name}}", escape(l.Name), "{{.Link}}", escape(l.Link), "{{.URL}}", escape(l.URL), "{{.Hours}}", strconv.Itoa(l.Hours),
+	).Replace(string(content)), nil
+}
+
 // smtpSender sends through a mail server (RFC 5321), with a connection for each mail.
 type smtpSender struct {
 	client *gomail.Client
 	from   mail.Address
-	text   *texttemplate.Template
-	html   *htmltemplate.Template
 }
 
 // newSMTPSender reads SMTP_URL and MAIL_FROM; it does not connect.
@@ -86,11 +95,7 @@ func newSMTPSender(c MailConfig) (*smtpSender, error) {
 	if s.client, err = gomail.NewClient(u.Hostname(), options...); err != nil {
 		return nil, bad
 	}
-	if s.text, err = texttemplate.ParseFS(mailTemplates, "templates/*.txt"); err != nil {
-		return nil, err
-	}
-	s.html, err = htmltemplate.ParseFS(mailTemplates, "templates/*.html")
-	return s, err
+	return s, nil
 }
 
 // send delivers l as text and HTML.
@@ -103,12 +108,16 @@ func (s *smtpSender) send(ctx context.Context, l letter) error {
 	m.Subject(l.subject())
 	m.SetMessageID()
 	m.SetDate()
-	if err := m.SetBodyNamedTextTemplate(s.text, l.template+".txt", l); err != nil {
+	text, err := l.fill(".txt", func(s string) string { return s })
+	if err != nil {
 		return err
 	}
-	if err := m.AddAlternativeNamedHTMLTemplate(s.html, l.template+".html", l); err != nil {
+	page, err := l.fill(".html", html.EscapeString)
+	if err != nil {
 		return err
 	}
+	m.SetBodyString(gomail.TypeTextPlain, text)
+	m.AddAlternativeString(gomail.TypeTextHTML, page)
 	if err := s.client.DialAndSendWithContext(ctx, m); err != nil {
 		return errors.New(strings.ReplaceAll(err.Error(), l.To, "(recipient)")) // servers quote the address, and errors are logged
 	}
