@@ -13,7 +13,7 @@ import (
 // published reads the list of operations that the OpenAPI document's own test holds it against.
 func published(t *testing.T) []string {
 	t.Helper()
-	content, err := os.ReadFile("openapi/testdata/contract_routes.txt")
+	content, err := os.ReadFile("openapi/render/testdata/contract_routes.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,9 +19,6 @@ import (
 const (
 	stamp        = "1.2.3 0123456789ab"
 	maxImageSize = 25 << 20
-	// maxWithTemplates is for the gateway, whose page of docs is made by html/template: it calls methods by name, so the linker keeps every exported method of every
-	// type, those of the Redis client most of all.
-	maxWithTemplates = 36 << 20
 )
 
 // images builds all binaries as deploy/Dockerfile does, once for the test run, and returns their folder.
@@ -89,12 +86,8 @@ func TestBinariesAreSmallStaticAndStamped(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%s: %.1f MiB", name, float64(info.Size())/(1<<20))
-		limit := int64(maxImageSize)
-		if name == "gateway" {
-			limit = maxWithTemplates
-		}
-		if info.Size() > limit {
-			t.Errorf("%s has %d bytes, more than %d", name, info.Size(), limit)
+		if info.Size() > maxImageSize {
+			t.Errorf("%s has %d bytes, more than %d", name, info.Size(), int64(maxImageSize))
 		}
 		if runtime.GOOS == "linux" {
 			f, err := elf.Open(path)

@@ -1,4 +1,4 @@
-package openapi
+package render
 
 import (
 	"bytes"
@@ -11,23 +11,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-//go:embed assets/page.html assets/error.html assets/style.css assets/app.js
+//go:embed assets/page.html assets/error.html
 var assets embed.FS
-
-// Asset returns a file that the pages ask for, by its last path element ("style.css", "app.js"), and its content type; false when there is no
-// such file.
-func (d *Docs) Asset(name string) (content []byte, contentType string, ok bool) {
-	switch name {
-	case "style.css":
-		contentType = "text/css; charset=utf-8"
-	case "app.js":
-		contentType = "text/javascript; charset=utf-8"
-	default:
-		return nil, "", false
-	}
-	content, err := assets.ReadFile("assets/" + name)
-	return content, contentType, err == nil
-}
 
 // limit is one row of x-realmgate-limits.
 type limit struct {

@@ -1,4 +1,4 @@
-package openapi
+package render
 
 import (
 	"regexp"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/realmgate/realmgate/gateway/openapi"
 )
 
 func TestThePageShowsEveryOperationAndCode(t *testing.T) {
@@ -42,8 +44,12 @@ func TestThePagesLoadNothingFromElsewhere(t *testing.T) {
 			t.Errorf("%s has inline style or script, which its policy refuses: %s", name, found)
 		}
 	}
+	served, err := openapi.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"style.css", "app.js"} {
-		content, contentType, ok := d.Asset(name)
+		content, contentType, ok := served.Asset(name)
 		if !ok || len(content) == 0 || !strings.HasSuffix(contentType, "; charset=utf-8") {
 			t.Fatalf("asset %s: %d bytes, type %q, ok %v", name, len(content), contentType, ok)
 		}
@@ -52,7 +58,7 @@ func TestThePagesLoadNothingFromElsewhere(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "page.html", "../openapi.yaml", "style.css/"} {
-		if _, _, ok := d.Asset(name); ok {
+		if _, _, ok := served.Asset(name); ok {
 			t.Errorf("asset %q exists", name)
 		}
 	}

@@ -1,4 +1,4 @@
-package openapi
+package render
 
 import (
 	"encoding/json"
@@ -14,6 +14,8 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/realmgate/realmgate/gateway/openapi"
 )
 
 // Loading takes a while under the race detector; nothing changes what was loaded.
@@ -73,7 +75,7 @@ func codesOf(t *testing.T, where string, r *openapi3.Response) []string {
 
 func TestTheDocumentIsValidOpenAPI31(t *testing.T) {
 	t.Parallel()
-	for name, raw := range map[string][]byte{"YAML": loaded(t).YAML(), "JSON": loaded(t).JSON()} {
+	for name, raw := range map[string][]byte{"YAML": openapi.Written(), "JSON": loaded(t).JSON()} {
 		loader := openapi3.NewLoader() // refuses references to other files
 		doc, err := loader.LoadFromData(raw)
 		if err != nil {
@@ -91,7 +93,7 @@ func TestTheDocumentIsValidOpenAPI31(t *testing.T) {
 func TestJSONAndYAMLSayTheSame(t *testing.T) {
 	t.Parallel()
 	var fromYAML, fromJSON any
-	if err := yaml.Unmarshal(loaded(t).YAML(), &fromYAML); err != nil {
+	if err := yaml.Unmarshal(openapi.Written(), &fromYAML); err != nil {
 		t.Fatal(err)
 	}
 	again, err := json.Marshal(fromYAML)
@@ -113,7 +115,7 @@ func TestJSONAndYAMLSayTheSame(t *testing.T) {
 func TestTheYAMLIsPlain(t *testing.T) {
 	t.Parallel()
 	var root yaml.Node
-	if err := yaml.Unmarshal(loaded(t).YAML(), &root); err != nil {
+	if err := yaml.Unmarshal(openapi.Written(), &root); err != nil {
 		t.Fatal(err)
 	}
 	var walk func(n *yaml.Node)
