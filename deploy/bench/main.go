@@ -85,7 +85,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.growthRows, "growth-rows", 1_000_000, "most rows of the activity log in the group growth; up to 100000000 with time and 50 GB of disk")
 	flags.IntVar(&o.growthUsers, "growth-users", 10_000, "most users in the group growth")
 	flags.StringVar(&o.results, "results", "", "folder of latest.md and latest.svg (deploy/bench/results)")
-	flags.StringVar(&o.profiles, "profiles", "", "folder for CPU profiles of the services in the first round; the ratios of that round suffer")
+	flags.StringVar(&o.profiles, "profiles", "", "folder, made when missing, for CPU profiles of the services in the first round; the ratios of that round suffer")
 	flags.DurationVar(&o.limit, "limit", 20*time.Minute, "the run ends after this, whatever is missing")
 	flags.StringVar(&o.cpus, "cpus", "", "CPUs for everything, such as 0,1; all by default")
 	if err := flags.Parse(args); err != nil {
@@ -179,8 +179,14 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 	}
 	defer b.stop()
 	b.tools = toolbox{root: root, bin: filepath.Join(b.dir, "bin"), scratch: filepath.Join(b.dir, "scratch"), say: b.say}
-	if err := errors.Join(os.MkdirAll(b.tools.bin, 0o755), os.MkdirAll(b.logs(), 0o755)); err != nil {
-		return err
+	folders := []string{b.tools.bin, b.logs()}
+	if o.profiles != "" {
+		folders = append(folders, o.profiles)
+	}
+	for _, f := range folders {
+		if err := os.MkdirAll(f, 0o755); err != nil {
+			return err
+		}
 	}
 	if o.results == "" {
 		b.options.results = filepath.Join(root, "deploy", "bench", "results")
