@@ -3,6 +3,7 @@ package users
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -120,6 +121,9 @@ func (c Config) Validate() error {
 	}
 	if (c.Signup.AdminEmail == "") != (c.Signup.AdminPassword == "") {
 		problems = append(problems, errors.New("ADMIN_EMAIL and ADMIN_PASSWORD belong together"))
+	}
+	if u, err := url.Parse(c.Mail.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+		problems = append(problems, errors.New("PUBLIC_URL must be http://host or https://host, perhaps with a port and a path"))
 	}
 	if c.AuthTokenLimit < 1 {
 		problems = append(problems, errors.New("AUTH_TOKEN_LIMIT must be at least 1"))
