@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,12 +16,18 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 func limiter(t *testing.T, url string) *Limiter {
 	t.Helper()
+	return limiterTelling(t, url, func(error) {})
+}
+
+// limiterTelling calls alone when Redis does not answer in time and the limiter goes on by itself.
+func limiterTelling(t *testing.T, url string, alone func(error)) *Limiter {
+	t.Helper()
 	rdb, err := OpenRedis(RedisConfig{URL: config.Secret(url)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	l, err := New(rdb, func(error) {})
+	l, err := New(rdb, alone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,20 +37,30 @@ func limiter(t *testing.T, url string) *Limiter {
 func TestALimitIsExactOverTwoProcessesAndManyCallers(t *testing.T) {
 	t.Parallel()
 	redis := testkit.Redis(t)
-	processes := []*Limiter{limiter(t, redis.URL()), limiter(t, redis.URL())}
-	var allowed atomic.Int32
-	var wait sync.WaitGroup
-	for i := range 60 {
-		wait.Go(func() {
-			if processes[i%2].Allow(context.Background(), "k", Rate{Count: 7, Period: time.Hour}, 1).Allowed {
-				allowed.Add(1)
-			}
-		})
+	// On a machine that is very busy Redis may not answer within 100 ms; then each process limits by itself, as it should, and the try says nothing.
+	for try := range 20 {
+		var alone atomic.Bool
+		told := func(error) { alone.Store(true) }
+		processes := []*Limiter{limiterTelling(t, redis.URL(), told), limiterTelling(t, redis.URL(), told)}
+		var allowed atomic.Int32
+		var wait sync.WaitGroup
+		for i := range 60 {
+			wait.Go(func() {
+				if processes[i%2].Allow(context.Background(), fmt.Sprint("k", try), Rate{Count: 7, Period: time.Hour}, 1).Allowed {
+					allowed.Add(1)
+				}
+			})
+		}
+		wait.Wait()
+		if alone.Load() {
+			continue
+		}
+		if got := allowed.Load(); got != 7 {
+			t.Errorf("%d of 60 were allowed, want 7", got)
+		}
+		return
 	}
-	wait.Wait()
-	if got := allowed.Load(); got != 7 {
-		t.Errorf("%d of 60 were allowed, want 7", got)
-	}
+	t.Error("Redis never answered in time")
 }
 
 func TestLookingDoesNotCount(t *testing.T) {
