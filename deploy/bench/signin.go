@@ -65,7 +65,7 @@ func (w *hashWorker) close() {}
 // refreshWorker rotates the refresh token of a session of its own.
 type refreshWorker struct {
 	conn  *conn
-	token string
+	token *string // outlives the worker: a token that was replaced longer than REFRESH_GRACE ago ends the session
 }
 
 // refreshLoad signs each worker in once for the whole run, outside of what is measured.
@@ -81,7 +81,7 @@ func refreshLoad(b *bench, conns int) load {
 				return nil, err
 			}
 		}
-		return &refreshWorker{conn: c, token: tokens[i]}, nil
+		return &refreshWorker{conn: c, token: &tokens[i]}, nil
 	}}
 }
 
@@ -97,7 +97,7 @@ func logIn(c *conn, a account) (string, error) {
 }
 
 func (w *refreshWorker) do() (bool, error) {
-	answer, err := w.conn.call(request{method: "POST", path: "/api/v1/users/auth/refresh", body: fmt.Sprintf(`{"refreshToken":%q}`, w.token)}, 200)
+	answer, err := w.conn.call(request{method: "POST", path: "/api/v1/users/auth/refresh", body: fmt.Sprintf(`{"refreshToken":%q}`, *w.token)}, 200)
 	if err != nil {
 		return false, err
 	}
@@ -105,8 +105,8 @@ func (w *refreshWorker) do() (bool, error) {
 	if err := json.Unmarshal(answer, &tokens); err != nil {
 		return false, err
 	}
-	w.token = tokens.Data.RefreshToken
-	return w.token != "", nil
+	*w.token = tokens.Data.RefreshToken
+	return *w.token != "", nil
 }
 
 func (w *refreshWorker) close() { w.conn.close() }
