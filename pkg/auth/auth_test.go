@@ -58,6 +58,8 @@ func TestParseRefusesEveryTokenThatIsNotOurs(t *testing.T) {
 		"nothing":                       {"", ErrInvalid},
 		"dots":                          {"..", ErrInvalid},
 		"a signature with a bit turned": {valid[:len(valid)-4] + "AAAA", ErrInvalid},
+		"a signature's unused bits set": {valid[:len(valid)-1] + nextBase64(valid[len(valid)-1]), ErrInvalid},
+		"padding":                       {valid + "==", ErrInvalid},
 	} {
 		got, err := Parse(c.token, keys, issuer, audience, time.Now)
 		if !errors.Is(err, c.want) {
@@ -67,6 +69,12 @@ func TestParseRefusesEveryTokenThatIsNotOurs(t *testing.T) {
 			t.Errorf("%s: refused, but claims %v", name, got)
 		}
 	}
+}
+
+// nextBase64 returns the digit that follows: after the last of a signature, which has four unused bits, it means the same bytes.
+func nextBase64(digit byte) string {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return string(digits[strings.IndexByte(digits, digit)+1])
 }
 
 func TestJWKSRoundTrip(t *testing.T) {

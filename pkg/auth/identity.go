@@ -108,7 +108,7 @@ func (k *InternalKeys) Verify(header, audience string) (Identity, error) {
 		var c identityClaims
 		_, err := jwt.ParseWithClaims(header, &c, func(*jwt.Token) (any, error) { return key, nil },
 			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithAudience(audience),
-			jwt.WithTimeFunc(k.now), jwt.WithLeeway(IdentityTTL))
+			jwt.WithTimeFunc(k.now), jwt.WithLeeway(IdentityTTL), jwt.WithStrictDecoding())
 		if err == nil {
 			return c.Identity, nil
 		}

@@ -64,7 +64,7 @@ func Parse(token string, keys map[string]ed25519.PublicKey, issuer, audience str
 		}
 		return key, nil
 	}, jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithExpirationRequired(), jwt.WithIssuer(issuer),
-		jwt.WithAudience(audience), jwt.WithTimeFunc(now))
+		jwt.WithAudience(audience), jwt.WithTimeFunc(now), jwt.WithStrictDecoding())
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return Claims{}, ErrExpired
