@@ -141,3 +141,41 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMessage: what is in a message is counted as it is split, and each part of it is read or refused by itself.
+func FuzzMessage(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.json")
+	var all []byte
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		all = append(append(all, bytes.TrimSpace(b)...), '\n')
+	}
+	for _, seed := range [][]byte{nil, []byte("\n"), []byte("\n\n{}"), all, bytes.TrimSpace(all)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var messages []event.Message
+		n := 0
+		for part := range event.Split(b) {
+			n++
+			if r, err := event.Decode(part); err == nil {
+				body, err := r.Encode()
+				if err != nil {
+					t.Fatal(err)
+				}
+				messages = event.Pack(messages, r.ID, body, "")
+			}
+		}
+		if got := event.Count(b); got != n {
+			t.Fatalf("%q: counted %d of %d", b, got, n)
+		}
+		for _, m := range messages {
+			if got := event.Count(m.Data); got != m.Events || m.Events > event.MaxEvents {
+				t.Fatalf("%q holds %d events, and says %d", m.Data, got, m.Events)
+			}
+		}
+	})
+}

@@ -1,0 +1,87 @@
+package vault
+
+import (
+	"bytes"
+	"testing"
+)
+
+// FuzzSealedItem: nothing opens but what was sealed, and only in its own place.
+func FuzzSealedItem(f *testing.F) {
+	key, err := NewDataKey("u")
+	if err != nil {
+		f.Fatal(err)
+	}
+	ref, version := Ref{"u", "r", "k"}, newVersion()
+	sealed, err := key.Seal(valuePart, ref, version, []byte("plain"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed, "u", "r", "k")
+	f.Add(sealed, "u", "", "rk")
+	f.Add(sealed, "u\x00r", "", "k")
+	f.Add(sealed[:len(sealed)-1], "u", "r", "k")
+	f.Add(sealed[:5], "u", "r", "k") // Tink's prefix alone
+	f.Add([]byte{}, "u", "r", "k")
+	f.Fuzz(func(t *testing.T, b []byte, user, realm, name string) {
+		at := Ref{user, realm, name}
+		got, err := key.Open(valuePart, at, version, b)
+		if want := bytes.Equal(b, sealed) && at == ref; (err == nil) != want {
+			t.Fatalf("%x at %v: %q, %v", b, at, got, err)
+		}
+		if err != nil && got != nil {
+			t.Fatalf("%x does not open, but is %q", b, got)
+		}
+		if got, err := key.Open(metadataPart, at, version, b); err == nil {
+			t.Fatalf("%x opened as metadata: %q", b, got)
+		}
+	})
+}
+
+// FuzzWrappedDataKey: no data key comes out of anything but what was wrapped, for its own user.
+func FuzzWrappedDataKey(f *testing.F) {
+	kek, err := GenerateKeyEncryption()
+	if err != nil {
+		f.Fatal(err)
+	}
+	key, err := NewDataKey("u")
+	if err != nil {
+		f.Fatal(err)
+	}
+	wrapped, err := kek.Wrap(key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	plain := new(bytes.Buffer) // a keyset in the clear is refused, too
+	text, err := kek.Reveal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	plain.WriteString(text)
+	f.Add(wrapped, "u")
+	f.Add(wrapped, "v")
+	f.Add(wrapped[:len(wrapped)/2], "u")
+	f.Add(append(bytes.Clone(wrapped), 0), "u")
+	f.Add(plain.Bytes(), "u")
+	f.Add([]byte{}, "u")
+	f.Fuzz(func(t *testing.T, b []byte, user string) {
+		got, err := kek.Unwrap(user, b)
+		if err == nil && user != "u" {
+			t.Fatalf("%x unwrapped for %q", b, user)
+		}
+		if err != nil {
+			if got != nil {
+				t.Fatalf("%x does not unwrap, but there is a key", b)
+			}
+			return
+		}
+		// Around the ciphertext is a protobuf, which has several spellings: whatever unwraps must be the same key.
+		ref, version := Ref{"u", "r", "k"}, newVersion()
+		sealed, err := got.Seal(valuePart, ref, version, []byte("plain"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opened, err := key.Open(valuePart, ref, version, sealed); err != nil || string(opened) != "plain" {
+			t.Fatalf("%x unwrapped to another key", b)
+		}
+	})
+}
