@@ -101,7 +101,15 @@ func TestTwiceTheLoadIsShedAndTheRestIsServed(t *testing.T) {
 	t.Parallel()
 	d := busyDoor(t)
 	ada := d.users.signIn(t)
+	if got := d.value("upstream_in_flight_limit", "upstream=vault-svc"); got != 256 {
+		t.Errorf("without load %v may be worked on at once, want the setting's 256", got)
+	}
+	adapted := make(chan float64, 1)
+	time.AfterFunc(8*time.Second, func() { adapted <- d.value("upstream_in_flight_limit", "upstream=vault-svc") })
 	twice := d.offer(ada.token, 2*fullRate, 0, 9*time.Second)
+	if got := <-adapted; got >= 256 {
+		t.Errorf("in the overload %v may be worked on at once, of %d that the service can work on", got, capacity)
+	}
 	if len(twice.other) > 0 {
 		t.Errorf("other answers than 200, and 503 with Retry-After: %v", twice.other)
 	}
@@ -209,4 +217,34 @@ func TestALoadThatStaysShortensTheWait(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.what, got, c.want)
 		}
 	}
+}
+
+// BenchmarkTurn measures what a turn that nobody waits for costs a request: alone, and beside requests on other CPUs.
+func BenchmarkTurn(b *testing.B) {
+	run := func(b *testing.B, each func(*turns)) {
+		b.ReportAllocs()
+		t := newTurns(256, time.Second, time.Now)
+		each(t)
+	}
+	turn := func(t *turns) {
+		if t.take() {
+			t.done(time.Now(), true)
+		}
+	}
+	b.Run("alone", func(b *testing.B) {
+		run(b, func(t *turns) {
+			for b.Loop() {
+				turn(t)
+			}
+		})
+	})
+	b.Run("crowd", func(b *testing.B) {
+		run(b, func(t *turns) {
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					turn(t)
+				}
+			})
+		})
+	})
 }

@@ -121,3 +121,10 @@ func (t *turns) done(start time.Time, answered bool) {
 	}
 	t.admit()
 }
+
+// state says how many are worked on, how many wait, and how many may be worked on.
+func (t *turns) state() (working, waiting, limit int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.working, t.waiting.Len(), t.limit
+}

@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sony/gobreaker/v2"
 	"github.com/valyala/fasthttp"
 
@@ -40,23 +39,6 @@ type replica struct {
 	client  *fasthttp.HostClient
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	turns   *turns
-}
-
-type upstreamMetrics struct {
-	failures, retries, shed *prometheus.CounterVec
-	open, addresses         *prometheus.GaugeVec
-}
-
-func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
-	m := &upstreamMetrics{
-		failures:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "upstream_failures_total", Help: "Requests that a service did not answer."}, []string{"upstream"}),
-		retries:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "upstream_retries_total", Help: "Requests sent again because they had not been delivered."}, []string{"upstream"}),
-		shed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "upstream_shed_total", Help: "Requests refused because a service works on as many as it may."}, []string{"upstream"}),
-		open:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "upstream_breakers_open", Help: "Addresses that are not asked for now."}, []string{"upstream"}),
-		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "upstream_addresses", Help: "Addresses that the name of a service stands for."}, []string{"upstream"}),
-	}
-	reg.MustRegister(m.failures, m.retries, m.shed, m.open, m.addresses)
-	return m
 }
 
 // The breaker of an address opens after this many failures in a row, and lets one request try again after the pause.
@@ -92,6 +74,7 @@ func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *
 	}
 	u := &upstream{name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m, lookup: net.DefaultResolver.LookupNetIP}
 	u.replicas.Store(&[]*replica{})
+	m.add(u)
 	return u, nil
 }
 

@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"container/heap"
+	"testing"
+	"time"
+)
+
+// simulated is a service of a test in which no time passes but its own: it works on width requests at once, each for one service time; the others wait
+// inside of it in order. The gateway keeps it as full as the bound of its turns allows, as in an overload.
+type simulated struct {
+	now     time.Time
+	width   int
+	each    time.Duration
+	turns   *turns
+	running departures
+	queue   []time.Time // when those that wait were sent
+	took    []time.Duration
+	busiest int
+}
+
+type departure struct{ sent, at time.Time }
+
+type departures []departure
+
+func (d departures) Len() int           { return len(d) }
+func (d departures) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d departures) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+func (d *departures) Push(x any)        { *d = append(*d, x.(departure)) }
+func (d *departures) Pop() any {
+	old := *d
+	last := old[len(old)-1]
+	*d = old[:len(old)-1]
+	return last
+}
+
+// simulate returns a service in an overload that has just begun: it holds most requests, and its pace knows alone.
+func simulate(width int, each, alone time.Duration, most int) *simulated {
+	s := &simulated{now: time.Unix(1_800_000_000, 0), width: width, each: each}
+	s.turns = newTurns(most, 5*time.Second, func() time.Time { return s.now })
+	s.turns.overload, s.turns.pace.alone = true, alone
+	s.turns.pace.begin(s.now)
+	return s
+}
+
+// fill sends as many requests as the bound allows.
+func (s *simulated) fill() {
+	for s.turns.working < s.turns.limit {
+		s.turns.working++
+		s.queue = append(s.queue, s.now)
+	}
+	for len(s.running) < s.width && len(s.queue) > 0 {
+		heap.Push(&s.running, departure{s.queue[0], s.now.Add(s.each)})
+		s.queue = s.queue[1:]
+		s.now = s.now.Add(s.each / time.Duration(16*s.width)) // never two at once, or every answer of a window comes at its end
+	}
+	s.busiest = max(s.busiest, s.turns.working)
+}
+
+// run lets the service work and forgets what was before.
+func (s *simulated) run(lasts time.Duration) {
+	s.took, s.busiest = nil, 0
+	for end := s.now.Add(lasts); s.now.Before(end); {
+		s.fill()
+		d := heap.Pop(&s.running).(departure)
+		if d.at.After(s.now) {
+			s.now = d.at
+		}
+		s.took = append(s.took, s.now.Sub(d.sent))
+		s.turns.done(d.sent, true)
+	}
+}
+
+// slowest is the longest time of an answer in the last run.
+func (s *simulated) slowest() time.Duration {
+	var longest time.Duration
+	for _, took := range s.took {
+		longest = max(longest, took)
+	}
+	return longest
+}
+
+func TestTheBoundOfAnOverloadFindsWhatTheServiceCanDo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		width int
+		each  time.Duration
+		alone time.Duration // what is known when the overload begins
+	}{
+		{"a service whose time is known", 16, 100 * time.Millisecond, 100 * time.Millisecond},
+		{"a quick one", 4, time.Millisecond, time.Millisecond},
+		{"one at a time", 1, 50 * time.Millisecond, 50 * time.Millisecond},
+		{"a service that has become ten times slower", 16, 100 * time.Millisecond, 10 * time.Millisecond},
+		{"a service that has become ten times quicker", 16, 10 * time.Millisecond, 100 * time.Millisecond},
+		{"a service of which nothing is known", 16, 100 * time.Millisecond, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(c.width, c.each, c.alone, 256)
+			s.run(30 * time.Second)
+			s.run(30 * time.Second)
+			if most := 2*c.width + 2; s.busiest > most {
+				t.Errorf("it was given %d requests at once, of %d that it can work on", s.busiest, c.width)
+			}
+			if got := s.slowest(); got > 3*c.each {
+				t.Errorf("an answer took up to %v, %v without a queue", got, c.each)
+			}
+			if got, could := len(s.took), int(30*time.Second/c.each)*c.width; got < could*85/100 {
+				t.Errorf("it did %d of the %d requests that it could have done", got, could)
+			}
+		})
+	}
+}
+
+func TestTheBoundOfAnOverloadFollowsTheService(t *testing.T) {
+	t.Parallel()
+	s := simulate(16, 50*time.Millisecond, 50*time.Millisecond, 256)
+	s.run(10 * time.Second)
+	s.each = 200 * time.Millisecond
+	s.run(30 * time.Second)
+	s.run(10 * time.Second)
+	if got := s.slowest(); got > 3*s.each {
+		t.Errorf("it became slower: an answer took up to %v, %v without a queue", got, s.each)
+	}
+	s.each = 20 * time.Millisecond
+	s.run(30 * time.Second)
+	s.run(10 * time.Second)
+	if got, could := len(s.took), int(10*time.Second/s.each)*s.width; got < could*85/100 {
+		t.Errorf("it became quicker: %d of the %d requests that it could have done", got, could)
+	}
+	if s.turns.limit > 256 || s.turns.limit < 1 {
+		t.Errorf("the bound is %d", s.turns.limit)
+	}
+}

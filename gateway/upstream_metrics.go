@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type upstreamMetrics struct {
+	failures, retries, shed *prometheus.CounterVec
+	open, addresses         *prometheus.GaugeVec
+	working, waiting, limit *prometheus.Desc
+
+	mu        sync.Mutex
+	upstreams []*upstream
+}
+
+func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
+	names := []string{"upstream"}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, names)
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, names)
+	}
+	m := &upstreamMetrics{
+		failures:  counter("upstream_failures_total", "Requests that a service did not answer."),
+		retries:   counter("upstream_retries_total", "Requests sent again because they had not been delivered."),
+		shed:      counter("upstream_shed_total", "Requests refused because a service works on as many as it may."),
+		open:      gauge("upstream_breakers_open", "Addresses that are not asked for now."),
+		addresses: gauge("upstream_addresses", "Addresses that the name of a service stands for."),
+		working:   prometheus.NewDesc("upstream_in_flight", "Requests that a service works on, of all its addresses.", names, nil),
+		waiting:   prometheus.NewDesc("upstream_waiting", "Requests that wait in the gateway until a service may work on them.", names, nil),
+		limit: prometheus.NewDesc("upstream_in_flight_limit",
+			"Requests that a service may work on at once: UPSTREAM_MAX_IN_FLIGHT an address, in an overload what the address was measured to serve in time.", names, nil),
+	}
+	reg.MustRegister(m.failures, m.retries, m.shed, m.open, m.addresses, m)
+	return m
+}
+
+// add makes u one of those whose turns are shown.
+func (m *upstreamMetrics) add(u *upstream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upstreams = append(m.upstreams, u)
+}
+
+// Describe and Collect make the turns a prometheus.Collector: they are looked at when somebody asks, not with each request.
+func (m *upstreamMetrics) Describe(to chan<- *prometheus.Desc) {
+	to <- m.working
+	to <- m.waiting
+	to <- m.limit
+}
+
+// Collect is described with Describe.
+func (m *upstreamMetrics) Collect(to chan<- prometheus.Metric) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, u := range m.upstreams {
+		var working, waiting, limit int
+		for _, r := range *u.replicas.Load() {
+			w, q, l := r.turns.state()
+			working, waiting, limit = working+w, waiting+q, limit+l
+		}
+		to <- prometheus.MustNewConstMetric(m.working, prometheus.GaugeValue, float64(working), u.name)
+		to <- prometheus.MustNewConstMetric(m.waiting, prometheus.GaugeValue, float64(waiting), u.name)
+		to <- prometheus.MustNewConstMetric(m.limit, prometheus.GaugeValue, float64(limit), u.name)
+	}
+}
