@@ -23,7 +23,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	release := service.HoldHeap()
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	release()
+	os.Exit(code)
 }
 
 // run is main without the process: 0 after an orderly stop, 1 after a failure, 2 when it was called wrongly.

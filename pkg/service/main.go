@@ -45,7 +45,10 @@ type Command[C any] struct {
 // Main is the whole main function of a binary. It reads the environment, catches signals, and exits: 0 after an orderly stop, 1 after a
 // failure, 2 when it was called wrongly or its settings are wrong.
 func Main[C any](p Program[C]) {
-	os.Exit(p.run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	release := HoldHeap()
+	code := p.run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	release()
+	os.Exit(code)
 }
 
 func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func runtime() Runtime {
+func quietRuntime() Runtime {
 	return Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: "test"}
 }
 
@@ -37,7 +37,7 @@ func (d *diary) read() string { d.Lock(); defer d.Unlock(); return strings.Join(
 
 func TestPartsStopInReverseOrderAndAreWaitedFor(t *testing.T) {
 	t.Parallel()
-	s, err := New("test", settings(), runtime())
+	s, err := New("test", settings(), quietRuntime())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestPartsStopInReverseOrderAndAreWaitedFor(t *testing.T) {
 
 func TestAFailingPartStopsTheServiceAndIsReported(t *testing.T) {
 	t.Parallel()
-	s, err := New("test", settings(), runtime())
+	s, err := New("test", settings(), quietRuntime())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestReadinessFollowsChecksAndDraining(t *testing.T) {
 	t.Parallel()
 	cfg := settings()
 	cfg.DrainDelay = 300 * time.Millisecond
-	s, err := New("test", cfg, runtime())
+	s, err := New("test", cfg, quietRuntime())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestServicesOfOneProcessStopTheLastFirst(t *testing.T) {
 	var d diary
 	var all []*Service
 	for _, name := range []string{"users", "vault", "gateway"} {
-		s, err := New(name, settings(), runtime())
+		s, err := New(name, settings(), quietRuntime())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestATakenPortIsAnErrorOfNew(t *testing.T) {
 	defer ln.Close()
 	cfg := settings()
 	cfg.AdminAddr = ln.Addr().String()
-	if _, err := New("test", cfg, runtime()); err == nil || !strings.Contains(err.Error(), "ADMIN_ADDR") {
+	if _, err := New("test", cfg, quietRuntime()); err == nil || !strings.Contains(err.Error(), "ADMIN_ADDR") {
 		t.Errorf("New on a taken port: %v", err)
 	}
 }
@@ -202,7 +202,7 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 
 func TestAJobThatFailsRunsAgain(t *testing.T) {
 	t.Parallel()
-	s, err := New("test", settings(), runtime())
+	s, err := New("test", settings(), quietRuntime())
 	if err != nil {
 		t.Fatal(err)
 	}
