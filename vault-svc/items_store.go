@@ -14,7 +14,7 @@ import (
 
 // itemStore keeps sealed items and the account of their sizes.
 //
-// Every write is one transaction in one round trip, whose first statements lock the user's row of vault_usage. The lock is a statement of its own
+// Every write is one transaction in one round trip. What changes an account locks the user's row of vault_usage first, in a statement of its own
 // because READ COMMITTED takes a snapshot for each statement: the one that follows sees all that earlier holders of the lock committed, and so can
 // compute differences that no concurrent writer falsifies. (Locking inside the writing statement would wait, and then still read the old item.)
 type itemStore struct{ pool *db.Pool }
@@ -22,7 +22,6 @@ type itemStore struct{ pool *db.Pool }
 // sealedWrite is a Write with its parts sealed.
 type sealedWrite struct {
 	Ref
-	accounted       bool // see DataKey
 	value           []byte
 	version         Version
 	metadata        []byte // nil: none
@@ -45,80 +44,32 @@ type sealedInfo struct {
 // limits are what a write must stay within.
 type limits struct{ bytes, items int64 }
 
-// locked runs sql, which returns one row at most, in one transaction under the lock of the user's account, and scans the row into dst. The error is
-// pgx.ErrNoRows when there was none. The account is made first unless it is known to be there.
-func (s *itemStore) locked(ctx context.Context, user string, accounted bool, sql string, args []any, dst ...any) error {
-	var batch pgx.Batch
-	if !accounted {
-		batch.Queue(`INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING`, user)
-	}
-	batch.Queue(`SELECT FROM vault_usage WHERE user_id = $1 FOR NO KEY UPDATE`, user)
-	batch.Queue(sql, args...)
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer release(ctx, conn, args)
-	results := conn.SendBatch(ctx, &batch)
-	for range batch.Len() - 1 {
-		if _, err = results.Exec(); err != nil {
-			break
-		}
-	}
-	if err == nil {
-		err = results.QueryRow().Scan(dst...)
-	}
-	// The batch is committed at its end: only Close tells whether that worked.
-	if closed := results.Close(); closed != nil {
-		return closed
-	}
-	return err
-}
-
 // put stores w if the quota allows it and returns the row as it is then, and whether it is new; errOverQuota when nothing was changed.
 func (s *itemStore) put(ctx context.Context, w sealedWrite, max limits) (row sealedInfo, created bool, err error) {
-	err = s.locked(ctx, w.User, w.accounted, putSQL, []any{
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return row, false, err
+	}
+	args := []any{
 		w.User, w.Realm, w.Key, w.value, w.version, w.metadata, w.metadataVersion, w.keepMetadata,
 		w.valueBytes, w.metadataBytes, max.bytes, max.items,
-	}, &row.metadata, &row.metadataVersion, &row.size, &row.created, &row.updated, &created)
-	if db.NoRows(err) {
-		err = errOverQuota
 	}
-	row.key = w.Key
-	return row, created, err
+	defer release(ctx, conn, args)
+	var createdAt, updatedAt *time.Time
+	err = conn.QueryRow(ctx, `SELECT * FROM vault_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, args...).
+		Scan(&row.metadata, &row.metadataVersion, &row.size, &createdAt, &updatedAt, &created)
+	if err != nil {
+		return row, false, err
+	}
+	if row.size < 0 {
+		return row, false, errOverQuota
+	}
+	row.key, row.created, row.updated = w.Key, *createdAt, *updatedAt
+	return row, created, nil
 }
 
 // errOverQuota says that a write was refused by the account.
 var errOverQuota = errors.New("over quota")
-
-// The difference that a write makes decides: one that shrinks passes whatever the account says.
-const putSQL = `
-WITH plan AS (
-    SELECT u.bytes, u.items, (i.key IS NULL)::int AS fresh,
-        CASE WHEN $8 THEN coalesce(i.metadata_bytes, 0) ELSE $10::bigint END AS metadata_bytes,
-        $9::bigint + CASE WHEN $8 THEN coalesce(i.metadata_bytes, 0) ELSE $10::bigint END - coalesce(i.size_bytes, 0) AS delta
-    FROM vault_usage u LEFT JOIN vault_items i ON i.user_id = u.user_id AND i.realm_id = $2 AND i.key = $3
-    WHERE u.user_id = $1
-), allowed AS (
-    SELECT * FROM plan WHERE (delta <= 0 OR bytes + delta <= $11) AND (fresh = 0 OR items < $12)
-), account AS (
-    UPDATE vault_usage u SET bytes = u.bytes + a.delta, items = u.items + a.fresh
-    FROM allowed a WHERE u.user_id = $1 AND (a.delta <> 0 OR a.fresh = 1)
-), realm AS (
-    INSERT INTO vault_realms AS r (user_id, realm_id, bytes, items) SELECT $1, $2, delta, 1 FROM allowed WHERE fresh = 1
-    ON CONFLICT (user_id, realm_id) DO UPDATE SET bytes = r.bytes + excluded.bytes, items = r.items + 1
-), realm_difference AS (
-    UPDATE vault_realms r SET bytes = r.bytes + a.delta
-    FROM allowed a WHERE r.user_id = $1 AND r.realm_id = $2 AND a.fresh = 0 AND a.delta <> 0
-)
-INSERT INTO vault_items AS i (user_id, realm_id, key, sealed, version, sealed_metadata, metadata_version, size_bytes, metadata_bytes)
-SELECT $1, $2, $3, $4::bytea, $5::uuid, $6::bytea, $7::uuid, $9 + metadata_bytes, metadata_bytes FROM allowed
-ON CONFLICT (user_id, realm_id, key) DO UPDATE SET
-    sealed = excluded.sealed, version = excluded.version, size_bytes = excluded.size_bytes, metadata_bytes = excluded.metadata_bytes,
-    sealed_metadata = CASE WHEN $8 THEN i.sealed_metadata ELSE excluded.sealed_metadata END,
-    metadata_version = CASE WHEN $8 THEN i.metadata_version ELSE excluded.metadata_version END,
-    updated_at = greatest(now(), i.updated_at)
-RETURNING sealed_metadata, metadata_version, size_bytes, created_at, updated_at, (SELECT fresh = 1 FROM plan)`
 
 // fits reports, as of now, whether a write of these sizes would be allowed: to refuse a large one before it is sealed and sent.
 func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err error) {
@@ -204,10 +155,34 @@ func (s *itemStore) list(ctx context.Context, user, realm string, each func(seal
 	return rows.Err()
 }
 
+// locked runs sql, which returns one row, in one transaction under the lock of the user's account, and scans the row into dst. The account is made
+// first when there is none.
+func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, dst ...any) error {
+	var batch pgx.Batch
+	batch.Queue(`INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING`, user)
+	batch.Queue(`SELECT FROM vault_usage WHERE user_id = $1 FOR NO KEY UPDATE`, user)
+	batch.Queue(sql, args...)
+	results := s.pool.SendBatch(ctx, &batch)
+	var err error
+	for range batch.Len() - 1 {
+		if _, err = results.Exec(); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = results.QueryRow().Scan(dst...)
+	}
+	// The batch is committed at its end: only Close tells whether that worked.
+	if closed := results.Close(); closed != nil {
+		return closed
+	}
+	return err
+}
+
 // remove deletes one item, gives its size back and reports whether there was one.
 func (s *itemStore) remove(ctx context.Context, ref Ref) (bool, error) {
 	var n int64
-	err := s.locked(ctx, ref.User, false, `WITH gone AS (
+	err := s.locked(ctx, ref.User, `WITH gone AS (
 		DELETE FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3 RETURNING size_bytes)`+giveBackSQL,
 		[]any{ref.User, ref.Realm, ref.Key}, &n)
 	return n > 0, err
@@ -215,7 +190,7 @@ func (s *itemStore) remove(ctx context.Context, ref Ref) (bool, error) {
 
 // clear deletes all items of a realm, gives their sizes back and returns how many there were.
 func (s *itemStore) clear(ctx context.Context, user, realm string) (n int64, err error) {
-	err = s.locked(ctx, user, false, `WITH gone AS (
+	err = s.locked(ctx, user, `WITH gone AS (
 		DELETE FROM vault_items WHERE user_id = $1 AND realm_id = $2 RETURNING size_bytes)`+giveBackSQL,
 		[]any{user, realm}, &n)
 	return n, err

@@ -77,7 +77,7 @@ func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
 	// Other requests wait for this load too: it must not end with the one that began it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 	defer cancel()
-	w, accounted, ok, err := k.store.get(ctx, user)
+	w, ok, err := k.store.get(ctx, user)
 	switch {
 	case err != nil:
 		return nil, err
@@ -89,7 +89,6 @@ func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
 		k.unwrapErrors.Add(1)
 		return nil, err
 	}
-	d.accounted = accounted
 	return d, nil
 }
 

@@ -26,14 +26,13 @@ type rewrapped struct {
 	before, after []byte
 }
 
-// get returns the wrapped data key of a user, false when there is none, and whether the user has an account of sizes: once made it stays.
-func (s *keyStore) get(ctx context.Context, user string) (wrapped []byte, accounted, found bool, err error) {
-	err = s.pool.QueryRow(ctx, `
-		SELECT wrapped, EXISTS (SELECT FROM vault_usage u WHERE u.user_id = k.user_id) FROM vault_keys k WHERE user_id = $1`, user).Scan(&wrapped, &accounted)
+// get returns the wrapped data key of a user, false when there is none.
+func (s *keyStore) get(ctx context.Context, user string) (wrapped []byte, found bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT wrapped FROM vault_keys WHERE user_id = $1`, user).Scan(&wrapped)
 	if db.NoRows(err) {
-		return nil, false, false, nil
+		return nil, false, nil
 	}
-	return wrapped, accounted, err == nil, err
+	return wrapped, err == nil, err
 }
 
 // add stores the data key of a user who has none yet, and an empty account; the first ones stay.

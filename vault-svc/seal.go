@@ -137,8 +137,6 @@ type DataKey struct {
 	user   string
 	handle *keyset.Handle
 	aead   tink.AEAD
-	// accounted: the user's row of vault_usage is known to be there. Releases before made it with the first item, not with the key.
-	accounted bool
 }
 
 // NewDataKey makes the data key of a user.

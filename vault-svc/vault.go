@@ -57,7 +57,7 @@ func (v *Vault) refused(err error) error {
 
 func seal(key *DataKey, w Write) (s sealedWrite, err error) {
 	s = sealedWrite{
-		Ref: w.Ref, accounted: key.accounted, version: newVersion(), keepMetadata: w.KeepMetadata, valueBytes: int64(len(w.Value)), metadataBytes: int64(len(w.Metadata)),
+		Ref: w.Ref, version: newVersion(), keepMetadata: w.KeepMetadata, valueBytes: int64(len(w.Value)), metadataBytes: int64(len(w.Metadata)),
 	}
 	if s.value, err = key.Seal(valuePart, w.Ref, s.version, w.Value); err != nil || w.Metadata == nil {
 		return s, err
