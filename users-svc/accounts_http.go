@@ -155,7 +155,7 @@ func (a *accounts) list(c *fiber.Ctx) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	list, total, err := listAccounts(c.UserContext(), a.pool, f)
+	list, total, err := a.listAccounts(c.UserContext(), f)
 	if err != nil {
 		return err
 	}

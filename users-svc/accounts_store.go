@@ -196,27 +196,6 @@ func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p
 	return &ch, err
 }
 
-// listAccounts returns one page of users, the newest first, and how many the filter matches.
-func listAccounts(ctx context.Context, q dbtx, f userFilter) ([]User, int64, error) {
-	// strpos finds the text as it is: LIKE would read % and _ in it.
-	const where = ` FROM users WHERE ($1 = '' OR id = $1 OR strpos(lower(username), lower($1)) > 0 OR strpos(email_key, lower($1)) > 0
-		OR strpos(lower(alias), lower($1)) > 0) AND ($2::bool IS NULL OR is_admin = $2) AND ($3::bool IS NULL OR is_banned = $3)`
-	var total int64
-	if err := q.QueryRow(ctx, `SELECT count(*)`+where, f.Search, f.Admin, f.Banned).Scan(&total); err != nil {
-		return nil, 0, err
-	}
-	rows, err := q.Query(ctx, `SELECT `+accountColumns+where+` ORDER BY id DESC LIMIT $4 OFFSET $5`,
-		f.Search, f.Admin, f.Banned, f.Limit, (f.Page-1)*f.Limit)
-	if err != nil {
-		return nil, 0, err
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (User, error) {
-		a, err := scanAccount(row)
-		return a.User, err
-	})
-	return list, total, err
-}
-
 // renewHash replaces a hash by a stronger one of the same password, unless the password changed meanwhile.
 func renewHash(ctx context.Context, q dbtx, userID, old, renewed string) error {
 	_, err := q.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, userID, old, renewed)
