@@ -33,6 +33,7 @@ type options struct {
 	growthRows  int
 	growthUsers int
 	results     string
+	name        string
 	profiles    string
 	limit       time.Duration
 	cpus        string
@@ -82,9 +83,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	only := flags.String("only", "", "regular expression of the groups to run: "+groupNames())
 	subjects := flags.String("subjects", "", "regular expression of the subjects to measure, for a closer look at some: targets that need others are not measured")
 	flags.IntVar(&o.rows, "rows", 1_000_000, "rows of the activity log in the group log; the target is written for 20000000")
-	flags.IntVar(&o.growthRows, "growth-rows", 1_000_000, "most rows of the activity log in the group growth; up to 100000000 with time and 50 GB of disk")
+	flags.IntVar(&o.growthRows, "growth-rows", 1_000_000, "most rows of the activity log in the group growth; 100000000 take 50 GB of disk and the better part of an hour: -limit")
 	flags.IntVar(&o.growthUsers, "growth-users", 10_000, "most users in the group growth")
-	flags.StringVar(&o.results, "results", "", "folder of latest.md and latest.svg (deploy/bench/results)")
+	flags.StringVar(&o.results, "results", "", "folder of the results (deploy/bench/results)")
+	flags.StringVar(&o.name, "name", "latest", "name of the results: NAME.md and NAME.svg; another one keeps a run of some groups beside the latest of all")
 	flags.StringVar(&o.profiles, "profiles", "", "folder, made when missing, for CPU profiles of the services in the first round; the ratios of that round suffer")
 	flags.DurationVar(&o.limit, "limit", 20*time.Minute, "the run ends after this, whatever is missing")
 	flags.StringVar(&o.cpus, "cpus", "", "CPUs for everything, such as 0,1; all by default")

@@ -46,7 +46,7 @@ func (r report) write(stdout io.Writer) error {
 	if err := os.MkdirAll(r.options.results, 0o755); err != nil {
 		return err
 	}
-	path := filepath.Join(r.options.results, "latest")
+	path := filepath.Join(r.options.results, r.options.name)
 	err := errors.Join(os.WriteFile(path+".md", []byte(page.String()), 0o644), os.WriteFile(path+".svg", []byte(r.picture()), 0o644))
 	if err == nil {
 		fmt.Fprintf(stdout, "written: %s.md and %[1]s.svg\n", path)
@@ -55,19 +55,36 @@ func (r report) write(stdout io.Writer) error {
 }
 
 func (r report) heading() string {
-	command := fmt.Sprintf("go run ./deploy/bench -seconds %v -rounds %d", r.options.seconds, r.options.rounds)
-	if r.options.only.String() != "" {
-		command += fmt.Sprintf(" -only '%s'", r.options.only)
-	}
 	return fmt.Sprintf(`# Benchmark
 
 Written by %s on %s. %s, %d CPUs that the servers and the load generator share. Everything is on the loopback interface; %s serves as
 Redis. All subjects of a table are measured in turn, %d times, after a warm-up; a ratio is the median of the ratios of the rounds, with the lowest
 and the highest. Load average when it began: %s. Another machine, or another hour, gives other absolute figures: only the ratios mean something.
 
-![promised and measured ratios](latest.svg)
+![promised and measured ratios](%s.svg)
 
-`, "`"+command+"`", r.began.UTC().Format("2 January 2006 15:04 UTC"), cpuModel(), r.cpus, cmpOr(r.redis, "nothing"), r.options.rounds, r.busy)
+`, "`"+r.command()+"`", r.began.UTC().Format("2 January 2006 15:04 UTC"), cpuModel(), r.cpus, cmpOr(r.redis, "nothing"), r.options.rounds, r.busy, r.options.name)
+}
+
+// command is what gives this report again.
+func (r report) command() string {
+	o := r.options
+	s := fmt.Sprintf("go run ./deploy/bench -seconds %v -rounds %d", o.seconds, o.rounds)
+	if o.only.String() != "" {
+		s += fmt.Sprintf(" -only '%s'", o.only)
+	}
+	if o.name != "latest" {
+		s += " -name " + o.name
+	}
+	for _, found := range r.outcomes {
+		switch found.group.name {
+		case "log":
+			s += fmt.Sprintf(" -rows %d", o.rows)
+		case "growth":
+			s += fmt.Sprintf(" -growth-users %d -growth-rows %d", o.growthUsers, o.growthRows)
+		}
+	}
+	return s
 }
 
 // cpuModel returns the name of the processor.

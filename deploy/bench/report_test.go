@@ -17,7 +17,7 @@ func found(t *testing.T) report {
 	t.Helper()
 	g := group{name: "forward", title: "Forwarding"}
 	return report{
-		options: options{results: t.TempDir(), seconds: 2, rounds: 2, only: regexp.MustCompile("")}, began: time.Now(), cpus: 2, redis: "redis-server",
+		options: options{results: t.TempDir(), name: "latest", seconds: 2, rounds: 2, only: regexp.MustCompile("")}, began: time.Now(), cpus: 2, redis: "redis-server",
 		notes: []string{"a note"},
 		outcomes: []outcome{{
 			group: g,
@@ -172,5 +172,28 @@ func TestEveryTargetNamesWhatIsMeasured(t *testing.T) {
 		if target.bound == 0 && !target.informative {
 			t.Errorf("%s promises nothing", target.what)
 		}
+	}
+}
+
+func TestResultsOfSomeGroupsStandBesideTheLatest(t *testing.T) {
+	t.Parallel()
+	r := found(t)
+	r.options.name, r.options.only = "log-20m", regexp.MustCompile("^log$")
+	r.options.rows = 20_000_000
+	r.outcomes[0].group.name = "log"
+	if err := r.write(io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(r.options.results + "/log-20m.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"`go run ./deploy/bench -seconds 2 -rounds 2 -only '^log$' -name log-20m -rows 20000000`", "(log-20m.svg)"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	if _, err := os.Stat(r.options.results + "/latest.md"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("latest.md: %v, want none", err)
 	}
 }
