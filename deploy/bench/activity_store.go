@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/realmgate/realmgate/pkg/event"
 )
@@ -92,23 +93,7 @@ func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
 	if err := makePartitions(ctx, url, "activity_svc", days...); err != nil {
 		return err
 	}
-	r := newRecorder(uint64(total))
-	others := make([]string, 1000)
-	for i := range others {
-		others[i] = fmt.Sprintf("0fffff%018x", i)
-	}
-	step := end.Sub(begin) / time.Duration(total+1)
-	at := func(i int) event.Request {
-		user := others[i%len(others)]
-		for _, s := range shares { // evenly: the i-th row is the share's when its count passes a whole number
-			if int64(i+1)*int64(s.rows)/int64(total) > int64(i)*int64(s.rows)/int64(total) {
-				user = s.user
-				break
-			}
-		}
-		return r.request(user, begin.Add(step*time.Duration(i)))
-	}
-	if err := copyRows(ctx, url, pgx.Identifier{"activity_svc", "activity"}, 50_000, total, at); err != nil {
+	if err := b.copyLog(ctx, url, begin, end, total, shares); err != nil {
 		return err
 	}
 	recount := exec.CommandContext(ctx, filepath.Join(b.tools.bin, "activity-svc"), "recount")
@@ -116,5 +101,36 @@ func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
 	if err := describe(recount, "recount"); err != nil {
 		return err
 	}
-	return execute(ctx, url, "VACUUM (ANALYZE) "+activityTable, "VACUUM (ANALYZE) activity_svc.activity_daily")
+	return execute(ctx, url, "VACUUM (ANALYZE) "+activityTable, "VACUUM (ANALYZE) activity_svc.activity_daily", "CHECKPOINT")
+}
+
+// logWriters copy the log, each an equal part of its time.
+const logWriters = 2
+
+// copyLog copies the rows of a time, total in all, those of each share and the others' spread evenly.
+func (b *bench) copyLog(ctx context.Context, url string, begin, end time.Time, total int, shares []share) error {
+	others := make([]string, 1000)
+	for i := range others {
+		others[i] = fmt.Sprintf("0fffff%018x", i)
+	}
+	step := end.Sub(begin) / time.Duration(total+1)
+	work, ctx := errgroup.WithContext(ctx)
+	for w := range logWriters {
+		first, after := total*w/logWriters, total*(w+1)/logWriters
+		r := newRecorder(uint64(total + w))
+		work.Go(func() error {
+			return copyRows(ctx, url, pgx.Identifier{"activity_svc", "activity"}, 50_000, after-first, func(n int) event.Request {
+				i := first + n
+				user := others[i%len(others)]
+				for _, s := range shares { // evenly: the i-th row is the share's when its count passes a whole number
+					if int64(i+1)*int64(s.rows)/int64(total) > int64(i)*int64(s.rows)/int64(total) {
+						user = s.user
+						break
+					}
+				}
+				return r.request(user, begin.Add(step*time.Duration(i)))
+			})
+		})
+	}
+	return work.Wait()
 }

@@ -31,7 +31,10 @@ func growthGroup() group {
 	return group{name: "growth", title: "How cost grows", asked: true, prepare: func(ctx context.Context, b *bench) (plan, error) {
 		t := &growthTable{}
 		for _, f := range []func(context.Context, *bench) error{t.growVault, t.growUsers, t.growLog} {
-			if err := f(ctx, b); err != nil {
+			if err := f(ctx, b); err != nil && len(t.rows) > 0 {
+				b.note("The largest sizes of the table of growth were not measured: %v.", err)
+				break
+			} else if err != nil {
 				return plan{}, err
 			}
 		}
@@ -43,7 +46,11 @@ func growthGroup() group {
 	}}
 }
 
-const growthRepeats = 50
+// How many answers make a figure, and how many before them do not count: they fill caches and prepare statements.
+const (
+	growthRepeats = 50
+	growthWarmUp  = 10
+)
 
 // operation is a request whose cost is of interest.
 type operation struct {
@@ -63,12 +70,14 @@ func (t *growthTable) measure(ctx context.Context, b *bench, addr, thing string,
 		b.say("growth: %s, %d: %s", thing, size, o.name)
 		var times []float64
 		var answer []byte
-		for range growthRepeats {
+		for i := range growthRepeats + growthWarmUp {
 			began := time.Now()
 			if answer, err = c.call(o.request, o.want...); err != nil {
 				return err
 			}
-			times = append(times, float64(time.Since(began)))
+			if i >= growthWarmUp {
+				times = append(times, float64(time.Since(began)))
+			}
 		}
 		row := growthRow{thing: thing, size: size, operation: o.name, p50: time.Duration(median(times)), bytes: len(answer)}
 		if row.plan, err = b.plansOf(ctx, func() error { _, err := c.call(o.request, o.want...); return err }); err != nil {
@@ -199,7 +208,7 @@ func (t *growthTable) growUsers(ctx context.Context, b *bench) error {
 	if err := b.makeAccounts(ctx); err != nil {
 		return err
 	}
-	for _, size := range steps(100, max(100, b.options.growthUsers), 10) {
+	for _, size := range steps(1000, max(1000, b.options.growthUsers), 10) {
 		if err := addUsers(ctx, b.backing.cluster.URL(databaseName), size); err != nil {
 			return err
 		}
@@ -216,7 +225,13 @@ func (t *growthTable) growUsers(ctx context.Context, b *bench) error {
 		}
 		err = t.measure(ctx, b, b.product.users.addr, "users", size, []operation{
 			{"read one", call("GET", "/users/"+b.account(0).id, ""), []int{200}}, {"log in", call("POST", "/users/auth/login", string(login)), []int{200}},
-			{"admin: first page", call("GET", "/users?limit=20", ""), []int{200}}, {"admin: search", call("GET", "/users?limit=20&q=grown-77%40", ""), []int{200}},
+			{"admin: first page", call("GET", "/users?limit=20", ""), []int{200}},
+			{"admin: last page", call("GET", fmt.Sprintf("/users?limit=20&page=%d", size/20), ""), []int{200}},
+			{"admin: the banned", call("GET", "/users?limit=20&is_banned=true", ""), []int{200}},
+			{"admin: search, one found", call("GET", "/users?limit=20&q=grown-77%40", ""), []int{200}},
+			{"admin: search, all match", call("GET", "/users?limit=20&q=example.com", ""), []int{200}},
+			{"admin: search for a character", call("GET", "/users?limit=20&q=7", ""), []int{200}},
+			{"admin: search for two, none found", call("GET", "/users?limit=20&q=zq", ""), []int{200}},
 			{"change one", call("PATCH", "/users/"+b.account(0).id, `{"alias":"changed"}`), []int{200}},
 		})
 		if err != nil {
