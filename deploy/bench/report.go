@@ -47,23 +47,31 @@ func (r report) write(stdout io.Writer) error {
 		return err
 	}
 	path := filepath.Join(r.options.results, r.options.name)
-	err := errors.Join(os.WriteFile(path+".md", []byte(page.String()), 0o644), os.WriteFile(path+".svg", []byte(r.picture()), 0o644))
+	err := os.WriteFile(path+".md", []byte(page.String()), 0o644)
+	if r.hasTargets() {
+		err = errors.Join(err, os.WriteFile(path+".svg", []byte(r.picture()), 0o644))
+	}
 	if err == nil {
-		fmt.Fprintf(stdout, "written: %s.md and %[1]s.svg\n", path)
+		fmt.Fprintf(stdout, "written: %s.md\n", path)
 	}
 	return err
 }
 
+// hasTargets tells whether there is anything to draw: growth has a table alone.
+func (r report) hasTargets() bool { return len(r.targets().rows) > 0 }
+
 func (r report) heading() string {
+	picture := ""
+	if r.hasTargets() {
+		picture = fmt.Sprintf("![promised and measured ratios](%s.svg)\n\n", r.options.name)
+	}
 	return fmt.Sprintf(`# Benchmark
 
 Written by %s on %s. %s, %d CPUs that the servers and the load generator share. Everything is on the loopback interface; %s serves as
 Redis. All subjects of a table are measured in turn, %d times, after a warm-up; a ratio is the median of the ratios of the rounds, with the lowest
 and the highest. Load average when it began: %s. Another machine, or another hour, gives other absolute figures: only the ratios mean something.
 
-![promised and measured ratios](%s.svg)
-
-`, "`"+r.command()+"`", r.began.UTC().Format("2 January 2006 15:04 UTC"), cpuModel(), r.cpus, cmpOr(r.redis, "nothing"), r.options.rounds, r.busy, r.options.name)
+%s`, "`"+r.command()+"`", r.began.UTC().Format("2 January 2006 15:04 UTC"), cpuModel(), r.cpus, cmpOr(r.redis, "nothing"), r.options.rounds, r.busy, picture)
 }
 
 // command is what gives this report again.
@@ -99,7 +107,10 @@ func cpuModel() string {
 }
 
 func (r report) tables() []table {
-	all := []table{r.targets()}
+	var all []table
+	if r.hasTargets() {
+		all = append(all, r.targets())
+	}
 	for _, o := range r.outcomes {
 		if o.failed != nil {
 			continue

@@ -197,3 +197,19 @@ func TestResultsOfSomeGroupsStandBesideTheLatest(t *testing.T) {
 		t.Errorf("latest.md: %v, want none", err)
 	}
 }
+
+func TestAReportWithoutTargetsHasNoPicture(t *testing.T) {
+	t.Parallel()
+	r := found(t)
+	r.outcomes[0].plan = plan{growth: &growthTable{rows: []growthRow{{thing: "users", size: 1000, operation: "read one", p50: time.Millisecond, bytes: 400}}}}
+	if err := r.write(io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(r.options.results + "/latest.md")
+	if err != nil || strings.Contains(string(page), ".svg") || strings.Contains(string(page), "## Targets") || !strings.Contains(string(page), "| users | 1.00 k | read one |") {
+		t.Errorf("%v, page:\n%s", err, page)
+	}
+	if _, err := os.Stat(r.options.results + "/latest.svg"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("latest.svg: %v, want none", err)
+	}
+}
