@@ -236,7 +236,7 @@ func (g *growthTable) table(o outcome) table {
 			verdict = "**faster than its answer**"
 		}
 		t.rows = append(t.rows, []string{
-			r.thing, thousands(float64(r.size)), r.operation, short(r.p50), number(float64(r.p50) / float64(first[key].p50)),
+			r.thing, thousands(float64(r.size)), r.operation, short(r.took), number(float64(r.took) / float64(first[key].took)),
 			thousands(float64(r.bytes)) + "B", strings.Join(r.plan, ", "), verdict,
 		})
 	}

@@ -85,8 +85,8 @@ func TestPictureIsWellFormed(t *testing.T) {
 func TestGrowthIsHeldAgainstTheAnswer(t *testing.T) {
 	t.Parallel()
 	g := &growthTable{rows: []growthRow{
-		{thing: "keys", size: 1, operation: "list", p50: time.Millisecond, bytes: 100}, {thing: "keys", size: 100, operation: "list", p50: 50 * time.Millisecond, bytes: 10_000},
-		{thing: "keys", size: 1, operation: "read", p50: time.Millisecond, bytes: 100}, {thing: "keys", size: 100, operation: "read", p50: 4 * time.Millisecond, bytes: 100},
+		{thing: "keys", size: 1, operation: "list", took: time.Millisecond, bytes: 100}, {thing: "keys", size: 100, operation: "list", took: 50 * time.Millisecond, bytes: 10_000},
+		{thing: "keys", size: 1, operation: "read", took: time.Millisecond, bytes: 100}, {thing: "keys", size: 100, operation: "read", took: 4 * time.Millisecond, bytes: 100},
 	}}
 	faster := g.faster()
 	if faster["keys\x00list"] {
@@ -201,7 +201,7 @@ func TestResultsOfSomeGroupsStandBesideTheLatest(t *testing.T) {
 func TestAReportWithoutTargetsHasNoPicture(t *testing.T) {
 	t.Parallel()
 	r := found(t)
-	r.outcomes[0].plan = plan{growth: &growthTable{rows: []growthRow{{thing: "users", size: 1000, operation: "read one", p50: time.Millisecond, bytes: 400}}}}
+	r.outcomes[0].plan = plan{growth: &growthTable{rows: []growthRow{{thing: "users", size: 1000, operation: "read one", took: time.Millisecond, bytes: 400}}}}
 	if err := r.write(io.Discard); err != nil {
 		t.Fatal(err)
 	}
