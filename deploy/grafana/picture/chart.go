@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-analyze/charts"
+)
+
+// The measures of the table under a chart, in pixels.
+const (
+	legendLine  = 15
+	valueColumn = 78
+	leastChart  = 120 // height that the legend leaves to the chart
+	timeLabels  = 6
+	valueLabels = 5
+)
+
+// drawLines draws a chart of time and under it a table of its series: the newest value and the greatest.
+func (p *panel) drawLines(on *charts.Painter) error {
+	shown := min(len(p.series), (on.Height()-titleHeight-leastChart)/legendLine-1)
+	if hidden := len(p.series) - shown; hidden > 0 {
+		shown-- // its line says how many are hidden
+	}
+	top := on.Height() - padding - p.legendLines(shown)*legendLine
+	chart := on.Child(charts.PainterBoxOption(p.inside(padding, titleHeight, on.Width()-padding, top)))
+	if err := chart.LineChart(p.lines()); err != nil {
+		return err
+	}
+	p.drawLegend(on, top, shown)
+	return nil
+}
+
+// inside is a part of the panel, from its own corner.
+func (p *panel) inside(left, top, right, bottom int) charts.Box {
+	b := p.box()
+	return charts.Box{Left: b.Left + left, Top: b.Top + top, Right: b.Left + right, Bottom: b.Top + bottom, IsSet: true}
+}
+
+func (p *panel) lines() charts.LineChartOption {
+	unit := p.FieldConfig.Defaults.Unit
+	values := make([][]float64, len(p.series))
+	for i, s := range p.series {
+		values[i] = s.values
+	}
+	o := charts.NewLineChartOptionWithData(values)
+	o.Theme = charts.MakeTheme(charts.ThemeOption{
+		AxisStrokeColor: frameColour, AxisSplitLineColor: frameColour, BackgroundColor: panelColour, TextColor: quietColour, SeriesColors: p.colours(),
+	})
+	o.Padding = charts.Box{IsSet: true}
+	o.Symbol = charts.Symbol{Shape: charts.SymbolNone}
+	o.LineStrokeWidth = 1.4
+	o.FillArea, o.FillOpacity = charts.Ptr(true), 22
+	o.Legend.Show, o.Title.Show = charts.Ptr(false), charts.Ptr(false)
+	o.StackSeries = charts.Ptr(p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal")
+	o.XAxis.Labels, o.XAxis.LabelCount, o.XAxis.LabelFontStyle = clock(p.times), timeLabels, font(smallLetters, quietColour)
+	o.XAxis.BoundaryGap = charts.Ptr(false)
+	o.YAxis[0].Min, o.YAxis[0].LabelFontStyle = p.FieldConfig.Defaults.Min, font(smallLetters, quietColour)
+	o.YAxis[0].LabelCount, o.YAxis[0].PreferNiceIntervals = valueLabels, charts.Ptr(true)
+	o.YAxis[0].ValueFormatter = func(v float64) string { return inUnit(unit, v) }
+	if p.flat() {
+		o.YAxis[0].Max = charts.Ptr(1.0)
+	}
+	return o
+}
+
+// flat says whether nothing rises above zero, for which an axis needs a height.
+func (p *panel) flat() bool {
+	return !slices.ContainsFunc(p.series, func(s series) bool { return s.max() > 0 })
+}
+
+func (p *panel) colours() []charts.Color {
+	out := make([]charts.Color, len(p.series))
+	for i := range out {
+		out[i] = seriesColour[i%len(seriesColour)]
+	}
+	return out
+}
+
+// clock writes times as labels, with seconds where they matter.
+func clock(times []time.Time) []string {
+	format := "15:04"
+	if times[len(times)-1].Sub(times[0]) < 5*time.Minute {
+		format = "15:04:05"
+	}
+	out := make([]string, len(times))
+	for i, t := range times {
+		out[i] = t.UTC().Format(format)
+	}
+	return out
+}
+
+// legendLines counts the lines of the table: a head, the series, and one for those that are hidden.
+func (p *panel) legendLines(shown int) int {
+	if shown < len(p.series) {
+		return shown + 2
+	}
+	return shown + 1
+}
+
+// drawLegend writes the table from y down, greatest newest value first.
+func (p *panel) drawLegend(on *charts.Painter, y, shown int) {
+	unit := p.FieldConfig.Defaults.Unit
+	right := on.Width() - padding
+	column := func(text string, n int, colour charts.Color) {
+		write(on, text, right-n*valueColumn-width(on, text, smallLetters), y, smallLetters, colour)
+	}
+	y += legendLine - 4
+	column("last", 1, quietColour)
+	column("max", 0, quietColour)
+	for _, i := range p.byLast()[:shown] {
+		s := p.series[i]
+		y += legendLine
+		on.FilledRect(padding, y-5, padding+12, y-2, p.colours()[i], p.colours()[i], 0)
+		write(on, shorten(on, s.name, smallLetters, right-2*valueColumn-padding-18), padding+18, y, smallLetters, textColour)
+		column(inUnit(unit, s.last()), 1, textColour)
+		column(inUnit(unit, s.max()), 0, textColour)
+	}
+	if hidden := len(p.series) - shown; hidden > 0 {
+		y += legendLine
+		write(on, fmt.Sprintf("and %d more", hidden), padding+18, y, smallLetters, quietColour)
+	}
+}
+
+// byLast returns the places of the series, greatest newest value first.
+func (p *panel) byLast() []int {
+	order := make([]int, len(p.series))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(p.series[y].last(), p.series[x].last()) })
+	return order
+}
