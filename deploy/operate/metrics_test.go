@@ -283,6 +283,24 @@ func TestPrometheusReadsItsFiles(t *testing.T) {
 	run(t, filepath.Join(root, "deploy/operate/testdata"), promtool, "test", "rules", "alerts_test.yml")
 }
 
+// TestFailuresThatNeverHappenedAreZero holds that a panel of failures shows 0, and not "No data", until the first one: a counter with a status
+// does not exist before.
+func TestFailuresThatNeverHappenedAreZero(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for where, expr := range expressions(t) {
+		if strings.HasPrefix(where, "dashboard") && strings.Contains(expr, `status=~"5..`) {
+			found++
+			if !strings.Contains(expr, " or ") {
+				t.Errorf("%s has no data while nothing fails: %s", where, expr)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no panel shows failures")
+	}
+}
+
 func TestDashboardsAreWhole(t *testing.T) {
 	t.Parallel()
 	uids := map[string]bool{}
