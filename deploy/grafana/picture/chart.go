@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -13,9 +14,8 @@ import (
 const (
 	legendLine  = 15
 	valueColumn = 78
-	leastChart  = 120 // height that the legend leaves to the chart
+	leastChart  = 104 // height that the legend leaves to the chart
 	timeLabels  = 6
-	valueLabels = 5
 )
 
 // drawLines draws a chart of time and under it a table of its series: the newest value and the greatest.
@@ -43,7 +43,12 @@ func (p *panel) lines() charts.LineChartOption {
 	unit := p.FieldConfig.Defaults.Unit
 	values := make([][]float64, len(p.series))
 	for i, s := range p.series {
-		values[i] = s.values
+		values[i] = slices.Clone(s.values)
+		for at, v := range s.values {
+			if p.stacked() && v == charts.GetNullValue() {
+				values[i][at] = 0 // what others stand on
+			}
+		}
 	}
 	o := charts.NewLineChartOptionWithData(values)
 	o.Theme = charts.MakeTheme(charts.ThemeOption{
@@ -54,21 +59,40 @@ func (p *panel) lines() charts.LineChartOption {
 	o.LineStrokeWidth = 1.4
 	o.FillArea, o.FillOpacity = charts.Ptr(true), 22
 	o.Legend.Show, o.Title.Show = charts.Ptr(false), charts.Ptr(false)
-	o.StackSeries = charts.Ptr(p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal")
+	o.StackSeries = charts.Ptr(p.stacked())
 	o.XAxis.Labels, o.XAxis.LabelCount, o.XAxis.LabelFontStyle = clock(p.times), timeLabels, font(smallLetters, quietColour)
 	o.XAxis.BoundaryGap = charts.Ptr(false)
-	o.YAxis[0].Min, o.YAxis[0].LabelFontStyle = p.FieldConfig.Defaults.Min, font(smallLetters, quietColour)
-	o.YAxis[0].LabelCount, o.YAxis[0].PreferNiceIntervals = valueLabels, charts.Ptr(true)
+	o.YAxis[0].LabelFontStyle = font(smallLetters, quietColour)
+	o.YAxis[0].LabelCount, o.YAxis[0].PreferNiceIntervals = axisSteps+1, charts.Ptr(false)
+	o.YAxis[0].RangeValuePaddingScale = charts.Ptr(0.0)
 	o.YAxis[0].ValueFormatter = func(v float64) string { return inUnit(unit, v) }
-	if p.flat() {
-		o.YAxis[0].Max = charts.Ptr(1.0)
+	if greatest, whole, negative := p.extent(values); !negative {
+		o.YAxis[0].Min, o.YAxis[0].Max = charts.Ptr(0.0), charts.Ptr(axisTop(unit, greatest, whole))
 	}
 	return o
 }
 
-// flat says whether nothing rises above zero, for which an axis needs a height.
-func (p *panel) flat() bool {
-	return !slices.ContainsFunc(p.series, func(s series) bool { return s.max() > 0 })
+// stacked says whether the lines stand on each other.
+func (p *panel) stacked() bool { return p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal" }
+
+// extent returns the greatest value that is drawn, and whether all are whole numbers, and any below zero.
+func (p *panel) extent(lines [][]float64) (greatest float64, whole, negative bool) {
+	whole = p.FieldConfig.Defaults.Unit == "short"
+	for at := range p.times {
+		sum := 0.0
+		for _, values := range lines {
+			v := values[at]
+			if v == charts.GetNullValue() {
+				continue
+			}
+			whole, negative, sum = whole && v == math.Trunc(v), negative || v < 0, sum+v
+			if p.stacked() {
+				v = sum
+			}
+			greatest = max(greatest, v)
+		}
+	}
+	return greatest, whole, negative
 }
 
 func (p *panel) colours() []charts.Color {
@@ -82,7 +106,7 @@ func (p *panel) colours() []charts.Color {
 // clock writes times as labels, with seconds where they matter.
 func clock(times []time.Time) []string {
 	format := "15:04"
-	if times[len(times)-1].Sub(times[0]) < 5*time.Minute {
+	if times[len(times)-1].Sub(times[0]) < 3*time.Minute {
 		format = "15:04:05"
 	}
 	out := make([]string, len(times))

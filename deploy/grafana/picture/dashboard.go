@@ -41,8 +41,7 @@ type panel struct {
 	Targets     []struct{ Expr, LegendFormat string } `json:"targets"`
 	FieldConfig struct {
 		Defaults struct {
-			Unit   string   `json:"unit"`
-			Min    *float64 `json:"min"`
+			Unit   string `json:"unit"`
 			Custom struct {
 				Stacking struct {
 					Mode string `json:"mode"`

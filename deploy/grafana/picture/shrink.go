@@ -31,7 +31,10 @@ func shrink(raw []byte) ([]byte, error) {
 		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
 	})
 	var few color.Palette
-	for _, c := range frequent[:min(len(frequent), mostColours)] {
+	for _, c := range seriesColour { // of which a legend has a few pixels
+		few = append(few, color.RGBA(c))
+	}
+	for _, c := range frequent[:min(len(frequent), mostColours-len(few))] {
 		few = append(few, c)
 	}
 	place := make(map[color.RGBA]uint8, len(frequent))

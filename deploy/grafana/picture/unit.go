@@ -22,6 +22,10 @@ func inUnit(unit string, v float64) string {
 		return digits(v*100) + " %"
 	case "reqps":
 		return digits(v) + " req/s"
+	case "eps":
+		return digits(v) + " evt/s"
+	case "cps":
+		return digits(v) + " c/s"
 	}
 	return scaled(v, []scale{{1e9, " G"}, {1e6, " M"}, {1e3, " k"}, {1, ""}})
 }
@@ -53,4 +57,42 @@ func digits(v float64) string {
 	}
 	shift := math.Pow10(decimals)
 	return strconv.FormatFloat(math.Round(v*shift)/shift, 'f', -1, 64)
+}
+
+// axisSteps is how many steps an axis has.
+const axisSteps = 4
+
+// axisTop is where an axis from zero ends, so that it has round labels: a fitting step, axisSteps times.
+func axisTop(unit string, greatest float64, whole bool) float64 {
+	if greatest <= 0 {
+		return axisSteps * smallestStep(whole)
+	}
+	base := 1.0
+	switch {
+	case unit == "bytes":
+		for base*1024 <= greatest {
+			base *= 1024
+		}
+	case unit == "s" && greatest >= 60:
+		base = 60
+	}
+	least := greatest / axisSteps / base
+	power := math.Pow10(int(math.Floor(math.Log10(least))))
+	for _, n := range []float64{1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10} {
+		if step := n * power; step >= least*(1-1e-9) {
+			if whole && base == 1 {
+				step = math.Ceil(step)
+			}
+			return step * base * axisSteps
+		}
+	}
+	return greatest
+}
+
+// smallestStep is the step of an axis that has nothing to show.
+func smallestStep(whole bool) float64 {
+	if whole {
+		return 1
+	}
+	return 0.25
 }
