@@ -16,6 +16,7 @@ const (
 	valueColumn = 78
 	leastChart  = 104 // height that the legend leaves to the chart
 	timeLabels  = 6
+	narrow      = 420 // width of a panel that has room for fewer of them
 )
 
 // drawLines draws a chart of time and under it a table of its series: the newest value and the greatest.
@@ -41,18 +42,10 @@ func (p *panel) inside(left, top, right, bottom int) charts.Box {
 
 func (p *panel) lines() charts.LineChartOption {
 	unit := p.FieldConfig.Defaults.Unit
-	values := make([][]float64, len(p.series))
-	for i, s := range p.series {
-		values[i] = slices.Clone(s.values)
-		for at, v := range s.values {
-			if p.stacked() && v == charts.GetNullValue() {
-				values[i][at] = 0 // what others stand on
-			}
-		}
-	}
+	values, colours := p.runs()
 	o := charts.NewLineChartOptionWithData(values)
 	o.Theme = charts.MakeTheme(charts.ThemeOption{
-		AxisStrokeColor: frameColour, AxisSplitLineColor: frameColour, BackgroundColor: panelColour, TextColor: quietColour, SeriesColors: p.colours(),
+		AxisStrokeColor: frameColour, AxisSplitLineColor: frameColour, BackgroundColor: panelColour, TextColor: quietColour, SeriesColors: colours,
 	})
 	o.Padding = charts.Box{IsSet: true}
 	o.Symbol = charts.Symbol{Shape: charts.SymbolNone}
@@ -60,7 +53,7 @@ func (p *panel) lines() charts.LineChartOption {
 	o.FillArea, o.FillOpacity = charts.Ptr(true), 22
 	o.Legend.Show, o.Title.Show = charts.Ptr(false), charts.Ptr(false)
 	o.StackSeries = charts.Ptr(p.stacked())
-	o.XAxis.Labels, o.XAxis.LabelCount, o.XAxis.LabelFontStyle = clock(p.times), timeLabels, font(smallLetters, quietColour)
+	o.XAxis.Labels, o.XAxis.LabelCount, o.XAxis.LabelFontStyle = clock(p.times), p.timeLabels(), font(smallLetters, quietColour)
 	o.XAxis.BoundaryGap = charts.Ptr(false)
 	o.YAxis[0].LabelFontStyle = font(smallLetters, quietColour)
 	o.YAxis[0].LabelCount, o.YAxis[0].PreferNiceIntervals = axisSteps+1, charts.Ptr(false)
@@ -77,14 +70,14 @@ func (p *panel) stacked() bool { return p.FieldConfig.Defaults.Custom.Stacking.M
 
 // extent returns the greatest value that is drawn, and whether all are whole numbers, and any below zero.
 func (p *panel) extent(lines [][]float64) (greatest float64, whole, negative bool) {
-	whole = p.FieldConfig.Defaults.Unit == "short"
+	whole = slices.Contains([]string{"short", "bytes"}, p.FieldConfig.Defaults.Unit)
 	for at := range p.times {
 		sum := 0.0
 		for _, values := range lines {
-			v := values[at]
-			if v == charts.GetNullValue() {
+			if at >= len(values) || values[at] == charts.GetNullValue() {
 				continue
 			}
+			v := values[at]
 			whole, negative, sum = whole && v == math.Trunc(v), negative || v < 0, sum+v
 			if p.stacked() {
 				v = sum
@@ -95,12 +88,46 @@ func (p *panel) extent(lines [][]float64) (greatest float64, whole, negative boo
 	return greatest, whole, negative
 }
 
-func (p *panel) colours() []charts.Color {
-	out := make([]charts.Color, len(p.series))
-	for i := range out {
-		out[i] = seriesColour[i%len(seriesColour)]
+// runs returns the lines to draw and their colours. A series with gaps is one line for each of its parts, because the area under a line with a
+// gap is not drawn well; in a stack, a gap is zero, on which others stand.
+func (p *panel) runs() (lines [][]float64, colours []charts.Color) {
+	for i, s := range p.series {
+		if p.stacked() {
+			line := slices.Clone(s.values)
+			for at, v := range line {
+				if v == charts.GetNullValue() {
+					line[at] = 0
+				}
+			}
+			lines, colours = append(lines, line), append(colours, colour(i))
+			continue
+		}
+		var line []float64
+		for at, v := range s.values {
+			if v == charts.GetNullValue() {
+				line = nil
+				continue
+			}
+			if line == nil {
+				line = slices.Repeat([]float64{charts.GetNullValue()}, at)
+				lines, colours = append(lines, nil), append(colours, colour(i))
+			}
+			line = append(line, v)
+			lines[len(lines)-1] = line
+		}
 	}
-	return out
+	return lines, colours
+}
+
+// colour is that of the n-th series.
+func colour(n int) charts.Color { return seriesColour[n%len(seriesColour)] }
+
+// timeLabels counts the labels below the chart. The points between two of them are as many everywhere.
+func (p *panel) timeLabels() int {
+	if b := p.box(); b.Right-b.Left < narrow {
+		return timeLabels - 2
+	}
+	return timeLabels
 }
 
 // clock writes times as labels, with seconds where they matter.
@@ -137,7 +164,7 @@ func (p *panel) drawLegend(on *charts.Painter, y, shown int) {
 	for _, i := range p.byLast()[:shown] {
 		s := p.series[i]
 		y += legendLine
-		on.FilledRect(padding, y-5, padding+12, y-2, p.colours()[i], p.colours()[i], 0)
+		on.FilledRect(padding, y-5, padding+12, y-2, colour(i), colour(i), 0)
 		write(on, shorten(on, s.name, smallLetters, right-2*valueColumn-padding-18), padding+18, y, smallLetters, textColour)
 		column(inUnit(unit, s.last()), 1, textColour)
 		column(inUnit(unit, s.max()), 0, textColour)
