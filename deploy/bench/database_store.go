@@ -46,7 +46,7 @@ func explainAll(ctx context.Context, url string, on bool) error {
 		threshold = "0"
 	}
 	for _, sql := range []string{
-		"ALTER SYSTEM SET auto_explain.log_min_duration = " + threshold, "ALTER SYSTEM SET auto_explain.log_analyze = off", "SELECT pg_reload_conf()",
+		"ALTER SYSTEM SET auto_explain.log_min_duration = " + threshold, "ALTER SYSTEM SET auto_explain.log_analyze = off", "ALTER SYSTEM SET auto_explain.log_nested_statements = on", "SELECT pg_reload_conf()",
 	} {
 		if _, err := c.Exec(ctx, sql); err != nil {
 			return err
