@@ -29,7 +29,7 @@ func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 		shed:      counter("upstream_shed_total", "Requests refused because a service works on as many as it may."),
 		open:      gauge("upstream_breakers_open", "Addresses that are not asked for now."),
 		addresses: gauge("upstream_addresses", "Addresses that the name of a service stands for."),
-		working:   prometheus.NewDesc("upstream_in_flight", "Requests that a service works on, of all its addresses.", names, nil),
+		working:   prometheus.NewDesc("upstream_in_flight", "Requests that a service works on, of all its addresses; those of public routes aside.", names, nil),
 		waiting:   prometheus.NewDesc("upstream_waiting", "Requests that wait in the gateway until a service may work on them.", names, nil),
 		limit: prometheus.NewDesc("upstream_in_flight_limit",
 			"Requests that a service may work on at once: UPSTREAM_MAX_IN_FLIGHT an address, in an overload what the address was measured to serve in time.", names, nil),
