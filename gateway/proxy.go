@@ -53,7 +53,7 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 		req.SetBodyRaw(cl.body)
 	}
 	resp := c.Response()
-	resp.StreamBody = cl.route.traits&vaultKey != 0
+	resp.StreamBody = cl.route.traits&vaultKey != 0 && (cl.body == nil || len(cl.body) > bufferedAnswer) // what is written is what is answered
 	span := g.calling(c.UserContext(), req, u, cl.endpoint)
 	// What costs behind a public route is hashing, for which users-svc keeps a bounded queue of its own.
 	err = u.send(req, resp, cl.route.access != public)
