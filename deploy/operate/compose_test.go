@@ -23,8 +23,13 @@ func project(t *testing.T) *types.Project {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return projectIn(t, dir)
+}
+
+func projectIn(t *testing.T, dir string, environ ...string) *types.Project {
+	t.Helper()
 	o, err := cli.NewProjectOptions([]string{filepath.Join(dir, "docker-compose.yml")}, cli.WithWorkingDirectory(dir), cli.WithInterpolation(true),
-		cli.WithResolvedPaths(true), cli.WithNormalization(true), cli.WithConsistency(true), cli.WithProfiles([]string{"*"}))
+		cli.WithResolvedPaths(true), cli.WithNormalization(true), cli.WithConsistency(true), cli.WithProfiles([]string{"*"}), cli.WithEnv(environ))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +38,47 @@ func project(t *testing.T) *types.Project {
 		t.Fatalf("docker-compose.yml: %v", err)
 	}
 	return p
+}
+
+// TestRealmgateEnvWins holds that a line of realmgate.env has the effect that it says, whatever has a default; without the file the shell decides.
+func TestRealmgateEnvWins(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"docker-compose.yml", "deploy/compose/defaults.env", "deploy/compose/users-svc.env"} {
+		raw, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), string(raw))
+	}
+	hold := func(shell string, want map[string]string) {
+		t.Helper()
+		p := projectIn(t, dir, shell)
+		for _, service := range ours {
+			for name, value := range want {
+				got := p.Services[service].Environment[name]
+				if (name != "ADMIN_EMAIL" || service == "users-svc") && (got == nil || *got != value) {
+					t.Errorf("%s gets %s=%v, not %s", service, name, got, value)
+				}
+			}
+		}
+	}
+	hold("OTEL_TRACES_EXPORTER=otlp", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "LOG_LEVEL": "info", "ADMIN_EMAIL": "admin@realmgate.local"})
+	write(t, filepath.Join(dir, "realmgate.env"), "OTEL_TRACES_EXPORTER=otlp\nLOG_LEVEL=debug\nADMIN_EMAIL=ada@example.com\nGATEWAY_ADDR=:1\n")
+	hold("LOG_LEVEL=warn", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "LOG_LEVEL": "debug", "ADMIN_EMAIL": "ada@example.com"})
+	if got := projectIn(t, dir).Services["gateway"].Environment["GATEWAY_ADDR"]; *got != ":8080" {
+		t.Errorf("realmgate.env moved the gateway from its published port to %s", *got)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestComposeFile(t *testing.T) {
