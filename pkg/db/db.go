@@ -116,20 +116,25 @@ func Classify(err error) *apperr.Error {
 }
 
 type poolMetrics struct {
-	pool         *Pool
-	conns, waits *prometheus.Desc
+	pool                   *Pool
+	conns, waits, acquires *prometheus.Desc
 }
 
 func newPoolMetrics(pool *Pool) poolMetrics {
 	return poolMetrics{
-		pool:  pool,
-		conns: prometheus.NewDesc("db_pool_connections", "Connections of the pool by state.", []string{"state"}, nil),
-		waits: prometheus.NewDesc("db_pool_waits_total", "Times that a request waited for a connection.", nil, nil),
+		pool:     pool,
+		conns:    prometheus.NewDesc("db_pool_connections", "Connections of the pool by state.", []string{"state"}, nil),
+		waits:    prometheus.NewDesc("db_pool_waits_total", "Times that a connection was asked for and none was idle.", nil, nil),
+		acquires: prometheus.NewDesc("db_pool_acquires_total", "Times that a connection was asked for and given.", nil, nil),
 	}
 }
 
 // Describe lists the metrics of the pool.
-func (m poolMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.conns; ch <- m.waits }
+func (m poolMetrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.conns
+	ch <- m.waits
+	ch <- m.acquires
+}
 
 // Collect reads the pool's own counters.
 func (m poolMetrics) Collect(ch chan<- prometheus.Metric) {
@@ -137,4 +142,5 @@ func (m poolMetrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(m.conns, prometheus.GaugeValue, float64(s.AcquiredConns()), "in_use")
 	ch <- prometheus.MustNewConstMetric(m.conns, prometheus.GaugeValue, float64(s.IdleConns()), "idle")
 	ch <- prometheus.MustNewConstMetric(m.waits, prometheus.CounterValue, float64(s.EmptyAcquireCount()))
+	ch <- prometheus.MustNewConstMetric(m.acquires, prometheus.CounterValue, float64(s.AcquireCount()))
 }
