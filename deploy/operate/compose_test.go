@@ -71,6 +71,22 @@ func TestRealmgateEnvWins(t *testing.T) {
 	}
 }
 
+// TestReplicasStay holds that the number of replicas can be written down, because "up" goes back to it.
+func TestReplicasStay(t *testing.T) {
+	t.Parallel()
+	dir, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := projectIn(t, dir, "REALMGATE_VAULT_REPLICAS=3", "REALMGATE_USERS_REPLICAS=2")
+	for name, want := range map[string]int{"vault-svc": 3, "users-svc": 2, "activity-svc": 1, "gateway": 1} {
+		s := p.Services[name]
+		if got := s.GetScale(); got != want {
+			t.Errorf("%s runs %d times, not %d", name, got, want)
+		}
+	}
+}
+
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
