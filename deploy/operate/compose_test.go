@@ -87,6 +87,14 @@ func TestReplicasStay(t *testing.T) {
 	}
 }
 
+// TestPrometheusFollowsItsFiles holds that an update's alerts are loaded: nothing restarts a container because a mounted file changed.
+func TestPrometheusFollowsItsFiles(t *testing.T) {
+	t.Parallel()
+	if c := project(t).Services["prometheus"].Command; !slices.Contains(c, "--enable-feature=auto-reload-config") {
+		t.Errorf("Prometheus would keep the alerts that it started with: %v", c)
+	}
+}
+
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
