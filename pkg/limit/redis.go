@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"errors"
+	"net/url"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 
 // RedisConfig is the part of a service's settings that concerns Redis.
 type RedisConfig struct {
-	URL config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0."`
+	URL config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0 (rediss:// with TLS). A cluster: the other nodes as ?addr=host:6379&addr=…; behind Sentinel: the sentinels' addresses in the same way and master_name=…"`
 }
 
 // silence keeps go-redis from writing lines of its own, with addresses in them, past the service's logger: each failure is an error that some
@@ -24,17 +25,44 @@ type mute struct{}
 
 func (mute) Printf(context.Context, string, ...any) {}
 
-// OpenRedis returns a client that answers fast or not at all: 100 ms for everything and no second try, because each user of Redis has another
-// way to go on. The caller closes it.
+// tryTimeout bounds each try, of everything.
+const tryTimeout = 100 * time.Millisecond
+
+// OpenRedis returns a client of one server, of a cluster, or of the server that sentinels name. It answers fast or not at all: 100 ms for everything
+// and no second try, because each user of Redis has another way to go on. Each command of theirs has one key, so a cluster serves as well as one
+// server. The caller closes it.
 func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
-	o, err := redis.ParseURL(c.URL.Reveal())
-	if err != nil {
-		return nil, errors.New("REDIS_URL is not a Redis URL (redis://host:6379)") // the library's text could quote the password
-	}
 	silence()
-	o.ContextTimeoutEnabled = true
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
-	o.MaxRetries = -1
-	o.DialerRetries = 1
+	text := c.URL.Reveal()
+	invalid := errors.New("REDIS_URL is not a Redis URL (redis://host:6379)") // the library's text could quote the password
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, invalid
+	}
+	switch q := u.Query(); {
+	case q.Has("master_name"):
+		o, err := redis.ParseFailoverURL(text)
+		if err != nil {
+			return nil, invalid
+		}
+		o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = tryTimeout, tryTimeout, tryTimeout, tryTimeout
+		return redis.NewFailoverClient(o), nil
+	case q.Has("addr"):
+		o, err := redis.ParseClusterURL(text)
+		if err != nil {
+			return nil, invalid
+		}
+		o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = tryTimeout, tryTimeout, tryTimeout, tryTimeout
+		o.ClusterStateReloadInterval = time.Second // or who took a dead node's place would not be asked for a minute
+		return redis.NewClusterClient(o), nil
+	}
+	o, err := redis.ParseURL(text)
+	if err != nil {
+		return nil, invalid
+	}
+	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = tryTimeout, tryTimeout, tryTimeout, tryTimeout
 	return redis.NewClient(o), nil
 }

@@ -1,0 +1,76 @@
+package limit
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+func TestRedisIsOneServerOrACluster(t *testing.T) {
+	t.Parallel()
+	server := testkit.Redis(t) // which speaks for a cluster of itself, too
+	for _, c := range []struct {
+		url     string
+		cluster bool
+	}{
+		{server.URL(), false},
+		{"redis://" + server.Addr() + "?addr=" + server.Addr(), true},
+	} {
+		rdb, err := OpenRedis(RedisConfig{URL: config.Secret(c.url)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, cluster := rdb.(*redis.ClusterClient); cluster != c.cluster {
+			t.Errorf("%s: got a %T", c.url, rdb)
+		}
+		l, err := New(rdb, func(err error) { t.Errorf("%s: %v", c.url, err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Rate{Count: 2, Period: time.Hour}
+		for i, want := range []bool{true, true, false} {
+			if got := l.Allow(t.Context(), c.url, r, 1).Allowed; got != want {
+				t.Errorf("%s: event %d: %v, want %v", c.url, i+1, got, want)
+			}
+		}
+		if err := rdb.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(server.Keys()); n != 2 {
+		t.Errorf("%d keys in Redis, want 2: %v", n, server.Keys())
+	}
+}
+
+func TestARedisURLThatIsNoneIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"http://h:6379", "redis://u:hunter2@h:6379/x", "redis://u:hunter2@h:6379?addr=h2", "redis://u:hunter2@h:6379?addr=h2:1&unknown=1",
+		"redis://u:hunter2@h:6379?master_name=m&unknown=1", "://hunter2", "redis://u:hunter2@h:6379?unknown=1",
+	} {
+		if rdb, err := OpenRedis(RedisConfig{URL: config.Secret(url)}); err == nil {
+			_ = rdb.Close()
+			t.Errorf("%s was taken", url)
+		} else if strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "REDIS_URL") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestSentinelIsAskedForTheServer(t *testing.T) {
+	t.Parallel()
+	rdb, err := OpenRedis(RedisConfig{URL: "redis://127.0.0.1:1?master_name=main&addr=127.0.0.1:2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rdb.Close()
+	start := time.Now()
+	if err := rdb.Ping(t.Context()).Err(); err == nil || time.Since(start) > 2*time.Second {
+		t.Errorf("without sentinels: %v after %v", err, time.Since(start))
+	}
+}
