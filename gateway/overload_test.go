@@ -248,3 +248,21 @@ func BenchmarkTurn(b *testing.B) {
 		})
 	})
 }
+
+func TestWhatHasNotHappenedYetIsCounted(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	families, err := d.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := map[string]int{}
+	for _, f := range families {
+		series[f.GetName()] = len(f.GetMetric())
+	}
+	for _, name := range []string{"upstream_failures_total", "upstream_retries_total", "upstream_shed_total", "upstream_breakers_open", "upstream_in_flight"} {
+		if series[name] != 3 {
+			t.Errorf("%s has %d series, want one for each service: alerts need a rate from the first on", name, series[name])
+		}
+	}
+}

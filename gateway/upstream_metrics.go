@@ -38,8 +38,12 @@ func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 	return m
 }
 
-// add makes u one of those whose turns are shown.
+// add makes u one of those whose turns are shown, and counts that nothing has failed yet: a counter that is not there until it is 1 has no rate.
 func (m *upstreamMetrics) add(u *upstream) {
+	for _, c := range []*prometheus.CounterVec{m.failures, m.retries, m.shed} {
+		c.WithLabelValues(u.name)
+	}
+	m.open.WithLabelValues(u.name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.upstreams = append(m.upstreams, u)

@@ -3,6 +3,7 @@ package service
 import (
 	"runtime"
 	"testing"
+	"time"
 )
 
 func TestTheHeapGrowsToTheFloorBeforeItIsCollected(t *testing.T) {
@@ -19,12 +20,29 @@ func TestTheHeapGrowsToTheFloorBeforeItIsCollected(t *testing.T) {
 
 func TestWhoSetsGOGCDecides(t *testing.T) {
 	t.Setenv("GOGC", "100")
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	before := allocated()
 	release := HoldHeap()
 	defer release()
-	runtime.ReadMemStats(&after)
-	if after.TotalAlloc-before.TotalAlloc >= heapFloor {
+	if allocated()-before >= heapFloor {
 		t.Error("the floor is held all the same")
+	}
+}
+
+func TestMemoryIsGivenBackWhileThereIsLittleToDo(t *testing.T) {
+	t.Parallel()
+	stop, tick, done := make(chan struct{}), make(chan time.Time), make(chan struct{})
+	total, freed := uint64(0), 0
+	next := []uint64{0, heapFloor / 2, heapFloor/2 + 100, 3 * heapFloor, 4*heapFloor - 1, 4*heapFloor - 1} // what has been allocated at each look
+	go func() {
+		defer close(done)
+		trim(stop, tick, func() uint64 { total, next = next[0], next[1:]; return total }, func() { freed++ })
+	}()
+	for range 5 {
+		tick <- time.Time{}
+	}
+	close(stop)
+	<-done
+	if freed != 2 { // after half of the floor, and after a little less than it; not when idle, nor under load
+		t.Errorf("freed %d times, want 2", freed)
 	}
 }
