@@ -228,7 +228,7 @@ func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
 	ranges := []string{
 		"", "&start_date=" + day(0), "&start_date=" + day(40), "&end_date=" + day(3), "&end_date=" + day(70), "&start_date=" + day(100) + "&end_date=" + day(9),
 		"&start_date=" + day(5) + "&end_date=" + day(5), "&start_date=" + moment(45, time.RFC3339Nano) + "&end_date=" + moment(2, time.RFC3339Nano),
-		"&start_date=" + moment(1, time.RFC3339) + "&end_date=" + moment(0, time.RFC3339), "&start_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)) + "&end_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)),
+		"&end_date=0001-01-01T00:00:00Z", "&start_date=" + moment(1, time.RFC3339) + "&end_date=" + moment(0, time.RFC3339), "&start_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)) + "&end_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)),
 	}
 	filters := []string{"", "&errors_only=true", "&errors_only=false", "&min_status=301&max_status=404", "&min_status=599", "&method=PATCH", "&realm_id=" + realm,
 		"&method=GET&realm_id=" + realm + "&errors_only=true", "&errors_only=true&max_status=399"}

@@ -116,6 +116,14 @@ const (
 // rfc3339 is the shape of a time; time.Parse by itself would take a comma for the point and an hour of one digit.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
+// notZero keeps the first instant of the year 1, at which nothing ever happened, from being the zero time, which is no time at all.
+func notZero(t time.Time) time.Time {
+	if t.IsZero() {
+		return t.Add(1)
+	}
+	return t
+}
+
 // Time returns an RFC 3339 time (T and Z in either case, section 5.6), or a date (2006-01-02, a UTC day) moved by inDay. The zero time when absent.
 func (q *Query) Time(name string, inDay time.Duration) time.Time {
 	s, ok := q.get(name)
@@ -124,11 +132,11 @@ func (q *Query) Time(name string, inDay time.Duration) time.Time {
 	}
 	if upper := strings.ToUpper(s); rfc3339.MatchString(upper) {
 		if t, err := time.Parse(time.RFC3339Nano, upper); err == nil && t.Year() > 0 && t.Year() < 10000 {
-			return t.UTC()
+			return notZero(t.UTC())
 		}
 	}
 	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() > 0 {
-		return t.Add(inDay)
+		return notZero(t.Add(inDay))
 	}
 	q.Fail(name, "must be an RFC 3339 time or a date such as 2026-01-31")
 	return time.Time{}
