@@ -39,7 +39,7 @@ func lagGroup() group {
 					}
 					background := get
 					background.rate = most / 2
-					return b.probeLag(ctx, background, 2*seconds)
+					return b.probeLag(ctx, background, 4*seconds)
 				}},
 			},
 			targets: []target{{
@@ -53,8 +53,8 @@ func lagGroup() group {
 }
 
 const (
-	probers    = 4
-	probeEvery = 2 * time.Millisecond
+	probers    = 2 // few and patient: what they ask costs more than what they measure
+	probeEvery = 10 * time.Millisecond
 	longestLag = 20 * time.Second
 )
 
