@@ -284,7 +284,7 @@ func (d *door) until(what string, f func() bool) {
 	}
 }
 
-// value reads a counter or gauge; labels are "name=value".
+// value reads a counter, a gauge or how often a histogram was told something; labels are "name=value".
 func (d *door) value(name string, labels ...string) float64 {
 	d.t.Helper()
 	families, err := d.metrics.Gather()
@@ -307,7 +307,7 @@ func (d *door) value(name string, labels ...string) float64 {
 					continue metric
 				}
 			}
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return sum

@@ -119,6 +119,9 @@ func TestTwiceTheLoadIsShedAndTheRestIsServed(t *testing.T) {
 	if got := d.value("upstream_shed_total", "upstream=vault-svc"); got != float64(twice.shed) {
 		t.Errorf("%v counted of %d that were shed", got, twice.shed)
 	}
+	if got := d.value("upstream_request_duration_seconds", "upstream=vault-svc"); got != float64(len(twice.took)) {
+		t.Errorf("%v answers of vault-svc were timed of %d", got, len(twice.took))
+	}
 	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
 		t.Errorf("after the load: %d %s", r.status, r.raw)
 	}
@@ -260,7 +263,7 @@ func TestWhatHasNotHappenedYetIsCounted(t *testing.T) {
 	for _, f := range families {
 		series[f.GetName()] = len(f.GetMetric())
 	}
-	for _, name := range []string{"upstream_failures_total", "upstream_retries_total", "upstream_shed_total", "upstream_breakers_open", "upstream_in_flight"} {
+	for _, name := range []string{"upstream_failures_total", "upstream_retries_total", "upstream_shed_total", "upstream_breakers_open", "upstream_in_flight", "upstream_request_duration_seconds"} {
 		if series[name] != 3 {
 			t.Errorf("%s has %d series, want one for each service: alerts need a rate from the first on", name, series[name])
 		}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sony/gobreaker/v2"
 	"github.com/valyala/fasthttp"
 
@@ -29,6 +30,7 @@ type upstream struct {
 	cfg        UpstreamConfig
 	log        *slog.Logger
 	metrics    *upstreamMetrics
+	took       prometheus.Observer
 	lookup     func(ctx context.Context, network, host string) ([]netip.Addr, error) // the resolver's
 	replicas   atomic.Pointer[[]*replica]
 }
@@ -188,7 +190,7 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn b
 			u.metrics.retries.WithLabelValues(u.name).Inc()
 		}
 		tried[attempt] = r
-		err = r.exchange(req, resp, u.cfg.Timeout, inTurn)
+		err = r.exchange(req, resp, u.cfg.Timeout, inTurn, u.took)
 		done(err)
 		if err == nil {
 			return nil
@@ -209,18 +211,20 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn b
 	return fmt.Errorf("%s: %w", u.name, err)
 }
 
-// exchange sends req and reads the answer, when its turn has come.
-func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
+// exchange sends req and reads the answer, when its turn has come; took hears how long an answer took from then.
+func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool, took prometheus.Observer) error {
 	req.SetTimeout(patience)
-	if !inTurn {
-		return r.client.Do(req, resp)
-	}
-	if !r.turns.take() {
+	if inTurn && !r.turns.take() {
 		return errBusy
 	}
 	start := time.Now()
 	err := r.client.Do(req, resp)
-	r.turns.done(start, err == nil)
+	if inTurn {
+		r.turns.done(start, err == nil)
+	}
+	if err == nil {
+		took.Observe(time.Since(start).Seconds())
+	}
 	return err
 }
 

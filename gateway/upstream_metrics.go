@@ -8,6 +8,7 @@ import (
 
 type upstreamMetrics struct {
 	failures, retries, shed *prometheus.CounterVec
+	took                    *prometheus.HistogramVec
 	open, addresses         *prometheus.GaugeVec
 	working, waiting, limit *prometheus.Desc
 
@@ -24,9 +25,13 @@ func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, names)
 	}
 	m := &upstreamMetrics{
-		failures:  counter("upstream_failures_total", "Requests that a service did not answer."),
-		retries:   counter("upstream_retries_total", "Requests sent again because they had not been delivered."),
-		shed:      counter("upstream_shed_total", "Requests refused because a service works on as many as it may."),
+		failures: counter("upstream_failures_total", "Requests that a service did not answer."),
+		retries:  counter("upstream_retries_total", "Requests sent again because they had not been delivered."),
+		shed:     counter("upstream_shed_total", "Requests refused because a service works on as many as it may."),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "upstream_request_duration_seconds", Help: "Time from sending a request to a service, once it may be sent, to its answer; of every answered try.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, names),
 		open:      gauge("upstream_breakers_open", "Addresses that are not asked for now."),
 		addresses: gauge("upstream_addresses", "Addresses that the name of a service stands for."),
 		working:   prometheus.NewDesc("upstream_in_flight", "Requests that a service works on, of all its addresses; those of public routes aside.", names, nil),
@@ -34,7 +39,7 @@ func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 		limit: prometheus.NewDesc("upstream_in_flight_limit",
 			"Requests that a service may work on at once: UPSTREAM_MAX_IN_FLIGHT an address, in an overload what the address was measured to serve in time.", names, nil),
 	}
-	reg.MustRegister(m.failures, m.retries, m.shed, m.open, m.addresses, m)
+	reg.MustRegister(m.failures, m.retries, m.shed, m.took, m.open, m.addresses, m)
 	return m
 }
 
@@ -44,6 +49,7 @@ func (m *upstreamMetrics) add(u *upstream) {
 		c.WithLabelValues(u.name)
 	}
 	m.open.WithLabelValues(u.name)
+	u.took = m.took.WithLabelValues(u.name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.upstreams = append(m.upstreams, u)
