@@ -34,9 +34,10 @@ func HoldHeap() (release func()) {
 	})
 }
 
-// trim calls free at a tick when something, but less than the floor, was allocated since the one before.
+// trim calls free at a tick when less than the floor was allocated since the one before, but something since free was called last.
 func trim(stop <-chan struct{}, tick <-chan time.Time, allocated func() uint64, free func()) {
 	last := allocated()
+	freed := last
 	for {
 		select {
 		case <-stop:
@@ -44,8 +45,9 @@ func trim(stop <-chan struct{}, tick <-chan time.Time, allocated func() uint64, 
 		case <-tick:
 		}
 		now := allocated()
-		if grown := now - last; grown >= heapFloor/16 && grown < heapFloor {
+		if now-last < heapFloor && now-freed >= heapFloor/16 {
 			free()
+			freed = now
 		}
 		last = now
 	}
