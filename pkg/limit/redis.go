@@ -25,9 +25,6 @@ type mute struct{}
 
 func (mute) Printf(context.Context, string, ...any) {}
 
-// tryTimeout bounds each try, of everything.
-const tryTimeout = 100 * time.Millisecond
-
 // OpenRedis returns a client of one server, of a cluster, or of the server that sentinels name. It answers fast or not at all: 100 ms for everything
 // and no second try, because each user of Redis has another way to go on. Each command of theirs has one key, so a cluster serves as well as one
 // server. The caller closes it.
@@ -45,16 +42,14 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, invalid
 		}
-		o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = tryTimeout, tryTimeout, tryTimeout, tryTimeout
+		hasten(&o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
 		return redis.NewFailoverClient(o), nil
 	case q.Has("addr"):
 		o, err := redis.ParseClusterURL(text)
 		if err != nil {
 			return nil, invalid
 		}
-		o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = tryTimeout, tryTimeout, tryTimeout, tryTimeout
+		hasten(&o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
 		o.ClusterStateReloadInterval = time.Second // or who took a dead node's place would not be asked for a minute
 		return redis.NewClusterClient(o), nil
 	}
@@ -62,7 +57,14 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, invalid
 	}
-	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = tryTimeout, tryTimeout, tryTimeout, tryTimeout
+	hasten(&o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
 	return redis.NewClient(o), nil
+}
+
+// hasten sets what makes a client fast or silent, which the three kinds of options have in fields of the same names.
+func hasten(contextTimeout *bool, retries, dialerRetries *int, timeouts ...*time.Duration) {
+	*contextTimeout, *retries, *dialerRetries = true, -1, 1
+	for _, t := range timeouts {
+		*t = 100 * time.Millisecond
+	}
 }
