@@ -35,10 +35,9 @@ func (s *keyStore) get(ctx context.Context, user string) (wrapped []byte, found 
 	return wrapped, err == nil, err
 }
 
-// add stores the data key of a user who has none yet, and an empty account; the first ones stay.
+// add stores the data key of a user who has none yet; the first one stays.
 func (s *keyStore) add(ctx context.Context, user string, k wrappedKey) error {
 	_, err := s.pool.Exec(ctx, `
-		WITH account AS (INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING)
 		INSERT INTO vault_keys (user_id, wrapped, kek_id) VALUES ($1, $2, $3) ON CONFLICT (user_id) DO NOTHING`,
 		user, k.wrapped, int64(k.kek))
 	return err
