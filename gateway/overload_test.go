@@ -203,7 +203,7 @@ func TestALoadThatStaysShortensTheWait(t *testing.T) {
 	now := time.Now()
 	b := newTurns(1, time.Second, func() time.Time { return now })
 	b.take()
-	b.done(now.Add(-20*time.Millisecond), true)
+	b.done(now.Add(-20*time.Millisecond), 20*time.Millisecond, true)
 	for _, c := range []struct {
 		what  string
 		after time.Duration
@@ -222,32 +222,29 @@ func TestALoadThatStaysShortensTheWait(t *testing.T) {
 	}
 }
 
-// BenchmarkTurn measures what a turn that nobody waits for costs a request: alone, and beside requests on other CPUs.
+// BenchmarkTurn measures what a turn that nobody waits for costs a request, with the two looks at the clock around it: alone, and beside requests on
+// other CPUs.
 func BenchmarkTurn(b *testing.B) {
-	run := func(b *testing.B, each func(*turns)) {
-		b.ReportAllocs()
-		t := newTurns(256, time.Second, time.Now)
-		each(t)
-	}
 	turn := func(t *turns) {
 		if t.take() {
-			t.done(time.Now(), true)
+			start := time.Now()
+			t.done(start, time.Since(start), true)
 		}
 	}
 	b.Run("alone", func(b *testing.B) {
-		run(b, func(t *turns) {
-			for b.Loop() {
-				turn(t)
-			}
-		})
+		b.ReportAllocs()
+		t := newTurns(256, time.Second, time.Now)
+		for b.Loop() {
+			turn(t)
+		}
 	})
 	b.Run("crowd", func(b *testing.B) {
-		run(b, func(t *turns) {
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					turn(t)
-				}
-			})
+		b.ReportAllocs()
+		t := newTurns(256, time.Second, time.Now)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				turn(t)
+			}
 		})
 	})
 }

@@ -67,7 +67,7 @@ func (s *simulated) run(lasts time.Duration) {
 			s.now = d.at
 		}
 		s.took = append(s.took, s.now.Sub(d.sent))
-		s.turns.done(d.sent, true)
+		s.turns.done(d.sent, s.now.Sub(d.sent), true)
 	}
 }
 

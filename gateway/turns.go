@@ -105,9 +105,9 @@ func (t *turns) admit() {
 	}
 }
 
-// done gives the turn back that was taken before start; answered says that there is an answer, whose time tells something.
-func (t *turns) done(start time.Time, answered bool) {
-	now := t.now()
+// done gives the turn back that was taken before start, after the time that it took; answered says that there is an answer, whose time tells something.
+func (t *turns) done(start time.Time, took time.Duration, answered bool) {
+	now := start.Add(took)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.working--

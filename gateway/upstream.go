@@ -30,7 +30,6 @@ type upstream struct {
 	cfg        UpstreamConfig
 	log        *slog.Logger
 	metrics    *upstreamMetrics
-	took       prometheus.Observer
 	lookup     func(ctx context.Context, network, host string) ([]netip.Addr, error) // the resolver's
 	replicas   atomic.Pointer[[]*replica]
 }
@@ -41,6 +40,7 @@ type replica struct {
 	client  *fasthttp.HostClient
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	turns   *turns
+	took    prometheus.Observer // hears how long an answer took
 }
 
 // The breaker of an address opens after this many failures in a row, and lets one request try again after the pause.
@@ -136,7 +136,7 @@ func (u *upstream) resolve(ctx context.Context) error {
 }
 
 func (u *upstream) newReplica(addr string) *replica {
-	r := &replica{addr: addr, turns: newTurns(u.cfg.MaxInFlight, u.cfg.QueueWait, time.Now), client: &fasthttp.HostClient{
+	r := &replica{addr: addr, took: u.metrics.took.WithLabelValues(u.name), turns: newTurns(u.cfg.MaxInFlight, u.cfg.QueueWait, time.Now), client: &fasthttp.HostClient{
 		Addr: addr, MaxConns: u.cfg.MaxConns, MaxConnWaitTimeout: u.cfg.QueueWait, MaxIdemponentCallAttempts: 1,
 		// Shorter than any service's own idle time, so that connections are closed from this side.
 		MaxIdleConnDuration: 30 * time.Second, ConnPoolStrategy: fasthttp.LIFO,
@@ -190,7 +190,7 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn b
 			u.metrics.retries.WithLabelValues(u.name).Inc()
 		}
 		tried[attempt] = r
-		err = r.exchange(req, resp, u.cfg.Timeout, inTurn, u.took)
+		err = r.exchange(req, resp, u.cfg.Timeout, inTurn)
 		done(err)
 		if err == nil {
 			return nil
@@ -211,19 +211,20 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn b
 	return fmt.Errorf("%s: %w", u.name, err)
 }
 
-// exchange sends req and reads the answer, when its turn has come; took hears how long an answer took from then.
-func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool, took prometheus.Observer) error {
+// exchange sends req and reads the answer, when its turn has come.
+func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
 	req.SetTimeout(patience)
 	if inTurn && !r.turns.take() {
 		return errBusy
 	}
 	start := time.Now()
 	err := r.client.Do(req, resp)
+	took := time.Since(start)
 	if inTurn {
-		r.turns.done(start, err == nil)
+		r.turns.done(start, took, err == nil)
 	}
 	if err == nil {
-		took.Observe(time.Since(start).Seconds())
+		r.took.Observe(took.Seconds())
 	}
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
 type upstreamMetrics struct {
@@ -30,7 +32,7 @@ func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 		shed:     counter("upstream_shed_total", "Requests refused because a service works on as many as it may."),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "upstream_request_duration_seconds", Help: "Time from sending a request to a service, once it may be sent, to its answer; of every answered try.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Buckets: httpx.DurationBuckets(),
 		}, names),
 		open:      gauge("upstream_breakers_open", "Addresses that are not asked for now."),
 		addresses: gauge("upstream_addresses", "Addresses that the name of a service stands for."),
@@ -49,7 +51,6 @@ func (m *upstreamMetrics) add(u *upstream) {
 		c.WithLabelValues(u.name)
 	}
 	m.open.WithLabelValues(u.name)
-	u.took = m.took.WithLabelValues(u.name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.upstreams = append(m.upstreams, u)

@@ -47,6 +47,11 @@ func (m *requestMetrics) of(method, route string, status int) requestSeries {
 	return s
 }
 
+// DurationBuckets are the bounds, in seconds, of histograms of how long a request takes: the same wherever it is measured, so that they compare.
+func DurationBuckets() []float64 {
+	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+}
+
 func newRequestMetrics(reg prometheus.Registerer) *requestMetrics {
 	m := &requestMetrics{
 		series: map[seriesKey]requestSeries{},
@@ -55,7 +60,7 @@ func newRequestMetrics(reg prometheus.Registerer) *requestMetrics {
 		}, []string{"method", "route", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_request_duration_seconds", Help: "Time from the first handler to the answer.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Buckets: DurationBuckets(),
 		}, []string{"method", "route"}),
 	}
 	if reg != nil {
