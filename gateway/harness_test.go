@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -213,6 +214,7 @@ type door struct {
 	cfg      Config
 	addr     string
 	svc      *service.Service
+	log      *slog.Logger // of the test, unless the test has set another one
 	metrics  *prometheus.Registry
 	users    *fakeUsers
 	vault    *fakeService
@@ -225,10 +227,16 @@ type door struct {
 // openDoor starts a gateway; change may alter its settings.
 func openDoor(t testing.TB, change ...func(*Config)) *door {
 	t.Helper()
-	d := &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"), broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
+	d := surroundings(t)
 	d.settings(change...)
 	d.start()
 	return d
+}
+
+// surroundings is what a gateway needs, without the gateway.
+func surroundings(t testing.TB) *door {
+	t.Helper()
+	return &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"), broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
 }
 
 // settings fills the settings in.
@@ -254,7 +262,10 @@ func (d *door) settings(change ...func(*Config)) {
 func (d *door) start() {
 	d.t.Helper()
 	d.metrics = prometheus.NewRegistry()
-	svc, err := New(context.Background(), d.cfg, service.Runtime{Log: testkit.Log(d.t), Metrics: d.metrics, Now: time.Now})
+	if d.log == nil {
+		d.log = testkit.Log(d.t)
+	}
+	svc, err := New(context.Background(), d.cfg, service.Runtime{Log: d.log, Metrics: d.metrics, Now: time.Now})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -198,24 +199,84 @@ func TestTheWayInStaysOpenWhileTheServiceIsBusy(t *testing.T) {
 	}
 }
 
+func TestAnOverloadIsLoggedAndNotEachRefusal(t *testing.T) {
+	t.Parallel()
+	d := surroundings(t)
+	d.settings(func(c *Config) { c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = 1, 10*time.Millisecond })
+	d.cfg.Service.LogRequests = "errors"
+	var lines syncBuffer
+	d.log = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	d.start()
+	ada := d.users.signIn(t)
+	release := make(chan struct{})
+	var held atomic.Bool
+	d.vault.answers(func(w http.ResponseWriter, r seen) {
+		held.Store(true)
+		<-release
+		writeJSON(w, 200, map[string]any{"statusCode": 200, "message": "ok", "data": nil})
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = d.try(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
+	}()
+	d.until("the service works", held.Load)
+	for range 20 {
+		if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 503 {
+			t.Errorf("over the bound: %d %s", r.status, r.raw)
+		}
+	}
+	close(release)
+	<-done
+	if got := strings.Count(lines.String(), "\n"); got != 1 || !strings.Contains(lines.String(), "upstream=vault-svc") {
+		t.Errorf("%d lines for one overload:\n%s", got, lines.String())
+	}
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
+}
+
 func TestALoadThatStaysShortensTheWait(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	b := newTurns(1, time.Second, func() time.Time { return now })
 	b.take()
-	b.done(now.Add(-20*time.Millisecond), 20*time.Millisecond, true)
+	b.done(now.Add(-400*time.Millisecond), 400*time.Millisecond, true)
+	b.pace.alone = 20 * time.Millisecond
 	for _, c := range []struct {
-		what  string
-		after time.Duration
-		want  time.Duration
+		what       string
+		after      time.Duration
+		overload   bool
+		mean, late time.Duration
+		want       time.Duration
 	}{
-		{"the first to wait", 0, time.Second},
-		{"soon after", rush / 2, time.Second},
-		{"when waiting goes on", rush, 20 * time.Millisecond},
-		{"and on", rush, 20 * time.Millisecond},
-		{"after a pause", 2 * rush, time.Second},
+		{"the first to wait", 0, false, 400 * time.Millisecond, 0, time.Second},
+		{"soon after", rush / 2, false, 400 * time.Millisecond, 0, time.Second},
+		{"when waiting goes on", rush, false, 400 * time.Millisecond, 0, 400 * time.Millisecond},
+		{"and on", rush, false, 400 * time.Millisecond, 0, 400 * time.Millisecond},
+		{"at a quick address", rush, false, 20 * time.Millisecond, 0, brief},
+		{"in an overload", rush, true, 400 * time.Millisecond, 0, 20 * time.Millisecond},
+		{"in an overload of the gateway itself", rush, true, 400 * time.Millisecond, 8 * time.Millisecond, 80 * time.Millisecond},
+		{"in a great one", rush, true, 400 * time.Millisecond, 8 * time.Second, brief},
+		{"after a pause", 2 * rush, true, 400 * time.Millisecond, 0, time.Second},
 	} {
 		now = now.Add(c.after)
+		b.overload, b.pace.mean, b.late = c.overload, c.mean, c.late
 		if got := b.patience(); got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, got, c.want)
 		}

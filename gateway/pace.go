@@ -19,8 +19,9 @@ const (
 const headroom = 1.3
 
 // The time of an answer without a queue is looked at anew every so often, and after no fewer times itself: that costs a few in a hundred of
-// what is served. So many answers make it.
+// what is served. So many answers make it. The first look is early: the machine may not be as quiet any more as it was without the overload.
 const (
+	firstProbe   = 500 * time.Millisecond
 	probeEvery   = 2 * time.Second
 	probeTimes   = 20
 	probeAnswers = 12
@@ -40,20 +41,32 @@ type pace struct {
 	answers int
 	sum     time.Duration
 
-	probe struct {
-		next time.Time // when it begins
-		on   bool
-		from time.Time     // when those before it were answered; zero until then
-		back int           // the bound afterwards
-		n    int           // answers to those who came since
-		sum  time.Duration // of their times
-	}
+	probe probe
 }
+
+// probe is a look at what an answer takes when nothing waits.
+type probe struct {
+	next    time.Time // when it begins
+	phase   probePhase
+	answers int       // in this phase
+	rounds  int       // how many times as many answers are counted as requests are at work
+	from    time.Time // when counting began
+	back    int       // the bound afterwards
+}
+
+type probePhase uint8
+
+const (
+	noProbe  probePhase = iota
+	draining            // more are at work than the bound of the probe
+	passing             // those that were are being answered
+	counting
+)
 
 // begin is the begin of an overload.
 func (p *pace) begin(now time.Time) {
 	p.restart(now)
-	p.probe.on, p.probe.next = false, now.Add(p.between())
+	p.probe.phase, p.probe.next = noProbe, now.Add(firstProbe)
 }
 
 func (p *pace) restart(now time.Time) { p.began, p.answers, p.sum = now, 0, 0 }
@@ -69,17 +82,7 @@ func (p *pace) note(start, now time.Time) {
 	p.mean = (p.mean*smoothing + took) / (smoothing + 1)
 	p.answers++
 	p.sum += took
-	if p.probe.on && !p.probe.from.IsZero() && !start.Before(p.probe.from) {
-		p.probe.n++
-		p.probe.sum += took
-		return
-	}
-	if p.probe.on || !p.full(now) {
-		return
-	}
-	if mean := p.sum / time.Duration(p.answers); p.alone == 0 || mean < p.alone {
-		p.alone = mean
-	}
+	p.probe.answers++
 }
 
 // settle ends a window while there is no overload: what an answer takes alone is the least of the windows, slowly forgotten.
@@ -88,6 +91,9 @@ func (p *pace) settle(now time.Time) {
 		return
 	}
 	mean := p.sum / time.Duration(p.answers)
+	if p.alone == 0 || mean < p.alone {
+		p.alone = mean
+	}
 	p.alone += time.Duration(float64(mean-p.alone) * min(1, float64(now.Sub(p.began))/float64(forgetting)))
 	p.restart(now)
 }
@@ -97,28 +103,40 @@ func (p *pace) full(now time.Time) bool {
 	return p.answers >= paceAnswers && now.Sub(p.began) >= paceWindow
 }
 
-// bound returns how many requests the address may work on during an overload, when it works on so many and the bound has been limit.
-func (p *pace) bound(now time.Time, working, limit int) int {
+// bound returns how many requests the address may work on during an overload, when it works on so many and the bound has been limit: as many as it
+// answers in the time of one alone, or in slack when that is longer.
+func (p *pace) bound(now time.Time, working, limit int, slack time.Duration) int {
+	if p.probe.phase != noProbe {
+		return p.look(now, working, limit)
+	}
+	if !p.full(now) {
+		return limit
+	}
+	rate := float64(p.answers) / float64(now.Sub(p.began))
+	p.restart(now)
+	limit = max(2, int(math.Ceil(rate*max(float64(p.alone)*headroom, float64(slack)))))
+	if now.Before(p.probe.next) {
+		return limit
+	}
+	p.probe = probe{phase: draining, back: limit}
+	return max(1, limit/3)
+}
+
+// look takes the probe on and returns the bound.
+func (p *pace) look(now time.Time, working, limit int) int {
 	switch {
-	case p.probe.on && p.probe.from.IsZero():
-		if working <= limit {
-			p.probe.from = now
-		}
-	case p.probe.on:
-		if p.probe.n >= probeAnswers {
-			p.alone = p.probe.sum / time.Duration(p.probe.n)
-			p.probe.on, p.probe.next = false, now.Add(p.between())
-			p.restart(now)
-			return p.probe.back
-		}
-	case p.full(now):
-		rate := float64(p.answers) / float64(now.Sub(p.began))
+	case p.probe.phase == draining && working <= limit:
+		p.probe.phase, p.probe.answers = passing, 0
+	case p.probe.phase == passing && p.probe.answers >= limit:
+		p.probe.phase, p.probe.answers, p.probe.from = counting, 0, now
+		p.probe.rounds = (probeAnswers + limit - 1) / limit
+	case p.probe.phase == counting && p.probe.answers >= p.probe.rounds*limit:
+		// Little's law. The mean of their own times would be too small: of requests sent at the same time the quick ones are answered first.
+		p.alone = now.Sub(p.probe.from) / time.Duration(p.probe.rounds)
+		back := p.probe.back
+		p.probe = probe{next: now.Add(p.between())}
 		p.restart(now)
-		limit = max(2, int(math.Ceil(rate*float64(p.alone)*headroom)))
-		if now.After(p.probe.next) {
-			p.probe.on, p.probe.from, p.probe.back, p.probe.n, p.probe.sum = true, time.Time{}, limit, 0, 0
-			return max(1, limit/3)
-		}
+		return back
 	}
 	return limit
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"container/heap"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -12,6 +13,8 @@ type simulated struct {
 	now     time.Time
 	width   int
 	each    time.Duration
+	noise   float64 // how much of each is random
+	random  *rand.Rand
 	turns   *turns
 	running departures
 	queue   []time.Time // when those that wait were sent
@@ -36,7 +39,7 @@ func (d *departures) Pop() any {
 
 // simulate returns a service in an overload that has just begun: it holds most requests, and its pace knows alone.
 func simulate(width int, each, alone time.Duration, most int) *simulated {
-	s := &simulated{now: time.Unix(1_800_000_000, 0), width: width, each: each}
+	s := &simulated{now: time.Unix(1_800_000_000, 0), width: width, each: each, random: rand.New(rand.NewPCG(1, 2))}
 	s.turns = newTurns(most, 5*time.Second, func() time.Time { return s.now })
 	s.turns.overload, s.turns.pace.alone = true, alone
 	s.turns.pace.begin(s.now)
@@ -50,7 +53,8 @@ func (s *simulated) fill() {
 		s.queue = append(s.queue, s.now)
 	}
 	for len(s.running) < s.width && len(s.queue) > 0 {
-		heap.Push(&s.running, departure{s.queue[0], s.now.Add(s.each)})
+		each := float64(s.each) * (1 + s.noise*(2*s.random.Float64()-1))
+		heap.Push(&s.running, departure{s.queue[0], s.now.Add(time.Duration(each))})
 		s.queue = s.queue[1:]
 		s.now = s.now.Add(s.each / time.Duration(16*s.width)) // never two at once, or every answer of a window comes at its end
 	}
@@ -110,6 +114,30 @@ func TestTheBoundOfAnOverloadFindsWhatTheServiceCanDo(t *testing.T) {
 				t.Errorf("it did %d of the %d requests that it could have done", got, could)
 			}
 		})
+	}
+}
+
+// TestTheBoundOfAnOverloadOutlivesNoise: times that scatter, as on a busy machine, must not talk the bound down, window after window.
+func TestTheBoundOfAnOverloadOutlivesNoise(t *testing.T) {
+	t.Parallel()
+	s := simulate(64, 20*time.Millisecond, time.Millisecond, 256) // it was quick while the machine was quiet
+	s.noise = 0.95
+	s.run(30 * time.Second)
+	s.run(30 * time.Second)
+	if got, could := len(s.took), int(30*time.Second/s.each)*s.width; got < could*75/100 {
+		t.Errorf("it did %d of the %d requests that it could have done", got, could)
+	}
+}
+
+// TestABusyGatewayLeavesTheServiceAlone: when the gateway's own goroutines are late, times say nothing of the service.
+func TestABusyGatewayLeavesTheServiceAlone(t *testing.T) {
+	t.Parallel()
+	s := simulate(256, 100*time.Millisecond, time.Millisecond, 256)
+	s.turns.late = 20 * time.Millisecond
+	s.run(10 * time.Second)
+	s.run(10 * time.Second)
+	if got, could := len(s.took), int(10*time.Second/s.each)*s.width; got < could*75/100 {
+		t.Errorf("it did %d of the %d requests that it could have done", got, could)
 	}
 }
 

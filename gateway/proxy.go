@@ -60,6 +60,9 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	called(span, resp, err)
 	if err != nil {
 		resp.Reset()
+		if errors.Is(err, errBusy) {
+			err = nil // the upstream logs the overload, not each refusal
+		}
 		return apperr.ServiceUnavailable(err)
 	}
 	return cl.accept(resp)

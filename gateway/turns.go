@@ -14,13 +14,23 @@ var errBusy = errors.New("the service works on as many requests as it may")
 // (Nichols and Jacobson, Controlling Queue Delay, ACM Queue 10/5, 2012) calls its interval, longer because clients of one user come in crowds.
 const rush = 500 * time.Millisecond
 
+// brief is a wait that nobody is refused for, however quickly the address answers: a crowd of clients that each wait for their answer before they ask
+// again is served within it by an address that is quick, and is no overload.
+const brief = 250 * time.Millisecond
+
+// slackTimes is how many times what its own goroutines are late the gateway adds to what it lets an address have and requests wait. When they are
+// late the gateway's own CPUs are busy: then times say more about them than about the address, and to refuse a request costs about as much as to
+// serve it, the more so when its client asks again at once.
+const slackTimes = 10
+
 // turns bounds how many requests an address works on at once, so that more load than it can serve makes refusals and not ever longer answers.
 //
 // Those over the bound wait in order. A rush may wait for long, because it passes. While waiting goes on, a request waits no longer than an
-// answer takes, the adaptive time-out that Facebook puts before its services (Maurer, Fail at Scale, ACM Queue 13/8, 2015). When that refuses
-// somebody, about twice the bound are here and more come: an overload. Until nobody has had to wait for the time of a rush, the bound then is
-// what pace finds that the address can work on. Clients that wait for their answers before they ask again, up to twice the bound of them, never
-// come to that, however slow the address is.
+// answer takes, or briefly: the adaptive time-out that Facebook puts before its services (Maurer, Fail at Scale, ACM Queue 13/8, 2015). When that
+// refuses somebody, at least twice the bound are here and more come: an overload. Until nobody has had to wait for the time of a rush, the bound
+// then is what pace finds that the address can work on, and nobody waits longer than an answer takes alone. Clients that wait for their answers
+// before they ask again never come to that, however slow the address is, if they are not more than twice the bound; nor, if they are, when the
+// address is so quick that their wait is brief.
 type turns struct {
 	most    int
 	patient time.Duration // in a rush
@@ -29,7 +39,8 @@ type turns struct {
 	mu       sync.Mutex
 	limit    int // most, or what pace says
 	working  int
-	waiting  list.List // of chan struct{}, closed when the turn has come
+	waiting  list.List     // of chan time.Time, which get the time when the turn has come
+	late     time.Duration // moving average of how late a request runs whose turn has come, or whose patience is at its end
 	overload bool
 	// waiting began at since and was last seen at last; an interval without it ends it.
 	since, last time.Time
@@ -49,24 +60,28 @@ func (t *turns) take() bool {
 		return true
 	}
 	patience := t.patience()
-	turn := make(chan struct{})
+	turn := make(chan time.Time, 1)
 	place := t.waiting.PushBack(turn)
 	t.admit()
 	t.mu.Unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case <-turn:
+	case came := <-turn:
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.ranAt(came)
 		return true
-	case <-timer.C:
-		return t.leave(place, turn, patience)
+	case over := <-timer.C:
+		return t.leave(place, turn, patience, over)
 	}
 }
 
 // leave ends the waiting of one whose patience is at its end, unless his turn has come in the meantime.
-func (t *turns) leave(place *list.Element, turn chan struct{}, patience time.Duration) bool {
+func (t *turns) leave(place *list.Element, turn chan time.Time, patience time.Duration, over time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.ranAt(over)
 	select {
 	case <-turn:
 		return true
@@ -80,6 +95,14 @@ func (t *turns) leave(place *list.Element, turn chan struct{}, patience time.Dur
 	return false
 }
 
+// ranAt notes that a request runs now which could have run at due.
+func (t *turns) ranAt(due time.Time) {
+	t.late = (t.late*smoothing + max(t.now().Sub(due), 0)) / (smoothing + 1)
+}
+
+// slack is what an address may have inside of it, and a request may wait, whatever an answer takes.
+func (t *turns) slack() time.Duration { return min(slackTimes*t.late, brief) }
+
 // patience notes that a request has to wait and returns for how long it may.
 func (t *turns) patience() time.Duration {
 	now := t.now()
@@ -90,17 +113,17 @@ func (t *turns) patience() time.Duration {
 	t.last = now
 	switch {
 	case t.overload:
-		return min(t.pace.alone, t.patient)
+		return min(max(t.pace.alone, t.slack()), t.patient)
 	case now.Sub(t.since) <= rush:
 		return t.patient
 	}
-	return min(t.pace.mean, t.patient)
+	return min(max(t.pace.mean, brief), t.patient)
 }
 
 // admit gives turns to those who wait.
 func (t *turns) admit() {
 	for t.working < t.limit && t.waiting.Len() > 0 {
-		close(t.waiting.Remove(t.waiting.Front()).(chan struct{}))
+		t.waiting.Remove(t.waiting.Front()).(chan time.Time) <- t.now()
 		t.working++
 	}
 }
@@ -115,7 +138,7 @@ func (t *turns) done(start time.Time, took time.Duration, answered bool) {
 		t.pace.note(start, now)
 	}
 	if t.overload {
-		t.limit = min(t.pace.bound(now, t.working, t.limit), t.most)
+		t.limit = min(t.pace.bound(now, t.working, t.limit, t.slack()), t.most)
 	} else {
 		t.pace.settle(now)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sony/gobreaker/v2"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
@@ -32,6 +33,7 @@ type upstream struct {
 	metrics    *upstreamMetrics
 	lookup     func(ctx context.Context, network, host string) ([]netip.Addr, error) // the resolver's
 	replicas   atomic.Pointer[[]*replica]
+	shedding   rate.Sometimes // a line for the log
 }
 
 // replica is one address of a service.
@@ -48,6 +50,9 @@ const (
 	breakerFailures = 5
 	breakerPause    = 500 * time.Millisecond
 )
+
+// shedLogEvery is how often an overload is logged: a line for each refused request would be one more load.
+const shedLogEvery = 10 * time.Second
 
 // maxAttempts bounds how often one request is sent; every attempt but the last provably did not arrive, or changes nothing.
 const maxAttempts = 4
@@ -74,7 +79,10 @@ func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m, lookup: net.DefaultResolver.LookupNetIP}
+	u := &upstream{
+		name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m, lookup: net.DefaultResolver.LookupNetIP,
+		shedding: rate.Sometimes{Interval: shedLogEvery},
+	}
 	u.replicas.Store(&[]*replica{})
 	m.add(u)
 	return u, nil
@@ -205,6 +213,9 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn b
 	}
 	if errors.Is(err, errBusy) {
 		u.metrics.shed.WithLabelValues(u.name).Inc()
+		u.shedding.Do(func() {
+			u.log.Warn("requests are refused: more come than the service can serve in time", "upstream", u.name, "counted_by", "upstream_shed_total")
+		})
 	} else {
 		u.metrics.failures.WithLabelValues(u.name).Inc()
 	}
