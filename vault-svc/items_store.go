@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,22 +13,10 @@ import (
 
 // itemStore keeps sealed items and the account of their sizes.
 //
-// Every write is one transaction in one round trip. What changes an account locks the user's row of vault_usage first, in a statement of its own
+// Every change is one transaction in one round trip, of one user or, for small values, of many (putTogether). What changes an account locks the user's row of vault_usage first, in a statement of its own
 // because READ COMMITTED takes a snapshot for each statement: the one that follows sees all that earlier holders of the lock committed, and so can
 // compute differences that no concurrent writer falsifies. (Locking inside the writing statement would wait, and then still read the old item.)
 type itemStore struct{ pool *db.Pool }
-
-// sealedWrite is a Write with its parts sealed.
-type sealedWrite struct {
-	Ref
-	value           []byte
-	version         Version
-	metadata        []byte // nil: none
-	metadataVersion *Version
-	keepMetadata    bool
-	valueBytes      int64
-	metadataBytes   int64
-}
 
 // sealedInfo is a row without its value.
 type sealedInfo struct {
@@ -41,36 +28,6 @@ type sealedInfo struct {
 	updated         time.Time
 }
 
-// limits are what a write must stay within.
-type limits struct{ bytes, items int64 }
-
-// put stores w if the quota allows it and returns the row as it is then, and whether it is new; errOverQuota when nothing was changed.
-func (s *itemStore) put(ctx context.Context, w sealedWrite, max limits) (row sealedInfo, created bool, err error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return row, false, err
-	}
-	args := []any{
-		w.User, w.Realm, w.Key, w.value, w.version, w.metadata, w.metadataVersion, w.keepMetadata,
-		w.valueBytes, w.metadataBytes, max.bytes, max.items,
-	}
-	defer release(ctx, conn, args)
-	var createdAt, updatedAt *time.Time
-	err = conn.QueryRow(ctx, `SELECT * FROM vault_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, args...).
-		Scan(&row.metadata, &row.metadataVersion, &row.size, &createdAt, &updatedAt, &created)
-	if err != nil {
-		return row, false, err
-	}
-	if row.size < 0 {
-		return row, false, errOverQuota
-	}
-	row.key, row.created, row.updated = w.Key, *createdAt, *updatedAt
-	return row, created, nil
-}
-
-// errOverQuota says that a write was refused by the account.
-var errOverQuota = errors.New("over quota")
-
 // fits reports, as of now, whether a write of these sizes would be allowed: to refuse a large one before it is sealed and sent.
 func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err error) {
 	err = s.pool.QueryRow(ctx, `
@@ -80,37 +37,6 @@ func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err
 		            FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3), 0) AS delta) difference`,
 		w.User, w.Realm, w.Key, w.size(), w.KeepMetadata, max.bytes).Scan(&ok)
 	return ok, err
-}
-
-// get reads an item. open is called with the row while its bytes are still in the connection's memory, and must not keep them; they are nil when
-// the item is larger than inline bytes, to be read again when there is room. It returns false when there is no such item.
-func (s *itemStore) get(ctx context.Context, ref Ref, inline int64, open func(row sealedInfo, version Version, sealed []byte) error) (bool, error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return false, err
-	}
-	var sealed pgtype.DriverBytes
-	defer func() { release(ctx, conn, []any{[]byte(sealed)}) }()
-	rows, err := conn.Query(ctx, `
-		SELECT CASE WHEN size_bytes <= $4 THEN sealed END, version, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
-		FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`, ref.User, ref.Realm, ref.Key, inline)
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		return false, rows.Err()
-	}
-	row := sealedInfo{key: ref.Key}
-	var version Version
-	if err := rows.Scan(&sealed, &version, &row.metadata, &row.metadataVersion, &row.size, &row.created, &row.updated); err != nil {
-		return false, err
-	}
-	if err := open(row, version, sealed); err != nil {
-		return false, err
-	}
-	rows.Close()
-	return true, rows.Err()
 }
 
 // largeMessage is the size from which a connection is made to forget what it sent or received.

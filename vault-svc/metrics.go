@@ -8,7 +8,7 @@ type metrics struct {
 	quotaRefusals, sealErrors, openErrors prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer, keys *Keys, inflight *Inflight) *metrics {
+func newMetrics(reg prometheus.Registerer, v *Vault, inflight *Inflight) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -21,10 +21,14 @@ func newMetrics(reg prometheus.Registerer, keys *Keys, inflight *Inflight) *metr
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f)
 	}
 	reg.MustRegister(m.quotaRefusals, m.sealErrors, m.openErrors,
-		read("vault_key_cache_hits_total", "Data keys found unwrapped in memory.", func() float64 { return float64(keys.stats.Snapshot().Hits) }),
-		read("vault_key_cache_misses_total", "Data keys not found in memory.", func() float64 { return float64(keys.stats.Snapshot().Misses) }),
+		read("vault_key_cache_hits_total", "Data keys found unwrapped in memory.", func() float64 { return float64(v.keys.stats.Snapshot().Hits) }),
+		read("vault_key_cache_misses_total", "Data keys not found in memory.", func() float64 { return float64(v.keys.stats.Snapshot().Misses) }),
 		read("vault_key_errors_total", "Data keys that did not unwrap: the key-encryption keyset lacks a key.",
-			func() float64 { return float64(keys.unwrapErrors.Load()) }),
+			func() float64 { return float64(v.keys.unwrapErrors.Load()) }),
+		read("vault_reads_total", "Items read from the database one by one or together, large ones aside.", func() float64 { return float64(v.reads.operations.Load()) }),
+		read("vault_read_statements_total", "Statements that read them.", func() float64 { return float64(v.reads.statements.Load()) }),
+		read("vault_writes_total", "Items written one by one or together, large ones aside.", func() float64 { return float64(v.writes.operations.Load()) }),
+		read("vault_write_statements_total", "Statements that wrote them.", func() float64 { return float64(v.writes.statements.Load()) }),
 		read("vault_inflight_refusals_total", "Requests answered 503 because large values held all of VAULT_MAX_INFLIGHT_BYTES.",
 			func() float64 { return float64(inflight.refused.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vault_inflight_bytes", Help: "Memory that large values hold."},

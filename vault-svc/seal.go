@@ -193,11 +193,11 @@ func (d *DataKey) Open(part Part, ref Ref, v Version, sealed []byte) ([]byte, er
 }
 
 // openRow opens both parts of a row, and compares their length with what the row says. The value is never nil; the metadata is nil when there is none.
-func (d *DataKey) openRow(ref Ref, row sealedInfo, version Version, sealed []byte) (value, metadata []byte, err error) {
-	if value, err = d.Open(valuePart, ref, version, sealed); err != nil {
+func (d *DataKey) openRow(ref Ref, row storedItem) (value, metadata []byte, err error) {
+	if value, err = d.Open(valuePart, ref, row.version, row.sealed); err != nil {
 		return nil, nil, err
 	}
-	if metadata, err = d.openMetadata(ref, row); err != nil {
+	if metadata, err = d.openMetadata(ref, row.sealedInfo); err != nil {
 		return nil, nil, err
 	}
 	if n := int64(len(value) + len(metadata)); n != row.size {

@@ -67,10 +67,14 @@ func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.R
 		return err
 	}
 	inflight := newInflight(cfg.InflightBytes, cfg.InflightWait)
+	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/2) // the other half is for all else
+	v := &Vault{
+		items: items, keys: keys, maxItems: cfg.MaxItems,
+		reads: newTogether(atOnce, nil, items.readTogether), writes: newTogether(atOnce, (*itemWrite).user, items.putTogether),
+	}
+	v.metrics = newMetrics(rt.Metrics, v, inflight)
 	a := &api{
-		vault: &Vault{
-			items: &itemStore{pool}, keys: keys, maxItems: cfg.MaxItems, metrics: newMetrics(rt.Metrics, keys, inflight),
-		},
+		vault:    v,
 		inflight: inflight, quota: cfg.quota(), maxBody: cfg.maxBody(),
 	}
 	srv := httpx.New(httpx.Options{

@@ -2,12 +2,15 @@ package vault
 
 import (
 	"context"
-	"errors"
+
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // Vault does what the API offers: it seals and opens, and leaves rows and accounts to its store.
 type Vault struct {
 	items    *itemStore
+	reads    *together[itemRead]
+	writes   *together[itemWrite]
 	keys     *Keys
 	maxItems int64
 	metrics  *metrics
@@ -31,19 +34,31 @@ func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, erro
 		v.metrics.sealErrors.Inc()
 		return Info{}, false, err
 	}
-	row, created, err := v.items.put(ctx, sealed, max)
-	switch {
-	case errors.Is(err, errOverQuota):
-		return Info{}, false, v.refused(nil)
+	put := &itemWrite{sealedWrite: sealed, max: max}
+	switch err := v.write(ctx, put, w.size()); {
 	case err != nil:
 		return Info{}, false, err
+	case put.err != nil:
+		return Info{}, false, v.refused(nil)
 	}
-	info := row.info(w.Ref)
+	info := put.row.info(w.Ref)
 	if info.Metadata = w.Metadata; w.KeepMetadata {
-		info.Metadata, err = key.openMetadata(w.Ref, row)
+		info.Metadata, err = key.openMetadata(w.Ref, put.row)
 		err = v.opened(err)
 	}
-	return info, created, err
+	return info, put.created, err
+}
+
+// write stores an item together with what others store, unless it is large or traced: the statement of what is traced is in its trace.
+func (v *Vault) write(ctx context.Context, put *itemWrite, size int64) error {
+	if size > smallBody || trace.Current(ctx).Kept() {
+		return v.items.put(ctx, put)
+	}
+	err := v.writes.do(ctx, put)
+	if err == nil && put.alone {
+		err = v.items.put(ctx, put)
+	}
+	return err
 }
 
 // refused returns err, or the refusal of the quota when there is none.
@@ -78,29 +93,36 @@ func (v *Vault) Get(ctx context.Context, ref Ref, hold *Hold) (info Info, value 
 	if key == nil {
 		return info, nil, keyNotFound()
 	}
-	for room := int64(smallBody); value == nil; {
-		found, err := v.items.get(ctx, ref, room, func(row sealedInfo, version Version, sealed []byte) error {
-			info = row.info(ref)
-			if sealed == nil {
-				return nil
-			}
-			value, info.Metadata, err = key.openRow(ref, row, version, sealed)
-			return v.opened(err)
-		})
-		switch {
-		case err != nil:
-			return info, nil, err
-		case !found:
-			return info, nil, keyNotFound()
+	open := func(row storedItem) error {
+		info = row.info(ref)
+		if row.sealed == nil {
+			return nil
 		}
-		if value == nil { // too large to read without asking; larger yet if it was overwritten meanwhile
-			room = info.SizeBytes
-			if err := hold.Take(ctx, copies*room); err != nil {
-				return info, nil, err
-			}
+		value, info.Metadata, err = key.openRow(ref, row)
+		return v.opened(err)
+	}
+	found, err := v.readSmall(ctx, ref, open)
+	for err == nil && found && value == nil { // too large to read without asking; larger yet if it was overwritten meanwhile
+		if err = hold.Take(ctx, copies*info.SizeBytes); err == nil {
+			found, err = v.items.read(ctx, ref, info.SizeBytes, open)
 		}
 	}
-	return info, value, nil
+	if err == nil && !found {
+		err = keyNotFound()
+	}
+	return info, value, err
+}
+
+// readSmall reads an item without a large value together with what others read, unless it is traced.
+func (v *Vault) readSmall(ctx context.Context, ref Ref, open func(storedItem) error) (bool, error) {
+	if trace.Current(ctx).Kept() {
+		return v.items.read(ctx, ref, smallBody, open)
+	}
+	r := &itemRead{ref: ref}
+	if err := v.reads.do(ctx, r); err != nil || !r.found {
+		return false, err
+	}
+	return true, open(r.storedItem)
 }
 
 // opened counts err, when there is one, and returns it.

@@ -15,8 +15,8 @@ const verifyEvery = 10_000
 // service does: each item, and each account, is read as one transaction left it. The error says how much was wrong.
 func verify(ctx context.Context, store *verifyStore, keys *Keys, out io.Writer) error {
 	var items, bad int
-	err := store.items(ctx, func(ref Ref, row sealedInfo, version Version, sealed []byte) error {
-		if err := check(ctx, keys, ref, row, version, sealed); err != nil {
+	err := store.items(ctx, func(ref Ref, row storedItem) error {
+		if err := check(ctx, keys, ref, row); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -46,7 +46,7 @@ func verify(ctx context.Context, store *verifyStore, keys *Keys, out io.Writer) 
 }
 
 // check opens one row.
-func check(ctx context.Context, keys *Keys, ref Ref, row sealedInfo, version Version, sealed []byte) error {
+func check(ctx context.Context, keys *Keys, ref Ref, row storedItem) error {
 	key, err := keys.Find(ctx, ref.User)
 	if err != nil {
 		return fmt.Errorf("%s: %w", ref, err)
@@ -54,7 +54,7 @@ func check(ctx context.Context, keys *Keys, ref Ref, row sealedInfo, version Ver
 	if key == nil {
 		return fmt.Errorf("%s: the user has no data key", ref)
 	}
-	_, metadata, err := key.openRow(ref, row, version, sealed)
+	_, metadata, err := key.openRow(ref, row)
 	if err == nil && metadata != nil && !jsontext.Value(metadata).IsValid() {
 		err = fmt.Errorf("metadata of %s is not JSON", ref)
 	}

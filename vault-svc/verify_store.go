@@ -16,7 +16,7 @@ type verifyStore struct{ pool *db.Pool }
 const verifyPage = 200
 
 // items calls each for every item, in the order of the primary key. The row's bytes may not be kept.
-func (s *verifyStore) items(ctx context.Context, each func(Ref, sealedInfo, Version, []byte) error) error {
+func (s *verifyStore) items(ctx context.Context, each func(Ref, storedItem) error) error {
 	var last Ref
 	for {
 		n, err := s.page(ctx, &last, each)
@@ -27,7 +27,7 @@ func (s *verifyStore) items(ctx context.Context, each func(Ref, sealedInfo, Vers
 }
 
 // page reads the items after *last, and moves it.
-func (s *verifyStore) page(ctx context.Context, last *Ref, each func(Ref, sealedInfo, Version, []byte) error) (n int, err error) {
+func (s *verifyStore) page(ctx context.Context, last *Ref, each func(Ref, storedItem) error) (n int, err error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT user_id, realm_id, key, sealed, version, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
 		FROM vault_items WHERE (user_id, realm_id, key) > ($1, $2, $3) ORDER BY user_id, realm_id, key LIMIT $4`,
@@ -37,14 +37,13 @@ func (s *verifyStore) page(ctx context.Context, last *Ref, each func(Ref, sealed
 	}
 	defer rows.Close()
 	for ; rows.Next(); n++ {
-		var row sealedInfo
+		var row storedItem
 		var sealed, metadata pgtype.DriverBytes
-		var version Version
-		if err := rows.Scan(&last.User, &last.Realm, &last.Key, &sealed, &version, &metadata, &row.metadataVersion, &row.size, &row.created, &row.updated); err != nil {
+		if err := rows.Scan(&last.User, &last.Realm, &last.Key, &sealed, &row.version, &metadata, &row.metadataVersion, &row.size, &row.created, &row.updated); err != nil {
 			return n, err
 		}
-		row.key, row.metadata = last.Key, metadata
-		if err := each(*last, row, version, sealed); err != nil {
+		row.key, row.sealed, row.metadata = last.Key, sealed, metadata
+		if err := each(*last, row); err != nil {
 			return n, err
 		}
 	}

@@ -1,0 +1,143 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// sealedWrite is a Write with its parts sealed.
+type sealedWrite struct {
+	Ref
+	value           []byte
+	version         Version
+	metadata        []byte // nil: none
+	metadataVersion *Version
+	keepMetadata    bool
+	valueBytes      int64
+	metadataBytes   int64
+}
+
+// limits are what a write must stay within.
+type limits struct{ bytes, items int64 }
+
+// itemWrite asks to store what it holds if the quota allows it.
+type itemWrite struct {
+	sealedWrite
+	max     limits
+	row     sealedInfo // as it is then
+	created bool
+	err     error // errOverQuota: nothing was changed
+	alone   bool  // nothing was done: it must be written by itself
+}
+
+// errOverQuota says that a write was refused by the account.
+var errOverQuota = errors.New("over quota")
+
+// user is whose account a write may lock. One statement writes once for each user, and in the order of their ids, so that no two wait for each other.
+func (w *itemWrite) user() string { return w.User }
+
+// putRow is a row of vault_put.
+type putRow struct {
+	metadata         []byte
+	metadataVersion  *Version
+	size             int64
+	created, updated *time.Time
+	fresh            bool
+}
+
+func (r *putRow) columns() []any {
+	return []any{&r.metadata, &r.metadataVersion, &r.size, &r.created, &r.updated, &r.fresh}
+}
+
+func (w *itemWrite) take(r putRow) {
+	if r.size < 0 {
+		w.err = errOverQuota
+		return
+	}
+	w.row = sealedInfo{key: w.Key, metadata: r.metadata, metadataVersion: r.metadataVersion, size: r.size, created: *r.created, updated: *r.updated}
+	w.created = r.fresh
+}
+
+// put does one write in a transaction of its own.
+func (s *itemStore) put(ctx context.Context, w *itemWrite) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	args := []any{
+		w.User, w.Realm, w.Key, w.value, w.version, w.metadata, w.metadataVersion, w.keepMetadata,
+		w.valueBytes, w.metadataBytes, w.max.bytes, w.max.items,
+	}
+	defer release(ctx, conn, args)
+	var row putRow
+	err = conn.QueryRow(ctx, `SELECT * FROM vault_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, args...).Scan(row.columns()...)
+	if err == nil {
+		w.take(row)
+	}
+	return err
+}
+
+const putItems = `
+	SELECT n, put.* FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[], $6::bytea[], $7::uuid[], $8::boolean[],
+		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) WITH ORDINALITY
+		AS w (user_id, realm_id, key, sealed, version, metadata, metadata_version, keep_metadata, value_bytes, metadata_bytes, max_bytes, max_items, n)
+	CROSS JOIN LATERAL vault_put(user_id, realm_id, key, sealed, version, metadata, metadata_version, keep_metadata,
+		value_bytes, metadata_bytes, max_bytes, max_items) AS put`
+
+// lockWait is how long a statement for many waits for somebody's account: a large value of theirs may be on its way to the disk.
+const lockWait = `50ms`
+
+// putTogether does the writes of batch in one transaction. When PostgreSQL refuses one, for a lock or for whatever else, none is done, and all are to
+// be written by themselves.
+func (s *itemStore) putTogether(ctx context.Context, batch []*itemWrite) error {
+	if len(batch) == 1 {
+		return s.put(ctx, batch[0])
+	}
+	slices.SortFunc(batch, func(a, b *itemWrite) int { return cmp.Compare(a.User, b.User) })
+	rows := make([]putRow, len(batch))
+	var b pgx.Batch
+	b.Queue(`SELECT set_config('lock_timeout', $1, true)`, lockWait)
+	b.Queue(putItems, putArgs(batch)...).Query(func(r pgx.Rows) error {
+		var n int
+		var row putRow
+		_, err := pgx.ForEachRow(r, append([]any{&n}, row.columns()...), func() error {
+			rows[n-1] = row
+			return nil
+		})
+		return err
+	})
+	// The transaction ends with the batch: only then is anything done.
+	err := s.pool.SendBatch(ctx, &b).Close()
+	if _, refused := errors.AsType[*pgconn.PgError](err); refused {
+		for _, w := range batch {
+			w.alone = true
+		}
+		return nil
+	}
+	if err == nil {
+		for i, w := range batch {
+			w.take(rows[i])
+		}
+	}
+	return err
+}
+
+// putArgs are the columns of batch.
+func putArgs(batch []*itemWrite) []any {
+	n := len(batch)
+	users, realms, keys, keeps := make([]string, n), make([]string, n), make([]string, n), make([]bool, n)
+	values, metadata, versions, metadataVersions := make([][]byte, n), make([][]byte, n), make([]Version, n), make([]*Version, n)
+	valueBytes, metadataBytes, maxBytes, maxItems := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	for i, w := range batch {
+		users[i], realms[i], keys[i], keeps[i] = w.User, w.Realm, w.Key, w.keepMetadata
+		values[i], versions[i], metadata[i], metadataVersions[i] = w.value, w.version, w.metadata, w.metadataVersion
+		valueBytes[i], metadataBytes[i], maxBytes[i], maxItems[i] = w.valueBytes, w.metadataBytes, w.max.bytes, w.max.items
+	}
+	return []any{users, realms, keys, values, versions, metadata, metadataVersions, keeps, valueBytes, metadataBytes, maxBytes, maxItems}
+}
