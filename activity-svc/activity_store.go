@@ -175,11 +175,14 @@ func readDays(ctx context.Context, tx pgx.Tx, f filter, months []span) ([]span, 
 	return collectSpans(rows, nil)
 }
 
-// readPiece finds the ids along the key first, which needs no look at the rows that are passed over, and then reads the rows of the page only.
+// readPiece finds the ids along the key first, which needs no look at the rows that are passed over, and then looks up the rows of the page, each by
+// its id. Without OFFSET 0 that is a join, and as long as PostgreSQL has no statistics of a day it joins each id to all the rows in between.
 const readPiece = `
-	SELECT a.id, a.realm_id, a.method, a.path, a.status, a.ip_address, a.user_agent
-	FROM (SELECT id FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7 ORDER BY id DESC OFFSET $8 LIMIT $9) AS page
-	JOIN activity a ON a.user_id = $1 AND a.id = page.id AND a.id >= $6 AND a.id < $7
+	SELECT a.* FROM (SELECT id FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7 ORDER BY id DESC OFFSET $8 LIMIT $9) AS page
+	CROSS JOIN LATERAL (
+		SELECT id, realm_id, method, path, status, ip_address, user_agent FROM activity
+		WHERE user_id = $1 AND id = page.id AND id >= $6 AND id < $7 OFFSET 0
+	) AS a
 	ORDER BY a.id DESC`
 
 // readPlainPiece is half the work where next to nothing is passed over.

@@ -1,0 +1,40 @@
+package activity
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// TestAPageIsLookedUpByItsIDs also in a day that PostgreSQL has no statistics of, as every day is at first.
+func TestAPageIsLookedUpByItsIDs(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, testkit.Postgres(t))
+	who, day := user(), dayOf(time.Now())
+	var rows []*record
+	for i := range 1000 {
+		rows = append(rows, recordsOf(at(day.Add(time.Duration(i)*time.Second), who, "GET", 200))...)
+	}
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	err := s.reading(t.Context(), func(tx pgx.Tx) error {
+		f := everything(raw(who.UserID))
+		plan, err := tx.Query(t.Context(), `EXPLAIN ANALYZE`+readPiece, f.args(firstID(day), firstID(day.Add(oneDay)), 300, 50)...)
+		if err != nil {
+			return err
+		}
+		lines, err := pgx.CollectRows(plan, pgx.RowTo[string])
+		if got := strings.Join(lines, "\n"); strings.Contains(got, "Rows Removed") {
+			t.Errorf("rows are read that are not of the page:\n%s", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
