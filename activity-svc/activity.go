@@ -1,9 +1,10 @@
 // Package activity owns the log of every user's requests: it takes them from the stream, stores each one once, counts them, serves the log a
 // page at a time and forgets what is too old. Start reading at consume.go for the way in, and at activity_http.go for the way out.
 //
-// Three tables tell the same story: activity has the records, in one partition a day; activity_daily counts them per user, day, realm, method and
-// status, up to a few seconds ago; activity_monthly sums the days that are over. Totals, statistics and the place of a page come from the
-// counts and from the few records that are not counted yet, so what they cost does not grow with the log, and they are exact.
+// Four tables tell the same story: activity has the records, in one partition a day; activity_daily counts them per user, day, realm, method and
+// status, up to a few seconds ago; activity_monthly sums the days that are over; activity_histogram has the counts of days with many records by the
+// quarter of an hour. Totals, statistics and the place of a page come from the counts, from the few records that are not counted yet, and from those
+// that a quarter of an hour, or a day with few, has too many or too little. So what they cost does not grow with the log, and they are exact.
 package activity
 
 import (

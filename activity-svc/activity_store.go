@@ -21,12 +21,16 @@ func (s *store) reading(ctx context.Context, f func(pgx.Tx) error) error {
 // list returns limit records after the newest offset ones, newest first, and how many match in all.
 func (s *store) list(ctx context.Context, f filter, offset, limit int64) (records []Record, total int64, err error) {
 	err = s.reading(ctx, func(tx pgx.Tx) error {
-		spans, err := readSpans(ctx, tx, f)
+		var reach counted
+		if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
+			return err
+		}
+		spans, err := readSpans(ctx, tx, f, reach)
 		if err != nil {
 			return err
 		}
 		total, _ = sum(spans)
-		pieces, err := locatePage(ctx, tx, f, spans, offset, limit)
+		pieces, err := locatePage(ctx, tx, f, reach, spans, offset, limit)
 		if err != nil {
 			return err
 		}
@@ -39,7 +43,11 @@ func (s *store) list(ctx context.Context, f filter, offset, limit int64) (record
 // stats returns the size and the span of what f selects, without the retention.
 func (s *store) stats(ctx context.Context, f filter) (out Stats, err error) {
 	err = s.reading(ctx, func(tx pgx.Tx) error {
-		spans, err := readSpans(ctx, tx, f)
+		var reach counted
+		if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
+			return err
+		}
+		spans, err := readSpans(ctx, tx, f, reach)
 		if err != nil {
 			return err
 		}
@@ -84,19 +92,21 @@ const countWholeDays = `
 	UNION ALL
 	SELECT day, day + 1, false, sum(records)::bigint, sum(bytes)::bigint FROM days GROUP BY day`
 
-// Parts of days, and what is not counted yet, are counted along the key. Only the latter is asked for its bytes, which are in the rows.
-const countPart = `SELECT count(*), 0::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
+// The edges of parts of days, and what is not counted yet, are counted along the key. Only the latter is asked for its bytes, which are in the
+// rows.
+const countEdge = `SELECT count(*), 0::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
 
 const countTail = `SELECT count(*), coalesce(sum` + sizeOf + `, 0)::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
 
 // readSpans returns where the records that f selects are, the newest first.
-func readSpans(ctx context.Context, tx pgx.Tx, f filter) ([]span, error) {
-	var reach counted
-	if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
-		return nil, err
-	}
+func readSpans(ctx context.Context, tx pgx.Tx, f filter, reach counted) ([]span, error) {
 	c := cutTime(f.from, f.to)
 	var spans []span
+	keep := func(s span) {
+		if s.records > 0 {
+			spans = append(spans, s)
+		}
+	}
 	b := &pgx.Batch{}
 	b.Queue(countWholeDays, f.args(c.before.from, c.months.from, c.months.to, c.after.to, reach.summedUntil)...).Query(func(rows pgx.Rows) (err error) {
 		spans, err = collectSpans(rows, spans)
@@ -105,26 +115,40 @@ func readSpans(ctx context.Context, tx pgx.Tx, f filter) ([]span, error) {
 		}
 		return err
 	})
-	queue := func(sql string, part stretch) {
-		b.Queue(sql, f.args(firstID(part.from), firstID(part.to))...).QueryRow(func(row pgx.Row) error {
-			s := span{from: part.from, to: part.to}
-			err := row.Scan(&s.records, &s.bytes)
-			if s.records > 0 {
-				spans = append(spans, s)
-			}
-			return err
-		})
-	}
-	for _, part := range c.ends {
-		queue(countPart, part)
-	}
 	tail := stretch{later(c.before.from, reach.before), c.after.to}
 	if !tail.empty() {
-		queue(countTail, tail)
+		queueCount(b, countTail, f, tail, keep)
+	}
+	var histograms []*histogram
+	for _, part := range c.ends {
+		histograms = append(histograms, queueHistogram(b, f, dayOf(part.from), reach))
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	b = &pgx.Batch{}
+	for i, part := range c.ends {
+		middle, edges := histograms[i].split(part)
+		keep(middle)
+		for _, edge := range edges {
+			queueCount(b, countEdge, f, edge, keep)
+		}
 	}
 	err := tx.SendBatch(ctx, b).Close()
 	newestFirst(spans)
 	return spans, err
+}
+
+// queueCount adds to b the counting of what f selects in part, which is given to keep.
+func queueCount(b *pgx.Batch, sql string, f filter, part stretch, keep func(span)) {
+	b.Queue(sql, f.args(firstID(part.from), firstID(part.to))...).QueryRow(func(row pgx.Row) error {
+		s := span{from: part.from, to: part.to}
+		if err := row.Scan(&s.records, &s.bytes); err != nil {
+			return err
+		}
+		keep(s)
+		return nil
+	})
 }
 
 func collectSpans(rows pgx.Rows, spans []span) ([]span, error) {
@@ -136,8 +160,8 @@ func collectSpans(rows pgx.Rows, spans []span) ([]span, error) {
 	return spans, err
 }
 
-// locatePage finds the page, with days in place of months.
-func locatePage(ctx context.Context, tx pgx.Tx, f filter, spans []span, offset, limit int64) ([]piece, error) {
+// locatePage finds the page, with days in place of months, and less than a bucket to skip where a day has a histogram.
+func locatePage(ctx context.Context, tx pgx.Tx, f filter, reach counted, spans []span, offset, limit int64) ([]piece, error) {
 	pieces := locate(spans, offset, limit)
 	var fine, coarse []span
 	for _, p := range pieces {
@@ -147,16 +171,23 @@ func locatePage(ctx context.Context, tx pgx.Tx, f filter, spans []span, offset, 
 			fine = append(fine, p.span)
 		}
 	}
-	if len(coarse) == 0 {
+	if len(coarse) > 0 {
+		days, err := readDays(ctx, tx, f, coarse)
+		if err != nil {
+			return nil, err
+		}
+		fine = append(fine, days...)
+		newestFirst(fine)
+		pieces = locate(fine, pieces[0].skip, limit)
+	}
+	if len(pieces) == 0 || pieces[0].skip <= fewSkipped { // only the first one skips
 		return pieces, nil
 	}
-	days, err := readDays(ctx, tx, f, coarse)
-	if err != nil {
-		return nil, err
-	}
-	fine = append(fine, days...)
-	newestFirst(fine)
-	return locate(fine, pieces[0].skip, limit), nil
+	b := &pgx.Batch{}
+	h := queueHistogram(b, f, dayOf(pieces[0].from), reach)
+	err := tx.SendBatch(ctx, b).Close()
+	pieces[0] = h.skip(pieces[0])
+	return pieces, err
 }
 
 // readDays takes months apart.
@@ -190,7 +221,7 @@ const readPlainPiece = `
 	SELECT id, realm_id, method, path, status, ip_address, user_agent
 	FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7 ORDER BY id DESC OFFSET $8 LIMIT $9`
 
-// fewSkipped is up to how many rows readPlainPiece passes over.
+// fewSkipped is up to how many rows readPlainPiece passes over, and no histogram is asked for how to skip them.
 const fewSkipped = 200
 
 func (f filter) readPiece(p piece) string {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -269,9 +270,10 @@ func selected(q url.Values, e event.Request) bool {
 		}
 	}
 	number := func(name string, def int) int {
-		n := def
-		_, _ = fmt.Sscan(q.Get(name), &n)
-		return n
+		if n, err := strconv.Atoi(q.Get(name)); err == nil {
+			return n
+		}
+		return def
 	}
 	return inside && e.Status >= number("min_status", 0) && e.Status <= number("max_status", 999) && (q.Get("errors_only") != "true" || e.Status >= 400) &&
 		(q.Get("method") == "" || q.Get("method") == e.Method) && (q.Get("realm_id") == "" || q.Get("realm_id") == e.RealmID)

@@ -67,8 +67,7 @@ func (s *store) inCounting(ctx context.Context, rows []*record, write func(conte
 		if fresh, err = write(ctx, tx, rows); err != nil {
 			return err
 		}
-		daily, monthly := countLate(fresh, now)
-		return addCounts(ctx, tx, daily, monthly)
+		return addCounts(ctx, tx, countLate(fresh, now))
 	})
 	return fresh, err
 }
@@ -172,9 +171,15 @@ func (c counts) add(k cell, bytes int64) {
 	t.bytes += bytes
 }
 
-// countLate returns what rows add to activity_daily and to activity_monthly: nothing, unless they are older than what is counted already.
-func countLate(rows []*record, c counted) (daily, monthly counts) {
-	daily, monthly = counts{}, counts{}
+// lateCounts are what late records add to activity_daily, to activity_monthly and, by the bucket, to activity_histogram.
+type lateCounts struct {
+	daily, monthly counts
+	buckets        [bucketsOfDay]counts
+}
+
+// countLate returns what rows add to the counts: nothing, unless they are older than what is counted already.
+func countLate(rows []*record, c counted) lateCounts {
+	late := lateCounts{daily: counts{}, monthly: counts{}}
 	for _, r := range rows {
 		at := idTime(r.id)
 		if !at.Before(c.before) {
@@ -182,33 +187,41 @@ func countLate(rows []*record, c counted) (daily, monthly counts) {
 		}
 		day := dayOf(at)
 		k := cell{userID: r.userID, date: day.Unix(), realmID: r.realmID, method: r.method, status: r.status}
-		daily.add(k, r.bytes())
+		late.daily.add(k, r.bytes())
+		bucket := &late.buckets[bucketOf(at)]
+		if *bucket == nil {
+			*bucket = counts{}
+		}
+		bucket.add(k, r.bytes())
 		if !day.After(c.summedUntil) {
 			k.date = monthOf(day).Unix()
-			monthly.add(k, r.bytes())
+			late.monthly.add(k, r.bytes())
 		}
 	}
-	return daily, monthly
+	return late
 }
 
-func addCounts(ctx context.Context, tx pgx.Tx, daily, monthly counts) error {
-	if len(daily) == 0 {
+func addCounts(ctx context.Context, tx pgx.Tx, late lateCounts) error {
+	if len(late.daily) == 0 {
 		return nil
 	}
 	b := &pgx.Batch{}
-	daily.queue(b, `
+	late.daily.queue(b, `
 		INSERT INTO activity_daily AS c (user_id, day, realm_id, method, status, records, bytes)
 		SELECT * FROM unnest($1::bytea[], $2::date[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bigint[])
 		ON CONFLICT ON CONSTRAINT activity_daily_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`)
-	monthly.queue(b, `
+	late.monthly.queue(b, `
 		INSERT INTO activity_monthly AS c (user_id, month, realm_id, method, status, records, bytes)
 		SELECT * FROM unnest($1::bytea[], $2::date[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bigint[])
 		ON CONFLICT ON CONSTRAINT activity_monthly_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`)
+	for i, bucket := range late.buckets {
+		bucket.queue(b, addLate, i+1)
+	}
 	return tx.SendBatch(ctx, b).Close()
 }
 
-// queue adds the statement with the counts as its arrays, in the order in which every replica locks their rows.
-func (c counts) queue(b *pgx.Batch, sql string) {
+// queue adds the statement with the counts as its arrays after what comes first, in the order in which every replica locks their rows.
+func (c counts) queue(b *pgx.Batch, sql string, first ...any) {
 	if len(c) == 0 {
 		return
 	}
@@ -227,7 +240,7 @@ func (c counts) queue(b *pgx.Batch, sql string) {
 		users[i], dates[i], realms[i], methods[i] = []byte(k.userID), time.Unix(k.date, 0).UTC(), []byte(k.realmID), k.method
 		statuses[i], records[i], sizes[i] = k.status, c[k].records, c[k].bytes
 	}
-	b.Queue(sql, users, dates, realms, methods, statuses, records, sizes)
+	b.Queue(sql, append(first, users, dates, realms, methods, statuses, records, sizes)...)
 }
 
 // deadLetter is a message that can never become a record.

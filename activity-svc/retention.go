@@ -18,6 +18,8 @@ const (
 	// Records are counted when they are countAge old. Reading looks at the ones that are younger; those that come later cost their writer more.
 	countPause = 3 * time.Second
 	countAge   = 3 * time.Second
+	// A day that has become busy gets its histogram this soon, or within a day when it is older than openDays.
+	histogramPause = time.Minute
 )
 
 // keeper counts records, makes the partitions of the coming days, sums the days that are over and drops those that are too old.
@@ -27,6 +29,8 @@ type keeper struct {
 	now       func() time.Time
 	log       *slog.Logger
 	metrics   *metrics
+
+	lookedThrough time.Time // the day on which every day of the log was looked at for want of a histogram
 }
 
 // run works until ctx ends.
@@ -76,7 +80,61 @@ func (k *keeper) work(ctx context.Context) error {
 	if err := k.sum(ctx, dayOf(now).AddDate(0, 0, -openDays)); err != nil {
 		return err
 	}
-	return k.forget(ctx, k.retention.firstDay(now))
+	if err := k.forget(ctx, k.retention.firstDay(now)); err != nil {
+		return err
+	}
+	return k.makeOldHistograms(ctx, dayOf(now))
+}
+
+// makeHistograms works until ctx ends. Every replica does it: who comes second finds them made.
+func (k *keeper) makeHistograms(ctx context.Context) error {
+	for {
+		today := dayOf(k.now())
+		var days []time.Time
+		for n := range openDays + 1 {
+			days = append(days, today.AddDate(0, 0, -n))
+		}
+		if err := k.makeHistogramsOf(ctx, days); err != nil && ctx.Err() == nil {
+			k.metrics.maintenanceFailures.Inc()
+			k.log.Warn("histograms of busy days will be made later", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(histogramPause):
+		}
+	}
+}
+
+// makeOldHistograms looks at every day once a day: at first because an earlier release made none, and then for what late events have made busy.
+func (k *keeper) makeOldHistograms(ctx context.Context, today time.Time) error {
+	if k.lookedThrough.Equal(today) {
+		return nil
+	}
+	days, err := k.store.days(ctx)
+	if err == nil {
+		err = k.makeHistogramsOf(ctx, days)
+	}
+	if err == nil {
+		k.lookedThrough = today
+	}
+	return err
+}
+
+// makeHistogramsOf makes those that are missing, each in a transaction of its own, so that none holds up the writers for long.
+func (k *keeper) makeHistogramsOf(ctx context.Context, days []time.Time) error {
+	for _, day := range days {
+		users, err := k.store.crowded(ctx, day)
+		if err != nil {
+			return err
+		}
+		for _, user := range users {
+			if err := k.store.makeHistogram(ctx, user, day); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (k *keeper) makeAhead(ctx context.Context, today time.Time) error {

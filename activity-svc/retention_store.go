@@ -173,8 +173,7 @@ func (s *store) count(ctx context.Context, before time.Time) error {
 
 // countDays counts the records of the days from the time from to before the time to.
 func countDays(ctx context.Context, tx pgx.Tx, days []time.Time, from, to time.Time) error {
-	// A new partition has no statistics; without them PostgreSQL sorts all the records instead of hashing them.
-	if _, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL work_mem = '64MB'`); err != nil {
+	if err := preferHashing(ctx, tx); err != nil {
 		return err
 	}
 	for _, day := range days {
@@ -185,8 +184,17 @@ func countDays(ctx context.Context, tx pgx.Tx, days []time.Time, from, to time.T
 		if _, err := tx.Exec(ctx, countRecords, day, firstID(part.from), firstID(part.to)); err != nil {
 			return err
 		}
+		if err := countBuckets(ctx, tx, day, part); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// preferHashing is for counting records: a new partition has no statistics, and without them PostgreSQL sorts all the records instead.
+func preferHashing(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL work_mem = '64MB'`)
+	return err
 }
 
 // firstCounted returns the first day after day that has counts, or the zero time.
@@ -255,7 +263,7 @@ func (s *store) recount(ctx context.Context, before time.Time) (records int64, e
 		if err := lockAlone(ctx, tx, countsLock); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; DELETE FROM activity_daily; DELETE FROM activity_monthly`); err != nil {
+		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; DELETE FROM activity_daily; DELETE FROM activity_monthly; DELETE FROM activity_busy_days`); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE activity_counted SET before = $1, summed_until = '1970-01-01'`, before); err != nil {

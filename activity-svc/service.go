@@ -97,6 +97,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	k := &keeper{store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
 	svc.Go("maintenance", k.run)
 	svc.Go("counting", k.count)
+	svc.Go("histograms", k.makeHistograms)
 	c := &consumer{bus: nats, cfg: cfg.consumer(), store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m, traces: rt.Traces}
 	svc.Go("watch", c.watch)
 	for range cfg.Writers {

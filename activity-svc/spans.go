@@ -62,7 +62,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // cut says how a stretch of time is counted: whole months from activity_monthly, other whole days from activity_daily, and what is left at both
-// ends, less than a day each, from the records themselves.
+// ends, less than a day each, from the histogram of its day and from the records themselves.
 type cut struct {
 	before stretch   // whole days before the first whole month
 	months stretch   // whole months

@@ -101,7 +101,8 @@ func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
 	if err := describe(recount, "recount"); err != nil {
 		return err
 	}
-	return execute(ctx, url, "VACUUM (ANALYZE) "+activityTable, "VACUUM (ANALYZE) activity_svc.activity_daily", "CHECKPOINT")
+	return execute(ctx, url, "VACUUM (ANALYZE) "+activityTable, "VACUUM (ANALYZE) activity_svc.activity_daily",
+		"VACUUM (ANALYZE) activity_svc.activity_histogram", "CHECKPOINT")
 }
 
 // logWriters copy the log, each an equal part of its time.
