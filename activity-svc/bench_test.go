@@ -52,11 +52,15 @@ func decodeAll(b *testing.B, messages [][]byte) (rows []*record) {
 }
 
 // BenchmarkStore compares, batch by batch in turn, what the consumer does with 1000 messages (decode, store once, and count them every countEvery
-// batches) to a bare COPY of the same rows into the same table, one transaction each. The metric "ratio" is rows/s stored by rows/s copied.
+// batches) to a bare COPY of the same rows into the same table, one transaction each. The metric "ratio" is rows/s stored by rows/s copied. A day is
+// busy, with a histogram to keep, for none of the users or for all.
 func BenchmarkStore(b *testing.B) {
 	const countEvery = 40
-	for _, users := range []int{100, 1000, 10000} {
-		b.Run(fmt.Sprintf("users=%d", users), func(b *testing.B) {
+	for _, kind := range []struct {
+		users int
+		busy  bool
+	}{{100, false}, {100, true}, {1000, false}, {1000, true}, {10000, false}} {
+		b.Run(fmt.Sprintf("users=%d/busy=%t", kind.users, kind.busy), func(b *testing.B) {
 			plain, s := openStore(b, testkit.Postgres(b)), openStore(b, testkit.Postgres(b))
 			for _, s := range []*store{plain, s} {
 				if err := s.makePartitions(b.Context(), []time.Time{dayOf(time.Now())}); err != nil {
@@ -67,8 +71,11 @@ func BenchmarkStore(b *testing.B) {
 			if err := s.count(b.Context(), time.Now().Truncate(time.Millisecond)); err != nil {
 				b.Fatal(err)
 			}
-			messages := traffic(benchBatch*b.N, users)
+			messages := traffic(benchBatch*b.N, kind.users)
 			rows := decodeAll(b, messages)
+			if kind.busy {
+				makeBusy(b, s, rows)
+			}
 			var copying, storing time.Duration
 			b.ResetTimer()
 			for n := range b.N {
@@ -88,6 +95,21 @@ func BenchmarkStore(b *testing.B) {
 			b.ReportMetric(float64(b.N*benchBatch)/storing.Seconds(), "stored/s")
 			b.ReportMetric(float64(b.N*benchBatch)/copying.Seconds(), "copied/s")
 		})
+	}
+}
+
+// makeBusy has a histogram kept of the rows' days from the first record on.
+func makeBusy(b *testing.B, s *store, rows []*record) {
+	b.Helper()
+	seen := map[string]bool{}
+	for _, r := range rows {
+		if seen[r.userID] {
+			continue
+		}
+		seen[r.userID] = true
+		if _, err := s.pool.Exec(b.Context(), `INSERT INTO activity_busy_days VALUES ($1, $2) ON CONFLICT DO NOTHING`, dayOf(idTime(r.id)), []byte(r.userID)); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
