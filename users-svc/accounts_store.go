@@ -8,25 +8,25 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/session"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 const accountColumns = `id, username, email, email_key, alias, public_key, metadata, password_hash, is_admin, is_banned, ban_reason,
 	email_verified, avatar_url, signup_method, vault_quota, welcomed, created_at, updated_at`
 
+// columns are where accountColumns go.
+func (a *account) columns() []any {
+	return []any{&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, (*[]byte)(&a.Metadata), &a.PasswordHash, &a.IsAdmin, &a.IsBanned,
+		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.Welcomed, (*time.Time)(&a.CreatedAt), (*time.Time)(&a.UpdatedAt)}
+}
+
 func scanAccount(row pgx.CollectableRow) (account, error) {
 	var a account
-	var metadata []byte
-	var created, updated time.Time
-	err := row.Scan(&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, &metadata, &a.PasswordHash, &a.IsAdmin, &a.IsBanned,
-		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.Welcomed, &created, &updated)
-	a.Metadata, a.CreatedAt, a.UpdatedAt = jsontext.Value(metadata), wire.Time(created), wire.Time(updated)
+	err := row.Scan(a.columns()...)
 	return a, err
 }
 

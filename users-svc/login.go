@@ -139,19 +139,16 @@ func (s *sessions) prove(ctx context.Context, found *account, password string, k
 
 // admit decides what an account that has proved its password may do.
 func (s *sessions) admit(ctx context.Context, found account, key []byte, d device) (any, error) {
-	if err := s.throttle.forget(ctx, key); err != nil {
-		return nil, err
-	}
 	if refusal := s.refusal(found); refusal != nil {
+		if err := s.throttle.forget(ctx, key); err != nil {
+			return nil, err
+		}
 		if err := remember(ctx, s.pool, s.now(), happening{UserID: found.ID, Event: eventLogin, Failed: true, Device: d}); err != nil {
 			return nil, err
 		}
 		return nil, refusal
 	}
-	if challenge, err := s.second.challenge(ctx, found.ID, d); err != nil || challenge != nil {
-		return challenge, err
-	}
-	return s.signIn(ctx, found.ID, found.PasswordHash, d)
+	return s.signIn(ctx, found, opening{trusted: found.PasswordHash, owed: randomToken(), throttle: key, device: d})
 }
 
 // refusal is why an account may not sign in although the password is right, nil when it may.

@@ -181,7 +181,6 @@ func (p *provisioning) atSignup(ctx context.Context, userID, region string) {
 }
 
 // of makes provisioning a placement.
-func (p *provisioning) of(ctx context.Context, userID string) (server, project, container any, err error) {
-	have, err := p.store.provisioned(ctx, userID)
-	return have.Server, have.Project, have.Container, err
+func (p *provisioning) of(ctx context.Context, userID string) (Provisioned, error) {
+	return p.store.provisioned(ctx, userID)
 }

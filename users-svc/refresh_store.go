@@ -100,6 +100,12 @@ func replaceToken(ctx context.Context, tx pgx.Tx, live liveSession, old string, 
 	return err
 }
 
+func insertRefresh(ctx context.Context, tx pgx.Tx, sessionID, token string, now time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($1, $2, $3, $4)`,
+		tokenHash(token), sessionID, newSalt(), now)
+	return err
+}
+
 // maxChain bounds the steps from a token replaced within the grace period to the current one.
 const maxChain = 1000
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
@@ -27,11 +28,9 @@ type TokenPair struct {
 // SignedIn is the answer to a sign-in. Server, Project and Container are nil for an account that has none.
 type SignedIn struct {
 	TokenPair
-	ClientIP  string `json:"client_ip"`
-	User      User   `json:"user"`
-	Server    any    `json:"server"`
-	Project   any    `json:"project"`
-	Container any    `json:"container"`
+	ClientIP string `json:"client_ip"`
+	User     User   `json:"user"`
+	Provisioned
 }
 
 // Session is a session as its user sees it.
@@ -53,7 +52,6 @@ type sessions struct {
 	hasher    *hasher
 	throttle  *throttle
 	placement placement
-	second    secondFactor
 	seen      *lastSeen
 }
 
@@ -62,6 +60,15 @@ type liveSession struct {
 	ID, UserID string
 	ExpiresAt  time.Time // of the refresh token
 	Refresh    string
+}
+
+// opening is a session that somebody wants to open.
+type opening struct {
+	live     liveSession
+	trusted  string // the password hash that was proved: another one by then opens nothing; "" is not compared
+	owed     string // the temporary token of a sign-in that has not proved the second factor, should there be one; "" when it has
+	throttle []byte // names the count of failures that a right password ends; nil for none
+	device   device
 }
 
 const tokenBytes = 32
@@ -77,6 +84,13 @@ func randomToken() string {
 func tokenHash(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
 	return sum[:]
+}
+
+// newSalt is what the successor of a new refresh token is made with.
+func newSalt() []byte {
+	salt := make([]byte, tokenBytes)
+	_, _ = rand.Read(salt) // never fails
+	return salt
 }
 
 // successor is the refresh token that follows token: HMAC-SHA-256 (RFC 2104) with the token as the key and the salt that the database keeps.
@@ -107,38 +121,72 @@ func (s *sessions) pair(live liveSession) (TokenPair, error) {
 // seconds rounds up: a token that expires within the second still lives.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// signIn opens a session for an account that has proved who it is, and answers with everything that a login answers with. trusted is the
-// password hash that the proof was about: a change of the password since then is 401 INVALID_CREDENTIALS. "" does not compare.
-func (s *sessions) signIn(ctx context.Context, userID, trusted string, d device) (SignedIn, error) {
-	live, found, err := s.open(ctx, userID, trusted, d)
-	if err != nil {
-		return SignedIn{}, err
+// fresh makes a session that is not stored yet.
+func (s *sessions) fresh(userID string, now time.Time) liveSession {
+	return liveSession{
+		ID: id.New(now), UserID: userID, Refresh: randomToken(), ExpiresAt: now.Add(min(s.cfg.Tokens.RefreshTTL, s.cfg.Tokens.MaxSession)),
 	}
-	return s.answer(ctx, live, found, d)
+}
+
+// signIn opens a session for an account that has proved who it is, and answers with everything that a login answers with; or with a challenge,
+// when it owes a second factor. A change of the password since it was proved is 401 INVALID_CREDENTIALS.
+func (s *sessions) signIn(ctx context.Context, found account, o opening) (any, error) {
+	now := s.now()
+	o.live = s.fresh(found.ID, now)
+	out, err := s.openAlone(ctx, o, now)
+	if err != nil {
+		return nil, err
+	}
+	if out.outcome == signInOwesCode {
+		return TwoFactorChallenge{Requires2FA: true, TempToken: o.owed, Method: "totp"}, nil
+	}
+	if err := out.refusal(); err != nil {
+		return nil, err
+	}
+	if !out.updatedAt.Equal(time.Time(found.UpdatedAt)) { // changed while the password was checked
+		if found, err = accountByID(ctx, s.pool, found.ID); err != nil {
+			return nil, err
+		}
+	}
+	return s.answer(ctx, o.live, found, out.Provisioned, o.device)
+}
+
+// refusal is why no session was opened, nil when one was.
+func (o opened) refusal() error {
+	switch o.outcome {
+	case signInOpened:
+		return nil
+	case signInUnknown:
+		return errUserNotFound()
+	case signInBanned:
+		return apperr.AccountBanned()
+	case signInChanged:
+		return errInvalidCredentials()
+	}
+	return fmt.Errorf("sign_in: outcome %q", o.outcome)
 }
 
 // renewAll makes the change that also makes, ends every session of the user for the reason event and opens a fresh one, in one transaction.
 func (s *sessions) renewAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (SignedIn, error) {
-	live, found, err := s.replaceAll(ctx, userID, event, d, also)
+	live, found, out, err := s.replaceAll(ctx, userID, event, d, also)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	return s.answer(ctx, live, found, d)
+	return s.answer(ctx, live, found, out.Provisioned, d)
 }
 
-func (s *sessions) answer(ctx context.Context, live liveSession, found account, d device) (SignedIn, error) {
+func (s *sessions) answer(ctx context.Context, live liveSession, found account, had Provisioned, d device) (SignedIn, error) {
 	pair, err := s.pair(live)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	out := SignedIn{TokenPair: pair, ClientIP: d.Address, User: found.User}
 	if !found.Welcomed {
 		if err := s.welcome(ctx, live.UserID); err != nil {
-			return out, err
+			return SignedIn{}, err
 		}
+		had, err = s.placement.of(ctx, live.UserID)
 	}
-	out.Server, out.Project, out.Container, err = s.placement.of(ctx, live.UserID)
-	return out, err
+	return SignedIn{TokenPair: pair, ClientIP: d.Address, User: found.User, Provisioned: had}, err
 }
 
 // welcome offers a free server at the first sign-in. (At sign-up the time that it takes would tell a free address from one that is taken.)

@@ -2,43 +2,69 @@ package users
 
 import (
 	"context"
-	"crypto/rand"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/session"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
-// open writes a new session and the line in the history, unless the account was banned or its password changed since trusted was checked.
-func (s *sessions) open(ctx context.Context, userID, trusted string, d device) (liveSession, account, error) {
-	var live liveSession
-	var found account
-	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		var err error
-		if found, err = oneAccount(ctx, tx, `WHERE id = $1 FOR SHARE`, userID); err != nil {
-			return err
-		}
-		switch {
-		case found.IsBanned:
-			return apperr.AccountBanned()
-		case trusted != "" && found.PasswordHash != trusted:
-			return errInvalidCredentials()
-		}
-		live, err = s.insert(ctx, tx, userID, d)
+// The outcomes of the function sign_in.
+const (
+	signInOpened   = "opened"
+	signInUnknown  = "unknown"
+	signInBanned   = "banned"
+	signInChanged  = "changed"
+	signInOwesCode = "owes_code"
+)
+
+// opened is what came of an opening, and what the answer tells of the user.
+type opened struct {
+	outcome   string
+	updatedAt *time.Time // of the account
+	Provisioned
+}
+
+// open writes a new session, its first refresh token and the line in the history, or says why it does not: see the function sign_in.
+func (s *sessions) open(ctx context.Context, q dbtx, o opening, now time.Time) (opened, error) {
+	var owed []byte
+	if o.owed != "" {
+		owed = tokenHash(o.owed)
+	}
+	rows, err := q.Query(ctx, `SELECT o_outcome, o_updated, had.*
+		FROM sign_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+		LEFT JOIN LATERAL (`+selectProvisioned+`) had ON o_outcome = 'opened'`,
+		o.live.UserID, o.trusted, owed, now.Add(s.cfg.Tokens.HalfLogin), o.throttle, now,
+		o.live.ID, o.live.ExpiresAt, now.Add(s.cfg.Tokens.MaxSession), tokenHash(o.live.Refresh), newSalt(),
+		id.New(now), o.device.Address, addressKey(o.device.Address), o.device.UserAgent, o.device.Client)
+	if err != nil {
+		return opened{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (opened, error) {
+		var out opened
+		to := []any{&out.outcome, &out.updatedAt}
+		err := row.Scan(append(to, out.columns(row, len(to))...)...)
+		return out, err
+	})
+}
+
+// openAlone is open in a transaction of its own.
+func (s *sessions) openAlone(ctx context.Context, o opening, now time.Time) (out opened, err error) {
+	err = db.Again(func() error {
+		out, err = s.open(ctx, s.pool, o, now)
 		return err
 	})
-	return live, found, err
+	return out, err
 }
 
 // replaceAll is open after ending every other session and making the change that also makes.
-func (s *sessions) replaceAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (liveSession, account, error) {
-	var live liveSession
+func (s *sessions) replaceAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (liveSession, account, opened, error) {
+	var o opening
 	var found account
+	var out opened
 	var ch session.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var err error
@@ -58,38 +84,16 @@ func (s *sessions) replaceAll(ctx context.Context, userID, event string, d devic
 		if ch, err = raiseVersion(ctx, tx, userID); err != nil {
 			return err
 		}
-		live, err = s.insert(ctx, tx, userID, d)
+		o = opening{live: s.fresh(userID, now), device: d}
+		if out, err = s.open(ctx, tx, o, now); err == nil {
+			err = out.refusal()
+		}
 		return err
 	})
 	if err == nil {
 		s.notify.changed(ctx, ch)
 	}
-	return live, found, err
-}
-
-// insert writes a session, its first refresh token and the history line of the login.
-func (s *sessions) insert(ctx context.Context, tx pgx.Tx, userID string, d device) (liveSession, error) {
-	now := s.now()
-	live := liveSession{ID: id.New(now), UserID: userID, Refresh: randomToken()}
-	maxAt := now.Add(s.cfg.Tokens.MaxSession)
-	live.ExpiresAt = earlier(now.Add(s.cfg.Tokens.RefreshTTL), maxAt)
-	_, err := tx.Exec(ctx, `INSERT INTO sessions (id, user_id, created_at, last_seen_at, expires_at, max_at, ip_address, user_agent, client)
-		VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8)`, live.ID, userID, now, live.ExpiresAt, maxAt, d.Address, d.UserAgent, d.Client)
-	if err != nil {
-		return live, err
-	}
-	if err := insertRefresh(ctx, tx, live.ID, live.Refresh, now); err != nil {
-		return live, err
-	}
-	return live, remember(ctx, tx, now, happening{UserID: userID, Event: eventLogin, Device: d})
-}
-
-func insertRefresh(ctx context.Context, tx pgx.Tx, sessionID, token string, now time.Time) error {
-	salt := make([]byte, tokenBytes)
-	_, _ = rand.Read(salt) // never fails
-	_, err := tx.Exec(ctx, `INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($1, $2, $3, $4)`,
-		tokenHash(token), sessionID, salt, now)
-	return err
+	return o.live, found, out, err
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -306,30 +306,21 @@ func (t *twoFactor) pass(ctx context.Context, userID, code string, d device) err
 	return err
 }
 
-// challenge makes twoFactor the second factor of logins.
-func (t *twoFactor) challenge(ctx context.Context, userID string, _ device) (any, error) {
-	f, found, err := t.read(ctx, t.pool, userID)
-	if err != nil || !found || f.enabledAt == nil {
-		return nil, err
-	}
-	token := randomToken()
-	if err := t.owe(ctx, userID, tokenHash(token)); err != nil {
-		return nil, err
-	}
-	return TwoFactorChallenge{Requires2FA: true, TempToken: token, Method: "totp"}, nil
-}
-
 // finish trades a temporary token and a code for a session. The token survives a wrong code, and is gone after a right one.
-func (t *twoFactor) finish(ctx context.Context, token, code string, d device) (SignedIn, error) {
+func (t *twoFactor) finish(ctx context.Context, token, code string, d device) (any, error) {
 	hash := tokenHash(token)
 	owed, err := t.owed(ctx, hash)
 	if err != nil {
-		return SignedIn{}, err
+		return nil, err
 	}
 	if _, err := t.spend(ctx, owed.userID, d, spending{code: code, login: hash}); err != nil {
-		return SignedIn{}, err
+		return nil, err
 	}
-	in, err := t.sessions.signIn(ctx, owed.userID, owed.passwordHash, d)
+	found, err := accountByID(ctx, t.pool, owed.userID)
+	if err != nil {
+		return nil, err
+	}
+	in, err := t.sessions.signIn(ctx, found, opening{trusted: owed.passwordHash, device: d})
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
 		err = apperr.InvalidToken() // the password that it was given for is not the password any more
 	}

@@ -226,13 +226,6 @@ func (t *twoFactor) status(ctx context.Context, userID string) (TwoFactorStatus,
 	return s, err
 }
 
-// owe stores the temporary token of a login.
-func (t *twoFactor) owe(ctx context.Context, userID string, hash []byte) error {
-	_, err := t.pool.Exec(ctx, `INSERT INTO two_factor_logins (hash, user_id, password_hash, expires_at) SELECT $1, id, password_hash, $3 FROM users WHERE id = $2`,
-		hash, userID, t.now().Add(t.cfg.Tokens.HalfLogin))
-	return err
-}
-
 // owed finds a login by its temporary token: INVALID_TOKEN when there is none, TOKEN_EXPIRED when it came too late.
 func (t *twoFactor) owed(ctx context.Context, hash []byte) (owedLogin, error) {
 	var o owedLogin

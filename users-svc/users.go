@@ -39,7 +39,6 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 		core: c, keys: keys, hasher: hashes, throttle: &throttle{core: c, rate: c.cfg.Throttle.LoginAccount}, placement: places, seen: newLastSeen(c),
 	}
 	second := &twoFactor{core: c, accounts: people, sessions: signIns}
-	signIns.second = second
 	past := &history{c}
 	for _, d := range []domain{keys, signIns, past, letters, &administration{accounts: people, sessions: signIns, history: past}, people, places, &authTokens{core: c, gate: second}, second} {
 		d.mount(server)
@@ -58,14 +57,8 @@ type domain interface{ mount(*httpx.Server) }
 type placement interface {
 	// atSignup gives a new account what there is for it, best effort; region is "" for any.
 	atSignup(ctx context.Context, userID, region string)
-	// of returns the summaries that a login answers with, each nil when there is none.
-	of(ctx context.Context, userID string) (server, project, container any, err error)
-}
-
-// secondFactor decides whether a correct password is enough; the two-factor domain is one.
-type secondFactor interface {
-	// challenge returns the data of the login's answer when the user has to prove a second factor, nil when not.
-	challenge(ctx context.Context, userID string, d device) (any, error)
+	// of returns what a login answers with.
+	of(ctx context.Context, userID string) (Provisioned, error)
 }
 
 // device is what a session is known by to its user.

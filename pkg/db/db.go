@@ -65,9 +65,14 @@ const maxAttempts = 5
 // InTx runs f in one transaction: committed when f returns nil, else rolled back. A transaction that PostgreSQL ended for a deadlock or a
 // serialization failure is run again, so f must have no effect outside of the transaction.
 func InTx(ctx context.Context, pool *Pool, f func(tx pgx.Tx) error) error {
+	return Again(func() error { return pgx.BeginFunc(ctx, pool, f) })
+}
+
+// Again runs f as InTx does, for a statement that is a transaction of its own.
+func Again(f func() error) error {
 	var err error
 	for range maxAttempts {
-		if err = pgx.BeginFunc(ctx, pool, f); !retryable(err) {
+		if err = f(); !retryable(err) {
 			return err
 		}
 	}
