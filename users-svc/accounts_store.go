@@ -47,14 +47,6 @@ func accountByID(ctx context.Context, q dbtx, userID string) (account, error) {
 	return oneAccount(ctx, q, `WHERE id = $1`, userID)
 }
 
-// accountByName finds an account by what a person types: an address in any case, else the exact username.
-func accountByName(ctx context.Context, q dbtx, name string) (account, error) {
-	if strings.Contains(name, "@") {
-		return oneAccount(ctx, q, `WHERE email_key = $1`, emailKey(name))
-	}
-	return oneAccount(ctx, q, `WHERE username = $1`, name)
-}
-
 const (
 	usernameTries = 16
 	// After shortTries a long suffix is taken: an address as common as info@ can use up the 65,536 short ones.

@@ -43,11 +43,3 @@ func listHistory(ctx context.Context, db dbtx, f historyFilter) ([]HistoryEntry,
 	})
 	return list, total, err
 }
-
-// signedInFrom reports whether the user has signed in from the address before, as far as the history reaches.
-func signedInFrom(ctx context.Context, db dbtx, userID, addressKey string) (bool, error) {
-	var known bool
-	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM login_history WHERE user_id = $1 AND address_key = $2 AND event = 'login' AND NOT failed)`,
-		userID, addressKey).Scan(&known)
-	return known, err
-}

@@ -66,40 +66,21 @@ func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
 	if r := s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 0); !r.Allowed {
 		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.LoginAddress.Count)
 	}
-	found, err := accountByName(ctx, s.pool, in.Name)
-	if err != nil && !apperr.Is(err, "USER_NOT_FOUND") {
-		return nil, err
+	found, at, err := claimed(ctx, s.pool, in.Name, addressKey(d.Address), s.now())
+	if err == nil {
+		err = s.throttle.refusal(at)
 	}
-	key, err := s.throttleKey(ctx, found.ID, in.Name, d)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.throttle.check(ctx, key); err != nil {
-		return nil, err
-	}
-	err = s.hasher.in(ctx, func() error { return s.prove(ctx, &found, in.Password, key, d) })
+	err = s.hasher.in(ctx, func() error { return s.prove(ctx, &found, in.Password, at.key, d) })
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
 		s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 1)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.admit(ctx, found, key, d)
-}
-
-// throttleKey names the count of failures that this attempt belongs to.
-func (s *sessions) throttleKey(ctx context.Context, userID, name string, d device) ([]byte, error) {
-	address := addressKey(d.Address)
-	known, err := signedInFrom(ctx, s.pool, userID, address) // asked for unknown accounts too: the same work
-	switch {
-	case err != nil:
-		return nil, err
-	case userID == "":
-		return nameKey(name), nil
-	case known:
-		return knownKey(userID, address), nil
-	}
-	return accountKey(userID), nil
+	return s.admit(ctx, found, at.key, d)
 }
 
 // prove checks the password in a slot of the hasher and, while the password is at hand, renews a hash that has become weak. The throttle is

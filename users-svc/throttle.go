@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/limit"
 )
 
@@ -22,17 +23,43 @@ type throttle struct {
 // maxWaitPeriods bounds the wait, in periods of the limit.
 const maxWaitPeriods = 4
 
-// accountKey names the count for an account, knownKey the one for an account and an address that it knows, nameKey the one for a name that
-// no account has.
+// accountKey names the count for an account, nameKey the one for a name that no account has. That for an account and an address which it knows is
+// digest("known", userID, addressKey).
 func accountKey(userID string) []byte { return digest("account", userID) }
-
-func knownKey(userID, addressKey string) []byte { return digest("known", userID, addressKey) }
 
 func nameKey(name string) []byte { return digest("name", strings.ToLower(name)) }
 
+// What a digest is made of before and after the id of an account, for the database.
+const (
+	accountKeyStart = "account" + digestSeparator
+	knownKeyStart   = "known" + digestSeparator
+)
+
+func knownKeyEnd(addressKey string) []byte { return []byte(digestSeparator + addressKey) }
+
+const digestSeparator = "\x00"
+
 func digest(parts ...string) []byte {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join(parts, digestSeparator)))
 	return sum[:]
+}
+
+// standing is how the failures of a key stand.
+type standing struct {
+	key      []byte
+	failures int        // within the period
+	until    *time.Time // the account is closed until then; nil for never
+}
+
+// refusal returns 429 RATE_LIMITED while the account is closed.
+func (t *throttle) refusal(at standing) error {
+	if t.rate.Off() || at.until == nil {
+		return nil
+	}
+	if left := at.until.Sub(t.now()); left > 0 {
+		return apperr.RateLimitExceeded(left).WithLimit(t.rate.Count)
+	}
+	return nil
 }
 
 // wait returns how long the account is closed after that many failures within the period.

@@ -2,28 +2,33 @@ package users
 
 import (
 	"context"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
+// standing reads how the failures of key stand.
+func (t *throttle) standing(ctx context.Context, key []byte) (standing, error) {
+	at := standing{key: key}
+	if t.rate.Off() {
+		return at, nil
+	}
+	err := t.pool.QueryRow(ctx, `SELECT CASE WHEN forget_at > $2 THEN failures ELSE 0 END, blocked_until FROM login_throttle WHERE key = $1`, key, t.now()).
+		Scan(&at.failures, &at.until)
+	if db.NoRows(err) {
+		err = nil
+	}
+	return at, err
+}
+
 // check returns 429 RATE_LIMITED while the account behind key is closed.
 func (t *throttle) check(ctx context.Context, key []byte) error {
-	if t.rate.Off() {
-		return nil
+	at, err := t.standing(ctx, key)
+	if err != nil {
+		return err
 	}
-	var until time.Time
-	err := t.pool.QueryRow(ctx, `SELECT blocked_until FROM login_throttle WHERE key = $1`, key).Scan(&until)
-	if db.NoRows(err) {
-		return nil
-	}
-	if left := until.Sub(t.now()); err == nil && left > 0 {
-		return apperr.RateLimitExceeded(left).WithLimit(t.rate.Count)
-	}
-	return err
+	return t.refusal(at)
 }
 
 // failed counts a failure of key and writes h, when there is an account to write it for, in one transaction.

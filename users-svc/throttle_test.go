@@ -1,7 +1,9 @@
 package users_test
 
 import (
+	"crypto/sha256"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,4 +118,26 @@ func TestTooManyWaitingHashesAreRefused(t *testing.T) {
 	if wait := retryAfter(<-refused); wait < 1 {
 		t.Errorf("Retry-After: got %d, want at least 1", wait)
 	}
+}
+
+// TestReplicasOfTwoReleasesCountTogether: the keys of the counts must not change, nor differ between where they are read and where they are written.
+func TestReplicasOfTwoReleasesCountTogether(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	failures := func(want int, parts ...string) {
+		t.Helper()
+		key := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+		if got := query[int](h, `SELECT coalesce(sum(failures), 0)::int FROM login_throttle WHERE key = $1`, key[:]); got != want {
+			t.Errorf("failures of %s: got %d, want %d", parts, got, want)
+		}
+	}
+	h.tryLogin("2001:db8::1", ann.email, "Wrong-horse-1").must(401)
+	failures(1, "account", ann.id)
+	h.tryLogin("2001:db8::1", ann.email, password).must(200)
+	failures(0, "account", ann.id)
+	h.tryLogin("2001:db8::2", ann.email, "Wrong-horse-1").must(401)
+	failures(1, "known", ann.id, "2001:db8::/64")
+	h.tryLogin("2001:db8::1", "Nobody@example.com", "Wrong-horse-1").must(401)
+	failures(1, "name", "nobody@example.com")
 }
