@@ -217,9 +217,10 @@ type newAccount struct {
 // accounts is the domain of users: sign-up, profiles, and what admins do with accounts.
 type accounts struct {
 	*core
-	hasher *hasher
-	mails  *mails
-	rule   passwordRule
+	hasher   *hasher
+	throttle *throttle
+	mails    *mails
+	rule     passwordRule
 }
 
 // change checks the current password when one is asked for and applies p to the user id. by is who does it from where.

@@ -7,30 +7,27 @@ import (
 // confirm checks the password of a signed-in user before something that a stolen session must not be able to do, and returns the hash that
 // it was checked against. 400 CURRENT_PASSWORD_INCORRECT when it is wrong, 429 RATE_LIMITED after as many wrong ones as a login allows.
 func (a *accounts) confirm(ctx context.Context, userID, password string, d device) (string, error) {
-	key := digest("confirm", userID)
-	t := &throttle{core: a.core, rate: a.cfg.Throttle.LoginAccount}
-	if err := t.check(ctx, key); err != nil {
+	at, err := a.throttle.standing(ctx, digest("confirm", userID))
+	if err == nil {
+		err = at.refusal(a.throttle.rate, a.now())
+	}
+	if err != nil {
 		return "", err
 	}
 	found, err := accountByID(ctx, a.pool, userID)
 	if err != nil {
 		return "", err
 	}
-	err = a.hasher.in(ctx, func() error {
-		if err := t.check(ctx, key); err != nil {
-			return err
-		}
+	wrong := happening{UserID: userID, Event: eventPasswordCheck, Failed: true, Device: d}
+	right, err := a.throttle.guess(ctx, at, wrong, func() (bool, error) {
 		ok, _, err := a.hasher.verify(password, found.PasswordHash)
-		if err != nil || ok {
-			return err
-		}
-		if err := t.failed(ctx, key, happening{UserID: userID, Event: eventPasswordCheck, Failed: true, Device: d}); err != nil {
-			return err
-		}
-		return errWrongPassword()
+		return ok, err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case !right:
+		return "", errWrongPassword()
 	}
-	return found.PasswordHash, t.forget(ctx, key)
+	return found.PasswordHash, a.throttle.forget(ctx, at.key)
 }

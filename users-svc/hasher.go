@@ -59,33 +59,44 @@ func (h *hasher) unknown() string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.Memory, h.params.Iterations, h.params.Parallelism, random(saltBytes), random(hashBytes))
 }
 
-// in runs f in a slot: f may call create and verify. 503 SERVICE_UNAVAILABLE when too many wait already or the request's time is over.
-func (h *hasher) in(ctx context.Context, f func() error) error {
+// queue runs f in a place of the queue for slots. 503 SERVICE_UNAVAILABLE when there is none.
+func (h *hasher) queue(ctx context.Context, f func() error) error {
 	select {
 	case h.places <- struct{}{}:
 		defer func() { <-h.places }()
+		return f()
 	default:
-		h.metrics.refused.Inc()
-		return apperr.ServiceUnavailable(errors.New("too many password hashes wait")).WithRetryAfter(2 * time.Second)
+		return h.refuse(errors.New("too many password hashes wait"))
 	}
+}
+
+// slot, for those who have a place, runs f in a slot: f may call create and verify, and should do nothing else, as others wait. 503
+// SERVICE_UNAVAILABLE when the request's time is over before.
+func (h *hasher) slot(ctx context.Context, f func() error) error {
 	select {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots; h.idle.Reset(hashMemory) }()
 	case <-ctx.Done():
-		h.metrics.refused.Inc()
-		return apperr.ServiceUnavailable(ctx.Err()).WithRetryAfter(2 * time.Second)
+		return h.refuse(ctx.Err())
 	}
 	began := time.Now()
 	defer func() { h.metrics.duration.Observe(time.Since(began).Seconds()) }()
 	return f()
 }
 
+func (h *hasher) refuse(cause error) error {
+	h.metrics.refused.Inc()
+	return apperr.ServiceUnavailable(cause).WithRetryAfter(2 * time.Second)
+}
+
 // hash returns the PHC string of password, waiting for a slot.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	var out string
-	err := h.in(ctx, func() (err error) {
-		out, err = h.create(password)
-		return err
+	err := h.queue(ctx, func() error {
+		return h.slot(ctx, func() (err error) {
+			out, err = h.create(password)
+			return err
+		})
 	})
 	return out, err
 }

@@ -66,14 +66,15 @@ func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
 	if r := s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 0); !r.Allowed {
 		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.LoginAddress.Count)
 	}
+	moment := s.throttle.turns.moment()
 	found, at, err := claimed(ctx, s.pool, in.Name, addressKey(d.Address), s.now())
+	at.moment = moment
 	if err == nil {
-		err = s.throttle.refusal(at)
+		err = at.refusal(s.throttle.rate, s.now())
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = s.prove(ctx, &found, in.Password, at, d)
 	}
-	err = s.hasher.in(ctx, func() error { return s.prove(ctx, &found, in.Password, at.key, d) })
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
 		s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 1)
 	}
@@ -83,29 +84,24 @@ func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
 	return s.admit(ctx, found, at.key, d)
 }
 
-// prove checks the password in a slot of the hasher and, while the password is at hand, renews a hash that has become weak. The throttle is
-// asked again: many guesses may have waited for the slot, and only as many get through as there are slots.
-func (s *sessions) prove(ctx context.Context, found *account, password string, key []byte, d device) error {
-	if err := s.throttle.check(ctx, key); err != nil {
-		return err
-	}
-	ok, stale, err := s.hasher.verify(password, found.PasswordHash)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		h := happening{UserID: found.ID, Event: eventLogin, Failed: true, Device: d}
-		if err := s.throttle.failed(ctx, key, h); err != nil {
-			return err
+// prove checks the password and, while it is at hand, renews a hash that has become weak.
+func (s *sessions) prove(ctx context.Context, found *account, password string, at standing, d device) error {
+	renewed := ""
+	wrong := happening{UserID: found.ID, Event: eventLogin, Failed: true, Device: d}
+	right, err := s.throttle.guess(ctx, at, wrong, func() (bool, error) {
+		ok, stale, err := s.hasher.verify(password, found.PasswordHash)
+		if err == nil && stale {
+			renewed, err = s.hasher.create(password)
 		}
-		return errInvalidCredentials()
-	}
-	if !stale {
-		return nil
-	}
-	renewed, err := s.hasher.create(password)
-	if err != nil {
+		return ok, err
+	})
+	switch {
+	case err != nil:
 		return err
+	case !right:
+		return errInvalidCredentials()
+	case renewed == "":
+		return nil
 	}
 	if err := renewHash(ctx, s.pool, found.ID, found.PasswordHash, renewed); err != nil {
 		return err

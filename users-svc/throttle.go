@@ -1,7 +1,9 @@
 package users
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"strings"
 	"time"
 
@@ -17,7 +19,14 @@ import (
 // owner out. A name that no account has is counted just the same.
 type throttle struct {
 	*core
-	rate limit.Rate
+	rate   limit.Rate
+	hasher *hasher
+	turns  *turns
+}
+
+func newThrottle(c *core, h *hasher) *throttle {
+	rate := c.cfg.Throttle.LoginAccount
+	return &throttle{core: c, rate: rate, hasher: h, turns: newTurns(rate, cap(h.slots), c.now)}
 }
 
 // maxWaitPeriods bounds the wait, in periods of the limit.
@@ -44,22 +53,69 @@ func digest(parts ...string) []byte {
 	return sum[:]
 }
 
-// standing is how the failures of a key stand.
+// standing is how the failures of a key stood.
 type standing struct {
 	key      []byte
 	failures int        // within the period
 	until    *time.Time // the account is closed until then; nil for never
+	moment   uint64     // of turns, at which it was read
 }
 
-// refusal returns 429 RATE_LIMITED while the account is closed.
-func (t *throttle) refusal(at standing) error {
-	if t.rate.Off() || at.until == nil {
+// refusal returns 429 RATE_LIMITED when the account is closed.
+func (at standing) refusal(rate limit.Rate, now time.Time) error {
+	if rate.Off() || at.until == nil {
 		return nil
 	}
-	if left := at.until.Sub(t.now()); left > 0 {
-		return apperr.RateLimitExceeded(left).WithLimit(t.rate.Count)
+	if left := at.until.Sub(now); left > 0 {
+		return apperr.RateLimitExceeded(left).WithLimit(rate.Count)
 	}
 	return nil
+}
+
+// guess runs check, which tells whether a password is right, when the key of at has a turn and the hasher a slot. A wrong password is counted and
+// written down as wrong. Nothing but check runs in the slot.
+func (t *throttle) guess(ctx context.Context, at standing, wrong happening, check func() (bool, error)) (right bool, err error) {
+	err = t.hasher.queue(ctx, func() error {
+		var then *standing
+		if !t.rate.Off() {
+			turn, err := t.turn(ctx, at)
+			if err != nil {
+				return err
+			}
+			defer func() { t.turns.done(turn, then) }()
+		}
+		err := t.hasher.slot(ctx, func() (err error) {
+			right, err = check()
+			return err
+		})
+		switch {
+		case err != nil:
+			return err
+		case right:
+			then = &standing{} // the caller forgets the failures
+			return nil
+		}
+		then, err = t.failed(ctx, at.key, wrong)
+		return err
+	})
+	return right && err == nil, err
+}
+
+// turn waits for a turn of the key of at, and reads at again when it is old.
+func (t *throttle) turn(ctx context.Context, at standing) (*turn, error) {
+	for {
+		turn, err := t.turns.wait(ctx, at)
+		switch {
+		case errors.Is(err, errOld):
+			if at, err = t.standing(ctx, at.key); err != nil {
+				return nil, err
+			}
+		case err != nil && ctx.Err() != nil:
+			return nil, t.hasher.refuse(ctx.Err())
+		default:
+			return turn, err
+		}
+	}
 }
 
 // wait returns how long the account is closed after that many failures within the period.

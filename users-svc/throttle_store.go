@@ -10,7 +10,7 @@ import (
 
 // standing reads how the failures of key stand.
 func (t *throttle) standing(ctx context.Context, key []byte) (standing, error) {
-	at := standing{key: key}
+	at := standing{key: key, moment: t.turns.moment()}
 	if t.rate.Off() {
 		return at, nil
 	}
@@ -22,19 +22,11 @@ func (t *throttle) standing(ctx context.Context, key []byte) (standing, error) {
 	return at, err
 }
 
-// check returns 429 RATE_LIMITED while the account behind key is closed.
-func (t *throttle) check(ctx context.Context, key []byte) error {
-	at, err := t.standing(ctx, key)
-	if err != nil {
-		return err
-	}
-	return t.refusal(at)
-}
-
-// failed counts a failure of key and writes h, when there is an account to write it for, in one transaction.
-func (t *throttle) failed(ctx context.Context, key []byte, h happening) error {
+// failed counts a failure of key and writes h, when there is an account to write it for, in one transaction. It returns how the failures stand then.
+func (t *throttle) failed(ctx context.Context, key []byte, h happening) (*standing, error) {
 	now := t.now()
-	return db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
+	var at standing
+	err := db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
 		if h.UserID != "" {
 			if err := remember(ctx, tx, now, h); err != nil {
 				return err
@@ -43,17 +35,18 @@ func (t *throttle) failed(ctx context.Context, key []byte, h happening) error {
 		if t.rate.Off() {
 			return nil
 		}
-		var failures int
 		err := tx.QueryRow(ctx, `INSERT INTO login_throttle AS t (key, failures, blocked_until, forget_at) VALUES ($1, 1, $2, $2)
 			ON CONFLICT (key) DO UPDATE SET failures = CASE WHEN t.forget_at > $2 THEN t.failures + 1 ELSE 1 END RETURNING failures`,
-			key, now).Scan(&failures)
+			key, now).Scan(&at.failures)
 		if err != nil {
 			return err
 		}
-		until := now.Add(t.wait(failures))
+		until := now.Add(t.wait(at.failures))
+		at.until = &until
 		_, err = tx.Exec(ctx, `UPDATE login_throttle SET blocked_until = $2, forget_at = $3 WHERE key = $1`, key, until, until.Add(t.rate.Period))
 		return err
 	})
+	return &at, err
 }
 
 // forget drops the failures of key after a success.

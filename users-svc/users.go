@@ -31,12 +31,13 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	if err != nil {
 		return err
 	}
-	people := &accounts{core: c, hasher: hashes, mails: letters, rule: rule}
+	guesses := newThrottle(c, hashes)
+	people := &accounts{core: c, hasher: hashes, throttle: guesses, mails: letters, rule: rule}
 	if err := people.makeFirstAdmin(ctx); err != nil {
 		return err
 	}
 	signIns := &sessions{
-		core: c, keys: keys, hasher: hashes, throttle: &throttle{core: c, rate: c.cfg.Throttle.LoginAccount}, placement: places, seen: newLastSeen(c),
+		core: c, keys: keys, hasher: hashes, throttle: guesses, placement: places, seen: newLastSeen(c),
 	}
 	second := &twoFactor{core: c, accounts: people, sessions: signIns}
 	past := &history{c}
