@@ -30,6 +30,9 @@ type hasher struct {
 const (
 	saltBytes = 16
 	hashBytes = 32
+	hugePage  = 2 << 20
+	// mostHugePages bounds what is asked for, because a system that overcommits nothing takes it for used.
+	mostHugePages = 512 << 20
 	// hashMemory is how long after the last hash its megabytes are kept: the runtime itself gives them back only minutes later.
 	hashMemory = 10 * time.Second
 )
@@ -42,6 +45,9 @@ func newHasher(c PasswordConfig) *hasher {
 	h := &hasher{
 		params: argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Time, Parallelism: c.Threads, SaltLength: saltBytes, KeyLength: hashBytes},
 		slots:  make(chan struct{}, parallel), places: make(chan struct{}, parallel+c.Queue),
+	}
+	if memory := int(c.MemoryKiB) << 10; memory >= hugePage {
+		hugePages(min(2*parallel*memory, mostHugePages)) // a heap grows to twice of what is in use before it is collected
 	}
 	h.dummy = h.unknown()
 	h.metrics = newHashMetrics(h)
