@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/alexedwards/argon2id"
@@ -24,7 +23,6 @@ type hasher struct {
 	places  chan struct{} // of those that hold a slot or wait for one
 	dummy   string        // a hash of nothing anybody knows: the work for accounts that do not exist
 	metrics *hashMetrics
-	idle    *time.Timer // gives the memory of hashes back to the system, when no more are made
 }
 
 const (
@@ -33,8 +31,6 @@ const (
 	hugePage  = 2 << 20
 	// mostHugePages bounds what is asked for, because a system that overcommits nothing takes it for used.
 	mostHugePages = 512 << 20
-	// hashMemory is how long after the last hash its megabytes are kept: the runtime itself gives them back only minutes later.
-	hashMemory = 10 * time.Second
 )
 
 func newHasher(c PasswordConfig) *hasher {
@@ -51,7 +47,6 @@ func newHasher(c PasswordConfig) *hasher {
 	}
 	h.dummy = h.unknown()
 	h.metrics = newHashMetrics(h)
-	h.idle = time.AfterFunc(hashMemory, debug.FreeOSMemory)
 	return h
 }
 
@@ -81,7 +76,7 @@ func (h *hasher) queue(ctx context.Context, f func() error) error {
 func (h *hasher) slot(ctx context.Context, f func() error) error {
 	select {
 	case h.slots <- struct{}{}:
-		defer func() { <-h.slots; h.idle.Reset(hashMemory) }()
+		defer func() { <-h.slots }()
 	case <-ctx.Done():
 		return h.refuse(ctx.Err())
 	}

@@ -10,7 +10,6 @@ import (
 func TestTheHashOfNobodyCostsWhatEveryHashCosts(t *testing.T) {
 	t.Parallel()
 	h := newHasher(PasswordConfig{MemoryKiB: 19456, Time: 2, Threads: 1, Parallel: 1})
-	t.Cleanup(func() { h.idle.Stop() })
 	real, err := h.create("correct-Horse-7")
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,6 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	}
 	hashes := newHasher(c.cfg.Passwords)
 	hashes.metrics.register(rt.Metrics)
-	svc.OnStop("hasher", func(context.Context) error { hashes.idle.Stop(); return nil })
 	keys := &keyring{core: c}
 	if err := keys.upkeep(ctx); err != nil {
 		return err

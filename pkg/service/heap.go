@@ -17,13 +17,14 @@ const heapFloor = 16 << 20
 const idleCheck = 30 * time.Second
 
 // HoldHeap keeps memory that is never touched, so that it costs address space and no RAM, until release is called: the heap grows to twice of it and
-// what else is held before it is collected. While the process has little to do the heap's free memory is given back. It must come first in a
-// process: memory that was used before would be cleared, and so be touched. Who sets GOGC has decided otherwise.
+// what else is held before it is collected. Who sets GOGC has decided otherwise. While the process has little to do the heap's free memory is given
+// back, which the runtime itself does only minutes later. It must come first in a process: memory that was used before would be cleared, and so be
+// touched.
 func HoldHeap() (release func()) {
-	if os.Getenv("GOGC") != "" {
-		return func() {}
+	var floor []byte
+	if os.Getenv("GOGC") == "" {
+		floor = make([]byte, heapFloor)
 	}
-	floor := make([]byte, heapFloor)
 	stop := make(chan struct{})
 	tick := time.NewTicker(idleCheck)
 	go trim(stop, tick.C, allocated, debug.FreeOSMemory)
