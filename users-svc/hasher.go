@@ -107,8 +107,9 @@ func (h *hasher) create(password string) (string, error) {
 	return argon2id.CreateHash(password, &h.params)
 }
 
-// verify, for those who hold a slot, reports whether password is the one that hash was made of. stale means that the hash is weaker than today's settings, or of another kind, and should be
-// made again while the password is at hand. An empty hash stands for an account that does not exist: the same work, never a match.
+// verify, for those who hold a slot, reports whether password is the one that hash was made of. stale means that the hash is weaker than today's
+// settings, or of another kind, and should be made again while the password is at hand. An empty hash stands for an account that does not exist: the
+// same work, never a match.
 func (h *hasher) verify(password, hash string) (ok, stale bool, err error) {
 	if hash == "" {
 		_, err := argon2id.ComparePasswordAndHash(password, h.dummy)

@@ -72,7 +72,7 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	command, rest := p.find(flags.Args())
 	if command == nil && flags.NArg() > 0 {
-		fmt.Fprintf(stderr, "%s: no command %q\n", p.Name, strings.Join(flags.Args(), " "))
+		fmt.Fprintf(stderr, "%s: no command %q; %s -h lists them\n", p.Name, strings.Join(flags.Args(), " "), p.Name)
 		return 2
 	}
 	if err := config.Load(&cfg, environ); err != nil && (command == nil || !command.Bare) {
