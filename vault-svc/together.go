@@ -11,8 +11,8 @@ import (
 
 // together does what is asked for at about the same time in one statement: a statement costs PostgreSQL, the kernel and pgx some ten times what one
 // more row costs in one that is sent anyway, and a commit waits for the disk. Nobody waits for company: with no statement under way an operation is
-// done at once. Those that come while one is are done by the next one, and so never see what was before they were asked. A statement that takes longer
-// than overdue, because it waits for a disk, a lock or the network, is not waited for: another one begins beside it, up to most.
+// done at once. Those that come while one is are done by the next one, and so never see what was before they were asked. When
+// it takes longer than overdue, because it waits for a disk, a lock or the network, or when mostTogether wait, another one begins beside it, up to most.
 //
 // The loaders of data that the field has (dataloader and its kin) wait a fixed time for company or remember answers; a service must not be slower for
 // who is alone, and nothing may be remembered.
@@ -103,7 +103,7 @@ func (g *together[T]) join(ctx context.Context, me *seat[T]) ([]*seat[T], error)
 // start lets the first of those who wait lead a statement, when one may begin, for all of them that may be in it.
 func (g *together[T]) start() {
 	now := time.Now()
-	if g.running > 0 && (g.running >= g.most || now.Sub(g.last) < overdue) {
+	if g.running > 0 && (g.running >= g.most || len(g.waiting) < mostTogether && now.Sub(g.last) < overdue) {
 		return
 	}
 	var batch []*seat[T]
