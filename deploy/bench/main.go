@@ -83,7 +83,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	only := flags.String("only", "", "regular expression of the groups to run: "+groupNames())
 	subjects := flags.String("subjects", "", "regular expression of the subjects to measure, for a closer look at some: targets that need others are not measured")
 	flags.IntVar(&o.rows, "rows", 1_000_000, "rows of the activity log in the group log; the target is written for 20000000")
-	flags.IntVar(&o.growthRows, "growth-rows", 1_000_000, "most rows of the activity log in the group growth; 100000000 take 50 GB of disk and the better part of an hour: -limit")
+	flags.IntVar(&o.growthRows, "growth-rows", 1_000_000, "most rows of the activity log in the group growth; 100000000 take 50 GB of disk and a quarter of an hour or more: -limit")
 	flags.IntVar(&o.growthUsers, "growth-users", 10_000, "most users in the group growth")
 	flags.StringVar(&o.results, "results", "", "folder of the results (deploy/bench/results)")
 	flags.StringVar(&o.name, "name", "latest", "name of the results: NAME.md and NAME.svg; another one keeps a run of some groups beside the latest of all")
@@ -205,7 +205,7 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 
 // groups are all there are, in the order in which they run: those that fill the database come last.
 func groups() []group {
-	return []group{standaloneGroup(), idleGroup(), forwardGroup(), vaultGroup(), vaultAloneGroup(), signInGroup(), lagGroup(), ingestGroup(), logGroup(), growthGroup()}
+	return []group{standaloneGroup(), idleGroup(), forwardGroup(), vaultGroup(), vaultAloneGroup(), crowdGroup(), signInGroup(), lagGroup(), ingestGroup(), logGroup(), growthGroup()}
 }
 
 func groupNames() string {

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// busyClients are as many as keep the CPUs busy.
+const busyClients = 64
+
+// crowdName is the subject of so many clients.
+func crowdName(clients int) string {
+	return fmt.Sprintf("vault GET through the gateway, %d clients", clients)
+}
+
+// crowdGroup measures what is left of the throughput when far more clients ask at once than can be served, and ask again as soon as they are refused.
+func crowdGroup() group {
+	return group{name: "crowd", title: "More clients at once than can be served in time", prepare: func(ctx context.Context, b *bench) (plan, error) {
+		p := plan{notes: []string{
+			fmt.Sprintf("Each client waits for its answer and asks again at once, also after a 503, whose Retry-After it does not heed. They share %d accounts, and "+
+				"the CPUs with the product. A refused request is a failed one.", vaultConns),
+			"CPU and memory are those of gateway, vault-svc and PostgreSQL together.",
+		}}
+		if err := b.makeAccounts(ctx); err != nil {
+			return p, err
+		}
+		if err := b.fillVault(vaultConns, "bench"); err != nil {
+			return p, err
+		}
+		for _, clients := range []int{busyClients, 1000, 2000} {
+			get := func(i int) []request {
+				return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i % vaultConns).token)}}}
+			}
+			p.subjects = append(p.subjects, subject{
+				name: crowdName(clients), load: httpLoad(b.product.gateway.addr, clients, get, 200),
+				servers: []int{b.product.gateway.pid(), b.product.vault.pid(), b.backing.postgresPID},
+			})
+			if clients != busyClients {
+				p.targets = append(p.targets, target{
+					what:    fmt.Sprintf("answers to %d clients ÷ to %d", clients, busyClients),
+					subject: crowdName(clients), baseline: crowdName(busyClients), figure: throughput(), informative: true,
+				})
+			}
+		}
+		return p, nil
+	}}
+}
