@@ -67,7 +67,7 @@ func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.R
 		return err
 	}
 	inflight := newInflight(cfg.InflightBytes, cfg.InflightWait)
-	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/2) // the other half is for all else
+	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/3) // the last third is for all else
 	v := &Vault{
 		items: items, keys: keys, maxItems: cfg.MaxItems,
 		reads: newTogether(atOnce, nil, items.readTogether), writes: newTogether(atOnce, (*itemWrite).user, items.putTogether),

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/db"
 )
 
 // slow is a store of a test in which every item is there whose key does not begin with "no"; a statement waits for the test.
@@ -325,4 +326,38 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 		t.Errorf("after the lock: %d %s", r.status, r.raw)
 	}
 	s.checkAccounts()
+}
+
+// TestASharedWriteLeavesItsConnectionAsItWas: its bound on waiting for locks must not become that of the next statement.
+func TestASharedWriteLeavesItsConnectionAsItWas(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	cfg := s.cfg.DB
+	cfg.MaxConns = 1
+	pool, err := db.Open(t.Context(), cfg, schema, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	var batch []*itemWrite
+	for range 2 {
+		w := sealedWrite{Ref: Ref{User: user().UserID, Key: "k"}, value: []byte("sealed"), version: newVersion(), valueBytes: 6}
+		batch = append(batch, &itemWrite{sealedWrite: w, max: limits{bytes: 100, items: 1}})
+	}
+	for _, round := range []string{"done", "refused"} {
+		if round == "refused" {
+			batch[1].Key = "\x00" // no text of PostgreSQL
+		}
+		err := (&itemStore{pool}).putTogether(t.Context(), batch)
+		if round == "done" && (err != nil || batch[0].alone || !batch[0].created || !batch[1].created) {
+			t.Fatalf("two writes: %v, %+v, %+v", err, batch[0], batch[1])
+		}
+		if round == "refused" && (err != nil || !batch[0].alone || !batch[1].alone) {
+			t.Errorf("one that PostgreSQL refuses: %v, alone %v and %v", err, batch[0].alone, batch[1].alone)
+		}
+		var timeout string
+		if err := pool.QueryRow(t.Context(), `SHOW lock_timeout`).Scan(&timeout); err != nil || timeout != "0" {
+			t.Errorf("%s: lock_timeout is %q afterwards, %v", round, timeout, err)
+		}
+	}
 }
