@@ -84,8 +84,10 @@ const (
 	maxPause   = 10 * time.Second
 )
 
-// maxPulled bounds the bytes of the messages that wait in this process.
-const maxPulled = 8 << 20
+// maxPulled bounds the messages that wait in this process: they carry up to a hundred events each. It is a number and not bytes, because with a bound
+// of bytes JetStream says at the end of each pull how many were left, and for that the client (nats.go 1.55) has no room beside the messages: it
+// drops one, which comes again after the ack wait.
+const maxPulled = 64
 
 // lastBatches bounds what is stored of the messages that had already arrived when the consumer was told to stop.
 const lastBatches = 5 * time.Second
@@ -134,7 +136,7 @@ func (c *Conn) consume(ctx context.Context, cc ConsumerConfig, handle Handler) e
 	if err != nil {
 		return err
 	}
-	it, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(cc.MaxBatch, maxPulled), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(15*time.Second))
+	it, err := cons.Messages(jetstream.PullMaxMessages(min(cc.MaxBatch, maxPulled)), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(15*time.Second))
 	if err != nil {
 		return err
 	}
