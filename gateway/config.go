@@ -40,7 +40,7 @@ type UpstreamConfig struct {
 	ResolveEvery time.Duration `env:"UPSTREAM_RESOLVE_EVERY" envDefault:"5s" doc:"How often the names of the services are looked up again."`
 	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; after it 503."`
 	TLS          tlsfiles.Internal
-	MaxInFlight  int           `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"256" doc:"Requests that one address of a service works on at once, sign-in and other public routes aside. More of them wait: up to UPSTREAM_QUEUE_WAIT in a short rush, else as long as an answer takes and at least 250ms; then 503. While such a load stays, the bound is what the address is measured to work on without a queue."`
+	MaxInFlight  int           `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"256" doc:"Requests that one address of a service works on at once, sign-in and other public routes aside. More of them wait: up to UPSTREAM_QUEUE_WAIT in a short rush, else as long as an answer takes and at least 250ms; then 503. While such a load stays, the bound is what the address is measured to work on without a queue, and the wait what an answer takes there."`
 	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; requests over that wait for up to UPSTREAM_QUEUE_WAIT, then 503."`
 	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"5s" doc:"How long a request may wait for its turn or for a connection."`
 }

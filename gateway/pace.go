@@ -39,6 +39,7 @@ type pace struct {
 
 	began   time.Time // of the window
 	answers int
+	awaited int // answers for whose turns others waited
 	sum     time.Duration
 
 	probe probe
@@ -49,6 +50,7 @@ type probe struct {
 	next    time.Time // when it begins
 	phase   probePhase
 	answers int       // in this phase
+	awaited int       // of them, those for whose turns others waited
 	rounds  int       // how many times as many answers are counted as requests are at work
 	from    time.Time // when counting began
 	back    int       // the bound afterwards
@@ -66,15 +68,18 @@ const (
 // begin is the begin of an overload.
 func (p *pace) begin(now time.Time) {
 	p.restart(now)
+	if p.alone == 0 {
+		p.alone = p.mean
+	}
 	p.probe.phase, p.probe.next = noProbe, now.Add(firstProbe)
 }
 
-func (p *pace) restart(now time.Time) { p.began, p.answers, p.sum = now, 0, 0 }
+func (p *pace) restart(now time.Time) { p.began, p.answers, p.awaited, p.sum = now, 0, 0, 0 }
 
 func (p *pace) between() time.Duration { return max(probeEvery, probeTimes*p.alone) }
 
-// note adds the answer to a request.
-func (p *pace) note(start, now time.Time) {
+// note adds the answer to a request; awaited says that others wait for its turn.
+func (p *pace) note(start, now time.Time, awaited bool) {
 	took := now.Sub(start)
 	if p.mean == 0 {
 		p.mean = took
@@ -83,6 +88,10 @@ func (p *pace) note(start, now time.Time) {
 	p.answers++
 	p.sum += took
 	p.probe.answers++
+	if awaited {
+		p.awaited++
+		p.probe.awaited++
+	}
 }
 
 // settle ends a window while there is no overload: what an answer takes alone is the least of the windows, slowly forgotten.
@@ -112,8 +121,12 @@ func (p *pace) bound(now time.Time, working, limit int, slack time.Duration) int
 	if !p.full(now) {
 		return limit
 	}
-	rate := float64(p.answers) / float64(now.Sub(p.began))
+	rate, idle := float64(p.answers)/float64(now.Sub(p.began)), 2*p.awaited < p.answers
 	p.restart(now)
+	if idle {
+		// What was asked for, and not what the address can do, made the rate; BBR calls that application-limited.
+		return int(math.Ceil(float64(limit) * headroom))
+	}
 	limit = max(2, int(math.Ceil(rate*max(float64(p.alone)*headroom, float64(slack)))))
 	if now.Before(p.probe.next) {
 		return limit
@@ -128,11 +141,16 @@ func (p *pace) look(now time.Time, working, limit int) int {
 	case p.probe.phase == draining && working <= limit:
 		p.probe.phase, p.probe.answers = passing, 0
 	case p.probe.phase == passing && p.probe.answers >= limit:
-		p.probe.phase, p.probe.answers, p.probe.from = counting, 0, now
+		p.probe.phase, p.probe.answers, p.probe.awaited, p.probe.from = counting, 0, 0, now
 		p.probe.rounds = (probeAnswers + limit - 1) / limit
 	case p.probe.phase == counting && p.probe.answers >= p.probe.rounds*limit:
 		// Little's law. The mean of their own times would be too small: of requests sent at the same time the quick ones are answered first.
-		p.alone = now.Sub(p.probe.from) / time.Duration(p.probe.rounds)
+		if alone := now.Sub(p.probe.from) / time.Duration(p.probe.rounds); 2*p.probe.awaited >= p.probe.answers { // else fewer were at work than counted
+			if p.alone > 0 {
+				alone = min(alone, 2*p.alone) // it may have stood still meanwhile
+			}
+			p.alone = alone
+		}
 		back := p.probe.back
 		p.probe = probe{next: now.Add(p.between())}
 		p.restart(now)

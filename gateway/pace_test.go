@@ -3,8 +3,12 @@ package gateway
 import (
 	"container/heap"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // simulated is a service of a test in which no time passes but its own: it works on width requests at once, each for one service time; the others wait
@@ -48,8 +52,11 @@ func simulate(width int, each, alone time.Duration, most int) *simulated {
 
 // fill sends as many requests as the bound allows.
 func (s *simulated) fill() {
-	for s.turns.working < s.turns.limit {
-		s.turns.working++
+	for s.turns.waiting.Len() < 10 {
+		s.turns.waiting.PushBack(make(chan time.Time, 1))
+	}
+	s.turns.admit()
+	for len(s.queue)+len(s.running) < s.turns.working {
 		s.queue = append(s.queue, s.now)
 	}
 	for len(s.running) < s.width && len(s.queue) > 0 {
@@ -138,6 +145,47 @@ func TestABusyGatewayLeavesTheServiceAlone(t *testing.T) {
 	s.run(10 * time.Second)
 	if got, could := len(s.took), int(10*time.Second/s.each)*s.width; got < could*75/100 {
 		t.Errorf("it did %d of the %d requests that it could have done", got, could)
+	}
+}
+
+// TestAnOverloadEndsWithTheLoad: once the service is asked for less than it can do nobody is refused, whatever the bound had become.
+func TestAnOverloadEndsWithTheLoad(t *testing.T) {
+	t.Parallel()
+	for _, left := range []int{300, 800} { // a second, of 1600
+		synctest.Test(t, func(t *testing.T) {
+			turns := newTurns(256, 5*time.Second, time.Now)
+			slots := semaphore.NewWeighted(16)
+			var refused atomic.Int64
+			ask := func() {
+				if !turns.take() {
+					refused.Add(1)
+					return
+				}
+				start := time.Now()
+				_ = slots.Acquire(t.Context(), 1)
+				time.Sleep(10 * time.Millisecond)
+				slots.Release(1)
+				turns.done(start, time.Since(start), true)
+			}
+			random := rand.New(rand.NewPCG(1, 2))
+			offer := func(rate int, lasts time.Duration) int64 {
+				before := refused.Load()
+				for end := time.Now().Add(lasts); time.Now().Before(end); {
+					time.Sleep(time.Duration(random.ExpFloat64() * float64(time.Second) / float64(rate)))
+					go ask()
+				}
+				return refused.Load() - before
+			}
+			if offer(3200, 4*time.Second) == 0 {
+				t.Error("nobody is refused in the overload")
+			}
+			offer(left, 2*time.Second)
+			if n := offer(left, 10*time.Second); n > 0 {
+				t.Errorf("%d of %d were refused when the load was small again", n, 10*left)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		})
 	}
 }
 
