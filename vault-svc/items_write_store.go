@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/realmgate/realmgate/pkg/db"
 )
 
 // sealedWrite is a Write with its parts sealed.
@@ -64,7 +66,11 @@ func (w *itemWrite) take(r putRow) {
 	w.created = r.fresh
 }
 
-// put does one write in a transaction of its own.
+// putAlone does one write in a transaction of its own, again when PostgreSQL ended it for a deadlock.
+func (s *itemStore) putAlone(ctx context.Context, batch []*itemWrite) error {
+	return db.Again(func() error { return s.put(ctx, batch[0]) })
+}
+
 func (s *itemStore) put(ctx context.Context, w *itemWrite) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -90,15 +96,12 @@ const putItems = `
 	CROSS JOIN LATERAL vault_put(user_id, realm_id, key, sealed, version, metadata, metadata_version, keep_metadata,
 		value_bytes, metadata_bytes, max_bytes, max_items) AS put`
 
-// lockWait is how long a statement for many waits for somebody's account: a large value of theirs may be on its way to the disk.
+// lockWait is how long a shared statement waits for somebody's account: a large value of theirs may be on its way to the disk.
 const lockWait = `50ms`
 
 // putTogether does the writes of batch in one transaction. When PostgreSQL refuses one, for a lock or for whatever else, none is done, and all are to
 // be written by themselves.
 func (s *itemStore) putTogether(ctx context.Context, batch []*itemWrite) error {
-	if len(batch) == 1 {
-		return s.put(ctx, batch[0])
-	}
 	slices.SortFunc(batch, func(a, b *itemWrite) int { return cmp.Compare(a.User, b.User) })
 	rows := make([]putRow, len(batch))
 	var b pgx.Batch

@@ -67,10 +67,11 @@ func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.R
 		return err
 	}
 	inflight := newInflight(cfg.InflightBytes, cfg.InflightWait)
-	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/3) // the last third is for all else
+	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
 	v := &Vault{
 		items: items, keys: keys, maxItems: cfg.MaxItems,
-		reads: newTogether(atOnce, nil, items.readTogether), writes: newTogether(atOnce, (*itemWrite).user, items.putTogether),
+		reads: newTogether(atOnce, mostTogether, nil, items.readTogether), writes: newTogether(atOnce, mostTogether, (*itemWrite).user, items.putTogether),
+		alone: newTogether(max(1, int(cfg.DB.MaxConns)-2*atOnce), 1, (*itemWrite).user, items.putAlone),
 	}
 	v.metrics = newMetrics(rt.Metrics, v, inflight)
 	a := &api{

@@ -12,7 +12,7 @@ import (
 // together does what is asked for at about the same time in one statement: a statement costs PostgreSQL, the kernel and pgx some ten times what one
 // more row costs in one that is sent anyway, and a commit waits for the disk. Nobody waits for company: with no statement under way an operation is
 // done at once. Those that come while one is are done by the next one, and so never see what was before they were asked. When
-// it takes longer than overdue, because it waits for a disk, a lock or the network, or when mostTogether wait, another one begins beside it, up to most.
+// it takes longer than overdue, because it waits for a disk, a lock or the network, or when as many wait as one may hold, another one begins beside it, up to most.
 //
 // The loaders of data that the field has (dataloader and its kin) wait a fixed time for company or remember answers; a service must not be slower for
 // who is alone, and nothing may be remembered.
@@ -20,13 +20,15 @@ type together[T any] struct {
 	each func(ctx context.Context, batch []*T) error // does all of batch
 	// apart names what only one operation at a time may be about, such as the user whose account a write locks; nil: nothing.
 	apart func(*T) string
-	most  int
+	most  int // statements at once
+	size  int // operations of one
 
 	mu      sync.Mutex
 	running int
 	last    time.Time       // when the last of them began
 	busy    map[string]bool // what they are about
 	waiting []*seat[T]
+	look    bool // a timer will look whether the running ones are overdue
 
 	operations, statements atomic.Int64
 }
@@ -51,8 +53,8 @@ const (
 // errBroke is what those are told who shared a statement that broke off without an error.
 var errBroke = errors.New("the statement broke off")
 
-func newTogether[T any](most int, apart func(*T) string, each func(context.Context, []*T) error) *together[T] {
-	return &together[T]{each: each, apart: apart, most: most, busy: map[string]bool{}}
+func newTogether[T any](most, size int, apart func(*T) string, each func(context.Context, []*T) error) *together[T] {
+	return &together[T]{each: each, apart: apart, most: most, size: size, busy: map[string]bool{}}
 }
 
 // do does op and returns the error of its statement, or that of ctx when it ended before op was begun.
@@ -76,40 +78,35 @@ func (g *together[T]) join(ctx context.Context, me *seat[T]) ([]*seat[T], error)
 	g.start()
 	g.mu.Unlock()
 	select {
-	case batch := <-me.turn: // at once
+	case batch := <-me.turn:
 		return batch, nil
-	default:
-	}
-	timer := time.NewTimer(overdue)
-	defer timer.Stop()
-	for {
-		select {
-		case batch := <-me.turn:
-			return batch, nil
-		case <-timer.C:
-			g.mu.Lock()
-			g.start()
-			g.mu.Unlock()
-			timer.Reset(overdue)
-		case <-ctx.Done():
-			if g.leave(me) {
-				return nil, ctx.Err()
-			}
-			return <-me.turn, nil
+	case <-ctx.Done():
+		if g.leave(me) {
+			return nil, ctx.Err()
 		}
+		return <-me.turn, nil
 	}
 }
 
 // start lets the first of those who wait lead a statement, when one may begin, for all of them that may be in it.
 func (g *together[T]) start() {
+	if len(g.waiting) > 0 && g.running > 0 && !g.look {
+		g.look = true
+		time.AfterFunc(overdue, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.look = false
+			g.start()
+		})
+	}
 	now := time.Now()
-	if g.running > 0 && (g.running >= g.most || len(g.waiting) < mostTogether && now.Sub(g.last) < overdue) {
+	if g.running > 0 && (g.running >= g.most || len(g.waiting) < g.size && now.Sub(g.last) < overdue) {
 		return
 	}
 	var batch []*seat[T]
 	rest := g.waiting[:0]
 	for _, s := range g.waiting {
-		if len(batch) < mostTogether && g.begin(s) {
+		if len(batch) < g.size && g.begin(s) {
 			batch = append(batch, s)
 		} else {
 			rest = append(rest, s)

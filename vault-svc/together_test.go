@@ -23,7 +23,7 @@ type slow struct {
 
 func newSlow(most int, apart func(*itemRead) string) *slow {
 	s := &slow{begun: make(chan []string, 100), end: make(chan error, 100)}
-	s.together = newTogether(most, apart, func(ctx context.Context, batch []*itemRead) error {
+	s.together = newTogether(most, mostTogether, apart, func(ctx context.Context, batch []*itemRead) error {
 		var keys []string
 		for _, b := range batch {
 			keys = append(keys, b.ref.Key)
@@ -118,6 +118,8 @@ func TestWhatComesWhileAStatementIsUnderWayIsDoneTogether(t *testing.T) {
 	if g := <-missing; g.found || g.err != nil {
 		t.Errorf("what is not there: %+v", g)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.running != 0 || len(s.waiting) != 0 {
 		t.Errorf("%d under way and %d waiting after all", s.running, len(s.waiting))
 	}
@@ -213,6 +215,8 @@ func TestWhatMustStayApartIsNotDoneTogether(t *testing.T) {
 			t.Errorf("%+v", g)
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.running != 0 || len(s.waiting) != 0 || len(s.busy) != 0 {
 		t.Errorf("after all %d are under way, %d wait, %v are busy", s.running, len(s.waiting), s.busy)
 	}
@@ -291,11 +295,14 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `SELECT FROM vault_usage WHERE user_id = $1 FOR UPDATE`, stuck.UserID); err != nil {
 		t.Fatal(err)
 	}
-	blocked := make(chan reply, 1)
-	go func() {
-		r, _ := s.try(stuck, "PUT", "/api/v1/vault/keys/k", body("a longer one"))
-		blocked <- r
-	}()
+	blocked := make(chan reply, 3)
+	for range cap(blocked) {
+		go func() {
+			r, _ := s.try(stuck, "PUT", "/api/v1/vault/keys/k", body("a longer one"))
+			blocked <- r
+		}()
+	}
+	time.Sleep(5 * overdue) // the first of them is under way before all others
 	var wait sync.WaitGroup
 	for range 16 {
 		wait.Go(func() {
@@ -322,8 +329,10 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r := <-blocked; r.status != 200 {
-		t.Errorf("after the lock: %d %s", r.status, r.raw)
+	for range cap(blocked) {
+		if r := <-blocked; r.status != 200 {
+			t.Errorf("after the lock: %d %s", r.status, r.raw)
+		}
 	}
 	s.checkAccounts()
 }

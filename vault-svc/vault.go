@@ -8,9 +8,12 @@ import (
 
 // Vault does what the API offers: it seals and opens, and leaves rows and accounts to its store.
 type Vault struct {
-	items    *itemStore
-	reads    *together[itemRead]
-	writes   *together[itemWrite]
+	items  *itemStore
+	reads  *together[itemRead]
+	writes *together[itemWrite]
+	// alone are the writes that share no statement. They, too, are done one at a time for a user, so that those who wait for a lock of a user's
+	// account hold one connection and not all.
+	alone    *together[itemWrite]
 	keys     *Keys
 	maxItems int64
 	metrics  *metrics
@@ -52,11 +55,11 @@ func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, erro
 // write stores an item together with what others store, unless it is large or traced: the statement of what is traced is in its trace.
 func (v *Vault) write(ctx context.Context, put *itemWrite, size int64) error {
 	if size > smallBody || trace.Current(ctx).Kept() {
-		return v.items.put(ctx, put)
+		return v.alone.do(ctx, put)
 	}
 	err := v.writes.do(ctx, put)
 	if err == nil && put.alone {
-		err = v.items.put(ctx, put)
+		err = v.alone.do(ctx, put)
 	}
 	return err
 }
