@@ -188,8 +188,8 @@ func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p
 	return &ch, err
 }
 
-// renewHash replaces a hash by a stronger one of the same password, unless the password changed meanwhile.
-func renewHash(ctx context.Context, q dbtx, userID, old, renewed string) error {
-	_, err := q.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, userID, old, renewed)
-	return err
+// renewHash replaces a hash by a stronger one of the same password, and reports whether it did: the hash may have changed meanwhile.
+func renewHash(ctx context.Context, q dbtx, userID, old, renewed string) (bool, error) {
+	tag, err := q.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, userID, old, renewed)
+	return tag.RowsAffected() > 0, err
 }

@@ -103,12 +103,36 @@ func (s *sessions) prove(ctx context.Context, found *account, password string, a
 	case renewed == "":
 		return nil
 	}
-	if err := renewHash(ctx, s.pool, found.ID, found.PasswordHash, renewed); err != nil {
-		return err
-	}
-	again, err := accountByID(ctx, s.pool, found.ID) // another login may have renewed it first
+	done, err := renewHash(ctx, s.pool, found.ID, found.PasswordHash, renewed)
 	if err != nil {
 		return err
+	}
+	if !done {
+		return s.proveAgain(ctx, found, password)
+	}
+	found.PasswordHash = renewed
+	return nil
+}
+
+// proveAgain checks the password against the hash that has taken the place of the one that it was right for: that of another login's renewal, or that
+// of another password.
+func (s *sessions) proveAgain(ctx context.Context, found *account, password string) error {
+	again, err := accountByID(ctx, s.pool, found.ID)
+	if err != nil {
+		return err
+	}
+	var right bool
+	err = s.hasher.queue(ctx, func() error {
+		return s.hasher.slot(ctx, func() (err error) {
+			right, _, err = s.hasher.verify(password, again.PasswordHash)
+			return err
+		})
+	})
+	switch {
+	case err != nil:
+		return err
+	case !right:
+		return errInvalidCredentials()
 	}
 	found.PasswordHash = again.PasswordHash
 	return nil

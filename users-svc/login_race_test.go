@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alexedwards/argon2id"
 )
 
 // TestWhatChangesWhileAPasswordIsCheckedCounts holds an account's row while somebody signs in to it, and changes it after the password was checked.
@@ -53,4 +55,36 @@ func TestWhatChangesWhileAPasswordIsCheckedCounts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAPasswordThatChangesWhileItsHashIsRenewedCounts: the old password has been proved, against a hash that is weaker than today's; it opens nothing
+// when there is another one before the stronger hash is stored.
+func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	weak := func(password string) string {
+		hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 16, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hash
+	}
+	query[string](h, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING id`, ann.id, weak(password))
+	tx, err := h.database().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE users SET password_hash = $2 WHERE id = $1`, ann.id, weak("another-"+password)); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan *answer, 1)
+	go func() { answered <- h.tryLogin("192.0.2.1", ann.email, password) }()
+	for query[int](h, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND $1 <> ''`, ann.id) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	(<-answered).want(401, "INVALID_CREDENTIALS", "")
 }

@@ -22,7 +22,8 @@ func (t *throttle) standing(ctx context.Context, key []byte) (standing, error) {
 	return at, err
 }
 
-// failed counts a failure of key and writes h, when there is an account to write it for, in one transaction. It returns how the failures stand then.
+// failed counts a failure of key and writes h, when there is an account to write it for, in one transaction. It returns how the failures stand
+// then, uncounted when that is not known.
 func (t *throttle) failed(ctx context.Context, key []byte, h happening) (*standing, error) {
 	now := t.now()
 	var at standing
@@ -46,7 +47,10 @@ func (t *throttle) failed(ctx context.Context, key []byte, h happening) (*standi
 		_, err = tx.Exec(ctx, `UPDATE login_throttle SET blocked_until = $2, forget_at = $3 WHERE key = $1`, key, until, until.Add(t.rate.Period))
 		return err
 	})
-	return &at, err
+	if err != nil {
+		return &standing{failures: uncounted}, err
+	}
+	return &at, nil
 }
 
 // forget drops the failures of key after a success.

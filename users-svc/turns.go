@@ -34,6 +34,9 @@ func newTurns(rate limit.Rate, parallel int, now func() time.Time) *turns {
 	return &turns{rate: rate, parallel: parallel, now: now, keys: map[string]*turn{}}
 }
 
+// uncounted are the failures when a wrong password could not be counted, or nobody knows whether it was.
+const uncounted = -1
+
 // errOld says that failures may have been counted since a standing was read.
 var errOld = errors.New("the standing is old")
 
@@ -86,7 +89,9 @@ func (t *turns) hold(at standing) (*turn, error) {
 		k = &turn{at: at, changed: make(chan struct{})}
 		t.keys[string(at.key)] = k
 	}
-	k.at.failures = max(k.at.failures, at.failures)
+	if at.failures > k.at.failures {
+		k.at.failures, k.at.until = at.failures, at.until
+	}
 	k.holders++
 	return k, nil
 }
@@ -104,7 +109,10 @@ func (t *turns) done(k *turn, at *standing) {
 	defer t.mu.Unlock()
 	if at != nil {
 		t.changes++
-		if at.failures == 0 || at.failures > k.at.failures {
+		switch {
+		case at.failures == uncounted:
+			k.at.failures++
+		case at.failures == 0 || at.failures > k.at.failures:
 			k.at.failures, k.at.until = at.failures, at.until
 		}
 	}
