@@ -3,6 +3,8 @@ package operate
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -69,14 +71,19 @@ func startStack(t *testing.T) *stack {
 	return s
 }
 
+// freePort returns an address on which nobody listens. Its port is below those that the system gives to connections and to listeners without a wish,
+// which would take it before the server that it is for begins.
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			_ = ln.Close()
+			return addr
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // makeSecrets does what the one-shot service does, twice, because each "up" runs it.
