@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -71,12 +72,16 @@ func startStack(t *testing.T) *stack {
 	return s
 }
 
+// lastPort is the last one that freePort gave to a test of this process, which may not listen on it yet.
+var lastPort atomic.Int64
+
 // freePort returns an address on which nobody listens. Its port is below those that the system gives to connections and to listeners without a wish,
 // which would take it before the server that it is for begins.
 func freePort(t *testing.T) string {
 	t.Helper()
+	lastPort.CompareAndSwap(0, 10_000+rand.Int64N(20_000)) // other processes begin elsewhere
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
+		addr := fmt.Sprintf("127.0.0.1:%d", lastPort.Add(1))
 		if ln, err := net.Listen("tcp", addr); err == nil {
 			_ = ln.Close()
 			return addr
