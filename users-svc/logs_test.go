@@ -1,36 +1,17 @@
 package users_test
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
-
-// logged collects what a service logs.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 func TestNoCredentialIsLogged(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
-	all := &logged{}
+	all := &testkit.Buffer{}
 	h.log = slog.New(slog.NewJSONHandler(all, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h.url = h.replica()
 	ann := h.signUp()

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 func TestASealOpensOnlyInItsPlace(t *testing.T) {
@@ -91,28 +91,10 @@ func TestAKeysetThatIsNone(t *testing.T) {
 	}
 }
 
-// logBuffer collects log lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestARowCopiedElsewhereIsAnErrorAndNeverAWrongValue(t *testing.T) {
 	t.Parallel()
 	first := start(t)
-	var log logBuffer
+	var log testkit.Buffer
 	s := runLogging(t, first.cfg, slog.New(slog.NewTextHandler(&log, nil)))
 	alice, bob := user(), user()
 	for _, key := range []string{"one", "two", "meta"} {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"net"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // binary builds this command once for all tests of its process.
@@ -38,28 +39,8 @@ func (e *buildError) Error() string { return e.out }
 type process struct {
 	cmd    *exec.Cmd
 	said   string // what it printed until it was ready
-	errors *notes
+	errors *testkit.Buffer
 	url    string
-}
-
-// notes is what a process wrote so far.
-type notes struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (n *notes) Write(p []byte) (int, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.Write(p)
-}
-
-// String returns all of it.
-func (n *notes) String() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.String()
 }
 
 func spawn(t *testing.T, environ ...string) *process {
@@ -68,7 +49,7 @@ func spawn(t *testing.T, environ ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(path), errors: &notes{}}
+	p := &process{cmd: exec.Command(path), errors: &testkit.Buffer{}}
 	p.cmd.Env = append(os.Environ(), environ...)
 	p.cmd.Stderr = p.errors
 	out, err := p.cmd.StdoutPipe()

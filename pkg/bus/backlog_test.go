@@ -1,7 +1,6 @@
 package bus_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,7 @@ import (
 // the client, and come again only after the ack wait.
 func TestABacklogIsDeliveredOnce(t *testing.T) {
 	t.Parallel()
-	var warnings bytes.Buffer // written under the handler's lock of slog, read when the connection is closed
+	var warnings testkit.Buffer
 	log := slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	c, err := bus.Connect(bus.Config{URL: config.Secret(testkit.NATS(t))}, t.Name(), log)
 	if err != nil {
@@ -66,8 +65,8 @@ func TestABacklogIsDeliveredOnce(t *testing.T) {
 	})
 	stop()
 	c.Close()
-	if warnings.Len() > 0 {
-		t.Errorf("the client had no room: %.500s", warnings.String())
+	if said := warnings.String(); said != "" {
+		t.Errorf("the client had no room: %.500s", said)
 	}
 	if again > 0 {
 		t.Errorf("%d messages were delivered again", again)

@@ -1,12 +1,11 @@
 package httpx
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
-	"sync"
+	"strings"
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
@@ -16,26 +15,15 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
+// lines is a log in JSON.
+type lines struct{ testkit.Buffer }
 
 // of returns the lines of the request with this id.
 func (l *lines) of(t *testing.T, requestID string) (out []map[string]any) {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range bytes.Lines(l.buf.Bytes()) {
+	for line := range strings.Lines(l.String()) {
 		var m map[string]any
-		if err := json.Unmarshal(line, &m); err != nil {
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatal(err)
 		}
 		if m["request_id"] == requestID {
