@@ -66,12 +66,9 @@ func (w *itemWrite) take(r putRow) {
 	w.created = r.fresh
 }
 
-// putAlone does one write in a transaction of its own, again when PostgreSQL ended it for a deadlock.
+// putAlone does the one write of batch in a transaction of its own.
 func (s *itemStore) putAlone(ctx context.Context, batch []*itemWrite) error {
-	return db.Again(func() error { return s.put(ctx, batch[0]) })
-}
-
-func (s *itemStore) put(ctx context.Context, w *itemWrite) error {
+	w := batch[0]
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -82,7 +79,9 @@ func (s *itemStore) put(ctx context.Context, w *itemWrite) error {
 	}
 	defer release(ctx, conn, args)
 	var row putRow
-	err = conn.QueryRow(ctx, `SELECT * FROM vault_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, args...).Scan(row.columns()...)
+	err = db.Again(func() error {
+		return conn.QueryRow(ctx, `SELECT * FROM vault_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, args...).Scan(row.columns()...)
+	})
 	if err == nil {
 		w.take(row)
 	}

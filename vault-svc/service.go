@@ -67,6 +67,7 @@ func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.R
 		return err
 	}
 	inflight := newInflight(cfg.InflightBytes, cfg.InflightWait)
+	// A quarter of the connections for shared reads, one for shared writes, and as many as are left for those who wait for locks by themselves.
 	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
 	v := &Vault{
 		items: items, keys: keys, maxItems: cfg.MaxItems,
