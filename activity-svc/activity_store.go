@@ -10,21 +10,23 @@ import (
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
-// reading runs f on one snapshot, so that a total and the page beside it speak of the same log. Every statement is planned for its own values:
+// reading runs f on one snapshot, so that a total and the page beside it speak of the same log, and tells it how far the log is counted there. Every statement is planned for its own values:
 // only then are the partitions of other days left out before they are locked.
-func (s *store) reading(ctx context.Context, f func(pgx.Tx) error) error {
+func (s *store) reading(ctx context.Context, f func(tx pgx.Tx, reach counted) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{
 		BeginQuery: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan`,
-	}, f)
-}
-
-// list returns limit records after the newest offset ones, newest first, and how many match in all.
-func (s *store) list(ctx context.Context, f filter, offset, limit int64) (records []Record, total int64, err error) {
-	err = s.reading(ctx, func(tx pgx.Tx) error {
+	}, func(tx pgx.Tx) error {
 		var reach counted
 		if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
 			return err
 		}
+		return f(tx, reach)
+	})
+}
+
+// list returns limit records after the newest offset ones, newest first, and how many match in all.
+func (s *store) list(ctx context.Context, f filter, offset, limit int64) (records []Record, total int64, err error) {
+	err = s.reading(ctx, func(tx pgx.Tx, reach counted) error {
 		spans, err := readSpans(ctx, tx, f, reach)
 		if err != nil {
 			return err
@@ -42,11 +44,7 @@ func (s *store) list(ctx context.Context, f filter, offset, limit int64) (record
 
 // stats returns the size and the span of what f selects, without the retention.
 func (s *store) stats(ctx context.Context, f filter) (out Stats, err error) {
-	err = s.reading(ctx, func(tx pgx.Tx) error {
-		var reach counted
-		if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
-			return err
-		}
+	err = s.reading(ctx, func(tx pgx.Tx, reach counted) error {
 		spans, err := readSpans(ctx, tx, f, reach)
 		if err != nil {
 			return err
@@ -278,11 +276,7 @@ func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*w
 
 // realms returns the realms in which a user has records, and how many; the place outside of every realm is none.
 func (s *store) realms(ctx context.Context, userID string) (out []RealmUsage, err error) {
-	err = s.reading(ctx, func(tx pgx.Tx) error {
-		var reach counted
-		if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
-			return err
-		}
+	err = s.reading(ctx, func(tx pgx.Tx, reach counted) error {
 		rows, err := tx.Query(ctx, `
 			SELECT encode(realm_id, 'hex'), sum(records)::bigint, sum(bytes)::bigint FROM (
 				SELECT realm_id, records, bytes FROM activity_monthly WHERE user_id = $1

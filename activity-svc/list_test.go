@@ -22,7 +22,7 @@ func TestAPageIsLookedUpByItsIDs(t *testing.T) {
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	err := s.reading(t.Context(), func(tx pgx.Tx) error {
+	err := s.reading(t.Context(), func(tx pgx.Tx, _ counted) error {
 		f := everything(raw(who.UserID))
 		plan, err := tx.Query(t.Context(), `EXPLAIN ANALYZE`+readPiece, f.args(firstID(day), firstID(day.Add(oneDay)), 300, 50)...)
 		if err != nil {
