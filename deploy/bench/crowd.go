@@ -21,19 +21,13 @@ func crowdGroup() group {
 				"the CPUs with the product. A refused request is a failed one.", vaultConns),
 			"CPU and memory are those of gateway, vault-svc and PostgreSQL together.",
 		}}
-		if err := b.makeAccounts(ctx); err != nil {
-			return p, err
-		}
-		if err := b.fillVault(vaultConns, "bench"); err != nil {
+		if err := b.fillVault(ctx, vaultConns); err != nil {
 			return p, err
 		}
 		for _, clients := range []int{busyClients, 1000, 2000} {
-			get := func(i int) []request {
-				return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i % vaultConns).token)}}}
-			}
 			p.subjects = append(p.subjects, subject{
-				name: crowdName(clients), load: httpLoad(b.product.gateway.addr, clients, get, 200),
-				servers: []int{b.product.gateway.pid(), b.product.vault.pid(), b.backing.postgresPID},
+				name: crowdName(clients), load: httpLoad(b.product.gateway.addr, clients, func(i int) []request { return b.readValue(i % vaultConns) }, 200),
+				servers: b.vaultServers(),
 			})
 			if clients != busyClients {
 				p.targets = append(p.targets, target{

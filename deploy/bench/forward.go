@@ -81,10 +81,7 @@ func (b *bench) gatewaysBefore(ctx context.Context, upstream string) ([]subject,
 	if err != nil {
 		return nil, err
 	}
-	signedIn := func(i int) []request {
-		return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i).token)}}}
-	}
-	load := httpLoad(full.addr, b.options.conns, signedIn, 200)
+	load := httpLoad(full.addr, b.options.conns, b.readValue, 200)
 	subjects := []subject{
 		{
 			name: fullName, load: load, servers: []int{full.pid()},

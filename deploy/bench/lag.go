@@ -14,16 +14,11 @@ import (
 func lagGroup() group {
 	const full, half = "vault GET through the gateway, as many as it can", "from the answer to the log, at half of that"
 	return group{name: "lag", title: "From the answer to the log", prepare: func(ctx context.Context, b *bench) (plan, error) {
-		if err := b.makeAccounts(ctx); err != nil {
-			return plan{}, err
-		}
-		if err := b.fillVault(accountCount, "bench"); err != nil {
+		if err := b.fillVault(ctx, accountCount); err != nil {
 			return plan{}, err
 		}
 		servers := []int{b.product.gateway.pid(), b.product.vault.pid(), b.product.activity.pid(), b.backing.postgresPID, b.backing.nats.pid()}
-		get := httpLoad(b.product.gateway.addr, vaultConns, func(i int) []request {
-			return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i).token)}}}
-		}, 200)
+		get := httpLoad(b.product.gateway.addr, vaultConns, b.readValue, 200)
 		var most float64
 		seconds := time.Duration(b.options.seconds * float64(time.Second))
 		return plan{

@@ -32,23 +32,16 @@ func prepareVault(ctx context.Context, b *bench) (plan, error) {
 			"synchronous=FULL in place of PocketBase's NORMAL. PocketBase writes its own log of requests, as it comes.", vaultConns),
 		"CPU and memory are those of gateway, vault-svc and PostgreSQL together, and of PocketBase.",
 	}}
-	if err := b.makeAccounts(ctx); err != nil {
+	if err := b.fillVault(ctx, vaultConns); err != nil {
 		return p, err
 	}
-	if err := b.fillVault(vaultConns, "bench"); err != nil {
-		return p, err
-	}
-	servers := []int{b.product.gateway.pid(), b.product.vault.pid(), b.backing.postgresPID}
 	body := fmt.Sprintf(`{"value":%q}`, vaultValue())
-	get := func(i int) []request {
-		return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i).token)}}}
-	}
 	put := func(i int) []request {
 		return []request{{method: "PUT", path: vaultRead, header: []string{bearer(b.account(i).token)}, body: body}}
 	}
 	p.subjects = []subject{
-		{name: vaultGet, load: httpLoad(b.product.gateway.addr, vaultConns, get, 200), servers: servers},
-		{name: vaultPut, load: httpLoad(b.product.gateway.addr, vaultConns, put, 200), servers: servers},
+		{name: vaultGet, load: httpLoad(b.product.gateway.addr, vaultConns, b.readValue, 200), servers: b.vaultServers()},
+		{name: vaultPut, load: httpLoad(b.product.gateway.addr, vaultConns, put, 200), servers: b.vaultServers()},
 	}
 	base, err := b.startPocketBase(ctx)
 	if err != nil {
@@ -65,8 +58,21 @@ func prepareVault(ctx context.Context, b *bench) (plan, error) {
 	return p, nil
 }
 
-// fillVault writes a key for the first n accounts.
-func (b *bench) fillVault(n int, key string) error {
+// readValue is how account i reads its value.
+func (b *bench) readValue(i int) []request {
+	return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i).token)}}}
+}
+
+// vaultServers are the processes that read and write values for clients of the gateway.
+func (b *bench) vaultServers() []int {
+	return []int{b.product.gateway.pid(), b.product.vault.pid(), b.backing.postgresPID}
+}
+
+// fillVault makes the accounts, and writes the value that is read for the first n of them.
+func (b *bench) fillVault(ctx context.Context, n int) error {
+	if err := b.makeAccounts(ctx); err != nil {
+		return err
+	}
 	c, err := dial(b.product.gateway.addr)
 	if err != nil {
 		return err
@@ -74,7 +80,7 @@ func (b *bench) fillVault(n int, key string) error {
 	defer c.close()
 	for i := range n {
 		_, err := c.call(request{
-			method: "PUT", path: "/api/v1/vault/keys/" + key, header: []string{bearer(b.account(i).token)}, body: fmt.Sprintf(`{"value":%q}`, vaultValue()),
+			method: "PUT", path: vaultRead, header: []string{bearer(b.account(i).token)}, body: fmt.Sprintf(`{"value":%q}`, vaultValue()),
 		}, 200, 201)
 		if err != nil {
 			return err
@@ -93,10 +99,7 @@ func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
 		"The first target is as written: the baseline is a loop over pgx without any HTTP, the same number of connections, its CPU time not shown " +
 			"because it runs in the load generator. The second baseline adds what no service can avoid: a fasthttp server that does this SELECT and answers JSON.",
 	}}
-	if err := b.makeAccounts(ctx); err != nil {
-		return p, err
-	}
-	if err := b.fillVault(vaultConns, "bench"); err != nil {
+	if err := b.fillVault(ctx, vaultConns); err != nil {
 		return p, err
 	}
 	addr, err := freeAddr()
