@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // A service of a test answers so many requests at once, each in this time: 160 a second. More of them wait inside of it.
@@ -204,7 +205,7 @@ func TestAnOverloadIsLoggedAndNotEachRefusal(t *testing.T) {
 	d := surroundings(t)
 	d.settings(func(c *Config) { c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = 1, 10*time.Millisecond })
 	d.cfg.Service.LogRequests = "errors"
-	var lines syncBuffer
+	var lines testkit.Buffer
 	d.log = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	d.start()
 	ada := d.users.signIn(t)
@@ -231,24 +232,6 @@ func TestAnOverloadIsLoggedAndNotEachRefusal(t *testing.T) {
 	if got := strings.Count(lines.String(), "\n"); got != 1 || !strings.Contains(lines.String(), "upstream=vault-svc") {
 		t.Errorf("%d lines for one overload:\n%s", got, lines.String())
 	}
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	all strings.Builder
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.String()
 }
 
 func TestALoadThatStaysShortensTheWait(t *testing.T) {

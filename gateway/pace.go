@@ -37,23 +37,19 @@ type pace struct {
 	mean  time.Duration // moving average of how long an answer takes
 	alone time.Duration // what an answer takes when nothing waits inside of the address
 
-	began   time.Time // of the window
-	answers int
-	awaited int // answers for whose turns others waited
-	sum     time.Duration
+	// The window, or the phase of a probe: when it began, its answers, those for whose turns others waited, and their times.
+	began            time.Time
+	answers, awaited int
+	sum              time.Duration
 
 	probe probe
 }
 
 // probe is a look at what an answer takes when nothing waits.
 type probe struct {
-	next    time.Time // when it begins
-	phase   probePhase
-	answers int       // in this phase
-	awaited int       // of them, those for whose turns others waited
-	rounds  int       // how many times as many answers are counted as requests are at work
-	from    time.Time // when counting began
-	back    int       // the bound afterwards
+	next  time.Time // when it begins
+	phase probePhase
+	back  int // the bound afterwards
 }
 
 type probePhase uint8
@@ -71,26 +67,23 @@ func (p *pace) begin(now time.Time) {
 	if p.alone == 0 {
 		p.alone = p.mean
 	}
-	p.probe.phase, p.probe.next = noProbe, now.Add(firstProbe)
+	p.probe = probe{next: now.Add(firstProbe)}
 }
 
 func (p *pace) restart(now time.Time) { p.began, p.answers, p.awaited, p.sum = now, 0, 0, 0 }
 
 func (p *pace) between() time.Duration { return max(probeEvery, probeTimes*p.alone) }
 
-// note adds the answer to a request; awaited says that others wait for its turn.
-func (p *pace) note(start, now time.Time, awaited bool) {
-	took := now.Sub(start)
+// note adds an answer, and what it took; awaited says that others wait for its turn.
+func (p *pace) note(took time.Duration, awaited bool) {
 	if p.mean == 0 {
 		p.mean = took
 	}
 	p.mean = (p.mean*smoothing + took) / (smoothing + 1)
 	p.answers++
 	p.sum += took
-	p.probe.answers++
 	if awaited {
 		p.awaited++
-		p.probe.awaited++
 	}
 }
 
@@ -112,6 +105,9 @@ func (p *pace) full(now time.Time) bool {
 	return p.answers >= paceAnswers && now.Sub(p.began) >= paceWindow
 }
 
+// idle says that for most of the answers nobody waited: what was asked for, and not what the address can do, made their rate.
+func (p *pace) idle() bool { return 2*p.awaited < p.answers }
+
 // bound returns how many requests the address may work on during an overload, when it works on so many and the bound has been limit: as many as it
 // answers in the time of one alone, or in slack when that is longer.
 func (p *pace) bound(now time.Time, working, limit int, slack time.Duration) int {
@@ -121,10 +117,9 @@ func (p *pace) bound(now time.Time, working, limit int, slack time.Duration) int
 	if !p.full(now) {
 		return limit
 	}
-	rate, idle := float64(p.answers)/float64(now.Sub(p.began)), 2*p.awaited < p.answers
+	rate, idle := float64(p.answers)/float64(now.Sub(p.began)), p.idle()
 	p.restart(now)
-	if idle {
-		// What was asked for, and not what the address can do, made the rate; BBR calls that application-limited.
+	if idle { // BBR calls that application-limited
 		return int(math.Ceil(float64(limit) * headroom))
 	}
 	limit = max(2, int(math.Ceil(rate*max(float64(p.alone)*headroom, float64(slack)))))
@@ -137,19 +132,17 @@ func (p *pace) bound(now time.Time, working, limit int, slack time.Duration) int
 
 // look takes the probe on and returns the bound.
 func (p *pace) look(now time.Time, working, limit int) int {
+	rounds := (probeAnswers + limit - 1) / limit // how many times as many answers are counted as requests are at work
 	switch {
 	case p.probe.phase == draining && working <= limit:
-		p.probe.phase, p.probe.answers = passing, 0
-	case p.probe.phase == passing && p.probe.answers >= limit:
-		p.probe.phase, p.probe.answers, p.probe.awaited, p.probe.from = counting, 0, 0, now
-		p.probe.rounds = (probeAnswers + limit - 1) / limit
-	case p.probe.phase == counting && p.probe.answers >= p.probe.rounds*limit:
-		// Little's law. The mean of their own times would be too small: of requests sent at the same time the quick ones are answered first.
-		if alone := now.Sub(p.probe.from) / time.Duration(p.probe.rounds); 2*p.probe.awaited >= p.probe.answers { // else fewer were at work than counted
-			if p.alone > 0 {
-				alone = min(alone, 2*p.alone) // it may have stood still meanwhile
-			}
-			p.alone = alone
+		p.probe.phase = passing
+		p.restart(now)
+	case p.probe.phase == passing && p.answers >= limit:
+		p.probe.phase = counting
+		p.restart(now)
+	case p.probe.phase == counting && p.answers >= rounds*limit:
+		if !p.idle() { // else fewer were at work than limit
+			p.learn(now.Sub(p.began) / time.Duration(rounds))
 		}
 		back := p.probe.back
 		p.probe = probe{next: now.Add(p.between())}
@@ -157,4 +150,13 @@ func (p *pace) look(now time.Time, working, limit int) int {
 		return back
 	}
 	return limit
+}
+
+// learn takes on what a probe found an answer to take alone, by Little's law. The mean of their own times would be too small: of requests sent at the
+// same time the quick ones are answered first. It believes in at most twice of what it knew: the address may have stood still meanwhile.
+func (p *pace) learn(alone time.Duration) {
+	if p.alone > 0 {
+		alone = min(alone, 2*p.alone)
+	}
+	p.alone = alone
 }

@@ -91,6 +91,14 @@ func (s *simulated) slowest() time.Duration {
 	return longest
 }
 
+// busyFor fails the test unless the last run, which lasted so long, did at least so many in a hundred of the requests that the service can do.
+func (s *simulated) busyFor(t *testing.T, lasts time.Duration, percent int) {
+	t.Helper()
+	if got, could := len(s.took), int(lasts/s.each)*s.width; got < could*percent/100 {
+		t.Errorf("it did %d of the %d requests that it could have done", got, could)
+	}
+}
+
 func TestTheBoundOfAnOverloadFindsWhatTheServiceCanDo(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -117,9 +125,7 @@ func TestTheBoundOfAnOverloadFindsWhatTheServiceCanDo(t *testing.T) {
 			if got := s.slowest(); got > 3*c.each {
 				t.Errorf("an answer took up to %v, %v without a queue", got, c.each)
 			}
-			if got, could := len(s.took), int(30*time.Second/c.each)*c.width; got < could*85/100 {
-				t.Errorf("it did %d of the %d requests that it could have done", got, could)
-			}
+			s.busyFor(t, 30*time.Second, 85)
 		})
 	}
 }
@@ -131,9 +137,7 @@ func TestTheBoundOfAnOverloadOutlivesNoise(t *testing.T) {
 	s.noise = 0.95
 	s.run(30 * time.Second)
 	s.run(30 * time.Second)
-	if got, could := len(s.took), int(30*time.Second/s.each)*s.width; got < could*75/100 {
-		t.Errorf("it did %d of the %d requests that it could have done", got, could)
-	}
+	s.busyFor(t, 30*time.Second, 75)
 }
 
 // TestABusyGatewayLeavesTheServiceAlone: when the gateway's own goroutines are late, times say nothing of the service.
@@ -143,9 +147,7 @@ func TestABusyGatewayLeavesTheServiceAlone(t *testing.T) {
 	s.turns.late = 20 * time.Millisecond
 	s.run(10 * time.Second)
 	s.run(10 * time.Second)
-	if got, could := len(s.took), int(10*time.Second/s.each)*s.width; got < could*75/100 {
-		t.Errorf("it did %d of the %d requests that it could have done", got, could)
-	}
+	s.busyFor(t, 10*time.Second, 75)
 }
 
 // TestAnOverloadEndsWithTheLoad: once the service is asked for less than it can do nobody is refused, whatever the bound had become.
@@ -202,9 +204,7 @@ func TestTheBoundOfAnOverloadFollowsTheService(t *testing.T) {
 	s.each = 20 * time.Millisecond
 	s.run(30 * time.Second)
 	s.run(10 * time.Second)
-	if got, could := len(s.took), int(10*time.Second/s.each)*s.width; got < could*85/100 {
-		t.Errorf("it became quicker: %d of the %d requests that it could have done", got, could)
-	}
+	s.busyFor(t, 10*time.Second, 85) // it became quicker
 	if s.turns.limit > 256 || s.turns.limit < 1 {
 		t.Errorf("the bound is %d", s.turns.limit)
 	}

@@ -28,9 +28,9 @@ const slackTimes = 10
 // Those over the bound wait in order. A rush may wait for long, because it passes. While waiting goes on, a request waits no longer than an
 // answer takes, or briefly: the adaptive time-out that Facebook puts before its services (Maurer, Fail at Scale, ACM Queue 13/8, 2015). When that
 // refuses somebody, at least twice the bound are here and more come: an overload. Until nobody has had to wait for the time of a rush, the bound
-// then is what pace finds that the address can work on, and nobody waits longer than an answer takes alone, or slack is. Clients that wait for their answers
-// before they ask again never come to that, however slow the address is, if they are not more than twice the bound; nor, if they are, when the
-// address is so quick that their wait is brief.
+// then is what pace finds that the address can work on, and nobody waits longer than an answer takes alone, or slack is. Clients that wait for their
+// answers before they ask again never come to that, however slow the address is, if they are not more than twice the bound; nor, if they are, when
+// the address is so quick that their wait is brief.
 type turns struct {
 	most    int
 	patient time.Duration // in a rush
@@ -135,7 +135,7 @@ func (t *turns) done(start time.Time, took time.Duration, answered bool) {
 	defer t.mu.Unlock()
 	t.working--
 	if answered {
-		t.pace.note(start, now, t.waiting.Len() > 0)
+		t.pace.note(took, t.waiting.Len() > 0)
 	}
 	if t.overload {
 		t.limit = min(t.pace.bound(now, t.working, t.limit, t.slack()), t.most)
