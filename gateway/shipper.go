@@ -30,16 +30,20 @@ const (
 	shipBatch = 1000 // events under way together
 	// shipGather is the rest after a batch that was not full: what comes meanwhile goes together. The first event after a quiet time does not wait.
 	shipGather = 5 * time.Millisecond
-	// shipPatience bounds the wait for one batch's acknowledgements, shipLast the last try before the process ends.
+	// shipPatience bounds the wait for one batch's acknowledgements, shipLast that and all else once the process is to end.
 	shipPatience = 10 * time.Second
 	shipLast     = 5 * time.Second
 )
 
-// run ships until ctx ends, and then for a short time what is left.
+// run ships until ctx ends, and then for a short time what is left. A batch that is under way then is waited for: sent again, with what came since,
+// its messages would be others to JetStream.
 func (s *shipper) run(ctx context.Context) error {
+	patient, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(shipLast, end) })()
 	pause := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 5 * time.Second}
 	for ctx.Err() == nil {
-		shipped, err := s.step(ctx)
+		shipped, err := s.step(patient)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			d := pause.NextBackOff()
@@ -59,10 +63,8 @@ func (s *shipper) run(ctx context.Context) error {
 			}
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shipLast)
-	defer cancel()
 	for {
-		shipped, err := s.step(last)
+		shipped, err := s.step(patient)
 		if err != nil || shipped == 0 {
 			return nil // what is left is shipped after the next start
 		}
