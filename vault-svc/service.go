@@ -52,7 +52,7 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime, identities *auth.InternalKeys) error {
-	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces)
+	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces, db.GenericPlans)
 	if err != nil {
 		return err
 	}

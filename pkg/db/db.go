@@ -32,8 +32,18 @@ type Config struct {
 // Pool is a pool of connections whose search path is one schema.
 type Pool = pgxpool.Pool
 
+// Option changes how the connections of a pool are made.
+type Option func(*pgxpool.Config)
+
+// GenericPlans is for a service none of whose statements gains by knowing its parameters: PostgreSQL plans each once for a connection. Left to itself
+// it plans a statement over unnest($1) again each time that the array is shorter than the ten rows which it takes an unknown one for, and planning
+// costs more than a look-up of some rows (plan_cache_mode, PostgreSQL 12 and later).
+func GenericPlans(c *pgxpool.Config) {
+	c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+}
+
 // Open makes the pool for schema; it does not wait for the database to answer. The caller closes it. Statements are traced unless traces is nil.
-func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer, traces *trace.Provider) (*Pool, error) {
+func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer, traces *trace.Provider, options ...Option) (*Pool, error) {
 	pc, err := pgxpool.ParseConfig(c.URL.Reveal())
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL") // pgx's own text could quote the password
@@ -46,6 +56,9 @@ func Open(ctx context.Context, c Config, schema string, reg prometheus.Registere
 	pc.ConnConfig.RuntimeParams["application_name"] = schema
 	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	pc.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(c.Timeout.Milliseconds())
+	for _, o := range options {
+		o(pc)
+	}
 	if traces != nil {
 		pc.ConnConfig.Tracer = &tracer{traces: traces, schema: schema}
 	}

@@ -112,3 +112,31 @@ func TestABadURLIsRefusedWithoutQuotingIt(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestGenericPlansPlansAnArrayOnce(t *testing.T) {
+	t.Parallel()
+	url := testkit.Postgres(t)
+	planned := func(options ...Option) (plans int64) {
+		pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 1, Timeout: 10 * time.Second}, "public", nil, nil, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		const query = `SELECT c.relname FROM unnest($1::text[]) AS asked (name) JOIN pg_class c ON c.relname = asked.name`
+		for range 20 {
+			if _, err := pool.Exec(t.Context(), query, []string{"pg_class", "pg_proc"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := pool.QueryRow(t.Context(), `SELECT custom_plans FROM pg_prepared_statements WHERE statement = $1`, query).Scan(&plans); err != nil {
+			t.Fatal(err)
+		}
+		return plans
+	}
+	if n := planned(GenericPlans); n != 0 {
+		t.Errorf("with GenericPlans a statement was planned for its parameters %d times", n)
+	}
+	if n := planned(); n == 0 {
+		t.Error("without it PostgreSQL planned no statement for its parameters: GenericPlans is of no use any more")
+	}
+}
