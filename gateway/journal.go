@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,8 +21,8 @@ import (
 // journal is the gateway's write-ahead log of events: what is appended survives the end of the process and is shipped to JetStream.
 //
 // It is a row of segments, each a small log in a folder of its own. Only the last is written to. The shipper reads from the first, notes in it
-// how far JetStream has acknowledged, and removes it when all of it is. Concurrent appends share one write: whoever finds no write under way
-// leads, and those that come meanwhile are the next leader's batch.
+// how far JetStream has acknowledged, and removes it when all of it is. Concurrent appends share one write: whoever finds no write under way lets
+// those run first who are ready to, and then leads for all that came; those that come meanwhile are the next leader's batch.
 type journal struct {
 	cfg     JournalConfig
 	log     *slog.Logger
@@ -48,8 +49,10 @@ type journal struct {
 type batch struct {
 	records [][]byte
 	size    int64
+	taken   bool // by its leader
+	written bool // and err is known
 	err     error
-	done    chan struct{} // closed when err is known; nil while only the leader has records in it
+	done    chan struct{} // closed when err is known; nil while nobody waits for that
 	lead    chan struct{} // its receiver leads
 	first   [8][]byte     // room for the records of most batches
 }
@@ -189,38 +192,54 @@ func (j *journal) commit(record []byte) error {
 	b := j.forming
 	b.records = append(b.records, record)
 	b.size += int64(len(record)) + 3 // and its length
-	if j.writing {
-		if b.done == nil {
-			b.done, b.lead = make(chan struct{}), make(chan struct{}, 1)
-		}
+	if !j.writing {
+		// A write costs as much for one record as for many. Under load others are about to bring theirs; without, this returns at once.
 		j.mu.Unlock()
-		select {
-		case <-b.done:
-			return b.err
-		case <-b.lead:
-		}
+		runtime.Gosched()
 		j.mu.Lock()
+	}
+	if b.written || (b.taken || j.writing) && !b.await(&j.mu) {
+		j.mu.Unlock()
+		return b.err
 	}
 	j.writing = true
 	j.forming = newBatch()
+	b.taken = true
 	full := j.bytes+b.size > j.cfg.MaxBytes
 	j.mu.Unlock()
 
-	b.err = errJournalFull
+	err := errJournalFull
 	if !full {
-		b.err = j.write(b)
+		err = j.write(b)
 	}
+	j.mu.Lock()
+	b.written, b.err = true, err
 	if b.done != nil {
 		close(b.done)
 	}
-	j.mu.Lock()
-	if next := j.forming; len(next.records) > 0 {
+	if next := j.forming; next.lead != nil {
 		next.lead <- struct{}{}
 	} else {
 		j.writing = false
 	}
 	j.mu.Unlock()
-	return b.err
+	return err
+}
+
+// await waits, without mu, until b is written or the caller has to lead it, and reports whether it has to.
+func (b *batch) await(mu *sync.Mutex) bool {
+	if b.done == nil {
+		b.done, b.lead = make(chan struct{}), make(chan struct{}, 1)
+	}
+	done, lead := b.done, b.lead
+	mu.Unlock()
+	defer mu.Lock()
+	select {
+	case <-done:
+		return false
+	case <-lead:
+		return true
+	}
 }
 
 // write is called by one leader at a time.
