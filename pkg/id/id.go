@@ -1,13 +1,13 @@
 // Package id owns identifiers: 24 lower-case hexadecimal characters (12 bytes) that sort by the time they were made. Start reading at New.
 //
 // Layout: 48 bits of Unix milliseconds, 48 random bits. Two ids of one millisecond collide with probability 2^-48; every table also has its
-// unique constraint.
+// unique constraint. An id is no secret: knowing one lets nobody in.
 package id
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"math/rand/v2"
 	"time"
 )
 
@@ -16,11 +16,11 @@ const Len = 24
 
 // New returns an id made at the time at.
 func New(at time.Time) string {
-	var b [14]byte // two bytes of slack so that the 64-bit time can be written in one go
+	var b [16]byte // two bytes of slack before and after, so that both numbers can be written in one go
 	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli()))
-	_, _ = rand.Read(b[8:]) // crypto/rand.Read never fails: it crashes the program instead
+	binary.BigEndian.PutUint64(b[8:], rand.Uint64()) // of the runtime's ChaCha8, seeded by the system: tens of times faster than asking the system
 	var s [Len]byte
-	hex.Encode(s[:], b[2:])
+	hex.Encode(s[:], b[2:14])
 	return string(s[:])
 }
 
