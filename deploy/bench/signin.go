@@ -23,7 +23,7 @@ func signInGroup() group {
 		if err := b.makeAccounts(ctx); err != nil {
 			return plan{}, err
 		}
-		conns := 2 * runtime.NumCPU() // enough that a hash can begin when one ends
+		conns := 4 * runtime.NumCPU() // enough that a hash can begin when one ends
 		servers := []int{b.product.gateway.pid(), b.product.users.pid(), b.backing.postgresPID}
 		login := func(i int) []request {
 			body := fmt.Sprintf(`{"email":%q,"password":%q}`, b.account(i).email, accountPassword)
