@@ -9,7 +9,6 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/session"
 )
 
 // sessionOf returns the session that a refresh token belongs to, also one that has ended; 401 INVALID_TOKEN when there is none.
@@ -31,13 +30,11 @@ type refreshable struct {
 	replacedAt       *time.Time
 }
 
-// rotate replaces the token, or follows the chain from one that was replaced just now, or ends the session. Refreshes of one session queue up
-// at its row.
-func (s *sessions) rotate(ctx context.Context, sessionID, token string, d device) (refreshOutcome, error) {
+// rotate replaces the token, or follows the chain from one that was replaced just now. Refreshes of one session queue up at its row.
+func (s *sessions) rotate(ctx context.Context, sessionID, token string) (refreshOutcome, error) {
 	var out refreshOutcome
-	var ch *session.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		out, ch = refreshOutcome{}, nil
+		out = refreshOutcome{}
 		r, err := lockRefreshable(ctx, tx, sessionID, token)
 		if err != nil {
 			return err
@@ -49,9 +46,8 @@ func (s *sessions) rotate(ctx context.Context, sessionID, token string, d device
 		case !now.Before(r.expiresAt):
 			return apperr.TokenExpired()
 		case r.replacedAt != nil && now.Sub(*r.replacedAt) > s.cfg.Tokens.Grace:
-			out.reused = true
-			ch, err = endReused(ctx, tx, r.userID, sessionID, now, d)
-			return err
+			out.reused, out.live.UserID = true, r.userID
+			return nil
 		case r.banned:
 			return apperr.AccountBanned()
 		case r.replacedAt != nil:
@@ -65,9 +61,6 @@ func (s *sessions) rotate(ctx context.Context, sessionID, token string, d device
 		}
 		return replaceToken(ctx, tx, out.live, token, now)
 	})
-	if err == nil && ch != nil {
-		s.notify.changed(ctx, *ch)
-	}
 	return out, err
 }
 
@@ -120,15 +113,4 @@ func followChain(ctx context.Context, tx pgx.Tx, token string, salt []byte) (str
 		}
 	}
 	return "", errors.New("the chain of refresh tokens has no end")
-}
-
-func endReused(ctx context.Context, tx pgx.Tx, userID, sessionID string, now time.Time, d device) (*session.Change, error) {
-	if _, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $2, ended_why = $3 WHERE id = $1`, sessionID, now, eventRefreshReuse); err != nil {
-		return nil, err
-	}
-	if err := remember(ctx, tx, now, happening{UserID: userID, Event: eventRefreshReuse, Failed: true, Device: d}); err != nil {
-		return nil, err
-	}
-	ch, err := raiseVersion(ctx, tx, userID)
-	return &ch, err
 }

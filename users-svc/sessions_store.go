@@ -135,24 +135,27 @@ func (s *sessions) endAll(ctx context.Context, userID, keep, event string, d dev
 	return ended, err
 }
 
-// endOne ends one live session of the user; SESSION_NOT_FOUND when there is none.
-func (s *sessions) endOne(ctx context.Context, userID, sessionID string, d device) error {
+// endOne ends one live session of the user for what h tells; SESSION_NOT_FOUND when there is none.
+func (s *sessions) endOne(ctx context.Context, sessionID string, h happening) error {
 	var ch session.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var err error
-		if ch, err = raiseVersion(ctx, tx, userID); err != nil {
+		if ch, err = raiseVersion(ctx, tx, h.UserID); err != nil {
+			if db.NoRows(err) {
+				return errSessionNotFound() // gone with the account
+			}
 			return err
 		}
 		now := s.now()
 		tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3`,
-			sessionID, userID, now, eventSessionEnded)
+			sessionID, h.UserID, now, h.Event)
 		if err != nil {
 			return err
 		}
 		if tag.RowsAffected() == 0 {
 			return errSessionNotFound()
 		}
-		return remember(ctx, tx, now, happening{UserID: userID, Event: eventSessionEnded, Device: d})
+		return remember(ctx, tx, now, h)
 	})
 	if err == nil {
 		s.notify.changed(ctx, ch)

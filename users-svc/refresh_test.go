@@ -1,0 +1,128 @@
+package users_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/limit"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+func noRefreshLimit(c *users.Config) { c.Throttle.Refresh = limit.Rate{} }
+
+// BenchmarkRefresh shows what one refresh costs.
+func BenchmarkRefresh(b *testing.B) {
+	h := start(b, noRefreshLimit)
+	token := h.signUp().refresh
+	for b.Loop() {
+		token = h.refresh(token).must(200).text("refreshToken")
+	}
+}
+
+// TestOneSessionRefreshedFromManySidesKeepsOneChain: clients of two replicas that share a session, and each refresh what they were given last, all stay
+// signed in, and the session never has more than one token that was not replaced.
+func TestOneSessionRefreshedFromManySidesKeepsOneChain(t *testing.T) {
+	t.Parallel()
+	h := start(t, noRefreshLimit)
+	ann := h.signUp()
+	replicas := []string{h.url, h.replica()}
+	const clients, rounds = 8, 10
+	ok := h.count(clients, func(i int) bool {
+		token := ann.refresh
+		for range rounds {
+			a := h.doAt(replicas[i%2], anonymous, "POST", refreshPath, map[string]string{"refreshToken": token})
+			if a.status != http.StatusOK {
+				t.Errorf("refresh: got %d %s", a.status, a.body)
+				return false
+			}
+			token = a.text("refreshToken")
+		}
+		return true
+	})
+	if ok != clients {
+		t.Fatalf("clients that stayed signed in: got %d, want %d", ok, clients)
+	}
+	chain := query[string](h, `SELECT count(*) FILTER (WHERE replaced_at IS NULL) || ' of ' || count(*) FROM refresh_tokens WHERE session_id = $1`, ann.identity.SessionID)
+	current, all, _ := strings.Cut(chain, " of ")
+	if current != "1" || all == "1" {
+		t.Errorf("tokens that are current: %s, want 1", chain)
+	}
+	if !h.alive(ann) {
+		t.Error("the session has ended")
+	}
+}
+
+// TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce: of all sessions of the user that are refreshed with old tokens at once each ends, once, and each
+// end is announced.
+func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
+	t.Parallel()
+	h := start(t, noRefreshLimit)
+	ann := h.signUp()
+	sessions := []person{ann, h.signIn(ann.email, password), h.signIn(ann.email, password)}
+	for _, one := range sessions {
+		h.refresh(one.refresh).must(200)
+	}
+	version := query[int](h, `SELECT state_version::int FROM users WHERE id = $1`, ann.id)
+	h.clock.forward(h.cfg.Tokens.Grace + time.Second)
+	refused := h.count(24, func(i int) bool { return h.refresh(sessions[i%3].refresh).code == "INVALID_TOKEN" })
+	if refused != 24 {
+		t.Errorf("old tokens that were refused with 401 INVALID_TOKEN: got %d, want 24", refused)
+	}
+	for _, one := range sessions {
+		if h.alive(one) {
+			t.Error("a session lives on after the re-use of an old token")
+		}
+	}
+	if n := query[int](h, `SELECT count(*)::int FROM login_history WHERE user_id = $1 AND event = 'refresh_reuse' AND failed AND security`, ann.id); n != 3 {
+		t.Errorf("lines of the history: got %d, want one for each session", n)
+	}
+	if raised := query[int](h, `SELECT state_version::int FROM users WHERE id = $1`, ann.id) - version; raised != 3 {
+		t.Errorf("the version of the user's state: raised by %d, want 3", raised)
+	}
+}
+
+// TestWhatChangesWhileARefreshWaitsCounts holds the account's row while somebody refreshes, and changes something meanwhile.
+func TestWhatChangesWhileARefreshWaitsCounts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change string
+		status int
+		code   string
+	}{
+		"a ban":                 {`UPDATE users SET is_banned = true WHERE id = $1`, 403, "ACCOUNT_BANNED"},
+		"the session's end":     {`UPDATE sessions SET ended_at = now(), ended_why = 'logout' WHERE user_id = $1`, 401, "INVALID_TOKEN"},
+		"the session's expiry":  {`UPDATE sessions SET expires_at = 'epoch' WHERE user_id = $1`, 401, "TOKEN_EXPIRED"},
+		"the account's end":     {`DELETE FROM users WHERE id = $1`, 401, "INVALID_TOKEN"},
+		"the session's cleanup": {`DELETE FROM sessions WHERE user_id = $1`, 401, "INVALID_TOKEN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := start(t)
+			ann := h.signUp()
+			tx, err := h.database().Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, ann.id); err != nil {
+				t.Fatal(err)
+			}
+			answered := make(chan *answer, 1)
+			go func() { answered <- h.refresh(ann.refresh) }()
+			for query[int](h, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND $1 <> ''`, ann.id) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if _, err := tx.Exec(t.Context(), c.change, ann.id); err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			(<-answered).want(c.status, c.code, "")
+			if n := query[int](h, `SELECT count(*)::int FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE s.user_id = $1`, ann.id); n > 1 {
+				t.Errorf("%d tokens, want no new one", n)
+			}
+		})
+	}
+}
