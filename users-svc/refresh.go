@@ -2,35 +2,54 @@ package users
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-// refreshOutcome is what the store found out about a refresh token.
-type refreshOutcome struct {
-	live   liveSession
-	reused bool // an old token was used again: the session is to be ended
-}
-
 // refresh trades a refresh token for a fresh pair. The token rotates. One that was replaced less than REFRESH_GRACE ago gets the token that
 // the chain has come to since, so that a client that lost the answer, or two that share a token, end up with the same good pair; one that was
 // replaced longer ago is stolen or leaked, and ends the session.
+//
+// It reads once and writes once: the limit is that of the session, and the successor is made with the salt, which both have to be read first.
 func (s *sessions) refresh(ctx context.Context, token string, d device) (TokenPair, error) {
-	sessionID, err := s.sessionOf(ctx, token)
+	p, err := s.find(ctx, token)
 	if err != nil {
 		return TokenPair{}, err
 	}
-	if r := s.limiter.Allow(ctx, "refresh:"+sessionID, s.cfg.Throttle.Refresh, 1); !r.Allowed {
+	if r := s.limiter.Allow(ctx, "refresh:"+p.sessionID, s.cfg.Throttle.Refresh, 1); !r.Allowed {
 		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.Refresh.Count)
 	}
-	out, err := s.rotate(ctx, sessionID, token)
-	if err != nil {
+	now := s.now()
+	live := liveSession{
+		ID: p.sessionID, UserID: p.userID, Refresh: successor(token, p.salt), ExpiresAt: earlier(now.Add(s.cfg.Tokens.RefreshTTL), p.maxAt),
+	}
+	live, outcome, err := s.rotate(ctx, token, live, now)
+	if err == nil && outcome == rotateReplaced {
+		live.Refresh, err = s.followChain(ctx, live.Refresh)
+	}
+	switch {
+	case err != nil:
 		return TokenPair{}, err
+	case outcome == rotateDone, outcome == rotateReplaced:
+		return s.pair(live)
+	case outcome == rotateReused:
+		return TokenPair{}, s.endReused(ctx, p.sessionID, happening{UserID: p.userID, Event: eventRefreshReuse, Failed: true, Device: d})
 	}
-	if out.reused {
-		return TokenPair{}, s.endReused(ctx, sessionID, happening{UserID: out.live.UserID, Event: eventRefreshReuse, Failed: true, Device: d})
+	return TokenPair{}, rotateRefusal(outcome)
+}
+
+// rotateRefusal is what an outcome of rotate that changed nothing means.
+func rotateRefusal(outcome string) error {
+	switch outcome {
+	case rotateUnknown, rotateEnded:
+		return apperr.InvalidToken()
+	case rotateExpired:
+		return apperr.TokenExpired()
+	case rotateBanned:
+		return apperr.AccountBanned()
 	}
-	return s.pair(out.live)
+	return fmt.Errorf("rotate: outcome %q", outcome)
 }
 
 // endReused ends a session of which an old token was used, and returns 401 INVALID_TOKEN. It is a transaction of its own, which locks the user's row

@@ -5,112 +5,70 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// sessionOf returns the session that a refresh token belongs to, also one that has ended; 401 INVALID_TOKEN when there is none.
-func (s *sessions) sessionOf(ctx context.Context, token string) (string, error) {
-	var sessionID string
-	err := s.pool.QueryRow(ctx, `SELECT session_id FROM refresh_tokens WHERE hash = $1`, tokenHash(token)).Scan(&sessionID)
+// presented is a refresh token that somebody came with, and what never changes about it.
+type presented struct {
+	sessionID, userID string
+	maxAt             time.Time // the session lives no longer
+	salt              []byte
+}
+
+// find looks a refresh token up, also one of a session that has ended; 401 INVALID_TOKEN when there is none.
+func (s *sessions) find(ctx context.Context, token string) (presented, error) {
+	var p presented
+	err := s.pool.QueryRow(ctx, `SELECT s.id, s.user_id, s.max_at, t.salt FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`,
+		tokenHash(token)).Scan(&p.sessionID, &p.userID, &p.maxAt, &p.salt)
 	if db.NoRows(err) {
-		return "", apperr.InvalidToken()
+		return p, apperr.InvalidToken()
 	}
-	return sessionID, err
+	return p, err
 }
 
-// refreshable is a session and the token that was presented for it, under a lock.
-type refreshable struct {
-	userID           string
-	banned, ended    bool
-	expiresAt, maxAt time.Time
-	salt             []byte
-	replacedAt       *time.Time
-}
+// The outcomes of the function rotate.
+const (
+	rotateDone     = "rotated"
+	rotateUnknown  = "unknown"
+	rotateEnded    = "ended"
+	rotateExpired  = "expired"
+	rotateReused   = "reused"
+	rotateBanned   = "banned"
+	rotateReplaced = "replaced"
+)
 
-// rotate replaces the token, or follows the chain from one that was replaced just now. Refreshes of one session queue up at its row.
-func (s *sessions) rotate(ctx context.Context, sessionID, token string) (refreshOutcome, error) {
-	var out refreshOutcome
-	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		out = refreshOutcome{}
-		r, err := lockRefreshable(ctx, tx, sessionID, token)
-		if err != nil {
-			return err
-		}
-		now := s.now()
-		switch {
-		case r.ended:
-			return apperr.InvalidToken()
-		case !now.Before(r.expiresAt):
-			return apperr.TokenExpired()
-		case r.replacedAt != nil && now.Sub(*r.replacedAt) > s.cfg.Tokens.Grace:
-			out.reused, out.live.UserID = true, r.userID
-			return nil
-		case r.banned:
-			return apperr.AccountBanned()
-		case r.replacedAt != nil:
-			out.live = liveSession{ID: sessionID, UserID: r.userID, ExpiresAt: r.expiresAt}
-			out.live.Refresh, err = followChain(ctx, tx, token, r.salt)
-			return err
-		}
-		out.live = liveSession{
-			ID: sessionID, UserID: r.userID, Refresh: successor(token, r.salt),
-			ExpiresAt: earlier(now.Add(s.cfg.Tokens.RefreshTTL), r.maxAt),
-		}
-		return replaceToken(ctx, tx, out.live, token, now)
+// rotate replaces token by that of live, or says why it does not: see the function rotate. It returns live with the end that the session has then.
+func (s *sessions) rotate(ctx context.Context, token string, live liveSession, now time.Time) (liveSession, string, error) {
+	var outcome string
+	var expires *time.Time
+	err := db.Again(func() error {
+		return s.pool.QueryRow(ctx, `SELECT o_outcome, o_expires FROM rotate($1, $2, $3, $4, $5, $6, $7, $8)`,
+			live.UserID, live.ID, tokenHash(token), tokenHash(live.Refresh), newSalt(), now, now.Add(-s.cfg.Tokens.Grace), live.ExpiresAt).
+			Scan(&outcome, &expires)
 	})
-	return out, err
-}
-
-func lockRefreshable(ctx context.Context, tx pgx.Tx, sessionID, token string) (refreshable, error) {
-	var r refreshable
-	// The user's row is locked first and against changes only, as a ban must not slip in between.
-	err := tx.QueryRow(ctx, `SELECT u.id, u.is_banned FROM users u WHERE u.id = (SELECT user_id FROM sessions WHERE id = $1) FOR SHARE`,
-		sessionID).Scan(&r.userID, &r.banned)
-	if err == nil {
-		err = tx.QueryRow(ctx, `SELECT ended_at IS NOT NULL, expires_at, max_at FROM sessions WHERE id = $1 FOR UPDATE`,
-			sessionID).Scan(&r.ended, &r.expiresAt, &r.maxAt)
+	if expires != nil {
+		live.ExpiresAt = *expires
 	}
-	if err == nil { // read under the lock: another refresh may have replaced it while this one waited
-		err = tx.QueryRow(ctx, `SELECT salt, replaced_at FROM refresh_tokens WHERE hash = $1`, tokenHash(token)).Scan(&r.salt, &r.replacedAt)
-	}
-	if db.NoRows(err) {
-		return r, apperr.InvalidToken() // deleted meanwhile
-	}
-	return r, err
-}
-
-func replaceToken(ctx context.Context, tx pgx.Tx, live liveSession, old string, now time.Time) error {
-	if _, err := tx.Exec(ctx, `UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1`, tokenHash(old), now); err != nil {
-		return err
-	}
-	if err := insertRefresh(ctx, tx, live.ID, live.Refresh, now); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `UPDATE sessions SET expires_at = $2, last_seen_at = $3 WHERE id = $1`, live.ID, live.ExpiresAt, now)
-	return err
-}
-
-func insertRefresh(ctx context.Context, tx pgx.Tx, sessionID, token string, now time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($1, $2, $3, $4)`,
-		tokenHash(token), sessionID, newSalt(), now)
-	return err
+	return live, outcome, err
 }
 
 // maxChain bounds the steps from a token replaced within the grace period to the current one.
 const maxChain = 1000
 
-// followChain returns the current token of the chain that token with its salt began.
-func followChain(ctx context.Context, tx pgx.Tx, token string, salt []byte) (string, error) {
+// followChain returns the current token of the chain that token is part of.
+func (s *sessions) followChain(ctx context.Context, token string) (string, error) {
 	for range maxChain {
-		token = successor(token, salt)
+		var salt []byte
 		var replaced bool
-		err := tx.QueryRow(ctx, `SELECT salt, replaced_at IS NOT NULL FROM refresh_tokens WHERE hash = $1`, tokenHash(token)).Scan(&salt, &replaced)
-		if err != nil || !replaced {
+		err := s.pool.QueryRow(ctx, `SELECT salt, replaced_at IS NOT NULL FROM refresh_tokens WHERE hash = $1`, tokenHash(token)).Scan(&salt, &replaced)
+		switch {
+		case db.NoRows(err):
+			return "", apperr.InvalidToken() // deleted meanwhile
+		case err != nil || !replaced:
 			return token, err
 		}
+		token = successor(token, salt)
 	}
 	return "", errors.New("the chain of refresh tokens has no end")
 }
