@@ -2,6 +2,7 @@ package users_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -87,4 +88,47 @@ func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	(<-answered).want(401, "INVALID_CREDENTIALS", "")
+}
+
+// TestEachOfTheFirstLoginsAtOnceShowsTheServer, also one that finds the first at giving the account its place.
+func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	newcomer := func() string {
+		email := newEmail()
+		h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).must(200)
+		return email
+	}
+	shows := func(email string) bool {
+		a := h.tryLogin("192.0.2.1", email, password)
+		ok := a.status == 200 && a.at("server.id") != nil && a.at("project.id") != nil && a.at("container.id") != nil
+		if !ok {
+			t.Errorf("a first login: got %d %s, want a server, a project and a container", a.status, a.body)
+		}
+		return ok
+	}
+	for range 3 {
+		email := newcomer()
+		h.count(10, func(int) bool { return shows(email) })
+	}
+
+	tx, err := h.database().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM servers FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	email := newcomer()
+	var logins sync.WaitGroup
+	for i := range 2 {
+		logins.Go(func() { shows(email) })
+		for query[int](h, `SELECT count(DISTINCT pid)::int FROM pg_locks WHERE NOT granted AND $1 <> ''`, email) <= i {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	logins.Wait()
 }

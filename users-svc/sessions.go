@@ -144,9 +144,11 @@ func (s *sessions) signIn(ctx context.Context, found account, o opening) (any, e
 		return nil, err
 	}
 	if !out.updatedAt.Equal(time.Time(found.UpdatedAt)) { // changed while the password was checked
+		welcomed := found.Welcomed
 		if found, err = accountByID(ctx, s.pool, found.ID); err != nil {
 			return nil, err
 		}
+		found.Welcomed = welcomed // a mark that was made since is newer than what the opening saw of the server
 	}
 	return s.answer(ctx, o.live, found, out.Provisioned, o.device)
 }
@@ -189,13 +191,15 @@ func (s *sessions) answer(ctx context.Context, live liveSession, found account, 
 	return SignedIn{TokenPair: pair, ClientIP: d.Address, User: found.User, Provisioned: had}, err
 }
 
-// welcome offers a free server at the first sign-in. (At sign-up the time that it takes would tell a free address from one that is taken.)
+// welcome offers a free server at the first sign-in. (At sign-up the time that it takes would tell a free address from one that is taken.) All that
+// sign in until it is done do the same, and wait at the account for the one place; it is marked last, so that who finds the mark finds the place too.
 func (s *sessions) welcome(ctx context.Context, userID string) error {
-	region, first, err := markWelcomed(ctx, s.pool, userID)
-	if err == nil && first {
-		s.placement.atSignup(ctx, userID, region)
+	region, err := signupRegion(ctx, s.pool, userID)
+	if err != nil {
+		return err
 	}
-	return err
+	s.placement.atSignup(ctx, userID, region)
+	return markWelcomed(ctx, s.pool, userID)
 }
 
 func errSessionNotFound() *apperr.Error {

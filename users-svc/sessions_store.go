@@ -182,11 +182,18 @@ func (s *sessions) live(ctx context.Context, userID, current string) ([]Session,
 	})
 }
 
-// markWelcomed reports whether this is the first sign-in of the user, once, and the region that was asked for at sign-up, "" for any.
-func markWelcomed(ctx context.Context, q dbtx, userID string) (region string, first bool, err error) {
-	err = q.QueryRow(ctx, `UPDATE users SET welcomed = true WHERE id = $1 AND NOT welcomed RETURNING coalesce(signup_region, '')`, userID).Scan(&region)
+// signupRegion is the region that was asked for at sign-up, "" for any.
+func signupRegion(ctx context.Context, q dbtx, userID string) (string, error) {
+	var region string
+	err := q.QueryRow(ctx, `SELECT coalesce(signup_region, '') FROM users WHERE id = $1`, userID).Scan(&region)
 	if db.NoRows(err) {
-		return "", false, nil
+		err = errUserNotFound()
 	}
-	return region, err == nil, err
+	return region, err
+}
+
+// markWelcomed notes that the user has had the offer of the first sign-in.
+func markWelcomed(ctx context.Context, q dbtx, userID string) error {
+	_, err := q.Exec(ctx, `UPDATE users SET welcomed = true WHERE id = $1 AND NOT welcomed`, userID)
+	return err
 }
