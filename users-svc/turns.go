@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
@@ -20,7 +21,13 @@ type turns struct {
 	mu      sync.Mutex
 	keys    map[string]*turn // of those that somebody holds
 	changes uint64           // how often the failures of any key changed
+	last    [places]uint64   // the change that came last to the keys of a place
 }
+
+// places bounds what is remembered of keys that nobody holds. Two that share a place, by chance, are read again for each other's changes.
+const places = 4096
+
+func place(key []byte) int { return int(binary.BigEndian.Uint16(key)) % places }
 
 // turn is a key whose passwords are being checked, or wait for it.
 type turn struct {
@@ -37,10 +44,10 @@ func newTurns(rate limit.Rate, parallel int, now func() time.Time) *turns {
 // uncounted are the failures when a wrong password could not be counted, or nobody knows whether it was.
 const uncounted = -1
 
-// errOld says that failures may have been counted since a standing was read.
+// errOld says that failures of the key may have been counted since its standing was read.
 var errOld = errors.New("the standing is old")
 
-// moment is to be taken before a standing is read.
+// moment is to be taken before a standing is read: it is the number of the last change.
 func (t *turns) moment() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -83,7 +90,7 @@ func (t *turns) wait(ctx context.Context, at standing) (*turn, error) {
 func (t *turns) hold(at standing) (*turn, error) {
 	k := t.keys[string(at.key)]
 	if k == nil {
-		if at.moment != t.changes {
+		if t.last[place(at.key)] > at.moment {
 			return nil, errOld // of those who held the key meanwhile nobody is left to ask
 		}
 		k = &turn{at: at, changed: make(chan struct{})}
@@ -109,6 +116,7 @@ func (t *turns) done(k *turn, at *standing) {
 	defer t.mu.Unlock()
 	if at != nil {
 		t.changes++
+		t.last[place(k.at.key)] = t.changes
 		switch {
 		case at.failures == uncounted:
 			k.at.failures++
