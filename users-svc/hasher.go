@@ -29,6 +29,7 @@ const (
 	saltBytes = 16
 	hashBytes = 32
 	hugePage  = 2 << 20
+	besides   = 64 << 20 // what a heap has grown to that holds no hashes, and more
 	// mostHugePages bounds what is asked for, because a system that overcommits nothing takes it for used.
 	mostHugePages = 512 << 20
 )
@@ -43,7 +44,8 @@ func newHasher(c PasswordConfig) *hasher {
 		slots:  make(chan struct{}, parallel), places: make(chan struct{}, parallel+c.Queue),
 	}
 	if memory := int(c.MemoryKiB) << 10; memory >= hugePage {
-		hugePages(min(2*parallel*memory, mostHugePages)) // a heap grows to twice of what is in use before it is collected
+		// The heap grows to twice of what is in use before it is collected, and meanwhile hashes go on.
+		hugePages(min(3*parallel*memory+besides, mostHugePages))
 	}
 	h.dummy = h.unknown()
 	h.metrics = newHashMetrics(h)

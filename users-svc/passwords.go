@@ -2,7 +2,6 @@ package users
 
 import (
 	_ "embed" // the list of common passwords
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -51,7 +50,7 @@ var commonPasswords string
 
 // passwordRule refuses passwords that anybody would guess first, on top of checkStrength. Its zero value refuses none.
 type passwordRule struct {
-	common []string // lower-case, sorted
+	common string // lower-case, each between line feeds: one string is nothing to the garbage collector, which runs every few hashes
 	on     bool
 }
 
@@ -59,8 +58,11 @@ func newPasswordRule(on bool) passwordRule {
 	if !on {
 		return passwordRule{}
 	}
-	lines := strings.Split(strings.TrimSpace(commonPasswords), "\n")
-	return passwordRule{on: true, common: slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") })}
+	common := commonPasswords
+	for strings.HasPrefix(common, "#") { // the licence of the list
+		_, common, _ = strings.Cut(common, "\n")
+	}
+	return passwordRule{on: true, common: "\n" + common}
 }
 
 // minOther is how many characters a password must have besides the user's own name or address.
@@ -76,7 +78,7 @@ func (r passwordRule) check(password string, own ...string) error {
 	isSymbol := func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
 	plain := strings.NewReplacer("@", "a", "$", "s", "0", "o").Replace(lower)
 	for _, candidate := range []string{lower, strings.TrimFunc(lower, isSymbol), strings.TrimFunc(plain, isSymbol)} {
-		if _, common := slices.BinarySearch(r.common, candidate); common {
+		if !strings.Contains(candidate, "\n") && strings.Contains(r.common, "\n"+candidate+"\n") {
 			return errWeakPassword()
 		}
 	}
