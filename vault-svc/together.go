@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -103,7 +104,15 @@ func (g *together[T]) start() {
 	if g.running > 0 && (g.running >= g.most || len(g.waiting) < g.size && now.Sub(g.last) < overdue) {
 		return
 	}
-	var batch []*seat[T]
+	if batch := g.take(nil); len(batch) > 0 {
+		g.running++
+		g.last = now
+		batch[0].turn <- batch
+	}
+}
+
+// take adds those who wait to batch, as many as it may hold, but for those whose turn has to wait for what others are about.
+func (g *together[T]) take(batch []*seat[T]) []*seat[T] {
 	rest := g.waiting[:0]
 	for _, s := range g.waiting {
 		if len(batch) < g.size && g.begin(s) {
@@ -114,11 +123,7 @@ func (g *together[T]) start() {
 	}
 	clear(g.waiting[len(rest):])
 	g.waiting = rest
-	if len(batch) > 0 {
-		g.running++
-		g.last = now
-		batch[0].turn <- batch
-	}
+	return batch
 }
 
 // begin marks what s is about as busy; false when it was.
@@ -146,8 +151,13 @@ func (g *together[T]) leave(me *seat[T]) bool {
 	return true
 }
 
-// lead does batch.
+// lead does batch, and what others ask for who are ready to run: under load that is most of those who come at about the same time, and without it
+// nobody.
 func (g *together[T]) lead(ctx context.Context, batch []*seat[T]) {
+	runtime.Gosched()
+	g.mu.Lock()
+	batch = g.take(batch)
+	g.mu.Unlock()
 	err := errBroke
 	defer func() {
 		g.end(batch)
