@@ -6,6 +6,7 @@ import (
 
 type metrics struct {
 	quotaRefusals, sealErrors, openErrors prometheus.Counter
+	reads, writes                         prometheus.Counter // one by one, however many statements they take or share
 }
 
 func newMetrics(reg prometheus.Registerer, v *Vault, inflight *Inflight) *metrics {
@@ -16,19 +17,21 @@ func newMetrics(reg prometheus.Registerer, v *Vault, inflight *Inflight) *metric
 		quotaRefusals: counter("vault_quota_refusals_total", "Writes refused because they would pass the user's quota."),
 		sealErrors:    counter("vault_seal_errors_total", "Items that could not be sealed."),
 		openErrors:    counter("vault_open_errors_total", "Values and metadata that did not open."),
+		reads:         counter("vault_reads_total", "Items that were looked up in the database, each once for whoever asked for it."),
+		writes:        counter("vault_writes_total", "Items that were to be written, each once for whoever asked for it."),
 	}
 	read := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f)
 	}
-	reg.MustRegister(m.quotaRefusals, m.sealErrors, m.openErrors,
+	reg.MustRegister(m.quotaRefusals, m.sealErrors, m.openErrors, m.reads, m.writes,
 		read("vault_key_cache_hits_total", "Data keys found unwrapped in memory.", func() float64 { return float64(v.keys.stats.Snapshot().Hits) }),
 		read("vault_key_cache_misses_total", "Data keys not found in memory.", func() float64 { return float64(v.keys.stats.Snapshot().Misses) }),
 		read("vault_key_errors_total", "Data keys that did not unwrap: the key-encryption keyset lacks a key.",
 			func() float64 { return float64(v.keys.unwrapErrors.Load()) }),
-		read("vault_reads_total", "Items read from the database one by one or together.", func() float64 { return float64(v.reads.operations.Load()) }),
-		read("vault_read_statements_total", "Statements that read them.", func() float64 { return float64(v.reads.statements.Load()) }),
-		read("vault_writes_total", "Items written, large ones aside.", func() float64 { return float64(v.writes.operations.Load()) }),
-		read("vault_write_statements_total", "Statements that wrote them.", func() float64 { return float64(v.writes.statements.Load()) }),
+		read("vault_read_statements_total", "Statements that looked them up: one for many of them, or two for a large one.",
+			func() float64 { return float64(v.reads.statements.Load()) }),
+		read("vault_write_statements_total", "Statements that were to write them: one for many of them, or a second one for one that could not share it.",
+			func() float64 { return float64(v.writes.statements.Load() + v.alone.statements.Load()) }),
 		read("vault_inflight_refusals_total", "Requests answered 503 because large values held all of VAULT_MAX_INFLIGHT_BYTES.",
 			func() float64 { return float64(inflight.refused.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vault_inflight_bytes", Help: "Memory that large values hold."},

@@ -31,7 +31,7 @@ type together[T any] struct {
 	waiting []*seat[T]
 	look    bool // a timer will look whether the running ones are overdue
 
-	operations, statements atomic.Int64
+	statements atomic.Int64 // that were begun
 }
 
 // seat is the place of an operation.
@@ -171,7 +171,6 @@ func (g *together[T]) lead(ctx context.Context, batch []*seat[T]) {
 		ops[i] = s.op
 	}
 	g.statements.Add(1)
-	g.operations.Add(int64(len(batch)))
 	// The others wait for this too: it must not end with the request that happens to lead.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()

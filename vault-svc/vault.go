@@ -54,6 +54,7 @@ func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, erro
 
 // write stores an item together with what others store, unless it is large or traced: the statement of what is traced is in its trace.
 func (v *Vault) write(ctx context.Context, put *itemWrite, size int64) error {
+	v.metrics.writes.Inc()
 	if size > smallBody || trace.Current(ctx).Kept() {
 		return v.alone.do(ctx, put)
 	}
@@ -104,10 +105,11 @@ func (v *Vault) Get(ctx context.Context, ref Ref, hold *Hold) (info Info, value 
 		value, info.Metadata, err = key.openRow(ref, row)
 		return v.opened(err)
 	}
+	v.metrics.reads.Inc()
 	found, err := v.readSmall(ctx, ref, open)
 	for err == nil && found && value == nil { // too large to read without asking; larger yet if it was overwritten meanwhile
 		if err = hold.Take(ctx, copies*info.SizeBytes); err == nil {
-			found, err = v.items.read(ctx, ref, info.SizeBytes, open)
+			found, err = v.readAlone(ctx, ref, info.SizeBytes, open)
 		}
 	}
 	if err == nil && !found {
@@ -119,13 +121,19 @@ func (v *Vault) Get(ctx context.Context, ref Ref, hold *Hold) (info Info, value 
 // readSmall reads an item without a large value together with what others read, unless it is traced.
 func (v *Vault) readSmall(ctx context.Context, ref Ref, open func(storedItem) error) (bool, error) {
 	if trace.Current(ctx).Kept() {
-		return v.items.read(ctx, ref, smallBody, open)
+		return v.readAlone(ctx, ref, smallBody, open)
 	}
 	r := &itemRead{ref: ref}
 	if err := v.reads.do(ctx, r); err != nil || !r.found {
 		return false, err
 	}
 	return true, open(r.storedItem)
+}
+
+// readAlone reads an item, without a value larger than inline bytes, by a statement of its own.
+func (v *Vault) readAlone(ctx context.Context, ref Ref, inline int64, open func(storedItem) error) (bool, error) {
+	v.reads.statements.Add(1)
+	return v.items.read(ctx, ref, inline, open)
 }
 
 // opened counts err, when there is one, and returns it.
