@@ -97,10 +97,9 @@ func TestLoadIsSpreadOverEveryAddress(t *testing.T) {
 
 func TestARequestThatWasNotDeliveredGoesElsewhere(t *testing.T) {
 	t.Parallel()
-	dead, _ := net.Listen("tcp", "127.0.0.1:0")
-	_ = dead.Close() // nobody listens there
+	dead := testkit.FreeAddr(t) // nobody listens there
 	alive := startReplica(t, "127.0.0.1:0", nil)
-	u := dial(t, time.Second, dead.Addr().String(), alive.addr)
+	u := dial(t, time.Second, dead, alive.addr)
 	for range 50 {
 		if status, err := send(u, "POST"); err != nil || status != 200 {
 			t.Fatal(status, err)
@@ -177,7 +176,7 @@ func TestWhatMayHaveArrivedIsNotSentAgain(t *testing.T) {
 
 func TestABreakerOpensAndClosesAgain(t *testing.T) {
 	t.Parallel()
-	addr := func() string { ln, _ := net.Listen("tcp", "127.0.0.1:0"); defer ln.Close(); return ln.Addr().String() }()
+	addr := testkit.FreeAddr(t)
 	u := dial(t, time.Second, addr)
 	for range breakerFailures {
 		if _, err := send(u, "POST"); err == nil {

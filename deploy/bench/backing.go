@@ -52,7 +52,7 @@ func (b *bench) startNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	addr, err := freeAddr()
+	addr, err := b.freeAddr()
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (b *bench) startNATS(ctx context.Context) error {
 
 // startRedis prefers the real one; without it miniredis does, which runs the scripts of rate limits at a ninth of the speed.
 func (b *bench) startRedis(ctx context.Context) error {
-	addr, err := freeAddr()
+	addr, err := b.freeAddr()
 	if err != nil {
 		return err
 	}

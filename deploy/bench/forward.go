@@ -32,7 +32,7 @@ func prepareForward(ctx context.Context, b *bench) (plan, error) {
 	if err := b.makeAccounts(ctx); err != nil {
 		return p, err
 	}
-	addr, err := freeAddr()
+	addr, err := b.freeAddr()
 	if err != nil {
 		return p, err
 	}
@@ -63,7 +63,7 @@ func prepareForward(ctx context.Context, b *bench) (plan, error) {
 }
 
 func (b *bench) startPeer(ctx context.Context, peer peer, upstream string, requests func(int) []request) (subject, error) {
-	addr, err := freeAddr()
+	addr, err := b.freeAddr()
 	if err != nil {
 		return subject{}, err
 	}

@@ -20,6 +20,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/freeport"
 )
 
 // options are the flags.
@@ -120,6 +122,7 @@ type bench struct {
 	instances []*instance
 	notes     []string
 	stderr    io.Writer
+	ports     freeport.Ports
 	stoppers  []func(context.Context)
 }
 

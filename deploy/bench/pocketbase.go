@@ -33,7 +33,7 @@ func (b *bench) startPocketBase(ctx context.Context) (*pocketbase, error) {
 	if err := describe(create, "superuser"); err != nil {
 		return nil, err
 	}
-	addr, err := freeAddr()
+	addr, err := b.freeAddr()
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -140,20 +141,17 @@ func httpGet(url string) (int, []byte, error) {
 }
 
 // freeAddr returns a loopback address that nobody listens on now.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
+func (b *bench) freeAddr() (string, error) {
+	port, err := b.ports.Take("127.0.0.1")
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
 
 // freeAddrs is freeAddr several times.
-func freeAddrs(n int) ([]string, error) {
+func (b *bench) freeAddrs(n int) ([]string, error) {
 	var out []string
 	var all []error
 	for range n {
-		addr, err := freeAddr()
+		addr, err := b.freeAddr()
 		out, all = append(out, addr), append(all, err)
 	}
 	return out, errors.Join(all...)

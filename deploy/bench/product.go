@@ -68,7 +68,7 @@ func (b *bench) startGateway(ctx context.Context, name, users, vault string) (*i
 
 // startService starts the program under a name of its own, with its address in the setting addrVariable, and waits until it is ready.
 func (b *bench) startService(ctx context.Context, program, name, addrVariable string, own ...string) (*instance, error) {
-	addrs, err := freeAddrs(2)
+	addrs, err := b.freeAddrs(2)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func standaloneGroup() group {
 
 // startStandalone starts it, waits for its door to open, and stops it.
 func (b *bench) startStandalone(ctx context.Context) (cell, error) {
-	addr, err := freeAddr()
+	addr, err := b.freeAddr()
 	if err != nil {
 		return cell{}, err
 	}

@@ -106,7 +106,7 @@ func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
 	if err := b.fillVault(ctx, accountCount); err != nil {
 		return p, err
 	}
-	addr, err := freeAddr()
+	addr, err := b.freeAddr()
 	if err != nil {
 		return p, err
 	}

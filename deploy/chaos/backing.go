@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -22,15 +21,11 @@ func (w *world) startBacking(ctx context.Context) error {
 		return err
 	}
 	w.onClose(func(context.Context) error { return log.Close() })
-	port, err := freePort(loopback)
+	port, err := w.ports.Take(loopback)
 	if err != nil {
 		return err
 	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		return err
-	}
-	w.postgres = &postgres{dir: filepath.Join(w.dir, "postgres"), port: number, log: slog.New(slog.NewTextHandler(log, nil))}
+	w.postgres = &postgres{dir: filepath.Join(w.dir, "postgres"), port: port, log: slog.New(slog.NewTextHandler(log, nil))}
 	w.onClose(w.postgres.remove)
 	if err := w.postgres.start(); err != nil {
 		return err
@@ -52,7 +47,7 @@ func (w *world) startBacking(ctx context.Context) error {
 
 // startNATS builds nats-server from the module that deploy/go.mod names, and starts it.
 func (w *world) startNATS(ctx context.Context) error {
-	port, err := freePort(loopback)
+	port, err := w.freePort(loopback)
 	if err != nil {
 		return err
 	}
@@ -72,7 +67,7 @@ func (w *world) startNATS(ctx context.Context) error {
 
 // startRedis prefers the real one; without it this program runs miniredis in a process of its own.
 func (w *world) startRedis(ctx context.Context) error {
-	port, err := freePort(loopback)
+	port, err := w.freePort(loopback)
 	if err != nil {
 		return err
 	}

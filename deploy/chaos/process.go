@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -173,23 +171,4 @@ func answers(url string) func() bool {
 		res, err := client.Get(url)
 		return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
 	}
-}
-
-// freePort returns a port on which nobody listens on any of the hosts. It is below those that systems give to connections: one of theirs
-// could be taken while the process that it belongs to is dead.
-func freePort(hosts ...string) (string, error) {
-	for range 200 {
-		port := strconv.Itoa(12_000 + rand.IntN(18_000))
-		free := true
-		for _, h := range hosts {
-			ln, err := net.Listen("tcp", net.JoinHostPort(h, port))
-			if free = free && err == nil; err == nil {
-				_ = ln.Close()
-			}
-		}
-		if free {
-			return port, nil
-		}
-	}
-	return "", fmt.Errorf("no port is free on all of %v", hosts)
 }

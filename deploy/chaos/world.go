@@ -12,8 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/freeport"
 )
 
 // world is everything that this run started, and how it ends.
@@ -21,6 +24,7 @@ type world struct {
 	options   options
 	root, dir string
 	stderr    io.Writer
+	ports     freeport.Ports
 	closers   []func(context.Context) error
 
 	postgres                                    *postgres
@@ -200,7 +204,7 @@ func (w *world) settings(ctx context.Context) error {
 		"ACTIVITY_ACK_WAIT=15s", "UPSTREAM_TIMEOUT=" + upstreamTimeout.String(), "DRAIN_DELAY=" + drainDelay.String(), "UPSTREAM_RESOLVE_EVERY=1s",
 	}
 	for _, port := range []*string{&w.portUsers, &w.portVault, &w.portActivity} {
-		if *port, err = freePort(loopback, loopback2); err != nil {
+		if *port, err = w.freePort(loopback, loopback2); err != nil {
 			return err
 		}
 	}
@@ -257,7 +261,7 @@ func (w *world) startGateways(ctx context.Context) error {
 	direct := []string{"USERS_URL=http://users:" + w.portUsers, "VAULT_URL=http://vault:" + w.portVault, "ACTIVITY_URL=http://activity:" + w.portActivity}
 	behind := []string{"USERS_URL=http://" + w.nets.users.addr(), "VAULT_URL=http://" + w.nets.vault.addr(), "ACTIVITY_URL=http://" + w.nets.activity.addr()}
 	for i, own := range [][]string{append(direct, "ACTIVITY_MODE=required"), direct, behind} {
-		port, err := freePort(loopback)
+		port, err := w.freePort(loopback)
 		if err != nil {
 			return err
 		}
@@ -280,13 +284,19 @@ func (w *world) startGateways(ctx context.Context) error {
 	return nil
 }
 
+// freePort returns a port on which nobody listens on any of the hosts.
+func (w *world) freePort(hosts ...string) (string, error) {
+	port, err := w.ports.Take(hosts...)
+	return strconv.Itoa(port), err
+}
+
 // journalDisk is the size of the disk of one gateway's journal.
 const journalDisk = 16 << 20
 
 // service declares one instance of a program of ours; it is not started yet.
 func (w *world) service(program, name, addrVariable, addr string, own ...string) (*instance, error) {
 	host, _, _ := net.SplitHostPort(addr)
-	port, err := freePort(host)
+	port, err := w.freePort(host)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 func TestACutNetworkHoldsBytesBackAndLosesNone(t *testing.T) {
@@ -51,11 +53,7 @@ func TestACutNetworkHoldsBytesBackAndLosesNone(t *testing.T) {
 
 func TestANetworkToNobodyEndsConnections(t *testing.T) {
 	t.Parallel()
-	port, err := freePort(loopback)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := newNetwork(net.JoinHostPort(loopback, port))
+	n, err := newNetwork(testkit.FreeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,6 @@ package operate
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -12,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -63,32 +60,13 @@ func startStack(t *testing.T) *stack {
 	}
 	s.makeSecrets()
 	for _, host := range []string{"postgres:5432", "nats:4222", "redis:6379", "gateway:8080", "users-svc:8081", "vault-svc:8082", "activity-svc:8083"} {
-		s.hosts[host] = freePort(t)
+		s.hosts[host] = testkit.FreeAddr(t)
 	}
 	s.startPostgres()
 	s.startNATS()
 	s.startRedis()
 	s.startOurs()
 	return s
-}
-
-// lastPort is the last one that freePort gave to a test of this process, which may not listen on it yet.
-var lastPort atomic.Int64
-
-// freePort returns an address on which nobody listens. Its port is below those that the system gives to connections and to listeners without a wish,
-// which would take it before the server that it is for begins.
-func freePort(t *testing.T) string {
-	t.Helper()
-	lastPort.CompareAndSwap(0, 10_000+rand.Int64N(20_000)) // other processes begin elsewhere
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", lastPort.Add(1))
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			_ = ln.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // makeSecrets does what the one-shot service does, twice, because each "up" runs it.
@@ -194,7 +172,7 @@ func (s *stack) startNATS() {
 		s.t.Fatal(err)
 	}
 	text := s.config("nats", "/etc/nats/nats.conf")
-	for old, here := range map[string]string{"port: 4222": "listen: " + s.hosts["nats:4222"], "http: 8222": "http: " + freePort(s.t), `"/data"`: `"` + s.dir + `/nats/data"`} {
+	for old, here := range map[string]string{"port: 4222": "listen: " + s.hosts["nats:4222"], "http: 8222": "http: " + testkit.FreeAddr(s.t), `"/data"`: `"` + s.dir + `/nats/data"`} {
 		if !strings.Contains(text, old) {
 			s.t.Fatalf("nats.conf has no %s", old)
 		}
@@ -244,7 +222,7 @@ func (s *stack) environ(name string) []string {
 		case strings.HasPrefix(value, "/data/"):
 			value = s.dir + value
 		case k == "ADMIN_ADDR":
-			value = freePort(s.t)
+			value = testkit.FreeAddr(s.t)
 		case strings.HasPrefix(value, ":"):
 			value = s.hosts[name+value]
 		case strings.HasPrefix(value, "http://"):

@@ -2,7 +2,6 @@ package testkit
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"testing"
 
@@ -13,10 +12,11 @@ import (
 // is before they have chosen a leader. They end with t.
 func NATSCluster(t testing.TB, n int) []*Broker {
 	t.Helper()
-	ports := freePorts(t, n)
-	routes := make([]*url.URL, n)
-	for i, port := range ports {
-		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)}
+	// They must know each other's ports before any of them runs.
+	ports, routes := make([]int, n), make([]*url.URL, n)
+	for i := range ports {
+		ports[i] = freePort(t)
+		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", ports[i])}
 	}
 	brokers := make([]*Broker, n)
 	for i := range brokers {
@@ -31,19 +31,3 @@ func NATSCluster(t testing.TB, n int) []*Broker {
 
 // Name is the server's name.
 func (b *Broker) Name() string { return b.options.ServerName }
-
-// freePorts returns n ports of 127.0.0.1 that nobody listens on: servers that must know each other's before any of them runs cannot take
-// whatever is free.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("testkit: %v", err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports
-}
