@@ -201,15 +201,19 @@ func countLate(rows []*record, c counted) lateCounts {
 	return late
 }
 
+// Between intoDaily and addDaily stands a query of rows to add to activity_daily.
+const (
+	intoDaily = `INSERT INTO activity_daily AS c (user_id, day, realm_id, method, status, records, bytes)`
+	addDaily  = ` ON CONFLICT ON CONSTRAINT activity_daily_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`
+)
+
 func addCounts(ctx context.Context, tx pgx.Tx, late lateCounts) error {
 	if len(late.daily) == 0 {
 		return nil
 	}
 	b := &pgx.Batch{}
-	late.daily.queue(b, `
-		INSERT INTO activity_daily AS c (user_id, day, realm_id, method, status, records, bytes)
-		SELECT * FROM unnest($1::bytea[], $2::date[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bigint[])
-		ON CONFLICT ON CONSTRAINT activity_daily_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`)
+	late.daily.queue(b, intoDaily+`
+		SELECT * FROM unnest($1::bytea[], $2::date[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bigint[])`+addDaily)
 	late.monthly.queue(b, `
 		INSERT INTO activity_monthly AS c (user_id, month, realm_id, method, status, records, bytes)
 		SELECT * FROM unnest($1::bytea[], $2::date[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bigint[])

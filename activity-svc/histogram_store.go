@@ -41,13 +41,13 @@ const (
 		SET records = h.records + excluded.records, buckets[$1] = h.buckets[$1] + excluded.buckets[$1]`
 )
 
-// countBucket adds the records with ids from $3 to before $4 to a bucket of the day $2 of those whose day is busy.
+// countBucket is countRecords for a bucket, $1, of a day, $2, with ids from $3 to before $4: it adds to activity_histogram too, for those whose day is
+// busy, what it read and grouped once.
 const countBucket = `
+	WITH fresh AS MATERIALIZED (` + fresh + ` WHERE id >= $3 AND id < $4` + groupsFresh + `),
+	daily AS (` + intoDaily + ` SELECT user_id, $2, realm_id, method, status, records, bytes FROM fresh` + addDaily + `)
 	INSERT INTO activity_histogram AS h (user_id, day, realm_id, method, status, records, buckets)
-	SELECT user_id, $2, realm_id, method, status, records, ` + oneBucket + ` FROM (
-		SELECT user_id, realm_id, method, status, count(*) AS records FROM activity_busy_days JOIN activity USING (user_id)
-		WHERE day = $2 AND id >= $3 AND id < $4 GROUP BY user_id, realm_id, method, status
-	) AS fresh` + addBuckets
+	SELECT user_id, day, realm_id, method, status, records, ` + oneBucket + ` FROM fresh JOIN activity_busy_days USING (user_id) WHERE day = $2` + addBuckets
 
 // addLate adds counts, which are those of counts.queue, to a bucket of the days that are busy. No two writers wait for each other's rows here, in
 // whatever order they come: who adds to one holds that of activity_daily with the same key.
@@ -57,12 +57,14 @@ const addLate = `
 	FROM unnest($2::bytea[], $3::date[], $4::bytea[], $5::text[], $6::smallint[], $7::bigint[], $8::bigint[]) AS late (user_id, day, realm_id, method, status, records, bytes)
 	JOIN activity_busy_days USING (day, user_id)` + addBuckets
 
-// countBuckets counts the records in part of the day for the users whose day is busy.
+// isBusy reports whether anybody's day is busy.
+func isBusy(ctx context.Context, tx pgx.Tx, day time.Time) (busy bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM activity_busy_days WHERE day = $1)`, day).Scan(&busy)
+	return busy, err
+}
+
+// countBuckets counts the records in part of a day that is somebody's busy one.
 func countBuckets(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) error {
-	var busy bool
-	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM activity_busy_days WHERE day = $1)`, day).Scan(&busy); err != nil || !busy {
-		return err
-	}
 	for from := part.from; from.Before(part.to); {
 		to := earlier(part.to, from.Truncate(bucketWidth).Add(bucketWidth))
 		if _, err := tx.Exec(ctx, countBucket, bucketOf(from)+1, day, firstID(from), firstID(to)); err != nil {

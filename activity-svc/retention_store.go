@@ -142,12 +142,15 @@ func (s *store) counted(ctx context.Context) (c counted, err error) {
 // sizeOf is record.bytes in SQL; the number is fixedBytes.
 const sizeOf = `(26 + octet_length(realm_id) + octet_length(method) + octet_length(path) + octet_length(ip_address) + octet_length(user_agent))`
 
+// What is fresh are the records between two ids, counted as activity_daily does.
+const (
+	fresh       = `SELECT user_id, realm_id, method, status, count(*) AS records, sum` + sizeOf + ` AS bytes FROM activity`
+	groupsFresh = ` GROUP BY user_id, realm_id, method, status`
+)
+
 // countRecords adds the records of a day, $1, with ids from $2 to before $3 to activity_daily.
-const countRecords = `
-	INSERT INTO activity_daily AS c (user_id, day, realm_id, method, status, records, bytes)
-	SELECT user_id, $1, realm_id, method, status, count(*), sum` + sizeOf + `
-	FROM activity WHERE id >= $2 AND id < $3 GROUP BY user_id, realm_id, method, status
-	ON CONFLICT ON CONSTRAINT activity_daily_pkey DO UPDATE SET records = c.records + excluded.records, bytes = c.bytes + excluded.bytes`
+const countRecords = intoDaily + `
+	SELECT user_id, $1, realm_id, method, status, records, bytes FROM (` + fresh + ` WHERE id >= $2 AND id < $3` + groupsFresh + `) AS fresh` + addDaily
 
 // count moves the counts forward to before, unless they are there. Those who store records wait meanwhile, so it must come often.
 func (s *store) count(ctx context.Context, before time.Time) error {
@@ -181,19 +184,30 @@ func countDays(ctx context.Context, tx pgx.Tx, days []time.Time, from, to time.T
 		if part.empty() {
 			continue
 		}
-		if _, err := tx.Exec(ctx, countRecords, day, firstID(part.from), firstID(part.to)); err != nil {
-			return err
-		}
-		if err := countBuckets(ctx, tx, day, part); err != nil {
+		if err := countDay(ctx, tx, day, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// preferHashing is for counting records: a new partition has no statistics, and without them PostgreSQL sorts all the records instead.
+// countDay counts the records in part of the day.
+func countDay(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) error {
+	busy, err := isBusy(ctx, tx, day)
+	if err != nil {
+		return err
+	}
+	if busy {
+		return countBuckets(ctx, tx, day, part)
+	}
+	_, err = tx.Exec(ctx, countRecords, day, firstID(part.from), firstID(part.to))
+	return err
+}
+
+// preferHashing is for counting records: a new partition has no statistics, and without them PostgreSQL sorts all the records instead, or compares
+// each count with each busy day.
 func preferHashing(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL work_mem = '64MB'`)
+	_, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'`)
 	return err
 }
 
