@@ -204,10 +204,9 @@ func countDay(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) error
 	return err
 }
 
-// preferHashing is for counting records: a new partition has no statistics, and without them PostgreSQL sorts all the records instead, or compares
-// each count with each busy day.
+// preferHashing is for counting records: a new partition has no statistics, and without them PostgreSQL sorts all the records instead.
 func preferHashing(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'`)
+	_, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL work_mem = '64MB'`)
 	return err
 }
 
