@@ -59,15 +59,7 @@ func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, ou
 // New opens the database, NATS and the listener, brings the schema up to date, and declares the service; Run serves. NATS may be away: the
 // service then reads, and stores what comes when NATS is back.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
-	svc, err := service.New(Name, cfg.Service, rt)
-	if err != nil {
-		return nil, err
-	}
-	if err := build(ctx, svc, cfg, rt); err != nil {
-		_ = svc.Close(context.WithoutCancel(ctx)) // err says what is wrong
-		return nil, err
-	}
-	return svc, nil
+	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {

@@ -54,15 +54,7 @@ func Program() service.Program[Config] {
 
 // New opens the journal, Redis, NATS and the listener and declares the service; Run serves. It needs none of the services to be there.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
-	svc, err := service.New(Name, cfg.Service, rt)
-	if err != nil {
-		return nil, err
-	}
-	if err := build(ctx, svc, cfg, rt); err != nil {
-		_ = svc.Close(context.WithoutCancel(ctx)) // err says what is wrong
-		return nil, err
-	}
-	return svc, nil
+	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {

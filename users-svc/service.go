@@ -52,15 +52,7 @@ func Migrate(ctx context.Context, cfg Config) error {
 
 // New opens the database, Redis, NATS and the listener, brings the schema up to date, and declares the service; Run serves.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
-	svc, err := service.New(Name, cfg.Service, rt)
-	if err != nil {
-		return nil, err
-	}
-	if err := build(ctx, svc, cfg, rt); err != nil {
-		_ = svc.Close(context.WithoutCancel(ctx)) // err says what is wrong
-		return nil, err
-	}
-	return svc, nil
+	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {

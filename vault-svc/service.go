@@ -36,22 +36,14 @@ func Program() service.Program[Config] {
 
 // New opens the database and declares the service; Run serves.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
-	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
-	if err != nil {
-		return nil, fmt.Errorf("INTERNAL_KEYS: %w", err)
-	}
-	svc, err := service.New(Name, cfg.Service, rt)
-	if err != nil {
-		return nil, err
-	}
-	if err := declare(ctx, svc, cfg, rt, identities); err != nil {
-		_ = svc.Close(context.WithoutCancel(ctx))
-		return nil, err
-	}
-	return svc, nil
+	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }
 
-func declare(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime, identities *auth.InternalKeys) error {
+func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
+	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
+	if err != nil {
+		return fmt.Errorf("INTERNAL_KEYS: %w", err)
+	}
 	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces, db.GenericPlans)
 	if err != nil {
 		return err

@@ -107,6 +107,19 @@ func New(name string, cfg Config, rt Runtime) (*Service, error) {
 	return s, nil
 }
 
+// Build is New, followed by build, which opens what the service needs and declares its parts. When that fails everything that was opened is closed.
+func Build(ctx context.Context, name string, cfg Config, rt Runtime, build func(*Service) error) (*Service, error) {
+	s, err := New(name, cfg, rt)
+	if err != nil {
+		return nil, err
+	}
+	if err := build(s); err != nil {
+		_ = s.Close(context.WithoutCancel(ctx)) // err says what is wrong
+		return nil, err
+	}
+	return s, nil
+}
+
 // Serve opens addr and declares srv as a part that answers there. The service stops taking requests when it drains.
 func (s *Service) Serve(addr string, srv Server) error {
 	return s.ServeTLS(addr, srv, nil)
