@@ -263,6 +263,13 @@ func TestALoadThatStaysShortensTheWait(t *testing.T) {
 		if got := b.patience(); got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, got, c.want)
 		}
+		if got := b.state().late; got != c.late {
+			t.Errorf("%s: shown as %v late, want %v", c.what, got, c.late)
+		}
+	}
+	b.overload, b.late = false, time.Second
+	if got := b.state().late; got != 0 {
+		t.Errorf("without an overload: shown as %v late", got)
 	}
 }
 
@@ -304,7 +311,7 @@ func TestWhatHasNotHappenedYetIsCounted(t *testing.T) {
 	for _, f := range families {
 		series[f.GetName()] = len(f.GetMetric())
 	}
-	for _, name := range []string{"upstream_failures_total", "upstream_retries_total", "upstream_shed_total", "upstream_breakers_open", "upstream_in_flight", "upstream_request_duration_seconds"} {
+	for _, name := range []string{"upstream_failures_total", "upstream_retries_total", "upstream_shed_total", "upstream_breakers_open", "upstream_in_flight", "upstream_late_seconds", "upstream_request_duration_seconds"} {
 		if series[name] != 3 {
 			t.Errorf("%s has %d series, want one for each service: alerts need a rate from the first on", name, series[name])
 		}

@@ -145,9 +145,18 @@ func (t *turns) done(start time.Time, took time.Duration, answered bool) {
 	t.admit()
 }
 
-// state says how many are worked on, how many wait, and how many may be worked on.
-func (t *turns) state() (working, waiting, limit int) {
+// turnState is how many are worked on, how many wait, how many may be worked on, and how late those run whose turn has come; in an overload only.
+type turnState struct {
+	working, waiting, limit int
+	late                    time.Duration
+}
+
+func (t *turns) state() turnState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.working, t.waiting.Len(), t.limit
+	s := turnState{working: t.working, waiting: t.waiting.Len(), limit: t.limit}
+	if t.overload {
+		s.late = t.late
+	}
+	return s
 }

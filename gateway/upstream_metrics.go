@@ -13,6 +13,7 @@ type upstreamMetrics struct {
 	took                    *prometheus.HistogramVec
 	open, addresses         *prometheus.GaugeVec
 	working, waiting, limit *prometheus.Desc
+	late                    *prometheus.Desc
 
 	mu        sync.Mutex
 	upstreams []*upstream
@@ -40,6 +41,8 @@ func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 		waiting:   prometheus.NewDesc("upstream_waiting", "Requests that wait in the gateway until a service may work on them.", names, nil),
 		limit: prometheus.NewDesc("upstream_in_flight_limit",
 			"Requests that a service may work on at once: UPSTREAM_MAX_IN_FLIGHT an address, in an overload what the address was measured to serve in time.", names, nil),
+		late: prometheus.NewDesc("upstream_late_seconds",
+			"In an overload, how late the gateway runs a request whose turn has come, for want of CPU time; of the address where that is longest.", names, nil),
 	}
 	reg.MustRegister(m.failures, m.retries, m.shed, m.took, m.open, m.addresses, m)
 	return m
@@ -61,6 +64,7 @@ func (m *upstreamMetrics) Describe(to chan<- *prometheus.Desc) {
 	to <- m.working
 	to <- m.waiting
 	to <- m.limit
+	to <- m.late
 }
 
 // Collect is described with Describe.
@@ -68,13 +72,14 @@ func (m *upstreamMetrics) Collect(to chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, u := range m.upstreams {
-		var working, waiting, limit int
+		var all turnState
 		for _, r := range *u.replicas.Load() {
-			w, q, l := r.turns.state()
-			working, waiting, limit = working+w, waiting+q, limit+l
+			s := r.turns.state()
+			all = turnState{working: all.working + s.working, waiting: all.waiting + s.waiting, limit: all.limit + s.limit, late: max(all.late, s.late)}
 		}
-		to <- prometheus.MustNewConstMetric(m.working, prometheus.GaugeValue, float64(working), u.name)
-		to <- prometheus.MustNewConstMetric(m.waiting, prometheus.GaugeValue, float64(waiting), u.name)
-		to <- prometheus.MustNewConstMetric(m.limit, prometheus.GaugeValue, float64(limit), u.name)
+		to <- prometheus.MustNewConstMetric(m.working, prometheus.GaugeValue, float64(all.working), u.name)
+		to <- prometheus.MustNewConstMetric(m.waiting, prometheus.GaugeValue, float64(all.waiting), u.name)
+		to <- prometheus.MustNewConstMetric(m.limit, prometheus.GaugeValue, float64(all.limit), u.name)
+		to <- prometheus.MustNewConstMetric(m.late, prometheus.GaugeValue, all.late.Seconds(), u.name)
 	}
 }
