@@ -10,11 +10,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
-// reading runs f on one snapshot, so that a total and the page beside it speak of the same log, and tells it how far the log is counted there. Every statement is planned for its own values:
-// only then are the partitions of other days left out before they are locked.
+// reading runs f on one snapshot, so that a total and the page beside it speak of the same log, and tells it how far the log is counted there.
+// Statements over counts are planned once for a connection, as each is a walk along a key whatever its values; planning took longer than walking. Those
+// over activity come after planForValues.
 func (s *store) reading(ctx context.Context, f func(tx pgx.Tx, reach counted) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{
-		BeginQuery: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan`,
+		BeginQuery: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan`,
 	}, func(tx pgx.Tx) error {
 		var reach counted
 		if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
@@ -23,6 +24,10 @@ func (s *store) reading(ctx context.Context, f func(tx pgx.Tx, reach counted) er
 		return f(tx, reach)
 	})
 }
+
+// planForValues has the statements that follow it planned for their own values: only then are the partitions of other days left out before they are
+// locked.
+const planForValues = `SET LOCAL plan_cache_mode = force_custom_plan`
 
 // list returns limit records after the newest offset ones, newest first, and how many match in all.
 func (s *store) list(ctx context.Context, f filter, offset, limit int64) (records []Record, total int64, err error) {
@@ -96,7 +101,7 @@ const countEdge = `SELECT count(*), 0::bigint FROM activity WHERE` + matches + `
 
 const countTail = `SELECT count(*), coalesce(sum` + sizeOf + `, 0)::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
 
-// readSpans returns where the records that f selects are, the newest first.
+// readSpans returns where the records that f selects are, the newest first. What follows it is planned for its values.
 func readSpans(ctx context.Context, tx pgx.Tx, f filter, reach counted) ([]span, error) {
 	c := cutTime(f.from, f.to)
 	var spans []span
@@ -113,13 +118,14 @@ func readSpans(ctx context.Context, tx pgx.Tx, f filter, reach counted) ([]span,
 		}
 		return err
 	})
-	tail := stretch{later(c.before.from, reach.before), c.after.to}
-	if !tail.empty() {
-		queueCount(b, countTail, f, tail, keep)
-	}
 	var histograms []*histogram
 	for _, part := range c.ends {
 		histograms = append(histograms, queueHistogram(b, f, dayOf(part.from), reach))
+	}
+	b.Queue(planForValues)
+	tail := stretch{later(c.before.from, reach.before), c.after.to}
+	if !tail.empty() {
+		queueCount(b, countTail, f, tail, keep)
 	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
@@ -277,6 +283,9 @@ func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*w
 // realms returns the realms in which a user has records, and how many; the place outside of every realm is none.
 func (s *store) realms(ctx context.Context, userID string) (out []RealmUsage, err error) {
 	err = s.reading(ctx, func(tx pgx.Tx, reach counted) error {
+		if _, err := tx.Exec(ctx, planForValues); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, `
 			SELECT encode(realm_id, 'hex'), sum(records)::bigint, sum(bytes)::bigint FROM (
 				SELECT realm_id, records, bytes FROM activity_monthly WHERE user_id = $1

@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -167,6 +168,35 @@ func TestRealmsOfAUser(t *testing.T) {
 	}
 	if a := h.get(who, "/internal/realms?user_id="+who.UserID); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a user asks: got %s", a.body)
+	}
+}
+
+func TestAReadWaitsForNoPartitionOfAnotherDay(t *testing.T) {
+	t.Parallel()
+	h, _ := start(t, func(c *Config) { c.DB.Timeout = 2 * time.Second })
+	who := user()
+	h.publish(at(time.Now(), who, "GET", 200), at(time.Now().Add(-3*oneDay), who, "GET", 200))
+	h.drained()
+	tx, err := openStore(t, h.cfg.DB.URL.Reveal()).pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+	var other string
+	err = tx.QueryRow(t.Context(), `SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'activity'::regclass`).Scan(&other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE `+other); err != nil { // as who drops it does
+		t.Fatal(err)
+	}
+	day := time.Now().UTC().Format(time.DateOnly)
+	for range 10 { // a plan that is kept is chosen after the fifth time
+		for _, query := range []string{"?start_date=" + day, "?method=GET&start_date=" + day, "?page=2&limit=1&start_date=" + day} {
+			if a := h.get(who, logPath+query); a.StatusCode != 200 {
+				t.Fatalf("%s while %s is locked: %d %s", query, other, a.StatusCode, a.body)
+			}
+		}
 	}
 }
 
