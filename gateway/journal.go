@@ -36,6 +36,7 @@ type journal struct {
 	nextSeq  uint64
 	forming  *batch
 	writing  bool
+	quiet    *sync.Cond // writing has become false
 	closed   bool
 	bytes    int64 // of all segments
 	entries  int64 // not yet acknowledged
@@ -96,6 +97,7 @@ func openJournal(cfg JournalConfig, log *slog.Logger, reg prometheus.Registerer)
 		return nil, fmt.Errorf("JOURNAL_DIR: %s belongs to another gateway that is running", cfg.Dir)
 	}
 	j := &journal{cfg: cfg, log: log, lock: lock, wake: make(chan struct{}, 1), forming: newBatch()}
+	j.quiet = sync.NewCond(&j.mu)
 	var err error
 	if j.segments, err = openSegments(cfg.Dir, log); err != nil {
 		_ = lock.Unlock()
@@ -205,11 +207,16 @@ func (j *journal) commit(record []byte) error {
 	j.writing = true
 	j.forming = newBatch()
 	b.taken = true
-	full := j.bytes+b.size > j.cfg.MaxBytes
+	closed, full := j.closed, j.bytes+b.size > j.cfg.MaxBytes
 	j.mu.Unlock()
 
-	err := errJournalFull
-	if !full {
+	var err error
+	switch {
+	case closed:
+		err = errJournalClosed
+	case full:
+		err = errJournalFull
+	default:
 		err = j.write(b)
 	}
 	j.mu.Lock()
@@ -221,6 +228,7 @@ func (j *journal) commit(record []byte) error {
 		next.lead <- struct{}{}
 	} else {
 		j.writing = false
+		j.quiet.Broadcast()
 	}
 	j.mu.Unlock()
 	return err
@@ -307,7 +315,7 @@ func (j *journal) signal() {
 	}
 }
 
-// close ends the journal; appends fail from now on. It must be called after the shipper has ended.
+// close ends the journal; appends fail from now on, but for the one that is being written. It must be called after the shipper has ended.
 func (j *journal) close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -315,6 +323,9 @@ func (j *journal) close() error {
 		return nil
 	}
 	j.closed = true
+	for j.writing {
+		j.quiet.Wait()
+	}
 	var all []error
 	for _, s := range j.segments {
 		all = append(all, s.close())

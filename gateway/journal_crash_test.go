@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -145,5 +147,40 @@ func TestADiskThatFailsLosesNothingThatWasAcceptedAndKeepsNothingThatWasNot(t *t
 	}
 	if got := contents(t, open(t, journalConfig(dir))); !slices.Equal(got, said.Accepted) {
 		t.Errorf("the journal holds %d events, %d were accepted", len(got), len(said.Accepted))
+	}
+}
+
+func TestAppendsBesideTheEndOfTheJournal(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		cfg := journalConfig(t.TempDir())
+		j := open(t, cfg)
+		var accepted atomic.Int64
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for {
+					switch err := j.append(newEvent()); {
+					case err == nil:
+						accepted.Add(1)
+					case errors.Is(err, errJournalClosed):
+						return
+					default:
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for accepted.Load() < 10 {
+			time.Sleep(10 * time.Microsecond)
+		}
+		if err := j.close(); err != nil {
+			t.Fatal(err)
+		}
+		all.Wait()
+		if got := int64(len(contents(t, open(t, cfg)))); got != accepted.Load() {
+			t.Fatalf("%d events are in the journal, %d were accepted", got, accepted.Load())
+		}
 	}
 }
