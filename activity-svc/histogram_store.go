@@ -63,22 +63,47 @@ func isBusy(ctx context.Context, tx pgx.Tx, day time.Time) (busy bool, err error
 	return busy, err
 }
 
-// countBuckets counts the records in part of a day that is somebody's busy one.
-func countBuckets(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) error {
+// countBusy is countBucket for activity_histogram alone: it reads the records of those whose day is busy, along the key.
+const countBusy = `
+	INSERT INTO activity_histogram AS h (user_id, day, realm_id, method, status, records, buckets)
+	SELECT user_id, $2, realm_id, method, status, records, ` + oneBucket + ` FROM (
+		SELECT user_id, realm_id, method, status, count(*) AS records FROM activity_busy_days JOIN activity USING (user_id)
+		WHERE day = $2 AND id >= $3 AND id < $4 GROUP BY user_id, realm_id, method, status
+	) AS fresh` + addBuckets
+
+// fewBuckets is up to how many buckets are counted by countBucket each. PostgreSQL may read the whole day for each of them: after a long pause of
+// counting the day is read once, and then along the key.
+const fewBuckets = 4
+
+// countBusyDay counts the records in part of a day that is somebody's busy one.
+func countBusyDay(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) error {
+	if part.to.Sub(part.from) > fewBuckets*bucketWidth {
+		if _, err := tx.Exec(ctx, countRecords, day, firstID(part.from), firstID(part.to)); err != nil {
+			return err
+		}
+		return countBuckets(ctx, tx, countBusy, day, part)
+	}
 	// Without statistics PostgreSQL might compare each count with each busy day. And lockAlone has every statement planned for its values: that includes
 	// the look at the foreign key for each new row, most of which was planning. A statement without a name is planned for its values anyway.
 	if _, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = auto`); err != nil {
 		return err
 	}
+	if err := countBuckets(ctx, tx, countBucket, day, part); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = on; SET LOCAL plan_cache_mode = force_custom_plan`)
+	return err
+}
+
+func countBuckets(ctx context.Context, tx pgx.Tx, sql string, day time.Time, part stretch) error {
 	for from := part.from; from.Before(part.to); {
 		to := earlier(part.to, from.Truncate(bucketWidth).Add(bucketWidth))
-		if _, err := tx.Exec(ctx, countBucket, pgx.QueryExecModeCacheDescribe, bucketOf(from)+1, day, firstID(from), firstID(to)); err != nil {
+		if _, err := tx.Exec(ctx, sql, pgx.QueryExecModeCacheDescribe, bucketOf(from)+1, day, firstID(from), firstID(to)); err != nil {
 			return err
 		}
 		from = to
 	}
-	_, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = on; SET LOCAL plan_cache_mode = force_custom_plan`)
-	return err
+	return nil
 }
 
 // crowded returns the users with many records on a day whose histogram of it is not whole.

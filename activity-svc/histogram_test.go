@@ -341,6 +341,33 @@ func TestReplicasThatCountAtOnceFillEachBucketOnce(t *testing.T) {
 	}
 }
 
+// TestABusyDayIsCountedInWhateverPieces counts it anew, at once as after a long pause, and in pieces as when nothing holds the counting up.
+func TestABusyDayIsCountedInWhateverPieces(t *testing.T) {
+	t.Parallel()
+	w, _ := startWalk(t)
+	w.makeHistograms()
+	for _, length := range []time.Duration{oneDay, 50 * time.Minute, 7*time.Hour + time.Minute} {
+		err := db.InTx(t.Context(), w.s.pool, func(tx pgx.Tx) error {
+			day := w.day(busyDay)
+			_, err := tx.Exec(t.Context(), `DELETE FROM activity_daily WHERE day = $1`, day)
+			if err == nil { // with its counts a day loses that it is busy
+				_, err = tx.Exec(t.Context(), `INSERT INTO activity_busy_days (day, user_id) VALUES ($1, $2)`, day, []byte(raw(w.who.UserID)))
+			}
+			for from := day; err == nil && from.Before(day.Add(oneDay)); from = from.Add(length) {
+				err = countDay(t.Context(), tx, day, stretch{from, earlier(from.Add(length), day.Add(oneDay))})
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.h.agrees(int64(len(w.events)))
+		if w.h.bucketsAgree() == 0 {
+			t.Error("no day has a histogram")
+		}
+	}
+}
+
 func TestASkipEndsInABucket(t *testing.T) {
 	t.Parallel()
 	day := moment("2026-01-05")

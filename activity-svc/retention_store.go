@@ -198,7 +198,7 @@ func countDay(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) error
 		return err
 	}
 	if busy {
-		return countBuckets(ctx, tx, day, part)
+		return countBusyDay(ctx, tx, day, part)
 	}
 	_, err = tx.Exec(ctx, countRecords, day, firstID(part.from), firstID(part.to))
 	return err
