@@ -37,7 +37,8 @@ type Option func(*pgxpool.Config)
 
 // GenericPlans is for a service none of whose statements gains by knowing its parameters: PostgreSQL plans each once for a connection. Left to itself
 // it plans a statement over unnest($1) again each time that the array is shorter than the ten rows which it takes an unknown one for, and planning
-// costs more than a look-up of some rows (plan_cache_mode, PostgreSQL 12 and later).
+// costs more than a look-up of some rows (plan_cache_mode, PostgreSQL 12 and later). A plan that was made for an empty table lasts until PostgreSQL
+// has looked at the table again, a minute or so.
 func GenericPlans(c *pgxpool.Config) {
 	c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 }

@@ -26,7 +26,7 @@ const (
 	abandonedAfter = time.Minute
 )
 
-// cluster is the PostgreSQL of one test binary. It is the package's one
+// cluster is the PostgreSQL of one test binary. It is a
 // variable because that is what it stands for: what the process shares,
 // between the first test that needs it and Main.
 type cluster struct {
