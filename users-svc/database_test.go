@@ -5,11 +5,25 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	users "github.com/realmgate/realmgate/users-svc"
 )
+
+// blocked waits until n connections to the harness's database wait for a lock.
+func (h *harness) blocked(n int) {
+	h.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		switch got := query[int](h, `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`); {
+		case got >= n:
+			return
+		case time.Now().After(deadline):
+			h.t.Fatalf("%d connections wait for a lock, want %d", got, n)
+		}
+	}
+}
 
 // database connects to the tables of the service, for what no door shows.
 func (h *harness) database() *pgx.Conn {

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/alexedwards/argon2id"
 )
@@ -38,9 +37,7 @@ func TestWhatChangesWhileAPasswordIsCheckedCounts(t *testing.T) {
 			}
 			answered := make(chan *answer, 1)
 			go func() { answered <- h.tryLogin("192.0.2.1", ann.email, password) }()
-			for query[int](h, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND $1 <> ''`, ann.id) == 0 {
-				time.Sleep(time.Millisecond)
-			}
+			h.blocked(1)
 			if _, err := tx.Exec(t.Context(), c.change, ann.id); err != nil {
 				t.Fatal(err)
 			}
@@ -81,9 +78,7 @@ func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
 	}
 	answered := make(chan *answer, 1)
 	go func() { answered <- h.tryLogin("192.0.2.1", ann.email, password) }()
-	for query[int](h, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND $1 <> ''`, ann.id) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	h.blocked(1)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -123,9 +118,7 @@ func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
 	var logins sync.WaitGroup
 	for i := range 2 {
 		logins.Go(func() { shows(email) })
-		for query[int](h, `SELECT count(DISTINCT pid)::int FROM pg_locks WHERE NOT granted AND $1 <> ''`, email) <= i {
-			time.Sleep(time.Millisecond)
-		}
+		h.blocked(i + 1)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)

@@ -54,6 +54,21 @@ func TestOneSessionRefreshedFromManySidesKeepsOneChain(t *testing.T) {
 	}
 }
 
+// TestASecondUseWithinTheGraceMovesNoEnd: the session ends when the refresh said that replaced the token.
+func TestASecondUseWithinTheGraceMovesNoEnd(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	first := h.refresh(ann.refresh).must(200)
+	h.clock.forward(h.cfg.Tokens.Grace / 2)
+	second := h.refresh(ann.refresh).must(200)
+	for _, field := range []string{"refreshToken", "refresh_expires_at"} {
+		if a, b := first.text(field), second.text(field); a == "" || a != b {
+			t.Errorf("%s: got %q after %q", field, b, a)
+		}
+	}
+}
+
 // TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce: of all sessions of the user that are refreshed with old tokens at once each ends, once, and each
 // end is announced.
 func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
@@ -110,9 +125,7 @@ func TestWhatChangesWhileARefreshWaitsCounts(t *testing.T) {
 			}
 			answered := make(chan *answer, 1)
 			go func() { answered <- h.refresh(ann.refresh) }()
-			for query[int](h, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND $1 <> ''`, ann.id) == 0 {
-				time.Sleep(time.Millisecond)
-			}
+			h.blocked(1)
 			if _, err := tx.Exec(t.Context(), c.change, ann.id); err != nil {
 				t.Fatal(err)
 			}
