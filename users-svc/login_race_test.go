@@ -125,3 +125,35 @@ func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
 	}
 	logins.Wait()
 }
+
+// TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer also when the account changes at that moment, so that it is read again.
+func TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	tx, err := h.database().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	query[bool](h, `UPDATE projects SET is_default = false WHERE user_id = $1 RETURNING true`, ann.id) // its server is not seen
+	query[bool](h, `UPDATE users SET welcomed = false WHERE id = $1 RETURNING true`, ann.id)
+	if _, err := tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, ann.id); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan *answer, 1)
+	go func() { answered <- h.tryLogin("192.0.2.1", ann.email, password) }()
+	h.blocked(1)
+	for _, change := range []string{
+		`UPDATE projects SET is_default = true WHERE user_id = $1`, `UPDATE users SET welcomed = true, updated_at = updated_at + interval '1 second' WHERE id = $1`,
+	} {
+		if _, err := tx.Exec(t.Context(), change, ann.id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := (<-answered).must(200); a.at("server.id") == nil {
+		t.Errorf("no server in %s", a.body)
+	}
+}
