@@ -29,7 +29,7 @@ type shipper struct {
 const (
 	shipBatch = 1000 // events under way together
 	// shipGather is the rest after a batch that was not full: what comes meanwhile goes together. The first event after a quiet time does not wait.
-	shipGather = 5 * time.Millisecond
+	shipGather = 20 * time.Millisecond
 	// shipPatience bounds the wait for one batch's acknowledgements, shipLast that and all else once the process is to end.
 	shipPatience = 10 * time.Second
 	shipLast     = 5 * time.Second
