@@ -92,14 +92,17 @@ func (h *hasher) refuse(cause error) error {
 	return apperr.ServiceUnavailable(cause).WithRetryAfter(2 * time.Second)
 }
 
+// run is queue and slot, for those who have nothing to do in between.
+func (h *hasher) run(ctx context.Context, f func() error) error {
+	return h.queue(ctx, func() error { return h.slot(ctx, f) })
+}
+
 // hash returns the PHC string of password, waiting for a slot.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	var out string
-	err := h.queue(ctx, func() error {
-		return h.slot(ctx, func() (err error) {
-			out, err = h.create(password)
-			return err
-		})
+	err := h.run(ctx, func() (err error) {
+		out, err = h.create(password)
+		return err
 	})
 	return out, err
 }

@@ -122,11 +122,9 @@ func (s *sessions) proveAgain(ctx context.Context, found *account, password stri
 		return err
 	}
 	var right bool
-	err = s.hasher.queue(ctx, func() error {
-		return s.hasher.slot(ctx, func() (err error) {
-			right, _, err = s.hasher.verify(password, again.PasswordHash)
-			return err
-		})
+	err = s.hasher.run(ctx, func() (err error) {
+		right, _, err = s.hasher.verify(password, again.PasswordHash)
+		return err
 	})
 	switch {
 	case err != nil:
