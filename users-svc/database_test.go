@@ -25,6 +25,30 @@ func (h *harness) blocked(n int) {
 	}
 }
 
+// overtaken holds the row of an account until request waits for it, makes the changes, whose $1 is the account, lets go of it, and returns the answer.
+func (h *harness) overtaken(id string, request func() *answer, changes ...string) *answer {
+	h.t.Helper()
+	tx, err := h.database().Begin(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := tx.Exec(h.t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, id); err != nil {
+		h.t.Fatal(err)
+	}
+	answered := make(chan *answer, 1)
+	go func() { answered <- request() }()
+	h.blocked(1)
+	for _, change := range changes {
+		if _, err := tx.Exec(h.t.Context(), change, id); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	return <-answered
+}
+
 // database connects to the tables of the service, for what no door shows.
 func (h *harness) database() *pgx.Conn {
 	h.t.Helper()

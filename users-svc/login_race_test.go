@@ -28,23 +28,8 @@ func TestWhatChangesWhileAPasswordIsCheckedCounts(t *testing.T) {
 			h := start(t)
 			ann := h.signUp()
 			sessions := query[int](h, `SELECT count(*)::int FROM sessions WHERE user_id = $1`, ann.id)
-			tx, err := h.database().Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, ann.id); err != nil {
-				t.Fatal(err)
-			}
-			answered := make(chan *answer, 1)
-			go func() { answered <- h.tryLogin("192.0.2.1", ann.email, password) }()
-			h.blocked(1)
-			if _, err := tx.Exec(t.Context(), c.change, ann.id); err != nil {
-				t.Fatal(err)
-			}
-			if err := tx.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if a := (<-answered).want(c.status, c.code, ""); !strings.Contains(string(a.body), c.holds) {
+			a := h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) }, c.change)
+			if a.want(c.status, c.code, ""); !strings.Contains(string(a.body), c.holds) {
 				t.Errorf("got %s, want it to hold %s", a.body, c.holds)
 			}
 			more := query[int](h, `SELECT count(*)::int FROM sessions WHERE user_id = $1`, ann.id) - sessions
@@ -69,20 +54,8 @@ func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
 		return hash
 	}
 	query[string](h, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING id`, ann.id, weak(password))
-	tx, err := h.database().Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), `UPDATE users SET password_hash = $2 WHERE id = $1`, ann.id, weak("another-"+password)); err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan *answer, 1)
-	go func() { answered <- h.tryLogin("192.0.2.1", ann.email, password) }()
-	h.blocked(1)
-	if err := tx.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	(<-answered).want(401, "INVALID_CREDENTIALS", "")
+	another := `UPDATE users SET password_hash = '` + weak("another-"+password) + `' WHERE id = $1`
+	h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) }, another).want(401, "INVALID_CREDENTIALS", "")
 }
 
 // TestEachOfTheFirstLoginsAtOnceShowsTheServer, also one that finds the first at giving the account its place.
@@ -131,29 +104,11 @@ func TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
-	tx, err := h.database().Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	query[bool](h, `UPDATE projects SET is_default = false WHERE user_id = $1 RETURNING true`, ann.id) // its server is not seen
 	query[bool](h, `UPDATE users SET welcomed = false WHERE id = $1 RETURNING true`, ann.id)
-	if _, err := tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, ann.id); err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan *answer, 1)
-	go func() { answered <- h.tryLogin("192.0.2.1", ann.email, password) }()
-	h.blocked(1)
-	for _, change := range []string{
-		`UPDATE projects SET is_default = true WHERE user_id = $1`, `UPDATE users SET welcomed = true, updated_at = updated_at + interval '1 second' WHERE id = $1`,
-	} {
-		if _, err := tx.Exec(t.Context(), change, ann.id); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := tx.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if a := (<-answered).must(200); a.at("server.id") == nil {
+	a := h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) },
+		`UPDATE projects SET is_default = true WHERE user_id = $1`, `UPDATE users SET welcomed = true, updated_at = updated_at + interval '1 second' WHERE id = $1`)
+	if a.must(200).at("server.id") == nil {
 		t.Errorf("no server in %s", a.body)
 	}
 }

@@ -116,23 +116,7 @@ func TestWhatChangesWhileARefreshWaitsCounts(t *testing.T) {
 			t.Parallel()
 			h := start(t)
 			ann := h.signUp()
-			tx, err := h.database().Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, ann.id); err != nil {
-				t.Fatal(err)
-			}
-			answered := make(chan *answer, 1)
-			go func() { answered <- h.refresh(ann.refresh) }()
-			h.blocked(1)
-			if _, err := tx.Exec(t.Context(), c.change, ann.id); err != nil {
-				t.Fatal(err)
-			}
-			if err := tx.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			(<-answered).want(c.status, c.code, "")
+			h.overtaken(ann.id, func() *answer { return h.refresh(ann.refresh) }, c.change).want(c.status, c.code, "")
 			if n := query[int](h, `SELECT count(*)::int FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE s.user_id = $1`, ann.id); n > 1 {
 				t.Errorf("%d tokens, want no new one", n)
 			}
