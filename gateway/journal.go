@@ -50,8 +50,7 @@ type journal struct {
 type batch struct {
 	records [][]byte
 	size    int64
-	taken   bool // by its leader
-	written bool // and err is known
+	written bool // err is known
 	err     error
 	done    chan struct{} // closed when err is known; nil while nobody waits for that
 	lead    chan struct{} // its receiver leads
@@ -200,13 +199,12 @@ func (j *journal) commit(record []byte) error {
 		runtime.Gosched()
 		j.mu.Lock()
 	}
-	if b.written || (b.taken || j.writing) && !b.await(&j.mu) {
+	if taken := j.forming != b; b.written || (taken || j.writing) && !b.await(&j.mu) {
 		j.mu.Unlock()
 		return b.err
 	}
 	j.writing = true
 	j.forming = newBatch()
-	b.taken = true
 	closed, full := j.closed, j.bytes+b.size > j.cfg.MaxBytes
 	j.mu.Unlock()
 
