@@ -91,7 +91,7 @@ func countBusyDay(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) e
 	if err := countBuckets(ctx, tx, countBucket, day, part); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = on; SET LOCAL plan_cache_mode = force_custom_plan`)
+	_, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = on; `+planForValues)
 	return err
 }
 

@@ -91,7 +91,7 @@ func makePartition(ctx context.Context, tx pgx.Tx, day time.Time) error {
 func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
 	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, lock)
 	if err == nil {
-		_, err = tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10min'; SET LOCAL plan_cache_mode = force_custom_plan`)
+		_, err = tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10min'; `+planForValues)
 	}
 	return err
 }
