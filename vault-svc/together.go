@@ -12,8 +12,9 @@ import (
 
 // together does what is asked for at about the same time in one statement: a statement costs PostgreSQL, the kernel and pgx some ten times what one
 // more row costs in one that is sent anyway, and a commit waits for the disk. Nobody waits for company: with no statement under way an operation is
-// done at once, together with those of whoever is ready to run. Those that come while one is are done by the next one, and so never see what was before they were asked. When it takes longer than
-// overdue, because it waits for a disk, a lock or the network, or when as many wait as one may hold, another one begins beside it, up to most.
+// done at once, together with those of whoever is ready to run. Those that come while one is are done by the next one, and so never see what was
+// before they were asked. When it takes longer than overdue, because it waits for a disk, a lock or the network, or when as many wait as one may hold,
+// another one begins beside it, up to most.
 //
 // The loaders of data that the field has (dataloader and its kin) wait a fixed time for company or remember answers; a service must not be slower for
 // who is alone, and nothing may be remembered.
