@@ -113,16 +113,19 @@ func (d *door) wire(text string) string {
 	}
 }
 
-// listener collects the events that JetStream gets.
+// listener collects the events that JetStream gets, each once: as activity-svc, it knows by its id one that comes again, because the shipper or
+// JetStream did not hear in time that it had arrived.
 type listener struct {
 	mu     sync.Mutex
 	events []event.Request
+	known  map[string]bool
+	again  int
 }
 
 // listen makes the stream and reads it until the test ends.
 func (d *door) listen() *listener {
 	d.t.Helper()
-	l := &listener{}
+	l := &listener{known: map[string]bool{}}
 	conn, err := bus.Connect(bus.Config{URL: config.Secret(d.broker.URL())}, "test", testkit.Log(d.t))
 	if err != nil {
 		d.t.Fatal(err)
@@ -141,9 +144,7 @@ func (d *door) listen() *listener {
 						if err != nil {
 							return fmt.Errorf("the gateway sent an event that cannot be stored: %w", err)
 						}
-						l.mu.Lock()
-						l.events = append(l.events, e)
-						l.mu.Unlock()
+						l.add(e)
 					}
 					_ = m.Ack()
 				}
@@ -151,6 +152,24 @@ func (d *door) listen() *listener {
 			})
 	})
 	return l
+}
+
+func (l *listener) add(e event.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known[e.ID] {
+		l.again++
+		return
+	}
+	l.known[e.ID] = true
+	l.events = append(l.events, e)
+}
+
+// twice returns how many events came once more.
+func (l *listener) twice() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.again
 }
 
 func (l *listener) of(userID string) []event.Request {

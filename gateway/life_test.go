@@ -51,7 +51,7 @@ func TestAStopUnderLoadFailsNoRequestAndLosesNoEvent(t *testing.T) {
 	wait.Wait()
 	d.until("every answered request is recorded", func() bool { return int64(len(events.of(ada.userID))) >= answered.Load() })
 	if n := int64(len(events.of(ada.userID))); n != answered.Load() || n == 0 {
-		t.Errorf("%d events, %d answers", n, answered.Load())
+		t.Errorf("%d events, %d answers; %d events came once more", n, answered.Load(), events.twice())
 	}
 }
 

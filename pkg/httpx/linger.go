@@ -17,38 +17,6 @@ const (
 	lingerBytes = 512 << 20
 )
 
-type lingerListener struct {
-	net.Listener
-	stopping *atomic.Bool
-	timeout  time.Duration // of reading, writing and idling
-}
-
-// quiet is how long no connection must have come before a listener that stops is closed: the system resets what it has taken and nobody
-// has accepted.
-const quiet = 2 * time.Millisecond
-
-func (l lingerListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if l.stopping.Load() {
-		if err != nil {
-			_ = l.Close()
-			return nil, net.ErrClosed
-		}
-		closeWhenQuiet(l.Listener)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &lingerConn{Conn: c, deadlines: Deadlines{Timeout: l.timeout}}, nil
-}
-
-// closeWhenQuiet makes the next Accept fail unless somebody comes soon.
-func closeWhenQuiet(ln net.Listener) {
-	if timed, ok := ln.(interface{ SetDeadline(time.Time) error }); !ok || timed.SetDeadline(time.Now().Add(quiet)) != nil {
-		_ = ln.Close()
-	}
-}
-
 type lingerConn struct {
 	net.Conn
 	linger    atomic.Bool

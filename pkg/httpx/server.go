@@ -4,11 +4,8 @@
 package httpx
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -63,9 +60,8 @@ type Server struct {
 	o        Options
 	metrics  *requestMetrics
 	verified *otter.Cache[string, auth.Identity]
-	ln       atomic.Pointer[net.Listener]
-	// stopping: no new connections, and every answer ends its own.
-	stopping atomic.Bool
+	door     atomic.Pointer[door]
+	stopping atomic.Bool // every answer ends its connection
 }
 
 // New returns a server without routes. Routing is exact: case and trailing slashes count.
@@ -142,49 +138,6 @@ func pathOf(uri []byte) []byte {
 		}
 	}
 	return uri
-}
-
-// Serve answers requests from ln until Stop; it returns nil after Stop.
-func (s *Server) Serve(ln net.Listener) error {
-	s.ln.Store(&ln)
-	err := s.Listener(lingerListener{ln, &s.stopping, min(s.o.ReadTimeout, s.o.IdleTimeout)})
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// drainGrace is how long kept connections may still bring one request each after the listener has closed. A client that sends on a connection
-// at the very moment when it is closed cannot know whether the request arrived; told so with its last answer, it does not come to that.
-const drainGrace = 250 * time.Millisecond
-
-// Stop closes the listener, answers what kept connections still bring for a moment, and waits for the requests under way until ctx ends.
-func (s *Server) Stop(ctx context.Context) error {
-	s.stopping.Store(true)
-	defer s.verified.StopAllGoroutines()
-	if ln := s.ln.Load(); ln != nil {
-		closeWhenQuiet(*ln)
-		s.drain(ctx)
-		_ = (*ln).Close() // Fiber's shutdown hangs for ever when the listener has not begun to serve
-	}
-	err := s.ShutdownWithContext(ctx)
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// drain waits until every connection has ended, at most for drainGrace.
-func (s *Server) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainGrace)
-	defer cancel()
-	for s.Server().GetOpenConnectionsCount() >= 0 { // below zero when there is none: it counts the listener, which has gone, as one
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }
 
 func (s *Server) panicked(c *fiber.Ctx, reason any) {

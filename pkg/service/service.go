@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/realmgate/realmgate/pkg/listen"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
@@ -127,7 +128,7 @@ func (s *Service) Serve(addr string, srv Server) error {
 
 // ServeTLS is Serve over TLS with the certificate of files; nil files: plain HTTP.
 func (s *Service) ServeTLS(addr string, srv Server, files *tlsfiles.Files) error {
-	ln, err := net.Listen("tcp", addr)
+	ln, err := listen.TCP(addr)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,113 @@
+package httpx
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// door is the listener of a server. Once it is to close it takes those who wait already, and others for as long as they come close upon each other:
+// the system resets the connections that it has taken and nobody has accepted.
+type door struct {
+	net.Listener
+	timeout time.Duration // of reading, writing and idling
+	// closing: it is to close. last: as soon as nobody waits. closed ends when Accept is not called any more.
+	closing, last atomic.Bool
+	closed        chan struct{}
+}
+
+// quiet is how long nobody must have come before a door that is to close does.
+const quiet = 2 * time.Millisecond
+
+// Accept waits for a connection; net.ErrClosed when the door has closed.
+func (d *door) Accept() (net.Conn, error) {
+	c, err := d.Listener.Accept()
+	if d.closing.Load() {
+		if err != nil {
+			_ = d.Close()
+			return nil, net.ErrClosed
+		}
+		d.hurry()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &lingerConn{Conn: c, deadlines: Deadlines{Timeout: d.timeout}}, nil
+}
+
+// hurry makes Accept fail unless somebody comes soon, or waits already.
+func (d *door) hurry() {
+	at := time.Now()
+	if !d.last.Load() {
+		at = at.Add(quiet)
+	}
+	if timed, ok := d.Listener.(interface{ SetDeadline(time.Time) error }); !ok || timed.SetDeadline(at) != nil {
+		_ = d.Close()
+	}
+}
+
+// Serve answers requests from ln until Stop; it returns nil after Stop.
+func (s *Server) Serve(ln net.Listener) error {
+	d := &door{Listener: ln, timeout: min(s.o.ReadTimeout, s.o.IdleTimeout), closed: make(chan struct{})}
+	s.door.Store(d)
+	if s.stopping.Load() { // before Serve, or at this moment
+		d.closing.Store(true)
+		d.hurry()
+	}
+	err := s.Listener(d)
+	close(d.closed)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// drainTurns, each of drainPause, is how long kept connections may still bring one request each after the door began to close. A client that sends on
+// a connection at the very moment when it is closed cannot know whether the request arrived; told so with its last answer, it does not come to that.
+// Turns are counted, not time: where a busy machine does not let the process run, requests wait unread while time passes.
+const (
+	drainTurns = 50
+	drainPause = 5 * time.Millisecond
+)
+
+// Stop closes the door, answers what kept connections still bring for a moment, and waits for the requests under way until ctx ends.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopping.Store(true)
+	defer s.verified.StopAllGoroutines()
+	if d := s.door.Load(); d != nil {
+		s.drain(ctx, d)
+		_ = d.Close() // Fiber's shutdown hangs for ever when the listener has not begun to serve
+	}
+	err := s.ShutdownWithContext(ctx)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// drain waits until the door and every connection have been closed: at most for drainTurns, and as many again for the door to close, which it does
+// then as soon as nobody waits.
+func (s *Server) drain(ctx context.Context, d *door) {
+	d.closing.Store(true)
+	d.hurry()
+	for turn := range 2 * drainTurns {
+		if turn == drainTurns {
+			d.last.Store(true)
+			d.hurry()
+		}
+		select {
+		case <-d.closed:
+			if turn >= drainTurns || s.Server().GetOpenConnectionsCount() < 0 { // there is none: it counts the listener, which has gone, as one
+				return
+			}
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(drainPause):
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package httpx
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/listen"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// lateListener is that of a process that the machine does not let run until it may.
+type lateListener struct {
+	net.Listener
+	may chan struct{}
+}
+
+func (l lateListener) Accept() (net.Conn, error) {
+	<-l.may
+	return l.Listener.Accept()
+}
+
+func (l lateListener) SetDeadline(t time.Time) error {
+	return l.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
+}
+
+// TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered stops a server that is late to accept, and one that is late to begin.
+func TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]func(lateListener) net.Listener{
+		"to accept": func(l lateListener) net.Listener { return l },
+		"to begin":  func(l lateListener) net.Listener { return unopened{l} },
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); stopLate(t, late) })
+	}
+}
+
+// unopened is a listener whose server has not come to serve it yet: Fiber asks for the address before.
+type unopened struct{ lateListener }
+
+func (l unopened) Addr() net.Addr {
+	<-l.may
+	return l.Listener.Addr()
+}
+
+func TestAServerThatIsStoppedBeforeItServesDoesNotServe(t *testing.T) {
+	t.Parallel()
+	ln, err := listen.TCP("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{Name: "test", Log: testkit.Log(t)})
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	select {
+	case err := <-served:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it serves")
+	}
+}
+
+func stopLate(t *testing.T, how func(lateListener) net.Listener) {
+	ln, err := listen.TCP("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{Name: "test", Log: testkit.Log(t)})
+	s.Get("/", func(c *fiber.Ctx) error { return c.SendString("served") })
+	late := lateListener{ln, make(chan struct{})}
+	served, stopped := make(chan error, 1), make(chan error, 1)
+	go func() { served <- s.Serve(how(late)) }()
+	for s.door.Load() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: test\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	go func() { stopped <- s.Stop(t.Context()) }()
+	time.Sleep((drainTurns + 20) * drainPause)
+	close(late.may)
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 12)
+	if _, err := c.Read(answer); err != nil || string(answer) != "HTTP/1.1 200" {
+		t.Errorf("got %q, %v", answer, err)
+	}
+	for _, end := range []chan error{stopped, served} {
+		if err := <-end; err != nil {
+			t.Error(err)
+		}
+	}
+	if c, err := net.Dial("tcp", ln.Addr().String()); err == nil {
+		_ = c.Close()
+		t.Error("the door is still open")
+	}
+}

@@ -1,0 +1,99 @@
+package listen
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+// TestALateListenerTakesWhoWaits is a process that a busy machine does not let run until the deadline of its Accept has passed.
+func TestALateListenerTakesWhoWaits(t *testing.T) {
+	t.Parallel()
+	ln, err := TCP("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	const clients = 3
+	for range clients {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for range clients {
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatalf("a connection that waits is not taken: %v", err)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Errorf("read what the client sent: %v", err)
+		}
+		_ = c.Close()
+	}
+	if c, err := ln.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("nobody waits: got %v, %v, not the deadline", c, err)
+	}
+}
+
+// TestALateListenerPassesOverWhoHasGone: a client that reset its connection while it waited does not keep the next from being taken.
+func TestALateListenerPassesOverWhoHasGone(t *testing.T) {
+	t.Parallel()
+	ln, err := TCP("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	var stays net.Conn
+	for _, goes := range []bool{true, true, false} {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stays = c; goes {
+			if err := errors.Join(c.(*net.TCPConn).SetLinger(0), c.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	defer func() { _ = stays.Close() }()
+	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if c.RemoteAddr().String() != stays.LocalAddr().String() {
+		t.Errorf("took %s, not %s", c.RemoteAddr(), stays.LocalAddr())
+	}
+}
+
+func TestALateListenerThatWasClosedSaysSo(t *testing.T) {
+	t.Parallel()
+	ln, err := TCP("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = ln.Close()
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := TCP("127.0.0.1:none"); err == nil {
+		t.Error("a port that is none is listened on")
+	}
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package listen
+
+import "net"
+
+// waiting cannot be known here.
+func waiting(*net.TCPListener) net.Conn { return nil }
