@@ -28,8 +28,6 @@ const (
 	maintenanceLock = "activity maintenance"
 )
 
-var columns = []string{"user_id", "id", "realm_id", "method", "path", "status", "ip_address", "user_agent"}
-
 // insert stores the rows in one transaction and marks those that are new as stored. A row that is there already changes
 // nothing, also when another replica is storing it at this moment.
 func (s *store) insert(ctx context.Context, rows []*record) error {
@@ -89,15 +87,6 @@ func shareCounts(ctx context.Context, tx pgx.Tx) (c counted, err error) {
 	b.Queue(readCounted).QueryRow(c.scan) // a statement of its own, so that it sees what the holder of the lock committed
 	err = tx.SendBatch(ctx, b).Close()
 	return c, err
-}
-
-// copyIn stores the rows, none of which may be there.
-func copyIn(ctx context.Context, tx pgx.Tx, rows []*record) ([]*record, error) {
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"activity"}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		r := rows[i]
-		return []any{[]byte(r.userID), []byte(r.id), []byte(r.realmID), r.method, r.path, r.status, r.ipAddress, r.userAgent}, nil
-	}))
-	return rows, err
 }
 
 // insertNew stores the rows that are not there and returns them.
@@ -274,6 +263,9 @@ const (
 	uniqueViolation = "23505"
 	checkViolation  = "23514"
 	dataException   = "22"
+	// Of the class of data exceptions, and no fault of the data: what copyFormat writes is not what the columns take.
+	wrongBinary     = "22P03"
+	wrongCopy       = "22P04"
 	integrityBroken = "23"
 )
 
@@ -295,5 +287,8 @@ func isNoPartition(err error) bool {
 // isUnstorable reports that the data itself cannot be stored: no later attempt can succeed.
 func isUnstorable(err error) bool {
 	_, code := sqlState(err)
-	return code != uniqueViolation && !isNoPartition(err) && (strings.HasPrefix(code, dataException) || strings.HasPrefix(code, integrityBroken))
+	if code == uniqueViolation || code == wrongBinary || code == wrongCopy || isNoPartition(err) {
+		return false
+	}
+	return strings.HasPrefix(code, dataException) || strings.HasPrefix(code, integrityBroken)
 }

@@ -1,0 +1,65 @@
+package activity
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// TestWhatIsCopiedInIsWhatWasGiven: empty texts, long ones, separators of COPY's other formats, the bounds of a status.
+func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, testkit.Postgres(t))
+	var given []record
+	for _, status := range []int16{-32768, -1, 0, 200, 32767} {
+		for _, text := range []string{"", "/a", "tab\t, line\n, \\. and \\N", "ü €", strings.Repeat("long", 10_000)} {
+			r := *recordsOf(at(time.Now(), user(), "GET", 200))[0]
+			r.status, r.path, r.ipAddress, r.userAgent, r.method = status, text, text, text, text
+			given = append(given, r)
+		}
+	}
+	rows := make([]*record, len(given))
+	for i := range given {
+		r := given[i]
+		rows[i] = &r
+	}
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.pool.Query(t.Context(), `SELECT user_id, id, realm_id, method, path, status, ip_address, user_agent FROM activity`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (r record, err error) {
+		var user, id, realm []byte
+		err = row.Scan(&user, &id, &realm, &r.method, &r.path, &r.status, &r.ipAddress, &r.userAgent)
+		r.userID, r.id, r.realmID = string(user), string(id), string(realm)
+		return r, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byUser := func(a, b record) int { return strings.Compare(a.userID, b.userID) }
+	slices.SortFunc(given, byUser)
+	slices.SortFunc(there, byUser)
+	if !slices.Equal(given, there) {
+		t.Errorf("stored %d rows that are not the %d given", len(there), len(given))
+	}
+}
+
+// TestAColumnOfAnotherTypeBuriesNobody: a later release may change a column while this one still runs. Its events wait then.
+func TestAColumnOfAnotherTypeBuriesNobody(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, testkit.Postgres(t))
+	if _, err := s.pool.Exec(t.Context(), `ALTER TABLE activity ALTER ip_address TYPE inet USING NULL`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.insert(t.Context(), recordsOf(at(time.Now(), user(), "GET", 200))); err == nil || isUnstorable(err) {
+		t.Errorf("got %v, want an error that is tried again", err)
+	}
+}
