@@ -35,7 +35,7 @@ const (
 	maxFailures    = 1000 // a worker that fails more often than this in one cell gives up
 )
 
-// window is the time in which operations count: they begin after warm-up and end before the end.
+// window is the time in which operations count: those that end in it, after the warm-up and before the end.
 type window struct{ start, measure, end time.Time }
 
 // tally is what one worker saw.
@@ -108,12 +108,21 @@ func (l load) drive(ctx context.Context, i int, w worker, win window) tally {
 			t.failed++
 		case !ok:
 			t.failed++
-		case due.After(win.measure) && done.Before(win.end):
+		case l.counts(win, due, done):
 			t.count(done.Sub(due))
 		}
 		due = due.Add(interval)
 	}
 	return t
+}
+
+// counts reports whether an operation counts. In an open loop one that was due during the warm-up does not, because it may have waited for it.
+func (l load) counts(win window, due, done time.Time) bool {
+	begin := done
+	if l.rate > 0 {
+		begin = due
+	}
+	return begin.After(win.measure) && done.Before(win.end)
 }
 
 func (t *tally) count(took time.Duration) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -71,6 +72,29 @@ func TestWarmUpDoesNotCount(t *testing.T) {
 	if c.P99 > 80*time.Millisecond {
 		t.Errorf("p99 is %v: the warm-up was counted", c.P99)
 	}
+}
+
+// slowWorker takes as long as it is told for an operation.
+type slowWorker time.Duration
+
+func (w slowWorker) do() (bool, error) { time.Sleep(time.Duration(w)); return true, nil }
+func (w slowWorker) close()            {}
+
+// TestSlowOperationsCountAsMuchAsQuickOnes: an operation that is under way when the measured time begins is one of those that end in it. Were it left out
+// as the one is that is under way at the end, whoever takes long, or has many at once, would lose one for each connection.
+func TestSlowOperationsCountAsMuchAsQuickOnes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const workers, each = 8, 4 // end 100, 200, 300 and 400 ms after the start
+		slow := load{conns: workers, worker: func(int) (worker, error) { return slowWorker(100 * time.Millisecond), nil }}
+		c, err := slow.run(t.Context(), 50*time.Millisecond, 400*time.Millisecond, func(bool) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Requests != workers*each {
+			t.Errorf("%d operations of %d workers counted, want %d", c.Requests, workers, workers*each)
+		}
+	})
 }
 
 func TestOtherAnswersAreFailures(t *testing.T) {
