@@ -34,7 +34,7 @@ func lagGroup() group {
 					}
 					background := get
 					background.rate = most / 2
-					return b.probeLag(ctx, background, 4*seconds)
+					return b.probeLag(ctx, background, lagTimes*seconds)
 				}},
 			},
 			targets: []target{{
@@ -48,6 +48,7 @@ func lagGroup() group {
 }
 
 const (
+	lagTimes   = 8 // of a cell's time: few lags are measured in a second
 	probers    = 2 // few and patient: what they ask costs more than what they measure
 	probeEvery = 10 * time.Millisecond
 	longestLag = 20 * time.Second

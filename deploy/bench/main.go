@@ -79,8 +79,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Float64Var(&o.seconds, "seconds", 1.5, "measured time of one cell; a quarter of it more is warm-up")
-	flags.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured, in turn with the others")
+	flags.Float64Var(&o.seconds, "seconds", 0.5, "measured time of one cell; a quarter of it more is warm-up")
+	flags.IntVar(&o.rounds, "rounds", 15, "how often each subject is measured, in turn with the others: many short rounds meet the same weather on a restless machine")
 	flags.IntVar(&o.conns, "conns", 64, "connections of the forwarding rows")
 	only := flags.String("only", "", "regular expression of the groups to run: "+groupNames())
 	subjects := flags.String("subjects", "", "regular expression of the subjects to measure, for a closer look at some: targets that need others are not measured")

@@ -86,6 +86,7 @@ func New(o Options) *Server {
 	})
 	fast := s.App.Server()
 	fast.SecureErrorLogMessage = true
+	fast.LazyRequestTime = true // nobody asks for it
 	fast.NoDefaultServerHeader = true
 	fast.Logger = quietLogger{o.Log}
 	known := fast.Handler
