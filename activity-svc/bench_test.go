@@ -125,8 +125,6 @@ func storeBatch(b *testing.B, c *consumer, messages [][]byte) {
 	}
 }
 
-var columns = []string{"user_id", "id", "realm_id", "method", "path", "status", "ip_address", "user_agent"}
-
 func bareCopy(b *testing.B, s *store, rows []*record) {
 	b.Helper()
 	_, err := s.pool.CopyFrom(b.Context(), pgx.Identifier{"activity"}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {

@@ -6,26 +6,18 @@ import (
 	"encoding/binary"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
 )
 
-const copyActivity = `COPY activity (user_id, id, realm_id, method, path, status, ip_address, user_agent) FROM STDIN BINARY`
+var columns = []string{"user_id", "id", "realm_id", "method", "path", "status", "ip_address", "user_agent"}
 
-// copyIn stores the rows, none of which may be there. pgx's own CopyFrom makes a value of every field and looks for its encoding: a sixth of what this
-// service takes for a record.
+// copyIn stores the rows, none of which may be there. With pgx's own CopyFrom their values would be a sixth of what this service takes for a record.
 func copyIn(ctx context.Context, tx pgx.Tx, rows []*record) ([]*record, error) {
-	conn := tx.Conn()
-	tracer, traced := conn.Config().Tracer.(pgx.CopyFromTracer)
-	if traced {
-		ctx = tracer.TraceCopyFromStart(ctx, conn, pgx.TraceCopyFromStartData{TableName: pgx.Identifier{"activity"}})
-	}
-	tag, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(copyFormat(rows)), copyActivity)
-	if traced {
-		tracer.TraceCopyFromEnd(ctx, conn, pgx.TraceCopyFromEndData{CommandTag: tag, Err: err})
-	}
-	return rows, err
+	return rows, db.Copy(ctx, tx, "activity", columns, bytes.NewReader(copyFormat(rows)))
 }
 
-// copyFormat writes rows as COPY reads them: PostgreSQL, COPY, Binary Format.
+// copyFormat writes the columns of rows as COPY reads them: PostgreSQL, COPY, Binary Format.
 func copyFormat(rows []*record) []byte {
 	const overhead = 2 + 8*4 + 2 // of a row: how many fields there are, the length of each, the status
 	size := 64
@@ -34,7 +26,7 @@ func copyFormat(rows []*record) []byte {
 	}
 	b := append(make([]byte, 0, size), "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...) // no flags, no extension
 	for _, r := range rows {
-		b = binary.BigEndian.AppendUint16(b, 8)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(columns)))
 		for _, field := range [...]string{r.userID, r.id, r.realmID, r.method, r.path} {
 			b = append(binary.BigEndian.AppendUint32(b, uint32(len(field))), field...)
 		}

@@ -13,9 +13,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// TestStatementsAreTracedWithoutTheirArguments makes statements fail in each of the ways whose error quotes an argument.
-func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
-	t.Parallel()
+// traced returns a database whose statements are traced, by what, and where the spans arrive.
+func traced(t *testing.T) (*testkit.Collector, *trace.Provider, *Pool) {
+	t.Helper()
 	to := testkit.Traces(t)
 	var c trace.Config
 	if err := config.Load(&c, []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL}); err != nil {
@@ -30,6 +30,13 @@ func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
+	return to, p, pool
+}
+
+// TestStatementsAreTracedWithoutTheirArguments makes statements fail in each of the ways whose error quotes an argument.
+func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
+	t.Parallel()
+	to, p, pool := traced(t)
 	const secret = "s3cret"
 	ctx, request := p.Serve(t.Context(), "GET", "", false)
 	failWith(t, ctx, pool, secret)
