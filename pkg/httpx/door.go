@@ -12,10 +12,10 @@ import (
 // the system resets the connections that it has taken and nobody has accepted.
 type door struct {
 	net.Listener
-	timeout time.Duration // of reading, writing and idling
-	// closing: it is to close. last: as soon as nobody waits. closed ends when Accept is not called any more.
-	closing, last atomic.Bool
-	closed        chan struct{}
+	timeout  time.Duration // of reading, writing and idling
+	stopping *atomic.Bool  // the server's: the door is to close
+	last     atomic.Bool   // as soon as nobody waits
+	closed   atomic.Bool   // Accept is not called any more
 }
 
 // quiet is how long nobody must have come before a door that is to close does.
@@ -24,7 +24,7 @@ const quiet = 2 * time.Millisecond
 // Accept waits for a connection; net.ErrClosed when the door has closed.
 func (d *door) Accept() (net.Conn, error) {
 	c, err := d.Listener.Accept()
-	if d.closing.Load() {
+	if d.stopping.Load() {
 		if err != nil {
 			_ = d.Close()
 			return nil, net.ErrClosed
@@ -50,14 +50,13 @@ func (d *door) hurry() {
 
 // Serve answers requests from ln until Stop; it returns nil after Stop.
 func (s *Server) Serve(ln net.Listener) error {
-	d := &door{Listener: ln, timeout: min(s.o.ReadTimeout, s.o.IdleTimeout), closed: make(chan struct{})}
+	d := &door{Listener: ln, timeout: min(s.o.ReadTimeout, s.o.IdleTimeout), stopping: &s.stopping}
 	s.door.Store(d)
 	if s.stopping.Load() { // before Serve, or at this moment
-		d.closing.Store(true)
 		d.hurry()
 	}
 	err := s.Listener(d)
-	close(d.closed)
+	d.closed.Store(true)
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -87,23 +86,21 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// drain waits until the door and every connection have been closed: at most for drainTurns, and as many again for the door to close, which it does
-// then as soon as nobody waits.
+// drain waits until the door and every connection have been closed, at most for drainTurns; and as long again for the door, which then closes as soon
+// as nobody waits.
 func (s *Server) drain(ctx context.Context, d *door) {
-	d.closing.Store(true)
 	d.hurry()
-	for turn := range 2 * drainTurns {
-		if turn == drainTurns {
-			d.last.Store(true)
-			d.hurry()
-		}
-		select {
-		case <-d.closed:
-			if turn >= drainTurns || s.Server().GetOpenConnectionsCount() < 0 { // there is none: it counts the listener, which has gone, as one
-				return
-			}
-		default:
-		}
+	inTurns(ctx, func() bool {
+		return d.closed.Load() && s.Server().GetOpenConnectionsCount() < 0 // there is none: it counts the listener, which has gone, as one
+	})
+	d.last.Store(true)
+	d.hurry()
+	inTurns(ctx, d.closed.Load)
+}
+
+// inTurns waits for drainTurns or until done, whichever comes first.
+func inTurns(ctx context.Context, done func() bool) {
+	for turn := 0; turn < drainTurns && !done(); turn++ {
 		select {
 		case <-ctx.Done():
 			return
