@@ -9,28 +9,46 @@ import (
 	"time"
 )
 
-// TestALateListenerTakesWhoWaits is a process that a busy machine does not let run until the deadline of its Accept has passed.
-func TestALateListenerTakesWhoWaits(t *testing.T) {
-	t.Parallel()
+func open(t *testing.T) net.Listener {
+	t.Helper()
 	ln, err := TCP("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = ln.Close() }()
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln
+}
+
+func knock(t *testing.T, ln net.Listener) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// beLate lets the deadline of ln pass.
+func beLate(t *testing.T, ln net.Listener) {
+	t.Helper()
+	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestALateListenerTakesWhoWaits is a process that a busy machine does not let run until the deadline of its Accept has passed.
+func TestALateListenerTakesWhoWaits(t *testing.T) {
+	t.Parallel()
+	ln := open(t)
 	const clients = 3
 	for range clients {
-		c, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = c.Close() }()
+		c := knock(t, ln)
 		if _, err := c.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(-time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	beLate(t, ln)
 	for range clients {
 		c, err := ln.Accept()
 		if err != nil {
@@ -52,27 +70,17 @@ func TestALateListenerTakesWhoWaits(t *testing.T) {
 // TestALateListenerPassesOverWhoHasGone: a client that reset its connection while it waited does not keep the next from being taken.
 func TestALateListenerPassesOverWhoHasGone(t *testing.T) {
 	t.Parallel()
-	ln, err := TCP("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
+	ln := open(t)
 	var stays net.Conn
 	for _, goes := range []bool{true, true, false} {
-		c, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := knock(t, ln)
 		if stays = c; goes {
 			if err := errors.Join(c.(*net.TCPConn).SetLinger(0), c.Close()); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	defer func() { _ = stays.Close() }()
-	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(-time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	beLate(t, ln)
 	c, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -85,10 +93,7 @@ func TestALateListenerPassesOverWhoHasGone(t *testing.T) {
 
 func TestALateListenerThatWasClosedSaysSo(t *testing.T) {
 	t.Parallel()
-	ln, err := TCP("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := open(t)
 	_ = ln.Close()
 	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
