@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/service"
 )
 
 // hasher makes and checks password hashes (Argon2id, RFC 9106, in PHC form). A hash takes tens of milliseconds of a core and megabytes, so
@@ -21,6 +22,7 @@ type hasher struct {
 	params  argon2id.Params
 	slots   chan struct{}
 	places  chan struct{} // of those that hold a slot or wait for one
+	room    []byte        // hashRoom, never touched
 	dummy   string        // a hash of nothing anybody knows: the work for accounts that do not exist
 	metrics *hashMetrics
 }
@@ -30,6 +32,9 @@ const (
 	hashBytes = 32
 	hugePage  = 2 << 20
 	besides   = 64 << 20 // what a heap has grown to that holds no hashes, and more
+	// hashRoom lets a service with two cores collect after every five hashes instead of three: a collection stops all of them until each has noticed.
+	// With more cores a collection comes after more hashes anyway.
+	hashRoom = 32 << 20
 	// mostHugePages bounds what is asked for, because a system that overcommits nothing takes it for used.
 	mostHugePages = 512 << 20
 )
@@ -44,8 +49,9 @@ func newHasher(c PasswordConfig) *hasher {
 		slots:  make(chan struct{}, parallel), places: make(chan struct{}, parallel+c.Queue),
 	}
 	if memory := int(c.MemoryKiB) << 10; memory >= hugePage {
+		h.room = service.Untouched(hashRoom)
 		// The heap grows to twice of what is in use before it is collected, and meanwhile hashes go on.
-		hugePages(min(3*parallel*memory+besides, mostHugePages))
+		hugePages(min(3*parallel*memory+hashRoom+besides, mostHugePages))
 	}
 	h.dummy = h.unknown()
 	h.metrics = newHashMetrics(h)
