@@ -179,6 +179,29 @@ func TestAnAnnouncedChangeActsBeforeTheMemoryForgets(t *testing.T) {
 	}
 }
 
+func TestAChangeIsInForceBeforeItsAnswerLeaves(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.SessionTTL = 5 * time.Second })
+	ada, root := d.users.signIn(t), d.users.signIn(t, func(s *session.State) { s.Admin = true })
+	d.users.answers(func(w http.ResponseWriter, r seen) {
+		if r.method == "PATCH" { // announced to nobody
+			d.users.set(ada.sessionID, session.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
+			w.Header().Set(session.ChangedHeader, "junk,"+ada.userID+":2")
+		}
+		d.users.serve(w, r)
+	})
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
+		t.Fatalf("got %d %s", r.status, r.raw)
+	}
+	r := d.do(ask{method: "PATCH", path: "/api/v1/users/" + ada.userID, bearer: root.token, body: `{"is_banned":true}`})
+	if r.status != 200 || r.header.Get(session.ChangedHeader) != "" {
+		t.Fatalf("got %d %s %v, want 200 without an internal header", r.status, r.raw, r.header)
+	}
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.code != "ACCOUNT_BANNED" {
+		t.Errorf("right after the ban: got %d %s", r.status, r.raw)
+	}
+}
+
 func TestAStaleStateInRedisIsNotUsedAfterAnAnnouncement(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) { c.SessionTTL = 5 * time.Second })

@@ -65,6 +65,9 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 		}
 		return apperr.ServiceUnavailable(err)
 	}
+	if cl.route.target == toUsers {
+		g.auth.states.told(&resp.Header)
+	}
 	return cl.accept(resp)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -65,8 +66,9 @@ func (p *principal) identity(realm, addr string) auth.Identity {
 
 // states answers what is known about a session or an auth token: from memory for at most ttl, else from Redis, else from users-svc.
 //
-// A change is announced over NATS with the user's new version; an older state is then not used any more. Announcements that were missed while
-// NATS was away are made up for by dropping everything, and in any case by ttl.
+// A change is announced over NATS with the user's new version; an older state is then not used any more. The gateway through which it was made has it
+// from the answer, before the client has. Announcements that were missed while NATS was away are made up for by dropping everything, and in any case
+// by ttl.
 type states struct {
 	ttl    time.Duration
 	memory *otter.Cache[string, *principal]
@@ -216,6 +218,23 @@ func (s *states) changed(data []byte) {
 		s.log.Warn("announcement of a session change cannot be read")
 		return
 	}
+	s.raise(ch)
+}
+
+// told hears from a forwarded answer of users-svc what the request changed, and takes that off the answer.
+func (s *states) told(h *fasthttp.ResponseHeader) {
+	told := h.Peek(session.ChangedHeader)
+	if len(told) == 0 {
+		return
+	}
+	for _, ch := range session.ParseChanges(string(told)) {
+		s.raise(ch)
+	}
+	h.Del(session.ChangedHeader)
+}
+
+// raise makes older states than ch's stale.
+func (s *states) raise(ch session.Change) {
 	s.lowest.Compute(ch.UserID, func(old int64, _ bool) (int64, otter.ComputeOp) {
 		return max(old, ch.Version), otter.WriteOp
 	})

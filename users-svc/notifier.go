@@ -45,6 +45,7 @@ func newNotifier(cache *session.Cache, b *bus.Conn, log *slog.Logger) *notifier 
 // changed says that states of the user older than ch.Version are stale. Call it after the commit of the transaction that raised the version.
 // It never fails: what could not be said now is said by run.
 func (n *notifier) changed(ctx context.Context, ch session.Change) {
+	session.Collect(ctx, ch)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTimeout)
 	defer cancel()
 	left, err := n.say(ctx, unsaid{change: ch, since: time.Now(), redis: true, gates: true})

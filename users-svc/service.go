@@ -70,6 +70,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
+	server.Use(tellGateway)
 	if err := c.mountDomains(ctx, svc, server, rt); err != nil {
 		return err
 	}

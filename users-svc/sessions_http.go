@@ -131,3 +131,14 @@ func (s *sessions) state(c *fiber.Ctx) error {
 	}
 	return httpx.JSON(c, http.StatusOK, state)
 }
+
+// tellGateway puts what a request changed on its answer, for the gateway that forwards it.
+func tellGateway(c *fiber.Ctx) error {
+	ctx, changes := session.Collecting(c.UserContext())
+	c.SetUserContext(ctx)
+	err := c.Next()
+	if told := changes.Header(); told != "" {
+		c.Set(session.ChangedHeader, told)
+	}
+	return err
+}

@@ -1,0 +1,70 @@
+package session
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/realmgate/realmgate/pkg/id"
+)
+
+// ChangedHeader is the internal header in which users-svc tells the gateway that forwards its answer what the request changed: there it is in force
+// before the client has the answer. Announcements reach the other gateways a moment later.
+const ChangedHeader = "X-Realmgate-Changed"
+
+// mostTold bounds the header; a request changes the states of one user, rarely of two.
+const mostTold = 100
+
+// Changes are what one request has changed so far.
+type Changes struct {
+	mu  sync.Mutex
+	all []Change
+}
+
+type changesKey struct{}
+
+// Collecting returns a context whose requests' changes are collected.
+func Collecting(ctx context.Context) (context.Context, *Changes) {
+	c := &Changes{}
+	return context.WithValue(ctx, changesKey{}, c), c
+}
+
+// Collect adds ch to the changes of the request with this context, when they are collected.
+func Collect(ctx context.Context, ch Change) {
+	c, ok := ctx.Value(changesKey{}).(*Changes)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.all) < mostTold {
+		c.all = append(c.all, ch)
+	}
+}
+
+// Header returns the value of ChangedHeader, "" for no changes.
+func (c *Changes) Header() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	for i, ch := range c.all {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(ch.UserID + ":" + strconv.FormatInt(ch.Version, 10))
+	}
+	return b.String()
+}
+
+// ParseChanges reads a ChangedHeader; what is no change in it is left out.
+func ParseChanges(header string) []Change {
+	var all []Change
+	for one := range strings.SplitSeq(header, ",") {
+		userID, version, _ := strings.Cut(one, ":")
+		if v, err := strconv.ParseInt(version, 10, 64); err == nil && id.Valid(userID) {
+			all = append(all, Change{UserID: userID, Version: v})
+		}
+	}
+	return all
+}
