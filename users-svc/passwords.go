@@ -20,6 +20,11 @@ func errWeakPassword() *apperr.Error {
 	return apperr.New(apperr.Invalid, "WEAK_PASSWORD", "Password must be at least 12 characters, 3 of 4 character classes")
 }
 
+// errGuessablePassword has a message of its own: such a password keeps the contract's rule.
+func errGuessablePassword() *apperr.Error {
+	return apperr.New(apperr.Invalid, "WEAK_PASSWORD", "Password is too easy to guess: a common one, or little more than your name or address")
+}
+
 // checkStrength returns 400 WEAK_PASSWORD unless the password keeps the contract's rule. Characters are code points; what is neither a letter
 // with case nor a digit is a symbol.
 func checkStrength(password string) error {
@@ -79,14 +84,14 @@ func (r passwordRule) check(password string, own ...string) error {
 	plain := strings.NewReplacer("@", "a", "$", "s", "0", "o").Replace(lower)
 	for _, candidate := range []string{lower, strings.TrimFunc(lower, isSymbol), strings.TrimFunc(plain, isSymbol)} {
 		if !strings.Contains(candidate, "\n") && strings.Contains(r.common, "\n"+candidate+"\n") {
-			return errWeakPassword()
+			return errGuessablePassword()
 		}
 	}
 	for _, name := range own {
 		local, _, _ := strings.Cut(strings.ToLower(name), "@")
 		for _, part := range []string{strings.ToLower(name), local} {
 			if len(part) >= 3 && strings.Contains(lower, part) && utf8.RuneCountInString(strings.ReplaceAll(lower, part, "")) < minOther {
-				return errWeakPassword()
+				return errGuessablePassword()
 			}
 		}
 	}

@@ -30,6 +30,8 @@ func TestGuessablePasswordsAreRefused(t *testing.T) {
 	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, `{"alias":"Bartholomew"}`).must(200)
 	for _, bad := range []string{"Qwerty123456", "Bartholomew-1"} {
 		h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, map[string]string{"password": bad, "current_password": password}).
-			want(400, "WEAK_PASSWORD", "Password must be at least 12 characters, 3 of 4 character classes")
+			want(400, "WEAK_PASSWORD", "Password is too easy to guess: a common one, or little more than your name or address")
 	}
+	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, map[string]string{"password": "Short-1", "current_password": password}).
+		want(400, "WEAK_PASSWORD", "Password must be at least 12 characters, 3 of 4 character classes")
 }
