@@ -3,6 +3,7 @@ package httpx
 import (
 	"errors"
 	"math"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -77,10 +78,21 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if s.o.BeforeFailure != nil {
 		s.o.BeforeFailure(c, status)
 	}
-	if strings.Contains(strings.ToLower(c.Get(fiber.HeaderAccept)), typeProblem) {
+	if wantsProblem(c.Get(fiber.HeaderAccept)) {
 		return write(c, typeProblem, status, problem(c, e))
 	}
 	return write(c, typeJSON, status, failure(e))
+}
+
+// wantsProblem reports whether an Accept header (RFC 9110, section 12.5.1) names the type of problems without refusing it by a weight of 0.
+func wantsProblem(accept string) bool {
+	for one := range strings.SplitSeq(accept, ",") {
+		if media, params, err := mime.ParseMediaType(one); err == nil && media == typeProblem {
+			q, err := strconv.ParseFloat(params["q"], 64)
+			return err != nil || q > 0
+		}
+	}
+	return false
 }
 
 func failure(e *apperr.Error) wire.Failure {

@@ -158,6 +158,21 @@ func TestAClientThatAsksForProblemsGetsThem(t *testing.T) {
 	}
 }
 
+func TestOnlyWhoWantsProblemsGetsThem(t *testing.T) {
+	t.Parallel()
+	addr, _ := serve(t, Options{}, failing)
+	for accept, want := range map[string]bool{
+		"": false, "*/*": false, "application/json": false, "text/application/problem+json": false,
+		"application/json, application/problem+json": true, "application/problem+json;q=0.1": true, "application/problem+json; charset=utf-8": true,
+		"application/problem+json;q=0": false, "application/json, application/problem+json; q=0.000, */*": false,
+	} {
+		a := request(t, addr, "GET", "/invalid", "", "Accept", accept)
+		if got := a.header.Get("Content-Type") == "application/problem+json"; got != want || a.status != 400 {
+			t.Errorf("Accept %q: got %d %s, want a problem: %v", accept, a.status, a.header.Get("Content-Type"), want)
+		}
+	}
+}
+
 func TestRequestIDsAreKeptWhenTheyAreSane(t *testing.T) {
 	t.Parallel()
 	addr, _ := serve(t, Options{}, failing)
