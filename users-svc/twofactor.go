@@ -139,12 +139,12 @@ func cleanCode(code string) string {
 	return strings.ToLower(strings.NewReplacer(" ", "", "-", "").Replace(code))
 }
 
-// step returns the time step that code is right for; false when there is none, or when it or a later one was used before.
+// step returns the time step that code is right for, used or not; false when there is none.
 func (f *factor) step(code string, now time.Time) (int64, bool) {
 	current := now.Unix() / codePeriod
-	for step := current - codeSkew; step <= current+codeSkew; step++ {
+	for step := current + codeSkew; step >= current-codeSkew; step-- {
 		right, err := hotp.ValidateCustom(code, uint64(step), f.secret, hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
-		if err == nil && right && step > f.lastStep {
+		if err == nil && right {
 			return step, true
 		}
 	}

@@ -50,8 +50,18 @@ type spending struct {
 	login []byte // hash of the temporary token that is used up with it; nil for none
 }
 
+// verdict is what a code is.
+type verdict uint8
+
+const (
+	codeWrong verdict = iota
+	codeUsed          // it was right, and it or a later one was used before
+	codeRight
+)
+
 // spend uses up a code: it never works again, whoever races. A wrong one counts, and after maxWrongCodes of them in a row none works for
-// codeLock. The count is kept when the code is refused, so the refusal is not an error of the transaction.
+// codeLock; one that was used is no guess, so that a client that submits twice locks nobody out. The count is kept when the code is refused, so the
+// refusal is not an error of the transaction.
 func (t *twoFactor) spend(ctx context.Context, userID string, d device, s spending) (factor, error) {
 	var f factor
 	var refused error
@@ -71,15 +81,18 @@ func (t *twoFactor) spend(ctx context.Context, userID string, d device, s spendi
 			return nil
 		}
 		f.forgetOldFailures(now)
-		right, err := t.accept(ctx, tx, userID, f, s, d, now)
-		if err != nil || right {
+		is, err := t.accept(ctx, tx, userID, f, s, d, now)
+		if err != nil || is == codeRight {
 			return err
 		}
-		refused = errWrongCode(maxWrongCodes - f.failures - 1)
+		if is == codeWrong {
+			f.failures, f.failedAt = f.failures+1, now
+		}
+		refused = errWrongCode(maxWrongCodes - f.failures)
 		if err := remember(ctx, tx, now, happening{UserID: userID, Event: eventTwoFactorCode, Failed: true, Device: d}); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE two_factor SET failures = $2, failed_at = $3 WHERE user_id = $1`, userID, f.failures+1, now)
+		_, err = tx.Exec(ctx, `UPDATE two_factor SET failures = $2, failed_at = $3 WHERE user_id = $1`, userID, f.failures, f.failedAt)
 		return err
 	})
 	if err == nil {
@@ -105,28 +118,31 @@ func (s spending) applicable(f factor, found bool) error {
 }
 
 // accept uses the code up if it is right.
-func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor, s spending, d device, now time.Time) (bool, error) {
+func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor, s spending, d device, now time.Time) (verdict, error) {
 	code := cleanCode(s.code)
 	if sixDigits.MatchString(code) {
 		step, right := f.step(code, now)
-		if !right {
-			return false, nil
+		switch {
+		case !right:
+			return codeWrong, nil
+		case step <= f.lastStep:
+			return codeUsed, nil
 		}
 		f.lastStep = step
 	} else if used, err := t.useBackup(ctx, tx, userID, f, s, d, code, now); err != nil || !used {
-		return false, err
+		return codeWrong, err
 	}
 	if _, err := tx.Exec(ctx, `UPDATE two_factor SET failures = 0, last_step = $2 WHERE user_id = $1`, userID, f.lastStep); err != nil {
-		return false, err
+		return codeWrong, err
 	}
 	if s.login == nil {
-		return true, nil
+		return codeRight, nil
 	}
 	tag, err := tx.Exec(ctx, `DELETE FROM two_factor_logins WHERE hash = $1`, s.login)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = apperr.InvalidToken() // another request was faster; the code is not used up
 	}
-	return err == nil, err
+	return codeRight, err
 }
 
 func (t *twoFactor) useBackup(ctx context.Context, tx dbtx, userID string, f factor, s spending, d device, code string, now time.Time) (bool, error) {

@@ -146,6 +146,42 @@ func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
 	h.verify(h.challenge(me), earlier).want(401, "INVALID_OTP_CODE", "")
 }
 
+// TestACodeThatIsSentAgainCostsNoAttempts: a client that submits twice must not lock its user out.
+func TestACodeThatIsSentAgainCostsNoAttempts(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	app := h.begin(me)
+	code := app.code()
+	var wait sync.WaitGroup
+	answers := make([]*answer, 8)
+	for i := range answers {
+		wait.Go(func() {
+			answers[i] = h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": code})
+		})
+	}
+	wait.Wait()
+	enabled := 0
+	for _, a := range answers {
+		if a.status == 200 {
+			enabled++
+			h.renewed(&me, a)
+		} else if a.code == "INVALID_OTP_CODE" && a.at("attempts_remaining") != 5.0 {
+			t.Errorf("sent again while it enables the factor: got %s", a.body)
+		}
+	}
+	if enabled != 1 {
+		t.Errorf("%d requests enabled the factor with one code, want 1", enabled)
+	}
+	temp := h.challenge(me)
+	for range 6 {
+		if a := h.verify(temp, code).want(401, "INVALID_OTP_CODE", ""); a.at("attempts_remaining") != 5.0 {
+			t.Fatalf("sent again: got %s, want all attempts left", a.body)
+		}
+	}
+	h.verify(temp, app.code()).must(200)
+}
+
 func TestABackupCodeIsReadAsPeopleWriteIt(t *testing.T) {
 	t.Parallel()
 	h := start(t)
