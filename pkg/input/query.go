@@ -113,8 +113,8 @@ const (
 	EndOfDay   = 24*time.Hour - time.Nanosecond
 )
 
-// rfc3339 is the shape of a time; time.Parse by itself would take a comma for the point and an hour of one digit.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+// rfc3339 is the shape of a time; time.Parse by itself would take a comma for the point, an hour of one digit and an offset of a day.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // notZero keeps the first instant of the year 1, at which nothing ever happened, from being the zero time, which is no time at all.
 func notZero(t time.Time) time.Time {
