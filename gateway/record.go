@@ -8,7 +8,6 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/realmgate/realmgate/pkg/event"
-	"github.com/realmgate/realmgate/pkg/id"
 )
 
 // maxMethod bounds the method of an event; longer ones are no method that any client means.
@@ -22,7 +21,7 @@ func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
 	}
 	cl.recorded = true
 	e := event.Request{
-		ID: id.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm, Method: text(c.Request().Header.Method(), maxMethod),
+		ID: g.events.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm, Method: text(c.Request().Header.Method(), maxMethod),
 		Path: text(cl.path, event.MaxPath), Status: status, IPAddress: cl.who.addrText(cl.addr),
 		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser, Traceparent: g.traceparent(c),
 	}

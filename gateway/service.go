@@ -16,6 +16,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/session"
@@ -43,6 +44,7 @@ type gateway struct {
 	used      *lastUsed
 	anonymous anonymous
 	journal   *journal
+	events    id.Sequence // names them
 	docs      *openapi.Docs
 	traces    *trace.Provider // nil: off
 }

@@ -1,4 +1,5 @@
-// Package id owns identifiers: 24 lower-case hexadecimal characters (12 bytes) that sort by the time they were made. Start reading at New.
+// Package id owns identifiers: 24 lower-case hexadecimal characters (12 bytes) that sort by the time they were made. Start reading at New; a Sequence
+// keeps the order also within a millisecond.
 //
 // Layout: 48 bits of Unix milliseconds, 48 random bits. Two ids of one millisecond collide with probability 2^-48; every table also has its
 // unique constraint. An id is no secret: knowing one lets nobody in.
@@ -8,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -16,12 +18,46 @@ const Len = 24
 
 // New returns an id made at the time at.
 func New(at time.Time) string {
+	return write(at.UnixMilli(), rand.Uint64()) // of the runtime's ChaCha8, seeded by the system: tens of times faster than asking the system
+}
+
+// write writes an id of the upper 48 bits of tail.
+func write(ms int64, tail uint64) string {
 	var b [16]byte // two bytes of slack before and after, so that both numbers can be written in one go
-	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli()))
-	binary.BigEndian.PutUint64(b[8:], rand.Uint64()) // of the runtime's ChaCha8, seeded by the system: tens of times faster than asking the system
+	binary.BigEndian.PutUint64(b[:8], uint64(ms))
+	binary.BigEndian.PutUint64(b[8:], tail)
 	var s [Len]byte
 	hex.Encode(s[:], b[2:14])
 	return string(s[:])
+}
+
+// Sequence makes ids that sort in the order in which they were made, also those of one millisecond (as a ULID's monotonic factory does): each takes a
+// random step up from the one before. Its zero value is ready, for any number of goroutines.
+type Sequence struct {
+	mu   sync.Mutex
+	ms   int64
+	tail uint64
+}
+
+// Bounds of a Sequence. The first tail of a millisecond leaves room above it for 2^27 steps; a clock that is set back by more than mostBack is believed.
+const (
+	firstTail = 1<<63 - 1
+	step      = 1<<36 - 1 // of the tail's upper 48 bits: up to 2^20
+	mostBack  = 1000      // milliseconds
+)
+
+// New returns an id made at the time at, greater than the one before.
+func (s *Sequence) New(at time.Time) string {
+	ms, random := at.UnixMilli(), rand.Uint64()
+	s.mu.Lock()
+	if ms > s.ms || ms < s.ms-mostBack {
+		s.ms, s.tail = ms, random&firstTail
+	} else {
+		s.tail += random&step + 1<<16
+	}
+	ms, tail := s.ms, s.tail
+	s.mu.Unlock()
+	return write(ms, tail)
 }
 
 // Time returns the time, to the millisecond and in UTC, at which an id was made; false when s is no id.

@@ -2,6 +2,7 @@ package id
 
 import (
 	"regexp"
+	"sync"
 	"testing"
 	"time"
 )
@@ -42,4 +43,36 @@ func FuzzID(f *testing.F) {
 			t.Errorf("%q was made at %v, but an id of that time begins with %s", s, at, New(at)[:12])
 		}
 	})
+}
+
+func TestIDsOfASequenceSortAsTheyWereMade(t *testing.T) {
+	t.Parallel()
+	var ids Sequence
+	at := time.UnixMilli(1_790_000_000_000)
+	var all sync.Map
+	var wait sync.WaitGroup
+	for range 16 {
+		wait.Go(func() {
+			last := ""
+			for range 2000 {
+				next := ids.New(at)
+				if _, twice := all.LoadOrStore(next, true); twice || next <= last || !Valid(next) {
+					t.Errorf("%s after %s, twice: %v", next, last, twice)
+					return
+				}
+				last = next
+			}
+		})
+	}
+	wait.Wait()
+	last := ids.New(at)
+	if made, _ := Time(last); made.Sub(at) < 0 || made.Sub(at) > time.Millisecond {
+		t.Errorf("made at %v, want %v", made, at)
+	}
+	if next := ids.New(at.Add(-3 * time.Millisecond)); next <= last {
+		t.Errorf("%s after %s: a clock that goes back a little must not turn the order", next, last)
+	}
+	if made, _ := Time(ids.New(at.Add(-time.Hour))); !made.Equal(at.Add(-time.Hour).UTC()) {
+		t.Errorf("made at %v, although the clock was set back by an hour", made)
+	}
 }
