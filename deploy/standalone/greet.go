@@ -32,14 +32,19 @@ Ctrl-C stops it; the data stays.
 	return st.forgetPassword()
 }
 
+// forgetPassword notes that somebody knows the admin's password: the generated one, which was shown, or the one that was given when there was none yet.
 func (st *stack) forgetPassword() error {
-	if st.password == "" {
+	if _, err := os.Stat(st.dir.sub(shownMarker)); err == nil {
 		return nil
+	}
+	secret := st.dir.sub("secrets/admin-password")
+	if _, err := os.Stat(secret); st.password == "" && !errors.Is(err, fs.ErrNotExist) {
+		return err // generated, and not shown since: it is the one that counts
 	}
 	if err := os.WriteFile(st.dir.sub(shownMarker), nil, 0o600); err != nil {
 		return err
 	}
-	if err := os.Remove(st.dir.sub("secrets/admin-password")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(secret); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	st.password = ""

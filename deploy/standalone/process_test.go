@@ -112,6 +112,24 @@ func TestDataSurvivesKillAndPasswordIsShownOnce(t *testing.T) {
 	}
 }
 
+func TestAFolderWhoseAdminHasAPasswordShowsNoOther(t *testing.T) {
+	t.Parallel()
+	environ := []string{"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0"}
+	given := spawn(t, append(environ, "ADMIN_PASSWORD=correct-Horse-7-staple")...)
+	if given.url == "" || strings.Contains(given.said, "password  ") {
+		t.Fatalf("a start with a given password says:\n%s%s", given.said, given.errors)
+	}
+	if err := given.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = given.cmd.Wait()
+	later := spawn(t, environ...)
+	if later.url == "" || strings.Contains(later.said, "password  ") {
+		t.Fatalf("the next start without it says:\n%s%s", later.said, later.errors)
+	}
+	later.client(t).login("admin@realmgate.local", "correct-Horse-7-staple")
+}
+
 func TestWhatCannotStartSaysWhatToDoInOneLine(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

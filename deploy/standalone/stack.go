@@ -129,7 +129,7 @@ func (st *stack) firstAdmin() ([]string, error) {
 	return []string{"ADMIN_EMAIL=" + st.cfg.AdminEmail, "ADMIN_PASSWORD=" + password}, err
 }
 
-// shownMarker says that the admin's password was printed once.
+// shownMarker says that the admin's password was printed once, or given.
 const shownMarker = "admin-password-shown"
 
 // openServices makes the four services; each gets settings and a registry of its own.
