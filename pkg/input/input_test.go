@@ -169,3 +169,21 @@ func TestMetadataWithANameTwice(t *testing.T) {
 		t.Fatalf("got %s, want a violation", v)
 	}
 }
+
+func TestAFaultDeepInABodyIsLocatedInAFewBytes(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"too deep": strings.Repeat(`{"abc":`, 20_000) + "1" + strings.Repeat("}", 20_000),
+		"no JSON":  strings.Repeat(`{"abc":`, 200) + "x",
+		"one name": `{"` + strings.Repeat("a", 1000) + `":{"b":x}}`,
+	} {
+		_, err := ParseObject([]byte(body))
+		e := apperr.From(err)
+		if e == nil || len(e.Violations) != 1 {
+			t.Fatalf("%s: got %v, want one violation", name, err)
+		}
+		if v := e.Violations[0]; len(v.InstancePath) > 255 || name != "one name" && !strings.HasPrefix(v.InstancePath, "/abc/abc") || !strings.Contains(v.Message, "levels deep") {
+			t.Errorf("%s: got %q %q", name, v.InstancePath, v.Message)
+		}
+	}
+}

@@ -96,13 +96,18 @@ func parse(body []byte, wanted func(name string) bool, options ...jsontext.Optio
 	return o, nil
 }
 
+// maxPointer bounds how precisely a fault is located, in bytes: a body of many levels must not come back as one long path.
+const maxPointer = 255
+
 func notJSON(err error) error {
 	path := ""
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		path = string(syntax.JSONPointer)
+		if path = string(syntax.JSONPointer); len(path) > maxPointer { // what holds the place
+			path = path[:strings.LastIndexByte(path[:maxPointer+1], '/')]
+		}
 	}
 	e := apperr.Wrap(err, apperr.Invalid, "VALIDATION_ERROR", "Validation failed")
-	e.Violations = []apperr.Violation{{InstancePath: path, Message: "must be valid JSON in UTF-8, without duplicate names"}}
+	e.Violations = []apperr.Violation{{InstancePath: path, Message: "must be valid JSON in UTF-8, without duplicate names, nested at most 10000 levels deep"}}
 	return e
 }
 
