@@ -73,6 +73,17 @@ func spawn(t *testing.T, environ ...string) *process {
 	return p
 }
 
+// interrupt is Ctrl-C, which must end the process in order.
+func (p *process) interrupt(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("Ctrl-C: %v\n%s", err, p.errors)
+	}
+}
+
 func (p *process) client(t *testing.T) *running { return &running{t: t, url: p.url} }
 
 func TestDataSurvivesKillAndPasswordIsShownOnce(t *testing.T) {
@@ -104,12 +115,7 @@ func TestDataSurvivesKillAndPasswordIsShownOnce(t *testing.T) {
 		a := r.get("/api/v1/users/auth/activity?method=PUT", admin.Token)
 		return a.status == 200 && a.Metadata.Total == 1
 	})
-	if err := second.cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if err := second.cmd.Wait(); err != nil {
-		t.Errorf("Ctrl-C: %v\n%s", err, second.errors)
-	}
+	second.interrupt(t)
 }
 
 func TestAFolderWhoseAdminHasAPasswordShowsNoOther(t *testing.T) {
@@ -119,10 +125,7 @@ func TestAFolderWhoseAdminHasAPasswordShowsNoOther(t *testing.T) {
 	if given.url == "" || strings.Contains(given.said, "password  ") {
 		t.Fatalf("a start with a given password says:\n%s%s", given.said, given.errors)
 	}
-	if err := given.cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	_ = given.cmd.Wait()
+	given.interrupt(t)
 	later := spawn(t, environ...)
 	if later.url == "" || strings.Contains(later.said, "password  ") {
 		t.Fatalf("the next start without it says:\n%s%s", later.said, later.errors)
