@@ -18,12 +18,23 @@ const smallBody = httpx.DefaultBodyLimit
 // drained is how much of an unread body fasthttp reads away after the answer; with more it closes the connection.
 const drained = 256 << 10
 
-// bodyLimit returns the most bytes that a route takes.
-func (g *gateway) bodyLimit(rt *route) int {
-	if rt.traits&largeBody != 0 {
-		return g.cfg.Edge.VaultMaxBodyMB << 20
+// leastVaultBodyMB is what a vault write may always have, whatever the quota is: values from before it was lowered may still shrink.
+const leastVaultBodyMB = 110
+
+// bodyLimit returns the most bytes that the request may have: on routes with large bodies whatever fits the user's quota must pass.
+func (g *gateway) bodyLimit(cl *call) int {
+	edge := &g.cfg.Edge
+	switch {
+	case cl.route.traits&largeBody == 0:
+		return smallBody
+	case edge.VaultMaxBodyMB > 0:
+		return edge.VaultMaxBodyMB << 20
 	}
-	return smallBody
+	quota := int64(edge.VaultQuotaMB) << 20
+	if cl.who != nil && cl.who.state.VaultQuota > 0 {
+		quota = cl.who.state.VaultQuota
+	}
+	return int(min(max(2*quota+10<<20, leastVaultBodyMB<<20), int64(edge.BodyMemoryMB)<<20))
 }
 
 // readBody reads the whole body before anything is sent on, so that a slow client holds no connection to a service and a request can be sent
@@ -33,7 +44,7 @@ func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
 	if stream == nil || c.Method() == fiber.MethodGet || c.Method() == fiber.MethodHead {
 		return nil // a body has no meaning there (RFC 9110, section 9.3.1)
 	}
-	limit, size := g.bodyLimit(cl.route), c.Request().Header.ContentLength()
+	limit, size := g.bodyLimit(cl), c.Request().Header.ContentLength()
 	if size > limit {
 		return apperr.PayloadTooLarge()
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/gateway/openapi"
+	"github.com/realmgate/realmgate/pkg/session"
 )
 
 func TestBodiesArriveAsTheyWereSent(t *testing.T) {
@@ -95,6 +96,37 @@ func TestARefusalOfALargeBodyCanBeRead(t *testing.T) {
 	}
 	if got := append(d.vault.got(), d.users.got()...); len(got) != 0 {
 		t.Errorf("%d requests were forwarded", len(got))
+	}
+}
+
+func TestAWriteMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
+	t.Parallel()
+	quota := func(mb int64) func(*session.State) { return func(s *session.State) { s.VaultQuota = mb << 20 } }
+	d, of500 := openDoor(t), openDoor(t, func(c *Config) { c.Edge.VaultQuotaMB, c.Edge.BodyMemoryMB = 500, 1500 })
+	for _, c := range []struct {
+		name  string
+		door  *door
+		quota int64
+		mb    int
+		want  string
+	}{
+		{"the default quota", d, 0, 110, "400"},
+		{"above it", d, 0, 111, "413"},
+		{"a quota of the user's own", d, 200, 410, "400"},
+		{"above that", d, 200, 411, "413"},
+		{"a small quota: values from before may be large", d, 1, 110, "400"},
+		{"a quota beyond all memory", d, 1 << 20, 512, "400"},
+		{"above the memory", d, 1 << 20, 513, "413"},
+		{"a larger default", of500, 0, 1010, "400"},
+		{"a smaller one of the user's own", of500, 100, 211, "413"},
+	} {
+		ada := c.door.users.signIn(t, quota(c.quota))
+		// Most of the body never comes: one that would be taken is 400, malformed.
+		raw := c.door.wireAll(fmt.Sprintf("PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n%s",
+			c.mb<<20, ada.token, strings.Repeat("a", 9000)))
+		if !strings.HasPrefix(raw, "HTTP/1.1 "+c.want) {
+			t.Errorf("%s, %d MB: got %.60q, want %s", c.name, c.mb, raw, c.want)
+		}
 	}
 }
 

@@ -93,6 +93,17 @@ func (d *door) try(a ask) (reply, error) {
 // wire sends bytes as they are and returns everything that comes back until the gateway closes or the time is over.
 func (d *door) wire(text string) string {
 	d.t.Helper()
+	return d.send(text, false)
+}
+
+// wireAll is wire by a client that then closes its side.
+func (d *door) wireAll(text string) string {
+	d.t.Helper()
+	return d.send(text, true)
+}
+
+func (d *door) send(text string, all bool) string {
+	d.t.Helper()
 	c, err := net.Dial("tcp", d.addr)
 	if err != nil {
 		d.t.Fatal(err)
@@ -100,6 +111,11 @@ func (d *door) wire(text string) string {
 	defer c.Close()
 	if _, err := io.WriteString(c, text); err != nil {
 		d.t.Fatal(err)
+	}
+	if all {
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			d.t.Fatal(err)
+		}
 	}
 	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
 	var out bytes.Buffer

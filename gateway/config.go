@@ -49,8 +49,9 @@ type UpstreamConfig struct {
 type EdgeConfig struct {
 	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For is believed."`
 	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; * allows any."`
-	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"110" doc:"Largest body of a vault write: the quota twice over, because JSON may escape every character, and the envelope."`
-	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"Bytes of bodies above 1 MB that may be in memory at once; more of them wait."`
+	VaultQuotaMB   int      `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What vault-svc lets a user store in MB, unless an admin gave the user a quota of their own: so large a value must pass."`
+	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB. 0: twice the user's quota, because JSON may escape every character, plus 10 for the envelope; at least 110, at most BODY_MEMORY_MB."`
+	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"MB that bodies of more than 1 MB may take in memory together; more of them wait."`
 	// BodyWait bounds that waiting.
 	BodyWait time.Duration `env:"BODY_WAIT" envDefault:"20s" doc:"How long a large body may wait for memory; after it 503."`
 }
@@ -111,8 +112,11 @@ func (c Config) Validate() error {
 	if _, err := parsePrefixes(c.Edge.TrustedProxies); err != nil {
 		problems = append(problems, fmt.Errorf("TRUSTED_PROXIES: %w", err))
 	}
-	if c.Edge.VaultMaxBodyMB < 1 || c.Edge.BodyMemoryMB < c.Edge.VaultMaxBodyMB {
-		problems = append(problems, errors.New("VAULT_MAX_BODY_MB must be at least 1, BODY_MEMORY_MB at least VAULT_MAX_BODY_MB"))
+	if c.Edge.VaultQuotaMB < 1 || c.Edge.VaultQuotaMB > 1<<20 {
+		problems = append(problems, errors.New("VAULT_QUOTA_MB must be from 1 to 1048576"))
+	}
+	if c.Edge.VaultMaxBodyMB < 0 || c.Edge.BodyMemoryMB < max(c.Edge.VaultMaxBodyMB, smallBody>>20) {
+		problems = append(problems, errors.New("VAULT_MAX_BODY_MB must not be negative, BODY_MEMORY_MB at least 1 and at least VAULT_MAX_BODY_MB"))
 	}
 	if c.Journal.Mode != modeBestEffort && c.Journal.Mode != modeRequired {
 		problems = append(problems, errors.New("ACTIVITY_MODE must be best_effort or required"))

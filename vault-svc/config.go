@@ -27,7 +27,7 @@ type Config struct {
 	QuotaMB  int64 `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What a user may store over all realms, in MB (1,048,576 bytes), unless an admin gave the user a quota of their own."`
 	MaxItems int64 `env:"VAULT_MAX_ITEMS" envDefault:"100000" doc:"Most keys that a user may have over all realms: empty values cost no quota, so something else must bound them."`
 
-	MaxBodyMB     int64         `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest request body in MB. 0: six times VAULT_QUOTA_MB (JSON may spell one byte as six) plus 2."`
+	MaxBodyMB     int64         `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest request body in MB. 0: six times the user's quota (JSON may spell one byte as six) plus 2; at least 110, at most 1000."`
 	InflightBytes int64         `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory that large values on their way in and out may hold together; requests above it wait."`
 	InflightWait  time.Duration `env:"VAULT_INFLIGHT_WAIT" envDefault:"10s" doc:"How long a request waits for that memory before it is answered 503."`
 
@@ -49,8 +49,8 @@ func (c Config) Validate() error {
 	if c.MaxItems < 1 {
 		all = append(all, errors.New("VAULT_MAX_ITEMS must be at least 1"))
 	}
-	if c.MaxBodyMB < 0 || c.MaxBodyMB > 1<<20 {
-		all = append(all, errors.New("VAULT_MAX_BODY_MB must be from 0 to 1048576"))
+	if c.MaxBodyMB < 0 || c.MaxBodyMB > mostBodyMB {
+		all = append(all, fmt.Errorf("VAULT_MAX_BODY_MB must be from 0 to %d", mostBodyMB))
 	}
 	if c.InflightBytes < megabyte || c.InflightWait <= 0 {
 		all = append(all, errors.New("VAULT_MAX_INFLIGHT_BYTES must be at least 1048576, and VAULT_INFLIGHT_WAIT above zero"))
@@ -67,12 +67,16 @@ func (c Config) Validate() error {
 // quota returns the default quota in bytes.
 func (c Config) quota() int64 { return c.QuotaMB * megabyte }
 
-// maxBody returns the largest body of a write in bytes.
-func (c Config) maxBody() int64 {
+// What a body may have in MB, whatever the quota is: at least as much as the gateway lets pass, so that a value from before the quota was lowered
+// may still shrink; at most what PostgreSQL takes in one message, which ends short of a gigabyte.
+const leastBodyMB, mostBodyMB = 110, 1000
+
+// maxBody returns the largest body in bytes of a write by somebody with this quota.
+func (c Config) maxBody(quota int64) int64 {
 	if c.MaxBodyMB > 0 {
 		return c.MaxBodyMB * megabyte
 	}
-	return longestSpelling*c.quota() + bodySlack
+	return min(max(longestSpelling*quota+bodySlack, leastBodyMB*megabyte), mostBodyMB*megabyte)
 }
 
 // longestSpelling is how many bytes of JSON one byte of a value may take: \u0000 (RFC 8259, section 7).

@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
@@ -20,7 +21,7 @@ type api struct {
 	vault    *Vault
 	inflight *Inflight
 	quota    int64 // of users without their own, bytes
-	maxBody  int64
+	maxBody  func(quota int64) int64
 }
 
 // routes mounts the API. Paths are exact: Fiber matches the request target as it was sent, so neither a dot segment nor a trailing slash can turn
@@ -45,7 +46,7 @@ func (a *api) routes(srv *httpx.Server) {
 func (a *api) limitBody(c *fiber.Ctx) error {
 	limit := int64(httpx.DefaultBodyLimit)
 	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) && strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") {
-		limit = a.maxBody
+		limit = a.maxBody(a.quotaOf(httpx.Caller(c)))
 	}
 	if int64(c.Request().Header.ContentLength()) > limit {
 		return apperr.PayloadTooLarge()
@@ -69,11 +70,14 @@ func (a *api) scope(c *fiber.Ctx) (scope, error) {
 	if err == nil {
 		err = authorize(caller, realm)
 	}
-	s := scope{user: caller.UserID, realm: realm, quota: a.quota}
+	return scope{user: caller.UserID, realm: realm, quota: a.quotaOf(caller)}, err
+}
+
+func (a *api) quotaOf(caller auth.Identity) int64 {
 	if caller.VaultQuota > 0 {
-		s.quota = caller.VaultQuota
+		return caller.VaultQuota
 	}
-	return s, err
+	return a.quota
 }
 
 // item is scope for a request about one item.
@@ -151,7 +155,7 @@ func (a *api) putHolding(c *fiber.Ctx, hold *Hold) error {
 	if err != nil {
 		return err
 	}
-	body, err := a.readBody(c, hold)
+	body, err := a.readBody(c, hold, a.maxBody(s.quota))
 	if err != nil {
 		return err
 	}

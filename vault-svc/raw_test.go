@@ -11,8 +11,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// raw sends one request line as it is, with a body, on a connection of its own, and returns everything that comes back.
-func (s *stack) raw(i auth.Identity, line, body string) (string, error) {
+// raw sends one request line as it is, with a body that claims to be longer if told to, on a connection of its own, and returns everything that comes back.
+func (s *stack) raw(i auth.Identity, line, body string, claimed ...int64) (string, error) {
 	header, err := s.signer.Sign(i, Name)
 	if err != nil {
 		return "", err
@@ -23,7 +23,10 @@ func (s *stack) raw(i auth.Identity, line, body string) (string, error) {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: vault\r\nConnection: close\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", line, auth.IdentityHeader, header, len(body), body); err != nil {
+	if _, err := fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: vault\r\nConnection: close\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", line, auth.IdentityHeader, header, append(claimed, int64(len(body)))[0], body); err != nil {
+		return "", err
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
 		return "", err
 	}
 	answer, err := io.ReadAll(c)

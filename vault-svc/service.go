@@ -69,10 +69,10 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	v.metrics = newMetrics(rt.Metrics, v, inflight)
 	a := &api{
 		vault:    v,
-		inflight: inflight, quota: cfg.quota(), maxBody: cfg.maxBody(),
+		inflight: inflight, quota: cfg.quota(), maxBody: cfg.maxBody,
 	}
 	srv := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: int(a.maxBody),
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: mostBodyMB * megabyte,
 		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify, LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	a.routes(srv)

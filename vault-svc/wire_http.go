@@ -17,14 +17,14 @@ import (
 // Values may be tens of megabytes, so bodies are read and answers are written here by hand: one allocation of the known size for each, no
 // reflection over them, and memory asked for before it is used.
 
-// readBody reads the body of a write, taking memory for a large one from hold first.
-func (a *api) readBody(c *fiber.Ctx, hold *Hold) ([]byte, error) {
+// readBody reads the body of a write, at most max bytes, taking memory for a large one from hold first. (limitBody has refused a length above max.)
+func (a *api) readBody(c *fiber.Ctx, hold *Hold, max int64) ([]byte, error) {
 	length, stream := int64(c.Request().Header.ContentLength()), c.Context().RequestBodyStream()
 	switch {
 	case stream == nil || length == 0:
 		return nil, nil
 	case length < 0:
-		return a.readChunked(c, hold, stream)
+		return readChunked(c, hold, stream, max)
 	}
 	if length > smallBody {
 		if err := hold.Take(c.UserContext(), copies*length); err != nil {
@@ -38,7 +38,7 @@ func (a *api) readBody(c *fiber.Ctx, hold *Hold) ([]byte, error) {
 }
 
 // readChunked reads a body whose length nobody told. Once it is no longer small, it is held to be as large as a body may be.
-func (a *api) readChunked(c *fiber.Ctx, hold *Hold, stream io.Reader) ([]byte, error) {
+func readChunked(c *fiber.Ctx, hold *Hold, stream io.Reader, max int64) ([]byte, error) {
 	var body bytes.Buffer
 	n, err := io.CopyN(&body, stream, smallBody)
 	if errors.Is(err, io.EOF) {
@@ -47,11 +47,11 @@ func (a *api) readChunked(c *fiber.Ctx, hold *Hold, stream io.Reader) ([]byte, e
 	if err != nil {
 		return nil, brokenBody(err)
 	}
-	if err := hold.Take(c.UserContext(), copies*a.maxBody); err != nil {
-		discard(stream, a.maxBody)
+	if err := hold.Take(c.UserContext(), copies*max); err != nil {
+		discard(stream, max)
 		return nil, err
 	}
-	if _, err = io.CopyN(&body, stream, a.maxBody-n+1); err == nil {
+	if _, err = io.CopyN(&body, stream, max-n+1); err == nil {
 		return nil, apperr.PayloadTooLarge()
 	}
 	if errors.Is(err, io.EOF) {
