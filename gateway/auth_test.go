@@ -148,6 +148,24 @@ func TestARestrictedTokenStaysInItsRealms(t *testing.T) {
 	}
 }
 
+func TestNoRouteTakesTwoRealms(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ada := d.users.signIn(t)
+	realm, other := strings.Repeat("a", 24), strings.Repeat("b", 24)
+	for _, path := range []string{"/api/v1/vault/keys", "/api/v1/users/auth/me", "/api/v1/auth/tokens", "/api/v1/auth/config", "/.well-known/jwks.json"} {
+		for query, want := range map[string]string{
+			"?realm_id=" + other: "400 VALIDATION_ERROR", "?realm_id=xyz": "400 VALIDATION_ERROR", "?realm_id=" + realm: "200", "?realm_id=" + strings.ToUpper(realm): "200",
+			"?realm_id=": "200", "": "200",
+		} {
+			r := d.do(ask{method: "GET", path: path + query, bearer: ada.token, host: realm + ".h"})
+			if got := strings.TrimSpace(fmt.Sprint(r.status, " ", r.code)); got != want {
+				t.Errorf("%s%s: %s, want %s", path, query, got, want)
+			}
+		}
+	}
+}
+
 // announce tells the gateways about a change as users-svc does.
 func (d *door) announce(userID string, version int64) {
 	d.t.Helper()

@@ -192,7 +192,7 @@ func (cl *call) mayUse() error {
 
 // scope finds the realm that the request is about and keeps restricted tokens inside of theirs.
 func (g *gateway) scope(cl *call) error {
-	if cl.route.traits&takesRealm != 0 {
+	if cl.route.traits&takesRealm != 0 || cl.hostRealm != "" { // two realms are refused everywhere
 		realm, err := realmOf(cl.query, cl.hostRealm)
 		if err != nil {
 			return err
