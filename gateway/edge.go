@@ -21,7 +21,7 @@ func checkRequest(h *fasthttp.RequestHeader) error {
 		return apperr.New(apperr.URITooLong, "URI_TOO_LONG", "Request target is too long")
 	case len(target) == 0 || target[0] != '/': // absolute-form, authority-form, *
 		return badRequest()
-	case !saneHost(h.Host()):
+	case !saneHost(h.Host()) && (len(h.Host()) > 0 || string(h.Protocol()) != "HTTP/1.0"): // a probe of HTTP/1.0 may have none
 		return badRequest()
 	case bytes.IndexByte(target, '#') >= 0:
 		return badRequest()

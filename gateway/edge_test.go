@@ -36,7 +36,8 @@ func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 		{"a block that ends without CR", "GET /api/v1/vault/keys HTTP/1.1\r\nHost: h\n\nGET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"another major version", "GET /api/v1/vault/keys HTTP/2.0\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"no host", "GET /api/v1/vault/keys HTTP/1.1\r\nX-A: b\r\n\r\n", "400", "BAD_REQUEST"},
-		{"no host in HTTP/1.0", "GET /api/v1/vault/keys HTTP/1.0\r\n\r\n", "400", "BAD_REQUEST"},
+		{"no host in HTTP/1.2", "GET /api/v1/vault/keys HTTP/1.2\r\n\r\n", "400", "BAD_REQUEST"},
+		{"a wrong host in HTTP/1.0", "GET /api/v1/vault/keys HTTP/1.0\r\nHost: a/b\r\n\r\n", "400", "BAD_REQUEST"},
 		{"an empty host", "GET /api/v1/vault/keys HTTP/1.1\r\nHost: \r\n\r\n", "400", "BAD_REQUEST"},
 		{"two hosts", "GET /api/v1/vault/keys HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400", "BAD_REQUEST"},
 		{"a host with a slash", "GET /api/v1/vault/keys HTTP/1.1\r\nHost: a/b\r\n\r\n", "400", "BAD_REQUEST"},
@@ -54,6 +55,17 @@ func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 	if got := d.vault.got(); len(got) != 0 {
 		t.Errorf("the service got %v", got)
 	}
+}
+
+func TestALoadBalancerMayAskWithoutAHost(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	// As HAProxy's httpchk and other old probes do: only HTTP/1.1 demands a Host (RFC 9112, section 3.2).
+	raw := d.wire("GET /api/v1/auth/config HTTP/1.0\r\n\r\n")
+	if !strings.HasPrefix(raw, "HTTP/1.0 200 ") && !strings.HasPrefix(raw, "HTTP/1.1 200 ") {
+		t.Errorf("got %.200q", raw)
+	}
+	expect(t, d.wire("GET /api/v1/vault/keys HTTP/1.0\r\n\r\n"), "401", "MISSING_TOKEN")
 }
 
 // expect holds the first answer in raw against a status and a code, and the envelope's rules.
