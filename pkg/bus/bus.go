@@ -7,10 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/trace"
@@ -26,6 +31,9 @@ type Conn struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 	log *slog.Logger
+
+	cause atomic.Pointer[error] // of the last attempt to connect that failed
+	told  rate.Sometimes
 }
 
 // publishAckTimeout is how long an asynchronous publish waits for JetStream's word before it counts as failed.
@@ -34,9 +42,20 @@ const publishAckTimeout = 5 * time.Second
 // maxPending bounds the asynchronous publishes under way.
 const maxPending = 4096
 
-// Connect returns a connection for the process called name. It succeeds also while NATS is away; only a malformed URL is an error.
+// tellEvery is how often the log repeats that NATS cannot be reached.
+const tellEvery = 30 * time.Second
+
+// Connect returns a connection for the process called name. It succeeds also while NATS is away or refuses the login, and tries again for ever; only
+// a malformed URL is an error.
 func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
-	nc, err := nats.Connect(c.URL.Reveal(), nats.Name(name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+	malformed := errors.New("NATS_URL: cannot be used: check its form (nats://host:4222)") // the library's text could quote a password
+	for one := range strings.SplitSeq(c.URL.Reveal(), ",") {
+		if !wellFormed(strings.TrimSpace(one)) {
+			return nil, malformed
+		}
+	}
+	conn := &Conn{log: log, told: rate.Sometimes{Interval: tellEvery}}
+	nc, err := nats.Connect(c.URL.Reveal(), nats.Name(name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second), nats.Timeout(2*time.Second),
 		nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(2), nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -44,30 +63,77 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 				log.Warn("NATS connection lost", "error", err.Error())
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("NATS connection is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("NATS", "error", err.Error()) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { conn.failed(err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { conn.cause.Store(nil); log.Info("NATS connection is back") }),
+		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
+			if nc.IsConnected() {
+				log.Warn("NATS", "error", err.Error())
+			} else { // a refused login, at each attempt
+				conn.failed(err)
+			}
+		}),
 	)
 	if err != nil {
-		return nil, errors.New("NATS_URL: cannot be used: check its form (nats://host:4222)") // the library's text could quote a password
+		return nil, malformed
 	}
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishAckTimeout), jetstream.WithPublishAsyncMaxPending(maxPending))
-	if err != nil {
+	conn.nc = nc
+	if conn.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishAckTimeout), jetstream.WithPublishAsyncMaxPending(maxPending)); err != nil {
 		nc.Close()
 		return nil, err
 	}
-	return &Conn{nc: nc, js: js, log: log}, nil
+	return conn, nil
+}
+
+// failed keeps why an attempt to connect failed, and tells it now and then.
+func (c *Conn) failed(err error) {
+	if errors.Is(err, nats.ErrNoServers) { // the sum of the attempts, without a cause
+		return
+	}
+	c.cause.Store(&err)
+	c.told.Do(func() {
+		c.log.Warn("NATS cannot be reached: see NATS_URL and the server; trying again", "error", err.Error())
+	})
+}
+
+// wellFormed reports whether one of the addresses of NATS_URL can be one: the library takes any scheme and path, and would only never arrive.
+func wellFormed(address string) bool {
+	if !strings.Contains(address, "://") {
+		address = "nats://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+		return false
+	}
+	if u.Port() != "" {
+		if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
+			return false
+		}
+	}
+	switch u.Scheme {
+	case "nats", "tls":
+		return u.Path == "" || u.Path == "/"
+	case "ws", "wss":
+		return true
+	}
+	return false
+}
+
+// away is why nothing can be sent now, nil when it can: the library's own words for it are about its buffers.
+func (c *Conn) away() error {
+	if c.nc.IsConnected() {
+		return nil
+	}
+	if cause := c.cause.Load(); cause != nil {
+		return fmt.Errorf("NATS cannot be reached: %w", *cause)
+	}
+	return errors.New("NATS cannot be reached")
 }
 
 // Close ends the connection at once.
 func (c *Conn) Close() { c.nc.Close() }
 
 // Ready returns an error while NATS is away.
-func (c *Conn) Ready(context.Context) error {
-	if !c.nc.IsConnected() {
-		return fmt.Errorf("NATS is %s", c.nc.Status())
-	}
-	return nil
-}
+func (c *Conn) Ready(context.Context) error { return c.away() }
 
 // announceTimeout is how long Announce waits for the word of NATS.
 const announceTimeout = 100 * time.Millisecond
@@ -75,8 +141,8 @@ const announceTimeout = 100 * time.Millisecond
 // Announce tells every listener of subject, once and without keeping it. It returns when NATS has it, so that it arrives also when this process
 // dies at once; an error when NATS is away or does not answer, and then it may arrive all the same.
 func (c *Conn) Announce(subject string, data []byte) error {
-	if !c.nc.IsConnected() {
-		return nats.ErrConnectionClosed
+	if err := c.away(); err != nil {
+		return err
 	}
 	if err := c.nc.Publish(subject, data); err != nil {
 		return err
@@ -112,6 +178,9 @@ type Future struct {
 // Publish sends data to a JetStream subject. JetStream drops a second message with the same msgID inside its duplicate window. traceparent, when
 // it is not "", goes with it as a header. The returned future tells when the stream has it.
 func (c *Conn) Publish(subject, msgID, traceparent string, data []byte) (Future, error) {
+	if err := c.away(); err != nil {
+		return Future{}, err
+	}
 	m := &nats.Msg{Subject: subject, Data: data}
 	if traceparent != "" {
 		m.Header = nats.Header{trace.Header: {traceparent}}

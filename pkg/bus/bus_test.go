@@ -1,8 +1,12 @@
 package bus_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +15,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -57,10 +62,118 @@ func TestAnnouncementsReachEveryListenerAndAGapIsTold(t *testing.T) {
 	})
 }
 
+func TestARefusedLoginIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	password := func(p string) func(*server.Options) {
+		return func(o *server.Options) { o.Username, o.Password = "realmgate", p }
+	}
+	broker := testkit.StartNATS(t, password("right"))
+	var log testkit.Buffer
+	url := config.Secret(strings.Replace(broker.URL(), "://", "://realmgate:right@", 1))
+	c, err := bus.Connect(bus.Config{URL: url}, t.Name(), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	var got atomic.Int32
+	consumed := make(chan error, 1)
+	go func() {
+		consumed <- c.Consume(t.Context(), consumer(), func(_ context.Context, batch []bus.Message) error {
+			for _, m := range batch {
+				got.Add(1)
+				_ = m.Ack()
+			}
+			return nil
+		})
+	}()
+	send := func(id string) func() error {
+		return func() error {
+			f, err := c.Publish("log.x", id, "", []byte(id))
+			if err != nil {
+				return err
+			}
+			select {
+			case <-f.OK:
+				return nil
+			case err := <-f.Err:
+				return err
+			}
+		}
+	}
+	eventually(t, "before", send("before"))
+	broker.Restart(password("another"))
+	eventually(t, "the log tells of the refusal", func() error {
+		if !strings.Contains(log.String(), "NATS cannot be reached") || !strings.Contains(strings.ToLower(log.String()), "authorization violation") {
+			return errors.New(log.String())
+		}
+		if strings.Contains(log.String(), "right") {
+			return errors.New("with the password: " + log.String())
+		}
+		return nil
+	})
+	time.Sleep(3 * time.Second) // the library gives up at the second refusal in a row
+	if _, err := c.Publish("log.x", "meanwhile", "", nil); err == nil || !strings.Contains(err.Error(), "NATS") {
+		t.Errorf("meanwhile: %v", err)
+	}
+	broker.Restart(password("right"))
+	eventually(t, "after", send("after"))
+	eventually(t, "both are consumed", func() error {
+		if n := got.Load(); n != 2 {
+			return fmt.Errorf("%d messages", n)
+		}
+		return nil
+	})
+	select {
+	case err := <-consumed:
+		t.Errorf("the consumer ended: %v", err)
+	default:
+	}
+}
+
 func TestAMalformedAddressIsRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
-	_, err := bus.Connect(bus.Config{URL: "nats://user:hunter2@[::1"}, "x", testkit.Log(t))
-	if err == nil || err.Error() != "NATS_URL: cannot be used: check its form (nats://host:4222)" {
-		t.Errorf("got %v", err)
+	for _, url := range []config.Secret{
+		"nats://user:hunter2@[::1", "http://hunter2", "/hunter2/x", "nats://", "", " ", "nats://h:4222/hunter2", "nats://h:0", "nats://h:hunter2",
+		"nats://h:4222,http://hunter2",
+	} {
+		c, err := bus.Connect(bus.Config{URL: url}, "x", testkit.Log(t))
+		if err == nil {
+			c.Close()
+		}
+		if err == nil || err.Error() != "NATS_URL: cannot be used: check its form (nats://host:4222)" {
+			t.Errorf("%s: got %v", url.Reveal(), err)
+		}
+	}
+	for _, url := range []config.Secret{"nats://127.0.0.1:1", "127.0.0.1:1", "127.0.0.1", "tls://u:p@127.0.0.1:1", "nats://127.0.0.1:1, nats://[::1]:1", "nats://token@127.0.0.1", "ws://127.0.0.1:1/nats"} {
+		connect(t, url.Reveal())
+	}
+}
+
+func TestWhoCannotReachTheBrokerIsTold(t *testing.T) {
+	t.Parallel()
+	var log testkit.Buffer
+	c, err := bus.Connect(bus.Config{URL: "nats://127.0.0.1:1"}, t.Name(), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	eventually(t, "the log says so, with the cause", func() error {
+		if text := log.String(); !strings.Contains(text, "NATS cannot be reached") || !strings.Contains(text, "connection refused") {
+			return errors.New(text)
+		}
+		return nil
+	})
+	time.Sleep(time.Second)
+	if n := strings.Count(log.String(), "NATS cannot be reached"); n > 2 {
+		t.Errorf("it says so %d times in a second", n)
+	}
+	if _, err := c.Publish("log.x", "1", "", nil); err == nil || !strings.Contains(err.Error(), "NATS cannot be reached") {
+		t.Errorf("Publish: %v", err)
+	}
+	if err := c.EnsureStream(t.Context(), stream()); err == nil || !strings.Contains(err.Error(), "NATS cannot be reached") {
+		t.Errorf("EnsureStream: %v", err)
+	}
+	if err := c.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "NATS cannot be reached") {
+		t.Errorf("Ready: %v", err)
 	}
 }

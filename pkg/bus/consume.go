@@ -27,6 +27,9 @@ type StreamConfig struct {
 // EnsureStream creates the stream, or changes it to s where it differs. Messages are deleted once they are acknowledged by the one consumer
 // (work queue).
 func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
+	if err := c.away(); err != nil {
+		return err
+	}
 	want := jetstream.StreamConfig{
 		Name: s.Name, Subjects: s.Subjects, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 		MaxBytes: s.MaxBytes, MaxAge: s.MaxAge, Replicas: max(1, s.Replicas), Duplicates: s.DupWindow,

@@ -78,15 +78,19 @@ func (b *Broker) Stop() {
 }
 
 // Restart starts the server on its port and store, after stopping it if it
-// runs. The test fails when it does not come up.
-func (b *Broker) Restart() {
+// runs; each option changes its settings from now on. The test fails when it
+// does not come up.
+func (b *Broker) Restart(options ...func(*server.Options)) {
 	b.t.Helper()
 	b.Stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for _, option := range options {
+		option(&b.options)
+	}
 	// The server fills its options in, so each run gets a fresh copy.
-	options := b.options
-	s, err := server.NewServer(&options)
+	fresh := b.options
+	s, err := server.NewServer(&fresh)
 	if err != nil {
 		b.t.Fatalf("testkit: NATS: %v", err)
 	}
