@@ -37,6 +37,27 @@ func newKeys(store *keyStore, kek *KeyEncryption, size int) (*Keys, error) {
 	return k, err
 }
 
+// checkedKeys is how many data keys a start tries.
+const checkedKeys = 16
+
+// check fails when there are data keys and none of a few opens: the keyset is another installation's, or was made anew, and what would be stored
+// under it could not be read with the right one.
+func (k *Keys) check(ctx context.Context) error {
+	rows, err := k.store.some(ctx, checkedKeys)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if _, err = k.kek.Unwrap(row.user, row.wrapped); err == nil {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY is not the keyset of this database; start with the one of before, or one that holds its keys too: %w", err)
+	}
+	return nil
+}
+
 // Find returns the data key of a user, nil when the user has none and so has never stored anything. A key that does not unwrap is an error.
 func (k *Keys) Find(ctx context.Context, user string) (*DataKey, error) {
 	d, err := k.cache.Get(ctx, user, otter.LoaderFunc[string, *DataKey](k.load))

@@ -35,6 +35,11 @@ func (s *keyStore) get(ctx context.Context, user string) (wrapped []byte, found 
 	return wrapped, err == nil, err
 }
 
+// some returns a few data keys, whichever are cheapest to read.
+func (s *keyStore) some(ctx context.Context, limit int) ([]keyRow, error) {
+	return s.rows(ctx, `SELECT user_id, wrapped FROM vault_keys LIMIT $1`, limit)
+}
+
 // add stores the data key of a user who has none yet; the first one stays.
 func (s *keyStore) add(ctx context.Context, user string, k wrappedKey) error {
 	_, err := s.pool.Exec(ctx, `
@@ -51,8 +56,12 @@ func (s *keyStore) countOthers(ctx context.Context, kek uint32) (n int, err erro
 
 // others lists data keys that another key than kek wraps, by user, after the given one.
 func (s *keyStore) others(ctx context.Context, kek uint32, after string, limit int) ([]keyRow, error) {
-	rows, err := s.pool.Query(ctx, `
+	return s.rows(ctx, `
 		SELECT user_id, wrapped FROM vault_keys WHERE kek_id <> $1 AND user_id > $2 ORDER BY user_id LIMIT $3`, int64(kek), after, limit)
+}
+
+func (s *keyStore) rows(ctx context.Context, query string, args ...any) ([]keyRow, error) {
+	rows, err := s.pool.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -142,7 +142,6 @@ func TestNothingReadableIsStored(t *testing.T) {
 func TestTheWrongKeyEncryptionKey(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
-	s.put(u, "k", "", "v")
 	kek, err := GenerateKeyEncryption()
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +152,8 @@ func TestTheWrongKeyEncryptionKey(t *testing.T) {
 	}
 	cfg := s.cfg
 	cfg.KeyEncryption = config.Secret(text)
-	other := run(t, cfg)
+	other := run(t, cfg) // nothing is stored yet that could tell it
+	s.put(u, "k", "", "v")
 	for _, method := range []string{"GET", "PUT"} {
 		if r := other.call(u, method, "/api/v1/vault/keys/k", body("w")); r.status != 500 {
 			t.Errorf("%s: got %d", method, r.status)
@@ -162,6 +162,9 @@ func TestTheWrongKeyEncryptionKey(t *testing.T) {
 	var out bytes.Buffer
 	if err := verifyAll(context.Background(), cfg, runtimeOf(t), nil, &out); err == nil || !strings.Contains(out.String(), "does not unwrap") {
 		t.Errorf("verify: got %v %s", err, out.String())
+	}
+	if _, err := New(t.Context(), cfg, runtimeOf(t)); err == nil || !strings.Contains(err.Error(), "VAULT_KEY_ENCRYPTION_KEY is not the keyset of this database") {
+		t.Errorf("start: got %v", err)
 	}
 	if r := s.call(u, "GET", "/api/v1/vault/keys/k", nil); *r.item(t).Value != "v" {
 		t.Errorf("got %s", r.raw)

@@ -55,6 +55,9 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		}
 	}
 	keys, err := openKeys(cfg, pool)
+	if err == nil {
+		err = keys.check(ctx)
+	}
 	if err != nil {
 		return err
 	}

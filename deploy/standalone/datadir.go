@@ -67,14 +67,17 @@ func (d *dataDir) sub(name string) string { return filepath.Join(d.path, name) }
 
 func (d *dataDir) close() error { return d.lock.Unlock() }
 
-// secret returns the secret called name, made by generate the first time. It is written whole or not at all.
+// secret returns the secret called name, made by generate the first time. It is written whole or not at all, so an empty file was emptied by
+// somebody: a new key in its place would hide that what the old one encrypts is lost.
 func (d *dataDir) secret(name string, generate func() (string, error)) (string, error) {
 	path := filepath.Join(d.path, "secrets", name)
 	content, err := os.ReadFile(path)
-	if err == nil && len(content) > 0 {
+	switch {
+	case err == nil && len(content) == 0:
+		return "", fmt.Errorf("%s is empty: put its content back from a backup", path)
+	case err == nil:
 		return string(content), nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
 	made, err := generate()

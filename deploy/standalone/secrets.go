@@ -85,6 +85,9 @@ func makeSecrets(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	if err := nothingLost(dir); err != nil {
+		return err
+	}
 	d := &dataDir{path: filepath.Join(dir, masterFolder)}
 	var filled []string
 	for _, k := range secretKinds {
@@ -98,6 +101,24 @@ func makeSecrets(dir string) error {
 	for _, f := range secretFiles {
 		if err := writeReadable(filepath.Join(dir, f.reader, f.file), fill.Replace(f.text)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// nothingLost fails when a secret is missing from dir/all/secrets and a reader's file was made from it: a new secret would take the place of the last
+// copy of the one that the data needs.
+func nothingLost(dir string) error {
+	for _, k := range secretKinds {
+		path := filepath.Join(dir, masterFolder, "secrets", k.name)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		for _, f := range secretFiles {
+			copied := filepath.Join(dir, f.reader, f.file)
+			if _, err := os.Stat(copied); err == nil && strings.Contains(f.text, "{"+k.name+"}") {
+				return fmt.Errorf("%s is missing, and %s was made from it: put it back from a backup or from that file", path, copied)
+			}
 		}
 	}
 	return nil
