@@ -20,6 +20,7 @@ func commands() []service.Command[Config] {
 	return []service.Command[Config]{
 		{Name: "admin create", Doc: "-email ADDRESS [-password-file FILE]: create an admin, or make the account with that address one.", Run: errand(adminCreate)},
 		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.", Run: errand(keysRotate)},
+		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: errand(keysReseal)},
 		{Name: "import", Doc: "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").", Run: errand(importUsers)},
 	}
 }
@@ -52,14 +53,35 @@ func parseFlags(name string, args []string, out io.Writer, define func(*flag.Fla
 	return flags, flags.Parse(args)
 }
 
+// noFlags refuses what stands behind a command that takes nothing.
+func noFlags(name string, args []string, out io.Writer) error {
+	flags, err := parseFlags(name, args, out, func(*flag.FlagSet) {})
+	if err == nil {
+		err = nothingAfter(flags)
+	}
+	return err
+}
+
+// nothingAfter refuses words behind the flags: a forgotten dash must not be taken for a wish.
+func nothingAfter(flags *flag.FlagSet) error {
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%s does not know %q", flags.Name(), flags.Arg(0))
+	}
+	return nil
+}
+
 // adminCreate creates an admin with the password in a file, or with one that it prints; an account that exists keeps its password unless
 // there is a file.
 func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) error {
 	var email, file string
-	if _, err := parseFlags("admin create", args, out, func(f *flag.FlagSet) {
+	flags, err := parseFlags("admin create", args, out, func(f *flag.FlagSet) {
 		f.StringVar(&email, "email", "", "address of the admin")
 		f.StringVar(&file, "password-file", "", "file with the password; without it a new account gets one that is printed")
-	}); err != nil {
+	})
+	if err == nil {
+		err = nothingAfter(flags)
+	}
+	if err != nil {
 		return err
 	}
 	if !validEmail(email) || len(email) > maxEmail {
@@ -118,14 +140,18 @@ func (a *accounts) promoteExisting(ctx context.Context, email, password string, 
 // keysRotate adds a signing key, however old the newest is.
 func keysRotate(ctx context.Context, c *core, args []string, out io.Writer) error {
 	var now bool
-	if _, err := parseFlags("keys rotate", args, out, func(f *flag.FlagSet) {
+	flags, err := parseFlags("keys rotate", args, out, func(f *flag.FlagSet) {
 		f.BoolVar(&now, "now", false, "let it sign at once: for a key that may have leaked; gateways fetch it when they first see it")
-	}); err != nil {
+	})
+	if err == nil {
+		err = nothingAfter(flags)
+	}
+	if err != nil {
 		return err
 	}
 	k := &keyring{core: c}
 	from := c.now()
-	err := k.renew(ctx, func(keys []signingKey) (time.Time, bool) {
+	err = k.renew(ctx, func(keys []signingKey) (time.Time, bool) {
 		if !now && len(keys) > 0 {
 			from = from.Add(c.cfg.Tokens.KeyLead)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -81,6 +82,37 @@ func TestKeysRotateByCommand(t *testing.T) {
 	h.clock.forward(2e9)
 	if n := len(h.jwks()); n != 3 || keyOf(t, h.admin().token) == before {
 		t.Errorf("after rotation at once: %d keys, want 3 and another one signing", n)
+	}
+}
+
+func TestAKeyEncryptionKeyIsReplacedAndTakenOut(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	app := h.secure(&me)
+	before := me.token
+	old := h.cfg.KeyKey
+	h.cfg.KeyKey = otherKeyKey + "," + old
+	h.url = h.replica()
+	out, err := h.command("keys reseal")
+	if err != nil || !strings.Contains(out, "1 signing keys sealed again") || !strings.Contains(out, "1 second factors sealed again") {
+		t.Fatalf("keys reseal: got %q, %v", out, err)
+	}
+	if out, err := h.command("keys reseal"); err != nil || !strings.Contains(out, "0 signing keys") || !strings.Contains(out, "0 second factors") {
+		t.Errorf("a second time: got %q, %v", out, err)
+	}
+	h.cfg.KeyKey = otherKeyKey
+	h.url = h.replica()
+	h.verify(h.challenge(me), app.code()).want(200, "", "Login successful")
+	if _, err := auth.Parse(before, h.jwks(), "realmgate", "realmgate", h.clock.now); err != nil {
+		t.Errorf("a token of before: %v", err)
+	}
+	h.cfg.KeyKey = old
+	if out, err := h.command("keys reseal"); err == nil || !strings.Contains(err.Error(), "2 secrets do not open") {
+		t.Errorf("without the key: got %q, %v", out, err)
+	}
+	if _, err := h.command("keys reseal", "now"); err == nil || !strings.Contains(err.Error(), `does not know "now"`) {
+		t.Errorf("a word too many: %v", err)
 	}
 }
 

@@ -128,7 +128,7 @@ func TestSecretsAreNotInTheDatabase(t *testing.T) {
 			}
 		}
 	}
-	h.cfg.KeyKey = "AAAAMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	h.cfg.KeyKey = otherKeyKey
 	if _, err := users.New(t.Context(), h.cfg, h.runtime()); err == nil || !strings.Contains(err.Error(), "KEY_ENCRYPTION_KEY") {
 		t.Errorf("start with another key-encryption key: got %v, want an error that names the setting", err)
 	}

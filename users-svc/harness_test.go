@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 const (
 	internalKey = "an internal key of the tests that is long enough"
 	keyKey      = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	otherKeyKey = "AAAAMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 	password    = "Correct-horse-1"
 )
 

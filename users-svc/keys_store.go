@@ -25,7 +25,7 @@ func (k *keyring) readKeys(ctx context.Context, q dbtx) ([]signingKey, error) {
 		if err := row.Scan(&key.ID, &sealed, &key.createdAt, &key.signsFrom); err != nil {
 			return key, err
 		}
-		seed, err := k.sealer.open(sealed, "signing-key:"+key.ID)
+		seed, err := k.sealer.open(sealed, aboutSigningKey(key.ID))
 		if err != nil {
 			return key, err
 		}
@@ -36,6 +36,9 @@ func (k *keyring) readKeys(ctx context.Context, q dbtx) ([]signingKey, error) {
 		return key, nil
 	})
 }
+
+// aboutSigningKey ties a sealed seed to its key.
+func aboutSigningKey(keyID string) string { return "signing-key:" + keyID }
 
 // renew adds a key when next says so, and deletes the expired ones; one replica at a time.
 func (k *keyring) renew(ctx context.Context, next func([]signingKey) (signsFrom time.Time, make bool)) error {
@@ -67,6 +70,6 @@ func (k *keyring) addKey(ctx context.Context, tx pgx.Tx, signsFrom time.Time) er
 	}
 	key := auth.SigningKey{ID: id.New(k.now()), Private: private}
 	_, err = tx.Exec(ctx, `INSERT INTO signing_keys (id, public_key, sealed_private, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)`,
-		key.ID, []byte(public), k.sealer.seal(private.Seed(), "signing-key:"+key.ID), k.now(), signsFrom)
+		key.ID, []byte(public), k.sealer.seal(private.Seed(), aboutSigningKey(key.ID)), k.now(), signsFrom)
 	return err
 }

@@ -1,0 +1,79 @@
+package users
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// resealBatch is how many secrets are sealed again in one statement.
+const resealBatch = 500
+
+// sealedRow is a secret as the database has it.
+type sealedRow struct {
+	id     string
+	sealed []byte
+}
+
+// sealedKind is a table with secrets.
+type sealedKind struct {
+	name  string
+	about func(id string) string
+	// list returns rows after an id, in the order of their ids.
+	list string
+	// replace stores new seals ($3) for ids ($1), unless a row's seal is not the one of before ($2) any more.
+	replace string
+}
+
+// sealedKinds is all that KEY_ENCRYPTION_KEY seals.
+var sealedKinds = []sealedKind{
+	{"signing keys", aboutSigningKey, listSigningKeys, resealSigningKeys},
+	{"second factors", aboutFactor, listFactors, resealFactors},
+}
+
+// keysReseal seals every secret under the first key of KEY_ENCRYPTION_KEY, beside running replicas. Afterwards nothing needs the other keys, unless a
+// replica without the new key has written meanwhile. The error counts what no key opens; it is left as it is.
+func keysReseal(ctx context.Context, c *core, args []string, out io.Writer) error {
+	if err := noFlags("keys reseal", args, out); err != nil {
+		return err
+	}
+	bad := 0
+	for _, kind := range sealedKinds {
+		done, failed, err := c.reseal(ctx, kind, out)
+		if err != nil {
+			return fmt.Errorf("%s: %w", kind.name, err)
+		}
+		bad += failed
+		fmt.Fprintf(out, "%d %s sealed again\n", done, kind.name)
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d secrets do not open with any key of KEY_ENCRYPTION_KEY", bad)
+	}
+	return nil
+}
+
+func (c *core) reseal(ctx context.Context, kind sealedKind, out io.Writer) (done, failed int, err error) {
+	for after := ""; ; {
+		batch, err := readSealed(ctx, c.pool, kind.list, after, resealBatch)
+		if err != nil || len(batch) == 0 {
+			return done, failed, err
+		}
+		after = batch[len(batch)-1].id
+		var before, again []sealedRow
+		for _, row := range batch {
+			sealed, err := c.sealer.again(row.sealed, kind.about(row.id))
+			switch {
+			case err != nil:
+				fmt.Fprintln(out, err)
+				failed++
+			case sealed != nil:
+				before, again = append(before, row), append(again, sealedRow{row.id, sealed})
+			}
+		}
+		n, err := replaceSealed(ctx, c.pool, kind.replace, before, again)
+		if err != nil {
+			return done, failed, err
+		}
+		done += n
+	}
+}
