@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -233,6 +234,35 @@ func TestBytesThatAreNoRequestAreAnsweredInTheEnvelope(t *testing.T) {
 			t.Errorf("%.40q: %s %v, want %s", sent, got, res.Header, want)
 		}
 		_ = c.Close()
+	}
+}
+
+func TestNoClientMakesNewSeriesOfMetrics(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	addr, _ := serve(t, Options{Metrics: registry}, failing)
+	for i := range 20 {
+		for _, line := range []string{"FOO /nothing/%d HTTP/1.1\r\nHost: h", "GET /nothing/%d HTTP/1.1\r\nHost: h", "get /nothing/%d HTTP/1.1\r\nHost: h", "GET /nothing/%d HTTP/1.1", "FOO /nothing/%d HTTP/1.1\r\nHost: h\r\nContent-Length: x"} {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_, _ = fmt.Fprintf(c, line+"\r\n\r\n", i)
+			if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode < 400 {
+				t.Errorf("%q: %v, %v", line, res, err)
+			}
+			_ = c.Close()
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if text := f.String(); strings.Contains(text, "nothing") || len(f.GetMetric()) > 20 {
+			t.Errorf("%s has %d series: %.300s", f.GetName(), len(f.GetMetric()), text)
+		}
 	}
 }
 

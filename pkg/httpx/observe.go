@@ -120,7 +120,8 @@ func RouteName(c *fiber.Ctx) string {
 	if name := knownOf(c).route; name != "" {
 		return name
 	}
-	if r := c.Route(); r != nil && r.Path != "/" && r.Path != "" {
+	// Where no route took the request Fiber invents one of its path, without handlers: a client could make any number of names.
+	if r := c.Route(); r != nil && len(r.Handlers) > 0 && r.Path != "/" && r.Path != "" {
 		return r.Path
 	}
 	return "(none)"
