@@ -3,9 +3,13 @@ package httpx
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // door is the listener of a server. Once it is to close it takes those who wait already, and others for as long as they come close upon each other:
@@ -16,14 +20,28 @@ type door struct {
 	stopping *atomic.Bool  // the server's: the door is to close
 	last     atomic.Bool   // as soon as nobody waits
 	closed   atomic.Bool   // Accept is not called any more
+	log      *slog.Logger
+	cannot   rate.Sometimes
 }
 
 // quiet is how long nobody must have come before a door that is to close does.
 const quiet = 2 * time.Millisecond
 
-// Accept waits for a connection; net.ErrClosed when the door has closed.
+// The pauses of a door that cannot accept for want of descriptors or memory, as net/http's.
+const (
+	firstPause = 5 * time.Millisecond
+	maxPause   = time.Second
+)
+
+// Accept waits for a connection; net.ErrClosed when the door has closed. What may pass, above all a lack of descriptors, which clients can cause, it
+// waits for: fasthttp would end at it.
 func (d *door) Accept() (net.Conn, error) {
 	c, err := d.Listener.Accept()
+	for pause := firstPause; temporary(err) && !d.stopping.Load(); pause = min(2*pause, maxPause) {
+		d.cannot.Do(func() { d.log.Error("connections cannot be accepted", "error", err.Error()) })
+		time.Sleep(pause)
+		c, err = d.Listener.Accept()
+	}
 	if d.stopping.Load() {
 		if err != nil {
 			_ = d.Close()
@@ -35,6 +53,12 @@ func (d *door) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return &lingerConn{Conn: c, deadlines: Deadlines{Timeout: d.timeout}}, nil
+}
+
+// temporary reports whether Accept may succeed later: there are no descriptors or no memory now (accept(2)).
+func temporary(err error) bool {
+	var cause syscall.Errno
+	return errors.As(err, &cause) && (cause == syscall.EMFILE || cause == syscall.ENFILE || cause == syscall.ENOMEM || cause == syscall.ENOBUFS)
 }
 
 // hurry makes Accept fail unless somebody comes soon, or waits already.
@@ -50,7 +74,7 @@ func (d *door) hurry() {
 
 // Serve answers requests from ln until Stop; it returns nil after Stop.
 func (s *Server) Serve(ln net.Listener) error {
-	d := &door{Listener: ln, timeout: min(s.o.ReadTimeout, s.o.IdleTimeout), stopping: &s.stopping}
+	d := &door{Listener: ln, timeout: min(s.o.ReadTimeout, s.o.IdleTimeout), stopping: &s.stopping, log: s.o.Log, cannot: rate.Sometimes{Interval: 10 * time.Second}}
 	s.door.Store(d)
 	if s.stopping.Load() { // before Serve, or at this moment
 		d.hurry()

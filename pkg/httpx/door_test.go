@@ -1,7 +1,11 @@
 package httpx
 
 import (
+	"math"
 	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +47,55 @@ type unopened struct{ lateListener }
 func (l unopened) Addr() net.Addr {
 	<-l.may
 	return l.Listener.Addr()
+}
+
+// fullListener has no descriptor for a connection so many times.
+type fullListener struct {
+	net.Listener
+	left atomic.Int32
+}
+
+func (l *fullListener) Accept() (net.Conn, error) {
+	if l.left.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+func (l *fullListener) SetDeadline(t time.Time) error {
+	return l.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
+}
+
+func TestAServerOutlivesALackOfDescriptors(t *testing.T) {
+	t.Parallel()
+	for name, times := range map[string]int32{"for a moment": 5, "while it stops": math.MaxInt32} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ln, err := listen.TCP("127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			full := &fullListener{Listener: ln}
+			full.left.Store(times)
+			s := New(Options{Name: "test", Log: testkit.Log(t)})
+			s.Get("/ok", func(c *fiber.Ctx) error { return nil })
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(full) }()
+			if times < 10 {
+				if a := request(t, ln.Addr().String(), "GET", "/ok", ""); a.status != 200 {
+					t.Errorf("got %d", a.status)
+				}
+			} else {
+				time.Sleep(50 * time.Millisecond)
+			}
+			if err := s.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := <-served; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+		})
+	}
 }
 
 func TestAServerThatIsStoppedBeforeItServesDoesNotServe(t *testing.T) {
