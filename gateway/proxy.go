@@ -87,8 +87,9 @@ func (cl *call) accept(resp *fasthttp.Response) error {
 		return apperr.ServiceUnavailable(fmt.Errorf("answer %d without an envelope", status))
 	}
 	if resp.IsBodyStream() {
-		if n := resp.Header.ContentLength(); n >= 0 && n <= bufferedAnswer {
-			resp.Body() // reads it and gives the connection back
+		if n := resp.Header.ContentLength(); n >= 0 && n <= bufferedAnswer && !readWhole(resp, n) {
+			resp.Reset()
+			return apperr.ServiceUnavailable(errors.New("the answer broke off"))
 		}
 	}
 	h := &resp.Header
@@ -104,6 +105,13 @@ func (cl *call) accept(resp *fasthttp.Response) error {
 	h.Del(fiber.HeaderXRequestID)
 	h.ResetConnectionClose()
 	return nil
+}
+
+// readWhole reads a streamed answer of n bytes of JSON and gives its connection back; false when it broke off. Then fasthttp puts the text of the error
+// in the body's place, which would be told from an answer of the same length by its first character.
+func readWhole(resp *fasthttp.Response, n int) bool {
+	body := resp.Body()
+	return len(body) == n && (n == 0 || body[0] == '{')
 }
 
 func isJSON(contentType []byte) bool {

@@ -281,3 +281,30 @@ func TestAnswersThatAreNotOursAreNotShown(t *testing.T) {
 		t.Errorf("as a problem: %d %s", r.status, r.raw)
 	}
 }
+
+func TestAnAnswerThatBreaksOffIsNotPassedOn(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.Upstreams.Timeout = time.Second })
+	ada := d.users.signIn(t)
+	for name, end := range map[string]func(*net.TCPConn){
+		"closed": func(c *net.TCPConn) { _ = c.Close() },
+		"reset":  func(c *net.TCPConn) { time.Sleep(50 * time.Millisecond); _ = c.SetLinger(0); _ = c.Close() },
+		"silent": func(c *net.TCPConn) { time.Sleep(2 * time.Second); _ = c.Close() },
+	} {
+		d.vault.answers(func(w http.ResponseWriter, _ seen) {
+			conn, buf, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			fmt.Fprintf(buf, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{%s", strings.Repeat(" ", 50_000))
+			_ = buf.Flush()
+			end(conn.(*net.TCPConn))
+		})
+		for _, path := range []string{"/api/v1/vault/keys/k", "/api/v1/vault/keys"} {
+			if r := d.do(ask{method: "GET", path: path, bearer: ada.token}); r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || strings.Contains(r.raw, "127.0.0.1") {
+				t.Errorf("%s, %s: got %d %.200q", name, path, r.status, r.raw)
+			}
+		}
+	}
+}
