@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/session"
@@ -84,5 +85,20 @@ func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 		if got[k] != v {
 			t.Errorf("%s: %d, want %d", k, got[k], v)
 		}
+	}
+}
+
+// TestAServiceWithOtherInternalKeysSignsNobodyOut: its 401 is about the gateway, and a client would take it for the end of its session.
+func TestAServiceWithOtherInternalKeysSignsNobodyOut(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ada := d.users.signIn(t)
+	other, err := auth.NewInternalKeys("an internal key that the gateway does not know", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.vault.keys = other
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/k", bearer: ada.token}); r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || r.header.Get(auth.RefusedHeader) != "" {
+		t.Errorf("got %d %s %v", r.status, r.raw, r.header)
 	}
 }

@@ -67,6 +67,7 @@ func startService(t testing.TB, name string) *fakeService {
 func (s *fakeService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	identity, err := s.keys.Verify(r.Header.Get(auth.IdentityHeader), s.name)
 	if err != nil {
+		w.Header().Set(auth.RefusedHeader, "invalid")
 		writeJSON(w, http.StatusUnauthorized, map[string]any{"statusCode": 401, "code": "UNSIGNED"})
 		return
 	}

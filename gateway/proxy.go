@@ -65,10 +65,20 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 		}
 		return apperr.ServiceUnavailable(err)
 	}
+	if resp.StatusCode() == fiber.StatusUnauthorized && len(resp.Header.Peek(auth.RefusedHeader)) > 0 {
+		_ = resp.CloseBodyStream()
+		resp.Reset()
+		return apperr.ServiceUnavailable(refusedUs(u)) // no fault of the client, whose credential is good
+	}
 	if cl.route.target == toUsers {
 		g.auth.states.told(&resp.Header)
 	}
 	return cl.accept(resp)
+}
+
+// refusedUs is why a service takes no request of this gateway.
+func refusedUs(u *upstream) error {
+	return fmt.Errorf("%s refuses this gateway's identity: the first key of the gateway's INTERNAL_KEYS must be among those of %s, and both clocks right", u.name, u.name)
 }
 
 func copyHeader(to, from *fasthttp.Request, name string) {
@@ -202,6 +212,8 @@ func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, bod
 	switch status := resp.StatusCode(); {
 	case status == fiber.StatusNotFound:
 		return fmt.Errorf("%s %s: %w", u.name, method, errNotFound)
+	case status == fiber.StatusUnauthorized:
+		return refusedUs(u)
 	case status >= 300 || status < 200:
 		return fmt.Errorf("%s answers %d to an internal request", u.name, status)
 	case out == nil:

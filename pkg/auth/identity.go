@@ -12,6 +12,9 @@ import (
 // IdentityHeader carries the signed internal identity from the gateway to a service. The gateway strips it from what clients send.
 const IdentityHeader = "X-Realmgate-Identity"
 
+// RefusedHeader is on a service's 401 that is about the gateway's identity and not about a client's credential.
+const RefusedHeader = "X-Realmgate-Refused"
+
 // IdentityTTL is how long a signed identity is good for.
 const IdentityTTL = 30 * time.Second
 

@@ -303,6 +303,9 @@ func TestServicesAnswerOnlyTheGateway(t *testing.T) {
 		if a.status != c.status || a.wire.Code != c.code {
 			t.Errorf("%s with %.20q: %d %s", c.path, c.identity, a.status, a.body)
 		}
+		if refused := c.identity == "" || c.code == "INVALID_TOKEN" && c.path == "/who"; (a.header.Get(auth.RefusedHeader) != "") != refused {
+			t.Errorf("%s with %.20q: says whose fault it is: %v, want %v", c.path, c.identity, !refused, refused)
+		}
 	}
 }
 

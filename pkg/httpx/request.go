@@ -74,12 +74,14 @@ func (s *Server) identify(c *fiber.Ctx) error {
 	}
 	header := c.Get(auth.IdentityHeader)
 	if header == "" {
+		c.Set(auth.RefusedHeader, "missing")
 		return apperr.MissingToken()
 	}
 	identity, ok := s.verified.GetIfPresent(header)
 	if !ok {
 		var err error
 		if identity, err = s.o.Identities.Verify(header, s.o.Name); err != nil {
+			c.Set(auth.RefusedHeader, "invalid")
 			return apperr.Wrap(err, apperr.Unauthenticated, "INVALID_TOKEN", "Invalid authentication token")
 		}
 		s.verified.Set(utils.CopyString(header), identity)
