@@ -58,6 +58,23 @@ func TestABackupComesBack(t *testing.T) {
 	s.want(201, "PUT", "/api/v1/vault/keys/new", again.Token, map[string]any{"value": "new"})
 	s.wantRecord(again.Token, "PUT", "/api/v1/vault/keys/new", 201)
 	s.rolesAreApart()
+	s.andOverWhatIsThere(kept)
+}
+
+// andOverWhatIsThere goes back to the dump a second time, on the machine that runs.
+func (s *stack) andOverWhatIsThere(k kept) {
+	s.t.Helper()
+	for _, name := range ours {
+		s.stop(name)
+	}
+	s.load(k)
+	s.startOurs()
+	var again struct{ Token string }
+	s.into(s.login("ada@example.com", restoredPassword), &again)
+	s.want(200, "GET", "/api/v1/vault/keys/k7", again.Token, nil)
+	s.want(404, "GET", "/api/v1/vault/keys/new", again.Token, nil)
+	s.wantRecord(again.Token, "PUT", "/api/v1/vault/keys/k7", 201)
+	s.rolesAreApart()
 }
 
 // kept is what a backup consists of.
@@ -96,8 +113,14 @@ func (s *stack) restore(k kept) {
 	run(s.t, s.dir, "cp", "-a", k.secrets, filepath.Join(s.dir, "secrets/all"))
 	s.makeSecrets()
 	s.startPostgres()
-	run(s.t, s.dir, s.postgresTool("pg_restore"), "--dbname="+s.databaseURL(), "--clean", "--if-exists", "--exit-on-error", k.dump)
+	s.load(k)
 	s.startNATS()
+}
+
+// load puts the dump in the place of the database, whatever is in it; no service may run.
+func (s *stack) load(k kept) {
+	s.t.Helper()
+	run(s.t, s.dir, s.postgresTool("pg_restore"), "--dbname="+s.cluster.URL("postgres"), "--clean", "--create", "--if-exists", "--exit-on-error", k.dump)
 }
 
 // databaseURL is the superuser's way to the database.

@@ -20,6 +20,7 @@ type backing struct {
 	// databaseURL returns the address for a service, by its schema.
 	databaseURL       func(schema string) string
 	natsURL, redisURL string
+	data              string // of the embedded PostgreSQL
 	closers           []func(context.Context) error
 	// failed gets an error when an embedded server ends by itself.
 	failed chan error
@@ -138,7 +139,7 @@ func (b *backing) startPostgres(ctx context.Context, cfg Config, dir *dataDir, l
 	if err != nil {
 		return fmt.Errorf("PostgreSQL: %w (POSTGRES_BIN names the folder of its programs, DATABASE_URL another server)", err)
 	}
-	b.closers = append(b.closers, pg.Stop)
+	b.closers, b.data = append(b.closers, pg.Stop), pg.Data()
 	var stopping atomic.Bool
 	b.closers = append(b.closers, func(context.Context) error { stopping.Store(true); return nil })
 	go func() {

@@ -18,7 +18,7 @@ import (
 type Config struct {
 	GatewayAddr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"The public address."`
 	TLS         tlsfiles.Public
-	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default the folder realmgate in the user's data directory."`
+	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default the folder realmgate in the user's data directory, for root /var/lib/realmgate/data."`
 	AdminEmail  string `env:"ADMIN_EMAIL" envDefault:"admin@realmgate.local" doc:"E-mail address of the first admin."`
 	// AdminPassword is generated, and printed once, when it is not set.
 	AdminPassword config.Secret `env:"ADMIN_PASSWORD" doc:"Password of the first admin; without it one is generated and printed at the first start."`
@@ -42,8 +42,16 @@ func (c Config) dataDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("set DATA_DIR: there is no home directory to put the data into: %w", err)
 	}
-	return filepath.Join(home, ".local", "share", "realmgate"), nil
+	own := filepath.Join(home, ".local", "share", "realmgate")
+	if _, err := os.Stat(filepath.Join(own, marker)); err == nil || os.Geteuid() != 0 {
+		return own, nil
+	}
+	return rootsDataDir, nil
 }
+
+// rootsDataDir is where root's data lies unless there is some in root's home already: PostgreSQL, which runs as another user, may not enter that, and
+// its data would have to lie apart from the rest.
+const rootsDataDir = "/var/lib/realmgate/data"
 
 func printSettings(w io.Writer) error {
 	for _, section := range []struct {

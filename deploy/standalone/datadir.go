@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gofrs/flock"
 
@@ -24,8 +25,6 @@ import (
 type dataDir struct {
 	path string
 	lock *flock.Flock
-	// fresh says that this is the folder's first start.
-	fresh bool
 }
 
 const marker = "realmgate"
@@ -40,12 +39,12 @@ func openDataDir(path string) (*dataDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DATA_DIR: cannot read the folder: %w", err)
 	}
-	d := &dataDir{path: path, lock: flock.New(filepath.Join(path, "lock")), fresh: true}
+	d := &dataDir{path: path, lock: flock.New(filepath.Join(path, "lock"))}
 	_, err = os.Stat(filepath.Join(path, marker))
 	switch {
 	case err == nil:
-		d.fresh = false
-	case len(entries) > 0 && !onlyLock(entries):
+	case !slices.ContainsFunc(entries, foreign): // none, or what a backup has of secrets
+	default:
 		return nil, fmt.Errorf("DATA_DIR: %s holds files that are not Realmgate's: set DATA_DIR to an empty folder", path)
 	}
 	held, err := d.lock.TryLock()
@@ -61,7 +60,8 @@ func openDataDir(path string) (*dataDir, error) {
 	return d, nil
 }
 
-func onlyLock(entries []os.DirEntry) bool { return len(entries) == 1 && entries[0].Name() == "lock" }
+// foreign reports whether a folder with this entry may be somebody else's.
+func foreign(entry os.DirEntry) bool { return entry.Name() != "lock" && entry.Name() != "secrets" }
 
 func (d *dataDir) sub(name string) string { return filepath.Join(d.path, name) }
 

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 // greet tells a newcomer what runs and what to try. A generated password is shown here, once, and then forgotten.
@@ -17,6 +19,9 @@ func (st *stack) greet(w io.Writer) error {
 	}
 	password := "<password>"
 	fmt.Fprintf(w, "\nRealmgate is ready at %s  (API reference: %s/docs)\n  data      %s\n  admin     %s\n", url, url, st.dir.path, st.cfg.AdminEmail)
+	if data := st.backing.data; data != "" && !strings.HasPrefix(data, st.dir.path+string(filepath.Separator)) {
+		fmt.Fprintf(w, "  database  %s  (PostgreSQL, which does not run as root, may not enter the folder above: back both up)\n", data)
+	}
 	if st.password != "" {
 		password = st.password
 		fmt.Fprintf(w, "  password  %s  (generated, shown this once; PATCH /api/v1/users/{id} changes it)\n", password)

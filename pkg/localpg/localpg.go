@@ -193,6 +193,10 @@ func (c *Cluster) ping(ctx context.Context) error {
 	return conn.Ping(ctx)
 }
 
+// Data is the folder of PostgreSQL's files: inside of Options.Dir, unless the
+// user that PostgreSQL runs as may not enter it.
+func (c *Cluster) Data() string { return c.folder.data() }
+
 // URL is the address of the named database, for pgx or any libpq client: the
 // superuser over loopback TCP, with the password in it.
 func (c *Cluster) URL(database string) string {
