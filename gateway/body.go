@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -12,8 +13,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
-// smallBody is how large a body may be without a share of the memory for large ones.
+// smallBody is how large a body may be where the route says nothing else.
 const smallBody = httpx.DefaultBodyLimit
+
+// freeBody is how large a body may be without a share of the memory for bodies: the number of connections bounds those well enough.
+const freeBody = 64 << 10
 
 // drained is how much of an unread body fasthttp reads away after the answer; with more it closes the connection.
 const drained = 256 << 10
@@ -60,17 +64,18 @@ func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
 	return g.readChunked(c, cl, stream, limit)
 }
 
-// readChunked reads a body that does not say how long it is: the first megabyte freely, the rest after room was made for the largest one.
+// readChunked reads a body that does not say how long it is: what needs no share first, the rest after room was made for the largest one.
 func (g *gateway) readChunked(c *fiber.Ctx, cl *call, stream io.Reader, limit int) error {
 	var err error
-	cl.body, err = io.ReadAll(io.LimitReader(stream, smallBody+1))
-	if err == nil && len(cl.body) > smallBody && limit > smallBody {
+	cl.body, err = io.ReadAll(io.LimitReader(stream, freeBody+1))
+	if err == nil && len(cl.body) > freeBody {
 		if err := g.hold(c, cl, limit); err != nil {
 			return err
 		}
-		var rest []byte
-		rest, err = io.ReadAll(io.LimitReader(stream, int64(limit-len(cl.body)+1)))
-		cl.body = append(cl.body, rest...)
+		whole := bytes.NewBuffer(make([]byte, 0, limit+bytes.MinRead)) // it never grows, and what is not used of it is never touched
+		whole.Write(cl.body)
+		_, err = whole.ReadFrom(io.LimitReader(stream, int64(limit-whole.Len()+1)))
+		cl.body = whole.Bytes()
 	}
 	if err == nil && len(cl.body) > limit {
 		return apperr.PayloadTooLarge()
@@ -79,18 +84,27 @@ func (g *gateway) readChunked(c *fiber.Ctx, cl *call, stream io.Reader, limit in
 	return brokenBody(err)
 }
 
-// hold waits until size bytes of memory are free for a large body.
+// hold waits until there is memory for a body of this size, in all and in the sender's part.
 func (g *gateway) hold(c *fiber.Ctx, cl *call, size int) error {
-	if size <= smallBody {
+	if size <= freeBody {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), g.cfg.Edge.BodyWait)
 	defer cancel()
-	if err := g.bodies.Acquire(ctx, int64(size)); err != nil {
+	giveBack, err := g.bodies.take(ctx, cl.holder(), int64(size))
+	if err != nil {
 		return apperr.ServiceUnavailable(errors.New("no memory for another large body"))
 	}
-	cl.held = int64(size)
+	cl.memory = giveBack
 	return nil
+}
+
+// holder is who is held to account for what the request holds: its user, or the address where there is none.
+func (cl *call) holder() string {
+	if cl.who != nil {
+		return cl.who.limitKey
+	}
+	return addressLimitKey(cl.addr)
 }
 
 // brokenBody says what is wrong with a body that ended too soon.

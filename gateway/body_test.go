@@ -57,6 +57,13 @@ func TestChunkedBodiesArriveWhole(t *testing.T) {
 	}
 	raw := d.wire("PATCH /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer " + ada.token + "\r\n\r\nxyz\r\n")
 	expect(t, raw, "400", "BAD_REQUEST")
+	for _, begun := range []string{"5\r\nab", fmt.Sprintf("%x\r\n%s", 70_000, strings.Repeat("z", 69_000)), "2\r\nab\r\n", fmt.Sprintf("%x\r\n%s\r\n", 70_000, strings.Repeat("z", 70_000))} {
+		raw := d.wireAll("PATCH /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer " + ada.token + "\r\n\r\n" + begun)
+		expect(t, raw, "400", "BAD_REQUEST")
+	}
+	if got := d.vault.got(); len(got) != 0 {
+		t.Errorf("%d bodies that broke off were forwarded", len(got))
+	}
 }
 
 func TestARefusalOfALargeBodyCanBeRead(t *testing.T) {
@@ -126,39 +133,6 @@ func TestAWriteMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
 			c.mb<<20, ada.token, strings.Repeat("a", 9000)))
 		if !strings.HasPrefix(raw, "HTTP/1.1 "+c.want) {
 			t.Errorf("%s, %d MB: got %.60q, want %s", c.name, c.mb, raw, c.want)
-		}
-	}
-}
-
-func TestLargeBodiesShareTheMemory(t *testing.T) {
-	t.Parallel()
-	d := openDoor(t, func(c *Config) {
-		c.Edge.VaultMaxBodyMB, c.Edge.BodyMemoryMB, c.Edge.BodyWait = 4, 8, 300*time.Millisecond
-	})
-	ada := d.users.signIn(t)
-	release := make(chan struct{})
-	d.vault.answers(func(w http.ResponseWriter, _ seen) {
-		<-release
-		writeJSON(w, 200, map[string]any{"statusCode": 200})
-	})
-	body := strings.Repeat("w", 3<<20)
-	var wait sync.WaitGroup
-	for range 2 {
-		wait.Go(func() {
-			if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token, body: body}); r.status != 200 {
-				t.Errorf("one that fits: %d", r.status)
-			}
-		})
-	}
-	d.until("both are on their way", func() bool { d.vault.mu.Lock(); defer d.vault.mu.Unlock(); return len(d.vault.requests) == 2 })
-	if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token, body: body}); r.status != 503 || r.header.Get("Retry-After") == "" {
-		t.Errorf("one that does not fit: %d", r.status)
-	}
-	close(release)
-	wait.Wait()
-	for range 5 {
-		if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token, body: body}); r.status != 200 {
-			t.Errorf("afterwards: %d", r.status)
 		}
 	}
 }

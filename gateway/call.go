@@ -24,8 +24,9 @@ type call struct {
 	realm       string // that the request is about: of the host or the query
 	onUser      string // whom an admin's request acted on
 	body        []byte
-	bodyRead    bool  // to its end
-	held        int64 // bytes of the body that count against the memory for large ones
+	bodyRead    bool   // to its end
+	memory      func() // gives back the body's share of the memory for bodies; nil for none
+	stream      func() // gives back the answer's place among those that pass through; nil for none
 	// counted is the limit that the request was counted against, for the RateLimit headers.
 	counted     limit.Rate
 	countResult limit.Result
@@ -40,16 +41,31 @@ const keyCall localKey = iota
 func (g *gateway) serve(c *fiber.Ctx) error {
 	cl := &call{}
 	c.Locals(keyCall, cl)
-	err := g.answer(c, cl)
-	if cl.held > 0 {
-		g.bodies.Release(cl.held)
-	}
+	err := g.answerHolding(c, cl)
 	g.decorate(c, cl)
 	if err != nil {
 		return err // BeforeFailure records it
 	}
 	if err := g.record(c, cl, c.Response().StatusCode()); err != nil && g.cfg.Journal.Mode == modeRequired {
 		return apperr.ServiceUnavailable(err)
+	}
+	return nil
+}
+
+// answerHolding is answer, after which the memory of the body is given back, also in a panic.
+func (g *gateway) answerHolding(c *fiber.Ctx, cl *call) error {
+	defer func() {
+		if cl.memory != nil {
+			cl.memory()
+		}
+	}()
+	return g.answer(c, cl)
+}
+
+// Close ends the call after its answer was written: fasthttp calls it, as that of every value of a request that has one.
+func (cl *call) Close() error {
+	if cl.stream != nil {
+		cl.stream()
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ type UpstreamConfig struct {
 	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; after it 503."`
 	TLS          tlsfiles.Internal
 	MaxInFlight  int           `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"256" doc:"Requests that one address of a service works on at once, sign-in and other public routes aside. More of them wait: up to UPSTREAM_QUEUE_WAIT in a short rush, else as long as an answer takes and at least 250ms; then 503. While such a load stays, the bound is what the address is measured to work on without a queue, and the wait what an answer takes there."`
-	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; requests over that wait for up to UPSTREAM_QUEUE_WAIT, then 503."`
+	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; requests over that wait for up to UPSTREAM_QUEUE_WAIT, then 503. Half of that number of answers above 256 KB may be on their way to their clients at once, a sixteenth to one user; a read over that is 503."`
 	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"5s" doc:"How long a request may wait for its turn or for a connection."`
 }
 
@@ -51,7 +51,7 @@ type EdgeConfig struct {
 	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; * allows any."`
 	VaultQuotaMB   int      `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What vault-svc lets a user store in MB, unless an admin gave the user a quota of their own: so large a value must pass."`
 	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB. 0: twice the user's quota, because JSON may escape every character, plus 10 for the envelope; at least 110, at most BODY_MEMORY_MB."`
-	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"MB that bodies of more than 1 MB may take in memory together; more of them wait."`
+	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"MB that bodies of more than 64 KB may take in memory together, those of one user a quarter of it; more of them wait."`
 	// BodyWait bounds that waiting.
 	BodyWait time.Duration `env:"BODY_WAIT" envDefault:"20s" doc:"How long a large body may wait for memory; after it 503."`
 }

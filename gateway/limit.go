@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -85,7 +86,7 @@ func (g *gateway) count(c *fiber.Ctx, cl *call) error {
 	if cl.who != nil {
 		key = cl.who.limitKey
 	} else {
-		key, general = "addr:"+addressKey(cl.addr), g.cfg.Limits.Address
+		key, general = addressLimitKey(cl.addr), g.cfg.Limits.Address
 	}
 	if err := g.countAs(ctx, cl, key, general); err != nil {
 		return err
@@ -111,6 +112,9 @@ func (g *gateway) count(c *fiber.Ctx, cl *call) error {
 	}
 	return g.countAs(ctx, cl, name+key, special)
 }
+
+// addressLimitKey is what stands for an address where requests without a user are counted.
+func addressLimitKey(addr netip.Addr) string { return "addr:" + addressKey(addr) }
 
 func (g *gateway) countAs(ctx context.Context, cl *call, key string, r limit.Rate) error {
 	if r.Off() {

@@ -73,7 +73,36 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	if cl.route.target == toUsers {
 		g.auth.states.told(&resp.Header)
 	}
-	return cl.accept(resp)
+	if err := cl.accept(resp); err != nil || !resp.IsBodyStream() {
+		return err
+	}
+	return g.pass(c, cl)
+}
+
+// Nobody holds more than one of these parts: of the memory for bodies, and of the connections to one address of a service for answers that pass
+// through, which have half of them together.
+const (
+	partOfMemory = 4
+	partOfConns  = 16
+)
+
+// pass takes a place for an answer that passes through, because for as long as its client takes to read it, it has a connection to the service. A read
+// that finds none is refused at once; a write waits, because it is done.
+func (g *gateway) pass(c *fiber.Ctx, cl *call) error {
+	ok := true
+	if cl.body == nil {
+		cl.stream, ok = g.streams.try(cl.holder(), 1)
+	} else {
+		var err error
+		cl.stream, err = g.streams.take(c.UserContext(), cl.holder(), 1)
+		ok = err == nil
+	}
+	if ok {
+		return nil
+	}
+	_ = c.Response().CloseBodyStream()
+	c.Response().Reset()
+	return apperr.ServiceUnavailable(nil)
 }
 
 // refusedUs is why a service takes no request of this gateway.

@@ -10,8 +10,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/realmgate/realmgate/gateway/openapi"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
@@ -40,7 +38,8 @@ type gateway struct {
 	auth      *authenticator
 	trusted   []netip.Prefix
 	permits   *permits
-	bodies    *semaphore.Weighted // bytes of large bodies
+	bodies    *shares // bytes of large bodies
+	streams   *shares // answers that pass through
 	used      *lastUsed
 	anonymous anonymous
 	journal   *journal
@@ -60,7 +59,11 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
-	g := &gateway{cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), bodies: semaphore.NewWeighted(int64(cfg.Edge.BodyMemoryMB) << 20)}
+	memory, conns := int64(cfg.Edge.BodyMemoryMB)<<20, int64(cfg.Upstreams.MaxConns)
+	g := &gateway{
+		cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()),
+		bodies: newShares(memory, memory/partOfMemory), streams: newShares(max(1, conns/2), max(1, conns/partOfConns)),
+	}
 	var err error
 	if g.trusted, err = parsePrefixes(cfg.Edge.TrustedProxies); err != nil {
 		return fmt.Errorf("TRUSTED_PROXIES: %w", err)
