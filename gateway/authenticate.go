@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -20,6 +21,7 @@ type authenticator struct {
 	states           *states
 	issuer, audience string
 	now              func() time.Time
+	guesses          *guesses
 	// verified remembers the claims of JWTs whose signature was checked, by the SHA-256 of the JWT, until they expire.
 	verified *otter.Cache[[sha256.Size]byte, verifiedToken]
 }
@@ -33,7 +35,7 @@ type verifiedToken struct {
 const maxVerified = 100_000
 
 func newAuthenticator(cfg Config, keys *keySet, st *states, now func() time.Time) *authenticator {
-	a := &authenticator{keys: keys, states: st, issuer: cfg.Issuer, audience: cfg.Audience, now: now}
+	a := &authenticator{keys: keys, states: st, issuer: cfg.Issuer, audience: cfg.Audience, now: now, guesses: newGuesses(cfg.Limits.Address, now)}
 	a.verified = otter.Must(&otter.Options[[sha256.Size]byte, verifiedToken]{
 		MaximumSize: maxVerified,
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[sha256.Size]byte, verifiedToken]) time.Duration {
@@ -44,13 +46,14 @@ func newAuthenticator(cfg Config, keys *keySet, st *states, now func() time.Time
 	return a
 }
 
-// authenticate returns whose credential it is. Errors: 401 MISSING_TOKEN, INVALID_TOKEN or TOKEN_EXPIRED, or 503 when it cannot be known.
-func (a *authenticator) authenticate(ctx context.Context, cred credential) (*principal, error) {
+// authenticate returns whose credential, sent from addr, it is. Errors: 401 MISSING_TOKEN, INVALID_TOKEN or TOKEN_EXPIRED, 429 RATE_LIMITED when the
+// address has guessed too often, or 503 when it cannot be known.
+func (a *authenticator) authenticate(ctx context.Context, cred credential, addr netip.Addr) (*principal, error) {
 	switch cred.kind {
 	case jwtCredential:
-		return a.bySession(ctx, cred.text)
+		return a.bySession(ctx, cred.text, addr)
 	case tokenCredential:
-		return a.byToken(ctx, cred.text)
+		return a.byToken(ctx, cred.text, addr)
 	case noCredential:
 		return nil, apperr.MissingToken()
 	default:
@@ -58,14 +61,20 @@ func (a *authenticator) authenticate(ctx context.Context, cred credential) (*pri
 	}
 }
 
-func (a *authenticator) bySession(ctx context.Context, token []byte) (*principal, error) {
+func (a *authenticator) bySession(ctx context.Context, token []byte, addr netip.Addr) (*principal, error) {
 	key := sha256.Sum256(token)
 	claims, ok := a.verified.GetIfPresent(key)
 	switch {
 	case !ok:
+		if err := a.guesses.refusal(addr); err != nil {
+			return nil, err
+		}
 		a.states.metrics.checked.Inc()
 		parsed, err := a.keys.parse(ctx, string(token), a.issuer, a.audience, a.now)
 		if err != nil {
+			if !errors.Is(err, errNoKeys) {
+				a.guesses.wrong(addr)
+			}
 			return nil, refused(err)
 		}
 		if !id.Valid(parsed.SessionID) {
@@ -98,10 +107,19 @@ func refused(err error) error {
 	return apperr.InvalidToken()
 }
 
-func (a *authenticator) byToken(ctx context.Context, token []byte) (*principal, error) {
-	p, err := a.states.token(ctx, tokenHash(token))
-	if err != nil {
-		return nil, apperr.ServiceUnavailable(err)
+func (a *authenticator) byToken(ctx context.Context, token []byte, addr netip.Addr) (*principal, error) {
+	hash := tokenHash(token)
+	p, err := a.states.remembered(session.TokenKey(hash)), error(nil)
+	if p == nil {
+		if err := a.guesses.refusal(addr); err != nil {
+			return nil, err
+		}
+		if p, err = a.states.token(ctx, hash); err != nil {
+			return nil, apperr.ServiceUnavailable(err)
+		}
+		if !p.state.Alive {
+			a.guesses.wrong(addr)
+		}
 	}
 	s := &p.state
 	if !s.ExpiresAt.IsZero() && !a.now().Before(s.ExpiresAt) {

@@ -87,6 +87,9 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	cl.addr = clientAddr(c.Context().RemoteAddr(), forwardedFor(in, g.trusted), g.trusted)
 	if err := checkRequest(in); err != nil {
 		c.Response().SetConnectionClose() // where the next request begins is not certain
+		if over := g.count(c, cl); over != nil {
+			return over
+		}
 		return err
 	}
 	cl.path, cl.query = splitTarget(in.RequestURI())
@@ -137,7 +140,7 @@ func (g *gateway) find(c *fiber.Ctx, cl *call) {
 
 // unrouted answers what no route takes. A valid credential is looked at all the same, so that the request stands in its user's log.
 func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
-	cl.who, _ = g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header))
+	cl.who, _ = g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header), cl.addr)
 	if err := g.count(c, cl); err != nil {
 		return err
 	}
@@ -173,7 +176,7 @@ func (g *gateway) admit(c *fiber.Ctx, cl *call) error {
 	if cl.route.access == public {
 		return g.count(c, cl)
 	}
-	who, err := g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header))
+	who, err := g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header), cl.addr)
 	if err != nil {
 		if over := g.count(c, cl); over != nil {
 			return over

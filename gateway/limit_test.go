@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/limit"
 )
 
@@ -134,5 +135,59 @@ func TestEachGatewayLimitsByItselfWhileRedisIsAway(t *testing.T) {
 	}
 	if strings.TrimSpace(got) != "200 200 200 429 429" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestAnAddressPastItsLimitCostsUsersSvcNothing(t *testing.T) {
+	t.Parallel()
+	const most = 5
+	d := openDoor(t, func(c *Config) {
+		c.Limits.Address, c.SessionTTL = perHour(most), 5*time.Second
+	})
+	ada := d.users.signIn(t)
+	bob, _ := d.users.authToken()
+	ask200 := func(what, credential string) {
+		t.Helper()
+		if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: credential}); r.status != 200 {
+			t.Errorf("%s: %d %s", what, r.status, r.code)
+		}
+	}
+	ask200("a session", "Bearer "+ada.token)
+	ask200("a token", bob)
+	asked := func() int { d.users.mu.Lock(); defer d.users.mu.Unlock(); return d.users.asked }
+	before := asked()
+	stranger := startUsers(t)
+	for range 20 {
+		for _, wrong := range []string{"hdy_" + id.New(time.Now()) + "_" + strings.Repeat("ab", 24), "Bearer " + stranger.sign(t, ada, time.Hour)} {
+			if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: wrong}); r.status != 401 && r.status != 429 {
+				t.Errorf("got %d %s", r.status, r.code)
+			}
+		}
+	}
+	if n := asked() - before; n > most {
+		t.Errorf("users-svc was asked %d times by an address that may send %d requests", n, most)
+	}
+	if n := d.value("jwt_checks_total"); n > most+10 {
+		t.Errorf("%v signatures were checked or remembered", n)
+	}
+	ask200("the session, which is remembered", "Bearer "+ada.token)
+	ask200("the token, which is remembered", bob)
+	fresh, _ := d.users.authToken()
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: fresh}); r.code != "RATE_LIMITED" || r.header.Get("Retry-After") == "" {
+		t.Errorf("one that nobody remembers: %d %s", r.status, r.code)
+	}
+}
+
+func TestMalformedRequestsAreCounted(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) { c.Limits.Address = perHour(3) })
+	for i := range 5 {
+		want := "400"
+		if i >= 3 {
+			want = "429"
+		}
+		if raw := d.wire("GET /api/v1/auth/config HTTP/1.1\r\nHost: h\r\nX A: b\r\n\r\n"); !strings.HasPrefix(raw, "HTTP/1.1 "+want) {
+			t.Errorf("request %d: %.60q, want %s", i+1, raw, want)
+		}
 	}
 }

@@ -158,6 +158,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	svc.OnStop("caches", func(context.Context) error {
 		stop() // no more announcements
 		st.close()
+		g.auth.guesses.left.StopAllGoroutines()
 		g.auth.verified.StopAllGoroutines()
 		g.permits.held.StopAllGoroutines()
 		g.anonymous.headers.StopAllGoroutines()

@@ -114,14 +114,22 @@ func (s *states) token(ctx context.Context, hash string) (*principal, error) {
 	return s.get(ctx, session.TokenKey(hash), true, hash)
 }
 
-// get returns the state of the session or auth token that is called id, and key among the cached states; the error means that it cannot be
-// known now.
-func (s *states) get(ctx context.Context, key string, token bool, id string) (*principal, error) {
+// remembered returns the state with this key that is in memory and may still be used, nil for none.
+func (s *states) remembered(key string) *principal {
 	if s.memory != nil {
 		if p, ok := s.memory.GetIfPresent(key); ok && s.current(p) {
 			s.metrics.memory.Inc()
-			return p, nil
+			return p
 		}
+	}
+	return nil
+}
+
+// get returns the state of the session or auth token that is called id, and key among the cached states; the error means that it cannot be
+// known now.
+func (s *states) get(ctx context.Context, key string, token bool, id string) (*principal, error) {
+	if p := s.remembered(key); p != nil {
+		return p, nil
 	}
 	for try := 0; ; try++ {
 		v, err, _ := s.flight.Do(key, func() (any, error) { return s.read(ctx, key, token, id, try > 0) })
