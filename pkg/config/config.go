@@ -6,13 +6,16 @@
 package config
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"reflect"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -66,18 +69,76 @@ func Load(dst any, environ []string) error {
 		}
 		vars[s.Name] = strings.TrimRight(string(content), "\r\n")
 	}
-	if err := env.ParseWithOptions(dst, env.Options{Environment: vars}); err != nil {
-		var all env.AggregateError
-		if errors.As(err, &all) {
-			problems = append(problems, all.Errors...)
-		} else {
-			problems = append(problems, err)
-		}
-	}
+	problems = append(problems, fill(reflect.ValueOf(dst).Elem(), vars)...)
 	if len(problems) == 0 {
 		problems = validate(reflect.ValueOf(dst).Elem())
 	}
 	return errors.Join(problems...)
+}
+
+// fill sets the fields of v. Each is parsed in a struct of its own, because the parser's errors name the field only, and many are called Timeout.
+func fill(v reflect.Value, vars map[string]string) []error {
+	var problems []error
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		tag, ok := f.Tag.Lookup("env")
+		if !ok {
+			if f.Type.Kind() == reflect.Struct && f.IsExported() {
+				problems = append(problems, fill(v.Field(i), vars)...)
+			}
+			continue
+		}
+		alone := reflect.New(reflect.StructOf([]reflect.StructField{{Name: f.Name, Type: f.Type, Tag: f.Tag}}))
+		alone.Elem().Field(0).Set(v.Field(i))
+		if err := env.ParseWithOptions(alone.Interface(), env.Options{Environment: vars}); err != nil {
+			name, _, _ := strings.Cut(tag, ",")
+			problems = append(problems, problem(name, vars[name], f.Type, err))
+			continue
+		}
+		v.Field(i).Set(alone.Elem().Field(0))
+	}
+	return problems
+}
+
+// problem says what is wrong with the setting name, whose text the parser refused with err.
+func problem(name, text string, t reflect.Type, err error) error {
+	var all env.AggregateError
+	var unread env.ParseError
+	switch {
+	case errors.Is(err, env.VarIsNotSetError{}):
+		return fmt.Errorf("%s is required and not set", name)
+	case t == reflect.TypeFor[Secret]():
+		return fmt.Errorf("%s cannot be read", name) // err could quote it
+	case form(t) != "":
+		return fmt.Errorf("%s: %q is not %s", name, text, form(t))
+	case errors.As(err, &all) && len(all.Errors) == 1 && errors.As(all.Errors[0], &unread):
+		err = unread.Err
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// form describes what a setting of the type t looks like, "" for a type whose own error says it.
+func form(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return "a duration such as 500ms, 30s or 1h30m"
+	case reflect.TypeFor[slog.Level]():
+		return "debug, info, warn or error"
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return ""
+	}
+	switch {
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case reflect.Zero(t).CanInt():
+		return fmt.Sprintf("a whole number of at most %d", uint64(1)<<(t.Bits()-1)-1)
+	case reflect.Zero(t).CanUint():
+		return fmt.Sprintf("a whole number from 0 to %d", ^uint64(0)>>(64-t.Bits()))
+	case reflect.Zero(t).CanFloat():
+		return "a number"
+	}
+	return ""
 }
 
 // validate asks v, and every struct in it, for what its tags cannot say.

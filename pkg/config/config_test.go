@@ -2,7 +2,9 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,10 +25,57 @@ type settingsWithSecret struct {
 
 func TestLoadReportsEveryProblemAtOnce(t *testing.T) {
 	err := Load(&settingsWithSecret{}, []string{"WAIT=soon", "COUNT=many"})
-	for _, want := range []string{"Wait", "Count", "PASSWORD"} {
+	for _, want := range []string{"WAIT", "COUNT", "PASSWORD"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)
 		}
+	}
+}
+
+// part and whole have fields of one name and one type each.
+type part struct {
+	Timeout time.Duration `env:"PART_TIMEOUT" envDefault:"1s" doc:"How long the part may take."`
+}
+
+type whole struct {
+	Part    part
+	Timeout time.Duration `env:"WHOLE_TIMEOUT" envDefault:"2s" doc:"How long the whole may take."`
+	On      bool          `env:"ON" doc:"Whether."`
+	Lanes   uint8         `env:"LANES" envDefault:"1" doc:"How many."`
+	Most    int32         `env:"MOST" envDefault:"1" doc:"Most."`
+	Level   slog.Level    `env:"LOUD" envDefault:"info" doc:"How loud."`
+	Colour  colour        `env:"COLOUR" envDefault:"red" doc:"Which."`
+}
+
+type colour string
+
+func (c *colour) UnmarshalText(text []byte) error {
+	if *c = colour(text); *c != "red" {
+		return errors.New("only red will do")
+	}
+	return nil
+}
+
+func TestAWrongSettingIsNamedWithTheFormThatItShouldHave(t *testing.T) {
+	for set, want := range map[string]string{
+		"WHOLE_TIMEOUT=10": `WHOLE_TIMEOUT: "10" is not a duration such as 500ms, 30s or 1h30m`,
+		"PART_TIMEOUT=10":  `PART_TIMEOUT: "10" is not a duration such as 500ms, 30s or 1h30m`,
+		"ON=perhaps":       `ON: "perhaps" is not true or false`,
+		"LANES=256":        `LANES: "256" is not a whole number from 0 to 255`,
+		"MOST=1.5":         `MOST: "1.5" is not a whole number of at most 2147483647`,
+		"LOUD=very":        `LOUD: "very" is not debug, info, warn or error`,
+		"COLOUR=blue":      `COLOUR: only red will do`,
+	} {
+		if err := Load(&whole{}, []string{set}); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", set, err, want)
+		}
+	}
+	var w whole
+	if err := Load(&w, []string{"WHOLE_TIMEOUT=3s", "LANES=255", "MOST=-1", "ON=true"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := (whole{Part: part{time.Second}, Timeout: 3 * time.Second, On: true, Lanes: 255, Most: -1, Colour: "red"}); w != want {
+		t.Errorf("loaded %+v, want %+v", w, want)
 	}
 }
 
