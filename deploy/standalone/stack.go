@@ -63,7 +63,7 @@ func newStack(ctx context.Context, cfg Config, environ []string, logTo io.Writer
 
 func (st *stack) open(ctx context.Context, environ []string, logTo io.Writer) error {
 	var base service.Config
-	if err := config.Load(&base, append(slices.Clone(environ), "LOG_LEVEL="+st.cfg.LogLevel, "LOG_FORMAT="+st.cfg.LogFormat)); err != nil {
+	if err := config.Load(&base, with(environ, "LOG_LEVEL="+st.cfg.LogLevel, "LOG_FORMAT="+st.cfg.LogFormat)); err != nil {
 		return err
 	}
 	log := service.NewRuntime(base, logTo).Log
@@ -75,7 +75,7 @@ func (st *stack) open(ctx context.Context, environ []string, logTo io.Writer) er
 	if err != nil {
 		return err
 	}
-	return st.openServices(ctx, append(slices.Clone(environ), shared...), log)
+	return st.openServices(ctx, with(environ, shared...), log)
 }
 
 // portFree turns the commonest failure of all into one line before anything is started.
@@ -161,7 +161,7 @@ func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Log
 		own = append(own, "DATABASE_URL="+st.backing.databaseURL(schema))
 	}
 	var cfg C
-	if err := config.Load(&cfg, append(slices.Clone(environ), own...)); err != nil {
+	if err := config.Load(&cfg, with(environ, own...)); err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)
 	}
 	rt := service.Runtime{Log: log.With("service", p.Name), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: service.Version()}
@@ -177,13 +177,24 @@ func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Log
 	return svc, nil
 }
 
+// isSet reports whether environ has the setting name, or the file that holds it. What is empty counts as not set, as in package config.
 func isSet(environ []string, name string) bool {
+	set := map[string]bool{}
 	for _, kv := range environ {
-		if strings.HasPrefix(kv, name+"=") || strings.HasPrefix(kv, name+"_FILE=") {
-			return true
-		}
+		n, value, _ := strings.Cut(kv, "=")
+		set[n] = value != "" // the last one counts
 	}
-	return false
+	return set[name] || set[name+"_FILE"]
+}
+
+// with returns environ with own settings in the place of its own, also where environ names a file for one.
+func with(environ []string, own ...string) []string {
+	out := append(slices.Clone(environ), own...)
+	for _, kv := range own {
+		name, _, _ := strings.Cut(kv, "=")
+		out = append(out, name+"_FILE=")
+	}
+	return out
 }
 
 // run serves until ctx ends or something fails, then stops everything in reverse order. ready is called once, when all services are ready.

@@ -2,7 +2,8 @@
 // settings that the README shows. Start reading at Load.
 //
 // Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence". Every field of type Secret may instead be
-// given as NAME_FILE, the path of a file that holds it.
+// given as NAME_FILE, the path of a file that holds it. What is empty, variable or file, counts as
+// not set.
 package config
 
 import (
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -56,20 +58,8 @@ type Setting struct {
 // that has one. The error names every setting that is wrong, one a line.
 func Load(dst any, environ []string) error {
 	vars := env.ToMap(environ)
-	var problems []error
-	for _, s := range Settings(dst) {
-		path, ok := vars[s.Name+"_FILE"]
-		if !s.Secret || !ok {
-			continue
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s_FILE: %w", s.Name, err))
-			continue
-		}
-		vars[s.Name] = strings.TrimRight(string(content), "\r\n")
-	}
-	problems = append(problems, fill(reflect.ValueOf(dst).Elem(), vars)...)
+	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
+	problems := fill(reflect.ValueOf(dst).Elem(), vars)
 	if len(problems) == 0 {
 		problems = validate(reflect.ValueOf(dst).Elem())
 	}
@@ -88,11 +78,17 @@ func fill(v reflect.Value, vars map[string]string) []error {
 			}
 			continue
 		}
+		name, _, _ := strings.Cut(tag, ",")
+		if f.Type == reflect.TypeFor[Secret]() {
+			if err := fromFile(name, vars); err != nil {
+				problems = append(problems, err)
+				continue
+			}
+		}
 		alone := reflect.New(reflect.StructOf([]reflect.StructField{{Name: f.Name, Type: f.Type, Tag: f.Tag}}))
 		alone.Elem().Field(0).Set(v.Field(i))
 		if err := env.ParseWithOptions(alone.Interface(), env.Options{Environment: vars}); err != nil {
-			name, _, _ := strings.Cut(tag, ",")
-			problems = append(problems, problem(name, vars[name], f.Type, err))
+			problems = append(problems, problem(name, vars, f.Type, err))
 			continue
 		}
 		v.Field(i).Set(alone.Elem().Field(0))
@@ -100,17 +96,40 @@ func fill(v reflect.Value, vars map[string]string) []error {
 	return problems
 }
 
-// problem says what is wrong with the setting name, whose text the parser refused with err.
-func problem(name, text string, t reflect.Type, err error) error {
+// fromFile puts what the file NAME_FILE holds in the place of NAME. Of two texts that differ nobody can say which was meant.
+func fromFile(name string, vars map[string]string) error {
+	path, ok := vars[name+"_FILE"]
+	if !ok {
+		return nil
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%s_FILE: %w", name, err)
+	}
+	text := strings.TrimRight(string(content), "\r\n")
+	if text == "" {
+		return nil
+	}
+	if given, ok := vars[name]; ok && given != text {
+		return fmt.Errorf("%s and %s_FILE are both set and differ: unset one", name, name)
+	}
+	vars[name] = text
+	return nil
+}
+
+// problem says what is wrong with the setting name, which the parser refused with err.
+func problem(name string, vars map[string]string, t reflect.Type, err error) error {
 	var all env.AggregateError
 	var unread env.ParseError
 	switch {
+	case errors.Is(err, env.VarIsNotSetError{}) && vars[name+"_FILE"] != "":
+		return fmt.Errorf("%s is required, and the file %s is empty", name, vars[name+"_FILE"])
 	case errors.Is(err, env.VarIsNotSetError{}):
 		return fmt.Errorf("%s is required and not set", name)
 	case t == reflect.TypeFor[Secret]():
 		return fmt.Errorf("%s cannot be read", name) // err could quote it
 	case form(t) != "":
-		return fmt.Errorf("%s: %q is not %s", name, text, form(t))
+		return fmt.Errorf("%s: %q is not %s", name, vars[name], form(t))
 	case errors.As(err, &all) && len(all.Errors) == 1 && errors.As(all.Errors[0], &unread):
 		err = unread.Err
 	}

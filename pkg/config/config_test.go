@@ -102,6 +102,41 @@ func TestSecretComesFromAFileAndIsNeverPrinted(t *testing.T) {
 	}
 }
 
+func TestWhatIsEmptyIsNotSet(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "PASSWORD_FILE=" + path
+	}
+	for _, c := range []struct {
+		name    string
+		environ []string
+		says    string // "" for a password that is s3cret
+	}{
+		{"an empty variable", []string{"PASSWORD="}, "PASSWORD is required and not set"},
+		{"an empty name of a file", []string{"PASSWORD_FILE="}, "PASSWORD is required and not set"},
+		{"an empty name of a file beside the secret", []string{"PASSWORD=s3cret", "PASSWORD_FILE="}, ""},
+		{"an empty variable beside a file", []string{"PASSWORD=", file("s3cret\n")}, ""},
+		{"an empty duration", []string{"PASSWORD=s3cret", "WAIT="}, ""},
+		{"the same twice", []string{"PASSWORD=s3cret", file("s3cret")}, ""},
+		{"two that differ", []string{"PASSWORD=s3cret", file("another")}, "PASSWORD and PASSWORD_FILE are both set and differ"},
+		{"an empty file", []string{file("\n")}, "PASSWORD is required, and the file "},
+		{"an empty file beside the secret", []string{"PASSWORD=s3cret", file("")}, ""},
+		{"no such file", []string{"PASSWORD_FILE=/does/not/exist"}, "PASSWORD_FILE: open /does/not/exist"},
+	} {
+		var s settingsWithSecret
+		err := Load(&s, c.environ)
+		if c.says == "" && (err != nil || s.Password.Reveal() != "s3cret" || s.Wait != 5*time.Second) {
+			t.Errorf("%s: %v, %q, %v", c.name, err, s.Password.Reveal(), s.Wait)
+		}
+		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "s3cret")) {
+			t.Errorf("%s: %v, want one line with %q", c.name, err, c.says)
+		}
+	}
+}
+
 func TestPrintListsEverySetting(t *testing.T) {
 	var out strings.Builder
 	if err := Print(&out, &settingsWithSecret{}); err != nil {
