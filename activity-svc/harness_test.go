@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -119,7 +120,7 @@ func openStore(t testing.TB, url string) *store {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	if err := db.Migrate(t.Context(), pool, schema, migrationFiles); err != nil {
+	if err := db.Migrate(t.Context(), pool, schema, migrationFiles, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	return &store{pool: pool}

@@ -33,8 +33,8 @@ func Program() service.Program[Config] {
 }
 
 // Migrate brings the schema up to date and stops.
-func Migrate(ctx context.Context, cfg Config) error {
-	return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles)
+func Migrate(ctx context.Context, cfg Config, rt service.Runtime) error {
+	return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles, rt.Log)
 }
 
 func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, out io.Writer) error {
@@ -74,7 +74,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
 	svc.Ready("database", pool.Ping)
 	if cfg.DB.Migrate {
-		if err := db.Migrate(ctx, pool, schema, migrationFiles); err != nil {
+		if err := db.Migrate(ctx, pool, schema, migrationFiles, rt.Log); err != nil {
 			return err
 		}
 	}

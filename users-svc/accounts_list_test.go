@@ -3,6 +3,7 @@ package users_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -171,7 +172,7 @@ func TestTheSearchNeedsNoRightsBeyondTheSchema(t *testing.T) {
 	}
 	startPrevious := func() {
 		t.Helper()
-		if err := db.MigrateAlone(t.Context(), db.Config{URL: config.Secret(u.String()), MaxConns: 2, Timeout: time.Minute}, "users_svc", previous); err != nil {
+		if err := db.MigrateAlone(t.Context(), db.Config{URL: config.Secret(u.String()), MaxConns: 2, Timeout: time.Minute}, "users_svc", previous, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
 	}

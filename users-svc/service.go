@@ -46,8 +46,8 @@ func Program() service.Program[Config] {
 }
 
 // Migrate brings the schema up to date and stops.
-func Migrate(ctx context.Context, cfg Config) error {
-	return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles)
+func Migrate(ctx context.Context, cfg Config, rt service.Runtime) error {
+	return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles, rt.Log)
 }
 
 // New opens the database, Redis, NATS and the listener, brings the schema up to date, and declares the service; Run serves.
@@ -93,7 +93,7 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 	}
 	onStop("database", func(context.Context) error { c.pool.Close(); return nil })
 	if cfg.DB.Migrate {
-		if err := db.Migrate(ctx, c.pool, schema, migrationFiles); err != nil {
+		if err := db.Migrate(ctx, c.pool, schema, migrationFiles, rt.Log); err != nil {
 			return nil, err
 		}
 	}

@@ -28,8 +28,8 @@ const requestTimeout = 60 * time.Second
 func Program() service.Program[Config] {
 	return service.Program[Config]{
 		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Commands: commands(),
-		Migrate: func(ctx context.Context, cfg Config) error {
-			return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles)
+		Migrate: func(ctx context.Context, cfg Config, rt service.Runtime) error {
+			return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles, rt.Log)
 		},
 	}
 }
@@ -50,7 +50,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	}
 	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
 	if cfg.DB.Migrate {
-		if err := db.Migrate(ctx, pool, schema, migrationFiles); err != nil {
+		if err := db.Migrate(ctx, pool, schema, migrationFiles, rt.Log); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -40,7 +42,7 @@ func TestManyProcessesMigrateOneSchemaAtOnce(t *testing.T) {
 	for range 5 {
 		pool := open(t, url, "some_svc")
 		wait.Go(func() {
-			if err := Migrate(context.Background(), pool, "some_svc", files); err != nil {
+			if err := Migrate(context.Background(), pool, "some_svc", files, slog.New(slog.DiscardHandler)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -49,6 +51,22 @@ func TestManyProcessesMigrateOneSchemaAtOnce(t *testing.T) {
 	var n int
 	if err := open(t, url, "some_svc").QueryRow(t.Context(), "SELECT count(*) FROM some_svc.things").Scan(&n); err != nil || n != 1 {
 		t.Errorf("%d rows (%v), want 1: a migration ran twice or not at all", n, err)
+	}
+}
+
+func TestWaitingForTheDatabaseSaysWhy(t *testing.T) {
+	t.Parallel()
+	stopped := errors.New("told to stop")
+	ctx, stop := context.WithCancelCause(t.Context())
+	log := &testkit.Buffer{}
+	time.AfterFunc(500*time.Millisecond, func() { stop(stopped) })
+	err := Migrate(ctx, open(t, "postgres://somebody:s3cret@127.0.0.1:1/db", "some_svc"), "some_svc", fstest.MapFS{}, slog.New(slog.NewTextHandler(log, nil)))
+	said := log.String()
+	if strings.Count(said, "DATABASE_URL") != 1 || !strings.Contains(said, "127.0.0.1:1") || strings.Contains(said, "s3cret") {
+		t.Errorf("while it waited it logged %q, want one line with the address and no password", said)
+	}
+	if !errors.Is(err, stopped) || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("stopped: %v, want why it waited and who stopped it, no password", err)
 	}
 }
 

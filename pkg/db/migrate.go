@@ -3,8 +3,10 @@ package db
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -13,30 +15,34 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+	"golang.org/x/time/rate"
 )
 
 // migrateWait is how long a start waits for a database that does not answer yet.
 const migrateWait = time.Minute
 
+// tellEvery is how often the log repeats that the database does not answer.
+const tellEvery = 10 * time.Second
+
 // MigrateAlone is Migrate on a pool of its own, for a process that does nothing else.
-func MigrateAlone(ctx context.Context, c Config, schema string, files fs.FS) error {
+func MigrateAlone(ctx context.Context, c Config, schema string, files fs.FS, log *slog.Logger) error {
 	pool, err := Open(ctx, c, schema, nil, nil)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	return Migrate(ctx, pool, schema, files)
+	return Migrate(ctx, pool, schema, files, log)
 }
 
 // Migrate brings schema up to the newest file in the folder migrations of files (goose SQL files, forward only), creating the schema when it is
 // missing. Several processes may call it at once: an advisory lock lets one work and the others wait. It waits up to a minute for the database
-// to answer.
-func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS) error {
+// to answer, and says in log why it waits.
+func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *slog.Logger) error {
 	migrations, err := fs.Sub(files, "migrations")
 	if err != nil {
 		return err
 	}
-	if err := waitFor(ctx, pool); err != nil {
+	if err := waitFor(ctx, pool, log); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	if err := createSchema(ctx, pool, schema); err != nil {
@@ -65,10 +71,23 @@ func migrationConn(pool *pgxpool.Pool) *sql.DB {
 	return stdlib.OpenDB(*cc)
 }
 
-func waitFor(ctx context.Context, pool *Pool) error {
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, pool.Ping(ctx) },
+// waitFor returns when the database answers. Its error is why the last try failed, also when ctx ends the waiting.
+func waitFor(ctx context.Context, pool *Pool, log *slog.Logger) error {
+	last, told := errors.New("no answer yet"), rate.Sometimes{Interval: tellEvery}
+	try := func() (struct{}, error) {
+		err := pool.Ping(ctx)
+		if err != nil && ctx.Err() == nil { // else it says only that ctx ended
+			last = err
+			told.Do(func() { log.Warn("the database cannot be reached: trying on (DATABASE_URL)", "error", err.Error()) })
+		}
+		return struct{}{}, err
+	}
+	_, err := backoff.Retry(ctx, try,
 		backoff.WithBackOff(&backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, MaxInterval: 2 * time.Second}),
 		backoff.WithMaxElapsedTime(migrateWait))
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w (%w)", last, context.Cause(ctx))
+	}
 	return err
 }
 

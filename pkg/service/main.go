@@ -29,7 +29,7 @@ type Program[C any] struct {
 	// Base returns the part of the settings that this package needs.
 	Base func(*C) *Config
 	// Migrate brings the database up to date (-migrate); nil for a program without a database.
-	Migrate func(ctx context.Context, cfg C) error
+	Migrate func(ctx context.Context, cfg C, rt Runtime) error
 	// Commands are run as "<binary> word word …"; the longest matching name wins.
 	Commands []Command[C]
 }
@@ -87,7 +87,7 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	case *health:
 		return exitCode(askReady(ctx, base.AdminAddr), stderr)
 	case *migrate && p.Migrate != nil:
-		return exitCode(p.Migrate(ctx, cfg), stderr)
+		return exitCode(p.Migrate(ctx, cfg, rt), stderr)
 	case command != nil:
 		return exitCode(command.Run(ctx, cfg, rt, rest, stdout), stderr)
 	}
