@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"time"
 
@@ -25,8 +26,34 @@ type Config struct {
 	URL      config.Secret `env:"DATABASE_URL,required" doc:"PostgreSQL, for example postgres://user:password@host:5432/realmgate."`
 	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"10" doc:"Most connections that one process opens."`
 	// Timeout is given to PostgreSQL as statement_timeout.
-	Timeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"30s" doc:"A statement that runs longer is cancelled."`
+	Timeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"30s" doc:"A statement that runs longer is cancelled; 0s: never."`
 	Migrate bool          `env:"DATABASE_MIGRATE" envDefault:"true" doc:"Bring the schema up to date at start, under an advisory lock."`
+}
+
+// longestTimeout is the most that statement_timeout takes, a 32-bit number of milliseconds.
+const longestTimeout = math.MaxInt32 * time.Millisecond
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	var problems []error
+	if _, err := c.parse(); err != nil {
+		problems = append(problems, err)
+	}
+	if c.MaxConns < 1 {
+		problems = append(problems, errors.New("DATABASE_MAX_CONNS must be at least 1"))
+	}
+	if c.Timeout != 0 && (c.Timeout < time.Millisecond || c.Timeout > longestTimeout) {
+		problems = append(problems, fmt.Errorf("DATABASE_STATEMENT_TIMEOUT must be 0s or from 1ms to %s", longestTimeout))
+	}
+	return errors.Join(problems...)
+}
+
+func (c Config) parse() (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(c.URL.Reveal())
+	if err != nil {
+		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL (postgres://user:password@host:5432/database)") // pgx's own text could quote the password
+	}
+	return pc, nil
 }
 
 // Pool is a pool of connections whose search path is one schema.
@@ -45,9 +72,9 @@ func GenericPlans(c *pgxpool.Config) {
 
 // Open makes the pool for schema; it does not wait for the database to answer. The caller closes it. Statements are traced unless traces is nil.
 func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer, traces *trace.Provider, options ...Option) (*Pool, error) {
-	pc, err := pgxpool.ParseConfig(c.URL.Reveal())
+	pc, err := c.parse()
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL") // pgx's own text could quote the password
+		return nil, err
 	}
 	pc.MaxConns = c.MaxConns
 	pc.MaxConnLifetime = time.Hour

@@ -54,6 +54,24 @@ func TestManyProcessesMigrateOneSchemaAtOnce(t *testing.T) {
 	}
 }
 
+func TestSettingsThatPostgreSQLCannotTakeAreRefusedByName(t *testing.T) {
+	t.Parallel()
+	for set, name := range map[string]string{
+		"DATABASE_URL=":                         "DATABASE_URL is required",
+		"DATABASE_URL=mysql://user:s3cret@host": "DATABASE_URL is not a PostgreSQL URL",
+		"DATABASE_MAX_CONNS=0":                  "DATABASE_MAX_CONNS must be at least 1",
+		"DATABASE_STATEMENT_TIMEOUT=-1s":        "DATABASE_STATEMENT_TIMEOUT must be",
+		"DATABASE_STATEMENT_TIMEOUT=10us":       "DATABASE_STATEMENT_TIMEOUT must be",
+		"DATABASE_STATEMENT_TIMEOUT=1000h":      "DATABASE_STATEMENT_TIMEOUT must be",
+		"DATABASE_STATEMENT_TIMEOUT=0s":         "",
+	} {
+		err := config.Load(&Config{}, []string{"DATABASE_URL=postgres://user:s3cret@host/db", set})
+		if name == "" && err != nil || name != "" && (err == nil || !strings.HasPrefix(err.Error(), name) || strings.Contains(err.Error(), "s3cret")) {
+			t.Errorf("%s: %v, want %q first and no password", set, err, name)
+		}
+	}
+}
+
 func TestWaitingForTheDatabaseSaysWhy(t *testing.T) {
 	t.Parallel()
 	stopped := errors.New("told to stop")
@@ -126,7 +144,7 @@ func TestClassifyTellsAnAbsentDatabaseFromAWrongStatement(t *testing.T) {
 func TestABadURLIsRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	_, err := Open(t.Context(), Config{URL: "postgres://u:s3cret@host:port/x"}, "public", nil, nil)
-	if err == nil || fmt.Sprint(err) != "DATABASE_URL is not a PostgreSQL URL" {
+	if err == nil || !strings.HasPrefix(err.Error(), "DATABASE_URL is not a PostgreSQL URL (") || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("error %v", err)
 	}
 }
