@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -59,7 +60,13 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	showVersion := flags.Bool("version", false, "print the version and stop")
 	migrate := flags.Bool("migrate", false, "bring the database up to date and stop")
 	health := flags.Bool("health", false, "ask the running process on ADMIN_ADDR whether it is ready and stop")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case *migrate && p.Migrate == nil:
+		fmt.Fprintf(stderr, "%s: -migrate is for services with a database, and this one has none\n", p.Name)
 		return 2
 	}
 	var cfg C
@@ -86,21 +93,24 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	switch {
 	case *health:
 		return exitCode(askReady(ctx, base.AdminAddr), stderr)
-	case *migrate && p.Migrate != nil:
+	case *migrate:
 		return exitCode(p.Migrate(ctx, cfg, rt), stderr)
 	case command != nil:
 		return exitCode(command.Run(ctx, cfg, rt, rest, stdout), stderr)
 	}
-	var err error
-	if rt.Traces, err = trace.New(base.Traces, p.Name, rt.Version, rt.Log, rt.Metrics); err != nil {
-		return exitCode(err, stderr)
+	return exitCode(p.serve(ctx, cfg, rt), stderr)
+}
+
+func (p Program[C]) serve(ctx context.Context, cfg C, rt Runtime) (err error) {
+	if rt.Traces, err = trace.New(p.Base(&cfg).Traces, p.Name, rt.Version, rt.Log, rt.Metrics); err != nil {
+		return err
 	}
 	svc, err := p.New(ctx, cfg, rt)
-	if err == nil {
-		debug.FreeOSMemory() // what only the start needed: documents parsed, migrations, the first admin's hash
-		err = svc.Run(ctx)
+	if err != nil {
+		return err
 	}
-	return exitCode(err, stderr)
+	debug.FreeOSMemory() // what only the start needed: documents parsed, migrations, the first admin's hash
+	return svc.Run(ctx)
 }
 
 // find returns the command that args begin with, nil for none, and the arguments that are left for it.

@@ -187,6 +187,8 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 		{"a wrong flag", []string{"-nonsense"}, nil, 2, "nonsense"},
 		{"a failing start", nil, []string{"WORD=x"}, 1, "no database"},
 		{"a command with arguments", []string{"say", "word", "a", "b"}, []string{"WORD=x"}, 0, "xa,b"},
+		{"help", []string{"-h"}, nil, 0, "say word"},
+		{"migrations of a program without a database", []string{"-migrate"}, []string{"WORD=x"}, 2, "-migrate is for services with a database"},
 		{"an unknown command", []string{"shout"}, []string{"WORD=x"}, 2, "shout"},
 		{"the version", []string{"-version"}, nil, 0, "test"},
 	} {
