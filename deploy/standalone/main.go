@@ -42,6 +42,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	case err != nil:
 		return 2
+	case flags.NArg() > 0:
+		return misused(stderr, fmt.Sprintf("no command %q: standalone takes flags only (-h lists them) and starts without any", flags.Arg(0)))
+	case *shown != "" && *secretsDir == "":
+		return misused(stderr, "-show needs -make-secrets, which names the folder of the secrets")
 	case *showConfig:
 		return fail(stderr, printSettings(stdout))
 	case *showVersion:
@@ -58,6 +62,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 2
 	}
 	return fail(stderr, serve(ctx, cfg, environ, stdout, stderr))
+}
+
+func misused(stderr io.Writer, how string) int {
+	fmt.Fprintln(stderr, "realmgate:", how)
+	return 2
 }
 
 func load(environ []string) (Config, error) {

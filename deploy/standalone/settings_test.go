@@ -1,9 +1,40 @@
 package main
 
-import "testing"
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
 
 func TestWhatIsEmptyIsNotSet(t *testing.T) {
 	t.Parallel()
 	r := start(t, "INTERNAL_TLS_CERT_FILE=", "INTERNAL_KEYS=", "KEY_ENCRYPTION_KEY=", "VAULT_KEY_ENCRYPTION_KEY_FILE=", "DATABASE_URL_FILE=")
 	r.login(adminEmail, adminPassword)
+}
+
+func TestWhatIsNoStartMakesNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		args    []string
+		environ []string
+		code    int
+		says    string
+	}{
+		{"help", []string{"-h"}, nil, 0, "-make-secrets"},
+		{"an unknown flag", []string{"-serve"}, nil, 2, "-serve"},
+		{"a command", []string{"foo"}, nil, 2, `no command "foo"`},
+		{"a command after a flag", []string{"-version", "foo"}, nil, 2, `no command "foo"`},
+		{"a secret of no folder", []string{"-show", "admin-password"}, nil, 2, "-show needs -make-secrets"},
+	} {
+		dir, out := t.TempDir(), &bytes.Buffer{}
+		code := run(t.Context(), c.args, append([]string{"GATEWAY_ADDR=127.0.0.1:0", "DATA_DIR=" + dir}, c.environ...), out, out)
+		if code != c.code || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%s: exit %d, want %d; said %q, want %q in it", c.name, code, c.code, out, c.says)
+		}
+		if made, err := os.ReadDir(dir); err != nil || len(made) > 0 {
+			t.Errorf("%s: made %v (%v)", c.name, made, err)
+		}
+	}
 }
