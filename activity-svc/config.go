@@ -44,21 +44,16 @@ const minAckWait = time.Second
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
-	var all []error
-	check := func(ok bool, problem string) {
-		if !ok {
-			all = append(all, errors.New(problem))
-		}
-	}
-	check(c.Writers >= 1 && c.Writers <= 16, "ACTIVITY_WRITERS must be 1 to 16")
-	check(c.Batch >= 1 && c.Batch <= 10_000, "ACTIVITY_BATCH must be 1 to 10000")
-	check(c.BatchWait > 0 && c.BatchWait <= 10*time.Second, "ACTIVITY_BATCH_WAIT must be above 0s and at most 10s")
-	check(c.Stream.MaxBytes >= 1<<20, "ACTIVITY_STREAM_MAX_BYTES must be at least 1048576")
-	check(c.Stream.Replicas >= 1 && c.Stream.Replicas <= 5, "ACTIVITY_STREAM_REPLICAS must be 1 to 5")
-	check(c.Stream.DupWindow >= 100*time.Millisecond, "ACTIVITY_STREAM_DUPLICATES must be at least 100ms")
-	check(c.Stream.MaxAge == 0 || c.Stream.MaxAge >= c.Stream.DupWindow, "ACTIVITY_STREAM_MAX_AGE must be 0s or at least ACTIVITY_STREAM_DUPLICATES")
-	check(c.Stream.AckWait >= minAckWait, "ACTIVITY_ACK_WAIT must be at least 1s")
-	return errors.Join(append(all, c.Service.Validate())...)
+	var p config.Problems
+	p.Must(c.Writers >= 1 && c.Writers <= 16, "ACTIVITY_WRITERS must be 1 to 16")
+	p.Must(c.Batch >= 1 && c.Batch <= 10_000, "ACTIVITY_BATCH must be 1 to 10000")
+	p.Must(c.BatchWait > 0 && c.BatchWait <= 10*time.Second, "ACTIVITY_BATCH_WAIT must be above 0s and at most 10s")
+	p.Must(c.Stream.MaxBytes >= 1<<20, "ACTIVITY_STREAM_MAX_BYTES must be at least 1048576")
+	p.Must(c.Stream.Replicas >= 1 && c.Stream.Replicas <= 5, "ACTIVITY_STREAM_REPLICAS must be 1 to 5")
+	p.Must(c.Stream.DupWindow >= 100*time.Millisecond, "ACTIVITY_STREAM_DUPLICATES must be at least 100ms")
+	p.Must(c.Stream.MaxAge == 0 || c.Stream.MaxAge >= c.Stream.DupWindow, "ACTIVITY_STREAM_MAX_AGE must be 0s or at least ACTIVITY_STREAM_DUPLICATES")
+	p.Must(c.Stream.AckWait >= minAckWait, "ACTIVITY_ACK_WAIT must be at least 1s")
+	return p.Err()
 }
 
 func (c Config) consumer() bus.ConsumerConfig {

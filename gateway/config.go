@@ -1,9 +1,9 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -97,34 +97,45 @@ func (l *TextList) UnmarshalText(b []byte) error {
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
-	var problems []error
-	if c.SessionTTL < 0 || c.SessionTTL > 5*time.Second {
-		problems = append(problems, errors.New("SESSION_CACHE_TTL must be from 0s to 5s"))
+	var p config.Problems
+	p.Must(c.ReadTimeout > 0, "READ_TIMEOUT must be above 0s")
+	p.Must(c.SessionTTL >= 0 && c.SessionTTL <= 5*time.Second, "SESSION_CACHE_TTL must be from 0s to 5s")
+	up := c.Upstreams
+	for _, s := range []struct{ name, url string }{{"USERS_URL", up.Users}, {"VAULT_URL", up.Vault}, {"ACTIVITY_URL", up.Activity}} {
+		_, _, err := hostPort(s.url, up.TLS.Cert != "")
+		p.Must(err == nil, "%s: %w", s.name, err)
 	}
-	for name, u := range map[string]string{"USERS_URL": c.Upstreams.Users, "VAULT_URL": c.Upstreams.Vault, "ACTIVITY_URL": c.Upstreams.Activity} {
-		if _, _, err := hostPort(u, c.Upstreams.TLS.Cert != ""); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", name, err))
-		}
+	p.Must(up.ResolveEvery >= 100*time.Millisecond, "UPSTREAM_RESOLVE_EVERY must be at least 100ms")
+	p.Must(up.Timeout >= time.Second, "UPSTREAM_TIMEOUT must be at least 1s")
+	p.Must(up.MaxInFlight >= 1, "UPSTREAM_MAX_IN_FLIGHT must be at least 1")
+	p.Must(up.MaxConns >= 1, "UPSTREAM_MAX_CONNS must be at least 1")
+	p.Must(up.QueueWait >= 0, "UPSTREAM_QUEUE_WAIT must not be negative")
+	edge := c.Edge
+	_, err := parsePrefixes(edge.TrustedProxies)
+	p.Must(err == nil, "TRUSTED_PROXIES: %w", err)
+	for _, o := range edge.CORSOrigins {
+		p.Must(o == "*" || isOrigin(o), "CORS_ORIGINS: no browser sends the origin %q: write * or scheme://host or scheme://host:port, in lower case, with nothing behind it and without the scheme's own port", o)
 	}
-	if c.Upstreams.ResolveEvery < 100*time.Millisecond || c.Upstreams.Timeout < time.Second || c.Upstreams.MaxConns < 1 || c.Upstreams.MaxInFlight < 1 || c.Upstreams.QueueWait < 0 {
-		problems = append(problems, errors.New("UPSTREAM_*: resolve at most every 100ms, a timeout of at least 1s, at least one connection and one request in flight"))
+	p.Must(edge.VaultQuotaMB >= 1 && edge.VaultQuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
+	p.Must(edge.VaultMaxBodyMB >= 0, "VAULT_MAX_BODY_MB must not be negative")
+	p.Must(edge.BodyMemoryMB >= max(edge.VaultMaxBodyMB, smallBody>>20), "BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
+	p.Must(edge.BodyWait > 0, "BODY_WAIT must be above 0s")
+	p.Must(c.Journal.Mode == modeBestEffort || c.Journal.Mode == modeRequired, "ACTIVITY_MODE must be best_effort or required")
+	p.Must(c.Journal.MaxBytes >= minJournalBytes, "JOURNAL_MAX_BYTES must be at least %d", minJournalBytes)
+	p.Must(c.Journal.MaxAge >= 0, "JOURNAL_MAX_AGE must not be negative")
+	return p.Err()
+}
+
+// isOrigin reports whether browsers may send s as the origin of a page (Fetch standard): they leave out what the scheme implies.
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
+		return false
 	}
-	if _, err := parsePrefixes(c.Edge.TrustedProxies); err != nil {
-		problems = append(problems, fmt.Errorf("TRUSTED_PROXIES: %w", err))
+	if u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" {
+		return false
 	}
-	if c.Edge.VaultQuotaMB < 1 || c.Edge.VaultQuotaMB > 1<<20 {
-		problems = append(problems, errors.New("VAULT_QUOTA_MB must be from 1 to 1048576"))
-	}
-	if c.Edge.VaultMaxBodyMB < 0 || c.Edge.BodyMemoryMB < max(c.Edge.VaultMaxBodyMB, smallBody>>20) {
-		problems = append(problems, errors.New("VAULT_MAX_BODY_MB must not be negative, BODY_MEMORY_MB at least 1 and at least VAULT_MAX_BODY_MB"))
-	}
-	if c.Journal.Mode != modeBestEffort && c.Journal.Mode != modeRequired {
-		problems = append(problems, errors.New("ACTIVITY_MODE must be best_effort or required"))
-	}
-	if c.Journal.MaxBytes < minJournalBytes || c.Journal.MaxAge < 0 {
-		problems = append(problems, fmt.Errorf("JOURNAL_MAX_BYTES must be at least %d, JOURNAL_MAX_AGE not negative", minJournalBytes))
-	}
-	return errors.Join(problems...)
+	return s == u.Scheme+"://"+strings.ToLower(u.Host)
 }
 
 // parsePrefixes reads addresses and CIDR blocks.

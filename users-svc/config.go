@@ -1,8 +1,6 @@
 package users
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -102,31 +100,29 @@ func (c MailConfig) link(purpose, token string) string {
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
-	problems := []error{c.Service.Validate()}
-	for name, d := range map[string]time.Duration{
-		"ACCESS_TOKEN_TTL": c.Tokens.AccessTTL, "REFRESH_TOKEN_TTL": c.Tokens.RefreshTTL, "SESSION_MAX_LIFETIME": c.Tokens.MaxSession,
-		"SIGNING_KEY_MAX_AGE": c.Tokens.KeyMaxAge, "HISTORY_RETENTION": c.HistoryRetention, "CLEANUP_INTERVAL": c.CleanupEvery,
-		"MAIL_VERIFY_TTL": c.Mail.VerifyTTL, "MAIL_RESET_TTL": c.Mail.ResetTTL, "MAIL_RETRY_AFTER": c.Mail.RetryAfter,
+	var p config.Problems
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"ACCESS_TOKEN_TTL", c.Tokens.AccessTTL}, {"REFRESH_TOKEN_TTL", c.Tokens.RefreshTTL}, {"SESSION_MAX_LIFETIME", c.Tokens.MaxSession},
+		{"TWOFACTOR_LOGIN_TTL", c.Tokens.HalfLogin}, {"SIGNING_KEY_MAX_AGE", c.Tokens.KeyMaxAge}, {"HISTORY_RETENTION", c.HistoryRetention},
+		{"CLEANUP_INTERVAL", c.CleanupEvery}, {"MAIL_VERIFY_TTL", c.Mail.VerifyTTL}, {"MAIL_RESET_TTL", c.Mail.ResetTTL}, {"MAIL_RETRY_AFTER", c.Mail.RetryAfter},
 	} {
-		if d <= 0 {
-			problems = append(problems, fmt.Errorf("%s must be above 0", name))
-		}
+		p.Must(d.value > 0, "%s must be above 0s", d.name)
 	}
-	if c.Tokens.Grace < 0 || c.Tokens.KeyLead < 0 {
-		problems = append(problems, errors.New("REFRESH_GRACE and SIGNING_KEY_LEAD must not be negative"))
-	}
-	p := c.Passwords
-	if p.Time < 1 || p.Threads < 1 || p.MemoryKiB < 8*uint32(p.Threads) || p.Parallel < 0 || p.Queue < 1 {
-		problems = append(problems, errors.New("PASSWORD_HASH_*: time, threads and queue must be at least 1, memory at least 8 KiB a thread"))
-	}
-	if (c.Signup.AdminEmail == "") != (c.Signup.AdminPassword == "") {
-		problems = append(problems, errors.New("ADMIN_EMAIL and ADMIN_PASSWORD belong together"))
-	}
-	if u, err := url.Parse(c.Mail.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
-		problems = append(problems, errors.New("PUBLIC_URL must be http://host or https://host, perhaps with a port and a path"))
-	}
-	if c.AuthTokenLimit < 1 {
-		problems = append(problems, errors.New("AUTH_TOKEN_LIMIT must be at least 1"))
-	}
-	return errors.Join(problems...)
+	p.Must(c.Tokens.Grace >= 0, "REFRESH_GRACE must not be negative")
+	p.Must(c.Tokens.KeyLead >= 0, "SIGNING_KEY_LEAD must not be negative")
+	h := c.Passwords
+	p.Must(h.Time >= 1, "PASSWORD_HASH_TIME must be at least 1")
+	p.Must(h.Threads >= 1, "PASSWORD_HASH_THREADS must be at least 1")
+	p.Must(h.MemoryKiB >= 8*max(uint32(h.Threads), 1), "PASSWORD_HASH_MEMORY_KIB must be at least 8 for each of PASSWORD_HASH_THREADS")
+	p.Must(h.Parallel >= 0, "PASSWORD_HASH_PARALLEL must not be negative")
+	p.Must(h.Queue >= 1, "PASSWORD_HASH_QUEUE must be at least 1")
+	p.Must((c.Signup.AdminEmail == "") == (c.Signup.AdminPassword == ""), "ADMIN_EMAIL and ADMIN_PASSWORD belong together")
+	u, err := url.Parse(c.Mail.PublicURL)
+	p.Must(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.RawQuery == "" && u.Fragment == "",
+		"PUBLIC_URL must be http://host or https://host, perhaps with a port and a path")
+	p.Must(c.AuthTokenLimit >= 1, "AUTH_TOKEN_LIMIT must be at least 1")
+	return p.Err()
 }

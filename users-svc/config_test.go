@@ -1,9 +1,11 @@
 package users_test
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 
+	"github.com/realmgate/realmgate/pkg/config"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -18,6 +20,28 @@ func TestPublicURLMustBeOne(t *testing.T) {
 		c.Mail.PublicURL = value
 		if refused := strings.Contains(c.Validate().Error(), "PUBLIC_URL must be"); refused == good {
 			t.Errorf("PUBLIC_URL=%q: refused %v", value, refused)
+		}
+	}
+}
+
+func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
+	t.Parallel()
+	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for set, says := range map[string]string{
+		"TWOFACTOR_LOGIN_TTL=0s":     "TWOFACTOR_LOGIN_TTL must be",
+		"REFRESH_GRACE=-1s":          "REFRESH_GRACE must",
+		"SIGNING_KEY_LEAD=-1s":       "SIGNING_KEY_LEAD must",
+		"PASSWORD_HASH_TIME=0":       "PASSWORD_HASH_TIME must be",
+		"PASSWORD_HASH_THREADS=0":    "PASSWORD_HASH_THREADS must be",
+		"PASSWORD_HASH_MEMORY_KIB=7": "PASSWORD_HASH_MEMORY_KIB must be",
+		"PASSWORD_HASH_PARALLEL=-1":  "PASSWORD_HASH_PARALLEL must",
+		"PASSWORD_HASH_QUEUE=0":      "PASSWORD_HASH_QUEUE must be",
+		"LOG_REQUESTS=some":          "LOG_REQUESTS must be",
+		"ADMIN_EMAIL=a@example.com":  "ADMIN_EMAIL and ADMIN_PASSWORD belong together",
+	} {
+		err := config.Load(&users.Config{}, []string{"DATABASE_URL=postgres://x", "INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key, set})
+		if err == nil || !strings.HasPrefix(err.Error(), says) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one line that begins with %q", set, err, says)
 		}
 	}
 }

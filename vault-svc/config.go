@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -42,26 +41,16 @@ const bodySlack = 2 * megabyte
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
-	var all []error
-	if c.QuotaMB < 1 || c.QuotaMB > 1<<20 {
-		all = append(all, errors.New("VAULT_QUOTA_MB must be from 1 to 1048576"))
-	}
-	if c.MaxItems < 1 {
-		all = append(all, errors.New("VAULT_MAX_ITEMS must be at least 1"))
-	}
-	if c.MaxBodyMB < 0 || c.MaxBodyMB > mostBodyMB {
-		all = append(all, fmt.Errorf("VAULT_MAX_BODY_MB must be from 0 to %d", mostBodyMB))
-	}
-	if c.InflightBytes < megabyte || c.InflightWait <= 0 {
-		all = append(all, errors.New("VAULT_MAX_INFLIGHT_BYTES must be at least 1048576, and VAULT_INFLIGHT_WAIT above zero"))
-	}
-	if c.KeyCache < 1 {
-		all = append(all, errors.New("VAULT_KEY_CACHE must be at least 1"))
-	}
-	if _, err := ParseKeyEncryption(c.KeyEncryption.Reveal()); err != nil && c.KMS.URI == "" {
-		all = append(all, errors.New("VAULT_KEY_ENCRYPTION_KEY: "+err.Error()))
-	}
-	return errors.Join(append(all, c.Service.Validate())...)
+	var p config.Problems
+	p.Must(c.QuotaMB >= 1 && c.QuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
+	p.Must(c.MaxItems >= 1, "VAULT_MAX_ITEMS must be at least 1")
+	p.Must(c.MaxBodyMB >= 0 && c.MaxBodyMB <= mostBodyMB, "VAULT_MAX_BODY_MB must be from 0 to %d", mostBodyMB)
+	p.Must(c.InflightBytes >= megabyte, "VAULT_MAX_INFLIGHT_BYTES must be at least %d", megabyte)
+	p.Must(c.InflightWait > 0, "VAULT_INFLIGHT_WAIT must be above 0s")
+	p.Must(c.KeyCache >= 1, "VAULT_KEY_CACHE must be at least 1")
+	_, err := ParseKeyEncryption(c.KeyEncryption.Reveal())
+	p.Must(err == nil || c.KMS.URI != "", "VAULT_KEY_ENCRYPTION_KEY: %w", err)
+	return p.Err()
 }
 
 // quota returns the default quota in bytes.

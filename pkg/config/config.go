@@ -160,6 +160,19 @@ func form(t reflect.Type) string {
 	return ""
 }
 
+// Problems collects what a Validate finds: one sentence for each setting, which it names.
+type Problems []error
+
+// Must adds the sentence unless ok.
+func (p *Problems) Must(ok bool, format string, args ...any) {
+	if !ok {
+		*p = append(*p, fmt.Errorf(format, args...))
+	}
+}
+
+// Err returns all of them as one error, nil when there are none.
+func (p Problems) Err() error { return errors.Join(p...) }
+
 // validate asks v, and every struct in it, for what its tags cannot say.
 func validate(v reflect.Value) []error {
 	var problems []error

@@ -35,17 +35,12 @@ const longestTimeout = math.MaxInt32 * time.Millisecond
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
-	var problems []error
-	if _, err := c.parse(); err != nil {
-		problems = append(problems, err)
-	}
-	if c.MaxConns < 1 {
-		problems = append(problems, errors.New("DATABASE_MAX_CONNS must be at least 1"))
-	}
-	if c.Timeout != 0 && (c.Timeout < time.Millisecond || c.Timeout > longestTimeout) {
-		problems = append(problems, fmt.Errorf("DATABASE_STATEMENT_TIMEOUT must be 0s or from 1ms to %s", longestTimeout))
-	}
-	return errors.Join(problems...)
+	var p config.Problems
+	_, err := c.parse()
+	p.Must(err == nil, "%w", err)
+	p.Must(c.MaxConns >= 1, "DATABASE_MAX_CONNS must be at least 1")
+	p.Must(c.Timeout == 0 || c.Timeout >= time.Millisecond && c.Timeout <= longestTimeout, "DATABASE_STATEMENT_TIMEOUT must be 0s or from 1ms to %s", longestTimeout)
+	return p.Err()
 }
 
 func (c Config) parse() (*pgxpool.Config, error) {

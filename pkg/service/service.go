@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/listen"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 	"github.com/realmgate/realmgate/pkg/trace"
@@ -46,13 +47,12 @@ type Config struct {
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
-	if c.LogFormat != "json" && c.LogFormat != "text" {
-		return errors.New("LOG_FORMAT must be json or text")
-	}
-	if c.LogRequests != "all" && c.LogRequests != "errors" {
-		return errors.New("LOG_REQUESTS must be all or errors")
-	}
-	return nil
+	var p config.Problems
+	p.Must(c.StopTimeout > 0, "STOP_TIMEOUT must be above 0s")
+	p.Must(c.DrainDelay >= 0, "DRAIN_DELAY must not be negative")
+	p.Must(c.LogFormat == "json" || c.LogFormat == "text", "LOG_FORMAT must be json or text")
+	p.Must(c.LogRequests == "all" || c.LogRequests == "errors", "LOG_REQUESTS must be all or errors")
+	return p.Err()
 }
 
 // Server answers on a listener until it is stopped; httpx.Server is one.

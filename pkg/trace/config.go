@@ -40,26 +40,22 @@ func (c Config) Validate() error {
 	if !c.on() && (c.Exporter == "none" || c.Exporter == "otlp" || c.Exporter == "") {
 		return nil
 	}
-	var problems []error
-	if c.Exporter != "otlp" {
-		problems = append(problems, errors.New("OTEL_TRACES_EXPORTER must be none or otlp"))
+	var p config.Problems
+	p.Must(c.Exporter == "otlp", "OTEL_TRACES_EXPORTER must be none or otlp")
+	p.Must(c.Protocol == "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf")
+	for _, read := range []func() error{
+		func() error { _, err := c.url(); return err },
+		func() error { _, err := c.headers(); return err },
+		func() error { _, err := c.sampler(); return err },
+	} {
+		err := read()
+		p.Must(err == nil, "%w", err)
 	}
-	if c.Protocol != "http/protobuf" {
-		problems = append(problems, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"))
-	}
-	if _, err := c.url(); err != nil {
-		problems = append(problems, err)
-	}
-	if _, err := c.headers(); err != nil {
-		problems = append(problems, err)
-	}
-	if _, err := c.sampler(); err != nil {
-		problems = append(problems, err)
-	}
-	if c.Timeout < 1 || c.QueueSize < 1 || c.BatchSize < 1 || c.BatchSize > c.QueueSize || c.ScheduleDelay < 1 {
-		problems = append(problems, errors.New("OTEL_EXPORTER_OTLP_TIMEOUT and OTEL_BSP_*: at least 1, a batch not above the queue"))
-	}
-	return errors.Join(problems...)
+	p.Must(c.Timeout >= 1, "OTEL_EXPORTER_OTLP_TIMEOUT must be at least 1")
+	p.Must(c.QueueSize >= 1, "OTEL_BSP_MAX_QUEUE_SIZE must be at least 1")
+	p.Must(c.BatchSize >= 1 && c.BatchSize <= max(c.QueueSize, 1), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be at least 1 and at most OTEL_BSP_MAX_QUEUE_SIZE")
+	p.Must(c.ScheduleDelay >= 1, "OTEL_BSP_SCHEDULE_DELAY must be at least 1")
+	return p.Err()
 }
 
 // url returns where batches go.

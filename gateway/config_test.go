@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/realmgate/realmgate/pkg/config"
+)
+
+func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ set, says string }{
+		{"READ_TIMEOUT=0s", "READ_TIMEOUT must be"},
+		{"READ_TIMEOUT=-1s", "READ_TIMEOUT must be"},
+		{"SESSION_CACHE_TTL=6s", "SESSION_CACHE_TTL must be"},
+		{"USERS_URL=https://127.0.0.1:8081", "USERS_URL: "},
+		{"UPSTREAM_RESOLVE_EVERY=1ms", "UPSTREAM_RESOLVE_EVERY must be"},
+		{"UPSTREAM_TIMEOUT=1ms", "UPSTREAM_TIMEOUT must be"},
+		{"UPSTREAM_MAX_IN_FLIGHT=0", "UPSTREAM_MAX_IN_FLIGHT must be"},
+		{"UPSTREAM_MAX_CONNS=0", "UPSTREAM_MAX_CONNS must be"},
+		{"UPSTREAM_QUEUE_WAIT=-1s", "UPSTREAM_QUEUE_WAIT must"},
+		{"VAULT_MAX_BODY_MB=-1", "VAULT_MAX_BODY_MB must"},
+		{"BODY_MEMORY_MB=0", "BODY_MEMORY_MB must be"},
+		{"VAULT_MAX_BODY_MB=513", "BODY_MEMORY_MB must be"},
+		{"BODY_WAIT=0s", "BODY_WAIT must be"},
+		{"JOURNAL_MAX_BYTES=1", "JOURNAL_MAX_BYTES must be"},
+		{"JOURNAL_MAX_AGE=-1s", "JOURNAL_MAX_AGE must"},
+		{"STOP_TIMEOUT=0s", "STOP_TIMEOUT must be"},
+		{"DRAIN_DELAY=-1s", "DRAIN_DELAY must"},
+		{"LOG_FORMAT=xml", "LOG_FORMAT must be"},
+		{"CORS_ORIGINS=*", ""},
+		{"CORS_ORIGINS=https://app.example,http://localhost:3000, http://[::1]:8080,capacitor://localhost", ""},
+		{"CORS_ORIGINS=app.example", "CORS_ORIGINS: "},
+		{"CORS_ORIGINS=localhost:3000", "CORS_ORIGINS: "},
+		{"CORS_ORIGINS=https://app.example/", "CORS_ORIGINS: "},
+		{"CORS_ORIGINS=https://app.example,https://app.example/path", "CORS_ORIGINS: "},
+		{"CORS_ORIGINS=https://App.example", "CORS_ORIGINS: "},
+		{"CORS_ORIGINS=https://app.example:443", "CORS_ORIGINS: "},
+		{"CORS_ORIGINS=https://*.example?", "CORS_ORIGINS: "},
+		{"CORS_ORIGINS=https://me@app.example", "CORS_ORIGINS: "},
+	} {
+		err := config.Load(&Config{}, []string{"INTERNAL_KEYS=" + testInternalKey, c.set})
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.says) || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("%s: got %v, want one line that begins with %q", c.set, err, c.says)
+		}
+	}
+}
