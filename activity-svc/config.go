@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
@@ -45,6 +46,8 @@ const minAckWait = time.Second
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
+	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
 	p.Must(c.Writers >= 1 && c.Writers <= 16, "ACTIVITY_WRITERS must be 1 to 16")
 	p.Must(c.Batch >= 1 && c.Batch <= 10_000, "ACTIVITY_BATCH must be 1 to 10000")
 	p.Must(c.BatchWait > 0 && c.BatchWait <= 10*time.Second, "ACTIVITY_BATCH_WAIT must be above 0s and at most 10s")

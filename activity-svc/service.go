@@ -104,5 +104,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err != nil {
 		return err
 	}
-	return svc.ServeTLS(cfg.Addr, server, files)
+	if err := svc.ServeTLS(cfg.Addr, server, files); err != nil {
+		return fmt.Errorf("ACTIVITY_ADDR: %w", err)
+	}
+	return nil
 }

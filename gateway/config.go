@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/limit"
@@ -98,6 +99,8 @@ func (l *TextList) UnmarshalText(b []byte) error {
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
+	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
 	p.Must(c.ReadTimeout > 0, "READ_TIMEOUT must be above 0s")
 	p.Must(c.SessionTTL >= 0 && c.SessionTTL <= 5*time.Second, "SESSION_CACHE_TTL must be from 0s to 5s")
 	up := c.Upstreams
@@ -111,7 +114,7 @@ func (c Config) Validate() error {
 	p.Must(up.MaxConns >= 1, "UPSTREAM_MAX_CONNS must be at least 1")
 	p.Must(up.QueueWait >= 0, "UPSTREAM_QUEUE_WAIT must not be negative")
 	edge := c.Edge
-	_, err := parsePrefixes(edge.TrustedProxies)
+	_, err = parsePrefixes(edge.TrustedProxies)
 	p.Must(err == nil, "TRUSTED_PROXIES: %w", err)
 	for _, o := range edge.CORSOrigins {
 		p.Must(o == "*" || isOrigin(o), "CORS_ORIGINS: no browser sends the origin %q: write * or scheme://host or scheme://host:port, in lower case, with nothing behind it and without the scheme's own port", o)

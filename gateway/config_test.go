@@ -1,15 +1,24 @@
 package gateway
 
 import (
+	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ set, says string }{
+		{"INTERNAL_KEYS=x", "INTERNAL_KEYS: every internal key must"},
+		{"NATS_URL=nats://", "NATS_URL: "},
+		{"REDIS_URL=redis:6379", "REDIS_URL is not"},
 		{"READ_TIMEOUT=0s", "READ_TIMEOUT must be"},
 		{"READ_TIMEOUT=-1s", "READ_TIMEOUT must be"},
 		{"SESSION_CACHE_TTL=6s", "SESSION_CACHE_TTL must be"},
@@ -42,6 +51,23 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 		err := config.Load(&Config{}, []string{"INTERNAL_KEYS=" + testInternalKey, c.set})
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.says) || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%s: got %v, want one line that begins with %q", c.set, err, c.says)
+		}
+	}
+}
+
+func TestAnAddressThatCannotBeListenedOnIsNamed(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, addr := range []string{taken.Addr().String(), "nowhere"} {
+		d := surroundings(t)
+		d.settings(func(c *Config) { c.Addr = addr })
+		_, err := New(t.Context(), d.cfg, service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})
+		if err == nil || !strings.HasPrefix(err.Error(), "GATEWAY_ADDR: ") {
+			t.Errorf("%s: got %v, want GATEWAY_ADDR named", addr, err)
 		}
 	}
 }

@@ -97,7 +97,10 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err != nil {
 		return err
 	}
-	return svc.ServeTLS(cfg.Addr, server, files)
+	if err := svc.ServeTLS(cfg.Addr, server, files); err != nil {
+		return fmt.Errorf("GATEWAY_ADDR: %w", err)
+	}
+	return nil
 }
 
 // openUpstreams looks the services' names up once, so that the first request finds them, and then again and again.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
@@ -101,6 +102,14 @@ func (c MailConfig) link(purpose, token string) string {
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
+	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
+	_, err = newSealer(c.KeyKey.Reveal())
+	p.Must(err == nil, "KEY_ENCRYPTION_KEY: %w", err)
+	if c.Mail.On() {
+		_, err = newSMTPSender(c.Mail)
+		p.Must(err == nil, "%w", err)
+	}
 	for _, d := range []struct {
 		name  string
 		value time.Duration

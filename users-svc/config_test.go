@@ -28,6 +28,9 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for set, says := range map[string]string{
+		"INTERNAL_KEYS=x":            "INTERNAL_KEYS: every internal key must",
+		"KEY_ENCRYPTION_KEY=x":       "KEY_ENCRYPTION_KEY: every key must",
+		"SMTP_URL=mail.example":      "SMTP_URL must be",
 		"TWOFACTOR_LOGIN_TTL=0s":     "TWOFACTOR_LOGIN_TTL must be",
 		"REFRESH_GRACE=-1s":          "REFRESH_GRACE must",
 		"SIGNING_KEY_LEAD=-1s":       "SIGNING_KEY_LEAD must",

@@ -19,7 +19,7 @@ func newSealer(list string) (*sealer, error) {
 	for text := range strings.SplitSeq(list, ",") {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 		if err != nil || len(key) != 32 {
-			return nil, errors.New("KEY_ENCRYPTION_KEY: every key must be 32 bytes in base64, for example from: openssl rand -base64 32")
+			return nil, errors.New("every key must be 32 bytes in base64, for example from: openssl rand -base64 32")
 		}
 		block, err := aes.NewCipher(key)
 		if err != nil {

@@ -3,6 +3,7 @@ package users
 import (
 	"context"
 	"embed"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -64,7 +65,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	svc.Go("notifier", c.notify.run)
 	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
 	if err != nil {
-		return err
+		return fmt.Errorf("INTERNAL_KEYS: %w", err)
 	}
 	server := httpx.New(httpx.Options{
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, Classify: db.Classify,
@@ -78,7 +79,10 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err != nil {
 		return err
 	}
-	return svc.ServeTLS(cfg.Addr, server, files)
+	if err := svc.ServeTLS(cfg.Addr, server, files); err != nil {
+		return fmt.Errorf("USERS_ADDR: %w", err)
+	}
+	return nil
 }
 
 // openCore opens what the domains share and says through onStop how it is closed.
@@ -86,7 +90,7 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 	c := &core{cfg: cfg, log: rt.Log, now: rt.Now}
 	var err error
 	if c.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("KEY_ENCRYPTION_KEY: %w", err)
 	}
 	if c.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
 		return nil, err

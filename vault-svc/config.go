@@ -6,6 +6,7 @@ import (
 
 	"github.com/tink-crypto/tink-go/v2/tink"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
@@ -42,13 +43,15 @@ const bodySlack = 2 * megabyte
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
+	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
 	p.Must(c.QuotaMB >= 1 && c.QuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
 	p.Must(c.MaxItems >= 1, "VAULT_MAX_ITEMS must be at least 1")
 	p.Must(c.MaxBodyMB >= 0 && c.MaxBodyMB <= mostBodyMB, "VAULT_MAX_BODY_MB must be from 0 to %d", mostBodyMB)
 	p.Must(c.InflightBytes >= megabyte, "VAULT_MAX_INFLIGHT_BYTES must be at least %d", megabyte)
 	p.Must(c.InflightWait > 0, "VAULT_INFLIGHT_WAIT must be above 0s")
 	p.Must(c.KeyCache >= 1, "VAULT_KEY_CACHE must be at least 1")
-	_, err := ParseKeyEncryption(c.KeyEncryption.Reveal())
+	_, err = ParseKeyEncryption(c.KeyEncryption.Reveal())
 	p.Must(err == nil || c.KMS.URI != "", "VAULT_KEY_ENCRYPTION_KEY: %w", err)
 	return p.Err()
 }

@@ -26,6 +26,19 @@ type Config struct {
 	URL config.Secret `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"NATS servers with JetStream, comma-separated."`
 }
 
+// errMalformed stands for the library's text, which could quote a password.
+var errMalformed = errors.New("NATS_URL: cannot be used: check its form (nats://host:4222)")
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	for one := range strings.SplitSeq(c.URL.Reveal(), ",") {
+		if !wellFormed(strings.TrimSpace(one)) {
+			return errMalformed
+		}
+	}
+	return nil
+}
+
 // Conn is a connection that reconnects for ever. Its methods may be called while NATS is away; they then fail within their context.
 type Conn struct {
 	nc  *nats.Conn
@@ -48,11 +61,8 @@ const tellEvery = 30 * time.Second
 // Connect returns a connection for the process called name. It succeeds also while NATS is away or refuses the login, and tries again for ever; only
 // a malformed URL is an error.
 func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
-	malformed := errors.New("NATS_URL: cannot be used: check its form (nats://host:4222)") // the library's text could quote a password
-	for one := range strings.SplitSeq(c.URL.Reveal(), ",") {
-		if !wellFormed(strings.TrimSpace(one)) {
-			return nil, malformed
-		}
+	if err := c.Validate(); err != nil {
+		return nil, err
 	}
 	conn := &Conn{log: log, told: rate.Sometimes{Interval: tellEvery}}
 	nc, err := nats.Connect(c.URL.Reveal(), nats.Name(name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
@@ -74,7 +84,7 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 		}),
 	)
 	if err != nil {
-		return nil, malformed
+		return nil, errMalformed
 	}
 	conn.nc = nc
 	if conn.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishAckTimeout), jetstream.WithPublishAsyncMaxPending(maxPending)); err != nil {

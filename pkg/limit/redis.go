@@ -17,6 +17,15 @@ type RedisConfig struct {
 	URL config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0 (rediss:// with TLS). A cluster: the other nodes as ?addr=host:6379&addr=…; behind Sentinel: the sentinels' addresses in the same way and master_name=…"`
 }
 
+// Validate checks what tags cannot say.
+func (c RedisConfig) Validate() error {
+	client, err := OpenRedis(c) // connects to nothing yet
+	if err != nil {
+		return err
+	}
+	return client.Close()
+}
+
 // silence keeps go-redis from writing lines of its own, with addresses in them, past the service's logger: each failure is an error that some
 // caller already gets. The library has one logger for the whole process.
 var silence = sync.OnceFunc(func() { redis.SetLogger(mute{}) })
@@ -33,7 +42,7 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	text := c.URL.Reveal()
 	invalid := errors.New("REDIS_URL is not a Redis URL (redis://host:6379)") // the library's text could quote the password
 	u, err := url.Parse(text)
-	if err != nil {
+	if err != nil || u.Opaque != "" { // host:6379 without redis:// would reach for this machine
 		return nil, invalid
 	}
 	switch q := u.Query(); {
