@@ -12,17 +12,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/service"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, forget := service.Signals(context.Background())
+	defer forget()
 	release := service.HoldHeap()
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	release()

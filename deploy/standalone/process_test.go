@@ -133,6 +133,19 @@ func TestAFolderWhoseAdminHasAPasswordShowsNoOther(t *testing.T) {
 	later.client(t).login("admin@realmgate.local", "correct-Horse-7-staple")
 }
 
+func TestASecondCtrlCWaitsForNoLoadBalancer(t *testing.T) {
+	t.Parallel()
+	p := spawn(t, "DATA_DIR="+t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0", "DRAIN_DELAY=1h")
+	if p.url == "" {
+		t.Fatalf("no start:\n%s%s", p.said, p.errors)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond) // two signals at once are one
+	p.interrupt(t)
+}
+
 func TestWhatCannotStartSaysWhatToDoInOneLine(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

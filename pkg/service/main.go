@@ -9,11 +9,9 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,8 +84,8 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s: settings are wrong (%s -config lists them):\n%v\n", p.Name, p.Name, err)
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, release := Signals(context.Background())
+	defer release()
 	base := p.Base(&cfg)
 	rt := NewRuntime(*base, stderr)
 	switch {

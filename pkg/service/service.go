@@ -38,7 +38,7 @@ type Config struct {
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0" doc:"Where /livez, /readyz, /metrics and /debug/pprof answer; keep it private."`
 	// StopTimeout bounds the whole stop; what is still running then is cut off.
 	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"20s" doc:"How long a stop may wait for requests under way."`
-	DrainDelay  time.Duration `env:"DRAIN_DELAY" envDefault:"0s" doc:"How long /readyz says 503 before the listener closes, for load balancers."`
+	DrainDelay  time.Duration `env:"DRAIN_DELAY" envDefault:"0s" doc:"How long /readyz says 503 before the listener closes, for load balancers; a second signal ends it."`
 	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat   string        `env:"LOG_FORMAT" envDefault:"json" doc:"json or text."`
 	Traces      trace.Config
@@ -210,7 +210,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.state.Store(draining)
 	if failure == nil {
-		time.Sleep(s.cfg.DrainDelay)
+		failure = s.drain(ctx, done)
 	}
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.StopTimeout)
 	defer cancel()
@@ -221,6 +221,18 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.log.Info("stopped", "service", s.name)
 	return failure
+}
+
+// drain goes on serving until load balancers have seen that the service is not ready. It ends early when a part fails, which it returns, and when
+// the operator asks a second time.
+func (s *Service) drain(ctx context.Context, done <-chan error) error {
+	select {
+	case <-time.After(s.cfg.DrainDelay):
+	case <-hurried(ctx):
+	case err := <-done:
+		return err
+	}
+	return nil
 }
 
 // Close releases what New opened, for a service that is never run.

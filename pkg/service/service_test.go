@@ -113,6 +113,32 @@ func TestReadinessFollowsChecksAndDraining(t *testing.T) {
 	}
 }
 
+func TestASecondSignalEndsTheDrainDelay(t *testing.T) {
+	t.Parallel()
+	cfg := settings()
+	cfg.DrainDelay = time.Hour
+	s, err := New("test", cfg, quietRuntime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d diary
+	s.OnStop("pool", func(context.Context) error { d.note("pool"); return nil })
+	hurry := make(chan struct{})
+	ctx, first := context.WithCancel(withHurry(t.Context(), hurry))
+	done := make(chan error, 1)
+	go func() { done <- RunAll(ctx, s) }()
+	first()
+	select {
+	case err := <-done:
+		t.Fatalf("stopped with the first signal: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(hurry)
+	if err := <-done; err != nil || d.read() != "pool" {
+		t.Errorf("after the second signal: %v, stopped %q; want an orderly stop", err, d.read())
+	}
+}
+
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
 	for range 500 {
