@@ -88,6 +88,7 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	defer release()
 	base := p.Base(&cfg)
 	rt := NewRuntime(*base, stderr)
+	rt.Log = rt.Log.With("service", p.Name)
 	switch {
 	case *health:
 		return exitCode(askReady(ctx, base.AdminAddr), stderr)

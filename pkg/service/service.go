@@ -25,6 +25,7 @@ import (
 
 // Runtime is what a service gets from its process: nothing of it is global, so that several services fit in one process.
 type Runtime struct {
+	// Log says in every line which service speaks.
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
 	Now     func() time.Time
@@ -202,7 +203,7 @@ func (s *Service) Run(ctx context.Context) error {
 		running[i] = startPart(p, done)
 	}
 	s.state.Store(serving)
-	s.log.Info("serving", "service", s.name, "addr", s.addr, "admin_addr", s.AdminAddr())
+	s.log.Info("serving", "addr", s.addr, "admin_addr", s.AdminAddr())
 	var failure error
 	select {
 	case <-ctx.Done():
@@ -219,7 +220,7 @@ func (s *Service) Run(ctx context.Context) error {
 			failure = errors.Join(failure, fmt.Errorf("%s: stop %s: %w", s.name, j.name, err))
 		}
 	}
-	s.log.Info("stopped", "service", s.name)
+	s.log.Info("stopped")
 	return failure
 }
 

@@ -228,6 +228,30 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 	}
 }
 
+func TestEveryLineOfTheLogNamesItsServiceOnce(t *testing.T) {
+	t.Parallel()
+	p := Program[testSettings]{
+		Name: "test", Base: func(c *testSettings) *Config { return &c.Service },
+		New: func(_ context.Context, c testSettings, rt Runtime) (*Service, error) {
+			s, err := New("test", c.Service, rt)
+			if err == nil {
+				s.Go("job", func(context.Context) error { return errors.New("done") })
+			}
+			return s, err
+		},
+	}
+	var out bytes.Buffer
+	code := p.run(nil, []string{"WORD=x"}, &out, &out)
+	for _, said := range []string{"serving", "stopped"} {
+		i := slices.IndexFunc(strings.Split(out.String(), "\n"), func(line string) bool {
+			return strings.Contains(line, said) && strings.Count(line, `"service":"test"`) == 1
+		})
+		if i < 0 {
+			t.Errorf("exit %d, no line %q that names the service once in\n%s", code, said, out.String())
+		}
+	}
+}
+
 func TestAJobThatFailsRunsAgain(t *testing.T) {
 	t.Parallel()
 	s, err := New("test", settings(), quietRuntime())
