@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -57,7 +58,7 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	showConfig := flags.Bool("config", false, "print the table of settings and stop")
 	showVersion := flags.Bool("version", false, "print the version and stop")
 	migrate := flags.Bool("migrate", false, "bring the database up to date and stop")
-	health := flags.Bool("health", false, "ask the running process on ADMIN_ADDR whether it is ready and stop")
+	health := flags.Bool("health", false, "ask the running process on ADMIN_ADDR, which must have a fixed port, whether it is ready and stop")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -140,6 +141,9 @@ func exitCode(err error, stderr io.Writer) int {
 }
 
 func askReady(ctx context.Context, addr string) error {
+	if _, port, _ := net.SplitHostPort(addr); port == "0" {
+		return fmt.Errorf("ADMIN_ADDR is %s, any port: -health needs the fixed one that the running process was given, such as ADMIN_ADDR=127.0.0.1:9090", addr)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)

@@ -215,6 +215,7 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 		{"a command with arguments", []string{"say", "word", "a", "b"}, []string{"WORD=x"}, 0, "xa,b"},
 		{"help", []string{"-h"}, nil, 0, "say word"},
 		{"migrations of a program without a database", []string{"-migrate"}, []string{"WORD=x"}, 2, "-migrate is for services with a database"},
+		{"health of a process on any port", []string{"-health"}, []string{"WORD=x"}, 1, "ADMIN_ADDR is 127.0.0.1:0"},
 		{"an unknown command", []string{"shout"}, []string{"WORD=x"}, 2, "shout"},
 		{"the version", []string{"-version"}, nil, 0, "test"},
 	} {
