@@ -145,7 +145,7 @@ func (b *backing) startPostgres(ctx context.Context, cfg Config, dir *dataDir, l
 	go func() {
 		<-pg.Done()
 		if !stopping.Load() {
-			b.failed <- errors.New("PostgreSQL ended by itself: see the log in DATA_DIR/postgres")
+			b.failed <- errors.New("PostgreSQL ended by itself: the log above has its last words, and with LOG_LEVEL=debug everything that it says")
 		}
 	}()
 	if err := pg.CreateDatabase(ctx, databaseName); err != nil {
