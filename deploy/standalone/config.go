@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/realmgate/realmgate/activity-svc"
 	"github.com/realmgate/realmgate/gateway"
@@ -18,6 +19,7 @@ import (
 type Config struct {
 	GatewayAddr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"The public address."`
 	TLS         tlsfiles.Public
+	AdminAddr   string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0" doc:"Where the gateway's /livez, /readyz, /metrics and /debug/pprof answer; keep it private. Those of the services are on ports of their own, which the log shows with LOG_LEVEL=info."`
 	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default the folder realmgate in the user's data directory, for root /var/lib/realmgate/data."`
 	AdminEmail  string `env:"ADMIN_EMAIL" envDefault:"admin@realmgate.local" doc:"E-mail address of the first admin."`
 	// AdminPassword is generated, and printed once, when it is not set.
@@ -53,7 +55,20 @@ func (c Config) dataDir() (string, error) {
 // its data would have to lie apart from the rest.
 const rootsDataDir = "/var/lib/realmgate/data"
 
+// setHere are the settings of the services that standalone sets itself, whatever the environment says.
+var setHere = []string{"USERS_ADDR", "VAULT_ADDR", "ACTIVITY_ADDR", "USERS_URL", "VAULT_URL", "ACTIVITY_URL", "JOURNAL_DIR"}
+
+// ignored returns those of setHere that environ sets in vain.
+func ignored(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(setHere), func(name string) bool { return !isSet(environ, name) })
+}
+
+// printSettings marks what has another default here than in a service of its own, and what has no effect.
 func printSettings(w io.Writer) error {
+	own := map[string]bool{}
+	for _, s := range config.Settings(&Config{}) {
+		own[s.Name] = true
+	}
 	for _, section := range []struct {
 		title string
 		cfg   any
@@ -62,7 +77,19 @@ func printSettings(w io.Writer) error {
 		{"activity-svc", &activity.Config{}},
 	} {
 		fmt.Fprintf(w, "%s\n", section.title)
-		if err := config.Print(w, section.cfg); err != nil {
+		settings := config.Settings(section.cfg)
+		for i, s := range settings {
+			switch {
+			case section.title == "standalone":
+			case own[s.Name]:
+				settings[i].Doc += " In standalone: as above."
+			case slices.Contains(setHere, s.Name):
+				settings[i].Doc += " Standalone sets it itself."
+			case s.Required:
+				settings[i].Doc += " Standalone generates it."
+			}
+		}
+		if err := config.Table(w, settings); err != nil {
 			return err
 		}
 		fmt.Fprintln(w)

@@ -67,6 +67,9 @@ func (st *stack) open(ctx context.Context, environ []string, logTo io.Writer) er
 		return err
 	}
 	log := service.NewRuntime(base, logTo).Log
+	for _, name := range ignored(environ) {
+		log.Warn("a setting has no effect: standalone sets it itself", "setting", name)
+	}
 	var err error
 	if st.backing, err = openBacking(ctx, st.cfg, st.dir, log); err != nil {
 		return err
@@ -150,7 +153,7 @@ func (st *stack) openServices(ctx context.Context, environ []string, log *slog.L
 	if isSet(environ, "INTERNAL_TLS_CERT_FILE") {
 		scheme = "https://"
 	}
-	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", "GATEWAY_ADDR="+st.cfg.GatewayAddr, "JOURNAL_DIR="+st.dir.sub("journal"),
+	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", "GATEWAY_ADDR="+st.cfg.GatewayAddr, "ADMIN_ADDR="+st.cfg.AdminAddr, "JOURNAL_DIR="+st.dir.sub("journal"),
 		"USERS_URL="+scheme+usersSvc.Addr(), "VAULT_URL="+scheme+vaultSvc.Addr(), "ACTIVITY_URL="+scheme+activitySvc.Addr())
 	return err
 }

@@ -219,10 +219,13 @@ func settings(t reflect.Type) []Setting {
 }
 
 // Print writes the table of dst's settings to w.
-func Print(w io.Writer, dst any) error {
+func Print(w io.Writer, dst any) error { return Table(w, Settings(dst)) }
+
+// Table writes settings to w, one a line.
+func Table(w io.Writer, settings []Setting) error {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(tw, "SETTING\tDEFAULT\tMEANING")
-	for _, s := range Settings(dst) {
+	for _, s := range settings {
 		def := s.Default
 		switch {
 		case s.Required:
