@@ -312,7 +312,7 @@ func TestNATSMayBeAway(t *testing.T) {
 		if err := json.Unmarshal(b, &report); err != nil {
 			return err
 		}
-		if res.StatusCode != http.StatusOK || report["database"] != "ok" || !strings.HasPrefix(report["nats"], "NATS is") {
+		if res.StatusCode != http.StatusOK || report["database"] != "ok" || !strings.HasPrefix(report["nats"], "NATS cannot be reached") {
 			return errors.New(string(b))
 		}
 		return nil
