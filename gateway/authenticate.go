@@ -26,10 +26,11 @@ type authenticator struct {
 	verified *otter.Cache[[sha256.Size]byte, verifiedToken]
 }
 
-// verifiedToken is what a JWT says, and the name of its session's state.
+// verifiedToken is what a JWT says, the name of its session's state, and since when the keys that it was verified with have been in use.
 type verifiedToken struct {
 	auth.Claims
-	stateKey string
+	stateKey   string
+	generation int64
 }
 
 const maxVerified = 100_000
@@ -42,7 +43,6 @@ func newAuthenticator(cfg Config, keys *keySet, st *states, now func() time.Time
 			return max(e.Value.ExpiresAt.Sub(now()), 0)
 		}),
 	})
-	keys.dropped = a.verified.InvalidateAll
 	return a
 }
 
@@ -65,12 +65,12 @@ func (a *authenticator) bySession(ctx context.Context, token []byte, addr netip.
 	key := sha256.Sum256(token)
 	claims, ok := a.verified.GetIfPresent(key)
 	switch {
-	case !ok:
+	case !ok || claims.generation != a.keys.current.Load().generation:
 		if err := a.guesses.refusal(addr); err != nil {
 			return nil, err
 		}
 		a.states.metrics.checked.Inc()
-		parsed, err := a.keys.parse(ctx, string(token), a.issuer, a.audience, a.now)
+		parsed, generation, err := a.keys.parse(ctx, string(token), a.issuer, a.audience, a.now)
 		if err != nil {
 			if !errors.Is(err, errNoKeys) {
 				a.guesses.wrong(addr)
@@ -80,7 +80,7 @@ func (a *authenticator) bySession(ctx context.Context, token []byte, addr netip.
 		if !id.Valid(parsed.SessionID) {
 			return nil, apperr.InvalidToken()
 		}
-		claims = verifiedToken{parsed, session.SessionKey(parsed.SessionID)}
+		claims = verifiedToken{parsed, session.SessionKey(parsed.SessionID), generation}
 		a.verified.Set(key, claims)
 	case !a.now().Before(claims.ExpiresAt):
 		return nil, apperr.TokenExpired()

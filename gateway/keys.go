@@ -14,15 +14,21 @@ import (
 
 // keySet holds the public keys of users-svc. It goes on with the last ones it got while users-svc is away.
 type keySet struct {
-	fetch func(context.Context) (auth.JWKS, error)
-	// dropped is called when a key is no longer published: what was verified with it must be verified again.
-	dropped func()
+	fetch   func(context.Context) (auth.JWKS, error)
 	log     *slog.Logger
-	current atomic.Pointer[map[string]ed25519.PublicKey]
+	current atomic.Pointer[keyring]
 
 	mu      sync.Mutex
 	lastTry time.Time
 	lastErr error
+}
+
+// keyring is the keys that were published at one time.
+type keyring struct {
+	byID map[string]ed25519.PublicKey
+	// generation grows with every keyring that lacks a key of the one before: what was verified in an earlier generation must be verified again. It is
+	// compared whenever a token is used, because a token may be verified with the old keys and remembered when the new ones are in use already.
+	generation int64
 }
 
 // How often the keys are fetched, and at most how often because of a token whose key is not known.
@@ -66,39 +72,41 @@ func (k *keySet) refresh(ctx context.Context, notWithin time.Duration) error {
 	if err != nil {
 		return err
 	}
-	keys := set.PublicKeys()
-	if len(keys) == 0 {
+	next := &keyring{byID: set.PublicKeys()}
+	if len(next.byID) == 0 {
 		k.lastErr = errors.New("users-svc publishes no key")
 		return k.lastErr
 	}
-	old := k.current.Swap(&keys)
-	if old != nil {
-		for kid := range *old {
-			if _, still := keys[kid]; !still {
-				k.dropped()
+	if old := k.current.Load(); old != nil {
+		next.generation = old.generation
+		for kid, key := range old.byID {
+			if !key.Equal(next.byID[kid]) {
+				next.generation++
 				break
 			}
 		}
 	}
+	k.current.Store(next)
 	return nil
 }
 
-// parse verifies a JWT. A key that is not known is asked for once a second at most. The error is auth.ErrExpired, auth.ErrInvalid or errNoKeys.
-func (k *keySet) parse(ctx context.Context, token, issuer, audience string, now func() time.Time) (auth.Claims, error) {
+// parse verifies a JWT and says with which generation of keys. A key that is not known is asked for once a second at most. The error is
+// auth.ErrExpired, auth.ErrInvalid or errNoKeys.
+func (k *keySet) parse(ctx context.Context, token, issuer, audience string, now func() time.Time) (auth.Claims, int64, error) {
 	for try := 0; ; try++ {
 		keys := k.current.Load()
 		if keys == nil {
 			if err := k.refresh(ctx, keysRetryEvery); err != nil || k.current.Load() == nil {
-				return auth.Claims{}, errors.Join(errNoKeys, err)
+				return auth.Claims{}, 0, errors.Join(errNoKeys, err)
 			}
 			continue
 		}
-		claims, err := auth.Parse(token, *keys, issuer, audience, now)
+		claims, err := auth.Parse(token, keys.byID, issuer, audience, now)
 		if err == nil || !errors.Is(err, auth.ErrUnknownKey) || try > 0 {
-			return claims, err
+			return claims, keys.generation, err
 		}
 		if err := k.refresh(ctx, keysRetryEvery); err != nil {
-			return auth.Claims{}, errors.Join(errNoKeys, err)
+			return auth.Claims{}, 0, errors.Join(errNoKeys, err)
 		}
 	}
 }
