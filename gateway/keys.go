@@ -35,6 +35,7 @@ type keyring struct {
 const (
 	keysEvery      = time.Minute
 	keysRetryEvery = time.Second
+	keysTimeout    = 5 * time.Second // of one fetch, for which all wait whose key is not known
 )
 
 // errNoKeys says that the keys could not be fetched, so that nothing can be said about a token.
@@ -67,6 +68,8 @@ func (k *keySet) refresh(ctx context.Context, notWithin time.Duration) error {
 	if notWithin > 0 && time.Since(k.lastTry) < notWithin {
 		return k.lastErr
 	}
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
 	set, err := k.fetch(ctx)
 	k.lastTry, k.lastErr = time.Now(), err
 	if err != nil {

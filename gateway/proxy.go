@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v2"
@@ -56,7 +57,7 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	resp.StreamBody = cl.route.traits&vaultKey != 0 && (cl.body == nil || len(cl.body) > bufferedAnswer) // what is written is what is answered
 	span := g.calling(c.UserContext(), req, u, cl.endpoint)
 	// What costs behind a public route is hashing, for which users-svc keeps a bounded queue of its own.
-	err = u.send(req, resp, cl.route.access != public)
+	err = u.send(req, resp, u.cfg.Timeout, cl.route.access != public)
 	called(span, resp, err)
 	if err != nil {
 		resp.Reset()
@@ -210,9 +211,26 @@ func (a anonymous) signed(cl *call, audience string, keys *auth.InternalKeys) (s
 // errNotFound is what ask returns when the service answers 404.
 var errNotFound = errors.New("not found")
 
-// ask makes an internal request in the gateway's own name and decodes the answer into out, which may be nil.
-func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, body []byte, out any) error {
+// left returns how much time there is until the deadline of ctx, most when that is more; the error says that there is none.
+func left(ctx context.Context, most time.Duration) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	end, ok := ctx.Deadline()
+	if !ok {
+		return most, nil
+	}
+	if most = min(most, time.Until(end)); most <= 0 {
+		return 0, context.DeadlineExceeded
+	}
+	return most, nil
+}
+
+// ask makes an internal request in the gateway's own name and decodes the answer into out, which may be nil. It waits until the deadline of ctx, but a
+// ctx that is cancelled before ends no request that is under way.
+func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, body []byte, out any) error {
+	patience, err := left(ctx, u.cfg.Timeout)
+	if err != nil {
 		return err
 	}
 	identity, err := g.keys.Sign(auth.Identity{Kind: auth.System}, u.name)
@@ -233,7 +251,7 @@ func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, bod
 		req.SetBodyRaw(body)
 	}
 	span := g.calling(ctx, req, u, nil)
-	err = u.do(req, resp)
+	err = u.send(req, resp, patience, false)
 	called(span, resp, err)
 	if err != nil {
 		return err

@@ -149,7 +149,7 @@ func (u *upstream) newReplica(addr string) *replica {
 		// Shorter than any service's own idle time, so that connections are closed from this side.
 		MaxIdleConnDuration: 30 * time.Second, ConnPoolStrategy: fasthttp.LIFO,
 		ReadBufferSize: 16 << 10, DisablePathNormalizing: true, NoDefaultUserAgentHeader: true, SecureErrorLogMessage: true,
-		Dial: u.dial,
+		DialTimeout: u.dial,
 	}}
 	r.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: addr, Timeout: breakerPause, ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
@@ -179,14 +179,10 @@ func (u *upstream) close() {
 
 var errNoReplica = errors.New("no address of the service can be asked now")
 
-// do sends req to one of the addresses and reads the answer into resp. It sends again, elsewhere if it can, only what was not delivered. The
-// error names the service, not the address.
-func (u *upstream) do(req *fasthttp.Request, resp *fasthttp.Response) error {
-	return u.send(req, resp, false)
-}
-
-// send is do; inTurn, the request may be refused: an address that works on as many requests as it may gets no more, and the error is errBusy.
-func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn bool) error {
+// send sends req to one of the addresses and reads the answer into resp, for which all attempts together may take as long as patience. It sends again,
+// elsewhere if it can, only what was not delivered. The error names the service, not the address. InTurn, the request may be refused: an address
+// that works on as many requests as it may gets no more, and the error is errBusy.
+func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
 	var tried [maxAttempts]*replica
 	err := errNoReplica
 	for attempt := range maxAttempts {
@@ -198,12 +194,13 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn b
 			u.metrics.retries.WithLabelValues(u.name).Inc()
 		}
 		tried[attempt] = r
-		err = r.exchange(req, resp, u.cfg.Timeout, inTurn)
+		var took time.Duration
+		took, err = r.exchange(req, resp, patience, inTurn)
 		done(err)
 		if err == nil {
 			return nil
 		}
-		if !undelivered(req, err) {
+		if patience -= took; patience <= 0 || !undelivered(req, err) {
 			break
 		}
 		if errors.Is(err, errStale) || !isDialError(err) {
@@ -222,22 +219,22 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, inTurn b
 	return fmt.Errorf("%s: %w", u.name, err)
 }
 
-// exchange sends req and reads the answer, when its turn has come.
-func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
+// exchange sends req and reads the answer, when its turn has come, and returns how long that took.
+func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) (took time.Duration, err error) {
 	req.SetTimeout(patience)
 	if inTurn && !r.turns.take() {
-		return errBusy
+		return 0, errBusy
 	}
 	start := time.Now()
-	err := r.client.Do(req, resp)
-	took := time.Since(start)
+	err = r.client.Do(req, resp)
+	took = time.Since(start)
 	if inTurn {
 		r.turns.done(start, took, err == nil)
 	}
 	if err == nil {
 		r.took.Observe(took.Seconds())
 	}
-	return err
+	return took, err
 }
 
 // pick chooses the less busy of two random addresses (Mitzenmacher, The Power of Two Choices, 2001) that were not tried and whose breaker lets

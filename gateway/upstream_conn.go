@@ -29,10 +29,16 @@ func isDialError(err error) bool {
 	return errors.As(err, &d)
 }
 
-// dial opens a connection to an address of the service, who must prove to be it when there are certificates.
-func (u *upstream) dial(addr string) (net.Conn, error) {
+// dial opens a connection to an address of the service, who must prove to be it when there are certificates. Patience is what is left of the request's;
+// 0: the connection is for whoever comes first.
+func (u *upstream) dial(addr string, patience time.Duration) (net.Conn, error) {
+	if patience <= 0 {
+		patience = 2 * dialTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-	tcp, err := dialer.Dial("tcp", addr)
+	tcp, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, &dialError{err}
 	}
@@ -41,7 +47,7 @@ func (u *upstream) dial(addr string) (net.Conn, error) {
 		return c, nil
 	}
 	secure := u.files.Client(tcp, u.host)
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel = context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = tcp.Close()

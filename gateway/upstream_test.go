@@ -75,7 +75,7 @@ func send(u *upstream, method string) (int, error) {
 	if method == "POST" {
 		req.SetBodyString("{}")
 	}
-	err := u.do(req, resp)
+	err := u.send(req, resp, u.cfg.Timeout, false)
 	return resp.StatusCode(), err
 }
 
