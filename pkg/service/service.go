@@ -38,7 +38,7 @@ type Runtime struct {
 type Config struct {
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0" doc:"Where /livez, /readyz, /metrics and /debug/pprof answer; keep it private."`
 	// StopTimeout bounds the whole stop; what is still running then is cut off.
-	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"20s" doc:"How long a stop may wait for requests under way."`
+	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"20s" doc:"How long a stop may take. Requests under way have three quarters of it, so that time is left for all else, such as events to ship."`
 	DrainDelay  time.Duration `env:"DRAIN_DELAY" envDefault:"0s" doc:"How long /readyz says 503 before the listener closes, for load balancers; a second signal ends it."`
 	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat   string        `env:"LOG_FORMAT" envDefault:"json" doc:"json or text."`
@@ -216,7 +216,7 @@ func (s *Service) Run(ctx context.Context) error {
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.StopTimeout)
 	defer cancel()
 	for _, j := range slices.Backward(running) {
-		if err := j.end(stopCtx); err != nil {
+		if err := j.endInShare(stopCtx); err != nil {
 			failure = errors.Join(failure, fmt.Errorf("%s: stop %s: %w", s.name, j.name, err))
 		}
 	}
@@ -265,6 +265,16 @@ func startPart(p part, done chan<- error) *job {
 		})
 	}
 	return j
+}
+
+// endInShare is end with three quarters of the time that ctx has left: a part that uses up its time leaves some to each of those after it.
+func (j *job) endInShare(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/4*3)
+		defer cancel()
+	}
+	return j.end(ctx)
 }
 
 // end stops the job and waits for it until ctx ends.

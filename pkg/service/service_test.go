@@ -60,6 +60,40 @@ func TestPartsStopInReverseOrderAndAreWaitedFor(t *testing.T) {
 	}
 }
 
+func TestAPartThatDoesNotStopLeavesTimeToTheOthers(t *testing.T) {
+	t.Parallel()
+	cfg := settings()
+	cfg.StopTimeout = time.Second
+	s, err := New("test", cfg, quietRuntime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d diary
+	release := make(chan struct{})
+	defer close(release)
+	s.OnStop("journal", func(ctx context.Context) error {
+		if ctx.Err() == nil {
+			d.note("journal in time")
+		}
+		return nil
+	})
+	for _, name := range []string{"shipper", "door"} {
+		s.Go(name, func(context.Context) error { <-release; return nil })
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	start := time.Now()
+	err = s.Run(ctx)
+	if took := time.Since(start); took > 5*time.Second || d.read() != "journal in time" {
+		t.Errorf("after %v: %q, want the last part to have time", took, d.read())
+	}
+	for _, want := range []string{"stop shipper", "stop door"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Run = %v, want %q in it", err, want)
+		}
+	}
+}
+
 func TestAFailingPartStopsTheServiceAndIsReported(t *testing.T) {
 	t.Parallel()
 	s, err := New("test", settings(), quietRuntime())
