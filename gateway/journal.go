@@ -30,6 +30,8 @@ type journal struct {
 	metrics *journalMetrics
 	wake    chan struct{} // tells the shipper that there is something
 
+	shipping sync.Mutex // held by who reads segments or notes in them; taken before mu
+
 	mu       sync.Mutex
 	segments []*segment // oldest first; the last one takes appends when it is open for that
 	current  *segment   // nil: the next append begins a segment
@@ -313,8 +315,11 @@ func (j *journal) signal() {
 	}
 }
 
-// close ends the journal; appends fail from now on, but for the one that is being written. It must be called after the shipper has ended.
+// close ends the journal; appends fail from now on, but for the one that is being written, and so does what the shipper still asks for: it may not have
+// ended when the time for a stop is over.
 func (j *journal) close() error {
+	j.shipping.Lock()
+	defer j.shipping.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {

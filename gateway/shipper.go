@@ -157,7 +157,13 @@ func (s *shipper) age() {
 
 // next returns the oldest records that are not acknowledged, all of one segment; none when there are none. Only the shipper calls it.
 func (j *journal) next(max int) (*segment, [][]byte, error) {
+	j.shipping.Lock()
+	defer j.shipping.Unlock()
 	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return nil, nil, errJournalClosed
+	}
 	var idle []*segment
 	var seg *segment
 	for _, s := range j.segments {
@@ -195,7 +201,13 @@ func (j *journal) next(max int) (*segment, [][]byte, error) {
 
 // ack marks n more records of seg as dealt with, and removes the segments that are done with.
 func (j *journal) ack(seg *segment, n int) error {
+	j.shipping.Lock()
+	defer j.shipping.Unlock()
 	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return errJournalClosed // they are shipped again, no more
+	}
 	seg.acked += uint64(n)
 	j.entries -= int64(n)
 	acked := seg.acked

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -53,5 +54,56 @@ func TestAStopWaitsForTheBatchUnderWay(t *testing.T) {
 	}
 	if len(to.stored) != 2 || to.stored[0] == to.stored[1] {
 		t.Errorf("stored: %v, want each of two events once", to.stored)
+	}
+}
+
+// TestAJournalThatIsClosedUnderItsShipperLosesNothing: what a stop does when the shipper has used up its time.
+func TestAJournalThatIsClosedUnderItsShipperLosesNothing(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		cfg := journalConfig(t.TempDir())
+		cfg.MaxBytes = minJournalBytes // segments of 128 KB
+		j := open(t, cfg)
+		want := map[string]bool{}
+		for range 2000 {
+			e := newEvent()
+			if err := j.append(e); err != nil {
+				t.Fatal(err)
+			}
+			want[e.ID] = true
+		}
+		begun, done := make(chan struct{}), make(chan error, 1)
+		go func() {
+			for {
+				seg, records, err := j.next(10)
+				if err == nil && len(records) > 0 {
+					err = j.ack(seg, len(records))
+				}
+				if err != nil || len(records) == 0 {
+					done <- err
+					return
+				}
+				for _, r := range records {
+					eventID, _, _ := decodeRecord(r)
+					delete(want, eventID)
+				}
+				if len(want) == 1900 {
+					close(begun)
+				}
+			}
+		}()
+		<-begun
+		if err := j.close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; !errors.Is(err, errJournalClosed) {
+			t.Errorf("the shipper goes on with a closed journal: %v", err)
+		}
+		for _, eventID := range contents(t, open(t, cfg)) {
+			delete(want, eventID)
+		}
+		if len(want) > 0 {
+			t.Fatalf("%d events are neither shipped nor in the journal", len(want))
+		}
 	}
 }
