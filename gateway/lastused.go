@@ -26,6 +26,8 @@ type tokenUse struct {
 const (
 	reportEvery = time.Minute
 	reportQueue = 1024
+	// reportTimeout is short because a stop waits for the report under way.
+	reportTimeout = 2 * time.Second
 )
 
 func newLastUsed(log *slog.Logger, report func(context.Context, string, []byte) error) *lastUsed {
@@ -59,14 +61,20 @@ func (u *lastUsed) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case use := <-u.queue:
-			body, err := json.Marshal(map[string]string{"ip": use.addr.String()})
-			if err == nil {
-				err = u.report(ctx, use.id, body)
-			}
-			if err != nil && ctx.Err() == nil {
+			if err := u.tell(ctx, use); err != nil && ctx.Err() == nil {
 				u.recent.Invalidate(use.id)
 				u.log.Warn("the use of a token was not reported", "error", err.Error())
 			}
 		}
 	}
+}
+
+func (u *lastUsed) tell(ctx context.Context, use tokenUse) error {
+	body, err := json.Marshal(map[string]string{"ip": use.addr.String()})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	return u.report(ctx, use.id, body)
 }

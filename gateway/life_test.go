@@ -55,6 +55,28 @@ func TestAStopUnderLoadFailsNoRequestAndLosesNoEvent(t *testing.T) {
 	}
 }
 
+func TestAStopDoesNotWaitForAServiceThatHangs(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	token, _ := d.users.authToken()
+	asked, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	d.users.answers(func(w http.ResponseWriter, r seen) {
+		if strings.HasSuffix(r.target, "/used") {
+			close(asked)
+			<-release
+		}
+		d.users.serve(w, r)
+	})
+	d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: token})
+	<-asked
+	start := time.Now()
+	d.stop()
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+}
+
 // TestNothingIsLeftBehind is not parallel: it looks at every goroutine of the process.
 func TestNothingIsLeftBehind(t *testing.T) {
 	users, vault, activity := startUsers(t), startService(t, "vault-svc"), startService(t, "activity-svc")
