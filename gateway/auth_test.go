@@ -323,9 +323,21 @@ func TestANewSigningKeyIsFetchedWhenATokenNamesIt(t *testing.T) {
 	}
 }
 
-func TestTheUseOfATokenIsReportedOnce(t *testing.T) {
+func TestTheUseOfATokenIsReportedOnceAndNoneThatWasRefused(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
+	for name, change := range map[string]func(*session.State){
+		"from another address": func(s *session.State) { s.Token.IPWhitelist = []string{"10.9.9.9"} },
+		"of a banned user":     func(s *session.State) { s.Banned = true },
+		"outside of its realm": func(s *session.State) {
+			s.Token.Grant.Realms, s.Token.Grant.AllowNoRealm = []string{strings.Repeat("a", 24)}, false
+		},
+	} {
+		refused, _ := d.users.authToken(change)
+		if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: refused}); r.status != 403 {
+			t.Errorf("%s: got %d %s", name, r.status, r.raw)
+		}
+	}
 	token, state := d.users.authToken()
 	for range 5 {
 		d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: token})

@@ -105,6 +105,9 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	if err := g.scope(cl); err != nil {
 		return err
 	}
+	if cl.who != nil && cl.who.state.Token != nil {
+		g.used.saw(cl.who.state.Token.ID, cl.addr)
+	}
 	if cl.fault == pathOddKey {
 		return apperr.InvalidField("/key", "must be 1 to 255 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
 	}
@@ -187,9 +190,6 @@ func (g *gateway) admit(c *fiber.Ctx, cl *call) error {
 	httpx.SetCaller(c, auth.Identity{UserID: who.state.UserID})
 	if err := g.count(c, cl); err != nil {
 		return err
-	}
-	if who.state.Token != nil {
-		g.used.saw(who.state.Token.ID, cl.addr)
 	}
 	return cl.mayUse()
 }
