@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -75,6 +76,62 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 	serves(t, "one is left", []*replicaServer{three}, []*replicaServer{two})
 	if n := testutil.ToFloat64(m.addresses.WithLabelValues("vault-svc")); n != 1 {
 		t.Errorf("%v addresses are counted, want 1", n)
+	}
+}
+
+// TestABreakerOfAnAddressThatLeftIsNotCounted: requests were under way there when it left, and fail afterwards.
+func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
+	t.Parallel()
+	var arrived sync.WaitGroup
+	arrived.Add(breakerFailures)
+	release := make(chan struct{})
+	one := startReplica(t, "127.0.0.1:0", func(w http.ResponseWriter, _ *http.Request) {
+		arrived.Done()
+		<-release
+		conn, _, _ := w.(http.Hijacker).Hijack()
+		_ = conn.Close()
+	})
+	_, port, _ := net.SplitHostPort(one.addr)
+	reg := prometheus.NewRegistry()
+	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second},
+		testkit.Log(t), newUpstreamMetrics(reg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(u.close)
+	stands := "127.0.0.1"
+	u.lookup = func(context.Context, string, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr(stands)}, nil
+	}
+	moves := func(to string) {
+		stands = to
+		if err := u.resolve(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func() float64 { return (&door{t: t, metrics: reg}).value("upstream_breakers_open") }
+	moves("127.0.0.1")
+	var all sync.WaitGroup
+	for range breakerFailures {
+		all.Go(func() { _, _ = send(u, "POST") })
+	}
+	arrived.Wait()
+	moves("127.0.0.2")
+	close(release)
+	all.Wait()
+	if n := open(); n != 0 {
+		t.Errorf("%v breakers are open, though none of the only address", n)
+	}
+	moves("127.0.0.1") // again: as a new address
+	if n := open(); n != 0 {
+		t.Errorf("%v breakers are open, though nothing was asked", n)
+	}
+	_ = one.srv.Close()
+	for range breakerFailures {
+		_, _ = send(u, "POST")
+	}
+	if n := open(); n != 1 {
+		t.Errorf("%v breakers are open, want that of the address that refuses connections", n)
 	}
 }
 

@@ -135,9 +135,6 @@ func (u *upstream) resolve(ctx context.Context) error {
 	for _, r := range old {
 		if !slices.Contains(next, r) {
 			r.client.CloseIdleConnections()
-			if r.breaker.State() != gobreaker.StateClosed {
-				u.metrics.open.WithLabelValues(u.name).Dec()
-			}
 		}
 	}
 	return nil
@@ -157,15 +154,9 @@ func (u *upstream) newReplica(addr string) *replica {
 			return errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns) || errors.Is(err, errBusy)
 		},
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			switch {
-			case from == gobreaker.StateClosed:
-				u.metrics.open.WithLabelValues(u.name).Inc()
-			case to == gobreaker.StateClosed:
-				u.metrics.open.WithLabelValues(u.name).Dec()
-			default: // between open and half-open, for as long as the address is dead
-				return
+			if from == gobreaker.StateClosed || to == gobreaker.StateClosed { // else between open and half-open, for as long as the address is dead
+				u.log.Info("circuit breaker", "upstream", u.name, "addr", addr, "from", from.String(), "to", to.String())
 			}
-			u.log.Info("circuit breaker", "upstream", u.name, "addr", addr, "from", from.String(), "to", to.String())
 		},
 	})
 	return r
