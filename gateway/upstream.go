@@ -33,6 +33,7 @@ type upstream struct {
 	metrics    *upstreamMetrics
 	lookup     func(ctx context.Context, network, host string) ([]netip.Addr, error) // the resolver's
 	replicas   atomic.Pointer[[]*replica]
+	resending  atomic.Int32   // requests that are sent again though they may have arrived
 	shedding   rate.Sometimes // a line for the log
 }
 
@@ -54,7 +55,7 @@ const (
 // shedLogEvery is how often an overload is logged: a line for each refused request would be one more load.
 const shedLogEvery = 10 * time.Second
 
-// maxAttempts bounds how often one request is sent; every attempt but the last provably did not arrive, or changes nothing.
+// maxAttempts bounds how often one request is sent. Every attempt but the last provably did not arrive, except for one of a request that changes nothing.
 const maxAttempts = 4
 
 // hostPort reads the URL of a service: of https when the processes know each other by certificates, else of http.
@@ -175,6 +176,7 @@ var errNoReplica = errors.New("no address of the service can be asked now")
 // that works on as many requests as it may gets no more, and the error is errBusy.
 func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
 	var tried [maxAttempts]*replica
+	var again bool // it may have arrived once
 	err := errNoReplica
 	for attempt := range maxAttempts {
 		r, done := u.pick(tried[:attempt])
@@ -191,8 +193,16 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience
 		if err == nil {
 			return nil
 		}
-		if patience -= took; patience <= 0 || !undelivered(req, err) {
+		if patience -= took; patience <= 0 {
 			break
+		}
+		if !undelivered(err) {
+			if again || !repeatable(req, err) {
+				break
+			}
+			again = true
+			u.resending.Add(1)
+			defer u.resending.Add(-1)
 		}
 		if errors.Is(err, errStale) || !isDialError(err) {
 			r.client.CloseIdleConnections() // the others went with it
@@ -271,12 +281,14 @@ func admit(r *replica) (*replica, func(error)) {
 	return r, done
 }
 
-// undelivered reports whether req may be sent again after err: it never left, or the connection ended before a byte of the answer came and
-// the method changes nothing.
-func undelivered(req *fasthttp.Request, err error) bool {
-	if isDialError(err) || errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns) {
-		return true
-	}
+// undelivered reports whether a request never left.
+func undelivered(err error) bool {
+	return isDialError(err) || errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns)
+}
+
+// repeatable reports whether req may be sent once more although it may have arrived: the connection ended before a byte of the answer came, and the
+// method changes nothing. Not more often: the service may have died of it.
+func repeatable(req *fasthttp.Request, err error) bool {
 	if !req.Header.IsGet() && !req.Header.IsHead() {
 		return false
 	}

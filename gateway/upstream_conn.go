@@ -42,7 +42,7 @@ func (u *upstream) dial(addr string, patience time.Duration) (net.Conn, error) {
 	if err != nil {
 		return nil, &dialError{err}
 	}
-	c := newUpstreamConn(tcp, u.cfg.Timeout)
+	c := newUpstreamConn(tcp, u)
 	if u.files == nil {
 		return c, nil
 	}
@@ -62,6 +62,7 @@ func (u *upstream) dial(addr string, patience time.Duration) (net.Conn, error) {
 type upstreamConn struct {
 	net.Conn
 	raw     syscall.RawConn // nil when the system cannot be asked
+	of      *upstream
 	patient time.Duration
 	// used: an answer was read, so that the next write begins a request on a kept connection. Only one goroutine at a time has a connection.
 	used, reading bool
@@ -73,22 +74,23 @@ func (c *upstreamConn) SetDeadline(t time.Time) error      { return c.deadlines.
 func (c *upstreamConn) SetReadDeadline(t time.Time) error  { return c.deadlines.SetRead(c.Conn, t) }
 func (c *upstreamConn) SetWriteDeadline(t time.Time) error { return c.deadlines.SetWrite(c.Conn, t) }
 
-func newUpstreamConn(c net.Conn, patient time.Duration) *upstreamConn {
-	u := &upstreamConn{Conn: c, patient: patient, deadlines: httpx.Deadlines{Timeout: patient}}
-	if s, ok := c.(syscall.Conn); ok {
+func newUpstreamConn(tcp net.Conn, of *upstream) *upstreamConn {
+	c := &upstreamConn{Conn: tcp, of: of, patient: of.cfg.Timeout, deadlines: httpx.Deadlines{Timeout: of.cfg.Timeout}}
+	if s, ok := tcp.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
-			u.raw = raw
+			c.raw = raw
 		}
 	}
-	return u
+	return c
 }
 
 // Write sends p, unless p begins a request that must not be sent twice and the service has closed the connection since its last answer: then
-// errStale. A request that changes nothing is just sent, and sent again when that fails: asking the kernel first costs as much as sending.
+// errStale. A request that changes nothing is just sent, and sent again when that fails: asking the kernel first costs as much as sending. Because it
+// is sent again but once, the kernel is asked while any is: the connections to all addresses may have ended.
 func (c *upstreamConn) Write(p []byte) (int, error) {
 	if c.used {
 		c.used, c.reading = false, false
-		if c.raw != nil && !bytes.HasPrefix(p, get) && closedByPeer(c.raw) {
+		if c.raw != nil && (!bytes.HasPrefix(p, get) || c.of.resending.Load() > 0) && closedByPeer(c.raw) {
 			return 0, errStale
 		}
 	}
