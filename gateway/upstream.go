@@ -281,10 +281,8 @@ func admit(r *replica) (*replica, func(error)) {
 	return r, done
 }
 
-// undelivered reports whether a request never left.
-func undelivered(err error) bool {
-	return isDialError(err) || errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns)
-}
+// undelivered reports whether a request never left. One that waited for a connection in vain never did, but it has waited long enough.
+func undelivered(err error) bool { return isDialError(err) || errors.Is(err, errStale) }
 
 // repeatable reports whether req may be sent once more although it may have arrived: the connection ended before a byte of the answer came, and the
 // method changes nothing. Not more often: the service may have died of it.

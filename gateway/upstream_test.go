@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -226,6 +227,33 @@ func TestASlowServiceIsNotWaitedForForEver(t *testing.T) {
 	}
 	if took := time.Since(start); took > 3*time.Second || r.hits.Load() != 1 {
 		t.Errorf("took %v, sent %d times", took, r.hits.Load())
+	}
+}
+
+func TestAConnectionIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}, 2), make(chan struct{})
+	defer close(release)
+	wait := func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-release }
+	u := dial(t, 10*time.Second)
+	u.cfg.MaxConns, u.cfg.QueueWait = 1, 500*time.Millisecond
+	var all []*replica
+	for range 2 {
+		all = append(all, u.newReplica(startReplica(t, "127.0.0.1:0", wait).addr))
+	}
+	u.replicas.Store(&all)
+	for range 2 {
+		go func() { _, _ = send(u, "GET") }()
+		<-arrived
+	}
+	for _, method := range []string{"GET", "POST"} {
+		start := time.Now()
+		if _, err := send(u, method); !errors.Is(err, fasthttp.ErrNoFreeConns) {
+			t.Errorf("%s: %v", method, err)
+		}
+		if took := time.Since(start); took > 1400*time.Millisecond {
+			t.Errorf("%s waited for %v, want 500ms", method, took)
+		}
 	}
 }
 
