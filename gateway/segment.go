@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -126,7 +127,7 @@ func openSegments(root string, log *slog.Logger) ([]*segment, error) {
 			continue
 		}
 		s := &segment{seq: seq, dir: filepath.Join(root, d.Name())}
-		if err := s.repair(log); err != nil {
+		if _, err := s.repair(log); err != nil {
 			return nil, err
 		}
 		if s.acked == s.entries {
@@ -141,21 +142,27 @@ func openSegments(root string, log *slog.Logger) ([]*segment, error) {
 	return out, nil
 }
 
-// repair cuts off what a crash left half written at the end of the log and reads the note.
-func (s *segment) repair(log *slog.Logger) error {
+// repair makes the log readable to its end, finds out what it holds, and reads the note. It reports whether the log was changed.
+func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 	path := filepath.Join(s.dir, logFile)
 	content, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+		return false, err
 	}
-	good, entries := scanRecords(content)
-	if good < len(content) {
-		log.Warn("the end of a segment of the journal was torn and is cut off", "segment", s.seq, "bytes", len(content)-good)
-		if err := os.Truncate(path, int64(good)); err != nil {
-			return err
+	good, entries := readable(content)
+	switch {
+	case !bytes.HasPrefix(content, good):
+		log.Error("a segment of the journal is damaged; the events in the damaged part are lost", "segment", s.seq)
+		if err := replaceFile(path, good); err != nil {
+			return false, err
+		}
+	case len(good) < len(content):
+		log.Warn("the end of a segment of the journal was torn and is cut off", "segment", s.seq, "bytes", len(content)-len(good))
+		if err := os.Truncate(path, int64(len(good))); err != nil {
+			return false, err
 		}
 	}
-	s.entries, s.bytes = uint64(entries), int64(good)
+	s.entries, s.bytes = uint64(entries), int64(len(good))
 	note, err := os.ReadFile(filepath.Join(s.dir, ackedFile))
 	if err == nil && len(note) == 16 {
 		a, b := binary.LittleEndian.Uint64(note[:8]), binary.LittleEndian.Uint64(note[8:])
@@ -163,14 +170,70 @@ func (s *segment) repair(log *slog.Logger) error {
 			s.acked = a
 		}
 	}
-	return nil
+	return !bytes.Equal(good, content), nil
+}
+
+// replaceFile writes a file anew; a crash leaves the old or the new one.
+func replaceFile(path string, content []byte) error {
+	draft := filepath.Join(filepath.Dir(path), "repaired")
+	if err := os.WriteFile(draft, content, 0o640); err != nil {
+		return err
+	}
+	return os.Rename(draft, path)
 }
 
 // maxRecord bounds a record: every text of an event is bounded, and JSON makes at most six bytes of one.
 const maxRecord = 32 << 10
 
-// scanRecords returns how many bytes of a log's file are whole records, and how many records these are. A length of zero, which a file that
-// the system had grown but not filled is made of, ends it.
+// readable makes of a log's file one that wal can read to its end, and returns how many records that has. What lies between whole records stays as
+// about as many damaged ones as it was, for the shipper to count as lost. What follows the last whole record is what a crash left half written, and
+// stays as far as it has the form of records.
+func readable(b []byte) (out []byte, records int) {
+	out = make([]byte, 0, len(b))
+	whole, length := 0, 0 // records and their bytes
+	for pos := 0; pos < len(b); {
+		if n := wholeRecord(b[pos:]); n > 0 {
+			out = append(out, b[pos:pos+n]...)
+			whole, length, records, pos = whole+1, length+n, records+1, pos+n
+			continue
+		}
+		next := pos + 1
+		for next < len(b) && wholeRecord(b[next:]) == 0 {
+			next++
+		}
+		good, framed := scanRecords(b[pos:next])
+		if next == len(b) || good == next-pos {
+			out = append(out, b[pos:pos+good]...)
+			records += framed
+		} else {
+			pieces := 1
+			if whole > 0 {
+				pieces = max(1, (next-pos)*whole/length)
+			}
+			for piece := range slices.Chunk(b[pos:next], (next-pos+pieces-1)/pieces) {
+				out = append(binary.AppendUvarint(out, uint64(len(piece))), piece...)
+				records++
+			}
+		}
+		pos = next
+	}
+	return out, records
+}
+
+// wholeRecord returns how long the record that b begins with is with its length, 0 when b does not begin with one, or with a damaged one.
+func wholeRecord(b []byte) int {
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > maxRecord || uint64(len(b)-n) < size {
+		return 0
+	}
+	if _, _, ok := decodeRecord(b[n : n+int(size)]); !ok {
+		return 0
+	}
+	return n + int(size)
+}
+
+// scanRecords returns how many bytes of b have the form of records, and of how many. A length of zero, which a file that the system had grown but not
+// filled is made of, ends it.
 func scanRecords(b []byte) (good, records int) {
 	for good < len(b) {
 		size, n := binary.Uvarint(b[good:])
@@ -209,9 +272,9 @@ func encodeRecord(e event.Request) ([]byte, error) {
 
 // decodeRecord returns the id and the event of a record, false when it is damaged.
 func decodeRecord(r []byte) (eventID string, body []byte, ok bool) {
-	if len(r) <= recordHead || binary.LittleEndian.Uint32(r) != crc32.Checksum(r[4:], crc32.MakeTable(crc32.Castagnoli)) {
+	// The id is looked at first: readable comes here with whatever it finds.
+	if len(r) <= recordHead || !id.Valid(string(r[4:recordHead])) || binary.LittleEndian.Uint32(r) != crc32.Checksum(r[4:], crc32.MakeTable(crc32.Castagnoli)) {
 		return "", nil, false
 	}
-	eventID = string(r[4:recordHead])
-	return eventID, r[recordHead:], id.Valid(eventID)
+	return string(r[4:recordHead]), r[recordHead:], true
 }

@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/tidwall/wal"
 
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/event"
@@ -83,12 +85,17 @@ func wait(ctx context.Context, d time.Duration) {
 // step ships one batch and returns how many records it dealt with.
 func (s *shipper) step(ctx context.Context) (int, error) {
 	seg, records, err := s.journal.next(shipBatch)
+	messages, damaged := pack(records)
+	if damaged > 0 || errors.Is(err, wal.ErrCorrupt) || errors.Is(err, wal.ErrNotFound) {
+		if mended, err := s.journal.mend(seg); mended || err != nil {
+			return 0, errors.Join(errDamaged, err) // once more, with what is left
+		}
+	}
 	if len(records) == 0 {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, shipPatience)
 	defer cancel()
-	messages, damaged := pack(records)
 	futures := make([]bus.Future, len(messages))
 	for i, m := range messages {
 		if futures[i], err = s.to.Publish(event.Subject, m.ID(), m.Traceparent, m.Data); err != nil {
@@ -155,7 +162,7 @@ func (s *shipper) age() {
 	}
 }
 
-// next returns the oldest records that are not acknowledged, all of one segment; none when there are none. Only the shipper calls it.
+// next returns the oldest records that are not acknowledged, all of one segment, with an error the segment alone; none when there are none. Only the shipper calls it.
 func (j *journal) next(max int) (*segment, [][]byte, error) {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
@@ -189,7 +196,7 @@ func (j *journal) next(max int) (*segment, [][]byte, error) {
 	}
 	if seg.log == nil {
 		if err := seg.open(); err != nil {
-			return nil, nil, err
+			return seg, nil, err
 		}
 	}
 	records, err := seg.read(acked, entries, max)
@@ -197,6 +204,39 @@ func (j *journal) next(max int) (*segment, [][]byte, error) {
 		err = nil
 	}
 	return seg, records, err
+}
+
+// errDamaged says that a segment was found to be damaged while the process ran.
+var errDamaged = errors.New("a segment of the journal is damaged")
+
+// mend repairs a segment that turned out to be damaged, and reports whether that changed it. What is gone is counted as lost.
+func (j *journal) mend(seg *segment) (bool, error) {
+	j.shipping.Lock()
+	defer j.shipping.Unlock()
+	j.mu.Lock()
+	closed, current := j.closed, seg == j.current
+	j.mu.Unlock()
+	if closed || current { // what is written to is read from memory
+		return false, nil
+	}
+	if err := seg.close(); err != nil {
+		return false, err
+	}
+	now := &segment{seq: seg.seq, dir: seg.dir}
+	changed, err := now.repair(j.log)
+	if err != nil {
+		return false, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now.acked = min(seg.acked, now.entries)
+	lost := int64(seg.entries-seg.acked) - int64(now.entries-now.acked)
+	j.bytes += now.bytes - seg.bytes
+	j.entries -= lost
+	changed = changed || now.entries != seg.entries
+	seg.entries, seg.acked, seg.bytes = now.entries, now.acked, now.bytes
+	j.metrics.dropped.WithLabelValues(dropCorrupt).Add(float64(max(lost, 0)))
+	return changed, nil
 }
 
 // ack marks n more records of seg as dealt with, and removes the segments that are done with.
