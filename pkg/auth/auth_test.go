@@ -113,9 +113,16 @@ func TestIdentityIsBoundToItsServiceItsTimeAndItsKey(t *testing.T) {
 	if _, err := b.Verify(header, "vault-svc"); !errors.Is(err, ErrInvalid) {
 		t.Errorf("another key accepted it: %v", err)
 	}
-	now = now.Add(3 * IdentityTTL)
-	if _, err := a.Verify(header, "vault-svc"); !errors.Is(err, ErrExpired) {
-		t.Errorf("long after its time: %v", err)
+	signed := now
+	now = signed.Add(IdentityTTL + IdentityLeeway - 2*time.Second)
+	if _, err := a.Verify(header, "vault-svc"); err != nil {
+		t.Errorf("by a clock that is a little behind: %v", err)
+	}
+	for _, late := range []time.Duration{IdentityLeeway + time.Second, 28 * time.Second, 10 * IdentityTTL} {
+		now = signed.Add(IdentityTTL + late)
+		if _, err := a.Verify(header, "vault-svc"); !errors.Is(err, ErrExpired) {
+			t.Errorf("%v after its time: %v", late, err)
+		}
 	}
 	if _, err := NewInternalKeys("short", clock); err == nil {
 		t.Error("a short key was accepted")

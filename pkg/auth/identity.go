@@ -15,8 +15,12 @@ const IdentityHeader = "X-Realmgate-Identity"
 // RefusedHeader is on a service's 401 that is about the gateway's identity and not about a client's credential.
 const RefusedHeader = "X-Realmgate-Refused"
 
-// IdentityTTL is how long a signed identity is good for.
-const IdentityTTL = 30 * time.Second
+// IdentityTTL is how long a signed identity is good for. IdentityLeeway is how much longer a service takes it, whose clock may be behind the gateway's;
+// one that is ahead takes it for as much less.
+const (
+	IdentityTTL    = 30 * time.Second
+	IdentityLeeway = 5 * time.Second
+)
 
 // Kind says how the caller proved who they are.
 type Kind string
@@ -111,7 +115,7 @@ func (k *InternalKeys) Verify(header, audience string) (Identity, error) {
 		var c identityClaims
 		_, err := jwt.ParseWithClaims(header, &c, func(*jwt.Token) (any, error) { return key, nil },
 			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithAudience(audience),
-			jwt.WithTimeFunc(k.now), jwt.WithLeeway(IdentityTTL), jwt.WithStrictDecoding())
+			jwt.WithTimeFunc(k.now), jwt.WithLeeway(IdentityLeeway), jwt.WithStrictDecoding())
 		if err == nil {
 			return c.Identity, nil
 		}
