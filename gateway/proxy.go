@@ -42,7 +42,7 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	req.Header.SetRequestURIBytes(in.Header.RequestURI())
 	req.Header.SetHost(u.host)
 	req.UseHostHeader = true
-	copyHeader(req, in, fiber.HeaderAccept)
+	copyList(req, in, fiber.HeaderAccept)
 	copyHeader(req, in, fiber.HeaderUserAgent)
 	copyHeader(req, in, fiber.HeaderContentType)
 	if cl.route.traits&passesBearer != 0 {
@@ -114,6 +114,17 @@ func refusedUs(u *upstream) error {
 func copyHeader(to, from *fasthttp.Request, name string) {
 	if v := from.Header.Peek(name); len(v) > 0 {
 		to.Header.SetBytesV(name, v)
+	}
+}
+
+// copyList is copyHeader of a header whose lines are one list (RFC 9110, section 5.3).
+func copyList(to, from *fasthttp.Request, name string) {
+	switch lines := from.Header.PeekAll(name); len(lines) {
+	case 0:
+	case 1:
+		to.Header.SetBytesV(name, lines[0])
+	default:
+		to.Header.SetBytesV(name, bytes.Join(lines, []byte(", ")))
 	}
 }
 

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"mime"
@@ -78,7 +79,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if s.o.BeforeFailure != nil {
 		s.o.BeforeFailure(c, status)
 	}
-	if wantsProblem(c.Get(fiber.HeaderAccept)) {
+	if wantsProblem(string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderAccept), []byte(",")))) { // several lines are one list (RFC 9110, section 5.3)
 		return write(c, typeProblem, status, problem(c, e))
 	}
 	return write(c, typeJSON, status, failure(e))
