@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
@@ -15,6 +16,29 @@ const (
 	corsExposed = "X-Request-ID, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Allow"
 	corsMaxAge  = "600"
 )
+
+// passes reports whether a service's header of this name, as fasthttp writes names, goes to the client: those that pkg/httpx and the services' pages set.
+func passes(name []byte) bool {
+	switch string(name) {
+	case "Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Cache-Control", "X-Content-Type-Options", "Content-Security-Policy", "Referrer-Policy",
+		"Allow", "Retry-After", "Www-Authenticate", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset":
+		return true
+	}
+	return false
+}
+
+// onlyOurs takes every other header off a service's answer.
+func onlyOurs(h *fasthttp.ResponseHeader) {
+	var strange []string // there is none, most often
+	for name := range h.All() {
+		if !passes(name) {
+			strange = append(strange, string(name))
+		}
+	}
+	for _, name := range strange {
+		h.Del(name)
+	}
+}
 
 // decorate puts on every answer what the gateway owes it, whoever wrote it.
 func (g *gateway) decorate(c *fiber.Ctx, cl *call) {

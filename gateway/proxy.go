@@ -151,10 +151,8 @@ func (cl *call) accept(resp *fasthttp.Response) error {
 		h.Del(onUserHeader)
 	}
 	h.Del(fiber.HeaderServer)
-	h.Del(fiber.HeaderKeepAlive)
-	h.Del(fiber.HeaderUpgrade)
 	h.Del(fiber.HeaderXRequestID)
-	h.ResetConnectionClose()
+	onlyOurs(h)
 	return nil
 }
 
