@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"math"
 	"net/netip"
 	"sync/atomic"
@@ -113,5 +114,19 @@ func TestAKeyThatComesVerifiesNothingAgain(t *testing.T) {
 	}
 	if n := testutil.ToFloat64(r.states.metrics.checked); n != 1 {
 		t.Errorf("the signature was checked %v times, want once", n)
+	}
+}
+
+func TestTokensOfUnknownKeysFetchTheKeysOnceASecond(t *testing.T) {
+	t.Parallel()
+	r := newKeyRig(t)
+	r.publish(t, signingKey(t, "k1"))
+	for i := range 100 {
+		if err := r.asks(t, signingKey(t, fmt.Sprint("unknown ", i))); !apperr.Is(err, "INVALID_TOKEN") {
+			t.Fatal(err)
+		}
+	}
+	if r.fetched > 20 { // once, and more where the machine is slow
+		t.Errorf("100 tokens fetched the keys %d times", r.fetched)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -108,5 +109,35 @@ func TestAJournalThatIsClosedUnderItsShipperLosesNothing(t *testing.T) {
 		if len(want) > 0 {
 			t.Fatalf("%d events are neither shipped nor in the journal", len(want))
 		}
+	}
+}
+
+func TestAGatewayThatWasStuckTakesRequestsAgainOnceItShips(t *testing.T) {
+	t.Parallel()
+	cfg := journalConfig(t.TempDir())
+	cfg.Mode, cfg.MaxAge = modeRequired, time.Hour
+	j := open(t, cfg)
+	old := newEvent()
+	old.ID = id.New(time.Now().Add(-2 * time.Hour))
+	_ = j.append(old)
+	answered := make(chan *jetstream.PubAck)
+	s := &shipper{journal: j, to: &slow{answer: answered, first: make(chan struct{})}, log: testkit.Log(t)}
+	s.age() // as after a failure
+	if err := j.accepts(); !errors.Is(err, errJournalStuck) {
+		t.Fatalf("with an event that is too old: %v", err)
+	}
+	close(answered)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	for end := time.Now().Add(10 * time.Second); j.accepts() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("everything is shipped, and still: %v", j.accepts())
+			break
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
