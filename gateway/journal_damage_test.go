@@ -131,3 +131,18 @@ func inOrder(got, want []string) bool {
 	}
 	return true
 }
+
+// TestAFlushedJournalTakesEvents and gives them back; that a power loss leaves its folders no test here can see.
+func TestAFlushedJournalTakesEvents(t *testing.T) {
+	t.Parallel()
+	cfg := journalConfig(t.TempDir())
+	cfg.Sync = true
+	j := open(t, cfg)
+	want := fill(t, j, 3)
+	j.seal()
+	want = append(want, fill(t, j, 3)...)
+	_ = j.close()
+	if got := contents(t, open(t, cfg)); !slices.Equal(got, want) {
+		t.Errorf("got %d events, want 6", len(got))
+	}
+}

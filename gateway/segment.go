@@ -39,8 +39,12 @@ const (
 
 func createSegment(root string, seq uint64, sync bool) (*segment, error) {
 	s := &segment{seq: seq, dir: filepath.Join(root, fmt.Sprintf("%020d", seq)), sync: sync}
-	if err := s.open(); err != nil {
-		_ = os.RemoveAll(s.dir)
+	err := s.open()
+	if err == nil && sync {
+		err = errors.Join(syncFolder(s.dir), syncFolder(root))
+	}
+	if err != nil {
+		_ = s.remove() // err says what is wrong
 		return nil, err
 	}
 	return s, nil
@@ -176,7 +180,12 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 // replaceFile writes a file anew; a crash leaves the old or the new one.
 func replaceFile(path string, content []byte) error {
 	draft := filepath.Join(filepath.Dir(path), "repaired")
-	if err := os.WriteFile(draft, content, 0o640); err != nil {
+	f, err := os.Create(draft)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(draft, path)
