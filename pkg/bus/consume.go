@@ -219,14 +219,20 @@ func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc Cons
 	it.Drain()
 	for {
 		if len(batch) > 0 && (ctx.Err() != nil || handle(ctx, batch) != nil) {
-			for _, m := range batch {
-				_ = m.msg.Nak()
-			}
+			giveBack(batch)
 		}
 		var err error
 		if batch, err = gather(ctx, it, cc); err != nil {
+			giveBack(batch) // the time ended amid it
 			return
 		}
+	}
+}
+
+// giveBack returns messages to the stream at once: unsaid, they would come again after AckWait only.
+func giveBack(batch []Message) {
+	for _, m := range batch {
+		_ = m.msg.Nak()
 	}
 }
 
