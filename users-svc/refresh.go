@@ -11,16 +11,21 @@ import (
 // the chain has come to since, so that a client that lost the answer, or two that share a token, end up with the same good pair; one that was
 // replaced longer ago is stolen or leaked, and ends the session.
 //
-// It reads once and writes once: the limit is that of the session, and the successor is made with the salt, which both have to be read first.
+// It reads once and writes once: the limit is that of the session, and the successor is made with the salt, which both have to be read first. A stolen
+// token is told before the limit is asked, which the thief could keep used up; it ends a session once, so that nothing is gained by coming with it often.
 func (s *sessions) refresh(ctx context.Context, token string, d device) (TokenPair, error) {
-	p, err := s.find(ctx, token)
+	now := s.now()
+	p, err := s.find(ctx, token, now)
 	if err != nil {
 		return TokenPair{}, err
+	}
+	reuse := happening{UserID: p.userID, Event: eventRefreshReuse, Failed: true, Device: d}
+	if p.reused {
+		return TokenPair{}, s.endReused(ctx, p.sessionID, reuse)
 	}
 	if r := s.limiter.Allow(ctx, "refresh:"+p.sessionID, s.cfg.Throttle.Refresh, 1); !r.Allowed {
 		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.Refresh.Count)
 	}
-	now := s.now()
 	live := liveSession{
 		ID: p.sessionID, UserID: p.userID, Refresh: successor(token, p.salt), ExpiresAt: earlier(now.Add(s.cfg.Tokens.RefreshTTL), p.maxAt),
 	}
@@ -33,8 +38,8 @@ func (s *sessions) refresh(ctx context.Context, token string, d device) (TokenPa
 		return TokenPair{}, err
 	case outcome == rotateDone, outcome == rotateReplaced:
 		return s.pair(live)
-	case outcome == rotateReused:
-		return TokenPair{}, s.endReused(ctx, p.sessionID, happening{UserID: p.userID, Event: eventRefreshReuse, Failed: true, Device: d})
+	case outcome == rotateReused: // replaced since, by a replica whose clock is far behind
+		return TokenPair{}, s.endReused(ctx, p.sessionID, reuse)
 	}
 	return TokenPair{}, rotateRefusal(outcome)
 }

@@ -9,18 +9,20 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// presented is a refresh token that somebody came with, and what never changes about it.
+// presented is a refresh token that somebody came with, and what never changes about it, but for the end of its session.
 type presented struct {
 	sessionID, userID string
 	maxAt             time.Time // the session lives no longer
 	salt              []byte
+	reused            bool // it was replaced longer ago than the grace, and its session lives
 }
 
 // find looks a refresh token up, also one of a session that has ended; 401 INVALID_TOKEN when there is none.
-func (s *sessions) find(ctx context.Context, token string) (presented, error) {
+func (s *sessions) find(ctx context.Context, token string, now time.Time) (presented, error) {
 	var p presented
-	err := s.pool.QueryRow(ctx, `SELECT s.id, s.user_id, s.max_at, t.salt FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`,
-		tokenHash(token)).Scan(&p.sessionID, &p.userID, &p.maxAt, &p.salt)
+	err := s.pool.QueryRow(ctx, `SELECT s.id, s.user_id, s.max_at, t.salt, coalesce(t.replaced_at < $2, false) AND s.ended_at IS NULL AND s.expires_at > $3
+		FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`, tokenHash(token), now.Add(-s.cfg.Tokens.Grace), now).
+		Scan(&p.sessionID, &p.userID, &p.maxAt, &p.salt, &p.reused)
 	if db.NoRows(err) {
 		return p, apperr.InvalidToken()
 	}

@@ -98,6 +98,27 @@ func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
 	}
 }
 
+// TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp: else a thief who keeps the session's limit used up would never be noticed.
+func TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) { c.Throttle.Refresh.Count = 3 })
+	ann := h.signUp()
+	stolen := h.refresh(ann.refresh).must(200).text("refreshToken")
+	for range 2 {
+		stolen = h.refresh(stolen).must(200).text("refreshToken")
+	}
+	h.refresh(ann.refresh).want(429, "RATE_LIMITED", "") // within the grace, it is still good
+	if !h.alive(ann) {
+		t.Fatal("a token within its grace ended the session")
+	}
+	h.clock.forward(h.cfg.Tokens.Grace + time.Second)
+	h.refresh(ann.refresh).want(401, "INVALID_TOKEN", "")
+	if h.alive(ann) {
+		t.Error("the session is alive after the re-use of an old token")
+	}
+	h.refresh(ann.refresh).want(429, "RATE_LIMITED", "") // there is nothing left to end, so the limit counts
+}
+
 // TestWhatChangesWhileARefreshWaitsCounts holds the account's row while somebody refreshes, and changes something meanwhile.
 func TestWhatChangesWhileARefreshWaitsCounts(t *testing.T) {
 	t.Parallel()
