@@ -94,6 +94,31 @@ func insertUser(ctx context.Context, q dbtx, userID, username string, n newAccou
 	return tag.RowsAffected(), err
 }
 
+// unverifiedHash returns the password hash of the account with an address that is not verified; "" when there is none.
+func unverifiedHash(ctx context.Context, q dbtx, emailKey string) (string, error) {
+	var hash string
+	err := q.QueryRow(ctx, `SELECT coalesce((SELECT password_hash FROM users WHERE email_key = $1 AND NOT email_verified), '')`, emailKey).Scan(&hash)
+	return hash, err
+}
+
+// dispossess takes away from whoever used the account until now what opens it besides the password. Tell notifier the result after the commit.
+func dispossess(ctx context.Context, tx pgx.Tx, userID, why string, now time.Time) (session.Change, error) {
+	// The user's row first, as everywhere.
+	ch, err := raiseVersion(ctx, tx, userID)
+	if err != nil {
+		return ch, err
+	}
+	if _, err := endSessions(ctx, tx, userID, "", why, now); err != nil {
+		return ch, err
+	}
+	for _, table := range []string{"auth_tokens", "two_factor", "mail_tokens"} {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE user_id = $1`, userID); err != nil {
+			return ch, err
+		}
+	}
+	return ch, nil
+}
+
 // update applies p to the user, all or nothing. checkedHash is the hash that the current password was checked against, "" when it was not: a
 // password that changed meanwhile is a wrong one. newHash replaces it. keep is the session that survives a change of the password.
 func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHash, newHash, keep string, by device) (account, error) {

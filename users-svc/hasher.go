@@ -65,7 +65,11 @@ func (h *hasher) unknown() string {
 		_, _ = rand.Read(b) // never fails: it crashes the program instead
 		return base64.RawStdEncoding.EncodeToString(b)
 	}
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.Memory, h.params.Iterations, h.params.Parallelism, random(saltBytes), random(hashBytes))
+	return h.phc(random(saltBytes), random(hashBytes))
+}
+
+func (h *hasher) phc(salt, key string) string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.Memory, h.params.Iterations, h.params.Parallelism, salt, key)
 }
 
 // queue runs f in a place of the queue for slots. 503 SERVICE_UNAVAILABLE when there is none.
@@ -111,6 +115,21 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 		return err
 	})
 	return out, err
+}
+
+// hashLike is hash with the salt of another hash, so that the two are equal when the passwords are; with a salt of its own when the other is of none
+// of today's parameters, or "". The work is the same.
+func (h *hasher) hashLike(ctx context.Context, password, other string) (string, error) {
+	p, salt, _, err := argon2id.DecodeHash(other)
+	if err != nil || *p != h.params {
+		return h.hash(ctx, password)
+	}
+	var key []byte
+	err = h.run(ctx, func() error {
+		key = argon2.IDKey([]byte(password), salt, p.Iterations, p.Memory, p.Parallelism, p.KeyLength)
+		return nil
+	})
+	return h.phc(base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)), err
 }
 
 // create is hash for those who hold a slot.

@@ -58,16 +58,17 @@ const (
 // job is a mail to be sent.
 type job struct {
 	kind, emailKey string
+	passwordHash   *string // of the sign-up; nil for none
 	attempts       int
 	createdAt      time.Time
 }
 
-// ask notes a mail and wakes the worker.
-func (m *mails) ask(ctx context.Context, kind, email string) error {
+// ask notes a mail and wakes the worker. passwordHash is that of a sign-up, "" for any other mail.
+func (m *mails) ask(ctx context.Context, kind, email, passwordHash string) error {
 	if m.sender == nil {
 		return nil
 	}
-	if err := m.note(ctx, kind, emailKey(email)); err != nil {
+	if err := m.note(ctx, kind, emailKey(email), passwordHash); err != nil {
 		return err
 	}
 	select {
@@ -147,7 +148,7 @@ func (m *mails) compose(ctx context.Context, j job) (letter, bool, error) {
 		return letter{}, false, nil
 	}
 	token := randomToken()
-	made, err := m.makeToken(ctx, found.ID, purpose, token, ttl)
+	made, err := m.makeToken(ctx, found, purpose, token, ttl, j.passwordHash)
 	l.token, l.Link, l.Hours = token, m.cfg.Mail.link(purpose, token), max(1, int(ttl.Hours()))
 	return l, made, err
 }

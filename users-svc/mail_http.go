@@ -52,7 +52,7 @@ func (m *mails) postAsk(kind, message string) fiber.Handler {
 		if err := o.Err(); err != nil {
 			return err
 		}
-		if err := m.ask(c.UserContext(), kind, email); err != nil {
+		if err := m.ask(c.UserContext(), kind, email, ""); err != nil {
 			return err
 		}
 		return httpx.OK(c, message, nil)

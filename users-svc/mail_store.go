@@ -10,10 +10,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/session"
 )
 
-// note remembers that a mail is wanted; one that is noted already stays as it is.
-func (m *mails) note(ctx context.Context, kind, emailKey string) error {
-	_, err := m.pool.Exec(ctx, `INSERT INTO mail_jobs (kind, email_key, not_before, created_at) VALUES ($1, $2, $3, $3) ON CONFLICT DO NOTHING`,
-		kind, emailKey, m.now())
+// note remembers that a mail is wanted; one that is noted already stays as it is. But one mail for two sign-ups with different passwords carries one
+// that nobody knows: its reader cannot tell whose it would be, and has to ask for a new one.
+func (m *mails) note(ctx context.Context, kind, emailKey, passwordHash string) error {
+	_, err := m.pool.Exec(ctx, `INSERT INTO mail_jobs AS j (kind, email_key, not_before, created_at, password_hash) VALUES ($1, $2, $3, $3, nullif($4, ''))
+		ON CONFLICT (kind, email_key) DO UPDATE SET password_hash = $5, not_before = $3 WHERE j.password_hash IS DISTINCT FROM excluded.password_hash`,
+		kind, emailKey, m.now(), passwordHash, m.hasher.unknown())
 	return err
 }
 
@@ -23,7 +25,8 @@ func (m *mails) lease(ctx context.Context) (job, bool, error) {
 	now := m.now()
 	err := m.pool.QueryRow(ctx, `UPDATE mail_jobs SET attempts = attempts + 1, not_before = $2 WHERE (kind, email_key) IN (
 			SELECT kind, email_key FROM mail_jobs WHERE not_before <= $1 ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING kind, email_key, attempts, created_at`, now, now.Add(mailLease)).Scan(&j.kind, &j.emailKey, &j.attempts, &j.createdAt)
+		RETURNING kind, email_key, password_hash, attempts, created_at`, now, now.Add(mailLease)).
+		Scan(&j.kind, &j.emailKey, &j.passwordHash, &j.attempts, &j.createdAt)
 	if db.NoRows(err) {
 		return j, false, nil
 	}
@@ -45,18 +48,36 @@ func (m *mails) postpone(ctx context.Context, j job, token string) error {
 	return err
 }
 
+// done deletes a job, unless another sign-up came to it meanwhile.
 func (m *mails) done(ctx context.Context, j job) error {
-	_, err := m.pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2`, j.kind, j.emailKey)
+	_, err := m.pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2 AND password_hash IS NOT DISTINCT FROM $3`,
+		j.kind, j.emailKey, j.passwordHash)
 	return err
 }
 
-// makeToken keeps the hash of a new token, unless the account was sent one for the same purpose just now.
-func (m *mails) makeToken(ctx context.Context, userID, purpose, token string, ttl time.Duration) (bool, error) {
-	now := m.now()
-	tag, err := m.pool.Exec(ctx, `INSERT INTO mail_tokens (hash, user_id, purpose, created_at, expires_at) SELECT $1, $2, $3, $4, $5
-		WHERE NOT EXISTS (SELECT FROM mail_tokens WHERE user_id = $2 AND purpose = $3 AND created_at > $6)`,
-		tokenHash(token), userID, purpose, now, now.Add(ttl), now.Add(-mailPause))
-	return tag.RowsAffected() == 1, err
+// makeToken keeps the hash of a new token, unless the account was sent one for the same purpose just now. One that no sign-up asked for carries the
+// password of the newest that did.
+//
+// Links of sign-ups with another password than this one's then carry one that nobody knows: also when this one gets no mail. So the reader of an older
+// mail, who may take it for the answer to the newer sign-up, lets nobody in.
+func (m *mails) makeToken(ctx context.Context, found account, purpose, token string, ttl time.Duration, passwordHash *string) (made bool, err error) {
+	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+		now := m.now()
+		if passwordHash != nil {
+			_, err := tx.Exec(ctx, `UPDATE mail_tokens SET password_hash = $4 WHERE user_id = $1 AND purpose = $2 AND coalesce(password_hash, $5) <> $3`,
+				found.ID, purpose, *passwordHash, m.hasher.unknown(), found.PasswordHash)
+			if err != nil {
+				return err
+			}
+		}
+		tag, err := tx.Exec(ctx, `INSERT INTO mail_tokens (hash, user_id, purpose, created_at, expires_at, password_hash)
+			SELECT $1, $2, $3, $4, $5, coalesce($7, (SELECT password_hash FROM mail_tokens WHERE user_id = $2 AND purpose = $3 ORDER BY created_at DESC LIMIT 1))
+			WHERE NOT EXISTS (SELECT FROM mail_tokens WHERE user_id = $2 AND purpose = $3 AND created_at > $6)`,
+			tokenHash(token), found.ID, purpose, now, now.Add(ttl), now.Add(-mailPause), passwordHash)
+		made = tag.RowsAffected() == 1
+		return err
+	})
+	return made, err
 }
 
 // accountOf returns the account that a token which is good was made for; USER_NOT_FOUND when it is not good.
@@ -65,50 +86,73 @@ func (m *mails) accountOf(ctx context.Context, purpose, token string) (account, 
 		tokenHash(token), purpose, m.now())
 }
 
-// spend deletes a token and all others of its user and purpose, and returns the user; "" when the token is none that is good.
-func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now time.Time) (string, error) {
-	var userID string
-	err := tx.QueryRow(ctx, `DELETE FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3 RETURNING user_id`,
-		tokenHash(token), purpose, now).Scan(&userID)
+// spend deletes a token and all others of its user and purpose, and returns the user, "" when the token is none that is good, and the hash of the
+// password that it carries, "" for none.
+func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now time.Time) (userID, passwordHash string, err error) {
+	err = tx.QueryRow(ctx, `DELETE FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3 RETURNING user_id, coalesce(password_hash, '')`,
+		tokenHash(token), purpose, now).Scan(&userID, &passwordHash)
 	if db.NoRows(err) {
-		return "", nil
+		return "", "", nil
 	}
 	if err == nil {
 		_, err = tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1 AND purpose = $2`, userID, purpose)
 	}
-	return userID, err
+	return userID, passwordHash, err
 }
 
-// verify spends a token and marks its user's address as verified.
+// verify spends a token and marks its user's address as verified. When the sign-up that the mail answers gave another password than the account has, it
+// was not the first, and the account becomes that of the one who can read the mail.
 func (m *mails) verify(ctx context.Context, token string, d device) (email string, err error) {
+	var ch *session.Change
 	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+		ch = nil
 		now := m.now()
-		userID, err := m.spend(ctx, tx, purposeVerify, token, now)
+		userID, hash, err := m.spend(ctx, tx, purposeVerify, token, now)
 		if err != nil {
 			return err
 		}
 		if userID == "" {
 			return errVerificationToken()
 		}
-		if err := tx.QueryRow(ctx, `UPDATE users SET email_verified = true, updated_at = $2 WHERE id = $1 RETURNING email`, userID, now).Scan(&email); err != nil {
+		found, err := oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID)
+		if err != nil {
+			return err
+		}
+		email = found.Email
+		if hash != "" && hash != found.PasswordHash && !found.EmailVerified {
+			changed, err := dispossess(ctx, tx, userID, eventPasswordChanged, now)
+			if err != nil {
+				return err
+			}
+			ch, found.PasswordHash = &changed, hash
+		}
+		_, err = tx.Exec(ctx, `UPDATE users SET email_verified = true, password_hash = $2, updated_at = $3 WHERE id = $1`, userID, found.PasswordHash, now)
+		if err != nil {
 			return err
 		}
 		return remember(ctx, tx, now, happening{UserID: userID, Event: eventEmailVerified, Device: d})
 	})
+	if err == nil && ch != nil {
+		m.notify.changed(ctx, *ch)
+	}
 	return email, err
 }
 
-// useReset spends a token, sets the password and ends every session. Whoever reads the mail has the address, so it is verified too.
+// useReset spends a token, sets the password and ends every session. Whoever reads the mail has the address, so it is verified too; whoever used the
+// account before may have been somebody else, whose auth tokens go.
 func (m *mails) useReset(ctx context.Context, token, hash string, d device) error {
 	var ch session.Change
 	err := db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		now := m.now()
-		userID, err := m.spend(ctx, tx, purposeReset, token, now)
+		userID, _, err := m.spend(ctx, tx, purposeReset, token, now)
 		if err != nil {
 			return err
 		}
 		if userID == "" {
 			return errResetToken()
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM auth_tokens t USING users u WHERE u.id = $1 AND t.user_id = u.id AND NOT u.email_verified`, userID); err != nil {
+			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`, userID, hash, now); err != nil {
 			return err

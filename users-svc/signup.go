@@ -88,7 +88,8 @@ func readSignup(o *input.Object) (signup, error) {
 	return in, checkStrength(in.Password)
 }
 
-// signUp creates an account. The caller learns nothing about addresses that have one: the work and the answer are the same.
+// signUp creates an account. The caller learns nothing about addresses that have one: the work and the answer are the same. To an address that is not
+// verified yet anybody may have signed up before: the mail carries this password, and that of whoever follows the link counts.
 func (a *accounts) signUp(ctx context.Context, in signup) error {
 	if err := a.rule.check(in.Password, in.Email); err != nil {
 		return err
@@ -100,14 +101,17 @@ func (a *accounts) signUp(ctx context.Context, in signup) error {
 		n.Invited = validInvite(a.cfg.Signup.InviteCodes, *in.InviteCode)
 		n.CodeFailed = !n.Invited
 	}
-	var err error
-	if n.PasswordHash, err = a.hasher.hash(ctx, in.Password); err != nil {
+	first, err := unverifiedHash(ctx, a.pool, emailKey(in.Email))
+	if err != nil {
+		return err
+	}
+	if n.PasswordHash, err = a.hasher.hashLike(ctx, in.Password, first); err != nil {
 		return err
 	}
 	if _, _, err = insertAccount(ctx, a.pool, n); err != nil {
 		return err
 	}
-	return a.mails.ask(ctx, mailSignup, in.Email)
+	return a.mails.ask(ctx, mailSignup, in.Email, n.PasswordHash)
 }
 
 // firstAlias is the local part of the address, cut to what an alias may be.
