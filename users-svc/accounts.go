@@ -65,6 +65,7 @@ type patch struct {
 	Admin, Banned     *bool
 	BanReason         *string
 	VaultQuota        *int64 // bytes, 0 for the default
+	Vouched           bool   // the address counts as verified, and who used the account while it was not keeps nothing
 }
 
 func (p patch) empty() bool {

@@ -143,6 +143,11 @@ func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHa
 			}
 		}
 		now := a.now()
+		if p.Vouched && !old.EmailVerified {
+			if _, err := dispossess(ctx, tx, userID, eventPasswordChanged, now); err != nil {
+				return err
+			}
+		}
 		if out, err = writePatch(ctx, tx, userID, p, f, newHash, now); err != nil {
 			return err
 		}
@@ -184,8 +189,8 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 	_, err := tx.Exec(ctx, `UPDATE users SET alias = coalesce($2, alias), public_key = coalesce($3, public_key), metadata = coalesce($4, metadata),
 			password_hash = coalesce(nullif($5, ''), password_hash), is_admin = $6, is_banned = $7,
 			ban_reason = CASE WHEN NOT $7 THEN NULL WHEN $8::text IS NOT NULL THEN $8 ELSE ban_reason END,
-			vault_quota = coalesce($9, vault_quota), updated_at = $10 WHERE id = $1`,
-		userID, p.Alias, p.PublicKey, []byte(p.Metadata), newHash, f.admin, f.banned, p.BanReason, p.VaultQuota, now)
+			vault_quota = coalesce($9, vault_quota), updated_at = $10, email_verified = email_verified OR $11 WHERE id = $1`,
+		userID, p.Alias, p.PublicKey, []byte(p.Metadata), newHash, f.admin, f.banned, p.BanReason, p.VaultQuota, now, p.Vouched)
 	if err != nil {
 		return account{}, err
 	}

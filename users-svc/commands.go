@@ -71,7 +71,7 @@ func nothingAfter(flags *flag.FlagSet) error {
 }
 
 // adminCreate creates an admin with the password in a file, or with one that it prints; an account that exists keeps its password unless
-// there is a file.
+// there is a file. With the file the address counts as verified: the password is the operator's, whoever signed up.
 func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) error {
 	var email, file string
 	flags, err := parseFlags("admin create", args, out, func(f *flag.FlagSet) {
@@ -128,7 +128,7 @@ func (a *accounts) promoteExisting(ctx context.Context, email, password string, 
 		if hash, err = a.hasher.hash(ctx, password); err != nil {
 			return err
 		}
-		p.Password = &password
+		p.Password, p.Vouched = &password, true
 	}
 	if _, err := a.update(ctx, found.ID, p, "", hash, "", device{}); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/testkit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -62,6 +63,24 @@ func TestAdminByCommand(t *testing.T) {
 		if _, err := h.command("admin create", args...); err == nil {
 			t.Errorf("%v: no error", args)
 		}
+	}
+}
+
+// TestAnAdminByCommandNeedsNoMail: who can run commands vouches for the address, and whoever signed up with it before keeps nothing.
+func TestAnAdminByCommandNeedsNoMail(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	query[bool](h, `UPDATE users SET email_verified = false WHERE id = $1 RETURNING true`, ann.id)
+	_, secret := h.issue(ann.identity, map[string]any{"permission_template": "full_access"})
+	h.secure(&ann)
+	mailing(testkit.SMTP(t))(&h.cfg)
+	h.url = h.replica()
+	if out, err := h.command("admin create", "-email", ann.email, "-password-file", writeFile(t, "password", "The-operators-1")); err != nil {
+		t.Fatal(out, err)
+	}
+	if root := h.signIn(ann.email, "The-operators-1"); !root.identity.Admin || h.alive(ann) || h.stateOf(secret).Alive {
+		t.Errorf("admin %v; alive: session %v, auth token %v", root.identity.Admin, h.alive(ann), h.stateOf(secret).Alive)
 	}
 }
 

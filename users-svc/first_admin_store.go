@@ -48,9 +48,6 @@ func promote(ctx context.Context, tx pgx.Tx, n newAccount) (string, *session.Cha
 	if err != nil {
 		return "", nil, err
 	}
-	if _, err := endSessions(ctx, tx, userID, "", eventPasswordChanged, n.At); err != nil {
-		return "", nil, err
-	}
-	ch, err := raiseVersion(ctx, tx, userID)
+	ch, err := dispossess(ctx, tx, userID, eventPasswordChanged, n.At)
 	return userID, &ch, err
 }

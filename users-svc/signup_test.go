@@ -92,13 +92,18 @@ func TestFirstAdminIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
+	_, secret := h.issue(ann.identity, map[string]any{"permission_template": "full_access", "vault_access": true})
+	h.secure(&ann)
 	h.cfg.Signup.AdminEmail, h.cfg.Signup.AdminPassword = strings.ToUpper(ann.email), "The-operators-1"
 	h.count(3, func(int) bool { h.replica(); return true })
 	if h.alive(ann) {
 		t.Error("the sessions of an account that becomes the admin should end")
 	}
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(401, "INVALID_CREDENTIALS", "")
-	root := h.signIn(ann.email, "The-operators-1")
+	if h.stateOf(secret).Alive {
+		t.Error("the auth tokens of an account that becomes the admin should be gone")
+	}
+	root := h.signIn(ann.email, "The-operators-1") // owes no code of somebody else's authenticator
 	if total := h.do(root.identity, "GET", "/api/v1/users?is_admin=true", nil).must(200).meta["total"]; total != 1.0 || !root.identity.Admin {
 		t.Errorf("admins: got %v, want 1", total)
 	}
