@@ -224,7 +224,7 @@ type accounts struct {
 	rule     passwordRule
 }
 
-// change checks the current password when one is asked for and applies p to the user id. by is who does it from where.
+// change checks the current password when one is asked for and applies p to the user id. by is from where it is done, as the user may know it.
 func (a *accounts) change(ctx context.Context, caller auth.Identity, id string, p patch, by device) (User, error) {
 	var checkedHash, newHash string
 	if p.Password != nil {

@@ -128,7 +128,7 @@ func (a *accounts) patch(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	u, err := a.change(c.UserContext(), caller, id, p, deviceOf(c, nil))
+	u, err := a.change(c.UserContext(), caller, id, p, actorOf(c, id))
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,15 @@ func actedOn(c *fiber.Ctx, id string) {
 	}
 }
 
+// actorOf describes where the request comes from to the user id, in whose history it will stand. Of another who acts on the user it says nothing: from
+// where admins act is their own affair.
+func actorOf(c *fiber.Ctx, id string) device {
+	if id != httpx.Caller(c).UserID {
+		return device{}
+	}
+	return deviceOf(c, nil)
+}
+
 func (a *administration) create(c *fiber.Ctx) error {
 	if _, err := admin(c); err != nil {
 		return err
@@ -80,7 +89,7 @@ func (a *administration) unban(c *fiber.Ctx) error {
 }
 
 func (a *administration) apply(c *fiber.Ctx, id string, p patch, message string) error {
-	changed, err := a.accounts.update(c.UserContext(), id, p, "", "", "", deviceOf(c, nil))
+	changed, err := a.accounts.update(c.UserContext(), id, p, "", "", "", actorOf(c, id))
 	if err != nil {
 		return err
 	}
@@ -93,7 +102,7 @@ func (a *administration) logout(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.sessions.endAll(c.UserContext(), id, "", eventLogout, deviceOf(c, nil)); err != nil {
+	if _, err := a.sessions.endAll(c.UserContext(), id, "", eventLogout, actorOf(c, id)); err != nil {
 		return err
 	}
 	actedOn(c, id)
@@ -113,7 +122,7 @@ func (a *administration) quota(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.accounts.update(c.UserContext(), id, patch{VaultQuota: &bytes}, "", "", "", deviceOf(c, nil)); err != nil {
+	if _, err := a.accounts.update(c.UserContext(), id, patch{VaultQuota: &bytes}, "", "", "", actorOf(c, id)); err != nil {
 		return err
 	}
 	actedOn(c, id)

@@ -50,6 +50,34 @@ func TestSecurityHistory(t *testing.T) {
 	}
 }
 
+// TestAUserDoesNotSeeFromWhereAnAdminActed, as in the activity log; what admins do to themselves is their own.
+func TestAUserDoesNotSeeFromWhereAnAdminActed(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	root, ann := h.admin(), h.signUp()
+	h.secure(&ann)
+	root.identity.ClientAddr = "203.0.113.77"
+	user := "/api/v1/users/" + ann.id
+	h.do(root.identity, "DELETE", user+"/2fa", nil).must(200)
+	h.do(root.identity, "PATCH", user, map[string]any{"password": "Another-horse-2"}).must(200)
+	h.do(root.identity, "POST", user+"/ban", `{"reason":"x"}`).must(200)
+	h.do(root.identity, "POST", user+"/unban", nil).must(200)
+	h.do(root.identity, "POST", user+"/logout", nil).must(200)
+	ann = h.signIn(ann.email, "Another-horse-2")
+	a := h.do(ann.identity, "GET", historyPath+"?include_security=true", nil).must(200)
+	if got, want := events(a), "login:success logout:success unbanned:success banned:success password_changed:success 2fa_reset:success"; !strings.HasPrefix(got, want) {
+		t.Errorf("history: got %s, want it to begin with %s", got, want)
+	}
+	if strings.Contains(string(a.body), "203.0.113.77") {
+		t.Errorf("the user sees the admin's address: %s", a.body)
+	}
+	h.do(root.identity, "POST", "/api/v1/users/"+root.id+"/logout", nil).must(200)
+	own := h.do(h.admin().identity, "GET", historyPath+"?include_security=true", nil).must(200)
+	if !strings.Contains(string(own.body), `"event":"logout","outcome":"success","ip_address":"203.0.113.77"`) {
+		t.Errorf("the admin's own history: got %s, want the address of the logout", own.body)
+	}
+}
+
 func TestHistoryAndSessionsAreForgotten(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })

@@ -195,7 +195,7 @@ func (t *twoFactor) deleteOfUser(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := t.reset(c.UserContext(), userID, deviceOf(c, nil)); err != nil {
+	if err := t.reset(c.UserContext(), userID, actorOf(c, userID)); err != nil {
 		return err
 	}
 	actedOn(c, userID)
