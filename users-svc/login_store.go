@@ -27,7 +27,7 @@ func claimed(ctx context.Context, q dbtx, name, address string, now time.Time) (
 	if strings.Contains(name, "@") {
 		column, value = "u.email_key", emailKey(name)
 	}
-	rows, err := q.Query(ctx, selectClaimed+column+restOfClaimed, value, address, nameKey(name), []byte(accountKeyStart), []byte(knownKeyStart), knownKeyEnd(address), now)
+	rows, err := q.Query(ctx, selectClaimed+column+restOfClaimed, value, address, nameKey(value), []byte(accountKeyStart), []byte(knownKeyStart), knownKeyEnd(address), now)
 	if err != nil {
 		return account{}, standing{}, err
 	}

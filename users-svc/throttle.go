@@ -32,11 +32,11 @@ func newThrottle(c *core, h *hasher) *throttle {
 // maxWaitPeriods bounds the wait, in periods of the limit.
 const maxWaitPeriods = 4
 
-// accountKey names the count for an account, nameKey the one for a name that no account has. That for an account and an address which it knows is
-// digest("known", userID, addressKey).
+// accountKey names the count for an account, nameKey the one for a name that no account has: as it is compared, so that another case of it is another
+// name exactly where it would be with an account. That for an account and an address which it knows is digest("known", userID, addressKey).
 func accountKey(userID string) []byte { return digest("account", userID) }
 
-func nameKey(name string) []byte { return digest("name", strings.ToLower(name)) }
+func nameKey(name string) []byte { return digest("name", name) }
 
 // What a digest is made of before and after the id of an account, for the database.
 const (

@@ -61,6 +61,20 @@ func TestUnknownNamesAreSlowedAlike(t *testing.T) {
 	h.tryLogin("198.51.100.7", "NOBODY@example.com", "Wrong-horse-1").want(429, "RATE_LIMITED", "")
 }
 
+// TestTheCaseOfAUserNameTellsNotWhetherThereIsOne: names are told apart by case, whether an account has them or not.
+func TestTheCaseOfAUserNameTellsNotWhetherThereIsOne(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	h.do(h.admin().identity, "POST", "/api/v1/users", map[string]any{"email": "bob@example.com", "password": password, "username": "bob_there"}).must(201)
+	for _, name := range []string{"bob_there", "zed_absent"} {
+		for range 10 {
+			h.tryLogin("198.51.100.7", name, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+		}
+		h.tryLogin("198.51.100.7", name, "Wrong-horse-1").want(429, "RATE_LIMITED", "")
+		h.tryLogin("198.51.100.7", strings.ToUpper(name), "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+	}
+}
+
 func TestManyGuessesAtOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Passwords.Parallel = 4 })
