@@ -44,6 +44,7 @@ const (
 const (
 	purposeVerify = "verify"
 	purposeReset  = "reset"
+	purposeKnown  = "known" // nothing: it is not in the mail, and tells when that was sent
 )
 
 const (
@@ -142,14 +143,17 @@ func (m *mails) compose(ctx context.Context, j job) (letter, bool, error) {
 	case j.kind != mailReset && !found.EmailVerified:
 		l.template, purpose, ttl = "verify", purposeVerify, m.cfg.Mail.VerifyTTL
 	case j.kind == mailSignup:
-		l.template = "known"
-		return l, true, nil
+		l.template, purpose, ttl = "known", purposeKnown, mailPause
+		j.passwordHash = nil // the account has its owner
 	default:
 		return letter{}, false, nil
 	}
 	token := randomToken()
 	made, err := m.makeToken(ctx, found, purpose, token, ttl, j.passwordHash)
-	l.token, l.Link, l.Hours = token, m.cfg.Mail.link(purpose, token), max(1, int(ttl.Hours()))
+	l.token = token
+	if purpose != purposeKnown {
+		l.Link, l.Hours = m.cfg.Mail.link(purpose, token), max(1, int(ttl.Hours()))
+	}
 	return l, made, err
 }
 

@@ -34,6 +34,9 @@ func tokenIn(t *testing.T, m testkit.Mail, page string) string {
 	return found[0][2]
 }
 
+// mailPause is the least time between two mails of a kind to an address.
+const mailPause = time.Minute
+
 const (
 	verifyPath = "/api/v1/auth/verify-email"
 	resendPath = "/api/v1/auth/resend-verification"
@@ -110,6 +113,22 @@ func TestResetByMail(t *testing.T) {
 	if len(office.To("nobody@example.com")) != 0 {
 		t.Error("an address without an account got a mail")
 	}
+}
+
+func TestAKnownAddressIsNotFlooded(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, withAdmin, mailing(office))
+	for range 5 {
+		h.asksToSignUp(adminEmail, password)
+		h.mailed()
+	}
+	if n := len(office.To(adminEmail)); n != 1 {
+		t.Errorf("mails within a minute: got %d, want 1", n)
+	}
+	h.clock.forward(mailPause + time.Second)
+	h.asksToSignUp(adminEmail, password)
+	office.Await(t, adminEmail, 2)
 }
 
 func TestMailRules(t *testing.T) {
