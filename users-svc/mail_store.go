@@ -160,7 +160,8 @@ func (m *mails) useReset(ctx context.Context, token, hash string, d device) erro
 		if _, err := endSessions(ctx, tx, userID, "", eventPasswordReset, now); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM login_throttle WHERE key = $1`, accountKey(userID)); err != nil {
+		counts := [][]byte{accountKey(userID), knownKey(userID, addressKey(d.Address))}
+		if _, err := tx.Exec(ctx, `DELETE FROM login_throttle WHERE key = ANY ($1)`, counts); err != nil {
 			return err
 		}
 		if err := remember(ctx, tx, now, happening{UserID: userID, Event: eventPasswordReset, Device: d}); err != nil {

@@ -115,6 +115,27 @@ func TestResetByMail(t *testing.T) {
 	}
 }
 
+// TestANewPasswordUnlocksTheAccount: elsewhere, and at the address that it is set from, which has a count of its own.
+func TestANewPasswordUnlocksTheAccount(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, withAdmin, mailing(office))
+	h.admin() // known from 192.0.2.1, from which the reset comes
+	addresses := []string{"192.0.2.1", "198.51.100.7"}
+	for _, address := range addresses {
+		for range 10 {
+			h.tryLogin(address, adminEmail, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+		}
+		h.tryLogin(address, adminEmail, password).want(429, "RATE_LIMITED", "")
+	}
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Another-horse-2"}).must(200)
+	for _, address := range addresses {
+		h.tryLogin(address, adminEmail, "Another-horse-2").want(200, "", "")
+	}
+}
+
 func TestAKnownAddressIsNotFlooded(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)

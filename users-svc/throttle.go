@@ -33,8 +33,10 @@ func newThrottle(c *core, h *hasher) *throttle {
 const maxWaitPeriods = 4
 
 // accountKey names the count for an account, nameKey the one for a name that no account has: as it is compared, so that another case of it is another
-// name exactly where it would be with an account. That for an account and an address which it knows is digest("known", userID, addressKey).
+// name exactly where it would be with an account. knownKey that for an account and an address which it knows.
 func accountKey(userID string) []byte { return digest("account", userID) }
+
+func knownKey(userID, addressKey string) []byte { return digest("known", userID, addressKey) }
 
 func nameKey(name string) []byte { return digest("name", name) }
 
