@@ -197,12 +197,15 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 	return accountByID(ctx, tx, userID)
 }
 
-// consequences writes the history and ends sessions; it returns the change to announce, nil when the gateways need not know.
+// consequences writes the history and ends sessions and links for a new password; it returns the change to announce, nil when the gateways need not know.
 func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagChange, keep string, by device, now time.Time) (*session.Change, error) {
 	events := f.events()
 	if p.Password != nil {
 		events = append(events, eventPasswordChanged)
 		if _, err := endSessions(ctx, tx, userID, keep, eventPasswordChanged, now); err != nil {
+			return nil, err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1 AND purpose = $2`, userID, purposeReset); err != nil {
 			return nil, err
 		}
 	}

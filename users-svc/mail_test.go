@@ -136,6 +136,17 @@ func TestANewPasswordUnlocksTheAccount(t *testing.T) {
 	}
 }
 
+func TestALinkForANewPasswordEndsWithTheOldOne(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, withAdmin, mailing(office))
+	root := h.admin()
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
+	h.do(root.identity, "PATCH", "/api/v1/users/"+root.id, map[string]any{"password": "Another-horse-2", "current_password": password}).must(200)
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Attackers-pass-3"}).want(400, "INVALID_RESET_TOKEN", "")
+}
+
 func TestAKnownAddressIsNotFlooded(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
