@@ -117,6 +117,31 @@ func TestWhatATokenMadeNeverOutlivesOrOutgrowsIt(t *testing.T) {
 	}
 }
 
+// TestACopyHasNoRightThatItsSourceHasLost because one that it descends from was narrowed.
+func TestACopyHasNoRightThatItsSourceHasLost(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	makerID, secret := h.issue(me.identity, `{"permissions":{"resources":true,"projects":{"read":true}},"vault_access":true}`)
+	child, childSecret := h.issue(h.as(secret), `{"alias":"child","permissions":{"resources":true,"projects":{"read":true},"custom":{"leaf":true}},"vault_access":true}`)
+	end := h.clock.now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000Z")
+	h.do(me.identity, "PATCH", tokens+"/"+makerID, `{"vault_access":false,"event_access":false,"allow_no_realm":false,"realm_ids":["`+realmA+`"],"ip_whitelist":["10.0.0.0/8"],
+		"permissions":{"resources":{"vault":true,"create_tokens":true}},"expires_at":"`+end+`"}`).must(200)
+	a := h.do(me.identity, "POST", tokens+"/"+child+"/copy", nil).must(201)
+	if got, want := h.stateOf(a.text("token")), h.stateOf(childSecret); fmt.Sprint(got.Token.Grant, got.Token.IPWhitelist, got.ExpiresAt) != fmt.Sprint(want.Token.Grant, want.Token.IPWhitelist, want.ExpiresAt) {
+		t.Errorf("the copy: got %+v, want what its source has, %+v", got.Token, want.Token)
+	}
+	if got, want := fmt.Sprint(a.at("permissions"))+" "+a.text("expires_at"), "map[custom:map[leaf:true] projects:map[] resources:map[create_tokens:true vault:true]] "+end; got != want {
+		t.Errorf("the copy: got %s, want %s", got, want)
+	}
+	h.do(h.as(secret), "POST", tokens+"/"+child+"/copy", nil).must(201)
+	h.do(me.identity, "PATCH", tokens+"/"+makerID, `{"is_enabled":false}`).must(200)
+	h.do(me.identity, "POST", tokens+"/"+child+"/copy", nil).want(403, "INSUFFICIENT_PERMISSIONS", "") // it may do nothing at all
+	h.do(me.identity, "PATCH", tokens+"/"+makerID, `{"is_enabled":true}`).must(200)
+	h.do(me.identity, "PATCH", tokens+"/"+child, `{"realm_ids":["`+realmB+`"]}`).must(200)
+	h.do(me.identity, "POST", tokens+"/"+child+"/copy", nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
+}
+
 func TestDelegationEndsSomewhere(t *testing.T) {
 	t.Parallel()
 	h := start(t)

@@ -76,7 +76,7 @@ func (d *authTokens) create(ctx context.Context, caller auth.Identity, f *tokenF
 	})
 }
 
-// duplicate makes a token with the rights of another and a name of its own.
+// duplicate makes a token with the rights that another has now, and a name of its own.
 func (d *authTokens) duplicate(ctx context.Context, caller auth.Identity, tokenID string, f *tokenFields, by device) (AuthToken, string, error) {
 	if _, err := d.get(ctx, caller, tokenID); err != nil {
 		return AuthToken{}, "", err
@@ -85,7 +85,7 @@ func (d *authTokens) duplicate(ctx context.Context, caller auth.Identity, tokenI
 		return AuthToken{}, "", err
 	}
 	return d.issue(ctx, caller, func(tx tokenTx, _ []AuthToken) (AuthToken, error) {
-		source, err := tx.managed(ctx, caller, tokenID)
+		source, err := tx.narrowed(ctx, caller, tokenID, d.now())
 		if err != nil {
 			return AuthToken{}, err
 		}
@@ -259,6 +259,32 @@ func (t tokenTx) managed(ctx context.Context, caller auth.Identity, tokenID stri
 		err = errTokenNotFound()
 	}
 	return v, err
+}
+
+// narrowed returns a token that the caller manages with no right but those that the tokens which it descends from have as well. 403
+// INSUFFICIENT_PERMISSIONS when they leave it none, because one is switched off or has expired, or no realm or address is left: a token that is
+// restricted to nothing cannot be written down.
+func (t tokenTx) narrowed(ctx context.Context, caller auth.Identity, tokenID string, now time.Time) (AuthToken, error) {
+	v, err := t.managed(ctx, caller, tokenID)
+	if err != nil {
+		return v, err
+	}
+	lineage, err := tokenLineage(ctx, t.tx, caller.UserID, tokenID)
+	if err != nil {
+		return v, err
+	}
+	// Whether it is switched on and good itself is for the caller to change.
+	lineage[0].IsEnabled, lineage[0].ExpiresAt = true, nil
+	r := rightsOf(lineage, now)
+	if r.dead {
+		return v, apperr.InsufficientPermissions()
+	}
+	if end := (*time.Time)(v.ExpiresAt); !r.until.IsZero() && (end == nil || r.until.Before(*end)) {
+		v.ExpiresAt = wire.TimePtr(&r.until)
+	}
+	v.VaultAccess, v.EventAccess, v.AllowNoRealm, v.RealmIDs, v.IPWhitelist = r.vault, r.events, r.noRealm, r.realms, r.addresses
+	v.Permissions = v.Permissions.only(r.permissions)
+	return v, nil
 }
 
 var errNoFreeAlias = errors.New("no free alias for a copy")

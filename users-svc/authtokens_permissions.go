@@ -3,7 +3,9 @@ package users
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -89,6 +91,26 @@ func treeOf(paths ...string) permissionTree {
 		branch[name] = true
 	}
 	return t
+}
+
+// only returns the tree without the known permissions that are not among the allowed ones. Where a boolean speaks for a group, it then grants those of
+// the group that are left.
+func (t permissionTree) only(allowed []string) permissionTree {
+	out := maps.Clone(t)
+	for _, path := range knownPermissions() {
+		if !out.allows(path) || slices.Contains(allowed, path) {
+			continue
+		}
+		group, name, _ := strings.Cut(path, ".")
+		branch, ok := out[group].(permissionTree)
+		if !ok {
+			branch, _ = treeOf(knownPermissions()...)[group].(permissionTree)
+		}
+		branch = maps.Clone(branch)
+		delete(branch, name)
+		out[group] = branch
+	}
+	return out
 }
 
 // TokenTemplate is a permission tree with a name.
