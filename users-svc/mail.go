@@ -61,7 +61,7 @@ type job struct {
 	kind, emailKey string
 	passwordHash   *string // of the sign-up; nil for none
 	attempts       int
-	createdAt      time.Time
+	createdAt      time.Time // when it was last asked for
 }
 
 // ask notes a mail and wakes the worker. passwordHash is that of a sign-up, "" for any other mail.

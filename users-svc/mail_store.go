@@ -10,21 +10,23 @@ import (
 	"github.com/realmgate/realmgate/pkg/session"
 )
 
-// note remembers that a mail is wanted; one that is noted already stays as it is. But one mail for two sign-ups with different passwords carries one
+// note remembers that a mail is wanted, now: one that waits for its next try begins anew. One mail for two sign-ups with different passwords carries one
 // that nobody knows: its reader cannot tell whose it would be, and has to ask for a new one.
 func (m *mails) note(ctx context.Context, kind, emailKey, passwordHash string) error {
 	_, err := m.pool.Exec(ctx, `INSERT INTO mail_jobs AS j (kind, email_key, not_before, created_at, password_hash) VALUES ($1, $2, $3, $3, nullif($4, ''))
-		ON CONFLICT (kind, email_key) DO UPDATE SET password_hash = $5, not_before = $3 WHERE j.password_hash IS DISTINCT FROM excluded.password_hash`,
+		ON CONFLICT (kind, email_key) DO UPDATE SET attempts = 0, not_before = least(j.not_before, $3), created_at = $3,
+			password_hash = CASE WHEN j.password_hash IS NOT DISTINCT FROM excluded.password_hash THEN j.password_hash ELSE $5 END`,
 		kind, emailKey, m.now(), passwordHash, m.hasher.unknown())
 	return err
 }
 
-// lease takes a job that is due, so that no other replica takes it for a while.
+// lease takes a job that is due, so that no other replica takes it for a while; the release before this one sees so in not_before.
 func (m *mails) lease(ctx context.Context) (job, bool, error) {
 	var j job
 	now := m.now()
-	err := m.pool.QueryRow(ctx, `UPDATE mail_jobs SET attempts = attempts + 1, not_before = $2 WHERE (kind, email_key) IN (
-			SELECT kind, email_key FROM mail_jobs WHERE not_before <= $1 ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED)
+	err := m.pool.QueryRow(ctx, `UPDATE mail_jobs SET attempts = attempts + 1, not_before = $2, leased_until = $2 WHERE (kind, email_key) IN (
+			SELECT kind, email_key FROM mail_jobs WHERE not_before <= $1 AND (leased_until IS NULL OR leased_until <= $1)
+			ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED)
 		RETURNING kind, email_key, password_hash, attempts, created_at`, now, now.Add(mailLease)).
 		Scan(&j.kind, &j.emailKey, &j.passwordHash, &j.attempts, &j.createdAt)
 	if db.NoRows(err) {
@@ -33,7 +35,7 @@ func (m *mails) lease(ctx context.Context) (job, bool, error) {
 	return j, err == nil, err
 }
 
-// postpone lets a job wait twice as long as the last time, or gives it up. The token that nobody got is deleted: else the next attempt would
+// postpone lets a job wait twice as long as the last time, or gives it up, unless somebody asked for it meanwhile. The token that nobody got is deleted: else the next attempt would
 // take it for a mail that was sent just now.
 func (m *mails) postpone(ctx context.Context, j job, token string) error {
 	if _, err := m.pool.Exec(ctx, `DELETE FROM mail_tokens WHERE hash = $1`, tokenHash(token)); err != nil {
@@ -43,15 +45,17 @@ func (m *mails) postpone(ctx context.Context, j job, token string) error {
 		m.log.Error("a mail is given up", "kind", j.kind, "attempts", j.attempts)
 		return m.done(ctx, j)
 	}
-	_, err := m.pool.Exec(ctx, `UPDATE mail_jobs SET not_before = $3 WHERE kind = $1 AND email_key = $2`,
-		j.kind, j.emailKey, m.now().Add(m.cfg.Mail.RetryAfter<<(j.attempts-1)))
+	_, err := m.pool.Exec(ctx, `UPDATE mail_jobs SET not_before = CASE WHEN created_at = $4 THEN $3 ELSE not_before END, leased_until = NULL
+		WHERE kind = $1 AND email_key = $2`, j.kind, j.emailKey, m.now().Add(m.cfg.Mail.RetryAfter<<(j.attempts-1)), j.createdAt)
 	return err
 }
 
-// done deletes a job, unless another sign-up came to it meanwhile.
+// done deletes a job, unless somebody asked for it meanwhile: it may be another sign-up's, too.
 func (m *mails) done(ctx context.Context, j job) error {
-	_, err := m.pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2 AND password_hash IS NOT DISTINCT FROM $3`,
-		j.kind, j.emailKey, j.passwordHash)
+	tag, err := m.pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2 AND created_at = $3`, j.kind, j.emailKey, j.createdAt)
+	if err == nil && tag.RowsAffected() == 0 {
+		_, err = m.pool.Exec(ctx, `UPDATE mail_jobs SET leased_until = NULL WHERE kind = $1 AND email_key = $2`, j.kind, j.emailKey)
+	}
 	return err
 }
 

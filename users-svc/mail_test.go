@@ -193,6 +193,42 @@ func TestAMailIsTriedAgain(t *testing.T) {
 	tokenIn(t, office.Await(t, email, 1), "verify-email")
 }
 
+// TestAMailThatWaitsIsSentWhenSomebodyAsksAgain: the pauses between tries have grown to hours by the time that the mail server is back.
+func TestAMailThatWaitsIsSentWhenSomebodyAsksAgain(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	office.Refuse(true)
+	h := start(t, withAdmin, mailing(office), func(c *users.Config) { c.Mail.RetryAfter = time.Hour })
+	tries := func() int {
+		return query[int](h, `SELECT coalesce(sum(attempts), 0)::int FROM mail_jobs WHERE leased_until IS NULL`)
+	}
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	eventually(t, "a first try", func() bool { return tries() == 1 })
+	h.clock.forward(time.Hour)
+	eventually(t, "a second try", func() bool { return tries() == 2 })
+	office.Refuse(false)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	office.Await(t, adminEmail, 1)
+	h.mailed()
+}
+
+// TestAMailThatAReplicaIsAtIsLeftToIt, however often somebody asks, until its time is over.
+func TestAMailThatAReplicaIsAtIsLeftToIt(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, withAdmin, mailing(office))
+	now := h.clock.now()
+	query[string](h, `INSERT INTO mail_jobs (kind, email_key, attempts, not_before, created_at, leased_until) VALUES ('reset', $1, 1, $3, $2, $3) RETURNING kind`,
+		adminEmail, now, now.Add(2*time.Minute))
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	time.Sleep(300 * time.Millisecond)
+	if n := len(office.To(adminEmail)); n != 0 {
+		t.Errorf("mails: got %d, want none while another replica is at it", n)
+	}
+	h.clock.forward(2*time.Minute + time.Second)
+	office.Await(t, adminEmail, 1)
+}
+
 func TestLinksInMailsLeadToAPage(t *testing.T) {
 	t.Parallel()
 	h := start(t)
