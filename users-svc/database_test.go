@@ -114,6 +114,19 @@ func TestAUsernameIsFoundWhenTheShortOnesAreUsedUp(t *testing.T) {
 	}
 }
 
+// TestWhatGoesWithARowIsFoundByAnIndex: else deleting one reads all of those tables.
+func TestWhatGoesWithARowIsFoundByAnIndex(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	missing := query[string](h, `SELECT coalesce(string_agg(c.conrelid::regclass || '.' || a.attname, ', '), '') FROM pg_constraint c
+		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+		WHERE c.contype = 'f' AND c.confrelid IN ('users'::regclass, 'two_factor'::regclass, 'sessions'::regclass, 'auth_tokens'::regclass)
+			AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indkey[0] = c.conkey[1])`)
+	if missing != "" {
+		t.Errorf("foreign keys without an index: %s", missing)
+	}
+}
+
 func TestSecretsAreNotInTheDatabase(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
