@@ -78,6 +78,20 @@ func TestAUserDoesNotSeeFromWhereAnAdminActed(t *testing.T) {
 	}
 }
 
+// TestAnExpiredSessionIsKnownForADay: until then its refresh token is told from a forged one.
+func TestAnExpiredSessionIsKnownForADay(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
+	ann := h.signUp()
+	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
+	h.clock.forward(h.cfg.Tokens.RefreshTTL + 23*time.Hour)
+	eventually(t, "a cleanup has forgotten the failure", func() bool { return query[int](h, `SELECT count(*)::int FROM login_throttle`) == 0 })
+	h.refresh(ann.refresh).want(401, "TOKEN_EXPIRED", "")
+	h.clock.forward(time.Hour + time.Minute)
+	eventually(t, "the session is gone", func() bool { return query[int](h, `SELECT count(*)::int FROM sessions`) == 0 })
+	h.refresh(ann.refresh).want(401, "INVALID_TOKEN", "")
+}
+
 func TestHistoryAndSessionsAreForgotten(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })

@@ -52,6 +52,24 @@ func TestGuessesAtAnAccountAreSlowed(t *testing.T) {
 	h.tryLogin(attacker, ann.email, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
 }
 
+// TestOldFailuresAreForgotten a period after the last one, also when nothing has cleaned up since.
+func TestOldFailuresAreForgotten(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	for _, name := range []string{ann.email, "nobody@example.com"} {
+		for range 2 {
+			for range 9 {
+				h.tryLogin("198.51.100.7", name, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+			}
+			h.clock.forward(h.cfg.Throttle.LoginAccount.Period + time.Second)
+		}
+	}
+	if rows := query[int](h, `SELECT count(*)::int FROM login_throttle`); rows != 2 {
+		t.Fatalf("counts: got %d, want both: something has cleaned up", rows)
+	}
+}
+
 func TestUnknownNamesAreSlowedAlike(t *testing.T) {
 	t.Parallel()
 	h := start(t)

@@ -116,6 +116,28 @@ func TestASignInOwesACode(t *testing.T) {
 	h.verify(temp, app.code()).want(401, "INVALID_TOKEN", "")
 }
 
+// TestATemporaryTokenWorksOnceWhateverTheCode: who comes second keeps the code.
+func TestATemporaryTokenWorksOnceWhateverTheCode(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	app := h.secure(&me)
+	temp := h.challenge(me)
+	second := h.overtaken(me.id, func() *answer { return h.verify(temp, app.backup[0]) }, `DELETE FROM two_factor_logins WHERE user_id = $1`)
+	second.want(401, "INVALID_TOKEN", "")
+	left := func() any {
+		return h.do(me.identity, "GET", factorPath+"/status", nil).must(200).at("backup_codes_remaining")
+	}
+	if n := left(); n != 10.0 {
+		t.Errorf("backup codes after a request that was too late: got %v, want all 10", n)
+	}
+	temp = h.challenge(me)
+	won := h.count(8, func(i int) bool { return h.verify(temp, app.backup[i]).status == 200 })
+	if n := left(); won != 1 || n != 9.0 {
+		t.Errorf("eight codes at once with one temporary token: %d passed and %v backup codes are left, want 1 and 9", won, n)
+	}
+}
+
 func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
 	t.Parallel()
 	h := start(t)
