@@ -64,7 +64,7 @@ type patch struct {
 	Password, Current *string
 	Admin, Banned     *bool
 	BanReason         *string
-	VaultQuota        *int64 // bytes, 0 for the default
+	VaultQuota        *int64 // bytes as the database has them
 	Vouched           bool   // the address counts as verified, and who used the account while it was not keeps nothing
 }
 

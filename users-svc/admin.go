@@ -87,7 +87,22 @@ type Quota struct {
 	LimitMB *int64 `json:"limit_mb"` // mebibytes over all realms; nil: the default of vault-svc
 }
 
-// readQuota returns the quota in the bytes that the database keeps: 0 stands for the default, so that a quota of nothing is one byte.
+// A quota of nothing. The database has 0 for the default, and one byte for nothing: all other quotas are whole mebibytes. The gateway and vault-svc
+// cannot be told one byte, for it holds a byte.
+const (
+	nothingStored = 1
+	nothingTold   = -1
+)
+
+// toldQuota is what the gateway and vault-svc are told of a quota that the database has.
+func toldQuota(stored int64) int64 {
+	if stored == nothingStored {
+		return nothingTold
+	}
+	return stored
+}
+
+// readQuota returns the quota in the bytes that the database keeps.
 func readQuota(o *input.Object) (Quota, int64, error) {
 	if !o.Has("limit_mb") {
 		o.Fail("limit_mb", "is required")
@@ -99,5 +114,5 @@ func readQuota(o *input.Object) (Quota, int64, error) {
 	if !ok {
 		return Quota{}, 0, o.Err()
 	}
-	return Quota{LimitMB: &mb}, max(1, mb*mebibyte), nil
+	return Quota{LimitMB: &mb}, max(nothingStored, mb*mebibyte), nil
 }

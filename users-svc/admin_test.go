@@ -78,16 +78,20 @@ func TestQuotaOfAUser(t *testing.T) {
 	h := start(t, withAdmin)
 	root, ann := h.admin(), h.signUp()
 	path := "/api/v1/users/" + ann.id + "/quota"
+	_, secret := h.issue(ann.identity, nil)
 	for _, body := range []string{``, `{"limit_mb":"1"}`, `{"limit_mb":-1}`, `{"limit_mb":1.5}`, `{"limit_mb":1048577}`, `{"limit_mb":1e400}`} {
 		h.do(root.identity, "PUT", path, body).want(400, "VALIDATION_ERROR", "")
 	}
-	for body, want := range map[string]any{`{"limit_mb":200}`: 200.0 * (1 << 20), `{"limit_mb":0}`: 1.0, `{"limit_mb":null}`: 0.0} {
+	for body, want := range map[string]any{`{"limit_mb":200}`: 200.0 * (1 << 20), `{"limit_mb":0}`: -1.0, `{"limit_mb":null}`: 0.0} {
 		a := h.do(root.identity, "PUT", path, body).want(200, "", "Quota updated successfully")
 		if !strings.Contains(string(a.body), `"data":`+body) {
 			t.Errorf("quota: got %s, want %s", a.body, body)
 		}
 		if got := h.do(system, "GET", "/internal/sessions/"+ann.identity.SessionID, nil).at("vault_quota"); got != want {
 			t.Errorf("%s: state: got %v bytes, want %v", body, got, want)
+		}
+		if got := float64(h.stateOf(secret).VaultQuota); got != want {
+			t.Errorf("%s: state of an auth token: got %v bytes, want %v", body, got, want)
 		}
 	}
 }

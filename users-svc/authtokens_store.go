@@ -96,6 +96,7 @@ func tokenState(ctx context.Context, q dbtx, hash []byte) (session.State, []Auth
 		s.UserID = t.UserID
 		return t, err
 	})
+	s.VaultQuota = toldQuota(s.VaultQuota)
 	return s, lineage, err
 }
 

@@ -35,6 +35,7 @@ func (s *sessions) readState(ctx context.Context, sessionID string) (session.Sta
 	if db.NoRows(err) {
 		return session.State{}, nil
 	}
+	st.VaultQuota = toldQuota(st.VaultQuota)
 	return st, err
 }
 
