@@ -67,6 +67,9 @@ func (m *mails) done(ctx context.Context, j job) error {
 func (m *mails) makeToken(ctx context.Context, found account, purpose, token string, ttl time.Duration, passwordHash *string) (made bool, err error) {
 	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		now := m.now()
+		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR KEY SHARE`, found.ID); err != nil {
+			return err
+		}
 		if passwordHash != nil {
 			_, err := tx.Exec(ctx, `UPDATE mail_tokens SET password_hash = $4 WHERE user_id = $1 AND purpose = $2 AND coalesce(password_hash, $5) <> $3`,
 				found.ID, purpose, *passwordHash, m.hasher.unknown(), found.PasswordHash)
@@ -93,8 +96,12 @@ func (m *mails) accountOf(ctx context.Context, purpose, token string) (account, 
 // spend deletes a token and all others of its user and purpose, and returns the user, "" when the token is none that is good, and the hash of the
 // password that it carries, "" for none.
 func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now time.Time) (userID, passwordHash string, err error) {
-	err = tx.QueryRow(ctx, `DELETE FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3 RETURNING user_id, coalesce(password_hash, '')`,
-		tokenHash(token), purpose, now).Scan(&userID, &passwordHash)
+	const good = ` FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3`
+	// The user's row first, as everywhere.
+	if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = (SELECT user_id`+good+`) FOR UPDATE`, tokenHash(token), purpose, now); err != nil {
+		return "", "", err
+	}
+	err = tx.QueryRow(ctx, `DELETE`+good+` RETURNING user_id, coalesce(password_hash, '')`, tokenHash(token), purpose, now).Scan(&userID, &passwordHash)
 	if db.NoRows(err) {
 		return "", "", nil
 	}
@@ -118,7 +125,7 @@ func (m *mails) verify(ctx context.Context, token string, d device) (email strin
 		if userID == "" {
 			return errVerificationToken()
 		}
-		found, err := oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID)
+		found, err := accountByID(ctx, tx, userID)
 		if err != nil {
 			return err
 		}

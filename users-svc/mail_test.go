@@ -147,6 +147,22 @@ func TestALinkForANewPasswordEndsWithTheOldOne(t *testing.T) {
 	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Attackers-pass-3"}).want(400, "INVALID_RESET_TOKEN", "")
 }
 
+// TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused: the account's row is locked first, so that neither of two that change it waits for the other.
+func TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, withAdmin, mailing(office))
+	root := h.admin()
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
+	reset := func() *answer {
+		return h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Another-horse-2"})
+	}
+	h.overtaken(root.id, reset, `SELECT set_config('lock_timeout', '100ms', true) WHERE $1 <> ''`, `DELETE FROM mail_tokens WHERE user_id = $1`).
+		want(400, "INVALID_RESET_TOKEN", "")
+	h.signIn(adminEmail, password)
+}
+
 func TestAKnownAddressIsNotFlooded(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
