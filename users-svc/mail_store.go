@@ -112,7 +112,8 @@ func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now
 }
 
 // verify spends a token and marks its user's address as verified. When the sign-up that the mail answers gave another password than the account has, it
-// was not the first, and the account becomes that of the one who can read the mail.
+// was not the first, and the account becomes that of the one who can read the mail. One that was used before has no password then: the reader may be
+// its user, and the sign-up a stranger's.
 func (m *mails) verify(ctx context.Context, token string, d device) (email string, err error) {
 	var ch *session.Change
 	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -136,6 +137,9 @@ func (m *mails) verify(ctx context.Context, token string, d device) (email strin
 				return err
 			}
 			ch, found.PasswordHash = &changed, hash
+			if found.Welcomed {
+				found.PasswordHash = m.hasher.unknown()
+			}
 		}
 		_, err = tx.Exec(ctx, `UPDATE users SET email_verified = true, password_hash = $2, updated_at = $3 WHERE id = $1`, userID, found.PasswordHash, now)
 		if err != nil {
