@@ -79,9 +79,13 @@ type Stats struct {
 // newStats reports u against a quota of limit bytes. A user may be over a quota that was lowered: nothing remains then, and the percentage is
 // above 100.
 func newStats(u Usage, limit int64) Stats {
+	used := 100.0 // of nothing
+	if limit > 0 {
+		used = round(float64(u.TotalBytes)*100/float64(limit), 100)
+	}
 	return Stats{
 		TotalKeys: u.RealmItems, TotalSizeBytes: u.RealmBytes, TotalSizeMB: inMB(u.RealmBytes),
-		LimitMB: inMB(limit), UsedPercentage: round(float64(u.TotalBytes)*100/float64(limit), 100),
+		LimitMB: inMB(limit), UsedPercentage: used,
 		RemainingMB: inMB(max(limit-u.TotalBytes, 0)),
 	}
 }

@@ -73,11 +73,12 @@ func (a *api) scope(c *fiber.Ctx) (scope, error) {
 	return scope{user: caller.UserID, realm: realm, quota: a.quotaOf(caller)}, err
 }
 
+// quotaOf returns the quota of the caller in bytes.
 func (a *api) quotaOf(caller auth.Identity) int64 {
-	if caller.VaultQuota > 0 {
-		return caller.VaultQuota
+	if caller.VaultQuota == 0 {
+		return a.quota
 	}
-	return a.quota
+	return max(caller.VaultQuota, 0)
 }
 
 // item is scope for a request about one item.

@@ -57,6 +57,19 @@ func TestTheQuotaIsExact(t *testing.T) {
 	s.checkAccounts()
 }
 
+func TestAQuotaOfNothingTakesNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	u := within(user(), -1)
+	s.refusedByQuota(u, "k", "", 1)
+	s.put(u, "empty", "", "")
+	r := s.call(u, "GET", "/api/v1/vault/stats", nil)
+	var got Stats
+	if err := json.Unmarshal(r.Data, &got); err != nil || r.status != 200 || got.LimitMB != 0 || got.RemainingMB != 0 || got.UsedPercentage != 100 {
+		t.Errorf("stats: got %d %s (%v)", r.status, r.raw, err)
+	}
+}
+
 func TestShrinkingIsAllowedUnderALoweredQuota(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()

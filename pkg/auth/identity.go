@@ -45,7 +45,7 @@ type Identity struct {
 	Realm string `json:"rlm,omitempty"`
 	// Grant is what an auth token allows, nil with every other kind.
 	Grant *Grant `json:"grt,omitempty"`
-	// VaultQuota is the user's own vault quota in bytes, 0 for the default.
+	// VaultQuota is the user's own vault quota in bytes, 0 for the default, -1 for none at all.
 	VaultQuota int64 `json:"vqt,omitempty"`
 	// ClientAddr is the address of the client without a port, after trusted proxies.
 	ClientAddr string `json:"adr,omitempty"`

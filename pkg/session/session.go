@@ -31,7 +31,7 @@ type State struct {
 	Version   int64     `json:"version"`             // of the user, when the state was read
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // an auth token's own end; zero: none
 	Token     *Token    `json:"token,omitempty"`     // set for an auth token
-	// VaultQuota is the user's own quota in bytes, 0 for the default of vault-svc.
+	// VaultQuota is the user's own quota in bytes, 0 for the default of vault-svc, -1 for none at all.
 	VaultQuota int64 `json:"vault_quota,omitempty"`
 }
 
