@@ -91,11 +91,11 @@ func (g *gateway) hold(c *fiber.Ctx, cl *call, size int) error {
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), g.cfg.Edge.BodyWait)
 	defer cancel()
-	giveBack, err := g.bodies.take(ctx, cl.holder(), int64(size))
-	if err != nil {
+	share := g.bodies.Of(cl.holder())
+	if err := share.Take(ctx, int64(size)); err != nil {
 		return apperr.ServiceUnavailable(errors.New("no memory for another large body"))
 	}
-	cl.memory = giveBack
+	cl.memory = &share
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/shares"
 )
 
 // call is what the gateway knows about one request.
@@ -24,9 +25,9 @@ type call struct {
 	realm       string // that the request is about: of the host or the query
 	onUser      string // whom an admin's request acted on
 	body        []byte
-	bodyRead    bool   // to its end
-	memory      func() // gives back the body's share of the memory for bodies; nil for none
-	stream      func() // gives back the answer's place among those that pass through; nil for none
+	bodyRead    bool          // to its end
+	memory      *shares.Share // of the memory for bodies; nil for none
+	stream      *shares.Share // the answer's place among those that pass through; nil for none
 	// counted is the limit that the request was counted against, for the RateLimit headers.
 	counted     limit.Rate
 	countResult limit.Result
@@ -56,7 +57,7 @@ func (g *gateway) serve(c *fiber.Ctx) error {
 func (g *gateway) answerHolding(c *fiber.Ctx, cl *call) error {
 	defer func() {
 		if cl.memory != nil {
-			cl.memory()
+			cl.memory.Release()
 		}
 	}()
 	return g.answer(c, cl)
@@ -65,7 +66,7 @@ func (g *gateway) answerHolding(c *fiber.Ctx, cl *call) error {
 // Close ends the call after its answer was written: fasthttp calls it, as that of every value of a request that has one.
 func (cl *call) Close() error {
 	if cl.stream != nil {
-		cl.stream()
+		cl.stream.Release()
 	}
 	return nil
 }

@@ -90,15 +90,9 @@ const (
 // pass takes a place for an answer that passes through, because for as long as its client takes to read it, it has a connection to the service. A read
 // that finds none is refused at once; a write waits, because it is done.
 func (g *gateway) pass(c *fiber.Ctx, cl *call) error {
-	ok := true
-	if cl.body == nil {
-		cl.stream, ok = g.streams.try(cl.holder(), 1)
-	} else {
-		var err error
-		cl.stream, err = g.streams.take(c.UserContext(), cl.holder(), 1)
-		ok = err == nil
-	}
-	if ok {
+	place := g.streams.Of(cl.holder())
+	if cl.body == nil && place.Try(1) || cl.body != nil && place.Take(c.UserContext(), 1) == nil {
+		cl.stream = &place
 		return nil
 	}
 	_ = c.Response().CloseBodyStream()

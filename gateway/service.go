@@ -18,6 +18,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/shares"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
@@ -38,8 +39,8 @@ type gateway struct {
 	auth      *authenticator
 	trusted   []netip.Prefix
 	permits   *permits
-	bodies    *shares // bytes of large bodies
-	streams   *shares // answers that pass through
+	bodies    *shares.Shares // bytes of large bodies
+	streams   *shares.Shares // answers that pass through
 	used      *lastUsed
 	anonymous anonymous
 	journal   *journal
@@ -62,7 +63,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	memory, conns := int64(cfg.Edge.BodyMemoryMB)<<20, int64(cfg.Upstreams.MaxConns)
 	g := &gateway{
 		cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()),
-		bodies: newShares(memory, memory/partOfMemory), streams: newShares(max(1, conns/2), max(1, conns/partOfConns)),
+		bodies: shares.New(memory, memory/partOfMemory), streams: shares.New(max(1, conns/2), max(1, conns/partOfConns)),
 	}
 	var err error
 	if g.trusted, err = parsePrefixes(cfg.Edge.TrustedProxies); err != nil {

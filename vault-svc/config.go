@@ -28,7 +28,7 @@ type Config struct {
 	MaxItems int64 `env:"VAULT_MAX_ITEMS" envDefault:"100000" doc:"Most keys that a user may have over all realms: empty values cost no quota, so something else must bound them."`
 
 	MaxBodyMB     int64         `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest request body in MB. 0: six times the user's quota (JSON may spell one byte as six) plus 2; at least 110, at most 1000."`
-	InflightBytes int64         `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory that large values on their way in and out may hold together; requests above it wait."`
+	InflightBytes int64         `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory that large values on their way in and out may hold together, those of one user a quarter of it unless a single one needs more; requests above it wait."`
 	InflightWait  time.Duration `env:"VAULT_INFLIGHT_WAIT" envDefault:"10s" doc:"How long a request waits for that memory before it is answered 503."`
 
 	KeyCache int `env:"VAULT_KEY_CACHE" envDefault:"10000" doc:"Unwrapped data keys kept in memory, one a user, dropped an hour after their last use."`

@@ -101,7 +101,7 @@ func (a *api) list(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	hold := a.inflight.Hold()
+	hold := a.inflight.Hold(s.user)
 	body := appendEnvelope(nil, http.StatusOK, "Vault keys retrieved successfully")
 	body = append(body, '[')
 	empty := len(body)
@@ -120,7 +120,9 @@ func (a *api) list(c *fiber.Ctx) error {
 		hold.Release()
 		return err
 	}
-	return answer(c, http.StatusOK, hold, append(body, "]}"...))
+	body = append(body, "]}"...)
+	hold.Keep(int64(cap(body)))
+	return answer(c, http.StatusOK, hold, body)
 }
 
 func (a *api) get(c *fiber.Ctx) error {
@@ -128,7 +130,7 @@ func (a *api) get(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	hold := a.inflight.Hold()
+	hold := a.inflight.Hold(ref.User)
 	info, value, err := a.vault.Get(c.UserContext(), ref, hold)
 	if err != nil {
 		hold.Release()
@@ -139,23 +141,23 @@ func (a *api) get(c *fiber.Ctx) error {
 		hold.Release()
 		return err
 	}
+	hold.Keep(int64(cap(quoted))) // the message and the value are not needed any more
 	return answerItem(c, http.StatusOK, "Vault key retrieved successfully", info, quoted, hold)
 }
 
 func (a *api) put(c *fiber.Ctx) error {
-	hold := a.inflight.Hold()
-	err := a.putHolding(c, hold)
+	s, ref, err := a.item(c)
 	if err != nil {
+		return err
+	}
+	hold := a.inflight.Hold(s.user)
+	if err = a.putHolding(c, s, ref, hold); err != nil {
 		hold.Release()
 	}
 	return err
 }
 
-func (a *api) putHolding(c *fiber.Ctx, hold *Hold) error {
-	s, ref, err := a.item(c)
-	if err != nil {
-		return err
-	}
+func (a *api) putHolding(c *fiber.Ctx, s scope, ref Ref, hold *Hold) error {
 	body, err := a.readBody(c, hold, a.maxBody(s.quota))
 	if err != nil {
 		return err
@@ -168,6 +170,7 @@ func (a *api) putHolding(c *fiber.Ctx, hold *Hold) error {
 	if err != nil {
 		return err
 	}
+	hold.Keep(int64(cap(body))) // the answer points into it, or spells the value no longer than it does
 	if created {
 		return answerItem(c, http.StatusCreated, "Vault key created successfully", info, quoted, hold)
 	}

@@ -32,7 +32,7 @@ func newMetrics(reg prometheus.Registerer, v *Vault, inflight *Inflight) *metric
 			func() float64 { return float64(v.reads.statements.Load()) }),
 		read("vault_write_statements_total", "Statements that were to write them: one for many of them, or a second one for one that could not share it.",
 			func() float64 { return float64(v.writes.statements.Load() + v.alone.statements.Load()) }),
-		read("vault_inflight_refusals_total", "Requests answered 503 because large values held all of VAULT_MAX_INFLIGHT_BYTES.",
+		read("vault_inflight_refusals_total", "Requests answered 503 because large values held all of VAULT_MAX_INFLIGHT_BYTES, or the user's own their part of them.",
 			func() float64 { return float64(inflight.refused.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vault_inflight_bytes", Help: "Memory that large values hold."},
 			func() float64 { return float64(inflight.used.Load()) }),

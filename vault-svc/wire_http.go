@@ -57,6 +57,7 @@ func readChunked(c *fiber.Ctx, hold *Hold, stream io.Reader, max int64) ([]byte,
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
+	hold.Keep(copies * int64(body.Cap()))
 	return body.Bytes(), brokenBody(err)
 }
 
@@ -135,7 +136,7 @@ func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte,
 func answer(c *fiber.Ctx, status int, hold *Hold, parts ...[]byte) error {
 	c.Response().SetStatusCode(status)
 	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
-	if len(parts) == 1 && hold.n == 0 {
+	if len(parts) == 1 && hold.share.Size() == 0 {
 		c.Response().SetBodyRaw(parts[0])
 		return nil
 	}

@@ -1,0 +1,91 @@
+package vault
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+)
+
+// deaf sends a request and reads nothing of the answer. Its client hangs up at the end of the test, or before.
+func (s *stack) deaf(i auth.Identity, method, path string, body []byte) net.Conn {
+	s.t.Helper()
+	header, err := s.signer.Sign(i, Name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	_ = c.(*net.TCPConn).SetReadBuffer(4096)
+	if _, err := fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: vault\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", method, path, auth.IdentityHeader, header, len(body), body); err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+// holds waits until large values hold as much as right allows.
+func (s *stack) holds(what string, right func(bytes float64) bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !right(s.metric("vault_inflight_bytes")); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s: %v bytes are held", what, s.metric("vault_inflight_bytes"))
+		}
+	}
+}
+
+func TestWhoDoesNotReadTheirValuesKeepsNobodyElseFromTheirs(t *testing.T) {
+	t.Parallel()
+	const large, capacity = 8 << 20, 4 * copies * (8<<20 + 1024)
+	s := start(t, func(c *Config) { c.InflightBytes, c.InflightWait = capacity, 2*time.Second })
+	eve, ann := user(), user()
+	s.put(eve, "large", "", strings.Repeat("v", large))
+	s.put(ann, "k", "", strings.Repeat("v", 100<<10))
+	for range 8 {
+		s.deaf(eve, "GET", "/api/v1/vault/keys/large", nil)
+	}
+	s.holds("eve's values are on their way", func(bytes float64) bool { return bytes >= large })
+	for range 5 {
+		for method, data := range map[string][]byte{"GET": nil, "PUT": body(strings.Repeat("w", 100<<10))} {
+			if r := s.call(ann, method, "/api/v1/vault/keys/k", data); r.status != 200 {
+				t.Errorf("%s beside eve's: %d %.200s", method, r.status, r.raw)
+			}
+		}
+		if got := s.metric("vault_inflight_bytes"); got > capacity/partOfInflight+1<<20 {
+			t.Errorf("eve's values hold %v bytes, a part is %d", got, capacity/partOfInflight)
+		}
+	}
+	s.holds("only the one that is on its way", func(bytes float64) bool { return bytes < 2*large })
+	if r := s.call(eve, "GET", "/api/v1/vault/keys/large", nil); r.status != 503 || r.Code != "SERVICE_UNAVAILABLE" || r.header.Get("Retry-After") != "1" {
+		t.Errorf("one more of eve's, which does not fit in her part: %d %.200s", r.status, r.raw)
+	}
+	for range 3 { // each of them larger than a part
+		if r := s.call(ann, "PUT", "/api/v1/vault/keys/larger", body(strings.Repeat("w", 2*large))); r.status > 201 {
+			t.Errorf("got %d %.200s", r.status, r.raw)
+		}
+		if r := s.call(ann, "GET", "/api/v1/vault/keys/larger", nil); r.status != 200 {
+			t.Errorf("got %d %.200s", r.status, r.raw)
+		}
+	}
+}
+
+func TestAnAnswerOnItsWayHoldsWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	const size = 16 << 20
+	s, u := start(t), user()
+	value := body(strings.Repeat("v", size))
+	s.put(u, "k", "", strings.Repeat("v", size))
+	for method, data := range map[string][]byte{"GET": nil, "PUT": value} {
+		c := s.deaf(u, method, "/api/v1/vault/keys/k", data)
+		s.holds(method+" holds its answer alone", func(bytes float64) bool { return bytes >= size && bytes < size+size/8 })
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		s.holds(method+" has ended", func(bytes float64) bool { return bytes == 0 })
+	}
+}
