@@ -3,20 +3,36 @@ package activity
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // reading runs f on one snapshot, so that a total and the page beside it speak of the same log, and tells it how far the log is counted there.
 // Statements over counts are planned once for a connection, as each is a walk along a key whatever its values; planning took longer than walking. Those
 // over activity come after planForValues.
+//
+// When f comes to a day that was dropped after the snapshot was taken, it returns errGone and is run once more, with the lock that whoever drops a
+// day waits for taken before the snapshot: then none is dropped in between.
 func (s *store) reading(ctx context.Context, f func(tx pgx.Tx, reach counted) error) error {
-	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{
-		BeginQuery: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan`,
-	}, func(tx pgx.Tx) error {
+	err := s.onSnapshot(ctx, beginReading, f)
+	if errors.Is(err, errGone) {
+		err = s.onSnapshot(ctx, beginReading+`; LOCK TABLE ONLY activity IN ACCESS SHARE MODE`, f)
+	}
+	return err
+}
+
+const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan`
+
+// errGone is that records which are counted are not there.
+var errGone = errors.New("the counts speak of records that are not there; activity-svc recount makes them again")
+
+func (s *store) onSnapshot(ctx context.Context, begin string, f func(tx pgx.Tx, reach counted) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		var reach counted
 		if err := reach.scan(tx.QueryRow(ctx, readCounted)); err != nil {
 			return err
@@ -42,8 +58,14 @@ func (s *store) list(ctx context.Context, f filter, offset, limit int64) (record
 			return err
 		}
 		records, err = readPieces(ctx, tx, f, pieces)
+		if err == nil && int64(len(records)) < taken(pieces) {
+			err = errGone
+		}
 		return err
 	})
+	if errors.Is(err, errGone) { // for ever: what is there is better than nothing
+		err = nil
+	}
 	return records, total, err
 }
 
@@ -273,6 +295,9 @@ func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*w
 	var id []byte
 	err := tx.QueryRow(ctx, `SELECT id FROM activity WHERE`+matches+` AND id >= $6 AND id < $7 ORDER BY id `+order+` LIMIT 1`,
 		f.args(firstID(s.from), firstID(s.to))...).Scan(&id)
+	if db.NoRows(err) {
+		err = errGone
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -244,24 +244,28 @@ func (s *store) drop(ctx context.Context, day time.Time) error {
 		if err := lockAlone(ctx, tx, countsLock); err != nil {
 			return err
 		}
-		for _, sql := range []string{
-			`UPDATE activity_monthly m SET records = m.records - d.records, bytes = m.bytes - d.bytes
-			 FROM activity_daily d, activity_counted c
-			 WHERE d.day = $1 AND d.day <= c.summed_until AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date
-			   AND m.realm_id = d.realm_id AND m.method = d.method AND m.status = d.status`,
-			`DELETE FROM activity_monthly m USING activity_daily d
-			 WHERE d.day = $1 AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date AND m.realm_id = d.realm_id
-			   AND m.method = d.method AND m.status = d.status AND m.records = 0`,
-			`DELETE FROM activity_daily WHERE day = $1`,
-		} {
-			if _, err := tx.Exec(ctx, sql, day); err != nil {
-				return err
-			}
-		}
-		// Last, because it locks out the readers until the commit.
-		_, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+partitionName(day))
-		return err
+		return dropDay(ctx, tx, day)
 	})
+}
+
+func dropDay(ctx context.Context, tx pgx.Tx, day time.Time) error {
+	for _, sql := range []string{
+		`UPDATE activity_monthly m SET records = m.records - d.records, bytes = m.bytes - d.bytes
+		 FROM activity_daily d, activity_counted c
+		 WHERE d.day = $1 AND d.day <= c.summed_until AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date
+		   AND m.realm_id = d.realm_id AND m.method = d.method AND m.status = d.status`,
+		`DELETE FROM activity_monthly m USING activity_daily d
+		 WHERE d.day = $1 AND m.user_id = d.user_id AND m.month = date_trunc('month', d.day)::date AND m.realm_id = d.realm_id
+		   AND m.method = d.method AND m.status = d.status AND m.records = 0`,
+		`DELETE FROM activity_daily WHERE day = $1`,
+	} {
+		if _, err := tx.Exec(ctx, sql, day); err != nil {
+			return err
+		}
+	}
+	// Last, because it locks out the readers until the commit; those who have their snapshot read once more then (errGone).
+	_, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+partitionName(day))
+	return err
 }
 
 // dropDeadLetters forgets those that were received before the time before.

@@ -83,6 +83,114 @@ func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
 	h.agrees(0)
 }
 
+// TestAReaderWaitsWhileADayIsDropped has taken its snapshot of the counts before, and comes to the records after.
+func TestAReaderWaitsWhileADayIsDropped(t *testing.T) {
+	t.Parallel()
+	s, who, now := openStore(t, testkit.Postgres(t)), user(), time.Now()
+	var rows []*record
+	for n := range 9 {
+		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200))...)
+	}
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.count(t.Context(), now.Add(time.Minute).Truncate(time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	page := func(f filter, offset int64) func() (int, error) {
+		return func() (int, error) {
+			records, total, err := s.list(t.Context(), f, offset, 100)
+			if int64(len(records))+offset != total {
+				t.Errorf("a page has %d records after %d, of %d", len(records), offset, total)
+			}
+			return int(total), err
+		}
+	}
+	all := everything(raw(who.UserID))
+	gets := all
+	gets.method = "GET"
+	for n, read := range []func() (int, error){
+		page(all, 0), page(all, 2), page(gets, 0),
+		func() (int, error) {
+			out, err := s.stats(t.Context(), all)
+			if err == nil && !dayOf(time.Time(*out.OldestRecord)).Equal(dayOf(now.AddDate(0, 0, -4))) {
+				t.Errorf("the oldest is of %v", time.Time(*out.OldestRecord))
+			}
+			return int(out.TotalRecords), err
+		},
+	} {
+		var total int
+		var wait sync.WaitGroup
+		err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), `LOCK TABLE activity_daily`); err != nil {
+				return err
+			}
+			wait.Go(func() {
+				var err error
+				if total, err = read(); err != nil {
+					t.Errorf("reader %d: %v", n, err)
+				}
+			})
+			for waiting := false; !waiting; time.Sleep(time.Millisecond) {
+				if err := s.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'activity_daily'::regclass)`).Scan(&waiting); err != nil {
+					return err
+				}
+			}
+			return dropDay(t.Context(), tx, dayOf(now.AddDate(0, 0, n-8)))
+		})
+		wait.Wait()
+		if err != nil || total != 8-n {
+			t.Errorf("reader %d: a total of %d, want %d (%v)", n, total, 8-n, err)
+		}
+	}
+}
+
+// TestReadersBesideDroppedDays lets them come when they like.
+func TestReadersBesideDroppedDays(t *testing.T) {
+	t.Parallel()
+	const days = 30
+	s, who, now := openStore(t, testkit.Postgres(t)), user(), time.Now()
+	var rows []*record
+	for n := range days {
+		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200))...)
+	}
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	work(t, newKeeper(t, s, &clock{}, 365))
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	for n := range 4 {
+		wait.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if n == 0 {
+					if _, err := s.stats(t.Context(), everything(raw(who.UserID))); err != nil {
+						t.Errorf("stats: %v", err)
+					}
+					continue
+				}
+				records, total, err := s.list(t.Context(), everything(raw(who.UserID)), 0, 100)
+				if err != nil || int64(len(records)) != total {
+					t.Errorf("a page of %d records, of %d (%v)", len(records), total, err)
+				}
+			}
+		})
+	}
+	for n := range days - 1 {
+		if err := s.drop(t.Context(), dayOf(now.AddDate(0, 0, n+1-days))); err != nil {
+			t.Logf("a day that a reader had in hand for long is left: %v", err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	close(stop)
+	wait.Wait()
+}
+
 func TestALateEventOfASummedDayIsCountedInItsMonth(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)

@@ -116,6 +116,14 @@ type piece struct {
 	skip, take int64
 }
 
+// taken returns how many records the pieces have.
+func taken(pieces []piece) (n int64) {
+	for _, p := range pieces {
+		n += p.take
+	}
+	return n
+}
+
 // locate finds a page in spans, which are in the order of newestFirst: where its records are, without reading one.
 func locate(spans []span, offset, limit int64) []piece {
 	var out []piece
