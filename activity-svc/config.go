@@ -43,11 +43,15 @@ type StreamConfig struct {
 // minAckWait leaves room for a replica that is only slow to say that it lives.
 const minAckWait = time.Second
 
+// minConns is what the service cannot do with less of: maintenance keeps one connection, for its lock, while it works with others.
+const minConns = 2
+
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
 	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
 	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
+	p.Must(c.DB.MaxConns >= minConns, "DATABASE_MAX_CONNS must be at least 2 for activity-svc: maintenance keeps one while it works with another")
 	p.Must(c.Writers >= 1 && c.Writers <= 16, "ACTIVITY_WRITERS must be 1 to 16")
 	p.Must(c.Batch >= 1 && c.Batch <= 10_000, "ACTIVITY_BATCH must be 1 to 10000")
 	p.Must(c.BatchWait > 0 && c.BatchWait <= 10*time.Second, "ACTIVITY_BATCH_WAIT must be above 0s and at most 10s")

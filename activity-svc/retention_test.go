@@ -282,6 +282,29 @@ func TestOneReplicaMaintains(t *testing.T) {
 	}
 }
 
+func TestTwoConnectionsAreEnough(t *testing.T) {
+	t.Parallel()
+	h := prepare(t, func(c *Config) { c.DB.MaxConns, c.Retention = minConns, 40 })
+	if err := h.cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	h.run()
+	who, now := user(), time.Now()
+	for n := range 10 {
+		h.publish(at(now.AddDate(0, 0, -n), who, "GET", 200))
+	}
+	h.drained()
+	h.eventually("maintenance has made the coming days", func() (err error) {
+		if n := h.query(`SELECT count(*) FROM pg_inherits WHERE inhparent = 'activity'::regclass`); n != daysAhead+10 {
+			err = fmt.Errorf("%d days", n)
+		}
+		return err
+	})
+	if a := h.get(who, logPath); a.Metadata.Total != 10 || len(a.records(t)) != 10 {
+		t.Errorf("got %s", a.body)
+	}
+}
+
 func TestAPartitionThatAnotherReplicaDroppedIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, testkit.Postgres(t))
