@@ -304,24 +304,3 @@ func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*w
 	t := wire.Time(idTime(string(id)))
 	return &t, nil
 }
-
-// realms returns the realms in which a user has records, and how many; the place outside of every realm is none.
-func (s *store) realms(ctx context.Context, userID string) (out []RealmUsage, err error) {
-	err = s.reading(ctx, func(tx pgx.Tx, reach counted) error {
-		b := &pgx.Batch{}
-		b.Queue(planForValues)
-		b.Queue(`
-			SELECT encode(realm_id, 'hex'), sum(records)::bigint, sum(bytes)::bigint FROM (
-				SELECT realm_id, records, bytes FROM activity_monthly WHERE user_id = $1
-				UNION ALL
-				SELECT realm_id, records, bytes FROM activity_daily WHERE user_id = $1 AND day > $2::date
-				UNION ALL
-				SELECT realm_id, 1, `+sizeOf+` FROM activity WHERE user_id = $1 AND id >= $3
-			) AS counts WHERE realm_id <> '' GROUP BY realm_id ORDER BY realm_id`, []byte(userID), reach.summedUntil, firstID(reach.before)).Query(func(rows pgx.Rows) (err error) {
-			out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RealmUsage])
-			return err
-		})
-		return tx.SendBatch(ctx, b).Close()
-	})
-	return out, err
-}

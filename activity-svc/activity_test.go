@@ -2,6 +2,7 @@ package activity
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -168,6 +169,37 @@ func TestRealmsOfAUser(t *testing.T) {
 	}
 	if a := h.get(who, "/internal/realms?user_id="+who.UserID); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a user asks: got %s", a.body)
+	}
+}
+
+// TestRealmsThatWereUsedLast: each request may be in a realm of its own, and the answer must not grow with them.
+func TestRealmsThatWereUsedLast(t *testing.T) {
+	t.Parallel()
+	h, _ := start(t)
+	who := user()
+	h.query(`INSERT INTO activity_monthly (user_id, month, realm_id, method, status, records, bytes)
+		SELECT decode($1, 'hex'), CASE WHEN n <= 5 THEN '2020-01-01'::date ELSE '2020-02-01' END, decode(lpad(n::text, 24, '0'), 'hex'), 'GET', 200, 1, 100
+		FROM generate_series(1, $2::int) AS n`, who.UserID, mostRealms+4)
+	h.query(`INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
+		SELECT decode($1, 'hex'), '2026-03-01', decode(lpad('2', 24, '0'), 'hex'), 'GET', 200, 1, 100`, who.UserID)
+	now := at(time.Now(), who, "GET", 200)
+	now.RealmID = "507f1f77bcf86cd799439011"
+	h.publish(now)
+	h.drained()
+	a := h.get(auth.Identity{Kind: auth.System}, "/internal/realms?user_id="+who.UserID)
+	var got struct{ Realms []RealmUsage }
+	if err := json.Unmarshal([]byte(a.body), &got); err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, r := range got.Realms[:4] {
+		order = append(order, strings.TrimLeft(r.RealmID, "0"))
+	}
+	if last := got.Realms[len(got.Realms)-1].RealmID; len(got.Realms) != mostRealms || strings.Join(order, " ") != now.RealmID+" 2 6 7" || strings.TrimLeft(last, "0") != "10003" {
+		t.Errorf("got %d realms, %v first, %s last", len(got.Realms), order, last)
+	}
+	if n := got.Realms[1].Count; n != 2 {
+		t.Errorf("%d records in a realm of two times, want 2", n)
 	}
 }
 
