@@ -91,6 +91,14 @@ func (s *store) stats(ctx context.Context, f filter) (out Stats, err error) {
 // The condition that a filter puts on records and counts alike; its parameters are those of filter.args.
 const matches = ` user_id = $1 AND ($2::bytea IS NULL OR realm_id = $2) AND ($3::text IS NULL OR method = $3) AND status BETWEEN $4 AND $5`
 
+// of returns the statement for all realms, or the one for one of them.
+func (f filter) of(all, realm string) string {
+	if f.realmID == "" {
+		return all
+	}
+	return realm
+}
+
 func (f filter) args(more ...any) []any {
 	var realm, method any // NULL
 	if f.realmID != "" {
@@ -133,7 +141,7 @@ func readSpans(ctx context.Context, tx pgx.Tx, f filter, reach counted) ([]span,
 		}
 	}
 	b := &pgx.Batch{}
-	b.Queue(countWholeDays, f.args(c.before.from, c.months.from, c.months.to, c.after.to, reach.summedUntil)...).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(f.of(countWholeDays, countWholeDaysOfRealm), f.args(c.before.from, c.months.from, c.months.to, c.after.to, reach.summedUntil)...).Query(func(rows pgx.Rows) (err error) {
 		spans, err = collectSpans(rows, spans)
 		for i := range spans {
 			spans[i].to = earlier(spans[i].to, reach.before) // the rest of that day is the tail
@@ -216,16 +224,18 @@ func locatePage(ctx context.Context, tx pgx.Tx, f filter, reach counted, spans [
 	return pieces, err
 }
 
+const readDaysOfAll = `
+	SELECT day, day + 1, false, sum(records)::bigint, sum(bytes)::bigint
+	FROM unnest($6::date[], $7::date[]) AS month (first, after) JOIN activity_daily ON day >= first AND day < after
+	WHERE` + matches + ` GROUP BY day`
+
 // readDays takes months apart.
 func readDays(ctx context.Context, tx pgx.Tx, f filter, months []span) ([]span, error) {
 	from, to := make([]time.Time, len(months)), make([]time.Time, len(months))
 	for i, m := range months {
 		from[i], to[i] = m.from, m.to
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT day, day + 1, false, sum(records)::bigint, sum(bytes)::bigint
-		FROM unnest($6::date[], $7::date[]) AS month (first, after) JOIN activity_daily ON day >= first AND day < after
-		WHERE`+matches+` GROUP BY day`, f.args(from, to)...)
+	rows, err := tx.Query(ctx, f.of(readDaysOfAll, readDaysOfRealm), f.args(from, to)...)
 	if err != nil {
 		return nil, err
 	}

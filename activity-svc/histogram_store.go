@@ -17,7 +17,7 @@ const readBuckets = `
 // queueHistogram adds to b the reading of the histogram of what f selects of the day.
 func queueHistogram(b *pgx.Batch, f filter, day time.Time, reach counted) *histogram {
 	h := &histogram{day: day, until: earlier(day.Add(oneDay), reach.before)}
-	b.Queue(readBuckets, f.args(day)...).Query(func(rows pgx.Rows) error {
+	b.Queue(f.of(readBuckets, readBucketsOfRealm), f.args(day)...).Query(func(rows pgx.Rows) error {
 		var records int64
 		var buckets []int32
 		_, err := pgx.ForEachRow(rows, []any{&records, &buckets}, func() error {
