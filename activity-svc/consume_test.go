@@ -267,6 +267,25 @@ func TestLateAndEarlyEvents(t *testing.T) {
 	})
 }
 
+func TestTheFirstDayThatIsKeptIsStoredWhole(t *testing.T) {
+	t.Parallel()
+	h := prepare(t, func(c *Config) { c.Retention = 10 })
+	h.clock.forward(time.Until(dayOf(time.Now()).AddDate(0, 0, 1).Add(oneDay / 2))) // noon: no midnight comes meanwhile
+	r := h.run()
+	who, first := user(), dayOf(h.clock.now()).AddDate(0, 0, -10)
+	h.publish(at(first, who, "GET", 200), at(first.Add(-time.Millisecond), who, "GET", 201))
+	h.drained()
+	h.eventually("both are counted", func() error {
+		if got := r.counted(t); got[stored] != 1 || got[expired] != 1 {
+			return fmt.Errorf("%v, want 1 stored and 1 expired", got)
+		}
+		return nil
+	})
+	if got := h.get(who, logPath).records(t); len(got) != 1 || got[0].StatusCode != 200 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestAnActOnAnotherUserStandsInBothLogs(t *testing.T) {
 	t.Parallel()
 	h, r := start(t)

@@ -72,6 +72,41 @@ func TestOneRealmAmongManyIsLookedUpByItsKey(t *testing.T) {
 	}
 }
 
+// TestADroppedDayIsTakenOutOfEachRealmsMonth: several realms have counts of one month that differ in nothing else.
+func TestADroppedDayIsTakenOutOfEachRealmsMonth(t *testing.T) {
+	t.Parallel()
+	h := prepare(t)
+	s, who := openStore(t, h.cfg.DB.URL.Reveal()), user()
+	first := monthOf(time.Now().AddDate(0, -2, 0))
+	var rows []*record
+	for day, realms := range [][]string{{"1", "2", ""}, {"1", "1", "2", "", "3"}} {
+		for _, realm := range realms {
+			e := at(first.AddDate(0, 0, day), who, "GET", 200)
+			if realm != "" {
+				e.RealmID = strings.Repeat(realm, 24)
+			}
+			rows = append(rows, recordsOf(e)...)
+		}
+	}
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	work(t, newKeeper(t, s, h.clock, 365))
+	h.agrees(8)
+	for day, left := range []int64{5, 0} {
+		if err := s.drop(t.Context(), first.AddDate(0, 0, day)); err != nil {
+			t.Fatal(err)
+		}
+		h.agrees(left)
+		if n := h.query(`SELECT coalesce(sum(records), 0)::bigint FROM activity_monthly`); n != left {
+			t.Errorf("%d records in the months, want %d", n, left)
+		}
+	}
+	if n := h.query(`SELECT count(*) FROM activity_monthly`); n != 0 {
+		t.Errorf("%d months are left that have nothing", n)
+	}
+}
+
 // pagesOf runs a statement and returns how many pages of tables and indexes it looks at, and its plan.
 func pagesOf(t *testing.T, tx pgx.Tx, sql string, args []any) (pages int, plan string) {
 	t.Helper()
