@@ -37,20 +37,32 @@ func (h *handlers) mount(app fiber.Router) {
 	app.Get("/internal/realms", h.realms)
 }
 
-// reader returns the caller, who may read the own log: an auth token needs event_access, whatever its permissions, and one that is restricted to realms must be on the
-// host of one of them.
+// reader returns the caller, who may read the own log: an auth token needs event_access, whatever its permissions. The gateway has decided this and
+// inRealm already; here they hold also when the gateway errs.
 func reader(c *fiber.Ctx) (auth.Identity, error) {
 	who, err := httpx.User(c)
-	if err != nil {
+	switch {
+	case err != nil:
 		return who, err
-	}
-	if who.Kind == auth.Token {
-		g := who.Grant
-		if g == nil || !g.EventAccess || (len(g.Realms) > 0 && !slices.Contains(g.Realms, who.Realm)) {
-			return who, apperr.InsufficientPermissions()
-		}
+	case who.Banned:
+		return who, apperr.AccountBanned()
+	case who.Kind == auth.Token && (who.Grant == nil || !who.Grant.EventAccess):
+		return who, apperr.InsufficientPermissions()
 	}
 	return who, nil
+}
+
+// inRealm keeps an auth token inside of its realms (contract, section 7); realm is "" outside of every realm.
+func inRealm(who auth.Identity, realm string) error {
+	switch g := who.Grant; {
+	case who.Kind != auth.Token:
+		return nil
+	case realm == "" && (len(g.Realms) > 0 || !g.AllowNoRealm):
+		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This token requires a realm-scoped URL")
+	case realm != "" && len(g.Realms) > 0 && !slices.Contains(g.Realms, realm):
+		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This token is not valid for realm "+realm)
+	}
+	return nil
 }
 
 func (h *handlers) list(c *fiber.Ctx) error {
@@ -68,6 +80,9 @@ func (h *handlers) list(c *fiber.Ctx) error {
 		return err
 	}
 	realm, err := httpx.RealmID(c)
+	if err == nil {
+		err = inRealm(who, realm)
+	}
 	if err != nil {
 		return err
 	}
@@ -114,6 +129,9 @@ func within(t time.Time) time.Time { return earlier(later(t, firstMoment), lastM
 func (h *handlers) stats(c *fiber.Ctx) error {
 	who, err := reader(c)
 	if err != nil {
+		return err
+	}
+	if err := inRealm(who, who.Realm); err != nil {
 		return err
 	}
 	f := everything(raw(who.UserID))

@@ -97,7 +97,7 @@ func TestWhoMayRead(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
 	who := user()
-	realm := "507f1f77bcf86cd799439011"
+	realm, other := "507f1f77bcf86cd799439011", "507f1f77bcf86cd799439012"
 	e := at(time.Now(), who, "GET", 200)
 	e.RealmID = realm
 	h.publish(e, at(time.Now(), who, "GET", 200))
@@ -107,6 +107,8 @@ func TestWhoMayRead(t *testing.T) {
 	}
 	onHost := who
 	onHost.Realm = realm
+	banned := who
+	banned.Banned = true
 	for _, c := range []struct {
 		name   string
 		who    auth.Identity
@@ -122,12 +124,18 @@ func TestWhoMayRead(t *testing.T) {
 		{"a session that asks for a realm in upper case", who, "?realm_id=" + strings.ToUpper(realm), 200, "", 1},
 		{"a session on the realm's host", onHost, "", 200, "", 1},
 		{"a session on the realm's host that asks for it", onHost, "?realm_id=" + realm, 200, "", 1},
-		{"a session on a realm's host that asks for another", onHost, "?realm_id=507f1f77bcf86cd799439012", 400, "VALIDATION_ERROR", 0},
+		{"a session on a realm's host that asks for another", onHost, "?realm_id=" + other, 400, "VALIDATION_ERROR", 0},
+		{"a banned session", banned, "", 403, "ACCOUNT_BANNED", 0},
 		{"a token with event access", token(&auth.Grant{EventAccess: true, AllowNoRealm: true}, ""), "", 200, "", 2},
 		{"a token without event access", token(&auth.Grant{}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
 		{"a token without a grant", token(nil, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
 		{"a token of the realm on its host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, realm), "", 200, "", 1},
-		{"a token of the realm outside of it", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
+		{"a token of the realm that asks for it", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "?realm_id=" + realm, 200, "", 1},
+		{"a token of the realm outside of it", token(&auth.Grant{EventAccess: true, AllowNoRealm: true, Realms: []string{realm}}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
+		{"a token of the realm on another's host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, other), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
+		{"a token of the realm that asks for another", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "?realm_id=" + other, 403, "INSUFFICIENT_PERMISSIONS", 0},
+		{"a token that needs a realm, in any", token(&auth.Grant{EventAccess: true}, realm), "", 200, "", 1},
+		{"a token that needs a realm, without", token(&auth.Grant{EventAccess: true}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
 	} {
 		a := h.get(c.who, logPath+c.query)
 		if a.StatusCode != c.status || a.Code != c.code || a.Metadata.Total != c.total {
