@@ -189,7 +189,7 @@ func TestRealmsThatWereUsedLast(t *testing.T) {
 		SELECT decode($1, 'hex'), CASE WHEN n <= 5 THEN '2020-01-01'::date ELSE '2020-02-01' END, decode(lpad(n::text, 24, '0'), 'hex'), 'GET', 200, 1, 100
 		FROM generate_series(1, $2::int) AS n`, who.UserID, mostRealms+4)
 	h.query(`INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
-		SELECT decode($1, 'hex'), '2026-03-01', decode(lpad('2', 24, '0'), 'hex'), 'GET', 200, 1, 100`, who.UserID)
+		SELECT decode($1, 'hex'), $2, decode(lpad('2', 24, '0'), 'hex'), 'GET', 200, 1, 100`, who.UserID, dayOf(time.Now()).AddDate(0, 0, -1)) // not summed yet
 	now := at(time.Now(), who, "GET", 200)
 	now.RealmID = "507f1f77bcf86cd799439011"
 	h.publish(now)
