@@ -2,7 +2,6 @@ package activity
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -52,17 +51,12 @@ func reader(c *fiber.Ctx) (auth.Identity, error) {
 	return who, nil
 }
 
-// inRealm keeps an auth token inside of its realms (contract, section 7); realm is "" outside of every realm.
+// inRealm keeps an auth token inside of its realms.
 func inRealm(who auth.Identity, realm string) error {
-	switch g := who.Grant; {
-	case who.Kind != auth.Token:
+	if who.Kind != auth.Token {
 		return nil
-	case realm == "" && (len(g.Realms) > 0 || !g.AllowNoRealm):
-		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This token requires a realm-scoped URL")
-	case realm != "" && len(g.Realms) > 0 && !slices.Contains(g.Realms, realm):
-		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This token is not valid for realm "+realm)
 	}
-	return nil
+	return who.Grant.InRealm(realm)
 }
 
 func (h *handlers) list(c *fiber.Ctx) error {

@@ -131,11 +131,11 @@ func TestWhoMayRead(t *testing.T) {
 		{"a token without a grant", token(nil, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
 		{"a token of the realm on its host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, realm), "", 200, "", 1},
 		{"a token of the realm that asks for it", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "?realm_id=" + realm, 200, "", 1},
-		{"a token of the realm outside of it", token(&auth.Grant{EventAccess: true, AllowNoRealm: true, Realms: []string{realm}}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
-		{"a token of the realm on another's host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, other), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
-		{"a token of the realm that asks for another", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "?realm_id=" + other, 403, "INSUFFICIENT_PERMISSIONS", 0},
+		{"a token of the realm outside of it", token(&auth.Grant{EventAccess: true, AllowNoRealm: true, Realms: []string{realm}}, ""), "", 403, "REALM_SCOPE_REQUIRED", 0},
+		{"a token of the realm on another's host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, other), "", 403, "REALM_NOT_ALLOWED", 0},
+		{"a token of the realm that asks for another", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "?realm_id=" + other, 403, "REALM_NOT_ALLOWED", 0},
 		{"a token that needs a realm, in any", token(&auth.Grant{EventAccess: true}, realm), "", 200, "", 1},
-		{"a token that needs a realm, without", token(&auth.Grant{EventAccess: true}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
+		{"a token that needs a realm, without", token(&auth.Grant{EventAccess: true}, ""), "", 403, "REALM_SCOPE_REQUIRED", 0},
 	} {
 		a := h.get(c.who, logPath+c.query)
 		if a.StatusCode != c.status || a.Code != c.code || a.Metadata.Total != c.total {

@@ -222,7 +222,7 @@ func (g *gateway) scope(cl *call) error {
 	if cl.who == nil || cl.who.state.Token == nil || cl.route.access == anyRealm {
 		return nil
 	}
-	return inRealm(&cl.who.state.Token.Grant, cl.realm)
+	return cl.who.state.Token.Grant.InRealm(cl.realm)
 }
 
 // forwardedFor returns the X-Forwarded-For headers; none when nobody would be believed.

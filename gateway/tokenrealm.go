@@ -1,13 +1,11 @@
 package gateway
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
@@ -29,15 +27,4 @@ func realmOf(query []byte, host string) (string, error) {
 		return "", apperr.InvalidField("/realm_id", "must be the realm of the host, or left out")
 	}
 	return asked, nil
-}
-
-// inRealm keeps an auth token inside of its realms (contract, section 7). The clients look for these words in the messages.
-func inRealm(g *auth.Grant, realm string) error {
-	switch {
-	case realm == "" && (len(g.Realms) > 0 || !g.AllowNoRealm):
-		return apperr.New(apperr.Forbidden, "REALM_SCOPE_REQUIRED", "This token requires a realm-scoped URL")
-	case realm != "" && len(g.Realms) > 0 && !slices.Contains(g.Realms, realm):
-		return apperr.New(apperr.Forbidden, "REALM_NOT_ALLOWED", "This token is not valid for realm "+realm)
-	}
-	return nil
 }

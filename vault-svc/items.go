@@ -5,7 +5,6 @@ package vault
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -124,10 +123,6 @@ func authorize(i auth.Identity, realm string) error {
 		return nil
 	case g == nil || !g.VaultAccess || !g.Allows(permission):
 		return apperr.InsufficientPermissions()
-	case realm == "" && (len(g.Realms) > 0 || !g.AllowNoRealm):
-		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This token requires a realm-scoped URL")
-	case realm != "" && len(g.Realms) > 0 && !slices.Contains(g.Realms, realm):
-		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This token is not valid for realm "+realm)
 	}
-	return nil
+	return i.Grant.InRealm(realm)
 }

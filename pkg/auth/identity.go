@@ -3,10 +3,13 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
 // IdentityHeader carries the signed internal identity from the gateway to a service. The gateway strips it from what clients send.
@@ -69,6 +72,18 @@ func (g *Grant) Allows(path string) bool {
 		}
 	}
 	return false
+}
+
+// InRealm keeps an auth token inside of its realms (contract, section 7); realm is "" outside of every realm. The clients look for these words in the
+// messages of the 403.
+func (g *Grant) InRealm(realm string) error {
+	switch {
+	case realm == "" && (len(g.Realms) > 0 || !g.AllowNoRealm):
+		return apperr.New(apperr.Forbidden, "REALM_SCOPE_REQUIRED", "This token requires a realm-scoped URL")
+	case realm != "" && len(g.Realms) > 0 && !slices.Contains(g.Realms, realm):
+		return apperr.New(apperr.Forbidden, "REALM_NOT_ALLOWED", "This token is not valid for realm "+realm)
+	}
+	return nil
 }
 
 // IsUser reports whether there is a user behind the request, by session or by token.
