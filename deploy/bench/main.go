@@ -183,6 +183,10 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer b.stop()
+	// PostgreSQL runs as another user when this is root, and must reach its folder: else its data would lie elsewhere, and stay.
+	if err := os.Chmod(b.dir, 0o711); err != nil {
+		return err
+	}
 	b.tools = toolbox{root: root, bin: filepath.Join(b.dir, "bin"), scratch: filepath.Join(b.dir, "scratch"), say: b.say}
 	folders := []string{b.tools.bin, b.logs()}
 	if o.profiles != "" {

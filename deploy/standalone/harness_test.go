@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,13 +16,23 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m, removeBinary) }
 
 const (
 	adminEmail    = "root@example.com"
 	adminPassword = "Root-Password-1"
 	userPassword  = "correct-Horse-7"
 )
+
+// dataFolder is an empty DATA_DIR that also the user can enter whom PostgreSQL runs as for root: else its data would lie elsewhere, and stay.
+func dataFolder(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
 
 // noLimits switches the limits off that a test would run into by being fast.
 var noLimits = []string{
@@ -39,7 +51,7 @@ type running struct {
 func start(t *testing.T, environ ...string) *running {
 	t.Helper()
 	environ = append([]string{
-		"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t), "ADMIN_EMAIL=" + adminEmail,
+		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t), "ADMIN_EMAIL=" + adminEmail,
 		"ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=error", "DATABASE_MAX_CONNS=4",
 	}, environ...)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -17,12 +17,13 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// binary builds this command once for all tests of its process.
+// binary builds this command once for all tests of its process; removeBinary follows them.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "realmgate-standalone")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "standalone")
 	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
 	if err != nil {
@@ -30,6 +31,14 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+var built string // the folder of the binary
+
+func removeBinary() {
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+}
 
 type buildError struct{ out string }
 
@@ -88,7 +97,7 @@ func (p *process) client(t *testing.T) *running { return &running{t: t, url: p.u
 
 func TestDataSurvivesKillAndPasswordIsShownOnce(t *testing.T) {
 	t.Parallel()
-	environ := []string{"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0"}
+	environ := []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0"}
 	first := spawn(t, environ...)
 	found := regexp.MustCompile(`password  (\S+)`).FindStringSubmatch(first.said)
 	if len(found) != 2 {
@@ -120,7 +129,7 @@ func TestDataSurvivesKillAndPasswordIsShownOnce(t *testing.T) {
 
 func TestAFolderWhoseAdminHasAPasswordShowsNoOther(t *testing.T) {
 	t.Parallel()
-	environ := []string{"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0"}
+	environ := []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0"}
 	given := spawn(t, append(environ, "ADMIN_PASSWORD=correct-Horse-7-staple")...)
 	if given.url == "" || strings.Contains(given.said, "password  ") {
 		t.Fatalf("a start with a given password says:\n%s%s", given.said, given.errors)
@@ -135,7 +144,7 @@ func TestAFolderWhoseAdminHasAPasswordShowsNoOther(t *testing.T) {
 
 func TestASecondCtrlCWaitsForNoLoadBalancer(t *testing.T) {
 	t.Parallel()
-	p := spawn(t, "DATA_DIR="+t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0", "DRAIN_DELAY=1h")
+	p := spawn(t, "DATA_DIR="+dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DRAIN_DELAY=1h")
 	if p.url == "" {
 		t.Fatalf("no start:\n%s%s", p.said, p.errors)
 	}
@@ -162,9 +171,9 @@ func TestWhatCannotStartSaysWhatToDoInOneLine(t *testing.T) {
 		environ []string
 		says    string
 	}{
-		{"a taken port", []string{"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=" + taken.Addr().String()}, "set GATEWAY_ADDR to another"},
+		{"a taken port", []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=" + taken.Addr().String()}, "set GATEWAY_ADDR to another"},
 		{"a foreign folder", []string{"DATA_DIR=" + foreign, "GATEWAY_ADDR=127.0.0.1:0"}, "set DATA_DIR to an empty folder"},
-		{"a folder without PostgreSQL programs", []string{"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0", "POSTGRES_BIN=" + foreign}, "POSTGRES_BIN"},
+		{"a folder without PostgreSQL programs", []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "POSTGRES_BIN=" + foreign}, "POSTGRES_BIN"},
 	} {
 		started := time.Now()
 		p := spawn(t, c.environ...)

@@ -48,7 +48,7 @@ func (f footprint) String() string {
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, append([]string{
-		"DATA_DIR=" + t.TempDir(), "GATEWAY_ADDR=127.0.0.1:0", "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=info", "LOG_REQUESTS=errors",
+		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=info", "LOG_REQUESTS=errors",
 		"READ_TIMEOUT=" + soakReadTimeout.String(),
 	}, noLimits...)...)
 	if p.url == "" {

@@ -23,14 +23,17 @@ import (
 // What they shared (the PostgreSQL cluster, started by the first test that
 // asks for a database) is gone afterwards, also when tests failed; after
 // a panic or a time-out PostgreSQL ends with the process and the next run
-// removes its folder.
-func Main(m *testing.M) {
+// removes its folder. Each of atEnd is called afterwards.
+func Main(m *testing.M, atEnd ...func()) {
 	shared.enabled = true
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := shared.stop(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "testkit:", err)
+	}
+	for _, f := range atEnd {
+		f()
 	}
 	os.Exit(code)
 }
