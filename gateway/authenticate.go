@@ -35,8 +35,8 @@ type verifiedToken struct {
 
 const maxVerified = 100_000
 
-func newAuthenticator(cfg Config, keys *keySet, st *states, now func() time.Time) *authenticator {
-	a := &authenticator{keys: keys, states: st, issuer: cfg.Issuer, audience: cfg.Audience, now: now, guesses: newGuesses(cfg.Limits.Address, now)}
+func newAuthenticator(cfg Config, keys *keySet, st *states, guesses *guesses, now func() time.Time) *authenticator {
+	a := &authenticator{keys: keys, states: st, issuer: cfg.Issuer, audience: cfg.Audience, now: now, guesses: guesses}
 	a.verified = otter.Must(&otter.Options[[sha256.Size]byte, verifiedToken]{
 		MaximumSize: maxVerified,
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[sha256.Size]byte, verifiedToken]) time.Duration {
@@ -66,14 +66,14 @@ func (a *authenticator) bySession(ctx context.Context, token []byte, addr netip.
 	claims, ok := a.verified.GetIfPresent(key)
 	switch {
 	case !ok || claims.generation != a.keys.current.Load().generation:
-		if err := a.guesses.refusal(addr); err != nil {
+		if err := a.guesses.refusal(ctx, addr); err != nil {
 			return nil, err
 		}
 		a.states.metrics.checked.Inc()
 		parsed, generation, err := a.keys.parse(ctx, string(token), a.issuer, a.audience, a.now)
 		if err != nil {
 			if !errors.Is(err, errNoKeys) {
-				a.guesses.wrong(addr)
+				a.guesses.wrong(ctx, addr)
 			}
 			return nil, refused(err)
 		}
@@ -109,16 +109,18 @@ func refused(err error) error {
 
 func (a *authenticator) byToken(ctx context.Context, token []byte, addr netip.Addr) (*principal, error) {
 	hash := tokenHash(token)
-	p, err := a.states.remembered(session.TokenKey(hash)), error(nil)
+	key := session.TokenKey(hash)
+	p := a.states.remembered(key)
 	if p == nil {
-		if err := a.guesses.refusal(addr); err != nil {
+		if err := a.guesses.refusal(ctx, addr); err != nil {
 			return nil, err
 		}
-		if p, err = a.states.token(ctx, hash); err != nil {
+		var err error
+		if p, err = a.states.learn(ctx, key, true, hash); err != nil {
 			return nil, apperr.ServiceUnavailable(err)
 		}
 		if !p.state.Alive {
-			a.guesses.wrong(addr)
+			a.guesses.wrong(ctx, addr)
 		}
 	}
 	s := &p.state

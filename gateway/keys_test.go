@@ -16,6 +16,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/session"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
@@ -46,7 +47,11 @@ func newKeyRig(t *testing.T) *keyRig {
 		return session.State{Alive: true, UserID: r.claims.UserID, SessionID: r.claims.SessionID, Version: 1}, nil
 	})
 	st.redisAfter.Store(math.MaxInt64) // there is none
-	r.authenticator = newAuthenticator(Config{Issuer: "realmgate", Audience: "realmgate"}, keys, st, func() time.Time { return r.clock() })
+	unlimited, err := newGuesses(limit.Rate{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.authenticator = newAuthenticator(Config{Issuer: "realmgate", Audience: "realmgate"}, keys, st, unlimited, func() time.Time { return r.clock() })
 	t.Cleanup(func() { st.close(); r.verified.StopAllGoroutines() })
 	return r
 }

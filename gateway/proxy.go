@@ -142,10 +142,8 @@ func (cl *call) accept(resp *fasthttp.Response) error {
 		if cl.onUser = string(on); !id.Valid(cl.onUser) {
 			cl.onUser = ""
 		}
-		h.Del(onUserHeader)
 	}
-	h.Del(fiber.HeaderServer)
-	h.Del(fiber.HeaderXRequestID)
+	h.Del(fiber.HeaderXRequestID) // every answer has it: onlyOurs is for what is rare
 	onlyOurs(h)
 	return nil
 }

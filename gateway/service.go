@@ -154,7 +154,11 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 		return err
 	}
 	keys := &keySet{log: rt.Log, fetch: g.fetchKeys}
-	g.auth = newAuthenticator(g.cfg, keys, st, rt.Now)
+	guesses, err := newGuesses(g.cfg.Limits.Address)
+	if err != nil {
+		return err
+	}
+	g.auth = newAuthenticator(g.cfg, keys, st, guesses, rt.Now)
 	svc.Go("public keys", keys.run)
 	g.used = newLastUsed(rt.Log, func(ctx context.Context, tokenID string, body []byte) error {
 		return g.ask(ctx, g.upstreams[toUsers], "POST", "/internal/tokens/"+tokenID+"/used", body, nil)
@@ -162,7 +166,6 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	svc.OnStop("caches", func(context.Context) error {
 		stop() // no more announcements
 		st.close()
-		g.auth.guesses.left.StopAllGoroutines()
 		g.auth.verified.StopAllGoroutines()
 		g.permits.held.StopAllGoroutines()
 		g.anonymous.headers.StopAllGoroutines()

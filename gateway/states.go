@@ -109,11 +109,6 @@ func newStates(ttl time.Duration, shared *session.Cache, log *slog.Logger, m *id
 // errChanging says that every state that was read was already out of date.
 var errChanging = errors.New("the state of the session keeps changing")
 
-// token returns the state of the auth token with this hash.
-func (s *states) token(ctx context.Context, hash string) (*principal, error) {
-	return s.get(ctx, session.TokenKey(hash), true, hash)
-}
-
 // remembered returns the state with this key that is in memory and may still be used, nil for none.
 func (s *states) remembered(key string) *principal {
 	if s.memory != nil {
@@ -131,6 +126,11 @@ func (s *states) get(ctx context.Context, key string, token bool, id string) (*p
 	if p := s.remembered(key); p != nil {
 		return p, nil
 	}
+	return s.learn(ctx, key, token, id)
+}
+
+// learn is get for a state that is not remembered.
+func (s *states) learn(ctx context.Context, key string, token bool, id string) (*principal, error) {
 	for try := 0; ; try++ {
 		v, err, _ := s.flight.Do(key, func() (any, error) { return s.read(ctx, key, token, id, try > 0) })
 		if err != nil {
@@ -229,7 +229,7 @@ func (s *states) changed(data []byte) {
 	s.raise(ch)
 }
 
-// told hears from a forwarded answer of users-svc what the request changed, and takes that off the answer.
+// told hears from a forwarded answer of users-svc what the request changed.
 func (s *states) told(h *fasthttp.ResponseHeader) {
 	told := h.Peek(session.ChangedHeader)
 	if len(told) == 0 {
@@ -238,7 +238,6 @@ func (s *states) told(h *fasthttp.ResponseHeader) {
 	for _, ch := range session.ParseChanges(string(told)) {
 		s.raise(ch)
 	}
-	h.Del(session.ChangedHeader)
 }
 
 // raise makes older states than ch's stale.

@@ -62,20 +62,6 @@ func TestAnnouncementsReachEveryListenerAndAGapIsTold(t *testing.T) {
 	})
 }
 
-// store publishes a message and waits for the stream's word.
-func store(c *bus.Conn, id string) error {
-	f, err := c.Publish("log.x", id, "", []byte(id))
-	if err != nil {
-		return err
-	}
-	select {
-	case <-f.OK:
-		return nil
-	case err := <-f.Err:
-		return err
-	}
-}
-
 func TestARefusedLoginIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	password := func(p string) func(*server.Options) {
@@ -100,7 +86,7 @@ func TestARefusedLoginIsTriedAgain(t *testing.T) {
 			return nil
 		})
 	}()
-	send := func(id string) func() error { return func() error { return store(c, id) } }
+	send := func(id string) func() error { return func() error { return store(c, id, id) } }
 	eventually(t, "before", send("before"))
 	broker.Restart(password("another"))
 	eventually(t, "the log tells of the refusal", func() error {

@@ -43,18 +43,21 @@ func connect(t *testing.T, url string) *bus.Conn {
 // publish puts a message into the stream, trying until it is there.
 func publish(t *testing.T, c *bus.Conn, id, text string) {
 	t.Helper()
-	eventually(t, "publish "+text, func() error {
-		f, err := c.Publish("log.x", id, "", []byte(text))
-		if err != nil {
-			return err
-		}
-		select {
-		case <-f.OK:
-			return nil
-		case err := <-f.Err:
-			return err
-		}
-	})
+	eventually(t, "publish "+text, func() error { return store(c, id, text) })
+}
+
+// store publishes a message once and waits for the stream's word.
+func store(c *bus.Conn, id, text string) error {
+	f, err := c.Publish("log.x", id, "", []byte(text))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-f.OK:
+		return nil
+	case err := <-f.Err:
+		return err
+	}
 }
 
 func eventually(t *testing.T, what string, f func() error) {
