@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidwall/wal"
 
+	"github.com/realmgate/realmgate/pkg/durable"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 )
@@ -41,7 +42,7 @@ func createSegment(root string, seq uint64, sync bool) (*segment, error) {
 	s := &segment{seq: seq, dir: filepath.Join(root, fmt.Sprintf("%020d", seq)), sync: sync}
 	err := s.open()
 	if err == nil && sync {
-		err = errors.Join(syncFolder(s.dir), syncFolder(root))
+		err = errors.Join(durable.SyncFolder(s.dir), durable.SyncFolder(root))
 	}
 	if err != nil {
 		_ = s.remove() // err says what is wrong
@@ -157,7 +158,7 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 	switch {
 	case !bytes.HasPrefix(content, good):
 		log.Error("a segment of the journal is damaged; the events in the damaged part are lost", "segment", s.seq)
-		if err := replaceFile(path, good); err != nil {
+		if err := durable.WriteFile(path, good); err != nil {
 			return false, err
 		}
 	case len(good) < len(content):
@@ -175,20 +176,6 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 		}
 	}
 	return !bytes.Equal(good, content), nil
-}
-
-// replaceFile writes a file anew; a crash leaves the old or the new one.
-func replaceFile(path string, content []byte) error {
-	draft := filepath.Join(filepath.Dir(path), "repaired")
-	f, err := os.Create(draft)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(draft, path)
 }
 
 // maxRecord bounds a record: every text of an event is bounded, and JSON makes at most six bytes of one.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/realmgate/realmgate/pkg/durable"
 	"github.com/realmgate/realmgate/vault-svc"
 )
 
@@ -87,31 +88,7 @@ func (d *dataDir) secret(name string, generate func() (string, error)) (string, 
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
-	return made, writeDurably(path, []byte(made))
-}
-
-// writeDurably replaces path with content so that a crash leaves the old file or the new one: losing a half-written key would lose the data
-// that it encrypts.
-func writeDurably(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(content); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return made, durable.WriteFile(path, []byte(made))
 }
 
 // randomText generates a secret of 26 characters, 128 bits.

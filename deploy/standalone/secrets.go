@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/realmgate/realmgate/pkg/durable"
 )
 
 // masterFolder holds every secret in its folder secrets, readable by its owner only; it is what a backup needs.
@@ -136,7 +138,7 @@ func writeReadable(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := writeDurably(path, []byte(text)); err != nil {
+	if err := durable.WriteFile(path, []byte(text)); err != nil {
 		return err
 	}
 	return os.Chmod(path, 0o444)

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/realmgate/realmgate/pkg/durable"
 )
 
 // Names in Options.Dir.
@@ -153,7 +155,7 @@ func (f *folder) place(ctx context.Context, bin binaries) error {
 	if err := f.lock(home); err != nil {
 		return err
 	}
-	if err := writeFile(f.path(pointerFile), home+"\n"); err != nil {
+	if err := durable.WriteFile(f.path(pointerFile), []byte(home+"\n")); err != nil {
 		return err
 	}
 	f.log.Warn("the PostgreSQL data lies outside of its folder, which the user that PostgreSQL runs as may not enter",
@@ -195,7 +197,7 @@ func (f *folder) password() (string, error) {
 		return "", fmt.Errorf("%s is missing; restore it from a backup, the data cannot be opened without it", name)
 	}
 	password := rand.Text()
-	return password, writeFile(name, password+"\n")
+	return password, durable.WriteFile(name, []byte(password+"\n"))
 }
 
 // initialize creates the cluster under another name and moves it in place,
@@ -210,7 +212,7 @@ func (f *folder) initialize(ctx context.Context, bin binaries, password string, 
 	}
 	secret := filepath.Join(f.home, passwordFile+".initdb")
 	defer os.Remove(secret)
-	if err := writeFile(secret, password+"\n"); err != nil {
+	if err := durable.WriteFile(secret, []byte(password+"\n")); err != nil {
 		return err
 	}
 	if err := errors.Join(f.account.own(unfinished), f.account.own(secret)); err != nil {
@@ -227,7 +229,7 @@ func (f *folder) initialize(ctx context.Context, bin binaries, password string, 
 	if err := os.Rename(unfinished, f.data()); err != nil {
 		return err
 	}
-	return syncDir(f.home)
+	return durable.SyncFolder(f.home)
 }
 
 func (f *folder) serverCommand(bin binaries, port int, custom map[string]string) *exec.Cmd {
@@ -249,7 +251,7 @@ func (f *folder) port(wished int, another bool) (int, error) {
 }
 
 func (f *folder) keepPort(port int) error {
-	return writeFile(f.path(portFile), strconv.Itoa(port)+"\n")
+	return durable.WriteFile(f.path(portFile), []byte(strconv.Itoa(port)+"\n"))
 }
 
 func isFree(port int) bool {
@@ -268,29 +270,4 @@ func freePort() (int, error) {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-// writeFile replaces the file whole, readable for its owner only.
-func writeFile(name, text string) error {
-	unfinished := name + ".new"
-	file, err := os.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(unfinished, name); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(name))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
