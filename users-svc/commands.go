@@ -53,35 +53,23 @@ func parseFlags(name string, args []string, out io.Writer, define func(*flag.Fla
 	return flags, flags.Parse(args)
 }
 
-// noFlags refuses what stands behind a command that takes nothing.
-func noFlags(name string, args []string, out io.Writer) error {
-	flags, err := parseFlags(name, args, out, func(*flag.FlagSet) {})
-	if err == nil {
-		err = nothingAfter(flags)
+// onlyFlags is parseFlags for a command that takes nothing else: a forgotten dash must not be taken for a wish.
+func onlyFlags(name string, args []string, out io.Writer, define func(*flag.FlagSet)) error {
+	flags, err := parseFlags(name, args, out, define)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("%s does not know %q", name, flags.Arg(0))
 	}
 	return err
-}
-
-// nothingAfter refuses words behind the flags: a forgotten dash must not be taken for a wish.
-func nothingAfter(flags *flag.FlagSet) error {
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%s does not know %q", flags.Name(), flags.Arg(0))
-	}
-	return nil
 }
 
 // adminCreate creates an admin with the password in a file, or with one that it prints; an account that exists keeps its password unless
 // there is a file. With the file the address counts as verified: the password is the operator's, whoever signed up.
 func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) error {
 	var email, file string
-	flags, err := parseFlags("admin create", args, out, func(f *flag.FlagSet) {
+	if err := onlyFlags("admin create", args, out, func(f *flag.FlagSet) {
 		f.StringVar(&email, "email", "", "address of the admin")
 		f.StringVar(&file, "password-file", "", "file with the password; without it a new account gets one that is printed")
-	})
-	if err == nil {
-		err = nothingAfter(flags)
-	}
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	if !validEmail(email) || len(email) > maxEmail {
@@ -140,18 +128,14 @@ func (a *accounts) promoteExisting(ctx context.Context, email, password string, 
 // keysRotate adds a signing key, however old the newest is.
 func keysRotate(ctx context.Context, c *core, args []string, out io.Writer) error {
 	var now bool
-	flags, err := parseFlags("keys rotate", args, out, func(f *flag.FlagSet) {
+	if err := onlyFlags("keys rotate", args, out, func(f *flag.FlagSet) {
 		f.BoolVar(&now, "now", false, "let it sign at once: for a key that may have leaked; gateways fetch it when they first see it")
-	})
-	if err == nil {
-		err = nothingAfter(flags)
-	}
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	k := &keyring{core: c}
 	from := c.now()
-	err = k.renew(ctx, func(keys []signingKey) (time.Time, bool) {
+	err := k.renew(ctx, func(keys []signingKey) (time.Time, bool) {
 		if !now && len(keys) > 0 {
 			from = from.Add(c.cfg.Tokens.KeyLead)
 		}

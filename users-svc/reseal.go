@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 )
@@ -34,7 +35,7 @@ var sealedKinds = []sealedKind{
 // keysReseal seals every secret under the first key of KEY_ENCRYPTION_KEY, beside running replicas. Afterwards nothing needs the other keys, unless a
 // replica without the new key has written meanwhile. The error counts what no key opens; it is left as it is.
 func keysReseal(ctx context.Context, c *core, args []string, out io.Writer) error {
-	if err := noFlags("keys reseal", args, out); err != nil {
+	if err := onlyFlags("keys reseal", args, out, func(*flag.FlagSet) {}); err != nil {
 		return err
 	}
 	bad := 0
