@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/testkit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -24,13 +25,36 @@ func TestPublicURLMustBeOne(t *testing.T) {
 	}
 }
 
+func TestASecretIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
+	t.Parallel()
+	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	good := []string{"DATABASE_URL=postgres://x", "INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key, "OTEL_TRACES_EXPORTER=otlp"}
+	for _, password := range testkit.RawPasswords() {
+		for _, set := range []string{
+			"SMTP_URL=smtp://u:" + password + "@host:587?tls=off", "DATABASE_URL=postgres://u:" + password + "@host/db", "REDIS_URL=redis://" + password + "@host",
+			"NATS_URL=nats://" + password + "@host", "INTERNAL_KEYS=" + password, "KEY_ENCRYPTION_KEY=" + password, "OTEL_EXPORTER_OTLP_HEADERS=key=" + password,
+			"OTEL_EXPORTER_OTLP_HEADERS=" + password, "OTEL_EXPORTER_OTLP_ENDPOINT=http://u:" + password + "@host", "ADMIN_PASSWORD=" + password,
+			"SMTP_URL_FILE=smtp://u:" + password + "@host", "ADMIN_PASSWORD_FILE=" + password,
+		} {
+			name, _, _ := strings.Cut(set, "=")
+			err := config.Load(&users.Config{}, append(good, set))
+			if err != nil && (testkit.Leaks(err.Error()) || !strings.Contains(err.Error(), name)) {
+				t.Errorf("%s: %v", set, err)
+			}
+			if err == nil && strings.Contains(set, "_URL=") && strings.ContainsAny(password, "@/?#%[] \\\t") {
+				t.Errorf("%s was taken", set)
+			}
+		}
+	}
+}
+
 func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for set, says := range map[string]string{
 		"INTERNAL_KEYS=x":            "INTERNAL_KEYS: every internal key must",
 		"KEY_ENCRYPTION_KEY=x":       "KEY_ENCRYPTION_KEY: every key must",
-		"SMTP_URL=mail.example":      "SMTP_URL must be",
+		"SMTP_URL=mail.example":      "SMTP_URL is not a URL such as",
 		"TWOFACTOR_LOGIN_TTL=0s":     "TWOFACTOR_LOGIN_TTL must be",
 		"REFRESH_GRACE=-1s":          "REFRESH_GRACE must",
 		"SIGNING_KEY_LEAD=-1s":       "SIGNING_KEY_LEAD must",

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"html"
 	"net/mail"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
+
+	"github.com/realmgate/realmgate/pkg/config"
 )
 
 //go:embed templates/*
@@ -56,11 +57,14 @@ type smtpSender struct {
 	from   mail.Address
 }
 
+// smtpExample is what SMTP_URL looks like.
+const smtpExample = "smtp://user:password@host:587 or smtps://user:password@host:465, with ?tls=required or ?tls=off at the most"
+
 // newSMTPSender reads SMTP_URL and MAIL_FROM; it does not connect.
 func newSMTPSender(c MailConfig) (*smtpSender, error) {
-	bad := errors.New("SMTP_URL must be smtp://user:password@host:587 or smtps://user:password@host:465, with ?tls=required or ?tls=off at the most")
-	u, err := url.Parse(c.URL.Reveal())
-	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
+	bad := config.SecretURLError("SMTP_URL", smtpExample)
+	u, err := config.SecretURL("SMTP_URL", c.URL.Reveal(), smtpExample, "smtp", "smtps")
+	if err != nil || u.Hostname() == "" {
 		return nil, bad
 	}
 	from, err := mail.ParseAddress(c.From)

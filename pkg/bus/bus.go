@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,14 +25,15 @@ type Config struct {
 	URL config.Secret `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"NATS servers with JetStream, comma-separated."`
 }
 
-// errMalformed stands for the library's text, which could quote a password.
-var errMalformed = errors.New("NATS_URL: cannot be used: check its form (nats://host:4222)")
+// malformed stands for the library's text, which may quote a password.
+func malformed() error { return config.SecretURLError("NATS_URL", "nats://user:password@host:4222") }
 
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
-	for one := range strings.SplitSeq(c.URL.Reveal(), ",") {
-		if !wellFormed(strings.TrimSpace(one)) {
-			return errMalformed
+	for i, one := range strings.Split(c.URL.Reveal(), ",") {
+		// Without a scheme, what follows a comma may be the rest of a password.
+		if rest := i > 0 && !strings.Contains(one, "://") && strings.Contains(one, "@"); rest || !wellFormed(strings.TrimSpace(one)) {
+			return malformed()
 		}
 	}
 	return nil
@@ -84,7 +84,7 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 		}),
 	)
 	if err != nil {
-		return nil, errMalformed
+		return nil, malformed()
 	}
 	conn.nc = nc
 	if conn.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishAckTimeout), jetstream.WithPublishAsyncMaxPending(maxPending)); err != nil {
@@ -110,8 +110,8 @@ func wellFormed(address string) bool {
 	if !strings.Contains(address, "://") {
 		address = "nats://" + address
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+	u, err := config.SecretURL("", address, "", "nats", "tls", "ws", "wss")
+	if err != nil || u.Hostname() == "" || u.RawQuery != "" {
 		return false
 	}
 	if u.Port() != "" {

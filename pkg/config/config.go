@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -104,7 +105,7 @@ func fromFile(name string, vars map[string]string) error {
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("%s_FILE: %w", name, err)
+		return fmt.Errorf("%s_FILE: %w", name, withoutPath(err)) // somebody may have put the secret itself there
 	}
 	text := strings.TrimRight(string(content), "\r\n")
 	if text == "" {
@@ -115,6 +116,14 @@ func fromFile(name string, vars map[string]string) error {
 	}
 	vars[name] = text
 	return nil
+}
+
+// withoutPath is the cause of an error about a file, without the name of the file.
+func withoutPath(err error) error {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("cannot %s the file: %w", pathError.Op, pathError.Err)
+	}
+	return err
 }
 
 // problem says what is wrong with the setting name, which the parser refused with err.

@@ -124,7 +124,7 @@ func TestWhatIsEmptyIsNotSet(t *testing.T) {
 		{"two that differ", []string{"PASSWORD=s3cret", file("another")}, "PASSWORD and PASSWORD_FILE are both set and differ"},
 		{"an empty file", []string{file("\n")}, "PASSWORD is required, and the file "},
 		{"an empty file beside the secret", []string{"PASSWORD=s3cret", file("")}, ""},
-		{"no such file", []string{"PASSWORD_FILE=/does/not/exist"}, "PASSWORD_FILE: open /does/not/exist"},
+		{"no such file", []string{"PASSWORD_FILE=/does/not/exist"}, "PASSWORD_FILE: cannot open the file: no such file or directory"},
 	} {
 		var s settingsWithSecret
 		err := Load(&s, c.environ)

@@ -43,10 +43,16 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
+// exampleURL is what DATABASE_URL looks like.
+const exampleURL = "postgres://user:password@host:5432/database"
+
 func (c Config) parse() (*pgxpool.Config, error) {
+	if _, err := config.SecretURL("DATABASE_URL", c.URL.Reveal(), exampleURL, "postgres", "postgresql"); err != nil {
+		return nil, err
+	}
 	pc, err := pgxpool.ParseConfig(c.URL.Reveal())
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL (postgres://user:password@host:5432/database)") // pgx's own text could quote the password
+		return nil, config.SecretURLError("DATABASE_URL", exampleURL) // pgx's text may quote the password
 	}
 	return pc, nil
 }

@@ -2,8 +2,6 @@ package limit
 
 import (
 	"context"
-	"errors"
-	"net/url"
 	"sync"
 	"time"
 
@@ -16,6 +14,9 @@ import (
 type RedisConfig struct {
 	URL config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0 (rediss:// with TLS). A cluster: the other nodes as ?addr=host:6379&addr=…; behind Sentinel: the sentinels' addresses in the same way and master_name=…"`
 }
+
+// exampleURL is what REDIS_URL looks like.
+const exampleURL = "redis://user:password@host:6379"
 
 // Validate checks what tags cannot say.
 func (c RedisConfig) Validate() error {
@@ -40,11 +41,11 @@ func (mute) Printf(context.Context, string, ...any) {}
 func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	silence()
 	text := c.URL.Reveal()
-	invalid := errors.New("REDIS_URL is not a Redis URL (redis://host:6379)") // the library's text could quote the password
-	u, err := url.Parse(text)
-	if err != nil || u.Opaque != "" { // host:6379 without redis:// would reach for this machine
-		return nil, invalid
+	u, err := config.SecretURL("REDIS_URL", text, exampleURL, "redis", "rediss", "unix")
+	if err != nil {
+		return nil, err
 	}
+	invalid := config.SecretURLError("REDIS_URL", exampleURL) // the library's text may quote the password
 	switch q := u.Query(); {
 	case q.Has("master_name"):
 		o, err := redis.ParseFailoverURL(text)

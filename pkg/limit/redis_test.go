@@ -62,6 +62,28 @@ func TestARedisURLThatIsNoneIsNotQuoted(t *testing.T) {
 	}
 }
 
+func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
+	t.Parallel()
+	for _, password := range testkit.RawPasswords() {
+		for _, url := range []string{"redis://:" + password + "@127.0.0.1:1", "rediss://u:" + password + "@127.0.0.1:1/0", "redis://u:" + password + "@127.0.0.1:1?addr=127.0.0.1:2", password} {
+			rdb, err := OpenRedis(RedisConfig{URL: config.Secret(url)})
+			if err != nil {
+				if testkit.Leaks(err.Error()) || !strings.Contains(err.Error(), "percent-encode") {
+					t.Errorf("%s: %v", url, err)
+				}
+				continue
+			}
+			if one, ok := rdb.(*redis.Client); ok && (one.Options().Addr != "127.0.0.1:1" || one.Options().Password != password) {
+				t.Errorf("%s: address %q, password %q", url, one.Options().Addr, one.Options().Password)
+			}
+			if strings.ContainsAny(password, "@/?#%[] \\\t") {
+				t.Errorf("%s was taken", url)
+			}
+			_ = rdb.Close()
+		}
+	}
+}
+
 func TestSentinelIsAskedForTheServer(t *testing.T) {
 	t.Parallel()
 	rdb, err := OpenRedis(RedisConfig{URL: "redis://127.0.0.1:1?master_name=main&addr=127.0.0.1:2"})

@@ -2,11 +2,12 @@ package trace
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 
@@ -58,24 +59,38 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
+// endpointExample is what the address of a collector looks like.
+const endpointExample = "http://host:4318 or https://user:password@host:4318"
+
 // url returns where batches go.
 func (c Config) url() (string, error) {
 	name, text := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", c.TracesEndpoint
 	if text == "" {
 		name, text = "OTEL_EXPORTER_OTLP_ENDPOINT", strings.TrimSuffix(c.Endpoint, "/")+"/v1/traces"
 	}
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return "", fmt.Errorf("%s must be http://host:port or https://host:port", name) // the text could hold a password
+	u, err := config.SecretURL(name, text, endpointExample, "http", "https")
+	if err != nil || u.Host == "" {
+		return "", config.SecretURLError(name, endpointExample)
 	}
 	return text, nil
 }
 
+var (
+	errHeaders = errors.New("OTEL_EXPORTER_OTLP_HEADERS must be name=value,name=value with values that are percent-encoded (a comma as %2C)")
+	headerName = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$") // a token of RFC 9110
+)
+
 // headers reads the list of headers, whose values are percent-encoded.
 func (c Config) headers() (map[string]string, error) {
 	pairs, err := pairs(c.Headers.Reveal())
+	for name, value := range pairs {
+		// What net/http refuses it quotes, and a name may be the rest of a value with a comma in it.
+		if !headerName.MatchString(name) || strings.ContainsFunc(value, unicode.IsControl) {
+			err = errHeaders
+		}
+	}
 	if err != nil {
-		return nil, errors.New("OTEL_EXPORTER_OTLP_HEADERS must be name=value,name=value")
+		return nil, errHeaders
 	}
 	return pairs, nil
 }
