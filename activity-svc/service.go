@@ -73,10 +73,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	}
 	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
 	svc.Ready("database", pool.Ping)
-	if cfg.DB.Migrate {
-		if err := db.Migrate(ctx, pool, schema, migrationFiles, rt.Log); err != nil {
-			return err
-		}
+	if err := db.Prepare(ctx, cfg.DB, pool, schema, migrationFiles, rt.Log); err != nil {
+		return err
 	}
 	nats, err := bus.Connect(cfg.Bus, Name, rt.Log)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
@@ -35,6 +36,9 @@ func errand(f func(ctx context.Context, c *core, args []string, out io.Writer) e
 			}
 		}()
 		c, err := openCore(ctx, func(_ string, closeIt func(context.Context) error) { closers = append(closers, closeIt) }, cfg, rt)
+		if err == nil && cfg.DB.Migrate {
+			err = db.Migrate(ctx, c.pool, schema, migrationFiles, rt.Log)
+		}
 		if err != nil {
 			return err
 		}

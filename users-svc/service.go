@@ -62,6 +62,9 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	svc.Ready("database", c.pool.Ping)
+	if err := db.Prepare(ctx, cfg.DB, c.pool, schema, migrationFiles, rt.Log); err != nil {
+		return err
+	}
 	svc.Go("notifier", c.notify.run)
 	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
 	if err != nil {
@@ -85,7 +88,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	return nil
 }
 
-// openCore opens what the domains share and says through onStop how it is closed.
+// openCore opens what the domains share and says through onStop how it is closed. The database need not answer yet.
 func openCore(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config, rt service.Runtime) (*core, error) {
 	c := &core{cfg: cfg, log: rt.Log, now: rt.Now}
 	var err error
@@ -96,11 +99,6 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 		return nil, err
 	}
 	onStop("database", func(context.Context) error { c.pool.Close(); return nil })
-	if cfg.DB.Migrate {
-		if err := db.Migrate(ctx, c.pool, schema, migrationFiles, rt.Log); err != nil {
-			return nil, err
-		}
-	}
 	if c.redis, err = limit.OpenRedis(cfg.Redis); err != nil {
 		return nil, err
 	}

@@ -49,10 +49,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
-	if cfg.DB.Migrate {
-		if err := db.Migrate(ctx, pool, schema, migrationFiles, rt.Log); err != nil {
-			return err
-		}
+	if err := db.Prepare(ctx, cfg.DB, pool, schema, migrationFiles, rt.Log); err != nil {
+		return err
 	}
 	keys, err := openKeys(cfg, pool)
 	if err == nil {

@@ -139,7 +139,7 @@ func TestChartWorkloads(t *testing.T) {
 			c.at("securityContext", "allowPrivilegeEscalation") != false || pod.at("automountServiceAccountToken") != false {
 			t.Errorf("%s has more rights than it needs", name)
 		}
-		for probe, path := range map[string]string{"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"} {
+		for probe, path := range map[string]string{"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"} {
 			if c.at(probe, "httpGet", "path") != path || c.at(probe, "httpGet", "port") != "admin" {
 				t.Errorf("%s: %s is %v", name, probe, c.at(probe))
 			}

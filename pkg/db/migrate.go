@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -18,7 +19,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// migrateWait is how long a start waits for a database that does not answer yet.
+// migrateWait is how long -migrate waits for a database that does not answer yet. A service waits for as long as it takes.
 const migrateWait = time.Minute
 
 // tellEvery is how often the log repeats that the database does not answer.
@@ -34,6 +35,20 @@ func MigrateAlone(ctx context.Context, c Config, schema string, files fs.FS, log
 	return Migrate(ctx, pool, schema, files, log)
 }
 
+// Prepare waits until the database answers, however long that takes, and then brings schema up to date, unless
+// DATABASE_MIGRATE says that somebody else does. It says in log why it waits. A service calls it before its first
+// statement: a process that ended because the database is away would be restarted after ever longer pauses
+// (CrashLoopBackOff), and so come back long after the database.
+func Prepare(ctx context.Context, c Config, pool *Pool, schema string, files fs.FS, log *slog.Logger) error {
+	if err := waitFor(ctx, pool.Ping, log, 0); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if !c.Migrate {
+		return nil
+	}
+	return Migrate(ctx, pool, schema, files, log)
+}
+
 // Migrate brings schema up to the newest file in the folder migrations of files (goose SQL files, forward only), creating the schema when it is
 // missing. Several processes may call it at once: an advisory lock lets one work and the others wait. It waits up to a minute for the database
 // to answer, and says in log why it waits.
@@ -42,7 +57,7 @@ func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *s
 	if err != nil {
 		return err
 	}
-	if err := waitFor(ctx, pool, log); err != nil {
+	if err := waitFor(ctx, pool.Ping, log, migrateWait); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	if err := createSchema(ctx, pool, schema); err != nil {
@@ -58,7 +73,15 @@ func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *s
 	if err != nil {
 		return fmt.Errorf("migrations of %s: %w", schema, err)
 	}
-	if _, err := p.Up(ctx); err != nil {
+	applied, err := p.Up(ctx)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		applied = partial.Applied
+	}
+	for _, m := range applied {
+		log.Info("migrated", "schema", schema, "migration", filepath.Base(m.Source.Path), "took", m.Duration.String())
+	}
+	if err != nil {
 		return fmt.Errorf("migrate %s: %w", schema, err)
 	}
 	return nil
@@ -71,11 +94,12 @@ func migrationConn(pool *pgxpool.Pool) *sql.DB {
 	return stdlib.OpenDB(*cc)
 }
 
-// waitFor returns when the database answers. Its error is why the last try failed, also when ctx ends the waiting.
-func waitFor(ctx context.Context, pool *Pool, log *slog.Logger) error {
+// waitFor returns when ping succeeds, and fails when it has not within atMost; 0: it waits without a limit. Its
+// error is why the last try failed, also when ctx ends the waiting.
+func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Logger, atMost time.Duration) error {
 	last, told := errors.New("no answer yet"), rate.Sometimes{Interval: tellEvery}
 	try := func() (struct{}, error) {
-		err := pool.Ping(ctx)
+		err := ping(ctx)
 		if err != nil && ctx.Err() == nil { // else it says only that ctx ended
 			last = err
 			told.Do(func() { log.Warn("the database cannot be reached: trying on (DATABASE_URL)", "error", err.Error()) })
@@ -84,7 +108,7 @@ func waitFor(ctx context.Context, pool *Pool, log *slog.Logger) error {
 	}
 	_, err := backoff.Retry(ctx, try,
 		backoff.WithBackOff(&backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, MaxInterval: 2 * time.Second}),
-		backoff.WithMaxElapsedTime(migrateWait))
+		backoff.WithMaxElapsedTime(atMost))
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w (%w)", last, context.Cause(ctx))
 	}

@@ -44,12 +44,13 @@ func (s *Service) readyz(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(report)
 }
 
-// CheckReady makes every readiness check and returns 200 or 503 and what each check found, "ok" or its error.
+// CheckReady makes every readiness check and returns 200 or 503 and what each check found, "ok" or its error. While the
+// service starts no check is made, because they are still being declared.
 func (s *Service) CheckReady(ctx context.Context) (int, map[string]string) {
 	status, report := http.StatusOK, map[string]string{}
 	switch s.state.Load() {
 	case starting:
-		status, report["service"] = http.StatusServiceUnavailable, "starting"
+		return http.StatusServiceUnavailable, map[string]string{"service": "starting"}
 	case draining:
 		status, report["service"] = http.StatusServiceUnavailable, "draining"
 	}

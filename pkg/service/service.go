@@ -92,7 +92,8 @@ type check struct {
 	needed bool // a failure makes the service unready
 }
 
-// New declares a service and opens its admin listener, so that a taken port is an error before anything starts.
+// New declares a service and serves its admin endpoints from this moment on: /livez answers 200 and /readyz 503 while
+// the caller opens the rest, which may take as long as a database is away. A taken port is an error.
 func New(name string, cfg Config, rt Runtime) (*Service, error) {
 	s := &Service{name: name, cfg: cfg, log: rt.Log}
 	ln, err := net.Listen("tcp", cfg.AdminAddr)
@@ -101,9 +102,12 @@ func New(name string, cfg Config, rt Runtime) (*Service, error) {
 	}
 	s.admin = ln
 	s.OnStop("traces", rt.Traces.Stop)
+	s.log.Info("starting", "version", rt.Version, "admin_addr", s.AdminAddr())
 	srv := &http.Server{Handler: s.adminHandler(rt), ReadHeaderTimeout: 5 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- ignoreClosed(srv.Serve(ln)) }()
 	s.parts = append(s.parts, part{
-		name: "admin", run: func(context.Context) error { return ignoreClosed(srv.Serve(ln)) },
+		name: "admin", run: func(context.Context) error { return <-served },
 		stop: func(ctx context.Context) error { return errors.Join(srv.Shutdown(ctx), ignoreClosed(ln.Close())) },
 	})
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -260,6 +261,41 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 	}
 	if slices.Contains([]string{"", "()"}, Version()) {
 		t.Error("no version")
+	}
+}
+
+// TestTheAdminPortAnswersWhileTheServiceStarts: an orchestrator must not restart a process that waits for its database.
+func TestTheAdminPortAnswersWhileTheServiceStarts(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	rt := quietRuntime()
+	rt.Log, rt.Version = slog.New(slog.NewTextHandler(&log, nil)), "1.2.3 0123456789ab"
+	asked, broken := "", errors.New("the start failed")
+	_, err := Build(t.Context(), "test", settings(), rt, func(s *Service) error {
+		s.Ready("database", func(context.Context) error { t.Error("a check is made while checks are being declared"); return nil })
+		for path, want := range map[string]string{"/livez": "200 ok", "/readyz": `503 {"service":"starting"}`, "/metrics": "200 # HELP"} {
+			res, err := http.Get("http://" + s.AdminAddr() + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if got := fmt.Sprint(res.StatusCode, " ", string(body)); !strings.HasPrefix(got, want) {
+				t.Errorf("%s while it starts: %.60s, want %s", path, got, want)
+			}
+		}
+		asked = s.AdminAddr()
+		return broken
+	})
+	if !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", asked); err == nil {
+		conn.Close()
+		t.Error("the admin port is open after a start that failed")
+	}
+	if want := `msg=starting version="1.2.3 0123456789ab" admin_addr=` + asked; !strings.Contains(log.String(), want) {
+		t.Errorf("the log has no line %q:\n%s", want, log.String())
 	}
 }
 

@@ -94,8 +94,9 @@ spec:
       ports:
         - {name: http, containerPort: {{ .port }}}
         - {name: admin, containerPort: 9090}
+      # /livez answers from the first moment, also while a service waits for its database: that is no reason to restart it.
       startupProbe:
-        httpGet: {path: /readyz, port: admin}
+        httpGet: {path: /livez, port: admin}
         periodSeconds: 2
         timeoutSeconds: 3
         failureThreshold: 60
