@@ -1,9 +1,12 @@
 package input
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
@@ -121,12 +124,23 @@ func TestAParameterThatStandsTwiceIsRefusedOnce(t *testing.T) {
 func FuzzParseObject(f *testing.F) {
 	f.Add([]byte(`{"a":"b","m":{"x":[1,2]}}`))
 	f.Add([]byte("{\"a\":\"\xff\"}"))
+	f.Add([]byte(`{"a" : [{"b":1,"\u0062":2}, {}], "c":{"d":{}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		o, err := ParseObject(body)
+		valid := len(bytes.TrimSpace(body)) == 0 || jsontext.Value(body).IsValid() && jsontext.Value(body).Kind() == jsontext.KindBeginObject
 		if err != nil {
+			if valid && bytes.Count(body, []byte(":")) <= maxMembers && bytes.Count(body, []byte("[")) < 60 && bytes.Count(body, []byte("{")) < 60 {
+				t.Fatalf("%q: %v", body, err)
+			}
 			return
 		}
-		for name := range o.fields {
+		if !valid {
+			t.Fatalf("%q is taken", body)
+		}
+		for name, value := range o.fields {
+			if !value.IsValid() {
+				t.Fatalf("%q: %q is %q", body, name, value)
+			}
 			o.Text(name)
 			o.JSONObject(name, 1000)
 			o.Strings(name, 10, 10)

@@ -19,9 +19,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-// maxDepth bounds how deep a stored JSON object may nest. (The decoder itself stops at 10,000 levels; what is kept must also fit inside the
-// envelope of an answer.)
+// maxDepth bounds how deep a stored JSON object may nest: it must also fit inside the envelope of an
+// answer.
 const maxDepth = 100
+
+// maxMembers bounds the members of a body. No operation has a tenth of that many fields.
+const maxMembers = 256
+
+// sentTimes bounds how much longer than its compact form an object may be sent: six times when
+// every character is escaped, the rest is for white space.
+const sentTimes = 8
 
 // Violations collects broken rules; its zero value is ready.
 type Violations struct{ list []apperr.Violation }
@@ -45,55 +52,67 @@ type Object struct {
 	fields map[string]jsontext.Value
 }
 
-// ParseObject reads body, which must be one JSON object (RFC 8259) in UTF-8, with no name twice and no lone surrogate (no
-// UTF-8 string can hold one, and storing something else would lose it); an empty body is an
-// empty object, because the official clients send a JSON content type with no body. The error is a VALIDATION_ERROR.
+// ParseObject reads body, which must be one JSON object (RFC 8259) of at most 256 members in UTF-8,
+// with no name twice and no lone surrogate (no UTF-8 string can hold one, and storing something else
+// would lose it). An empty body is an empty object, because the official clients send a JSON content
+// type with no body. The error is a VALIDATION_ERROR. It allocates a few bytes for each byte of body.
 func ParseObject(body []byte) (*Object, error) {
-	return parse(body, func(string) bool { return true })
+	return parse(body, newScanner(body, maxBodyDepth, true), func([]byte) bool { return true })
 }
 
-// ParseFields is ParseObject for bodies of many megabytes: it keeps the named fields only, and checks only them for standing twice, so that a body
-// of a million names costs no more memory than its own bytes.
+// ParseFields is ParseObject for bodies of many megabytes: it keeps only the named fields, and
+// only their own names must not stand twice. It allocates next to nothing.
 func ParseFields(body []byte, names ...string) (*Object, error) {
-	return parse(body, func(name string) bool { return slices.Contains(names, name) }, jsontext.AllowDuplicateNames(true))
+	return parse(body, newScanner(body, maxBodyDepth, false), func(name []byte) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return n == string(name) })
+	})
 }
 
-func parse(body []byte, wanted func(name string) bool, options ...jsontext.Options) (*Object, error) {
+func parse(body []byte, s *scanner, wanted func(name []byte) bool) (*Object, error) {
 	o := &Object{fields: map[string]jsontext.Value{}}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return o, nil
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), options...)
-	if dec.PeekKind() != jsontext.KindBeginObject {
+	if s.dec.PeekKind() != jsontext.KindBeginObject {
 		return nil, apperr.InvalidField("", "body must be a JSON object in UTF-8")
 	}
-	_, _ = dec.ReadToken() // the brace just peeked at
-	for dec.PeekKind() != jsontext.KindEndObject {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return nil, notJSON(err)
+	_, _ = s.dec.ReadToken() // the brace just peeked at
+	for n := 0; s.dec.PeekKind() != jsontext.KindEndObject; n++ {
+		if n == maxMembers {
+			return nil, apperr.InvalidField("", fmt.Sprintf("must have at most %d members", maxMembers))
 		}
-		name := token.String()
-		value, err := dec.ReadValue()
-		if err != nil {
+		if err := o.readMember(body, s, wanted); err != nil {
 			return nil, notJSON(err)
-		}
-		switch end := dec.InputOffset(); {
-		case !wanted(name):
-		case o.Has(name):
-			return nil, notJSON(&jsontext.SyntacticError{ByteOffset: end, JSONPointer: jsontext.Pointer("").AppendToken(name), Err: jsontext.ErrDuplicateName})
-		default:
-			// The decoder's own slice lives only until its next call; the same bytes in body stay.
-			o.fields[name] = jsontext.Value(body[end-int64(len(value)) : end])
 		}
 	}
-	if _, err := dec.ReadToken(); err != nil {
+	if _, err := s.dec.ReadToken(); err != nil {
 		return nil, notJSON(err)
 	}
-	if len(bytes.TrimSpace(body[dec.InputOffset():])) != 0 {
+	if len(bytes.TrimSpace(body[s.dec.InputOffset():])) != 0 {
 		return nil, apperr.InvalidField("", "body must be a single JSON object")
 	}
 	return o, nil
+}
+
+// readMember keeps the next member of body if it is wanted.
+func (o *Object) readMember(body []byte, s *scanner, wanted func(name []byte) bool) error {
+	text, err := s.name()
+	if err != nil {
+		return err
+	}
+	keep, name := wanted(text), ""
+	if keep {
+		name = string(text)
+		if o.Has(name) {
+			return s.fault(jsontext.ErrDuplicateName)
+		}
+	}
+	after := s.dec.InputOffset()
+	if err := s.value(); err != nil || !keep {
+		return err
+	}
+	o.fields[name] = jsontext.Value(bytes.TrimLeft(body[after:s.dec.InputOffset()], ": \t\r\n"))
+	return nil
 }
 
 // maxPointer bounds how precisely a fault is located, in bytes: a body of many levels must not come back as one long path.
@@ -107,7 +126,7 @@ func notJSON(err error) error {
 		}
 	}
 	e := apperr.Wrap(err, apperr.Invalid, "VALIDATION_ERROR", "Validation failed")
-	e.Violations = []apperr.Violation{{InstancePath: path, Message: "must be valid JSON in UTF-8, without duplicate names, nested at most 10000 levels deep"}}
+	e.Violations = []apperr.Violation{{InstancePath: path, Message: fmt.Sprintf("must be valid JSON in UTF-8, without duplicate names, nested at most %d levels deep", maxBodyDepth)}}
 	return e
 }
 
@@ -132,7 +151,7 @@ func (o *Object) Text(name string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	s, err := jsontext.AppendUnquote(nil, raw)
+	s, err := jsontext.AppendUnquote(make([]byte, 0, len(raw)), raw)
 	if err != nil {
 		o.Fail(name, "must be a string of valid Unicode")
 		return "", false
@@ -198,43 +217,38 @@ func (o *Object) Int(name string, min, max int64) (int64, bool) {
 	return n, true
 }
 
-// JSONObject returns a field that is a JSON object, compact: no white space, strings with no escape that they do not need, numbers and the
-// order of the names as they were sent. At most max bytes in that form and 100 levels deep.
+// JSONObject returns a field that is a JSON object, compact: no white space, strings with no escape
+// that they do not need, numbers and the order of the names as they were sent. At most max bytes in
+// that form, eight times as many as it was sent, and 100 levels deep.
 func (o *Object) JSONObject(name string, max int) (jsontext.Value, bool) {
 	raw, ok := o.typed(name, jsontext.KindBeginObject, "must be a JSON object")
 	if !ok {
 		return nil, false
 	}
-	// Looking for names that stand twice remembers all names: only what is known to be small is worth that memory.
-	formatted, err := jsontext.AppendFormat(nil, raw, jsontext.AllowDuplicateNames(true))
-	if err != nil {
-		o.Fail(name, "must be a JSON object of valid Unicode")
+	tooLong := fmt.Sprintf("must be at most %d bytes of JSON", max)
+	if len(raw) > sentTimes*max {
+		o.Fail(name, tooLong)
 		return nil, false
 	}
-	compact := jsontext.Value(formatted)
-	switch {
-	case len(compact) > max:
-		o.Fail(name, fmt.Sprintf("must be at most %d bytes of JSON", max))
-	case !compact.IsValid():
-		o.Fail(name, "must not have the same name twice in one object")
-	case tooDeep(compact):
+	switch err := newScanner(raw, maxDepth, true).value(); {
+	case errors.Is(err, errTooDeep):
 		o.Fail(name, fmt.Sprintf("must nest at most %d levels deep", maxDepth))
+		return nil, false
+	case err != nil:
+		o.Fail(name, "must not have the same name twice in one object")
+		return nil, false
+	}
+	// The compact form is never longer than what was sent.
+	compact, err := jsontext.AppendFormat(make([]byte, 0, len(raw)), raw, jsontext.AllowDuplicateNames(true))
+	switch {
+	case err != nil:
+		o.Fail(name, "must be a JSON object of valid Unicode")
+	case len(compact) > max:
+		o.Fail(name, tooLong)
 	default:
 		return compact, true
 	}
 	return nil, false
-}
-
-func tooDeep(v jsontext.Value) bool {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(v))
-	for {
-		if _, err := dec.ReadToken(); err != nil {
-			return false // the end: v is known to be valid
-		}
-		if dec.StackDepth() > maxDepth {
-			return true
-		}
-	}
 }
 
 // Raw returns the field as it was sent, for fields of more than one type.
@@ -246,7 +260,7 @@ func (o *Object) Strings(name string, maxItems, maxLen int) ([]string, bool) {
 	if !ok {
 		return nil, false
 	}
-	dec := jsontext.NewDecoder(bytes.NewReader(raw))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
 	_, _ = dec.ReadToken()
 	var out []string
 	for dec.PeekKind() != jsontext.KindEndArray {
