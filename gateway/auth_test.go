@@ -156,7 +156,7 @@ func TestNoRouteTakesTwoRealms(t *testing.T) {
 	for _, path := range []string{"/api/v1/vault/keys", "/api/v1/users/auth/me", "/api/v1/auth/tokens", "/api/v1/auth/config", "/.well-known/jwks.json"} {
 		for query, want := range map[string]string{
 			"?realm_id=" + other: "400 VALIDATION_ERROR", "?realm_id=xyz": "400 VALIDATION_ERROR", "?realm_id=" + realm: "200", "?realm_id=" + strings.ToUpper(realm): "200",
-			"?realm_id=": "200", "": "200",
+			"?realm_id=": "400 VALIDATION_ERROR", "": "200",
 		} {
 			r := d.do(ask{method: "GET", path: path + query, bearer: ada.token, host: realm + ".h"})
 			if got := strings.TrimSpace(fmt.Sprint(r.status, " ", r.code)); got != want {

@@ -103,6 +103,11 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	if err := g.admit(c, cl); err != nil {
 		return err
 	}
+	if cl.route.inAPI() {
+		if err := checkPreconditions(in); err != nil {
+			return err
+		}
+	}
 	if err := g.scope(cl); err != nil {
 		return err
 	}
@@ -212,12 +217,12 @@ func (cl *call) mayUse() error {
 
 // scope finds the realm that the request is about and keeps restricted tokens inside of theirs.
 func (g *gateway) scope(cl *call) error {
-	if cl.route.traits&takesRealm != 0 || cl.hostRealm != "" { // two realms are refused everywhere
-		realm, err := realmOf(cl.query, cl.hostRealm)
-		if err != nil {
-			return err
-		}
-		cl.realm = realm
+	asked, err := cl.readRealm()
+	if err != nil {
+		return err
+	}
+	if asked != "" && cl.route.traits&takesRealm != 0 {
+		cl.realm = asked
 	}
 	if cl.who == nil || cl.who.state.Token == nil || cl.route.access == anyRealm {
 		return nil

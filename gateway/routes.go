@@ -53,6 +53,7 @@ const (
 // who answers, and what is special. A path with and without a trailing slash is two paths.
 type routeRow struct {
 	methods, path string
+	query         string // the query parameters that it knows besides realm_id, separated by spaces
 	access        access
 	rate          rateClass
 	target        target
@@ -105,33 +106,35 @@ func accountRoutes() []routeRow {
 		{methods: "GET", path: "/api/v1/users/me", access: evenBanned, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/me/retry-setup", access: user, rate: retrySetup, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/me/free-tier-status", access: user, target: toUsers},
-		{methods: "GET", path: "/api/v1/users/me/security-history", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/me/security-history", query: "page limit include_failed include_security", access: user, target: toUsers},
 		{methods: "GET DELETE", path: "/api/v1/users/me/sessions", access: user, target: toUsers},
 		{methods: "DELETE", path: "/api/v1/users/me/sessions/{id}", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/{id}", access: evenBanned, target: toUsers},
 		{methods: "PATCH PUT", path: "/api/v1/users/{id}", access: user, target: toUsers},
 
-		{methods: "GET POST", path: "/api/v1/users", access: admin, target: toUsers},
+		{methods: "GET", path: "/api/v1/users", query: "page limit q is_admin is_banned", access: admin, target: toUsers},
+		{methods: "POST", path: "/api/v1/users", access: admin, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/{id}/ban", access: admin, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/{id}/unban", access: admin, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/{id}/logout", access: admin, target: toUsers},
 		{methods: "DELETE", path: "/api/v1/users/{id}/2fa", access: admin, target: toUsers},
 		{methods: "PUT", path: "/api/v1/users/{id}/quota", access: admin, target: toUsers},
-		{methods: "GET", path: "/api/v1/users/{id}/security-history", access: admin, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/{id}/security-history", query: "page limit include_failed include_security", access: admin, target: toUsers},
 		{methods: "GET POST", path: "/api/v1/servers", access: admin, target: toUsers},
 
-		{methods: "GET", path: "/api/v1/containers", access: user, target: toUsers},
-		{methods: "GET", path: "/api/v1/containers/", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/containers", query: "page limit", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/containers/", query: "page limit", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/containers/{id}", access: user, target: toUsers},
-		{methods: "GET", path: "/api/v1/projects", access: user, target: toUsers},
-		{methods: "GET", path: "/api/v1/projects/", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/projects", query: "page limit", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/projects/", query: "page limit", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/projects/{id}", access: user, target: toUsers},
 	}
 }
 
 func dataRoutes() []routeRow {
 	return []routeRow{
-		{methods: "GET", path: "/api/v1/users/auth/activity", access: user, target: toActivity, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/users/auth/activity", query: "page limit start_date end_date errors_only min_status max_status method",
+			access: user, target: toActivity, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/users/auth/activity/stats", access: user, target: toActivity},
 
 		{methods: "GET", path: "/api/v1/vault/keys", access: user, target: toVault, traits: takesRealm},
@@ -145,8 +148,8 @@ func dataRoutes() []routeRow {
 // ownRoutes are what the gateway answers itself.
 func ownRoutes() []routeRow {
 	return []routeRow{
-		{methods: "GET", path: "/api/v1/realms", access: user, serve: (*gateway).listRealms},
-		{methods: "GET", path: "/api/v1/realms/", access: user, serve: (*gateway).listRealms},
+		{methods: "GET", path: "/api/v1/realms", query: "include_usage", access: user, serve: (*gateway).listRealms},
+		{methods: "GET", path: "/api/v1/realms/", query: "include_usage", access: user, serve: (*gateway).listRealms},
 		{methods: "GET", path: "/openapi.yaml", access: public, serve: (*gateway).openapiYAML},
 		{methods: "GET", path: "/openapi.json", access: public, serve: (*gateway).openapiJSON},
 		{methods: "GET", path: "/docs", access: public, serve: (*gateway).docsPage},
@@ -159,7 +162,8 @@ func ownRoutes() []routeRow {
 // route is what a request's path and method lead to.
 type route struct {
 	routeRow
-	template string // the path as the table has it: the label of metrics
+	template string   // the path as the table has it: the label of metrics
+	known    []string // the query parameters that it knows
 }
 
 // endpoint is a path with all its methods.
@@ -213,7 +217,7 @@ func (n *node) child(segment string) *node {
 
 // add declares a method; GET brings HEAD with it.
 func (e *endpoint) add(method string, row routeRow) {
-	rt := &route{routeRow: row, template: e.template}
+	rt := &route{routeRow: row, template: e.template, known: append(strings.Fields(row.query), realmParam)}
 	e.byMethod[method] = rt
 	if method == fiber.MethodGet {
 		e.byMethod[fiber.MethodHead] = rt

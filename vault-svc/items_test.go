@@ -203,7 +203,7 @@ func TestRealmsAreApart(t *testing.T) {
 	s.put(u, "k", "", "global")
 	s.put(u, "k", "?realm_id="+strings.ToUpper(realmA), "in A")
 	s.put(onHost, "k", "", "in B")
-	for query, want := range map[string]string{"": "global", "?realm_id=" + realmA: "in A", "?realm_id=" + realmB: "in B", "?realm_id=": "global"} {
+	for query, want := range map[string]string{"": "global", "?realm_id=" + realmA: "in A", "?realm_id=" + realmB: "in B"} {
 		if got := s.call(u, "GET", "/api/v1/vault/keys/k"+query, nil).item(t); *got.Value != want || (want == "in A" && got.RealmID != realmA) {
 			t.Errorf("%s: got %+v, want %s", query, got, want)
 		}
@@ -211,7 +211,7 @@ func TestRealmsAreApart(t *testing.T) {
 	if r := s.call(onHost, "GET", "/api/v1/vault/keys/k?realm_id="+realmA, nil); r.status != 400 || r.Code != "VALIDATION_ERROR" {
 		t.Errorf("host and query differ: got %s", r.raw)
 	}
-	for _, bad := range []string{"x", realmA[:23], realmA + "0", "..", "%00", "0123456789abcdef0123456g"} {
+	for _, bad := range []string{"", "x", realmA[:23], realmA + "0", "..", "%00", "0123456789abcdef0123456g"} {
 		for _, call := range []string{"GET /api/v1/vault/keys", "GET /api/v1/vault/stats", "DELETE /api/v1/vault", "GET /api/v1/vault/keys/k", "DELETE /api/v1/vault/keys/k", "PUT /api/v1/vault/keys/k"} {
 			method, path, _ := strings.Cut(call, " ")
 			if r := s.call(u, method, path+"?realm_id="+bad, body("x")); r.status != 400 || r.Code != "VALIDATION_ERROR" {

@@ -117,7 +117,7 @@ func TestEightyWritersForTheLastMegabytes(t *testing.T) {
 	s.put(u, "before", "", strings.Repeat("b", 1<<20))
 	var created, refused atomic.Int64
 	parallel(t, 80, func(n int) error {
-		r, err := s.try(u, "PUT", fmt.Sprintf("/api/v1/vault/keys/k%d?realm_id=%s", n, []string{"", realmA, realmB}[n%3]), body(strings.Repeat("x", size)))
+		r, err := s.try(u, "PUT", fmt.Sprintf("/api/v1/vault/keys/k%d%s", n, []string{"", "?realm_id=" + realmA, "?realm_id=" + realmB}[n%3]), body(strings.Repeat("x", size)))
 		switch {
 		case err != nil:
 			return err

@@ -28,6 +28,7 @@ func TestContract(t *testing.T) {
 		})
 		t.Run("vault", func(t *testing.T) { t.Parallel(); contractVault(product(t, spec, "VAULT_QUOTA_MB=1")) })
 		t.Run("activity and realms", func(t *testing.T) { t.Parallel(); contractActivity(product(t, spec)) })
+		t.Run("unknown parameters", func(t *testing.T) { t.Parallel(); contractStrict(product(t, spec)) })
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
 		t.Run("auth tokens", func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
 		t.Run("second factor", func(t *testing.T) { t.Parallel(); contractSecondFactor(product(t, spec)) })
@@ -60,6 +61,9 @@ const (
 // operation is one documented method and path, its parameters filled in.
 type operation struct{ method, path string }
 
+// exampleIDs fills in the parameters of a documented path.
+var exampleIDs = strings.NewReplacer("{id}", nobody, "{tid}", nobody, "{key}", "some-key")
+
 // operations lists every documented operation that has an answer with the given machine code.
 func (c *conformance) operations(t *testing.T, code string) []operation {
 	var out []operation
@@ -67,7 +71,7 @@ func (c *conformance) operations(t *testing.T, code string) []operation {
 		for method, op := range c.doc.Paths.Value(path).Operations() {
 			for _, r := range op.Responses.Map() {
 				if slices.Contains(codesOf(t, r.Value), code) {
-					out = append(out, operation{method, strings.NewReplacer("{id}", nobody, "{key}", "some-key").Replace(path)})
+					out = append(out, operation{method, exampleIDs.Replace(path)})
 				}
 			}
 		}

@@ -81,6 +81,7 @@ func TestQuery(t *testing.T) {
 		{"page", "99999999999999999999", func(q *Query) { q.Int("page", 1, 1, 10) }, false},
 		{"flag", "TRUE", func(q *Query) { q.Bool("flag", false) }, false},
 		{"realm", "507F1F77BCF86CD799439011", func(q *Query) { q.RealmID("realm") }, true},
+		{"realm", "", func(q *Query) { q.RealmID("realm") }, false},
 		{"realm", "507F", func(q *Query) { q.RealmID("realm") }, false},
 		{"from", "2026-02-30", func(q *Query) { q.Time("from", StartOfDay) }, false},
 		{"from", "2026-02-28", func(q *Query) { q.Time("from", StartOfDay) }, true},
@@ -91,6 +92,7 @@ func TestQuery(t *testing.T) {
 		{"from", "2026-02-28T10:00:00-00:60", func(q *Query) { q.Time("from", StartOfDay) }, false},
 		{"from", "2026-02-28T10:00:00+23:59", func(q *Query) { q.Time("from", StartOfDay) }, true},
 		{"from", "2026-02-28T1:00:00Z", func(q *Query) { q.Time("from", StartOfDay) }, false},
+		{"q", "", func(q *Query) { q.Text("q", 10) }, false},
 		{"q", "a\x00", func(q *Query) { q.Text("q", 10) }, false},
 		{"q", "\xff", func(q *Query) { q.Text("q", 10) }, false},
 	} {

@@ -36,12 +36,14 @@ func (q *Query) get(name string) (string, bool) {
 	return "", false
 }
 
-// Text returns a parameter as it is; "" when absent. Bytes that are not UTF-8, and NUL, are violations.
+// Text returns a parameter as it is; "" when absent. One that is empty is a violation, as are bytes that are not UTF-8, and NUL.
 func (q *Query) Text(name string, max int) string {
 	s, ok := q.get(name)
 	switch {
 	case !ok:
 		return ""
+	case s == "":
+		q.Fail(name, "must not be empty: leave it out instead")
 	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
 		q.Fail(name, "must be UTF-8 text without NUL")
 	case utf8.RuneCountInString(s) > max:
@@ -91,10 +93,11 @@ func (q *Query) OneOf(name string, allowed ...string) string {
 	return ""
 }
 
-// RealmID returns a realm id, lower-cased; "" when absent or empty.
+// RealmID returns a realm id, lower-cased; "" when absent. An empty one is a violation: it comes of a variable that was never set, and must not
+// mean every realm, or none.
 func (q *Query) RealmID(name string) string {
-	s, _ := q.get(name)
-	if s == "" {
+	s, ok := q.get(name)
+	if !ok {
 		return ""
 	}
 	if s = strings.ToLower(s); !id.Valid(s) {
