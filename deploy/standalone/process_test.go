@@ -58,7 +58,13 @@ func spawn(t *testing.T, environ ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(path), errors: &testkit.Buffer{}}
+	return spawnCommand(t, exec.Command(path), environ...)
+}
+
+// spawnCommand is spawn for a command that becomes the product.
+func spawnCommand(t *testing.T, cmd *exec.Cmd, environ ...string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, errors: &testkit.Buffer{}}
 	p.cmd.Env = append(os.Environ(), environ...)
 	p.cmd.Stderr = p.errors
 	out, err := p.cmd.StdoutPipe()

@@ -7,12 +7,19 @@ import (
 	"syscall"
 )
 
-// Signals returns the context of a process: it ends with the first SIGINT or SIGTERM. With the second, what waits out of courtesy only (DRAIN_DELAY)
-// waits no longer; the stop remains in order. The caller calls release at the end.
+// Signals returns the context of a process: it ends with the first SIGINT, SIGTERM or SIGHUP. The
+// second signal ends the wait of DRAIN_DELAY; the stop remains orderly. The caller calls release at
+// the end.
+//
+// A process that was started with SIGHUP ignored, as nohup does, goes on ignoring it.
 func Signals(parent context.Context) (ctx context.Context, release func()) {
-	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(parent, ends...)
 	signals, hurry, done := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, ends...)
 	go func() {
 		for range 2 {
 			select {
