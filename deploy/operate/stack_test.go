@@ -131,7 +131,7 @@ func (s *stack) startPostgres() {
 	if err := pg.CreateDatabase(t.Context(), database); err != nil {
 		t.Fatal(err)
 	}
-	sql := strings.ReplaceAll(s.config("postgres", "/docker-entrypoint-initdb.d/realmgate.sql"), "/secrets/", s.dir+"/secrets/postgres/")
+	sql := strings.ReplaceAll(s.config("postgres", "/docker-entrypoint-initdb.d/realmgate.sql"), "/secrets/", s.readableByPostgres()+"/")
 	conn, err := pgx.Connect(t.Context(), pg.URL(database))
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +145,21 @@ func (s *stack) startPostgres() {
 		t.Fatal(err)
 	}
 	s.hosts["postgres:5432"] = u.Host
+}
+
+// readableByPostgres returns a copy of PostgreSQL's secrets that this machine's user for it can read; in the container it
+// is in the group of the files.
+func (s *stack) readableByPostgres() string {
+	s.t.Helper()
+	dir := filepath.Join(s.dir, "secrets-of-postgres")
+	for _, name := range []string{"users_svc", "vault_svc", "activity_svc"} {
+		path := filepath.Join(dir, name)
+		write(s.t, path, s.secret("postgres", name))
+		if err := os.Chmod(path, 0o644); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // removePostgres deletes the database and all that it holds; without effect when that was done.
@@ -216,6 +231,9 @@ func (s *stack) environ(name string) []string {
 	out := []string{"PATH=" + os.Getenv("PATH"), "DATABASE_MAX_CONNS=4"}
 	for k, v := range service.Environment {
 		value := *v
+		if value == "" {
+			continue // as good as not set
+		}
 		switch {
 		case strings.HasPrefix(value, "/secrets/"):
 			value = s.translated(name, strings.TrimPrefix(value, "/secrets/"))

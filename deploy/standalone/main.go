@@ -52,7 +52,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case *secretsDir != "" && *shown != "":
 		return fail(stderr, showSecret(stdout, *secretsDir, *shown))
 	case *secretsDir != "":
-		return fail(stderr, makeSecrets(*secretsDir))
+		return fail(stderr, makeSecrets(*secretsDir, environ...))
 	}
 	cfg, err := load(environ)
 	if err != nil {

@@ -80,20 +80,29 @@ var secretFiles = []secretFile{
 	{"grafana", "password", "{grafana}"},
 }
 
-// makeSecrets brings dir up to date: each secret that is missing from dir/all/secrets is made, one that is there stays as it is, and each reader's
-// folder gets the files that it reads. A folder may be a volume of its own, and then reaches no other reader. The files of the readers are readable by
-// everybody who has the folder, because the programs in it run under different user ids; what is in dir/all is the owner's only.
-func makeSecrets(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// makeSecrets brings dir up to date: each secret that is missing from dir/all/secrets is made, unless environ has it as a
+// setting; one that is there stays as it is, and each reader's folder gets the files that it reads. A folder may be a
+// volume of its own, and then reaches no other reader. The files of the readers are readable by the owner and the group
+// of this process only: in docker-compose.yml the programs run under different user ids and share a group. What is in
+// dir/all is the owner's only.
+func makeSecrets(dir string, environ ...string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	if err := nothingLost(dir); err != nil {
 		return err
 	}
+	given, err := givenSecrets(environ)
+	if err != nil {
+		return err
+	}
 	d := &dataDir{path: filepath.Join(dir, masterFolder)}
+	if err := given.fitsTo(d); err != nil {
+		return err
+	}
 	var filled []string
 	for _, k := range secretKinds {
-		value, err := d.secret(k.name, k.generate)
+		value, err := given.adopt(d, k.name, k.generate)
 		if err != nil {
 			return fmt.Errorf("secret %s: %w", k.name, err)
 		}
@@ -101,7 +110,11 @@ func makeSecrets(dir string) error {
 	}
 	fill := strings.NewReplacer(filled...)
 	for _, f := range secretFiles {
-		if err := writeReadable(filepath.Join(dir, f.reader, f.file), fill.Replace(f.text)); err != nil {
+		text := fill.Replace(f.text)
+		if value, ok := given[f.setting()]; ok {
+			text = value
+		}
+		if err := writeForReader(filepath.Join(dir, f.reader, f.file), text); err != nil {
 			return err
 		}
 	}
@@ -126,22 +139,35 @@ func nothingLost(dir string) error {
 	return nil
 }
 
-// writeReadable leaves the content of a file alone that says text already.
-func writeReadable(path, text string) error {
+// readerMode lets the owner change a file by hand, and its readers, who are in its group, read it.
+const readerMode = 0o640
+
+// writeForReader leaves the content of a file alone that says text already.
+func writeForReader(path, text string) error {
 	there, err := os.ReadFile(path)
 	if err == nil && string(there) == text {
-		return os.Chmod(path, 0o444) // a crash may have come between the content and its mode
+		return openToGroup(path) // a crash may have come between the content and its mode
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
 	}
 	if err := durable.WriteFile(path, []byte(text)); err != nil {
 		return err
 	}
-	return os.Chmod(path, 0o444)
+	return openToGroup(path)
+}
+
+// openToGroup gives the file to the group of this process, which may be another than that of the file's folder.
+func openToGroup(path string) error {
+	if group := os.Getegid(); group >= 0 { // there is none on Windows
+		if err := os.Chown(path, -1, group); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, readerMode)
 }
 
 // showSecret writes one secret of dir/all to w, for the operator who signs in for the first time.

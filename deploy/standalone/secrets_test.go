@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,5 +57,114 @@ func TestALostSecretIsNotMadeAnew(t *testing.T) {
 	before := read()
 	if err := makeSecrets(dir); err != nil || read() != before {
 		t.Errorf("put back: %v", err)
+	}
+}
+
+// readAll returns the content of every file below dir by its path.
+func readAll(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() {
+			content, readErr := os.ReadFile(path)
+			rel, _ := filepath.Rel(dir, path)
+			all[rel], err = string(content), readErr
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestNoSecretIsReadableByEverybody, neither one that is made nor one that an earlier release left so.
+func TestNoSecretIsReadableByEverybody(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "secrets")
+	hold := func(when string) {
+		t.Helper()
+		if err := makeSecrets(dir); err != nil {
+			t.Fatal(err)
+		}
+		files := 0
+		err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+			if err != nil {
+				return err
+			}
+			want := os.FileMode(readerMode)
+			switch {
+			case strings.HasPrefix(path, filepath.Join(dir, masterFolder)) && !info.IsDir():
+				want = 0o600
+			case info.IsDir():
+				want = info.Mode().Perm() &^ 0o007
+			case info.Mode().Perm()&0o200 == 0:
+				t.Errorf("%s: its owner cannot change %s", when, path)
+			}
+			if info.Mode().Perm() != want {
+				t.Errorf("%s: %s is %v, want %v", when, path, info.Mode(), want)
+			}
+			if !info.IsDir() {
+				files++
+			}
+			return nil
+		})
+		if err != nil || files < len(secretKinds)+len(secretFiles) {
+			t.Errorf("%s: %d files, %v", when, files, err)
+		}
+	}
+	hold("made")
+	for _, f := range secretFiles {
+		if err := os.Chmod(filepath.Join(dir, f.reader, f.file), 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold("after an earlier release")
+}
+
+// TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes: nothing is interpreted in them, and a key that data was sealed with is never replaced.
+func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const first, second, key, redis = `Pa$w0rd#12-{nats}`, `another $$ "one" = 7`, "bXkgb3duIGtleSBvZiAzMiBieXRlcywgbm90IHlvdXI=", "rediss://:x@redis.example:6380/0"
+	steps := []struct {
+		name    string
+		environ []string
+		says    string
+		want    map[string]string
+	}{
+		{"at the first start", []string{"ADMIN_PASSWORD=" + first, "KEY_ENCRYPTION_KEY=" + key, "REDIS_URL=" + redis, "LOG_LEVEL=debug", "NATS_URL="}, "", map[string]string{
+			"users-svc/admin-password": first, "all/secrets/admin-password": first, "users-svc/key-encryption-key": key,
+			"all/secrets/users-key-encryption-key": key, "users-svc/redis-url": redis, "gateway/redis-url": redis,
+		}},
+		{"no longer given", nil, "", map[string]string{"users-svc/admin-password": first, "users-svc/key-encryption-key": key}},
+		{"another password", []string{"ADMIN_PASSWORD=" + second, "KEY_ENCRYPTION_KEY=" + key}, "", map[string]string{
+			"users-svc/admin-password": second, "all/secrets/admin-password": second,
+		}},
+		{"another key", []string{"ADMIN_PASSWORD=" + first, "KEY_ENCRYPTION_KEY=other"}, "KEY_ENCRYPTION_KEY is not what", nil},
+		{"another keyset", []string{"VAULT_KEY_ENCRYPTION_KEY=other"}, "VAULT_KEY_ENCRYPTION_KEY is not what", nil},
+		{"quoted", []string{`ADMIN_PASSWORD='` + first + `'`}, "ADMIN_PASSWORD begins and ends with a quotation mark", nil},
+	}
+	for _, step := range steps {
+		before := readAll(t, dir)
+		err := makeSecrets(dir, step.environ...)
+		after := readAll(t, dir)
+		if step.says != "" {
+			if err == nil || !strings.HasPrefix(err.Error(), step.says) || strings.Contains(err.Error(), "other\"") || !maps.Equal(before, after) {
+				t.Errorf("%s: %v, want %q first and no file changed", step.name, err, step.says)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		for file, text := range step.want {
+			if after[file] != text {
+				t.Errorf("%s: %s holds %q, want %q", step.name, file, after[file], text)
+			}
+		}
+		if !strings.HasPrefix(after["gateway/nats-url"], "nats://") {
+			t.Errorf("%s: an empty setting took the place of an address: %q", step.name, after["gateway/nats-url"])
+		}
 	}
 }

@@ -3,7 +3,7 @@
 //
 // Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence". Every field of type Secret may instead be
 // given as NAME_FILE, the path of a file that holds it. What is empty, variable or file, counts as
-// not set.
+// not set; what is between quotation marks is refused.
 package config
 
 import (
@@ -80,6 +80,10 @@ func fill(v reflect.Value, vars map[string]string) []error {
 			continue
 		}
 		name, _, _ := strings.Cut(tag, ",")
+		if err := errors.Join(Unquoted(name, vars[name]), Unquoted(name+"_FILE", vars[name+"_FILE"])); err != nil {
+			problems = append(problems, err)
+			continue
+		}
 		if f.Type == reflect.TypeFor[Secret]() {
 			if err := fromFile(name, vars); err != nil {
 				problems = append(problems, err)
@@ -95,6 +99,15 @@ func fill(v reflect.Value, vars map[string]string) []error {
 		v.Field(i).Set(alone.Elem().Field(0))
 	}
 	return problems
+}
+
+// Unquoted refuses a value between quotation marks. No shell has read it, so they would be part of it, which is never
+// what was meant: NAME="value" in a file of "docker run --env-file", or of docker-compose.yml.
+func Unquoted(name, value string) error {
+	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+		return fmt.Errorf("%s begins and ends with a quotation mark, which would be part of the value: leave both out", name)
+	}
+	return nil
 }
 
 // fromFile puts what the file NAME_FILE holds in the place of NAME. Of two texts that differ nobody can say which was meant.

@@ -79,6 +79,23 @@ func TestAWrongSettingIsNamedWithTheFormThatItShouldHave(t *testing.T) {
 	}
 }
 
+// TestAQuotedValueIsRefused: an environment file that nobody unquotes is where they come from.
+func TestAQuotedValueIsRefused(t *testing.T) {
+	for _, set := range []string{`PASSWORD='Pa$w0rd#12'`, `PASSWORD="Pa$w0rd#12"`, `LEVEL="info"`, `WAIT='5s'`, `PASSWORD_FILE="/secrets/password"`} {
+		name, _, _ := strings.Cut(set, "=")
+		err := Load(&settingsWithSecret{}, []string{"PASSWORD=s3cret", set})
+		if err == nil || !strings.HasPrefix(err.Error(), name+" begins and ends with a quotation mark") || strings.Contains(err.Error(), "Pa$") {
+			t.Errorf("%s: %v", set, err)
+		}
+	}
+	for _, password := range []string{`"`, `'tis`, `Pa$w0rd#12`, `a"b"`, `"a'`, ` "a" b`} {
+		var c settingsWithSecret
+		if err := Load(&c, []string{"PASSWORD=" + password}); err != nil || c.Password.Reveal() != password {
+			t.Errorf("%s: %v, %q", password, err, c.Password.Reveal())
+		}
+	}
+}
+
 func TestSecretComesFromAFileAndIsNeverPrinted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(path, []byte("s3cret\n"), 0o600); err != nil {

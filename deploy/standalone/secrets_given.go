@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/durable"
+)
+
+// setting is the name of the setting whose value the file holds, as <NAME>_FILE of the reader says.
+func (f secretFile) setting() string {
+	name := strings.ToUpper(strings.ReplaceAll(f.file, "-", "_"))
+	if f.reader == "vault-svc" && f.file == "key-encryption-key" {
+		name = "VAULT_" + name
+	}
+	return name
+}
+
+// kind returns the secret that the file holds and nothing else, "" for one that has more in it, such as an address.
+func (f secretFile) kind() string {
+	kind := strings.TrimSuffix(strings.TrimPrefix(f.text, "{"), "}")
+	if f.text != "{"+kind+"}" {
+		return ""
+	}
+	return kind
+}
+
+// given are the settings of the operator, by name, that take the place of a secret's file.
+type given map[string]string
+
+// givenSecrets finds in environ the settings whose files -make-secrets writes. What is empty counts as not set.
+func givenSecrets(environ []string) (given, error) {
+	g, wanted := given{}, map[string]bool{}
+	for _, f := range secretFiles {
+		wanted[f.setting()] = true
+	}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if !wanted[name] || value == "" {
+			continue
+		}
+		if err := config.Unquoted(name, value); err != nil {
+			return nil, err
+		}
+		g[name] = value
+	}
+	return g, nil
+}
+
+// settingOf returns the setting that holds the secret called kind.
+func settingOf(kind string) string {
+	for _, f := range secretFiles {
+		if f.kind() == kind {
+			return f.setting()
+		}
+	}
+	return ""
+}
+
+// replaceable is the one secret that nothing stored was made with.
+const replaceable = "admin-password"
+
+// fitsTo fails when a key is given that is not the one in d: what is stored was made with that one.
+func (g given) fitsTo(d *dataDir) error {
+	for _, k := range secretKinds {
+		name := settingOf(k.name)
+		value, ok := g[name]
+		if !ok || k.name == replaceable {
+			continue
+		}
+		path := filepath.Join(d.path, "secrets", k.name)
+		there, err := os.ReadFile(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return err
+		case string(there) != value:
+			return fmt.Errorf("%s is not what %s holds, with which data was sealed: take %s out, or change that file", name, path, name)
+		}
+	}
+	return nil
+}
+
+// adopt returns the secret called kind as the operator gave it, which it keeps in d, else as d has it or generate makes it.
+func (g given) adopt(d *dataDir, kind string, generate func() (string, error)) (string, error) {
+	value, ok := g[settingOf(kind)]
+	if !ok {
+		return d.secret(kind, generate)
+	}
+	there, err := d.secret(kind, func() (string, error) { return value, nil })
+	if err != nil || there == value {
+		return value, err
+	}
+	return value, durable.WriteFile(filepath.Join(d.path, "secrets", kind), []byte(value))
+}
