@@ -40,9 +40,9 @@ func projectIn(t *testing.T, dir string, environ ...string) *types.Project {
 	return p
 }
 
-// TestRealmgateEnvWins holds that a line of realmgate.env has the effect that it says, whatever has a default; without the file the shell decides.
-func TestRealmgateEnvWins(t *testing.T) {
-	t.Parallel()
+// checkout copies what Compose reads of this repository into a folder of its own.
+func checkout(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"docker-compose.yml", "deploy/compose/defaults.env", "deploy/compose/users-svc.env"} {
 		raw, err := os.ReadFile(filepath.Join(root, name))
@@ -51,6 +51,13 @@ func TestRealmgateEnvWins(t *testing.T) {
 		}
 		write(t, filepath.Join(dir, name), string(raw))
 	}
+	return dir
+}
+
+// TestRealmgateEnvWins holds that a line of realmgate.env has the effect that it says, whatever has a default; without the file the shell decides.
+func TestRealmgateEnvWins(t *testing.T) {
+	t.Parallel()
+	dir := checkout(t)
 	hold := func(shell string, want map[string]string) {
 		t.Helper()
 		p := projectIn(t, dir, shell)
@@ -153,13 +160,18 @@ func TestOnlyTheGatewayIsPublished(t *testing.T) {
 			if len(s.Profiles) == 0 && name != "gateway" {
 				t.Errorf("%s publishes %s", name, port.Published)
 			}
-			if len(s.Profiles) > 0 && port.HostIP != "127.0.0.1" {
-				t.Errorf("%s publishes %s beyond this machine", name, port.Published)
+			if name != "proxy" && port.HostIP != "127.0.0.1" {
+				t.Errorf("%s publishes %s beyond this machine, without TLS", name, port.Published)
 			}
 		}
 	}
 	if ports := p.Services["gateway"].Ports; len(ports) != 1 || ports[0].Published != "8080" || ports[0].Target != 8080 {
 		t.Errorf("the gateway's ports: got %v, want 8080", ports)
+	}
+	for _, port := range p.Services["proxy"].Ports {
+		if port.Published != "80" && port.Published != "443" || !slices.Equal(p.Services["proxy"].Profiles, []string{"tls"}) {
+			t.Errorf("the TLS proxy publishes %s", port.Published)
+		}
 	}
 	for name, s := range p.Services {
 		_, there := s.Networks["database"]
@@ -191,7 +203,7 @@ func TestSecretsReachOnlyTheirReader(t *testing.T) {
 		}
 		for variable, value := range s.Environment {
 			word := strings.ToUpper(variable)
-			if isSecretName(word) && !strings.HasSuffix(word, "_FILE") {
+			if isSecretName(word) && !strings.HasSuffix(word, "_FILE") && (value == nil || *value != "") {
 				t.Errorf("%s: %s is a secret in the file", name, variable)
 			}
 			if strings.HasSuffix(word, "_FILE") && (value == nil || !strings.HasPrefix(*value, "/secrets/")) {

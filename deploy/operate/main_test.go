@@ -1,9 +1,14 @@
 package operate
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"testing"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
 )
 
 // scratch is a folder of this test run, for what its tests build once.
@@ -16,7 +21,20 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	scratch = dir
+	dotenv.RegisterFormat("raw", rawEnv)
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// rawEnv reads an env_file of the format raw, which is docker compose's own and not in its library: NAME=value lines
+// whose value is all that follows, and comments.
+func rawEnv(r io.Reader, _ string, vars map[string]string, _ func(string) (string, bool)) error {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if name, value, ok := strings.Cut(strings.TrimLeft(lines.Text(), " \t"), "="); ok && !strings.HasPrefix(name, "#") {
+			vars[name] = value
+		}
+	}
+	return lines.Err()
 }

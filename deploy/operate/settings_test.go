@@ -57,7 +57,9 @@ func TestComposeSettingsAreTheBinaries(t *testing.T) {
 	for _, name := range ours {
 		environ := map[string]string{}
 		for k, v := range p.Services[name].Environment {
-			environ[k] = *v
+			if *v != "" { // else it counts as not set
+				environ[k] = *v
+			}
 		}
 		holdSettings(t, "docker-compose.yml", name, environ)
 	}

@@ -65,3 +65,31 @@ func run(t *testing.T, dir, name string, args ...string) (stdout, stderr string)
 	}
 	return out.String(), errs.String()
 }
+
+// runWith is run with nothing but environ in the environment.
+func runWith(t *testing.T, environ []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, environ...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", filepath.Base(name), strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// readAt returns the content of a file.
+func readAt(t *testing.T, path string) string {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// readText returns the content of a file of this repository.
+func readText(t *testing.T, name string) string {
+	t.Helper()
+	return readAt(t, filepath.Join(root, name))
+}
