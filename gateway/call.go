@@ -4,7 +4,6 @@ import (
 	"net/netip"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -85,7 +84,8 @@ func (g *gateway) failed(c *fiber.Ctx, status int) {
 // answer takes the request through the gateway's stations, in the order in which a reader of the contract expects their errors.
 func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	in := &c.Request().Header
-	cl.addr = clientAddr(c.Context().RemoteAddr(), forwardedFor(in, g.trusted), g.trusted)
+	cl.addr = g.clientAddress(c)
+	takeAbsoluteForm(in)
 	if err := checkRequest(in); err != nil {
 		c.Response().SetConnectionClose() // where the next request begins is not certain
 		if over := g.count(c, cl); over != nil {
@@ -228,16 +228,4 @@ func (g *gateway) scope(cl *call) error {
 		return nil
 	}
 	return cl.who.state.Token.Grant.InRealm(cl.realm)
-}
-
-// forwardedFor returns the X-Forwarded-For headers; none when nobody would be believed.
-func forwardedFor(h *fasthttp.RequestHeader, trusted []netip.Prefix) []string {
-	if len(trusted) == 0 {
-		return nil
-	}
-	var out []string
-	for _, v := range h.PeekAll(fiber.HeaderXForwardedFor) {
-		out = append(out, string(v))
-	}
-	return out
 }

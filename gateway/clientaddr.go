@@ -4,11 +4,35 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/gofiber/fiber/v2"
 )
+
+// clientAddress returns the address of the request's client. The first X-Forwarded-For of a peer
+// that is not trusted is logged: it is the sign of a proxy that TRUSTED_PROXIES lacks, whose clients
+// then share one address in limits and logs. Anybody may send it, so it is logged only once.
+func (g *gateway) clientAddress(c *fiber.Ctx) netip.Addr {
+	peer := c.Context().RemoteAddr()
+	lines := c.Request().Header.PeekAll(fiber.HeaderXForwardedFor)
+	if len(lines) == 0 {
+		return peerAddr(peer)
+	}
+	if !contains(g.trusted, peerAddr(peer)) {
+		g.untrusted.Do(func() {
+			g.log.Warn("X-Forwarded-For is ignored: if the peer is a proxy, add it to TRUSTED_PROXIES", "peer", peerAddr(peer).String())
+		})
+		return peerAddr(peer)
+	}
+	forwarded := make([]string, len(lines))
+	for i, line := range lines {
+		forwarded[i] = string(line)
+	}
+	return clientAddr(peer, forwarded, g.trusted)
+}
 
 // clientAddr returns the address of the client: that of the connection, or, when a trusted proxy holds the connection, the last address in
 // X-Forwarded-For, read from right to left, that no trusted proxy has. Whatever stands left of it was written by the client and is not
-// believed; neither is anything that is no address.
+// believed; neither is anything that is no address. Empty elements of the list are ignored (RFC 9110, section 5.6.1).
 func clientAddr(peer net.Addr, forwarded []string, trusted []netip.Prefix) netip.Addr {
 	at := peerAddr(peer)
 	if len(trusted) == 0 || !contains(trusted, at) {
@@ -22,7 +46,10 @@ func clientAddr(peer net.Addr, forwarded []string, trusted []netip.Prefix) netip
 			} else {
 				entry, more = rest, false
 			}
-			next, ok := forwardedAddr(strings.Trim(entry, " \t"))
+			if entry = strings.Trim(entry, " \t"); entry == "" {
+				continue
+			}
+			next, ok := forwardedAddr(entry)
 			if !ok {
 				return at
 			}

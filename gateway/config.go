@@ -21,6 +21,7 @@ type Config struct {
 	Addr         string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"Where clients connect."`
 	TLS          tlsfiles.Public
 	ReadTimeout  time.Duration `env:"READ_TIMEOUT" envDefault:"60s" doc:"How long a client may take to send a request, and to take its answer."`
+	IdleTimeout  time.Duration `env:"IDLE_TIMEOUT" envDefault:"75s" doc:"How long a client's connection may be idle; longer than the load balancer keeps it, which is mostly 60s."`
 	Upstreams    UpstreamConfig
 	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
 	Issuer       string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`
@@ -48,7 +49,7 @@ type UpstreamConfig struct {
 
 // EdgeConfig says what the public door takes.
 type EdgeConfig struct {
-	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For is believed."`
+	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
 	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; * allows any."`
 	VaultQuotaMB   int      `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What vault-svc lets a user store in MB, unless an admin gave the user a quota of their own: so large a value must pass."`
 	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB. 0: twice the user's quota, because JSON may escape every character, plus 10 for the envelope; at least 110, at most BODY_MEMORY_MB."`
@@ -102,6 +103,7 @@ func (c Config) Validate() error {
 	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
 	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
 	p.Must(c.ReadTimeout > 0, "READ_TIMEOUT must be above 0s")
+	p.Must(c.IdleTimeout > 0, "IDLE_TIMEOUT must be above 0s")
 	p.Must(c.SessionTTL >= 0 && c.SessionTTL <= 5*time.Second, "SESSION_CACHE_TTL must be from 0s to 5s")
 	up := c.Upstreams
 	for _, s := range []struct{ name, url string }{{"USERS_URL", up.Users}, {"VAULT_URL", up.Vault}, {"ACTIVITY_URL", up.Activity}} {

@@ -19,7 +19,7 @@ func checkRequest(h *fasthttp.RequestHeader) error {
 	switch {
 	case len(target) > maxTarget:
 		return apperr.New(apperr.URITooLong, "URI_TOO_LONG", "Request target is too long")
-	case len(target) == 0 || target[0] != '/': // absolute-form, authority-form, *
+	case len(target) == 0 || target[0] != '/': // authority-form, *, absolute-form of another host
 		return badRequest()
 	case !saneHost(h.Host()) && (len(h.Host()) > 0 || string(h.Protocol()) != "HTTP/1.0"): // a probe of HTTP/1.0 may have none
 		return badRequest()

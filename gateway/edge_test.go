@@ -25,7 +25,7 @@ func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 		{"a signed content-length", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Content-Length: +2\r\n\r\n{}", "400", "BAD_REQUEST"},
 		{"an encoding that is not chunked", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
 		{"identity encoding", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}", "400", "BAD_REQUEST"},
-		{"absolute-form target", "GET http://h/api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
+		{"absolute-form target of another host", "GET http://i/api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"authority-form target", "CONNECT h:80 HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"asterisk-form target", "OPTIONS * HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"folded header", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A: b\r\n c\r\n\r\n", "400", "BAD_REQUEST"},

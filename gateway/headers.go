@@ -17,6 +17,19 @@ const (
 	corsMaxAge  = "600"
 )
 
+// keepTLS makes browsers use TLS for a year (RFC 6797). It leaves the host's subdomains out: the
+// realms among them say the same themselves, and others need not have TLS.
+const keepTLS = "max-age=31536000"
+
+// secure reports whether the client sent its request over TLS, to this gateway or, as far as that can
+// be believed, to a proxy.
+func (g *gateway) secure(c *fiber.Ctx) bool {
+	if g.cfg.TLS.Cert != "" {
+		return true
+	}
+	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" && contains(g.trusted, peerAddr(c.Context().RemoteAddr()))
+}
+
 // passes reports whether a service's header of this name, as fasthttp writes names, goes to the client: those that pkg/httpx and the services' pages set.
 func passes(name []byte) bool {
 	switch string(name) {
@@ -47,6 +60,9 @@ func (g *gateway) decorate(c *fiber.Ctx, cl *call) {
 	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 	if len(h.Peek(fiber.HeaderCacheControl)) == 0 {
 		h.Set(fiber.HeaderCacheControl, "no-store")
+	}
+	if g.secure(c) {
+		h.Set(fiber.HeaderStrictTransportSecurity, keepTLS)
 	}
 	limitHeaders(c, cl)
 	if len(g.cfg.Edge.CORSOrigins) > 0 {

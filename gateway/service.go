@@ -7,7 +7,9 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/realmgate/realmgate/gateway/openapi"
@@ -25,19 +27,17 @@ import (
 // Name is the service's name.
 const Name = "gateway"
 
-// idleTimeout is how long a kept connection may be quiet. It is what READ_TIMEOUT is by default, so that the deadline of a busy connection need not
-// be moved between the two with every request.
-const idleTimeout = time.Minute
-
 // gateway is what every request works with.
 type gateway struct {
 	cfg       Config
+	log       *slog.Logger
 	now       func() time.Time
 	router    *router
 	upstreams [toActivity + 1]*upstream // by target; none for here
 	keys      *auth.InternalKeys
 	auth      *authenticator
 	trusted   []netip.Prefix
+	untrusted sync.Once // warns of a proxy that is not trusted
 	permits   *permits
 	bodies    *shares.Shares // bytes of large bodies
 	streams   *shares.Shares // answers that pass through
@@ -62,7 +62,7 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
 	memory, conns := int64(cfg.Edge.BodyMemoryMB)<<20, int64(cfg.Upstreams.MaxConns)
 	g := &gateway{
-		cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()),
+		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()),
 		bodies: shares.New(memory, memory/partOfMemory), streams: shares.New(max(1, conns/2), max(1, conns/partOfConns)),
 	}
 	var err error
@@ -90,7 +90,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, StreamBody: true, RequestTimeout: -1, ReadTimeout: cfg.ReadTimeout, IdleTimeout: idleTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, StreamBody: true, RequestTimeout: -1,
+		ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(g.serve)

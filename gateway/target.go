@@ -1,0 +1,41 @@
+package gateway
+
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+)
+
+// takeAbsoluteForm turns a target in absolute-form, which a client of a proxy sends and a server must
+// accept (RFC 9112, section 3.2.2), into the origin-form that all other code knows. A target whose
+// authority is not the Host of the request stays as it is: proxies and servers disagree about which
+// of the two counts.
+func takeAbsoluteForm(h *fasthttp.RequestHeader) {
+	target := h.RequestURI()
+	scheme, rest, ok := bytes.Cut(target, []byte("://"))
+	if !ok || bytes.IndexByte(scheme, '/') >= 0 {
+		return
+	}
+	var port []byte // that the scheme implies
+	switch {
+	case bytes.EqualFold(scheme, []byte("http")):
+		port = []byte(":80")
+	case bytes.EqualFold(scheme, []byte("https")):
+		port = []byte(":443")
+	default:
+		return
+	}
+	end := bytes.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, host := bytes.TrimSuffix(rest[:end], port), bytes.TrimSuffix(h.Host(), port)
+	if len(authority) == 0 || !bytes.EqualFold(authority, host) {
+		return
+	}
+	path := rest[end:]
+	if len(path) == 0 || path[0] != '/' {
+		path = append([]byte("/"), path...)
+	}
+	h.SetRequestURIBytes(path)
+}
