@@ -162,7 +162,12 @@ func (a *api) putHolding(c *fiber.Ctx, s scope, ref Ref, hold *Hold) error {
 	if err != nil {
 		return err
 	}
-	w, quoted, err := parseWrite(ref, body)
+	o, err := input.ParseFields(body, "value", "metadata")
+	if err != nil {
+		return err
+	}
+	httpx.HasRead(c, o)
+	w, quoted, err := parseWrite(ref, o)
 	if err != nil {
 		return err
 	}
@@ -177,12 +182,8 @@ func (a *api) putHolding(c *fiber.Ctx, s scope, ref Ref, hold *Hold) error {
 	return answerItem(c, http.StatusOK, "Vault key updated successfully", info, quoted, hold)
 }
 
-// parseWrite reads the body of a write, and the value as the answer will spell it. Both may point into body.
-func parseWrite(ref Ref, body []byte) (w Write, quoted []byte, err error) {
-	o, err := input.ParseFields(body, "value", "metadata")
-	if err != nil {
-		return w, nil, err
-	}
+// parseWrite reads the fields of a write, and the value as the answer will spell it. Both may point into the body.
+func parseWrite(ref Ref, o *input.Object) (w Write, quoted []byte, err error) {
 	w.Ref = ref
 	switch raw, ok := o.Raw("value"); {
 	case !ok:

@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
@@ -122,14 +123,27 @@ func appendItemTail(b []byte, i Info) []byte {
 
 // answerItem answers with an item and its value.
 func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte, hold *Hold) error {
-	head := make([]byte, 0, 512+len(i.Key)+len(i.Metadata)+min(len(quoted), smallBody))
+	end, err := envelopeEnd(httpx.Warnings(c))
+	if err != nil {
+		return err
+	}
+	head := make([]byte, 0, 512+len(i.Key)+len(i.Metadata)+len(end)+min(len(quoted), smallBody))
 	head = appendEnvelope(head, status, message)
 	if len(quoted) <= smallBody {
-		return answer(c, status, hold, append(appendItem(head, i, quoted), '}'))
+		return answer(c, status, hold, append(appendItem(head, i, quoted), end...))
 	}
 	head = append(appendItemHead(head, i), `"value":`...)
-	tail := append(appendItemTail([]byte{','}, i), '}')
+	tail := append(appendItemTail([]byte{','}, i), end...)
 	return answer(c, status, hold, head, quoted, tail)
+}
+
+// envelopeEnd is what follows the data of a success envelope.
+func envelopeEnd(warnings []string) ([]byte, error) {
+	if warnings == nil {
+		return []byte{'}'}, nil
+	}
+	list, err := wire.Marshal(warnings)
+	return append(append([]byte(`,"warnings":`), list...), '}'), err
 }
 
 // answer sends the parts as one body. What hold has is given back when they have been sent.

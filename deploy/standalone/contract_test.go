@@ -29,6 +29,10 @@ func TestContract(t *testing.T) {
 		t.Run("vault", func(t *testing.T) { t.Parallel(); contractVault(product(t, spec, "VAULT_QUOTA_MB=1")) })
 		t.Run("activity and realms", func(t *testing.T) { t.Parallel(); contractActivity(product(t, spec)) })
 		t.Run("unknown parameters", func(t *testing.T) { t.Parallel(); contractStrict(product(t, spec)) })
+		t.Run("unknown fields", func(t *testing.T) {
+			t.Parallel()
+			contractWarnings(product(t, spec, "FREE_TIER_SERVERS=eu-west:DE:Frankfurt:3"))
+		})
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
 		t.Run("auth tokens", func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
 		t.Run("second factor", func(t *testing.T) { t.Parallel(); contractSecondFactor(product(t, spec)) })

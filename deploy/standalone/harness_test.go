@@ -103,6 +103,7 @@ type answer struct {
 	Metadata *struct {
 		Total, Page, Limit, Pages int
 	} `json:"metadata"`
+	Warnings []string `json:"warnings"`
 }
 
 func (r *running) send(q request) answer {

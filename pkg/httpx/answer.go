@@ -23,17 +23,22 @@ const (
 
 // OK answers 200 with the success envelope.
 func OK(c *fiber.Ctx, message string, data any) error {
-	return write(c, typeJSON, http.StatusOK, wire.Success{StatusCode: http.StatusOK, Message: message, Data: data})
+	return success(c, wire.Success{StatusCode: http.StatusOK, Message: message, Data: data})
 }
 
 // Created answers 201 with the success envelope.
 func Created(c *fiber.Ctx, message string, data any) error {
-	return write(c, typeJSON, http.StatusCreated, wire.Success{StatusCode: http.StatusCreated, Message: message, Data: data})
+	return success(c, wire.Success{StatusCode: http.StatusCreated, Message: message, Data: data})
 }
 
 // Paged answers 200 with one page of a list and its metadata.
 func Paged(c *fiber.Ctx, message string, data any, page wire.Page) error {
-	return write(c, typeJSON, http.StatusOK, wire.Success{StatusCode: http.StatusOK, Message: message, Data: data, Metadata: &page})
+	return success(c, wire.Success{StatusCode: http.StatusOK, Message: message, Data: data, Metadata: &page})
+}
+
+func success(c *fiber.Ctx, envelope wire.Success) error {
+	envelope.Warnings = Warnings(c)
+	return write(c, typeJSON, envelope.StatusCode, envelope)
 }
 
 // JSON answers with v as it is, without an envelope: internal routes and well-known documents.

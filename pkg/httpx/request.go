@@ -24,6 +24,7 @@ type known struct {
 	requestID string
 	route     string // template; "" until a server that does not route through Fiber says it
 	caller    auth.Identity
+	body      *input.Object // nil until the handler has read it
 }
 
 // knownOf returns what is known about the request, to be read and written until it has been answered.
@@ -145,10 +146,6 @@ func PathID(c *fiber.Ctx, name string) (string, error) {
 
 // SetCaller says who is calling, in the gateway, which finds out itself; the log line names the user.
 func SetCaller(c *fiber.Ctx, i auth.Identity) { knownOf(c).caller = i }
-
-// Body reads the JSON object in the request's body. It points into the body: copy what outlives the handler (the getters' strings are copies). A
-// compressed body is not decompressed, because a small one could become a huge one: it is no JSON.
-func Body(c *fiber.Ctx) (*input.Object, error) { return input.ParseObject(c.BodyRaw()) }
 
 // Query reads the query string; its strings may be kept.
 func Query(c *fiber.Ctx) *input.Query {

@@ -3,6 +3,7 @@ package input
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,7 +140,8 @@ func FuzzParseObject(f *testing.F) {
 		if !valid {
 			t.Fatalf("%q is taken", body)
 		}
-		for name, value := range o.fields {
+		for _, f := range slices.Clone(o.fields) {
+			name, value := f.name, f.value
 			if !value.IsValid() {
 				t.Fatalf("%q: %q is %q", body, name, value)
 			}

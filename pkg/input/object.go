@@ -2,7 +2,7 @@
 // Start reading at Object; Query is its twin for the query string.
 //
 // Getters return the value and whether the field was there. A field of the wrong type counts as not there and adds a violation; Err returns all
-// of them as one VALIDATION_ERROR. Unknown fields are ignored.
+// of them as one VALIDATION_ERROR. A field that no getter asked for is unknown: Warnings names it, RefuseUnknown makes it a violation.
 package input
 
 import (
@@ -49,7 +49,15 @@ func (v *Violations) Err() error {
 // Object is the JSON object in a request body. It keeps pointing into the body that it was parsed from.
 type Object struct {
 	Violations
-	fields map[string]jsontext.Value
+	fields []field
+	others []string // names of members that ParseFields did not keep, at most maxWarnings
+}
+
+// field is a member that was kept.
+type field struct {
+	name  string
+	value jsontext.Value
+	known bool // a getter asked for it
 }
 
 // ParseObject reads body, which must be one JSON object (RFC 8259) of at most 256 members in UTF-8,
@@ -69,7 +77,7 @@ func ParseFields(body []byte, names ...string) (*Object, error) {
 }
 
 func parse(body []byte, s *scanner, wanted func(name []byte) bool) (*Object, error) {
-	o := &Object{fields: map[string]jsontext.Value{}}
+	o := &Object{}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return o, nil
 	}
@@ -77,6 +85,7 @@ func parse(body []byte, s *scanner, wanted func(name []byte) bool) (*Object, err
 		return nil, apperr.InvalidField("", "body must be a JSON object in UTF-8")
 	}
 	_, _ = s.dec.ReadToken() // the brace just peeked at
+	o.fields = make([]field, 0, 8)
 	for n := 0; s.dec.PeekKind() != jsontext.KindEndObject; n++ {
 		if n == maxMembers {
 			return nil, apperr.InvalidField("", fmt.Sprintf("must have at most %d members", maxMembers))
@@ -101,17 +110,21 @@ func (o *Object) readMember(body []byte, s *scanner, wanted func(name []byte) bo
 		return err
 	}
 	keep, name := wanted(text), ""
-	if keep {
+	switch {
+	case keep:
 		name = string(text)
-		if o.Has(name) {
+		if o.index(name) >= 0 {
 			return s.fault(jsontext.ErrDuplicateName)
 		}
+	case len(o.others) < maxWarnings:
+		o.others = append(o.others, string(text[:min(len(text), maxPointer)]))
 	}
 	after := s.dec.InputOffset()
 	if err := s.value(); err != nil || !keep {
 		return err
 	}
-	o.fields[name] = jsontext.Value(bytes.TrimLeft(body[after:s.dec.InputOffset()], ": \t\r\n"))
+	value := jsontext.Value(bytes.TrimLeft(body[after:s.dec.InputOffset()], ": \t\r\n"))
+	o.fields = append(o.fields, field{name: name, value: value})
 	return nil
 }
 
@@ -130,17 +143,33 @@ func notJSON(err error) error {
 	return e
 }
 
+// index returns where the field stands in fields, -1 when it was not sent.
+func (o *Object) index(name string) int {
+	return slices.IndexFunc(o.fields, func(f field) bool { return f.name == name })
+}
+
+// Raw returns the field as it was sent, for fields of more than one type.
+func (o *Object) Raw(name string) (jsontext.Value, bool) {
+	i := o.index(name)
+	if i < 0 {
+		return nil, false
+	}
+	o.fields[i].known = true
+	return o.fields[i].value, true
+}
+
 // Has reports whether the field was sent, null included.
-func (o *Object) Has(name string) bool { _, ok := o.fields[name]; return ok }
+func (o *Object) Has(name string) bool { _, ok := o.Raw(name); return ok }
 
 // IsNull reports whether the field was sent as null.
-func (o *Object) IsNull(name string) bool { return o.fields[name].Kind() == jsontext.KindNull }
+func (o *Object) IsNull(name string) bool { v, _ := o.Raw(name); return v.Kind() == jsontext.KindNull }
 
 // DropNull forgets the named fields where they are null: optional fields that some clients send as null when they have nothing to say.
 func (o *Object) DropNull(names ...string) {
 	for _, name := range names {
 		if o.Has(name) && o.IsNull(name) {
-			delete(o.fields, name)
+			i := o.index(name)
+			o.fields = slices.Delete(o.fields, i, i+1)
 		}
 	}
 }
@@ -188,7 +217,7 @@ func (o *Object) length(name, s string, min, max int) bool {
 
 // Bool returns a boolean field.
 func (o *Object) Bool(name string) (value, ok bool) {
-	raw, there := o.fields[name]
+	raw, there := o.Raw(name)
 	if !there {
 		return false, false
 	}
@@ -251,9 +280,6 @@ func (o *Object) JSONObject(name string, max int) (jsontext.Value, bool) {
 	return nil, false
 }
 
-// Raw returns the field as it was sent, for fields of more than one type.
-func (o *Object) Raw(name string) (jsontext.Value, bool) { v, ok := o.fields[name]; return v, ok }
-
 // Strings returns an array of strings, each without NUL and at most maxLen characters, at most maxItems of them.
 func (o *Object) Strings(name string, maxItems, maxLen int) ([]string, bool) {
 	raw, ok := o.typed(name, jsontext.KindBeginArray, "must be an array of strings")
@@ -285,7 +311,7 @@ func (o *Object) Strings(name string, maxItems, maxLen int) ([]string, bool) {
 }
 
 func (o *Object) typed(name string, kind jsontext.Kind, message string) (jsontext.Value, bool) {
-	raw, ok := o.fields[name]
+	raw, ok := o.Raw(name)
 	if !ok {
 		return nil, false
 	}

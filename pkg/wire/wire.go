@@ -42,6 +42,8 @@ type Success struct {
 	Message    string `json:"message"`
 	Data       any    `json:"data"`
 	Metadata   *Page  `json:"metadata,omitzero"`
+	// Warnings tell of fields of the request that mean nothing to its operation.
+	Warnings []string `json:"warnings,omitzero"`
 }
 
 // Page describes the part of a list that an answer holds.

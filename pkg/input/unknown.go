@@ -1,0 +1,61 @@
+package input
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxWarnings bounds how many unknown fields an answer names, and maxName how much of each name.
+const (
+	maxWarnings = 20
+	maxName     = 64
+)
+
+// unknown lists the fields that no getter has asked for, in the order in which they were sent, at
+// most maxWarnings, as JSON pointers (RFC 6901).
+func (o *Object) unknown() []string {
+	var names []string
+	for _, f := range o.fields {
+		if !f.known {
+			names = append(names, f.name)
+		}
+	}
+	names = append(names, o.others...)
+	names = names[:min(len(names), maxWarnings)]
+	for i, name := range names {
+		names[i] = pointer(name)
+	}
+	return names
+}
+
+// pointer returns the JSON pointer to a member, with a bounded part of its name.
+func pointer(name string) string {
+	if len(name) > maxName {
+		cut := maxName
+		for cut > 0 && !utf8.RuneStart(name[cut]) {
+			cut--
+		}
+		name = name[:cut]
+	}
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+// Warnings tells of each field that no getter has asked for; nil when there is none. To be called
+// when everything was read.
+func (o *Object) Warnings() []string {
+	warnings := o.unknown()
+	for i, path := range warnings {
+		warnings[i] = "unknown field " + path + " was ignored"
+	}
+	return warnings
+}
+
+// RefuseUnknown makes a violation of each field that is none of known.
+func (o *Object) RefuseUnknown(known ...string) {
+	for _, f := range o.fields {
+		if !slices.Contains(known, f.name) && len(o.list) < maxWarnings {
+			o.Fail(pointer(f.name)[1:], "is not a field of this request")
+		}
+	}
+}
