@@ -76,12 +76,13 @@ func (p patch) empty() bool {
 func readPatch(o *input.Object, caller auth.Identity, id string) (patch, error) {
 	p := patch{
 		Alias: optional(o.String("alias", 1, maxAlias)), PublicKey: optional(o.Text("public_key")),
-		Password: optional(o.Text("password")), Current: optional(o.Text("current_password")),
-		Admin: optional(o.Bool("is_admin")), Banned: optional(o.Bool("is_banned")),
+		Password: optional(o.Text("password")),
+		Admin:    optional(o.Bool("is_admin")), Banned: optional(o.Bool("is_banned")),
 	}
 	p.Metadata, _ = o.JSONObject("metadata", maxMetadata)
-	if p.Current != nil {
-		checkCurrentLength(o, *p.Current)
+	if o.Has("current_password") {
+		current := readStoredPassword(o, "current_password", minCurrentPassword)
+		p.Current = &current
 	}
 	if err := o.Err(); err != nil {
 		return p, err
@@ -102,15 +103,6 @@ func readPatch(o *input.Object, caller auth.Identity, id string) (patch, error) 
 		return p, apperr.New(apperr.Invalid, "CURRENT_PASSWORD_REQUIRED", "Current password is required for password changes")
 	}
 	return p, nil
-}
-
-func checkCurrentLength(o *input.Object, current string) {
-	switch n := len([]rune(current)); {
-	case n < minCurrentPassword:
-		o.Fail("current_password", "must be at least 8 characters")
-	case n > maxPassword:
-		o.Fail("current_password", "must be at most 128 characters")
-	}
 }
 
 // optional turns the two results of an input getter into a pointer, nil when the field was not there.
@@ -240,7 +232,7 @@ func (a *accounts) change(ctx context.Context, caller auth.Identity, id string, 
 				return User{}, err
 			}
 		}
-		if newHash, err = a.hasher.hash(ctx, *p.Password); err != nil {
+		if newHash, err = a.hasher.hash(ctx, by.Address, *p.Password); err != nil {
 			return User{}, err
 		}
 	}

@@ -28,6 +28,7 @@ type creation struct {
 	Email, Password string
 	Username, Alias *string
 	Admin           bool
+	Address         string // from where the admin asks; "" for a command
 }
 
 func readCreation(o *input.Object) (creation, error) {
@@ -68,7 +69,7 @@ func (a *accounts) create(ctx context.Context, in creation, method string) (User
 		return User{}, err
 	}
 	var err error
-	if n.PasswordHash, err = a.hasher.hash(ctx, in.Password); err != nil {
+	if n.PasswordHash, err = a.hasher.hash(ctx, in.Address, in.Password); err != nil {
 		return User{}, err
 	}
 	userID, created, err := insertAccount(ctx, a.pool, n)

@@ -51,6 +51,7 @@ func (a *administration) create(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	in.Address = httpx.Caller(c).ClientAddr
 	u, err := a.accounts.create(c.UserContext(), in, methodAdmin)
 	if err != nil {
 		return err

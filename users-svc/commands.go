@@ -117,7 +117,7 @@ func (a *accounts) promoteExisting(ctx context.Context, email, password string, 
 		if err := a.rule.check(password, found.Email, found.Username, found.Alias); err != nil {
 			return err
 		}
-		if hash, err = a.hasher.hash(ctx, password); err != nil {
+		if hash, err = a.hasher.hash(ctx, "", password); err != nil {
 			return err
 		}
 		p.Password, p.Vouched = &password, true

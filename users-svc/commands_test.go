@@ -27,7 +27,7 @@ func (h *harness) command(name string, args ...string) (string, error) {
 	return "", nil
 }
 
-func writeFile(t *testing.T, name, content string) string {
+func writeFile(t testing.TB, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -137,11 +137,11 @@ func TestAKeyEncryptionKeyIsReplacedAndTakenOut(t *testing.T) {
 
 // The hashes of "Correct-horse-1", made by Python's hashlib and crypt.
 var foreignHashes = map[string]string{
-	"bcrypt":         "$2b$04$abcdefghijklmnopqrstuu8vTtLr5./SGBBw0yJo9pbgSfwzeRQWq",
-	"passlib-sha256": "$pbkdf2-sha256$1000$AAECAwQFBgcICQoLDA0ODw$.0FoCzkIjsPS5XbZZ9h/boi3S3HwsAdSS3vcwbdn7j0",
-	"passlib-sha512": "$pbkdf2-sha512$1000$AAECAwQFBgcICQoLDA0ODw$lzryegpHocvk6ZCi5NZwlKV0kLvq04bzeLxVYV.T9HhU9y9PUfy8Z2irkcVaw8DYruMO6Ul1Y8hqaRHt5p8XHw",
-	"passlib-sha1":   "$pbkdf2$1000$AAECAwQFBgcICQoLDA0ODw$KCAJ4rHS0UJl0E7kAHcJyK5btQU",
-	"django":         "pbkdf2_sha256$1000$saltsalt$TicyfvAH6VgXYDuwhs4eBQHa/HR+bX8qimv6eD8jPg4=",
+	"bcrypt":         "$2b$10$abcdefghijklmnopqrstuuECmNdYvCv6h1uds9nbNwFs1KsXGPETu",
+	"passlib-sha256": "$pbkdf2-sha256$100000$AAECAwQFBgcICQoLDA0ODw$jMv7127fUILAF6TT9btk5/ksVtLqObrxhYIf2rCGy8s",
+	"passlib-sha512": "$pbkdf2-sha512$35000$AAECAwQFBgcICQoLDA0ODw$7Mr0AgnHOJTTdbP0yPxHALYajIp.TWXULn7wu8e2S7gSz8/pqb9OUb2Erz.xSeHZjCjoajlg65vALvwdBRYkHA",
+	"passlib-sha1":   "$pbkdf2$200000$AAECAwQFBgcICQoLDA0ODw$4HhPMf7RBWCqlaOtloZ/u7tP.R0",
+	"django":         "pbkdf2_sha256$100000$saltsalt$Xz4EaPGwvGWcAZlsjulyrf3BFbthYCeq0PP2iM9iZSI=",
 }
 
 func TestImport(t *testing.T) {
@@ -160,8 +160,8 @@ func TestImport(t *testing.T) {
 		"a@example.com,too,many,cells,here\n" +
 		"b@example.com," + foreignHashes["bcrypt"] + ",,perhaps\n"
 	out, err := h.command("import", writeFile(t, "people.csv", table))
-	for i, why := range []string{"email has an account already", "username is taken", "email must be an e-mail address", "password_hash not a bcrypt",
-		"password_hash not a bcrypt", "malformed: wrong number of fields", "email_verified must be a boolean"} {
+	for i, why := range []string{"email has an account already", "username is taken", "email must be an e-mail address", "password_hash is not a bcrypt",
+		"password_hash costs too much: bcrypt with cost 31, at most cost 13", "malformed: wrong number of fields", "email_verified must be a boolean"} {
 		if want := fmt.Sprintf("line %d: %s", lines+i+1, why); !strings.Contains(out, want) {
 			t.Errorf("report: got\n%s\nwant %q in it", out, want)
 		}

@@ -20,8 +20,7 @@ func (a *accounts) confirm(ctx context.Context, userID, password string, d devic
 	}
 	wrong := happening{UserID: userID, Event: eventPasswordCheck, Failed: true, Device: d}
 	right, err := a.throttle.guess(ctx, at, wrong, func() (bool, error) {
-		ok, _, err := a.hasher.verify(password, found.PasswordHash)
-		return ok, err
+		return a.hasher.verify(password, found.PasswordHash), nil
 	})
 	switch {
 	case err != nil:

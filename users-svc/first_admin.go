@@ -23,7 +23,7 @@ func (a *accounts) makeFirstAdmin(ctx context.Context) error {
 	if err := a.rule.check(password, email); err != nil {
 		return fmt.Errorf("ADMIN_PASSWORD: %w", err)
 	}
-	hash, err := a.hasher.hash(ctx, password)
+	hash, err := a.hasher.hash(ctx, "", password)
 	if err != nil {
 		return err
 	}

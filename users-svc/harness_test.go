@@ -40,6 +40,8 @@ type harness struct {
 	nats  *testkit.Broker
 	clock *clock
 	log   *slog.Logger
+	// metrics are those of the newest replica.
+	metrics *prometheus.Registry
 }
 
 // clock is the time of day of a service under test; it may be moved forward.
@@ -71,7 +73,10 @@ func start(t testing.TB, edits ...func(*users.Config)) *harness {
 // replica starts one more process of the same service and returns where it answers.
 func (h *harness) replica() string {
 	h.t.Helper()
-	svc, err := users.New(h.t.Context(), h.cfg, h.runtime())
+	rt := h.runtime()
+	h.metrics = prometheus.NewRegistry()
+	rt.Metrics = h.metrics
+	svc, err := users.New(h.t.Context(), h.cfg, rt)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -20,10 +19,9 @@ import (
 // only as many run at once as there are slots; a bounded number waits, and what comes on top is refused.
 type hasher struct {
 	params  argon2id.Params
-	slots   chan struct{}
-	places  chan struct{} // of those that hold a slot or wait for one
-	room    []byte        // hashRoom, never touched
-	dummy   string        // a hash of nothing anybody knows: the work for accounts that do not exist
+	line    *hashQueue
+	room    []byte // hashRoom, never touched
+	dummy   string // a hash of nothing anybody knows: the work for accounts that do not exist
 	metrics *hashMetrics
 }
 
@@ -46,7 +44,7 @@ func newHasher(c PasswordConfig) *hasher {
 	}
 	h := &hasher{
 		params: argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Time, Parallelism: c.Threads, SaltLength: saltBytes, KeyLength: hashBytes},
-		slots:  make(chan struct{}, parallel), places: make(chan struct{}, parallel+c.Queue),
+		line:   newHashQueue(parallel, c.Queue),
 	}
 	if memory := int(c.MemoryKiB) << 10; memory >= hugePage {
 		h.room = service.Untouched(hashRoom)
@@ -72,26 +70,24 @@ func (h *hasher) phc(salt, key string) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.Memory, h.params.Iterations, h.params.Parallelism, salt, key)
 }
 
-// queue runs f in a place of the queue for slots. 503 SERVICE_UNAVAILABLE when there is none.
-func (h *hasher) queue(ctx context.Context, f func() error) error {
-	select {
-	case h.places <- struct{}{}:
-		defer func() { <-h.places }()
-		return f()
-	default:
-		return h.refuse(errors.New("too many password hashes wait"))
+// queue runs f with a place of holder in the queue for slots. 503 SERVICE_UNAVAILABLE when there is
+// none.
+func (h *hasher) queue(ctx context.Context, holder string, f func(*hashPlace) error) error {
+	place, err := h.line.enter(ctx, holder)
+	if err != nil {
+		return h.refuse(err)
 	}
+	defer h.line.leave(place)
+	return f(place)
 }
 
-// slot, for those who have a place, runs f in a slot: f may call create and verify, and should do nothing else, as others wait. 503
-// SERVICE_UNAVAILABLE when the request's time is over before.
-func (h *hasher) slot(ctx context.Context, f func() error) error {
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	case <-ctx.Done():
-		return h.refuse(ctx.Err())
+// slot runs f in a slot: f may call create and check, and should do nothing else, as others wait.
+// 503 SERVICE_UNAVAILABLE when the request's time is over before, or its place is lost.
+func (h *hasher) slot(place *hashPlace, f func() error) error {
+	if err := h.line.take(place); err != nil {
+		return h.refuse(err)
 	}
+	defer h.line.give()
 	began := time.Now()
 	defer func() { h.metrics.duration.Observe(time.Since(began).Seconds()) }()
 	return f()
@@ -103,14 +99,14 @@ func (h *hasher) refuse(cause error) error {
 }
 
 // run is queue and slot, for those who have nothing to do in between.
-func (h *hasher) run(ctx context.Context, f func() error) error {
-	return h.queue(ctx, func() error { return h.slot(ctx, f) })
+func (h *hasher) run(ctx context.Context, holder string, f func() error) error {
+	return h.queue(ctx, holder, func(place *hashPlace) error { return h.slot(place, f) })
 }
 
-// hash returns the PHC string of password, waiting for a slot.
-func (h *hasher) hash(ctx context.Context, password string) (string, error) {
+// hash returns the PHC string of password, waiting for a slot. address is of the client that asks.
+func (h *hasher) hash(ctx context.Context, address, password string) (string, error) {
 	var out string
-	err := h.run(ctx, func() (err error) {
+	err := h.run(ctx, queueHolder(address), func() (err error) {
 		out, err = h.create(password)
 		return err
 	})
@@ -119,14 +115,15 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 
 // hashLike is hash with the salt of another hash, so that the two are equal when the passwords are; with a salt of its own when the other is of none
 // of today's parameters, or "". The work is the same.
-func (h *hasher) hashLike(ctx context.Context, password, other string) (string, error) {
+func (h *hasher) hashLike(ctx context.Context, address, password, other string) (string, error) {
 	p, salt, _, err := argon2id.DecodeHash(other)
 	if err != nil || *p != h.params {
-		return h.hash(ctx, password)
+		return h.hash(ctx, address, password)
 	}
 	var key []byte
-	err = h.run(ctx, func() error {
-		key = argon2.IDKey([]byte(password), salt, p.Iterations, p.Memory, p.Parallelism, p.KeyLength)
+	err = h.run(ctx, queueHolder(address), func() error {
+		h.metrics.count(family{name: familyArgon2}, h.work())
+		key = argon2.IDKey([]byte(composed(password)), salt, p.Iterations, p.Memory, p.Parallelism, p.KeyLength)
 		return nil
 	})
 	return h.phc(base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)), err
@@ -134,19 +131,48 @@ func (h *hasher) hashLike(ctx context.Context, password, other string) (string, 
 
 // create is hash for those who hold a slot.
 func (h *hasher) create(password string) (string, error) {
-	return argon2id.CreateHash(password, &h.params)
+	h.metrics.count(family{name: familyArgon2}, h.work())
+	return argon2id.CreateHash(composed(password), &h.params)
 }
 
-// verify, for those who hold a slot, reports whether password is the one that hash was made of. stale means that the hash is weaker than today's
-// settings, or of another kind, and should be made again while the password is at hand. An empty hash stands for an account that does not exist: the
-// same work, never a match.
-func (h *hasher) verify(password, hash string) (ok, stale bool, err error) {
-	if hash == "" {
-		_, err := argon2id.ComparePasswordAndHash(password, h.dummy)
-		return false, false, err
+// work is what a hash with today's parameters costs.
+func (h *hasher) work() uint64 { return uint64(h.params.Memory) * uint64(h.params.Iterations) }
+
+// check, for those who hold a slot, reports whether password is the one that stored was made of.
+// renew means that the hash is weaker than today's settings, of another kind, or of a password that
+// was not in form C, and should be made again while the password is at hand. A hash of which
+// another password could be the real one is left as it is. "" stands for an account that does not
+// exist, and what cannot be parsed is treated alike: never a match. A password that does not match
+// costs the work of equal, whatever was stored.
+func (h *hasher) check(password, stored string, equal hashWork) (right, renew bool) {
+	own, err := parseHash(stored)
+	if err != nil {
+		if own, err = parseHash(h.dummy); err != nil {
+			return false, false // never: it is of our own making
+		}
 	}
-	ok, err = verifyAny(password, hash)
-	return ok, ok && h.stale(hash), err
+	for _, spelling := range spellings(password) {
+		h.metrics.count(own.family, own.work)
+		if own.matches(spelling) {
+			renew := h.stale(stored) || spelling != composed(password)
+			return true, renew && (own.ambiguous == nil || !own.ambiguous(spelling))
+		}
+		for f, left := range equal {
+			if f == own.family {
+				left.work -= min(left.work, own.work)
+			}
+			h.metrics.count(f, left.work)
+			f.spend(spelling, left)
+		}
+	}
+	return false, false
+}
+
+// verify is check where a wrong password need not cost the same for every kind of hash, because who
+// asks knows that the account exists.
+func (h *hasher) verify(password, stored string) bool {
+	right, _ := h.check(password, stored, nil)
+	return right
 }
 
 func (h *hasher) stale(hash string) bool {

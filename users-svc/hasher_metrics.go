@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type hashMetrics struct {
 	refused          prometheus.Counter
 	duration         prometheus.Histogram
+	work             *prometheus.CounterVec
 	running, waiting prometheus.GaugeFunc
 }
 
@@ -18,13 +19,21 @@ func newHashMetrics(h *hasher) *hashMetrics {
 			Name: "password_hash_duration_seconds", Help: "Time of the password hashes of a request, without the wait for a slot.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
+		work: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "password_hash_work_total",
+			Help: "Work of password hashes: argon2id in KiB times passes, bcrypt and pbkdf2 in rounds.",
+		}, []string{"kind"}),
 		running: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "password_hashes_running", Help: "Requests that hash a password now."},
-			func() float64 { return float64(len(h.slots)) }),
+			func() float64 { running, _ := h.line.state(); return float64(running) }),
 		waiting: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "password_hashes_waiting", Help: "Requests that wait for a slot to hash a password."},
-			func() float64 { return float64(max(0, len(h.places)-len(h.slots))) }),
+			func() float64 { _, waiting := h.line.state(); return float64(waiting) }),
 	}
 }
 
 func (m *hashMetrics) register(reg prometheus.Registerer) {
-	reg.MustRegister(m.refused, m.duration, m.running, m.waiting)
+	reg.MustRegister(m.refused, m.duration, m.work, m.running, m.waiting)
+}
+
+func (m *hashMetrics) count(f family, work uint64) {
+	m.work.WithLabelValues(f.String()).Add(float64(work))
 }

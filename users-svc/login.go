@@ -31,13 +31,10 @@ func readLogin(o *input.Object) (login, error) {
 	var in login
 	username, _ := o.String("username", 0, maxLoginName)
 	email, _ := o.String("email", 0, maxLoginName)
-	in.Password, _ = o.Text("password")
+	in.Password = readStoredPassword(o, "password", 0)
 	in.Client = readClient(o)
 	if mode, ok := o.String("response_mode", 0, maxLoginName); ok && mode != "tokens" {
 		o.Fail("response_mode", `must be "tokens"`)
-	}
-	if len([]rune(in.Password)) > maxPassword {
-		o.Fail("password", "must be at most 128 characters")
 	}
 	if err := o.Err(); err != nil {
 		return in, err
@@ -86,14 +83,18 @@ func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
 
 // prove checks the password and, while it is at hand, renews a hash that has become weak.
 func (s *sessions) prove(ctx context.Context, found *account, password string, at standing, d device) error {
+	equal, err := s.kinds.most(ctx)
+	if err != nil {
+		return err
+	}
 	renewed := ""
 	wrong := happening{UserID: found.ID, Event: eventLogin, Failed: true, Device: d}
-	right, err := s.throttle.guess(ctx, at, wrong, func() (bool, error) {
-		ok, stale, err := s.hasher.verify(password, found.PasswordHash)
-		if err == nil && stale {
+	right, err := s.throttle.guess(ctx, at, wrong, func() (right bool, err error) {
+		right, renew := s.hasher.check(password, found.PasswordHash, equal)
+		if renew {
 			renewed, err = s.hasher.create(password)
 		}
-		return ok, err
+		return right, err
 	})
 	switch {
 	case err != nil:
@@ -108,7 +109,7 @@ func (s *sessions) prove(ctx context.Context, found *account, password string, a
 		return err
 	}
 	if !done {
-		return s.proveAgain(ctx, found, password)
+		return s.proveAgain(ctx, found, password, d)
 	}
 	found.PasswordHash = renewed
 	return nil
@@ -116,15 +117,15 @@ func (s *sessions) prove(ctx context.Context, found *account, password string, a
 
 // proveAgain checks the password against the hash that has taken the place of the one that it was right for: that of another login's renewal, or that
 // of another password.
-func (s *sessions) proveAgain(ctx context.Context, found *account, password string) error {
+func (s *sessions) proveAgain(ctx context.Context, found *account, password string, d device) error {
 	again, err := accountByID(ctx, s.pool, found.ID)
 	if err != nil {
 		return err
 	}
 	var right bool
-	err = s.hasher.run(ctx, func() (err error) {
-		right, _, err = s.hasher.verify(password, again.PasswordHash)
-		return err
+	err = s.hasher.run(ctx, queueHolder(d.Address), func() error {
+		right = s.hasher.verify(password, again.PasswordHash)
+		return nil
 	})
 	switch {
 	case err != nil:

@@ -177,7 +177,7 @@ func (m *mails) reset(ctx context.Context, token, password string, d device) err
 	if err := m.rule.check(password, found.Email, found.Username, found.Alias); err != nil {
 		return err
 	}
-	hash, err := m.hasher.hash(ctx, password)
+	hash, err := m.hasher.hash(ctx, d.Address, password)
 	if err != nil {
 		return err
 	}

@@ -25,9 +25,10 @@ func errGuessablePassword() *apperr.Error {
 	return apperr.New(apperr.Invalid, "WEAK_PASSWORD", "Password is too easy to guess: a common one, or little more than your name or address")
 }
 
-// checkStrength returns 400 WEAK_PASSWORD unless the password keeps the contract's rule. Characters are code points; what is neither a letter
-// with case nor a digit is a symbol.
+// checkStrength returns 400 WEAK_PASSWORD unless the password keeps the contract's rule. Characters
+// are code points of form C; what is neither a letter with case nor a digit is a symbol.
 func checkStrength(password string) error {
+	password = composed(password)
 	if n := utf8.RuneCountInString(password); n < minPassword || n > maxPassword {
 		return errWeakPassword()
 	}

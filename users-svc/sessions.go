@@ -50,6 +50,7 @@ type sessions struct {
 	*core
 	keys      *keyring
 	hasher    *hasher
+	kinds     *hashKinds
 	throttle  *throttle
 	placement placement
 	seen      *lastSeen

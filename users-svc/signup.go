@@ -90,7 +90,7 @@ func readSignup(o *input.Object) (signup, error) {
 
 // signUp creates an account. The caller learns nothing about addresses that have one: the work and the answer are the same. To an address that is not
 // verified yet anybody may have signed up before: the mail carries this password, and that of whoever follows the link counts.
-func (a *accounts) signUp(ctx context.Context, in signup) error {
+func (a *accounts) signUp(ctx context.Context, in signup, address string) error {
 	if err := a.rule.check(in.Password, in.Email); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (a *accounts) signUp(ctx context.Context, in signup) error {
 	if err != nil {
 		return err
 	}
-	if n.PasswordHash, err = a.hasher.hashLike(ctx, in.Password, first); err != nil {
+	if n.PasswordHash, err = a.hasher.hashLike(ctx, address, in.Password, first); err != nil {
 		return err
 	}
 	if _, _, err = insertAccount(ctx, a.pool, n); err != nil {

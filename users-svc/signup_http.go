@@ -39,7 +39,7 @@ func (a *accounts) signup(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := a.signUp(c.UserContext(), in); err != nil {
+	if err := a.signUp(c.UserContext(), in, httpx.Caller(c).ClientAddr); err != nil {
 		return err
 	}
 	return httpx.OK(c, "Signup successful", map[string]string{"email": in.Email})

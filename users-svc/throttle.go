@@ -26,7 +26,7 @@ type throttle struct {
 
 func newThrottle(c *core, h *hasher) *throttle {
 	rate := c.cfg.Throttle.LoginAccount
-	return &throttle{core: c, rate: rate, hasher: h, turns: newTurns(rate, cap(h.slots), c.now)}
+	return &throttle{core: c, rate: rate, hasher: h, turns: newTurns(rate, h.line.slots, c.now)}
 }
 
 // maxWaitPeriods bounds the wait, in periods of the limit.
@@ -77,16 +77,16 @@ func (at standing) refusal(rate limit.Rate, now time.Time) error {
 // guess runs check, which tells whether a password is right, when the key of at has a turn and the hasher a slot. A wrong password is counted and
 // written down as wrong. Nothing but check runs in the slot.
 func (t *throttle) guess(ctx context.Context, at standing, wrong happening, check func() (bool, error)) (right bool, err error) {
-	err = t.hasher.queue(ctx, func() error {
+	err = t.hasher.queue(ctx, queueHolder(wrong.Device.Address), func(place *hashPlace) error {
 		var then *standing
 		if !t.rate.Off() {
-			turn, err := t.turn(ctx, at)
+			turn, err := t.turn(place, at)
 			if err != nil {
 				return err
 			}
 			defer func() { t.turns.done(turn, then) }()
 		}
-		err := t.hasher.slot(ctx, func() (err error) {
+		err := t.hasher.slot(place, func() (err error) {
 			right, err = check()
 			return err
 		})
@@ -113,7 +113,7 @@ func (t *throttle) turn(ctx context.Context, at standing) (*turn, error) {
 				return nil, err
 			}
 		case err != nil && ctx.Err() != nil:
-			return nil, t.hasher.refuse(ctx.Err())
+			return nil, t.hasher.refuse(context.Cause(ctx))
 		default:
 			return turn, err
 		}

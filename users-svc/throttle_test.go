@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,6 +183,31 @@ func TestTooManyWaitingHashesAreRefused(t *testing.T) {
 	if wait := retryAfter(<-refused); wait < 1 {
 		t.Errorf("Retry-After: got %d, want at least 1", wait)
 	}
+}
+
+// TestGuessesFromOneAddressDelayNobodyElse: another sign-in is next but one, however many of them
+// wait.
+func TestGuessesFromOneAddressDelayNobodyElse(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) { c.Passwords.Parallel, c.Passwords.MemoryKiB = 1, 19456 })
+	ann := h.signUp()
+	var answered atomic.Int64
+	var guesses sync.WaitGroup
+	for range 120 {
+		guesses.Go(func() {
+			h.tryLogin("198.51.100.7", newEmail(), "Wrong-horse-1")
+			answered.Add(1)
+		})
+	}
+	eventually(t, "the guesses wait", func() bool {
+		return answered.Load()+int64(h.counters("password_hashes_waiting")[""]) > 110
+	})
+	before := answered.Load()
+	h.tryLogin("192.0.2.1", ann.email, password).want(200, "", "")
+	if passed := answered.Load() - before; passed > 20 {
+		t.Errorf("guesses from another address that were answered first: got %d of %d, want a few", passed, 120-before)
+	}
+	guesses.Wait()
 }
 
 // TestReplicasOfTwoReleasesCountTogether: the keys of the counts must not change, nor differ between where they are read and where they are written.

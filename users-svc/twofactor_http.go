@@ -36,8 +36,7 @@ func ownFactor(c *fiber.Ctx) (auth.Identity, *input.Object, error) {
 // passwordField reads a required password field.
 func passwordField(body *input.Object) string {
 	require(body, "password")
-	password, _ := body.String("password", minCurrentPassword, maxPassword)
-	return password
+	return readStoredPassword(body, "password", minCurrentPassword)
 }
 
 // codeField reads a required field that holds a code of the authenticator or a backup code.
@@ -178,7 +177,7 @@ func (t *twoFactor) putGate(c *fiber.Ctx) error {
 	if ok && !on {
 		password, code = passwordField(body), codeField(body, "otp_code")
 	} else {
-		password, _ = body.String("password", minCurrentPassword, maxPassword)
+		password = readStoredPassword(body, "password", minCurrentPassword)
 		code, _ = body.String("otp_code", minCode, maxCode)
 	}
 	if err := body.Err(); err != nil {

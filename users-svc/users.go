@@ -36,7 +36,8 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 		return err
 	}
 	signIns := &sessions{
-		core: c, keys: keys, hasher: hashes, throttle: guesses, placement: places, seen: newLastSeen(c),
+		core: c, keys: keys, hasher: hashes, kinds: &hashKinds{core: c, own: hashes.dummy}, throttle: guesses,
+		placement: places, seen: newLastSeen(c),
 	}
 	second := &twoFactor{core: c, accounts: people, sessions: signIns}
 	past := &history{c}
