@@ -23,6 +23,7 @@ const (
 	eventRefreshReuse    = "refresh_reuse"
 	eventSessionEnded    = "session_ended"
 	eventSessionsEnded   = "sessions_ended"
+	eventSessionLimit    = "session_limit"
 	eventPasswordChanged = "password_changed"
 	eventPasswordReset   = "password_reset"
 	eventPasswordCheck   = "password_check"

@@ -12,13 +12,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
-// The outcomes of the function sign_in.
+// The outcomes of the function open_session.
 const (
 	signInOpened   = "opened"
 	signInUnknown  = "unknown"
 	signInBanned   = "banned"
 	signInChanged  = "changed"
 	signInOwesCode = "owes_code"
+	signInFull     = "full"
 )
 
 // opened is what came of an opening, and what the answer tells of the user.
@@ -28,18 +29,19 @@ type opened struct {
 	Provisioned
 }
 
-// open writes a new session, its first refresh token and the line in the history, or says why it does not: see the function sign_in.
-func (s *sessions) open(ctx context.Context, q dbtx, o opening, now time.Time) (opened, error) {
+// open writes a new session, its first refresh token and the line in the history, or says why it
+// does not: see the function open_session. A user with most live sessions gets no further one.
+func (s *sessions) open(ctx context.Context, q dbtx, o opening, most int, now time.Time) (opened, error) {
 	var owed []byte
 	if o.owed != "" {
 		owed = tokenHash(o.owed)
 	}
 	rows, err := q.Query(ctx, `SELECT o_outcome, o_updated, had.*
-		FROM sign_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+		FROM open_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 		LEFT JOIN LATERAL (`+selectProvisioned+`) had ON o_outcome = 'opened'`,
 		o.live.UserID, o.trusted, owed, now.Add(s.cfg.Tokens.HalfLogin), o.throttle, now,
 		o.live.ID, o.live.ExpiresAt, now.Add(s.cfg.Tokens.MaxSession), tokenHash(o.live.Refresh), newSalt(),
-		id.New(now), o.device.Address, addressKey(o.device.Address), o.device.UserAgent, o.device.Client)
+		id.New(now), o.device.Address, addressKey(o.device.Address), o.device.UserAgent, o.device.Client, most)
 	if err != nil {
 		return opened{}, err
 	}
@@ -51,12 +53,16 @@ func (s *sessions) open(ctx context.Context, q dbtx, o opening, now time.Time) (
 	})
 }
 
-// openAlone is open in a transaction of its own.
+// openAlone is open in a transaction of its own, which ends the oldest session of a user who has as
+// many as one may.
 func (s *sessions) openAlone(ctx context.Context, o opening, now time.Time) (out opened, err error) {
 	err = db.Again(func() error {
-		out, err = s.open(ctx, s.pool, o, now)
+		out, err = s.open(ctx, s.pool, o, maxSessions, now)
 		return err
 	})
+	if err == nil && out.outcome == signInFull {
+		return s.openInPlaceOfOldest(ctx, o, now)
+	}
 	return out, err
 }
 
@@ -85,7 +91,7 @@ func (s *sessions) replaceAll(ctx context.Context, userID, event string, d devic
 			return err
 		}
 		o = opening{live: s.fresh(userID, now), device: d}
-		if out, err = s.open(ctx, tx, o, now); err == nil {
+		if out, err = s.open(ctx, tx, o, maxSessions, now); err == nil {
 			err = out.refusal()
 		}
 		return err
@@ -163,13 +169,10 @@ func (s *sessions) endOne(ctx context.Context, sessionID string, h happening) er
 	return err
 }
 
-// maxListed bounds the list of sessions.
-const maxListed = 1000
-
 // live lists the sessions of a user that have not ended, the newest first.
 func (s *sessions) live(ctx context.Context, userID, current string) ([]Session, error) {
 	rows, err := s.pool.Query(ctx, `SELECT id, client, user_agent, ip_address, created_at, last_seen_at, expires_at FROM sessions
-		WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 ORDER BY id DESC LIMIT $3`, userID, s.now(), maxListed)
+		WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 ORDER BY id DESC LIMIT $3`, userID, s.now(), maxSessions)
 	if err != nil {
 		return nil, err
 	}
