@@ -129,8 +129,13 @@ func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor
 			return codeUsed, nil
 		}
 		f.lastStep = step
-	} else if used, err := t.useBackup(ctx, tx, userID, f, s, d, code, now); err != nil || !used {
-		return codeWrong, err
+	} else if is, err := t.useBackup(ctx, tx, userID, f.hashBackup(code), s.setup); err != nil || is != codeRight {
+		return is, err
+	} else {
+		event := happening{UserID: userID, Event: eventBackupCodeUsed, Device: d}
+		if err := remember(ctx, tx, now, event); err != nil {
+			return codeWrong, err
+		}
 	}
 	if _, err := tx.Exec(ctx, `UPDATE two_factor SET failures = 0, last_step = $2 WHERE user_id = $1`, userID, f.lastStep); err != nil {
 		return codeWrong, err
@@ -145,15 +150,27 @@ func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor
 	return codeRight, err
 }
 
-func (t *twoFactor) useBackup(ctx context.Context, tx dbtx, userID string, f factor, s spending, d device, code string, now time.Time) (bool, error) {
-	if s.setup {
-		return false, nil
+// useBackup uses a backup code up. Those that were used are remembered until there are new ones, so
+// that one which is sent twice at once is told from a guess.
+func (t *twoFactor) useBackup(ctx context.Context, tx dbtx, userID string, hash []byte, setup bool) (verdict, error) {
+	if setup {
+		return codeWrong, nil
 	}
-	tag, err := tx.Exec(ctx, `DELETE FROM two_factor_backup_codes WHERE user_id = $1 AND hash = $2`, userID, f.hashBackup(code))
-	if err != nil || tag.RowsAffected() == 0 {
-		return false, err
+	var used, right bool
+	err := tx.QueryRow(ctx, `WITH used AS (
+				DELETE FROM two_factor_backup_codes WHERE user_id = $1 AND hash = $2 RETURNING hash),
+			noted AS (INSERT INTO two_factor_used_codes (user_id, hash) SELECT $1, hash FROM used)
+		SELECT EXISTS (SELECT FROM used), EXISTS (SELECT FROM two_factor_used_codes WHERE user_id = $1 AND hash = $2)`,
+		userID, hash).Scan(&right, &used)
+	switch {
+	case err != nil:
+		return codeWrong, err
+	case used:
+		return codeUsed, nil
+	case !right:
+		return codeWrong, nil
 	}
-	return true, remember(ctx, tx, now, happening{UserID: userID, Event: eventBackupCodeUsed, Device: d})
+	return codeRight, nil
 }
 
 // begin stores a setup, unless the second factor has been enabled meanwhile.
@@ -174,8 +191,10 @@ func (t *twoFactor) begin(ctx context.Context, userID string, f factor, hashes [
 }
 
 func writeBackupCodes(ctx context.Context, tx dbtx, userID string, hashes [][]byte) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM two_factor_backup_codes WHERE user_id = $1`, userID); err != nil {
-		return err
+	for _, table := range []string{"two_factor_backup_codes", "two_factor_used_codes"} {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE user_id = $1`, userID); err != nil {
+			return err
+		}
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO two_factor_backup_codes (user_id, hash) SELECT $1, unnest($2::bytea[])`, userID, hashes)
 	return err
