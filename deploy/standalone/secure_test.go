@@ -20,7 +20,7 @@ func TestTheWholeProductSpeaksTLS(t *testing.T) {
 	environ := []string{
 		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t), "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword,
 		"LOG_LEVEL=error", "DATABASE_MAX_CONNS=4", "TLS_CERT_FILE=" + cert, "TLS_KEY_FILE=" + key,
-		"INTERNAL_TLS_CERT_FILE=" + cert, "INTERNAL_TLS_KEY_FILE=" + key, "INTERNAL_TLS_CA_FILE=" + a.File,
+		"INTERNAL_TLS_CERT_FILE=" + cert, "INTERNAL_TLS_KEY_FILE=" + key, "INTERNAL_TLS_CA_FILE=" + a.File, "INTERNAL_TLS_GATEWAY_NAME=realmgate",
 	}
 	cfg, err := load(environ)
 	if err != nil {

@@ -56,7 +56,7 @@ func (a *Authority) sign(c *x509.Certificate, public *ecdsa.PublicKey) []byte {
 	return der
 }
 
-// Issue writes a certificate for 127.0.0.1 with this serial number, and its key, over what stands in the files of that name.
+// Issue writes a certificate for name and 127.0.0.1 with this serial number, and its key, over what stands in the files of that name.
 func (a *Authority) Issue(name string, serial int64) (cert, key string) {
 	a.t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -65,7 +65,7 @@ func (a *Authority) Issue(name string, serial int64) (cert, key string) {
 	}
 	der := a.sign(&x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, &private.PublicKey)
 	cert, key = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+"-key.pem")
 	writePEM(a.t, cert, "CERTIFICATE", der)

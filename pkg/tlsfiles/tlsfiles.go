@@ -11,13 +11,21 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // look is how long a handshake trusts that the files are as they were.
 const look = time.Second
+
+// tellEvery is how often the log repeats that a client is not the gateway.
+const tellEvery = 10 * time.Second
 
 // Files is a certificate with its key, and the authorities by which the other side is judged. Its methods are safe for concurrent use.
 //
@@ -25,7 +33,9 @@ const look = time.Second
 // noticed as well as a file that is written again. What cannot be read or does not fit together is logged, and the last good state stays.
 type Files struct {
 	cert, key, ca string
+	gateway       string // the name that a client's certificate must have; "": any
 	log           *slog.Logger
+	told          rate.Sometimes
 
 	mu     sync.Mutex
 	looked time.Time
@@ -43,7 +53,11 @@ type state struct {
 
 // Open reads a certificate chain and its key, and the certificates of the authorities when ca is not empty; all are PEM. An error names the file.
 func Open(cert, key, ca string, log *slog.Logger) (*Files, error) {
-	f := &Files{cert: cert, key: key, ca: ca, log: log}
+	return open(cert, key, ca, "", log)
+}
+
+func open(cert, key, ca, gateway string, log *slog.Logger) (*Files, error) {
+	f := &Files{cert: cert, key: key, ca: ca, gateway: gateway, log: log, told: rate.Sometimes{Interval: tellEvery}}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f, f.read()
@@ -71,10 +85,30 @@ func (f *Files) read() error {
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", f.cert, f.key, err)
 		}
+		if s.authorities != nil && f.gateway != "" {
+			s.server.VerifyConnection = f.isGateway
+		}
 		f.state, f.sum = s, now
 	}
 	return nil
 }
+
+// isGateway refuses a client whose certificate lacks the gateway's name: the services have certificates of
+// the same authority. The name must be written there as it is; a wildcard does not count.
+func (f *Files) isGateway(c tls.ConnectionState) error {
+	cert := c.PeerCertificates[0] // there is one, because the server requires it
+	if slices.ContainsFunc(cert.DNSNames, func(name string) bool { return strings.EqualFold(name, f.gateway) }) ||
+		slices.ContainsFunc(cert.URIs, func(uri *url.URL) bool { return uri.String() == f.gateway }) {
+		return nil
+	}
+	f.told.Do(func() {
+		f.log.Warn("refused a client whose certificate is not the gateway's (INTERNAL_TLS_GATEWAY_NAME)",
+			"want", f.gateway, "subject", cert.Subject.String(), "dns_names", cert.DNSNames)
+	})
+	return errNotGateway
+}
+
+var errNotGateway = errors.New("the client's certificate does not have the gateway's name")
 
 func parse(cert, key, ca []byte) (*state, error) {
 	pair, err := tls.X509KeyPair(cert, key)
@@ -198,9 +232,10 @@ func (c Public) Open(log *slog.Logger) (*Files, error) {
 
 // Internal is the settings by which the gateway and the services know each other.
 type Internal struct {
-	Cert string `env:"INTERNAL_TLS_CERT_FILE" doc:"Certificate (PEM) of this process for connections between gateway and services, which are then mutual TLS; read again when it changes. Without it they are plain HTTP."`
-	Key  string `env:"INTERNAL_TLS_KEY_FILE" doc:"Its private key (PEM)."`
-	CA   string `env:"INTERNAL_TLS_CA_FILE" doc:"Certificates (PEM) of the authorities that the other side's certificate must come from; keep them for this purpose only."`
+	Cert    string `env:"INTERNAL_TLS_CERT_FILE" doc:"Certificate (PEM) of this process for connections between gateway and services, which are then mutual TLS; read again when it changes. Without it they are plain HTTP."`
+	Key     string `env:"INTERNAL_TLS_KEY_FILE" doc:"Its private key (PEM)."`
+	CA      string `env:"INTERNAL_TLS_CA_FILE" doc:"Certificates (PEM) of the authorities that the other side's certificate must come from; keep them for this purpose only."`
+	Gateway string `env:"INTERNAL_TLS_GATEWAY_NAME" envDefault:"gateway" doc:"DNS name or URI in the gateway's certificate; a service takes connections from it only."`
 }
 
 // Validate checks what tags cannot say.
@@ -216,7 +251,7 @@ func (c Internal) Open(log *slog.Logger) (*Files, error) {
 	if c.Cert == "" {
 		return nil, nil
 	}
-	f, err := Open(c.Cert, c.Key, c.CA, log)
+	f, err := open(c.Cert, c.Key, c.CA, c.Gateway, log)
 	return f, named("INTERNAL_TLS_CERT_FILE", err)
 }
 

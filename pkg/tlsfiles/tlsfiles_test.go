@@ -145,6 +145,30 @@ func TestOnlyCertificatesOfTheAuthorityPass(t *testing.T) {
 	}
 }
 
+// TestOnlyTheGatewayPasses holds that a service cannot call another with its own certificate, which the same
+// authority has signed.
+func TestOnlyTheGatewayPasses(t *testing.T) {
+	t.Parallel()
+	a := testkit.NewAuthority(t)
+	cert, key := a.Issue("vault-svc", 10)
+	server, err := Internal{Cert: cert, Key: key, CA: a.File, Gateway: "gateway.realmgate.svc"}.Open(testkit.Log(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := echo(t, server)
+	for name, passes := range map[string]bool{
+		"gateway.realmgate.svc": true, "Gateway.Realmgate.SVC": true, "gateway": false, "users-svc.realmgate.svc": false, "*.realmgate.svc": false,
+	} {
+		cert, key := a.Issue(name, 11)
+		for range 2 { // the second connection could resume the first one's session
+			err := says(opened(t, cert, key, a.File).Client(connect(t, addr), "127.0.0.1"), "hello")
+			if (err == nil) != passes {
+				t.Errorf("a certificate for %s: %v, want passes=%v", name, err, passes)
+			}
+		}
+	}
+}
+
 func TestAnotherAuthorityCountsAtOnce(t *testing.T) {
 	t.Parallel()
 	a, next := testkit.NewAuthority(t), testkit.NewAuthority(t)
@@ -183,7 +207,8 @@ func TestSettingsGoTogetherAndErrorsNameThem(t *testing.T) {
 		t.Errorf("without settings: %v %v", f, err)
 	}
 	for name, c := range map[string]Internal{
-		"no file": {cert + "x", key, a.File}, "another's key": {cert, otherKey, a.File}, "no authority": {cert, key, key},
+		"no file": {Cert: cert + "x", Key: key, CA: a.File}, "another's key": {Cert: cert, Key: otherKey, CA: a.File},
+		"no authority": {Cert: cert, Key: key, CA: key},
 	} {
 		if _, err := c.Open(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "INTERNAL_TLS_CERT_FILE") {
 			t.Errorf("%s: got %v", name, err)
