@@ -23,7 +23,8 @@ type Config struct {
 	TLS          tlsfiles.Internal
 	DB           db.Config
 	Bus          bus.Config
-	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
+	InternalKeys config.Secret `env:"ACTIVITY_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
+	SharedKeys   config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	Retention    Retention     `env:"ACTIVITY_RETENTION" envDefault:"8760h" doc:"How long records are kept: a Go duration or days such as 365d; whole days, at least one."`
 	Stream       StreamConfig
 	Writers      int           `env:"ACTIVITY_WRITERS" envDefault:"2" doc:"Batches that one process stores at the same time, 1 to 16."`
@@ -46,11 +47,15 @@ const minAckWait = time.Second
 // minConns is what the service cannot do with less of: maintenance keeps one connection, for its lock, while it works with others.
 const minConns = 2
 
+func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
+	return auth.ReadInternalKeys("ACTIVITY_INTERNAL_KEYS", c.InternalKeys.Reveal(), c.SharedKeys.Reveal(), now)
+}
+
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
-	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
-	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
+	_, err := c.internalKeys(time.Now)
+	p.Must(err == nil, "%w", err)
 	p.Must(c.DB.MaxConns >= minConns, "DATABASE_MAX_CONNS must be at least 2 for activity-svc: maintenance keeps one while it works with another")
 	p.Must(c.Writers >= 1 && c.Writers <= 16, "ACTIVITY_WRITERS must be 1 to 16")
 	p.Must(c.Batch >= 1 && c.Batch <= 10_000, "ACTIVITY_BATCH must be 1 to 10000")

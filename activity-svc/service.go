@@ -63,9 +63,12 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
-	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
+	identities, err := cfg.internalKeys(rt.Now)
 	if err != nil {
-		return fmt.Errorf("INTERNAL_KEYS: %w", err)
+		return err
+	}
+	if cfg.SharedKeys != "" {
+		rt.Log.Warn(auth.SharedKeysWarning)
 	}
 	pool, err := db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces)
 	if err != nil {

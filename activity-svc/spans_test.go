@@ -119,7 +119,7 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	load := func(vars ...string) (Config, error) {
 		var c Config
-		err := config.Load(&c, append(vars, "INTERNAL_KEYS="+internalKey, "DATABASE_URL=postgres://x"))
+		err := config.Load(&c, append(vars, "ACTIVITY_INTERNAL_KEYS="+internalKey, "DATABASE_URL=postgres://x"))
 		return c, err
 	}
 	for text, want := range map[string]Retention{"8760h": 365, "365d": 365, "24h": 1, "1d": 1, "3660d": 3660} {

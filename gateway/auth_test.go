@@ -229,7 +229,7 @@ func TestAStaleStateInRedisIsNotUsedAfterAnAnnouncement(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	cache := session.NewCache(rdb)
+	cache := session.NewCache(rdb, testKeys(t, "users-svc"))
 	old := session.State{Alive: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 1}
 	if err := cache.Put(context.Background(), session.SessionKey(ada.sessionID), old); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
-	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/service"
@@ -88,15 +87,11 @@ func BenchmarkProxiedBare(b *testing.B) {
 // bareGateway is as much of a gateway as forwarding needs.
 func bareGateway(b *testing.B, cfg Config) *gateway {
 	g := &gateway{cfg: cfg, now: time.Now, router: newRouter(routeTable())}
-	var err error
-	if g.keys, err = auth.NewInternalKeys(cfg.InternalKeys.Reveal(), time.Now); err != nil {
-		b.Fatal(err)
-	}
 	svc, err := service.New(Name, cfg.Service, service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := g.openUpstreams(b.Context(), svc, service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}); err != nil {
+	if err := g.openUpstreams(b.Context(), svc, service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = svc.Close(context.Background()) })

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/limit"
@@ -17,21 +16,21 @@ import (
 
 // Config is every setting of the gateway.
 type Config struct {
-	Service      service.Config
-	Addr         string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"Where clients connect."`
-	TLS          tlsfiles.Public
-	ReadTimeout  time.Duration `env:"READ_TIMEOUT" envDefault:"60s" doc:"How long a client may take to send a request, and to take its answer."`
-	IdleTimeout  time.Duration `env:"IDLE_TIMEOUT" envDefault:"75s" doc:"How long a client's connection may be idle; longer than the load balancer keeps it, which is mostly 60s."`
-	Upstreams    UpstreamConfig
-	InternalKeys config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
-	Issuer       string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`
-	Audience     string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in users-svc."`
-	SessionTTL   time.Duration `env:"SESSION_CACHE_TTL" envDefault:"900ms" doc:"How long the gateway trusts a session state in its memory when no announcement of a change arrives. At most 5s."`
-	Bus          bus.Config
-	Redis        limit.RedisConfig
-	Edge         EdgeConfig
-	Limits       LimitConfig
-	Journal      JournalConfig
+	Service     service.Config
+	Addr        string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"Where clients connect."`
+	TLS         tlsfiles.Public
+	ReadTimeout time.Duration `env:"READ_TIMEOUT" envDefault:"60s" doc:"How long a client may take to send a request, and to take its answer."`
+	IdleTimeout time.Duration `env:"IDLE_TIMEOUT" envDefault:"75s" doc:"How long a client's connection may be idle; longer than the load balancer keeps it, which is mostly 60s."`
+	Upstreams   UpstreamConfig
+	SharedKeys  config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services; as long as it is set, it signs."`
+	Issuer      string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`
+	Audience    string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in users-svc."`
+	SessionTTL  time.Duration `env:"SESSION_CACHE_TTL" envDefault:"900ms" doc:"How long the gateway trusts a session state in its memory when no announcement of a change arrives. At most 5s."`
+	Bus         bus.Config
+	Redis       limit.RedisConfig
+	Edge        EdgeConfig
+	Limits      LimitConfig
+	Journal     JournalConfig
 }
 
 // UpstreamConfig says where the services are and how patient the gateway is with them.
@@ -39,6 +38,9 @@ type UpstreamConfig struct {
 	Users        string        `env:"USERS_URL" envDefault:"http://127.0.0.1:8081" doc:"users-svc, http://host:port, or https://host:port with INTERNAL_TLS_*. Every address of the name is used."`
 	Vault        string        `env:"VAULT_URL" envDefault:"http://127.0.0.1:8082" doc:"vault-svc, likewise."`
 	Activity     string        `env:"ACTIVITY_URL" envDefault:"http://127.0.0.1:8083" doc:"activity-svc, likewise."`
+	UsersKeys    config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and users-svc have, 32 characters or more each; the first signs. Required."`
+	VaultKeys    config.Secret `env:"VAULT_INTERNAL_KEYS" doc:"The same for vault-svc."`
+	ActivityKeys config.Secret `env:"ACTIVITY_INTERNAL_KEYS" doc:"The same for activity-svc."`
 	ResolveEvery time.Duration `env:"UPSTREAM_RESOLVE_EVERY" envDefault:"5s" doc:"How often the names of the services are looked up again."`
 	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; after it 503."`
 	TLS          tlsfiles.Internal
@@ -100,8 +102,8 @@ func (l *TextList) UnmarshalText(b []byte) error {
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
-	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
-	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
+	_, err := c.internalKeys(time.Now)
+	p.Must(err == nil, "%w", err)
 	p.Must(c.ReadTimeout > 0, "READ_TIMEOUT must be above 0s")
 	p.Must(c.IdleTimeout > 0, "IDLE_TIMEOUT must be above 0s")
 	p.Must(c.SessionTTL >= 0 && c.SessionTTL <= 5*time.Second, "SESSION_CACHE_TTL must be from 0s to 5s")

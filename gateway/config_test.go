@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -17,7 +18,9 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ set, says string }{
 		{"INTERNAL_KEYS=x", "INTERNAL_KEYS: every internal key must"},
-		{"NATS_URL=nats://", "NATS_URL: "},
+		{"USERS_INTERNAL_KEYS=x", "USERS_INTERNAL_KEYS: every internal key must"},
+		{"VAULT_INTERNAL_KEYS=" + testKey("a").Reveal() + "," + testKey("all").Reveal(), ""},
+		{"NATS_URL=nats://", "NATS_URL is not"},
 		{"REDIS_URL=redis:6379", "REDIS_URL is not"},
 		{"READ_TIMEOUT=0s", "READ_TIMEOUT must be"},
 		{"READ_TIMEOUT=-1s", "READ_TIMEOUT must be"},
@@ -48,9 +51,26 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 		{"CORS_ORIGINS=https://*.example?", "CORS_ORIGINS: "},
 		{"CORS_ORIGINS=https://me@app.example", "CORS_ORIGINS: "},
 	} {
-		err := config.Load(&Config{}, []string{"INTERNAL_KEYS=" + testInternalKey, c.set})
+		err := config.Load(&Config{}, []string{"INTERNAL_KEYS=" + testKey("all").Reveal(), c.set})
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.says) || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%s: got %v, want one line that begins with %q", c.set, err, c.says)
+		}
+	}
+}
+
+// TestEachServiceNeedsKeysOfItsOwn: what one service has must not sign for another.
+func TestEachServiceNeedsKeysOfItsOwn(t *testing.T) {
+	t.Parallel()
+	users, vault, activity := testKey("users-svc").Reveal(), testKey("vault-svc").Reveal(), testKey("activity-svc").Reveal()
+	for _, c := range []struct{ users, vault, activity, says string }{
+		{users, vault, activity, ""},
+		{users, vault, "", "ACTIVITY_INTERNAL_KEYS is required and not set"},
+		{users, users, activity, "VAULT_INTERNAL_KEYS has a key of USERS_INTERNAL_KEYS: each service needs its own"},
+		{users, vault, activity + ", " + vault, "ACTIVITY_INTERNAL_KEYS has a key of VAULT_INTERNAL_KEYS: each service needs its own"},
+	} {
+		err := config.Load(&Config{}, []string{"USERS_INTERNAL_KEYS=" + c.users, "VAULT_INTERNAL_KEYS=" + c.vault, "ACTIVITY_INTERNAL_KEYS=" + c.activity})
+		if got := fmt.Sprint(err); c.says == "" && err != nil || c.says != "" && got != c.says {
+			t.Errorf("got %v, want %q", err, c.says)
 		}
 	}
 }

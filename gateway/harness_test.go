@@ -33,7 +33,18 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-const testInternalKey = "an internal key that is long enough for a test"
+// testKey is the internal key that the gateway and a service have.
+func testKey(service string) config.Secret {
+	return config.Secret("an internal key that is long enough for a test with " + service)
+}
+
+func testKeys(t testing.TB, service string) *auth.InternalKeys {
+	keys, err := auth.NewInternalKeys(testKey(service).Reveal(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
 
 // seen is a request as a service got it.
 type seen struct {
@@ -54,11 +65,7 @@ type fakeService struct {
 }
 
 func startService(t testing.TB, name string) *fakeService {
-	keys, err := auth.NewInternalKeys(testInternalKey, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &fakeService{name: name, keys: keys}
+	s := &fakeService{name: name, keys: testKeys(t, name)}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -248,7 +255,7 @@ func (d *door) settings(change ...func(*Config)) {
 		t.Fatal(err)
 	}
 	d.cfg.Addr, d.cfg.Service.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
-	d.cfg.InternalKeys = testInternalKey
+	d.cfg.Upstreams.UsersKeys, d.cfg.Upstreams.VaultKeys, d.cfg.Upstreams.ActivityKeys = testKey("users-svc"), testKey("vault-svc"), testKey("activity-svc")
 	d.cfg.Upstreams.Users, d.cfg.Upstreams.Vault, d.cfg.Upstreams.Activity = d.users.URL, d.vault.URL, d.activity.URL
 	d.cfg.Bus.URL, d.cfg.Redis.URL = config.Secret(d.broker.URL()), config.Secret(d.redis.URL())
 	d.cfg.Journal.Dir = t.TempDir()

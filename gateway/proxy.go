@@ -29,7 +29,7 @@ const bufferedAnswer = 256 << 10
 // sends under an internal name, and what belongs to one connection, ends here.
 func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	u := g.upstreams[cl.route.target]
-	identity, err := g.signed(cl, u.name)
+	identity, err := g.signed(cl, u)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,8 @@ func (g *gateway) pass(c *fiber.Ctx, cl *call) error {
 
 // refusedUs is why a service takes no request of this gateway.
 func refusedUs(u *upstream) error {
-	return fmt.Errorf("%s refuses this gateway's identity: the first key of the gateway's INTERNAL_KEYS must be among those of %s, and both clocks right", u.name, u.name)
+	return fmt.Errorf("%s refuses this gateway's identity: the first of the gateway's INTERNAL_KEYS, if set, else of its keys "+
+		"for %[1]s, must be among those of %[1]s, and both clocks right", u.name)
 }
 
 func copyHeader(to, from *fasthttp.Request, name string) {
@@ -163,16 +164,16 @@ func isJSON(contentType []byte) bool {
 
 // signed returns the internal identity of the request for a service. One that was signed a moment ago for the same caller, realm and address
 // is used again.
-func (g *gateway) signed(cl *call, audience string) (string, error) {
+func (g *gateway) signed(cl *call, u *upstream) (string, error) {
 	if cl.who == nil {
-		return g.anonymous.signed(cl, audience, g.keys)
+		return g.anonymous.signed(cl, u)
 	}
 	slot := &cl.who.signed[cl.route.target]
 	now := g.now()
 	if s := slot.Load(); s != nil && s.realm == cl.hostRealm && s.addr == cl.addr && now.Before(s.until) {
 		return s.header, nil
 	}
-	header, err := g.keys.Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), audience)
+	header, err := u.keys.Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), u.name)
 	if err == nil {
 		slot.Store(&signedIdentity{header: header, realm: cl.hostRealm, addr: cl.addr, until: now.Add(auth.IdentityTTL / 6)})
 	}
@@ -197,12 +198,12 @@ func newAnonymous() anonymous {
 	})}
 }
 
-func (a anonymous) signed(cl *call, audience string, keys *auth.InternalKeys) (string, error) {
-	key := anonymousKey{audience, cl.hostRealm, cl.addr}
+func (a anonymous) signed(cl *call, u *upstream) (string, error) {
+	key := anonymousKey{u.name, cl.hostRealm, cl.addr}
 	if header, ok := a.headers.GetIfPresent(key); ok {
 		return header, nil
 	}
-	header, err := keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()}, audience)
+	header, err := u.keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()}, u.name)
 	if err == nil {
 		a.headers.Set(key, header)
 	}
@@ -234,7 +235,7 @@ func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, bod
 	if err != nil {
 		return err
 	}
-	identity, err := g.keys.Sign(auth.Identity{Kind: auth.System}, u.name)
+	identity, err := u.keys.Sign(auth.Identity{Kind: auth.System}, u.name)
 	if err != nil {
 		return err
 	}

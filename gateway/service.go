@@ -34,7 +34,6 @@ type gateway struct {
 	now       func() time.Time
 	router    *router
 	upstreams [toActivity + 1]*upstream // by target; none for here
-	keys      *auth.InternalKeys
 	auth      *authenticator
 	trusted   []netip.Prefix
 	untrusted sync.Once // warns of a proxy that is not trusted
@@ -69,8 +68,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if g.trusted, err = parsePrefixes(cfg.Edge.TrustedProxies); err != nil {
 		return fmt.Errorf("TRUSTED_PROXIES: %w", err)
 	}
-	if g.keys, err = auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now); err != nil {
-		return fmt.Errorf("INTERNAL_KEYS: %w", err)
+	if cfg.SharedKeys != "" {
+		rt.Log.Warn(auth.SharedKeysWarning)
 	}
 	if g.docs, err = openapi.Load(); err != nil {
 		return err
@@ -108,6 +107,10 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 // openUpstreams looks the services' names up once, so that the first request finds them, and then again and again.
 func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt service.Runtime) error {
 	metrics := newUpstreamMetrics(rt.Metrics)
+	keys, err := g.cfg.internalKeys(rt.Now)
+	if err != nil {
+		return err
+	}
 	c := g.cfg.Upstreams
 	for t, at := range map[target]struct{ name, url string }{
 		toUsers: {"users-svc", c.Users}, toVault: {"vault-svc", c.Vault}, toActivity: {"activity-svc", c.Activity},
@@ -116,6 +119,7 @@ func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt se
 		if err != nil {
 			return fmt.Errorf("URL of %s: %w", at.name, err)
 		}
+		u.keys = keys[t]
 		if err := u.resolve(ctx); err != nil {
 			rt.Log.Warn("the name of a service cannot be looked up yet", "upstream", at.name, "error", err.Error())
 		}
@@ -149,7 +153,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	}
 	g.permits = newPermits(limiter, rt.Now)
 	g.anonymous = newAnonymous()
-	st := newStates(g.cfg.SessionTTL, session.NewCache(rdb), rt.Log, newIdentityMetrics(rt.Metrics), g.askState)
+	st := newStates(g.cfg.SessionTTL, session.NewCache(rdb, g.upstreams[toUsers].keys), rt.Log, newIdentityMetrics(rt.Metrics), g.askState)
 	stop, err := conn.Listen(session.Subject, st.changed, st.gap)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
@@ -27,7 +28,8 @@ import (
 type upstream struct {
 	name       string // of the service: the audience of identities and the label of metrics
 	host, port string
-	files      *tlsfiles.Files // nil: plain HTTP
+	keys       *auth.InternalKeys // which only this service has too
+	files      *tlsfiles.Files    // nil: plain HTTP
 	cfg        UpstreamConfig
 	log        *slog.Logger
 	metrics    *upstreamMetrics

@@ -61,6 +61,7 @@ func dial(t *testing.T, timeout time.Duration, addrs ...string) *upstream {
 		all = append(all, u.newReplica(a))
 	}
 	u.replicas.Store(&all)
+	u.keys = testKeys(t, "vault-svc")
 	t.Cleanup(u.close)
 	return u
 }

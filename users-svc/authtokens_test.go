@@ -300,7 +300,7 @@ func TestAChangeOfATokenEmptiesTheCopyInRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	cache := session.NewCache(rdb)
+	cache := session.NewCache(rdb, h.keys)
 	tokenID, secret := h.issue(me.identity, nil)
 	sum := sha256.Sum256([]byte(secret))
 	key := session.TokenKey(hex.EncodeToString(sum[:]))

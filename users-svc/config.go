@@ -22,7 +22,8 @@ type Config struct {
 	DB              db.Config
 	Bus             bus.Config
 	Redis           limit.RedisConfig
-	InternalKeys    config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
+	InternalKeys    config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
+	SharedKeys      config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	KeyKey          config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
 	AppName         string        `env:"APP_NAME" envDefault:"Realmgate" doc:"The name that clients and mails show."`
 	Tokens          TokenConfig
@@ -99,11 +100,15 @@ func (c MailConfig) link(purpose, token string) string {
 	return strings.TrimRight(c.PublicURL, "/") + page + "#token=" + token
 }
 
+func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
+	return auth.ReadInternalKeys("USERS_INTERNAL_KEYS", c.InternalKeys.Reveal(), c.SharedKeys.Reveal(), now)
+}
+
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
-	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
-	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
+	_, err := c.internalKeys(time.Now)
+	p.Must(err == nil, "%w", err)
 	_, err = newSealer(c.KeyKey.Reveal())
 	p.Must(err == nil, "KEY_ENCRYPTION_KEY: %w", err)
 	if c.Mail.On() {

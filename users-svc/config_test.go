@@ -52,6 +52,7 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for set, says := range map[string]string{
+		"USERS_INTERNAL_KEYS=x":      "USERS_INTERNAL_KEYS: every internal key must",
 		"INTERNAL_KEYS=x":            "INTERNAL_KEYS: every internal key must",
 		"KEY_ENCRYPTION_KEY=x":       "KEY_ENCRYPTION_KEY: every key must",
 		"SMTP_URL=mail.example":      "SMTP_URL is not a URL such as",
@@ -66,7 +67,7 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 		"LOG_REQUESTS=some":          "LOG_REQUESTS must be",
 		"ADMIN_EMAIL=a@example.com":  "ADMIN_EMAIL and ADMIN_PASSWORD belong together",
 	} {
-		err := config.Load(&users.Config{}, []string{"DATABASE_URL=postgres://x", "INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key, set})
+		err := config.Load(&users.Config{}, []string{"DATABASE_URL=postgres://x", "USERS_INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key, set})
 		if err == nil || !strings.HasPrefix(err.Error(), says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want one line that begins with %q", set, err, says)
 		}

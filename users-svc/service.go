@@ -35,8 +35,10 @@ type core struct {
 	notify  *notifier
 	limiter *limit.Limiter
 	sealer  *sealer
-	log     *slog.Logger
-	now     func() time.Time
+	// internal are the keys that this service shares with the gateways.
+	internal *auth.InternalKeys
+	log      *slog.Logger
+	now      func() time.Time
 }
 
 // Program describes the binary.
@@ -66,12 +68,11 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	svc.Go("notifier", c.notify.run)
-	identities, err := auth.NewInternalKeys(cfg.InternalKeys.Reveal(), rt.Now)
-	if err != nil {
-		return fmt.Errorf("INTERNAL_KEYS: %w", err)
+	if cfg.SharedKeys != "" {
+		rt.Log.Warn(auth.SharedKeysWarning)
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, Classify: db.Classify,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: c.internal, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(tellGateway)
@@ -95,6 +96,9 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 	if c.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
 		return nil, fmt.Errorf("KEY_ENCRYPTION_KEY: %w", err)
 	}
+	if c.internal, err = cfg.internalKeys(rt.Now); err != nil {
+		return nil, err
+	}
 	if c.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
 		return nil, err
 	}
@@ -111,7 +115,7 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 	if c.limiter, err = limit.New(c.redis, func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
 		return nil, err
 	}
-	c.states = session.NewCache(c.redis)
+	c.states = session.NewCache(c.redis, c.internal)
 	c.notify = newNotifier(c.states, nats, rt.Log)
 	return c, nil
 }

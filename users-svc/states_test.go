@@ -29,7 +29,7 @@ func newGate(h *harness) *gate {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	g := &gate{cache: session.NewCache(rdb), changes: make(chan session.Change, 100)}
+	g := &gate{cache: session.NewCache(rdb, h.keys), changes: make(chan session.Change, 100)}
 	stop, err := conn.Listen(session.Subject, func(data []byte) {
 		var ch session.Change
 		if json.Unmarshal(data, &ch) == nil {

@@ -19,7 +19,8 @@ type Config struct {
 	Addr          string `env:"VAULT_ADDR" envDefault:"127.0.0.1:8082" doc:"Where the service answers the gateway."`
 	TLS           tlsfiles.Internal
 	DB            db.Config
-	InternalKeys  config.Secret `env:"INTERNAL_KEYS,required" doc:"Comma-separated keys that sign the gateway's identity; the first signs, all verify. At least 32 characters each."`
+	InternalKeys  config.Secret `env:"VAULT_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
+	SharedKeys    config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	KeyEncryption config.Secret `env:"VAULT_KEY_ENCRYPTION_KEY,required" doc:"Tink keyset (JSON) that wraps the users' data keys: its primary key wraps, all its keys unwrap. vault-svc keys generate prints one."`
 
 	KMS KMSConfig
@@ -40,11 +41,15 @@ const megabyte = 1 << 20
 // bodySlack is the room in a body beside the value: metadata in its longest spelling, names and white space.
 const bodySlack = 2 * megabyte
 
+func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
+	return auth.ReadInternalKeys("VAULT_INTERNAL_KEYS", c.InternalKeys.Reveal(), c.SharedKeys.Reveal(), now)
+}
+
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
-	_, err := auth.NewInternalKeys(c.InternalKeys.Reveal(), time.Now)
-	p.Must(err == nil, "INTERNAL_KEYS: %w", err)
+	_, err := c.internalKeys(time.Now)
+	p.Must(err == nil, "%w", err)
 	p.Must(c.QuotaMB >= 1 && c.QuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
 	p.Must(c.MaxItems >= 1, "VAULT_MAX_ITEMS must be at least 1")
 	p.Must(c.MaxBodyMB >= 0 && c.MaxBodyMB <= mostBodyMB, "VAULT_MAX_BODY_MB must be from 0 to %d", mostBodyMB)

@@ -18,8 +18,8 @@ import (
 // product is the four services, each in a process of its own.
 type product struct {
 	gateway, users, vault, activity *instance
-	internalKey                     string
-	shared                          []string // settings that all of them get
+	internalKeys                    map[string]string // by service
+	shared                          []string          // settings that all of them get
 	accounts                        []account
 }
 
@@ -32,7 +32,10 @@ type instance struct {
 // startProduct starts users-svc, vault-svc, activity-svc and a gateway in front of them.
 func (b *bench) startProduct(ctx context.Context) error {
 	p := &b.product
-	p.internalKey = rand.Text() + rand.Text()
+	p.internalKeys = map[string]string{}
+	for _, service := range []string{"users-svc", "vault-svc", "activity-svc"} {
+		p.internalKeys[service] = rand.Text() + rand.Text()
+	}
 	keyset, err := exec.CommandContext(ctx, filepath.Join(b.tools.bin, "vault-svc"), "keys", "generate").Output()
 	if err != nil {
 		return fmt.Errorf("vault-svc keys generate: %w", err)
@@ -41,7 +44,9 @@ func (b *bench) startProduct(ctx context.Context) error {
 	_, _ = rand.Read(sealing) // never fails
 	p.shared = []string{
 		"DATABASE_URL=" + b.backing.cluster.URL(databaseName), "NATS_URL=" + b.backing.natsURL, "REDIS_URL=" + b.backing.redisURL,
-		"INTERNAL_KEYS=" + p.internalKey, "KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing),
+		"USERS_INTERNAL_KEYS=" + p.internalKeys["users-svc"], "VAULT_INTERNAL_KEYS=" + p.internalKeys["vault-svc"],
+		"ACTIVITY_INTERNAL_KEYS=" + p.internalKeys["activity-svc"],
+		"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing),
 		"VAULT_KEY_ENCRYPTION_KEY=" + strings.TrimSpace(string(keyset)),
 		// The peers write no access log either. The limits work for each request, and are too high to refuse one.
 		"LOG_LEVEL=warn", "LOG_REQUESTS=errors", "RATE_LIMIT_USER=10000000/1m", "RATE_LIMIT_ADDRESS=100000000/1m", "RATE_LIMIT_SIGNUP=off",
@@ -167,7 +172,7 @@ func (b *bench) identity(a account, audience string) (string, error) {
 }
 
 func (b *bench) signedIdentity(a account, audience string, admin bool) (string, error) {
-	keys, err := auth.NewInternalKeys(b.product.internalKey, time.Now)
+	keys, err := auth.NewInternalKeys(b.product.internalKeys[audience], time.Now)
 	if err != nil {
 		return "", err
 	}

@@ -198,7 +198,9 @@ func (w *world) settings(ctx context.Context) error {
 	w.adminEmail, w.adminPassword = "admin@example.com", "Chaos-"+rand.Text()
 	w.shared = []string{
 		"DATABASE_URL=" + w.databaseURL, "NATS_URL=nats://" + w.nets.nats.addr(), "REDIS_URL=redis://" + w.nets.redis.addr(),
-		"INTERNAL_KEYS=" + rand.Text() + rand.Text(), "KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing), w.vaultKeyMaterial,
+		"USERS_INTERNAL_KEYS=" + rand.Text() + rand.Text(), "VAULT_INTERNAL_KEYS=" + rand.Text() + rand.Text(),
+		"ACTIVITY_INTERNAL_KEYS=" + rand.Text() + rand.Text(),
+		"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing), w.vaultKeyMaterial,
 		"ADMIN_EMAIL=" + w.adminEmail, "ADMIN_PASSWORD=" + w.adminPassword, "LOG_REQUESTS=errors",
 		"RATE_LIMIT_USER=1000000/1m", "RATE_LIMIT_ADDRESS=1000000/1m", "RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_REFRESH=off", "RATE_LIMIT_LOGIN_ACCOUNT=off",
 		"ACTIVITY_ACK_WAIT=15s", "UPSTREAM_TIMEOUT=" + upstreamTimeout.String(), "DRAIN_DELAY=" + drainDelay.String(), "UPSTREAM_RESOLVE_EVERY=1s",

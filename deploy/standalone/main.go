@@ -34,6 +34,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	showConfig := flags.Bool("config", false, "print the table of settings, those of the services included, and stop")
 	showVersion := flags.Bool("version", false, "print the version and stop")
 	secretsDir := flags.String("make-secrets", "", "make the secrets of an installation of separate containers in this `folder`, those that are missing, and stop")
+	dropOld := flags.Bool("drop-old", false, "with -make-secrets: delete the secrets that only the previous release needs")
 	shown := flags.String("show", "", "with -make-secrets: print the secret of this `name` instead, for example admin-password")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -44,6 +45,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return misused(stderr, fmt.Sprintf("no command %q: standalone takes flags only (-h lists them) and starts without any", flags.Arg(0)))
 	case *shown != "" && *secretsDir == "":
 		return misused(stderr, "-show needs -make-secrets, which names the folder of the secrets")
+	case *dropOld && (*secretsDir == "" || *shown != ""):
+		return misused(stderr, "-drop-old needs -make-secrets, which names the folder of the secrets, and no -show")
 	case *showConfig:
 		return fail(stderr, printSettings(stdout))
 	case *showVersion:
@@ -51,6 +54,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	case *secretsDir != "" && *shown != "":
 		return fail(stderr, showSecret(stdout, *secretsDir, *shown))
+	case *dropOld:
+		return fail(stderr, dropOldSecrets(*secretsDir, environ...))
 	case *secretsDir != "":
 		return fail(stderr, makeSecrets(*secretsDir, environ...))
 	}

@@ -22,7 +22,9 @@ var secretKinds = []struct {
 	name     string
 	generate func() (string, error)
 }{
-	{"internal-keys", longRandomText},
+	{"users-internal-keys", longRandomText},
+	{"vault-internal-keys", longRandomText},
+	{"activity-internal-keys", longRandomText},
 	{"users-key-encryption-key", randomKey},
 	{"vault-key-encryption-key", randomKeyset},
 	{"postgres-superuser", randomText},
@@ -55,18 +57,24 @@ func databaseAddress(schema string) string {
 
 // secretFiles says who reads what, and nobody reads more: a service is named by its folder, which is the only one mounted into it.
 var secretFiles = []secretFile{
+	{"gateway", "users-internal-keys", "{users-internal-keys}"},
+	{"gateway", "vault-internal-keys", "{vault-internal-keys}"},
+	{"gateway", "activity-internal-keys", "{activity-internal-keys}"},
 	{"gateway", "internal-keys", "{internal-keys}"},
 	{"gateway", "nats-url", natsAddress},
 	{"gateway", "redis-url", redisAddress},
+	{"users-svc", "users-internal-keys", "{users-internal-keys}"},
 	{"users-svc", "internal-keys", "{internal-keys}"},
 	{"users-svc", "key-encryption-key", "{users-key-encryption-key}"},
 	{"users-svc", "database-url", databaseAddress("users_svc")},
 	{"users-svc", "nats-url", natsAddress},
 	{"users-svc", "redis-url", redisAddress},
 	{"users-svc", "admin-password", "{admin-password}"},
+	{"vault-svc", "vault-internal-keys", "{vault-internal-keys}"},
 	{"vault-svc", "internal-keys", "{internal-keys}"},
 	{"vault-svc", "key-encryption-key", "{vault-key-encryption-key}"},
 	{"vault-svc", "database-url", databaseAddress("vault_svc")},
+	{"activity-svc", "activity-internal-keys", "{activity-internal-keys}"},
 	{"activity-svc", "internal-keys", "{internal-keys}"},
 	{"activity-svc", "database-url", databaseAddress("activity_svc")},
 	{"activity-svc", "nats-url", natsAddress},
@@ -107,6 +115,13 @@ func makeSecrets(dir string, environ ...string) error {
 			return fmt.Errorf("secret %s: %w", k.name, err)
 		}
 		filled = append(filled, "{"+k.name+"}", value)
+	}
+	for _, name := range oldSecrets {
+		value, err := d.oldSecret(name)
+		if err != nil {
+			return fmt.Errorf("secret %s: %w", name, err)
+		}
+		filled = append(filled, "{"+name+"}", value)
 	}
 	fill := strings.NewReplacer(filled...)
 	for _, f := range secretFiles {

@@ -168,3 +168,53 @@ func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
 		}
 	}
 }
+
+// TestTheOldSecretsLastUntilTheyAreDropped: a new installation gets no list of keys that all services share, and
+// an updated one keeps it until the operator says that nothing needs it any more.
+func TestTheOldSecretsLastUntilTheyAreDropped(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	read := func(reader, file string) string {
+		t.Helper()
+		content, err := os.ReadFile(filepath.Join(dir, reader, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	hold := func(want string) {
+		t.Helper()
+		own := map[string]string{}
+		for reader, file := range map[string]string{"users-svc": "users-internal-keys", "vault-svc": "vault-internal-keys", "activity-svc": "activity-internal-keys"} {
+			if got := read(reader, "internal-keys"); got != want {
+				t.Errorf("%s has %q of the old list, want %q", reader, got, want)
+			}
+			key := read(reader, file)
+			if len(key) < 32 || key != read("gateway", file) || own[key] != "" {
+				t.Errorf("%s has no key of its own that the gateway has: %q", reader, key)
+			}
+			own[key] = reader
+		}
+		if got := read("gateway", "internal-keys"); got != want {
+			t.Errorf("the gateway has %q of the old list, want %q", got, want)
+		}
+	}
+	if err := makeSecrets(dir); err != nil {
+		t.Fatal(err)
+	}
+	hold("")
+	old := strings.Repeat("x", 52)
+	if err := os.WriteFile(filepath.Join(dir, masterFolder, "secrets", "internal-keys"), []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeSecrets(dir); err != nil {
+		t.Fatal(err)
+	}
+	hold(old)
+	for range 2 {
+		if err := dropOldSecrets(dir); err != nil {
+			t.Fatal(err)
+		}
+		hold("")
+	}
+}

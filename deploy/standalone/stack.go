@@ -95,13 +95,19 @@ func portFree(addr string) error {
 func (st *stack) sharedSettings(environ []string) ([]string, error) {
 	out := []string{
 		"NATS_URL=" + st.backing.natsURL, "REDIS_URL=" + st.backing.redisURL, "ADMIN_ADDR=" + localPort,
-		"LOG_LEVEL=" + st.cfg.LogLevel, "LOG_FORMAT=" + st.cfg.LogFormat,
+		"LOG_LEVEL=" + st.cfg.LogLevel, "LOG_FORMAT=" + st.cfg.LogFormat, "INTERNAL_KEYS=",
+	}
+	for _, name := range []string{"USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS"} {
+		key, err := longRandomText() // both sides are in this process, so it need not outlive it
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, name+"="+key)
 	}
 	for _, s := range []struct {
 		name, file string
 		generate   func() (string, error)
 	}{
-		{"INTERNAL_KEYS", "internal-keys", longRandomText},
 		{"KEY_ENCRYPTION_KEY", "users-key-encryption-key", randomKey},
 		{"VAULT_KEY_ENCRYPTION_KEY", "vault-key-encryption-key", randomKeyset},
 	} {

@@ -128,3 +128,43 @@ func TestIdentityIsBoundToItsServiceItsTimeAndItsKey(t *testing.T) {
 		t.Error("a short key was accepted")
 	}
 }
+
+// TestFromOneListForAllToKeysOfTheirOwn goes through the states of an update, in which the gateway and a service
+// have the old list, the new keys, or both: they must understand each other unless the list went from the
+// service first.
+func TestFromOneListForAllToKeysOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	own, shared := strings.Repeat("o", 32), strings.Repeat("s", 32)
+	read := func(own, shared string) *InternalKeys {
+		t.Helper()
+		k, err := ReadInternalKeys("VAULT_INTERNAL_KEYS", own, shared, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	old, both, done := read("", shared), read(own, shared), read(own, "")
+	for name, c := range map[string]struct {
+		gateway, service *InternalKeys
+		works            bool
+	}{
+		"before": {old, old, true}, "the service has both": {old, both, true}, "the gateway has both": {both, old, true}, "all have both": {both, both, true},
+		"the gateway has dropped the list": {done, both, true}, "after": {done, done, true}, "the list went from the service first": {both, done, false},
+	} {
+		header, err := c.gateway.Sign(Identity{Kind: System}, "vault-svc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.service.Verify(header, "vault-svc"); (err == nil) != c.works {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, c := range map[string]struct{ own, shared, says string }{
+		"none": {"", "", "VAULT_INTERNAL_KEYS is required and not set"}, "a short one": {"x", shared, "VAULT_INTERNAL_KEYS: every internal key must"},
+		"a short one in the list": {own, "x", "INTERNAL_KEYS: every internal key must"},
+	} {
+		if _, err := ReadInternalKeys("VAULT_INTERNAL_KEYS", c.own, c.shared, time.Now); err == nil || !strings.HasPrefix(err.Error(), c.says) {
+			t.Errorf("%s: got %v, want %s", name, err, c.says)
+		}
+	}
+}

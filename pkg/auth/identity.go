@@ -1,13 +1,8 @@
 package auth
 
 import (
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
@@ -88,56 +83,3 @@ func (g *Grant) InRealm(realm string) error {
 
 // IsUser reports whether there is a user behind the request, by session or by token.
 func (i Identity) IsUser() bool { return i.UserID != "" && (i.Kind == Session || i.Kind == Token) }
-
-// InternalKeys sign and verify identities with HMAC-SHA-256. The first key signs; all verify, so that a key can be replaced without a stop.
-type InternalKeys struct {
-	keys [][]byte
-	now  func() time.Time
-}
-
-// minInternalKey is the shortest accepted key: the hash's own length (RFC 7518, section 3.2).
-const minInternalKey = 32
-
-// NewInternalKeys reads a comma-separated list of keys, at least 32 characters each.
-func NewInternalKeys(list string, now func() time.Time) (*InternalKeys, error) {
-	k := &InternalKeys{now: now}
-	for s := range strings.SplitSeq(list, ",") {
-		if s = strings.TrimSpace(s); len(s) < minInternalKey {
-			return nil, fmt.Errorf("every internal key must have at least %d characters", minInternalKey)
-		}
-		k.keys = append(k.keys, []byte(s))
-	}
-	return k, nil
-}
-
-type identityClaims struct {
-	jwt.RegisteredClaims
-	Identity
-}
-
-// Sign makes the header value that tells audience (the name of a service) who is calling.
-func (k *InternalKeys) Sign(i Identity, audience string) (string, error) {
-	return jwt.NewWithClaims(jwt.SigningMethodHS256, identityClaims{
-		RegisteredClaims: jwt.RegisteredClaims{Audience: jwt.ClaimStrings{audience}, ExpiresAt: jwt.NewNumericDate(k.now().Add(IdentityTTL))},
-		Identity:         i,
-	}).SignedString(k.keys[0])
-}
-
-// Verify checks a header value that was signed for audience. The error is ErrInvalid or ErrExpired, with the reason.
-func (k *InternalKeys) Verify(header, audience string) (Identity, error) {
-	var last error
-	for _, key := range k.keys {
-		var c identityClaims
-		_, err := jwt.ParseWithClaims(header, &c, func(*jwt.Token) (any, error) { return key, nil },
-			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithAudience(audience),
-			jwt.WithTimeFunc(k.now), jwt.WithLeeway(IdentityLeeway), jwt.WithStrictDecoding())
-		if err == nil {
-			return c.Identity, nil
-		}
-		last = err
-	}
-	if errors.Is(last, jwt.ErrTokenExpired) {
-		return Identity{}, ErrExpired
-	}
-	return Identity{}, fmt.Errorf("%w: %w", ErrInvalid, last)
-}

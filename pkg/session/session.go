@@ -56,10 +56,25 @@ const (
 )
 
 // Cache is the copy in Redis. Every method fails fast; its users then go on without it.
-type Cache struct{ rdb redis.UniversalClient }
+//
+// Whoever may write to Redis must not be able to let anybody in: a copy counts only when it was sealed with
+// the keys that users-svc and the gateways share, under the same name, and is not older than stateTTL.
+type Cache struct {
+	rdb  redis.UniversalClient
+	keys *auth.InternalKeys
+	now  func() time.Time
+}
 
-// NewCache returns a cache in rdb.
-func NewCache(rdb redis.UniversalClient) *Cache { return &Cache{rdb: rdb} }
+// NewCache returns a cache in rdb whose states are sealed with keys.
+func NewCache(rdb redis.UniversalClient, keys *auth.InternalKeys) *Cache {
+	return &Cache{rdb: rdb, keys: keys, now: time.Now}
+}
+
+// copied is what lies in Redis, sealed.
+type copied struct {
+	State
+	Until int64 `json:"until"` // Unix milliseconds after which it does not count
+}
 
 // ErrMiss says that Redis has no fresh state; ask users-svc.
 var ErrMiss = errors.New("session state not cached")
@@ -81,8 +96,8 @@ func (c *Cache) Get(ctx context.Context, key string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	var s State
-	if err := json.Unmarshal(raw, &s); err != nil {
+	s, ok := c.open(key, raw)
+	if !ok {
 		return State{}, ErrMiss
 	}
 	lowest, err := c.rdb.Get(ctx, versionKey(s.UserID)).Int64()
@@ -97,14 +112,28 @@ func (c *Cache) Get(ctx context.Context, key string) (State, error) {
 	return s, nil
 }
 
+// open returns the state in a copy, false for one that does not count.
+func (c *Cache) open(key string, raw []byte) (State, bool) {
+	data, ok := c.keys.Open(key, raw)
+	if !ok {
+		return State{}, false
+	}
+	var s copied
+	if err := json.Unmarshal(data, &s); err != nil || c.now().UnixMilli() >= s.Until {
+		return State{}, false
+	}
+	return s.State, true
+}
+
 // Put keeps a state that was just read from PostgreSQL. Redis is told when it ends rather than how long it lives: a Redis that stood still would
 // count from when it goes on, and let in for so much longer who was shut out meanwhile. (A clock of Redis that is wrong costs hits, or seconds.)
 func (c *Cache) Put(ctx context.Context, key string, s State) error {
-	raw, err := json.Marshal(s)
+	until := c.now().Add(stateTTL)
+	data, err := json.Marshal(copied{State: s, Until: until.UnixMilli()})
 	if err != nil {
 		return err
 	}
-	return c.rdb.SetArgs(ctx, key, raw, redis.SetArgs{ExpireAt: time.Now().Add(stateTTL)}).Err()
+	return c.rdb.SetArgs(ctx, key, c.keys.Seal(key, data), redis.SetArgs{ExpireAt: until}).Err()
 }
 
 // raise keeps the higher of two versions: announcements of two changes may arrive in either order.

@@ -2,13 +2,16 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -16,7 +19,20 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-func cache(t *testing.T) *Cache { return NewCache(client(t, testkit.Redis(t).URL())) }
+func cache(t *testing.T) *Cache { return NewCache(client(t, testkit.Redis(t).URL()), keys(t, "a")) }
+
+func keys(t *testing.T, letters ...string) *auth.InternalKeys {
+	t.Helper()
+	var list []string
+	for _, l := range letters {
+		list = append(list, strings.Repeat(l, 32))
+	}
+	k, err := auth.NewInternalKeys(strings.Join(list, ","), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
 
 func client(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
@@ -103,10 +119,69 @@ func TestAStateThatRedisTakesLateLivesNoLonger(t *testing.T) {
 	rdb, held := client(t, url), client(t, url)
 	held.AddHook(late{by: 300 * time.Millisecond})
 	sent := time.Now()
-	if err := NewCache(held).Put(t.Context(), "k", State{Alive: true, UserID: "u"}); err != nil {
+	if err := NewCache(held, keys(t, "a")).Put(t.Context(), "k", State{Alive: true, UserID: "u"}); err != nil {
 		t.Fatal(err)
 	}
 	if left := rdb.PTTL(t.Context(), "k").Val(); left > stateTTL-time.Since(sent)+100*time.Millisecond || left <= 0 {
 		t.Errorf("%v after it was sent the state lives for %v more, want %v in all", time.Since(sent), left, stateTTL)
+	}
+}
+
+// TestNobodyWithoutTheKeysMakesAState: who may only write to Redis lets nobody in.
+func TestNobodyWithoutTheKeysMakesAState(t *testing.T) {
+	t.Parallel()
+	rdb := client(t, testkit.Redis(t).URL())
+	c, ctx := NewCache(rdb, keys(t, "a", "b")), t.Context()
+	key, own := SessionKey("victim"), SessionKey("own")
+	admin := State{Alive: true, UserID: "u", SessionID: "victim", Admin: true}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	plain, err := json.Marshal(admin)
+	must(err)
+	must(c.Put(ctx, own, State{Alive: true, UserID: "u", SessionID: "own"}))
+	sealed, err := rdb.Get(ctx, own).Bytes()
+	must(err)
+	altered := append([]byte{}, sealed...)
+	altered[len(altered)-2] ^= 1
+	for name, raw := range map[string][]byte{
+		"without a code": plain, "a code of zeros": append(make([]byte, 32), plain...), "another key's code": keys(t, "c").Seal(key, plain),
+		"the copy of another session": sealed, "nothing": {}, "half a code": sealed[:16],
+	} {
+		must(rdb.Set(ctx, key, raw, time.Minute).Err())
+		if got, err := c.Get(ctx, key); !errors.Is(err, ErrMiss) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	must(rdb.Set(ctx, own, altered, time.Minute).Err())
+	if got, err := c.Get(ctx, own); !errors.Is(err, ErrMiss) {
+		t.Errorf("an altered copy: %+v, %v", got, err)
+	}
+	must(rdb.Set(ctx, own, sealed, time.Minute).Err())
+	if _, err := c.Get(ctx, own); err != nil {
+		t.Errorf("the copy itself: %v", err)
+	}
+	c.now = func() time.Time { return time.Now().Add(stateTTL) }
+	if got, err := c.Get(ctx, own); !errors.Is(err, ErrMiss) {
+		t.Errorf("a copy that was kept beyond its time: %+v, %v", got, err)
+	}
+}
+
+func TestStatesAreReadWhileTheKeysChange(t *testing.T) {
+	t.Parallel()
+	rdb := client(t, testkit.Redis(t).URL())
+	for name, c := range map[string]struct{ writer, reader *auth.InternalKeys }{
+		"the reader has the new key": {keys(t, "a"), keys(t, "a", "b")}, "the writer seals with the new one": {keys(t, "b", "a"), keys(t, "a", "b")},
+		"the reader has dropped the old one": {keys(t, "b", "a"), keys(t, "b")},
+	} {
+		if err := NewCache(rdb, c.writer).Put(t.Context(), "k", State{Alive: true, UserID: "u"}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := NewCache(rdb, c.reader).Get(t.Context(), "k"); err != nil || !got.Alive {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
 	}
 }

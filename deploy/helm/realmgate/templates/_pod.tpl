@@ -23,7 +23,18 @@ volumeMounts:
 {{/* The settings that the chart gives a service; .values.settings wins over them, and they over the settings of all. */}}
 {{- define "realmgate.environment" -}}
 ADMIN_ADDR: ":9090"
+{{- if .root.Values.sharedInternalKeys }}
 INTERNAL_KEYS_FILE: /secrets/internal-keys
+{{- end }}
+{{- if has .name (list "gateway" "users-svc") }}
+USERS_INTERNAL_KEYS_FILE: /secrets/users-internal-keys
+{{- end }}
+{{- if has .name (list "gateway" "vault-svc") }}
+VAULT_INTERNAL_KEYS_FILE: /secrets/vault-internal-keys
+{{- end }}
+{{- if has .name (list "gateway" "activity-svc") }}
+ACTIVITY_INTERNAL_KEYS_FILE: /secrets/activity-internal-keys
+{{- end }}
 {{ .address }}: ":{{ .port }}"
 {{- if ne .name "gateway" }}
 DATABASE_URL_FILE: /secrets/database-url

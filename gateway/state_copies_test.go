@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/session"
+)
+
+// TestAStateThatWasPutIntoRedisLetsNobodyIn: an intruder with access to Redis makes up an auth token, and brings an
+// ended session to life.
+func TestAStateThatWasPutIntoRedisLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ada := d.users.signIn(t)
+	token, state := d.users.authToken()
+	d.users.set(hashOf(token), session.State{})
+	d.users.set(ada.sessionID, session.State{UserID: ada.userID, SessionID: ada.sessionID})
+	rdb, err := limit.OpenRedis(limit.RedisConfig{URL: config.Secret(d.redis.URL())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rdb.Close()
+	for key, s := range map[string]session.State{
+		session.TokenKey(hashOf(token)):   state,
+		session.SessionKey(ada.sessionID): {Alive: true, UserID: ada.userID, SessionID: ada.sessionID, Admin: true, Version: 1},
+	} {
+		plain, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := rdb.Set(t.Context(), key, plain, time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, bearer := range map[string]string{"a made-up token": token, "an ended session": ada.token} {
+		if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: bearer}); r.code != "INVALID_TOKEN" {
+			t.Errorf("%s: got %d %s", name, r.status, r.raw)
+		}
+	}
+}
