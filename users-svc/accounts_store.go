@@ -55,17 +55,21 @@ const (
 
 // insertAccount creates an account; false when there is one with the address already, USERNAME_TAKEN when the name that was asked for is.
 func insertAccount(ctx context.Context, q dbtx, n newAccount) (string, bool, error) {
+	key, err := storedKey(ctx, q, n.Email)
+	if err != nil {
+		return "", false, err
+	}
 	for try := range usernameTries {
 		userID, name := id.New(n.At), n.Username
 		if name == "" {
 			name = madeUsername(n.Email, try)
 		}
-		inserted, err := insertUser(ctx, q, userID, name, n)
+		inserted, err := insertUser(ctx, q, userID, name, key, n)
 		if err != nil || inserted == 1 {
 			return userID, err == nil, err
 		}
 		var taken bool
-		if err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_key = $1)`, emailKey(n.Email)).Scan(&taken); err != nil || taken {
+		if err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_key = $1)`, key).Scan(&taken); err != nil || taken {
 			return "", false, err
 		}
 		if n.Username != "" {
@@ -85,19 +89,23 @@ func madeUsername(email string, try int) string {
 	return local + "-" + hex.EncodeToString(suffix)
 }
 
-func insertUser(ctx context.Context, q dbtx, userID, username string, n newAccount) (int64, error) {
+func insertUser(ctx context.Context, q dbtx, userID, username, emailKey string, n newAccount) (int64, error) {
 	tag, err := q.Exec(ctx, `INSERT INTO users (id, username, email, email_key, alias, password_hash, is_admin, email_verified, signup_method,
 			signup_region, signup_client, invited, signup_code_failed, created_at, updated_at, metadata)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, coalesce($15, '{}'::bytea)) ON CONFLICT DO NOTHING`,
-		userID, username, n.Email, emailKey(n.Email), n.Alias, n.PasswordHash, n.Admin, n.Verified, n.Method,
+		userID, username, n.Email, emailKey, n.Alias, n.PasswordHash, n.Admin, n.Verified, n.Method,
 		n.Region, n.Client, n.Invited, n.CodeFailed, n.At, []byte(n.Metadata))
 	return tag.RowsAffected(), err
 }
 
 // unverifiedHash returns the password hash of the account with an address that is not verified; "" when there is none.
-func unverifiedHash(ctx context.Context, q dbtx, emailKey string) (string, error) {
+func unverifiedHash(ctx context.Context, q dbtx, address string) (string, error) {
+	key, err := storedKey(ctx, q, address)
+	if err != nil {
+		return "", err
+	}
 	var hash string
-	err := q.QueryRow(ctx, `SELECT coalesce((SELECT password_hash FROM users WHERE email_key = $1 AND NOT email_verified), '')`, emailKey).Scan(&hash)
+	err = q.QueryRow(ctx, `SELECT coalesce((SELECT password_hash FROM users WHERE email_key = $1 AND NOT email_verified), '')`, key).Scan(&hash)
 	return hash, err
 }
 

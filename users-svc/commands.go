@@ -22,6 +22,7 @@ func commands() []service.Command[Config] {
 		{Name: "admin create", Doc: "-email ADDRESS [-password-file FILE]: create an admin, or make the account with that address one.", Run: errand(adminCreate)},
 		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.", Run: errand(keysRotate)},
 		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: errand(keysReseal)},
+		{Name: "emails check", Doc: "[-rekey]: list accounts whose address breaks today's rule for addresses; exit 1 when there are any.", Run: errand(emailsCheck)},
 		{Name: "import", Doc: "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").", Run: errand(importUsers)},
 	}
 }
@@ -76,8 +77,8 @@ func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) err
 	}); err != nil {
 		return err
 	}
-	if !validEmail(email) || len(email) > maxEmail {
-		return errors.New("-email must be an e-mail address")
+	if _, err := parseEmail(email); err != nil {
+		return fmt.Errorf("-email %w", err)
 	}
 	password := "Aa1-" + randomToken()
 	if file != "" {
@@ -107,7 +108,7 @@ func (c *core) adminAccounts() *accounts {
 
 // promoteExisting makes the account with the address an admin when that is why it could not be created; cause is returned when it is not.
 func (a *accounts) promoteExisting(ctx context.Context, email, password string, setPassword bool, cause error, out io.Writer) error {
-	found, err := oneAccount(ctx, a.pool, `WHERE email_key = $1`, emailKey(email))
+	found, err := accountByEmail(ctx, a.pool, email)
 	if err != nil {
 		return cause
 	}

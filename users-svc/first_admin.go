@@ -2,7 +2,6 @@ package users
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
@@ -17,8 +16,8 @@ func (a *accounts) makeFirstAdmin(ctx context.Context) error {
 	if there, err := anyAdmin(ctx, a.pool); err != nil || there {
 		return err
 	}
-	if !validEmail(email) || len(email) > maxEmail {
-		return errors.New("ADMIN_EMAIL is no e-mail address")
+	if _, err := parseEmail(email); err != nil {
+		return fmt.Errorf("ADMIN_EMAIL %w", err)
 	}
 	if err := a.rule.check(password, email); err != nil {
 		return fmt.Errorf("ADMIN_PASSWORD: %w", err)

@@ -42,9 +42,13 @@ func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (string, 
 }
 
 func promote(ctx context.Context, tx pgx.Tx, n newAccount) (string, *session.Change, error) {
+	key, err := storedKey(ctx, tx, n.Email)
+	if err != nil {
+		return "", nil, err
+	}
 	var userID string
-	err := tx.QueryRow(ctx, `UPDATE users SET password_hash = $2, is_admin = true, is_banned = false, ban_reason = NULL, email_verified = true,
-		updated_at = $3 WHERE email_key = $1 RETURNING id`, emailKey(n.Email), n.PasswordHash, n.At).Scan(&userID)
+	err = tx.QueryRow(ctx, `UPDATE users SET password_hash = $2, is_admin = true, is_banned = false, ban_reason = NULL, email_verified = true,
+		updated_at = $3 WHERE email_key = $1 RETURNING id`, key, n.PasswordHash, n.At).Scan(&userID)
 	if err != nil {
 		return "", nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -208,8 +207,9 @@ func readImported(o *input.Object, now time.Time) (newAccount, error) {
 		}
 	}
 	var ok bool
-	if n.Username, ok = o.String("username", 1, maxUsername); ok && strings.ContainsFunc(n.Username, func(r rune) bool { return r == '@' || unicode.IsControl(r) }) {
-		o.Fail("username", "must not contain @ or control characters")
+	noName := func(r rune) bool { return r == '@' || hidden(r) && r != ' ' }
+	if n.Username, ok = o.String("username", 1, maxUsername); ok && strings.ContainsFunc(n.Username, noName) {
+		o.Fail("username", "must not contain @, or "+hiddenCharacters)
 	}
 	if n.Alias, ok = o.String("alias", 1, maxAlias); !ok {
 		n.Alias = firstAlias(n.Email)

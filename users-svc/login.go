@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"strings"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/input"
@@ -41,6 +42,9 @@ func readLogin(o *input.Object) (login, error) {
 	}
 	if in.Name = email; email == "" {
 		in.Name = username
+	}
+	if strings.Contains(in.Name, "@") {
+		in.Name = strings.TrimSpace(in.Name) // keyboards and copying add blanks
 	}
 	if in.Name == "" {
 		o.Fail("email", "is required, or a username")

@@ -25,7 +25,11 @@ const restOfClaimed = ` = $1 OFFSET 0) of_account OFFSET 0) claimed LEFT JOIN lo
 func claimed(ctx context.Context, q dbtx, name, address string, now time.Time) (account, standing, error) {
 	column, value := "u.username", name
 	if strings.Contains(name, "@") {
-		column, value = "u.email_key", emailKey(name)
+		key, err := storedKey(ctx, q, name)
+		if err != nil {
+			return account{}, standing{}, err
+		}
+		column, value = "u.email_key", key
 	}
 	rows, err := q.Query(ctx, selectClaimed+column+restOfClaimed, value, address, nameKey(value), []byte(accountKeyStart), []byte(knownKeyStart), knownKeyEnd(address), now)
 	if err != nil {

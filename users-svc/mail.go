@@ -69,7 +69,11 @@ func (m *mails) ask(ctx context.Context, kind, email, passwordHash string) error
 	if m.sender == nil {
 		return nil
 	}
-	if err := m.note(ctx, kind, emailKey(email), passwordHash); err != nil {
+	key, err := storedKey(ctx, m.pool, email)
+	if err != nil {
+		return err
+	}
+	if err := m.note(ctx, kind, key, passwordHash); err != nil {
 		return err
 	}
 	select {
@@ -134,7 +138,7 @@ func (m *mails) compose(ctx context.Context, j job) (letter, bool, error) {
 	if err != nil {
 		return letter{}, false, err
 	}
-	l := letter{To: found.Email, App: m.cfg.AppName, Name: found.Alias, URL: m.cfg.Mail.PublicURL}
+	l := letter{To: deliverTo(found.Email), App: m.cfg.AppName, Name: found.Alias, URL: m.cfg.Mail.PublicURL}
 	var purpose string
 	var ttl time.Duration
 	switch {

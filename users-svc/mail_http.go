@@ -48,7 +48,7 @@ func (m *mails) postAsk(kind, message string) fiber.Handler {
 		if err != nil {
 			return err
 		}
-		email := readEmail(o, "email")
+		email := readKnownEmail(o, "email")
 		if err := o.Err(); err != nil {
 			return err
 		}

@@ -3,9 +3,7 @@ package users
 import (
 	"context"
 	"crypto/subtle"
-	"net/mail"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/realmgate/realmgate/pkg/config"
@@ -13,7 +11,6 @@ import (
 )
 
 const (
-	maxEmail      = 255
 	maxInviteCode = 255
 	maxClient     = 256
 )
@@ -22,32 +19,6 @@ const (
 type signup struct {
 	Email, Password            string
 	Region, InviteCode, Client *string
-}
-
-// emailKey is what addresses compare by.
-func emailKey(email string) string { return strings.ToLower(email) }
-
-// validEmail reports whether s is a plain address (RFC 5322 addr-spec, RFC 6532 for letters beyond ASCII): no display name, comment, quotes
-// or address literal.
-func validEmail(s string) bool {
-	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) || strings.ContainsAny(s, `"[]`) {
-		return false
-	}
-	a, err := mail.ParseAddress(s)
-	return err == nil && a.Name == "" && a.Address == s
-}
-
-// readEmail reads a required address field.
-func readEmail(o *input.Object, name string) string {
-	if !o.Has(name) {
-		o.Fail(name, "is required")
-		return ""
-	}
-	email, ok := o.String(name, 1, maxEmail)
-	if ok && !validEmail(email) {
-		o.Fail(name, "must be an e-mail address")
-	}
-	return email
 }
 
 // readClient reads how a client names itself: a string, or an object, which is kept as its JSON. What is too long is cut.
@@ -101,7 +72,7 @@ func (a *accounts) signUp(ctx context.Context, in signup, address string) error 
 		n.Invited = validInvite(a.cfg.Signup.InviteCodes, *in.InviteCode)
 		n.CodeFailed = !n.Invited
 	}
-	first, err := unverifiedHash(ctx, a.pool, emailKey(in.Email))
+	first, err := unverifiedHash(ctx, a.pool, in.Email)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,52 @@
+package users
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+)
+
+// storedKey returns the key under which the account with the address is stored, or would be.
+func storedKey(ctx context.Context, q dbtx, address string) (string, error) {
+	k := keysOf(address)
+	if len(k.all) == 1 {
+		return k.own, nil
+	}
+	var key string
+	err := q.QueryRow(ctx, `SELECT email_key FROM users WHERE email_key = ANY ($1) AND (email_key <> $2 OR email = $3)
+		ORDER BY array_position($1, email_key) LIMIT 1`, k.all, k.exact, address).Scan(&key)
+	if db.NoRows(err) {
+		return k.own, nil
+	}
+	return key, err
+}
+
+// accountByEmail returns the account with the address; USER_NOT_FOUND when there is none.
+func accountByEmail(ctx context.Context, q dbtx, address string) (account, error) {
+	key, err := storedKey(ctx, q, address)
+	if err != nil {
+		return account{}, err
+	}
+	return oneAccount(ctx, q, `WHERE email_key = $1`, key)
+}
+
+// storedEmail is an account's address and the key under which it is stored.
+type storedEmail struct{ ID, Email, Key string }
+
+// emailsAfter returns up to limit addresses in the order of their accounts' ids.
+func emailsAfter(ctx context.Context, q dbtx, id string, limit int) ([]storedEmail, error) {
+	rows, err := q.Query(ctx, `SELECT id, email, email_key FROM users WHERE id > $1 ORDER BY id LIMIT $2`, id, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[storedEmail])
+}
+
+// rekey stores an account under another key, unless that key or the address has changed hands.
+func rekey(ctx context.Context, q dbtx, e storedEmail, key string) (bool, error) {
+	tag, err := q.Exec(ctx, `UPDATE users SET email_key = $2 WHERE id = $1 AND email = $3 AND email_key = $4
+		AND NOT EXISTS (SELECT FROM users WHERE email_key = $2)`, e.ID, key, e.Email, e.Key)
+	return tag.RowsAffected() == 1, err
+}
