@@ -85,6 +85,7 @@ func (g *gateway) failed(c *fiber.Ctx, status int) {
 func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	in := &c.Request().Header
 	cl.addr = g.clientAddress(c)
+	httpx.SetClientAddr(c, cl.addr)
 	takeAbsoluteForm(in)
 	if err := checkRequest(in); err != nil {
 		c.Response().SetConnectionClose() // where the next request begins is not certain

@@ -61,7 +61,8 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	e := s.translate(c, err)
 	status := e.Kind.Status()
 	if e.Kind == apperr.Internal || (e.Kind == apperr.Unavailable && e.Unwrap() != nil) {
-		s.logger(c).Error("request failed", "request_id", RequestID(c), "method", c.Method(), "route", RouteName(c), "status", status, "error", e.Error())
+		s.logger(c).Error("request failed", "request_id", RequestID(c), "method", knownMethod(c.Method()), "route", RouteName(c),
+			"status", status, "client_addr", clientAddr(c), "error", e.Error())
 	}
 	c.Response().ResetBody()
 	if e.RetryAfter > 0 {

@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type known struct {
 	route     string // template; "" until a server that does not route through Fiber says it
 	caller    auth.Identity
 	body      *input.Object // nil until the handler has read it
+	client    netip.Addr    // in the gateway; services have it from the identity
 }
 
 // knownOf returns what is known about the request, to be read and written until it has been answered.
@@ -146,6 +148,18 @@ func PathID(c *fiber.Ctx, name string) (string, error) {
 
 // SetCaller says who is calling, in the gateway, which finds out itself; the log line names the user.
 func SetCaller(c *fiber.Ctx, i auth.Identity) { knownOf(c).caller = i }
+
+// SetClientAddr says from which address the request came, in the gateway, which finds out itself.
+func SetClientAddr(c *fiber.Ctx, addr netip.Addr) { knownOf(c).client = addr }
+
+// clientAddr returns the address of the client that sent the request to the gateway, "" when it is
+// not known.
+func clientAddr(c *fiber.Ctx) string {
+	if k := knownOf(c); k.client.IsValid() {
+		return k.client.String()
+	}
+	return Caller(c).ClientAddr
+}
 
 // Query reads the query string; its strings may be kept.
 func Query(c *fiber.Ctx) *input.Query {
