@@ -158,6 +158,12 @@ func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
 		return err
 	}
 	switch {
+	case g.cors.preflight(c): // of a path that is unknown, too: a browser shows its script the answer to the request itself only then
+		if cl.endpoint != nil {
+			c.Set(fiber.HeaderAllow, cl.endpoint.allow)
+		}
+		c.Status(fiber.StatusNoContent)
+		return nil
 	case cl.fault != pathFine:
 		return badRequest()
 	case cl.endpoint == nil:

@@ -52,7 +52,8 @@ type UpstreamConfig struct {
 // EdgeConfig says what the public door takes.
 type EdgeConfig struct {
 	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
-	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; * allows any."`
+	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; https://*.example.com is all subdomains, * any origin."`
+	CORSHeaders    TextList `env:"CORS_HEADERS" envDefault:"traceparent,tracestate,baggage,b3,x-b3-traceid,x-b3-spanid,x-b3-parentspanid,x-b3-sampled,x-b3-flags,sentry-trace,uber-trace-id,x-cloud-trace-context,x-amzn-trace-id" doc:"Comma-separated headers that their scripts may send beside Authorization, Content-Type, Accept and X-Request-ID; those of traces by default, * any."`
 	VaultQuotaMB   int      `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What vault-svc lets a user store in MB, unless an admin gave the user a quota of their own: so large a value must pass."`
 	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB. 0: twice the user's quota, because JSON may escape every character, plus 10 for the envelope; at least 110, at most BODY_MEMORY_MB."`
 	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"MB that bodies of more than 64 KB may take in memory together, those of one user a quarter of it; more of them wait."`
@@ -121,7 +122,12 @@ func (c Config) Validate() error {
 	_, err = parsePrefixes(edge.TrustedProxies)
 	p.Must(err == nil, "TRUSTED_PROXIES: %w", err)
 	for _, o := range edge.CORSOrigins {
-		p.Must(o == "*" || isOrigin(o), "CORS_ORIGINS: no browser sends the origin %q: write * or scheme://host or scheme://host:port, in lower case, with nothing behind it and without the scheme's own port", o)
+		p.Must(o == "*" || isOrigin(strings.Replace(o, "://"+anySubdomain, "://any.", 1)) && !strings.HasSuffix(o, anySubdomain),
+			"CORS_ORIGINS: no browser sends the origin %q: write *, or scheme://host or scheme://host:port in lower case, "+
+				"with nothing after it and without the scheme's own port; the host may begin with *.", o)
+	}
+	for _, name := range edge.CORSHeaders {
+		p.Must(strings.Trim(name, tokenCharacters) == "", "CORS_HEADERS: %q is not the name of a header", name)
 	}
 	p.Must(edge.VaultQuotaMB >= 1 && edge.VaultQuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
 	p.Must(edge.VaultMaxBodyMB >= 0, "VAULT_MAX_BODY_MB must not be negative")
@@ -142,8 +148,11 @@ func isOrigin(s string) bool {
 	if u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" {
 		return false
 	}
-	return s == u.Scheme+"://"+strings.ToLower(u.Host)
+	return s == u.Scheme+"://"+strings.ToLower(u.Host) && !strings.Contains(s, "*")
 }
+
+// tokenCharacters are those of a header's name (RFC 9110, section 5.6.2).
+const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // parsePrefixes reads addresses and CIDR blocks.
 func parsePrefixes(list []string) ([]netip.Prefix, error) {

@@ -35,6 +35,7 @@ type gateway struct {
 	router    *router
 	upstreams [toActivity + 1]*upstream // by target; none for here
 	auth      *authenticator
+	cors      cors
 	trusted   []netip.Prefix
 	untrusted sync.Once // warns of a proxy that is not trusted
 	permits   *permits
@@ -61,7 +62,7 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
 	memory, conns := int64(cfg.Edge.BodyMemoryMB)<<20, int64(cfg.Upstreams.MaxConns)
 	g := &gateway{
-		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()),
+		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: newCORS(cfg.Edge),
 		bodies: shares.New(memory, memory/partOfMemory), streams: shares.New(max(1, conns/2), max(1, conns/partOfConns)),
 	}
 	var err error
