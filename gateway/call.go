@@ -210,7 +210,7 @@ func (g *gateway) admit(c *fiber.Ctx, cl *call) error {
 // mayUse holds the caller against the route's access.
 func (cl *call) mayUse() error {
 	s := &cl.who.state
-	if s.Token != nil && len(s.Token.IPWhitelist) > 0 && !contains(cl.who.allowed, cl.addr) {
+	if !cl.who.usableFrom(cl.addr) {
 		return apperr.New(apperr.Forbidden, "IP_NOT_ALLOWED", "This token is not valid from this address")
 	}
 	if s.Banned && cl.route.access != evenBanned {

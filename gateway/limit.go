@@ -78,12 +78,13 @@ func (p *permits) take(ctx context.Context, key string, r limit.Rate) limit.Resu
 	return res
 }
 
-// count counts the request: as its user's, or its address's when there is no user or the credential is not good; and in the class of its
-// route. The error is 429 RATE_LIMITED.
+// count counts the request: as its user's, or its address's when there is no user, or the credential
+// is not good or not valid from there: whoever has found a token must not use up its owner's limit.
+// And in the class of its route. The error is 429 RATE_LIMITED.
 func (g *gateway) count(c *fiber.Ctx, cl *call) error {
 	ctx := c.UserContext()
 	key, general := "", g.cfg.Limits.User
-	if cl.who != nil {
+	if cl.who != nil && cl.who.usableFrom(cl.addr) {
 		key = cl.who.limitKey
 	} else {
 		key, general = addressLimitKey(cl.addr), g.cfg.Limits.Address

@@ -13,6 +13,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/session"
 )
 
 func perHour(n int) limit.Rate { return limit.Rate{Count: n, Period: time.Hour} }
@@ -188,6 +189,36 @@ func TestMalformedRequestsAreCounted(t *testing.T) {
 		}
 		if raw := d.wire("GET /api/v1/auth/config HTTP/1.1\r\nHost: h\r\nX A: b\r\n\r\n"); !strings.HasPrefix(raw, "HTTP/1.1 "+want) {
 			t.Errorf("request %d: %.60q, want %s", i+1, raw, want)
+		}
+	}
+}
+
+// TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient, not against its owner.
+func TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) {
+		c.Limits.User, c.Limits.Address, c.Edge.TrustedProxies = perHour(3), perHour(6), TextList{"127.0.0.1"}
+	})
+	token, _ := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
+	from := func(address, path string) reply {
+		header := map[string]string{"X-Forwarded-For": address}
+		return d.do(ask{method: "GET", path: path, bearer: token, header: header})
+	}
+	paths := []string{"/api/v1/vault/keys", "/api/v1/nowhere", "/api/v1/users/me"}
+	for i := range 6 {
+		r := from("198.51.100.7", paths[i%3])
+		if limit := r.header.Get("RateLimit-Limit"); r.status != 403 && r.status != 404 || limit != "6" {
+			t.Errorf("refused request %d: %d, limit %s; want 403 or 404 and the address's limit", i, r.status, limit)
+		}
+	}
+	for _, path := range paths {
+		if r := from("198.51.100.7", path); r.status != 429 {
+			t.Errorf("%s over the address's limit: %d", path, r.status)
+		}
+	}
+	for i := range 3 {
+		if r := from("192.0.2.1", "/api/v1/vault/keys"); r.status != 200 || r.header.Get("RateLimit-Limit") != "3" {
+			t.Errorf("request %d of the owner: %d, limit %s", i, r.status, r.header.Get("RateLimit-Limit"))
 		}
 	}
 }

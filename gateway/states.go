@@ -29,6 +29,11 @@ type principal struct {
 	limitKey   string // what the user's requests are counted by
 }
 
+// usableFrom reports whether the credential may be used from the address.
+func (p *principal) usableFrom(addr netip.Addr) bool {
+	return p.state.Token == nil || len(p.state.Token.IPWhitelist) == 0 || contains(p.allowed, addr)
+}
+
 // addrText is an address and how it is written.
 type addrText struct {
 	addr netip.Addr
