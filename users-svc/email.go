@@ -48,7 +48,7 @@ func parseEmail(s string) (mailbox, error) {
 	if !ok {
 		return mailbox{}, errEmailDomain
 	}
-	return mailbox{Key: foldLocal(local) + "@" + written, Deliver: composed(local) + "@" + ascii}, nil
+	return mailbox{Key: foldLocal(local) + "@" + written, Deliver: composedLocal(local) + "@" + ascii}, nil
 }
 
 // deliverTo returns where mail for an account's address is sent.
@@ -99,8 +99,8 @@ func convertDomain(domain string) (ascii, written string, ok bool) {
 // sign, and doubles of the semicolon and the grave accent.
 const composedToASCII = "\u212a\u037e\u1fef"
 
-// composed is NFC that leaves composedToASCII as they are.
-func composed(s string) string {
+// composedLocal is NFC that leaves composedToASCII as they are.
+func composedLocal(s string) string {
 	var out strings.Builder
 	for i := strings.IndexAny(s, composedToASCII); i >= 0; i = strings.IndexAny(s, composedToASCII) {
 		_, size := utf8.DecodeRuneInString(s[i:])
@@ -113,13 +113,13 @@ func composed(s string) string {
 // foldLocal makes the local parts that differ in case only, or in how accents are composed, one.
 // A letter keeps its script: the Kelvin sign is no k, a dotted capital I no i, a long s no s.
 func foldLocal(local string) string {
-	return composed(strings.Map(func(r rune) rune {
+	return composedLocal(strings.Map(func(r rune) rune {
 		folded := unicode.ToLower(unicode.ToUpper(r))
 		if r > unicode.MaxASCII && (folded <= unicode.MaxASCII || unicode.In(r, unicode.Common, unicode.Inherited)) {
 			return r
 		}
 		return folded
-	}, composed(local)))
+	}, composedLocal(local)))
 }
 
 // emailKeys are the keys under which the account of an address may be stored.
