@@ -10,10 +10,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
-// remember writes one line of the security history, as part of the transaction that it tells of.
+// remember writes one line of the security history, as part of the transaction that it tells of;
+// for no user it writes nothing, in about the same time.
 func remember(ctx context.Context, tx dbtx, now time.Time, h happening) error {
 	_, err := tx.Exec(ctx, `INSERT INTO login_history (id, user_id, event, failed, security, ip_address, address_key, client, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE $2 <> ''`,
 		id.New(now), h.UserID, h.Event, h.Failed, h.Event != eventLogin, h.Device.Address, addressKey(h.Device.Address), h.Device.Client, now)
 	return err
 }

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -22,35 +23,45 @@ func (t *throttle) standing(ctx context.Context, key []byte) (standing, error) {
 	return at, err
 }
 
-// failed counts a failure of key and writes h, when there is an account to write it for, in one transaction. It returns how the failures stand
-// then, uncounted when that is not known.
+// failed counts a failure of key, and of the address when it is a sign-in's, and writes h when
+// there is an account to write it for, in one transaction. It returns how the failures stand then,
+// uncounted when that is not known.
 func (t *throttle) failed(ctx context.Context, key []byte, h happening) (*standing, error) {
 	now := t.now()
 	var at standing
 	err := db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
-		if h.UserID != "" {
-			if err := remember(ctx, tx, now, h); err != nil {
-				return err
-			}
-		}
-		if t.rate.Off() {
-			return nil
-		}
-		err := tx.QueryRow(ctx, `INSERT INTO login_throttle AS t (key, failures, blocked_until, forget_at) VALUES ($1, 1, $2, $2)
-			ON CONFLICT (key) DO UPDATE SET failures = CASE WHEN t.forget_at > $2 THEN t.failures + 1 ELSE 1 END RETURNING failures`,
-			key, now).Scan(&at.failures)
-		if err != nil {
+		if err := remember(ctx, tx, now, h); err != nil {
 			return err
 		}
-		until := now.Add(t.wait(at.failures))
-		at.until = &until
-		_, err = tx.Exec(ctx, `UPDATE login_throttle SET blocked_until = $2, forget_at = $3 WHERE key = $1`, key, until, until.Add(t.rate.Period))
-		return err
+		var err error
+		if at, err = t.countFailure(ctx, tx, key, now); err != nil || h.Event != eventLogin {
+			return err
+		}
+		return countFailedLogin(ctx, tx, h.UserID, h.Device, now)
 	})
 	if err != nil {
 		return &standing{failures: uncounted}, err
 	}
 	return &at, nil
+}
+
+// countFailure counts a failure of key and says how long the key is closed then.
+func (t *throttle) countFailure(ctx context.Context, tx dbtx, key []byte, now time.Time) (at standing, err error) {
+	if t.rate.Off() {
+		return at, nil
+	}
+	err = tx.QueryRow(ctx, `INSERT INTO login_throttle AS t (key, failures, blocked_until, forget_at)
+		VALUES ($1, 1, $2, $2) ON CONFLICT (key) DO UPDATE
+		SET failures = CASE WHEN t.forget_at > $2 THEN t.failures + 1 ELSE 1 END RETURNING failures`,
+		key, now).Scan(&at.failures)
+	if err != nil {
+		return at, err
+	}
+	until := now.Add(t.wait(at.failures))
+	at.until = &until
+	_, err = tx.Exec(ctx, `UPDATE login_throttle SET blocked_until = $2, forget_at = $3 WHERE key = $1`,
+		key, until, until.Add(t.rate.Period))
+	return at, err
 }
 
 // forget drops the failures of key after a success.

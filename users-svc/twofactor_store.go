@@ -93,7 +93,10 @@ func (t *twoFactor) spend(ctx context.Context, userID string, d device, s spendi
 			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE two_factor SET failures = $2, failed_at = $3 WHERE user_id = $1`, userID, f.failures, f.failedAt)
-		return err
+		if err != nil || is != codeWrong || s.login == nil {
+			return err
+		}
+		return countFailedLogin(ctx, tx, userID, d, now)
 	})
 	if err == nil {
 		err = refused

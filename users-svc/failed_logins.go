@@ -1,0 +1,41 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// loginsFailed prints the addresses that failed sign-ins came from, for an operator who wants to block
+// some of them.
+func loginsFailed(ctx context.Context, c *core, args []string, out io.Writer) error {
+	since, limit := 24*time.Hour, 50
+	if err := onlyFlags("logins failed", args, out, func(f *flag.FlagSet) {
+		f.DurationVar(&since, "since", since, "how far back, in whole hours")
+		f.IntVar(&limit, "limit", limit, "how many addresses, those with the most failures first")
+	}); err != nil {
+		return err
+	}
+	if since <= 0 || limit < 1 {
+		return errors.New("-since and -limit must be above 0")
+	}
+	list, total, err := listFailedLogins(ctx, c.pool, c.now().Add(-since), limit)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ADDRESS\tFAILED\tUNKNOWN NAMES\tACCOUNTS\tLAST")
+	for _, f := range list {
+		last := f.LastAt.UTC().Format(time.RFC3339)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\n", f.Address, f.Failures, f.Unknown, f.Accounts, last)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d of %d addresses\n", len(list), total)
+	return nil
+}
