@@ -54,6 +54,7 @@ func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	p.Address("ACTIVITY_ADDR", c.Addr)
 	_, err := c.internalKeys(time.Now)
 	p.Must(err == nil, "%w", err)
 	p.Must(c.DB.MaxConns >= minConns, "DATABASE_MAX_CONNS must be at least 2 for activity-svc: maintenance keeps one while it works with another")

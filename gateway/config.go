@@ -103,6 +103,7 @@ func (l *TextList) UnmarshalText(b []byte) error {
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	p.Address("GATEWAY_ADDR", c.Addr)
 	_, err := c.internalKeys(time.Now)
 	p.Must(err == nil, "%w", err)
 	p.Must(c.ReadTimeout > 0, "READ_TIMEOUT must be above 0s")

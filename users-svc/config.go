@@ -107,6 +107,7 @@ func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	p.Address("USERS_ADDR", c.Addr)
 	_, err := c.internalKeys(time.Now)
 	p.Must(err == nil, "%w", err)
 	_, err = newSealer(c.KeyKey.Reveal())

@@ -48,6 +48,7 @@ func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	p.Address("VAULT_ADDR", c.Addr)
 	_, err := c.internalKeys(time.Now)
 	p.Must(err == nil, "%w", err)
 	p.Must(c.QuotaMB >= 1 && c.QuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")

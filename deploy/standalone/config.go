@@ -2,17 +2,12 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/realmgate/realmgate/activity-svc"
-	"github.com/realmgate/realmgate/gateway"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
-	"github.com/realmgate/realmgate/users-svc"
-	"github.com/realmgate/realmgate/vault-svc"
 )
 
 // Config is what this command adds to the settings of the services; a service's own settings are read from the same environment.
@@ -30,6 +25,14 @@ type Config struct {
 	PostgresBin   string        `env:"POSTGRES_BIN" doc:"Folder of the programs postgres and initdb; by default they are looked for, and fetched when there are none."`
 	LogLevel      string        `env:"LOG_LEVEL" envDefault:"warn" doc:"debug, info, warn or error."`
 	LogFormat     string        `env:"LOG_FORMAT" envDefault:"text" doc:"json or text."`
+}
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	var p config.Problems
+	p.Address("GATEWAY_ADDR", c.GatewayAddr)
+	p.Address("ADMIN_ADDR", c.AdminAddr)
+	return p.Err()
 }
 
 // dataDir returns DATA_DIR, or realmgate in the user's data directory (XDG Base Directory Specification).
@@ -61,38 +64,4 @@ var setHere = []string{"USERS_ADDR", "VAULT_ADDR", "ACTIVITY_ADDR", "USERS_URL",
 // ignored returns those of setHere that environ sets in vain.
 func ignored(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(setHere), func(name string) bool { return !isSet(environ, name) })
-}
-
-// printSettings marks what has another default here than in a service of its own, and what has no effect.
-func printSettings(w io.Writer) error {
-	own := map[string]bool{}
-	for _, s := range config.Settings(&Config{}) {
-		own[s.Name] = true
-	}
-	for _, section := range []struct {
-		title string
-		cfg   any
-	}{
-		{"standalone", &Config{}}, {"gateway", &gateway.Config{}}, {"users-svc", &users.Config{}}, {"vault-svc", &vault.Config{}},
-		{"activity-svc", &activity.Config{}},
-	} {
-		fmt.Fprintf(w, "%s\n", section.title)
-		settings := config.Settings(section.cfg)
-		for i, s := range settings {
-			switch {
-			case section.title == "standalone":
-			case own[s.Name]:
-				settings[i].Doc += " In standalone: as above."
-			case slices.Contains(setHere, s.Name):
-				settings[i].Doc += " Standalone sets it itself."
-			case s.Required:
-				settings[i].Doc += " Standalone generates it."
-			}
-		}
-		if err := config.Table(w, settings); err != nil {
-			return err
-		}
-		fmt.Fprintln(w)
-	}
-	return nil
 }

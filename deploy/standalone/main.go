@@ -31,7 +31,7 @@ func main() {
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	showConfig := flags.Bool("config", false, "print the table of settings, those of the services included, and stop")
+	showConfig := flags.Bool("config", false, "print every setting with its value, where that comes from and what it means, and stop")
 	showVersion := flags.Bool("version", false, "print the version and stop")
 	secretsDir := flags.String("make-secrets", "", "make the secrets of an installation of separate containers in this `folder`, those that are missing, and stop")
 	dropOld := flags.Bool("drop-old", false, "with -make-secrets: delete the secrets that only the previous release needs")
@@ -48,7 +48,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case *dropOld && (*secretsDir == "" || *shown != ""):
 		return misused(stderr, "-drop-old needs -make-secrets, which names the folder of the secrets, and no -show")
 	case *showConfig:
-		return fail(stderr, printSettings(stdout))
+		return fail(stderr, printSettings(stdout, environ))
 	case *showVersion:
 		fmt.Fprintln(stdout, "standalone", service.Version())
 		return 0
@@ -59,7 +59,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case *secretsDir != "":
 		return fail(stderr, makeSecrets(*secretsDir, environ...))
 	}
-	cfg, err := load(environ)
+	cfg, err := loadAll(environ)
 	if err != nil {
 		fmt.Fprintf(stderr, "settings are wrong (-config lists them):\n%v\n", err)
 		return 2

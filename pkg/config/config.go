@@ -1,5 +1,5 @@
-// Package config owns settings: it fills a struct from environment variables by its tags, reports every problem at once, and prints the table of
-// settings that the README shows. Start reading at Load.
+// Package config owns settings: it fills a struct from environment variables by its tags, reports every problem at once, and lists the settings with the
+// values in force (-config). Start reading at Load; table.go makes the list.
 //
 // Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence". Every field of type Secret may instead be
 // given as NAME_FILE, the path of a file that holds it. What is empty, variable or file, counts as
@@ -10,14 +10,15 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -49,10 +50,12 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Setting is one row of the table: a variable, its default and its meaning.
+// Setting is one entry of the list that -config prints: a variable, its default and its meaning,
+// and what Effective adds: the value in force, masked when it is secret, and where it comes from.
 type Setting struct {
 	Name, Default, Doc string
 	Required, Secret   bool
+	Value, Source      string
 }
 
 // Load fills dst, a pointer to a struct, from environ (as of os.Environ), and calls the method Validate() error of dst and of every struct in it
@@ -61,10 +64,22 @@ func Load(dst any, environ []string) error {
 	vars := env.ToMap(environ)
 	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
 	problems := fill(reflect.ValueOf(dst).Elem(), vars)
-	if len(problems) == 0 {
-		problems = validate(reflect.ValueOf(dst).Elem())
+	return errors.Join(append(problems, unrelated(problems, validate(reflect.ValueOf(dst).Elem()))...)...)
+}
+
+// settingName finds the names of settings in an error.
+var settingName = regexp.MustCompile(`\b[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\b|\b[A-Z]{2,}\b`)
+
+// unrelated returns those of found that name no setting of problems: a field that could not be
+// filled has no value that makes sense.
+func unrelated(problems, found []error) []error {
+	unfilled := map[string]bool{}
+	for _, err := range problems {
+		unfilled[strings.TrimSuffix(settingName.FindString(err.Error()), "_FILE")] = true
 	}
-	return errors.Join(problems...)
+	return slices.DeleteFunc(found, func(err error) bool {
+		return slices.ContainsFunc(settingName.FindAllString(err.Error(), -1), func(name string) bool { return unfilled[name] })
+	})
 }
 
 // fill sets the fields of v. Each is parsed in a struct of its own, because the parser's errors name the field only, and many are called Timeout.
@@ -192,6 +207,15 @@ func (p *Problems) Must(ok bool, format string, args ...any) {
 	}
 }
 
+// Address adds a sentence unless addr is one to listen on, host:port.
+func (p *Problems) Address(name, addr string) {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	p.Must(err == nil, "%s: %q is not host:port, for example 127.0.0.1:8080", name, addr)
+}
+
 // Err returns all of them as one error, nil when there are none.
 func (p Problems) Err() error { return errors.Join(p...) }
 
@@ -199,7 +223,7 @@ func (p Problems) Err() error { return errors.Join(p...) }
 func validate(v reflect.Value) []error {
 	var problems []error
 	if checked, ok := v.Interface().(interface{ Validate() error }); ok {
-		problems = append(problems, checked.Validate())
+		problems = append(problems, each(checked.Validate())...)
 	}
 	for i := range v.NumField() {
 		if f := v.Field(i); f.Kind() == reflect.Struct && v.Type().Field(i).IsExported() {
@@ -207,6 +231,17 @@ func validate(v reflect.Value) []error {
 		}
 	}
 	return problems
+}
+
+// each returns the errors that err joins, err alone when it joins none.
+func each(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 // Defaults fills dst with its defaults only, as an empty environment would.
@@ -238,28 +273,4 @@ func settings(t reflect.Type) []Setting {
 		})
 	}
 	return out
-}
-
-// Print writes the table of dst's settings to w.
-func Print(w io.Writer, dst any) error { return Table(w, Settings(dst)) }
-
-// Table writes settings to w, one a line.
-func Table(w io.Writer, settings []Setting) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "SETTING\tDEFAULT\tMEANING")
-	for _, s := range settings {
-		def := s.Default
-		switch {
-		case s.Required:
-			def = "(required)"
-		case def == "":
-			def = "(none)"
-		}
-		doc := s.Doc
-		if s.Secret {
-			doc += " Or " + s.Name + "_FILE."
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, def, doc)
-	}
-	return tw.Flush()
 }

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 type Base struct {
@@ -154,14 +156,71 @@ func TestWhatIsEmptyIsNotSet(t *testing.T) {
 	}
 }
 
-func TestPrintListsEverySetting(t *testing.T) {
-	var out strings.Builder
-	if err := Print(&out, &settingsWithSecret{}); err != nil {
+func TestEveryProblemIsReportedAlsoBesideOneThatCannotBeRead(t *testing.T) {
+	err := Load(&checkedSettings{}, []string{"CHECKED_WAIT=soon", "CHECKED_COUNT=-1"})
+	want := "CHECKED_WAIT: \"soon\" is not a duration such as 500ms, 30s or 1h30m\nCHECKED_COUNT must be positive"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want\n%s", err, want)
+	}
+}
+
+type checkedSettings struct {
+	Wait  time.Duration `env:"CHECKED_WAIT" envDefault:"5s" doc:"How long to wait."`
+	Count int           `env:"CHECKED_COUNT" envDefault:"3" doc:"How many."`
+}
+
+func (c checkedSettings) Validate() error {
+	var p Problems
+	p.Must(c.Wait > 0, "CHECKED_WAIT must be above 0s")
+	p.Must(c.Count > 0, "CHECKED_COUNT must be positive")
+	return p.Err()
+}
+
+type printedSettings struct {
+	settingsWithSecret
+	Broker  Secret `env:"BROKER_URL" envDefault:"nats://127.0.0.1:4222" doc:"The broker."`
+	Traces  string `env:"TRACES_URL" doc:"Where traces go."`
+	Origins string `env:"ORIGINS" doc:"Who may call. It is a long story, which does not fit into a line of a hundred and twenty columns, and so it is continued."`
+}
+
+func TestPrintShowsWhatIsInForceAndWhereItComesFrom(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(path, []byte("Hunter2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"LEVEL", "WAIT", "COUNT", "(required)", "PASSWORD_FILE"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("table lacks %s:\n%s", want, out.String())
+	for _, c := range []struct {
+		name    string
+		environ []string
+		lines   []string
+	}{
+		{"nothing is set", nil, []string{
+			"LEVEL = info  (default)", "WAIT = 5s  (default)", "PASSWORD = (required)  (default)", "BROKER_URL = nats://127.0.0.1:4222  (default)",
+			"TRACES_URL = (none)  (default)", "    The password. Or PASSWORD_FILE.",
+		}},
+		{"the environment", []string{
+			"WAIT=1m", "COUNT=many", "PASSWORD=Hunter2", "BROKER_URL=nats://u:Hunter2@h", "TRACES_URL=https://u:Hunter2@h/x?key=Hunter2", "LEVEL=",
+		}, []string{
+			"LEVEL = info  (default)", "WAIT = 1m  (env)", "COUNT = many  (env)", "PASSWORD = [hidden]  (env)", "BROKER_URL = [hidden]  (env)",
+			"TRACES_URL = https://[hidden]@h/x?[hidden]  (env)", "    How long to wait. Default: 5s.",
+		}},
+		{"a file", []string{"PASSWORD_FILE=" + path}, []string{"PASSWORD = [hidden]  (file)"}},
+		{"a file that is the secret", []string{"PASSWORD_FILE=Hunter2"}, []string{"PASSWORD = (unreadable)  (file)"}},
+		{"a long list", []string{"ORIGINS=" + strings.Repeat("https://a.example,", 20)}, []string{"ORIGINS = (env)"}},
+	} {
+		var out strings.Builder
+		if err := Print(&out, &printedSettings{}, c.environ); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(out.String(), "\n")
+		for _, want := range c.lines {
+			if !slices.Contains(lines, want) {
+				t.Errorf("%s: no line %q in\n%s", c.name, want, out.String())
+			}
+		}
+		for _, line := range lines {
+			if utf8.RuneCountInString(line) > 120 || strings.Contains(line, "Hunter2") {
+				t.Errorf("%s: the line %q", c.name, line)
+			}
 		}
 	}
 }

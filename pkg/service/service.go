@@ -49,6 +49,7 @@ type Config struct {
 // Validate checks what tags cannot say.
 func (c Config) Validate() error {
 	var p config.Problems
+	p.Address("ADMIN_ADDR", c.AdminAddr)
 	p.Must(c.StopTimeout > 0, "STOP_TIMEOUT must be above 0s")
 	p.Must(c.DrainDelay >= 0, "DRAIN_DELAY must not be negative")
 	p.Must(c.LogFormat == "json" || c.LogFormat == "text", "LOG_FORMAT must be json or text")

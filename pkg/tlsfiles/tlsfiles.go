@@ -218,7 +218,8 @@ func (c Public) Validate() error {
 	if (c.Cert == "") != (c.Key == "") {
 		return errors.New("TLS_CERT_FILE and TLS_KEY_FILE go together")
 	}
-	return nil
+	_, err := c.Open(slog.New(slog.DiscardHandler))
+	return err
 }
 
 // Open returns nil when the settings are empty.
@@ -243,7 +244,8 @@ func (c Internal) Validate() error {
 	if (c.Cert == "") != (c.Key == "") || (c.Cert == "") != (c.CA == "") {
 		return errors.New("INTERNAL_TLS_CERT_FILE, INTERNAL_TLS_KEY_FILE and INTERNAL_TLS_CA_FILE go together")
 	}
-	return nil
+	_, err := c.Open(slog.New(slog.DiscardHandler))
+	return err
 }
 
 // Open returns nil when the settings are empty.
