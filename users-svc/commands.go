@@ -20,6 +20,10 @@ import (
 func commands() []service.Command[Config] {
 	return []service.Command[Config]{
 		{Name: "admin create", Doc: "-email ADDRESS [-password-file FILE]: create an admin, or make the account with that address one.", Run: errand(adminCreate)},
+		{
+			Name: "admin password", Doc: "[-email ADDRESS] [-password-file FILE]: give an admin another password, which ends the sessions of before.",
+			Run: errand(adminPassword),
+		},
 		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.", Run: errand(keysRotate)},
 		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: errand(keysReseal)},
 		{Name: "emails check", Doc: "[-rekey]: list accounts whose address breaks today's rule for addresses; exit 1 when there are any.", Run: errand(emailsCheck)},
@@ -81,13 +85,9 @@ func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) err
 	if _, err := parseEmail(email); err != nil {
 		return fmt.Errorf("-email %w", err)
 	}
-	password := "Aa1-" + randomToken()
-	if file != "" {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		password = strings.TrimRight(string(content), "\r\n")
+	password, err := operatorsPassword(file)
+	if err != nil {
+		return err
 	}
 	a := c.adminAccounts()
 	made, err := a.create(ctx, creation{Email: email, Password: password, Admin: true}, methodAdmin)
@@ -100,6 +100,15 @@ func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) err
 		return nil
 	}
 	return a.promoteExisting(ctx, email, password, file != "", err, out)
+}
+
+// operatorsPassword returns the password in the file, a new one without a file.
+func operatorsPassword(file string) (string, error) {
+	if file == "" {
+		return "Aa1-" + randomToken(), nil
+	}
+	content, err := os.ReadFile(file)
+	return strings.TrimRight(string(content), "\r\n"), err
 }
 
 // adminAccounts is the accounts domain as a command needs it.

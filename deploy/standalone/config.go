@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
@@ -14,7 +16,7 @@ import (
 type Config struct {
 	GatewayAddr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"The public address."`
 	TLS         tlsfiles.Public
-	AdminAddr   string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0" doc:"Where the gateway's /livez, /readyz, /metrics and /debug/pprof answer; keep it private. Those of the services are on ports of their own, which the log shows with LOG_LEVEL=info."`
+	AdminAddr   string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9190" doc:"Where the gateway's /livez, /readyz, /metrics and /debug/pprof answer; keep it private. Those of users-svc, vault-svc and activity-svc are on the next three ports. Port 0: any ports."`
 	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default the folder realmgate in the user's data directory, for root /var/lib/realmgate/data."`
 	AdminEmail  string `env:"ADMIN_EMAIL" envDefault:"admin@realmgate.local" doc:"E-mail address of the first admin."`
 	// AdminPassword is generated, and printed once, when it is not set.
@@ -32,7 +34,31 @@ func (c Config) Validate() error {
 	var p config.Problems
 	p.Address("GATEWAY_ADDR", c.GatewayAddr)
 	p.Address("ADMIN_ADDR", c.AdminAddr)
+	if last, err := c.adminAddr(activityPort); err == nil {
+		p.Address("ADMIN_ADDR, and the third port after it", last)
+	}
 	return p.Err()
+}
+
+// The admin endpoints of a service are at ADMIN_ADDR and so many ports after it.
+const (
+	gatewayPort = iota
+	usersPort
+	vaultPort
+	activityPort
+)
+
+// adminAddr returns where the admin endpoints of the service with the offset answer. Port 0 stays.
+func (c Config) adminAddr(offset int) (string, error) {
+	host, text, err := net.SplitHostPort(c.AdminAddr)
+	if err != nil {
+		return "", err
+	}
+	port, err := net.LookupPort("tcp", text)
+	if port == 0 {
+		offset = 0
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port+offset)), err
 }
 
 // dataDir returns DATA_DIR, or realmgate in the user's data directory (XDG Base Directory Specification).

@@ -23,12 +23,16 @@ import (
 //	secrets/           keys and passwords, one a file, readable by the owner only
 //	postgres/ nats/    of the embedded servers
 //	journal/           of the gateway
+//	servers.env        how commands reach the servers of the process that holds the lock
 type dataDir struct {
 	path string
 	lock *flock.Flock
 }
 
 const marker = "realmgate"
+
+// errRunning says that another process holds the folder.
+var errRunning = errors.New("another Realmgate is running")
 
 // openDataDir takes the folder for this process, making it when it is missing. A folder with somebody else's files, and one that another
 // process uses, are errors that say what to do.
@@ -53,7 +57,7 @@ func openDataDir(path string) (*dataDir, error) {
 		return nil, fmt.Errorf("DATA_DIR: cannot lock the folder: %w", err)
 	}
 	if !held {
-		return nil, fmt.Errorf("DATA_DIR: another Realmgate is running on %s: stop it, or set DATA_DIR and GATEWAY_ADDR to others", path)
+		return nil, fmt.Errorf("DATA_DIR: %w on %s: stop it, or set DATA_DIR and GATEWAY_ADDR to others", errRunning, path)
 	}
 	if err := os.WriteFile(filepath.Join(path, marker), []byte("This folder belongs to Realmgate.\n"), 0o644); err != nil {
 		return nil, errors.Join(fmt.Errorf("DATA_DIR: cannot write into the folder: %w", err), d.lock.Unlock())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,23 +10,27 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // greet tells a newcomer what runs and what to try. A generated password is shown here, once, and then forgotten.
-func (st *stack) greet(w io.Writer) error {
+func (st *stack) greet(ctx context.Context, w io.Writer) error {
 	url := "http://" + displayAddr(st.gateway.Addr())
 	if st.cfg.TLS.Cert != "" {
 		url = "https://" + displayAddr(st.gateway.Addr())
 	}
-	password := "<password>"
-	fmt.Fprintf(w, "\nRealmgate is ready at %s  (API reference: %s/docs)\n  data      %s\n  admin     %s\n", url, url, st.dir.path, st.cfg.AdminEmail)
+	admin, password := st.admin(ctx), "<password>"
+	fmt.Fprintf(w, "\nRealmgate is ready at %s  (API reference: %s/docs)\n  data      %s\n  admin     %s\n", url, url, st.dir.path, admin)
 	if data := st.backing.data; data != "" && !strings.HasPrefix(data, st.dir.path+string(filepath.Separator)) {
 		fmt.Fprintf(w, "  database  %s  (PostgreSQL, which does not run as root, may not enter the folder above: back both up)\n", data)
 	}
 	if st.password != "" {
 		password = st.password
-		fmt.Fprintf(w, "  password  %s  (generated, shown this once; PATCH /api/v1/users/{id} changes it)\n", password)
+		fmt.Fprintf(w, "  password  %s  (generated, shown this once; standalone admin password sets another)\n", password)
 	}
+	fmt.Fprintf(w, "  metrics   %s\n", st.metricsAddrs())
 	fmt.Fprintf(w, `
 Try:
   curl -s %[1]s/api/v1/auth/config
@@ -33,8 +38,29 @@ Try:
   curl -s -X PUT %[1]s/api/v1/vault/keys/hello -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"value":"world"}'
 
 Ctrl-C stops it; the data stays.
-`, url, st.cfg.AdminEmail, password)
+`, url, admin, password)
 	return st.forgetPassword()
+}
+
+// admin returns the address of an admin: the one that the settings name if it is one.
+func (st *stack) admin(ctx context.Context) string {
+	email, err := users.AdminEmail(ctx, config.Secret(st.backing.databaseURL("users_svc")), st.cfg.AdminEmail)
+	if err != nil || email == "" {
+		return st.cfg.AdminEmail
+	}
+	return email
+}
+
+// metricsAddrs lists where the metrics of each service are.
+func (st *stack) metricsAddrs() string {
+	list := "http://" + displayAddr(st.gateway.AdminAddr()) + "/metrics (gateway)"
+	for _, svc := range st.services {
+		if svc != st.gateway {
+			_, port, _ := net.SplitHostPort(svc.AdminAddr())
+			list += fmt.Sprintf(", :%s (%s)", port, svc.Name())
+		}
+	}
+	return list
 }
 
 // forgetPassword notes that somebody knows the admin's password: the generated one, which was shown, or the one that was given when there was none yet.

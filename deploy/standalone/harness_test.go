@@ -52,7 +52,7 @@ func start(t *testing.T, environ ...string) *running {
 	t.Helper()
 	environ = append([]string{
 		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t), "ADMIN_EMAIL=" + adminEmail,
-		"ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=error", "DATABASE_MAX_CONNS=4",
+		"ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=error", "DATABASE_MAX_CONNS=4", "ADMIN_ADDR=127.0.0.1:0",
 	}, environ...)
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg, err := load(environ)

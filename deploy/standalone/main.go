@@ -13,9 +13,12 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 func main() {
@@ -36,13 +39,16 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	secretsDir := flags.String("make-secrets", "", "make the secrets of an installation of separate containers in this `folder`, those that are missing, and stop")
 	dropOld := flags.Bool("drop-old", false, "with -make-secrets: delete the secrets that only the previous release needs")
 	shown := flags.String("show", "", "with -make-secrets: print the secret of this `name` instead, for example admin-password")
-	switch err := flags.Parse(args); {
+	flags.Usage = func() { usage(flags) }
+	err := flags.Parse(args)
+	command, rest := findAdminCommand(flags.Args())
+	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
 		return 2
-	case flags.NArg() > 0:
-		return misused(stderr, fmt.Sprintf("no command %q: standalone takes flags only (-h lists them) and starts without any", flags.Arg(0)))
+	case flags.NArg() > 0 && command == nil:
+		return misused(stderr, fmt.Sprintf("no command %q: -h lists what there is; without a command standalone starts", strings.Join(flags.Args(), " ")))
 	case *shown != "" && *secretsDir == "":
 		return misused(stderr, "-show needs -make-secrets, which names the folder of the secrets")
 	case *dropOld && (*secretsDir == "" || *shown != ""):
@@ -64,7 +70,21 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "settings are wrong (-config lists them):\n%v\n", err)
 		return 2
 	}
+	if command != nil {
+		return fail(stderr, runAdmin(ctx, cfg, environ, command, rest, stdout, stderr))
+	}
 	return fail(stderr, serve(ctx, cfg, environ, stdout, stderr))
+}
+
+func usage(flags *flag.FlagSet) {
+	w := flags.Output()
+	fmt.Fprintln(w, "standalone serves the whole product until it is told to stop; its settings come from the environment.")
+	flags.PrintDefaults()
+	for _, c := range users.Program().Commands {
+		if slices.Contains(adminCommands, c.Name) {
+			fmt.Fprintf(w, "  standalone %s\n    \t%s\n", c.Name, c.Doc)
+		}
+	}
 }
 
 func misused(stderr io.Writer, how string) int {
@@ -94,7 +114,7 @@ func serve(ctx context.Context, cfg Config, environ []string, stdout, stderr io.
 	}
 	debug.FreeOSMemory() // what only the start needed
 	return st.run(ctx, func() {
-		if err := st.greet(stdout); err != nil {
+		if err := st.greet(ctx, stdout); err != nil {
 			fmt.Fprintln(stderr, "realmgate:", err)
 		}
 	})

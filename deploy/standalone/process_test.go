@@ -65,7 +65,7 @@ func spawn(t *testing.T, environ ...string) *process {
 func spawnCommand(t *testing.T, cmd *exec.Cmd, environ ...string) *process {
 	t.Helper()
 	p := &process{cmd: cmd, errors: &testkit.Buffer{}}
-	p.cmd.Env = append(os.Environ(), environ...)
+	p.cmd.Env = append(append(os.Environ(), "ADMIN_ADDR=127.0.0.1:0"), environ...)
 	p.cmd.Stderr = p.errors
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

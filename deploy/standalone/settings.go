@@ -99,11 +99,15 @@ func placeholders(cfg Config, environ []string) []string {
 			out = append(out, name+"="+scheme+"://"+localAddress)
 		case strings.HasSuffix(name, "_ADDR"):
 			out = append(out, name+"="+localAddress)
+		case name == "INTERNAL_KEYS":
+			out = append(out, name+"=")
+		case strings.HasSuffix(name, "_INTERNAL_KEYS"):
+			out = append(out, name+"="+strings.Repeat(name[:1], 52)) // each its own
 		}
 	}
 	keyset, _ := randomKeyset() // without one the missing setting is reported
 	for name, value := range map[string]string{
-		"DATABASE_URL": "postgres://" + localAddress, "INTERNAL_KEYS": strings.Repeat("k", 52),
+		"DATABASE_URL":       "postgres://" + localAddress,
 		"KEY_ENCRYPTION_KEY": base64.StdEncoding.EncodeToString(make([]byte, 32)), "VAULT_KEY_ENCRYPTION_KEY": keyset,
 	} {
 		if !isSet(environ, name) {

@@ -53,7 +53,7 @@ func TestConfigShowsWhatIsInForceAndNoSecret(t *testing.T) {
 	}
 	for _, want := range []string{
 		"DATABASE_URL = [hidden]  (file)", "NATS_URL = [hidden]  (env)", "SMTP_URL = [hidden]  (env)", "ACTIVITY_RETENTION = 30d  (env)",
-		"STOP_TIMEOUT = soon  (env)", "LOG_LEVEL = warn  (default)", "INTERNAL_KEYS = (generated)  (standalone)", "OTEL_EXPORTER_OTLP_ENDPOINT = https://[hidden]@h:4318  (env)",
+		"STOP_TIMEOUT = soon  (env)", "LOG_LEVEL = warn  (default)", "KEY_ENCRYPTION_KEY = (generated)  (standalone)", "INTERNAL_KEYS = (set by standalone)  (standalone)", "OTEL_EXPORTER_OTLP_ENDPOINT = https://[hidden]@h:4318  (env)",
 	} {
 		if !strings.Contains(out.String(), "\n"+want+"\n") {
 			t.Errorf("no line %q", want)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,23 +63,31 @@ func newStack(ctx context.Context, cfg Config, environ []string, logTo io.Writer
 }
 
 func (st *stack) open(ctx context.Context, environ []string, logTo io.Writer) error {
-	var base service.Config
-	if err := config.Load(&base, with(environ, "LOG_LEVEL="+st.cfg.LogLevel, "LOG_FORMAT="+st.cfg.LogFormat)); err != nil {
-		return err
-	}
-	log := service.NewRuntime(base, logTo).Log
-	for _, name := range ignored(environ) {
-		log.Warn("a setting has no effect: standalone sets it itself", "setting", name)
-	}
-	var err error
-	if st.backing, err = openBacking(ctx, st.cfg, st.dir, log); err != nil {
-		return err
-	}
-	shared, err := st.sharedSettings(environ)
+	log, err := st.logger(environ, logTo)
 	if err != nil {
 		return err
 	}
-	return st.openServices(ctx, with(environ, shared...), log)
+	for _, name := range ignored(environ) {
+		log.Warn("a setting has no effect: standalone sets it itself", "setting", name)
+	}
+	if st.backing, err = openBacking(ctx, st.cfg, st.dir, log); err != nil {
+		return err
+	}
+	shared, err := st.sharedSettings(ctx, environ)
+	if err != nil {
+		return err
+	}
+	if err := st.openServices(ctx, with(environ, shared...), log); err != nil {
+		return err
+	}
+	return st.writeServersFile()
+}
+
+// logger returns the log of this process.
+func (st *stack) logger(environ []string, to io.Writer) (*slog.Logger, error) {
+	var base service.Config
+	err := config.Load(&base, with(environ, "LOG_LEVEL="+st.cfg.LogLevel, "LOG_FORMAT="+st.cfg.LogFormat))
+	return service.NewRuntime(base, to).Log, err
 }
 
 // portFree turns the commonest failure of all into one line before anything is started.
@@ -92,9 +101,9 @@ func portFree(addr string) error {
 
 // sharedSettings returns the settings that all services read and that differ from those of a service on its own machine: addresses, and the
 // secrets of the data folder unless the environment has its own.
-func (st *stack) sharedSettings(environ []string) ([]string, error) {
+func (st *stack) sharedSettings(ctx context.Context, environ []string) ([]string, error) {
 	out := []string{
-		"NATS_URL=" + st.backing.natsURL, "REDIS_URL=" + st.backing.redisURL, "ADMIN_ADDR=" + localPort,
+		"NATS_URL=" + st.backing.natsURL, "REDIS_URL=" + st.backing.redisURL,
 		"LOG_LEVEL=" + st.cfg.LogLevel, "LOG_FORMAT=" + st.cfg.LogFormat, "INTERNAL_KEYS=",
 	}
 	for _, name := range []string{"USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS"} {
@@ -120,17 +129,25 @@ func (st *stack) sharedSettings(environ []string) ([]string, error) {
 		}
 		out = append(out, s.name+"="+value)
 	}
-	admin, err := st.firstAdmin()
+	admin, err := st.firstAdmin(ctx)
 	return append(out, admin...), err
 }
 
 // firstAdmin returns the settings of the first admin, empty ones once there is an admin whose password is known to somebody. A generated
-// password is kept in the data folder until it has been shown.
-func (st *stack) firstAdmin() ([]string, error) {
+// password is kept in the data folder until it has been shown; none is generated for a database that has an admin already.
+func (st *stack) firstAdmin(ctx context.Context) ([]string, error) {
 	if given := st.cfg.AdminPassword.Reveal(); given != "" {
 		return []string{"ADMIN_EMAIL=" + st.cfg.AdminEmail, "ADMIN_PASSWORD=" + given}, nil
 	}
-	if _, err := os.Stat(st.dir.sub(shownMarker)); err == nil {
+	_, shown := os.Stat(st.dir.sub(shownMarker))
+	_, generated := os.Stat(st.dir.sub("secrets/admin-password"))
+	there := shown == nil
+	if !there && generated != nil {
+		// When the database does not answer yet, users-svc waits for it and finds out by itself.
+		email, err := users.AdminEmail(ctx, config.Secret(st.backing.databaseURL("users_svc")), st.cfg.AdminEmail)
+		there = err == nil && email != ""
+	}
+	if there {
 		return []string{"ADMIN_EMAIL=", "ADMIN_PASSWORD="}, nil
 	}
 	password, err := st.dir.secret("admin-password", typeablePassword)
@@ -143,15 +160,15 @@ const shownMarker = "admin-password-shown"
 
 // openServices makes the four services; each gets settings and a registry of its own.
 func (st *stack) openServices(ctx context.Context, environ []string, log *slog.Logger) error {
-	usersSvc, err := open(ctx, environ, st, log, users.Program(), "users_svc", "USERS_ADDR="+localPort)
+	usersSvc, err := open(ctx, environ, st, log, users.Program(), "users_svc", usersPort, "USERS_ADDR="+localPort)
 	if err != nil {
 		return err
 	}
-	vaultSvc, err := open(ctx, environ, st, log, vault.Program(), "vault_svc", "VAULT_ADDR="+localPort)
+	vaultSvc, err := open(ctx, environ, st, log, vault.Program(), "vault_svc", vaultPort, "VAULT_ADDR="+localPort)
 	if err != nil {
 		return err
 	}
-	activitySvc, err := open(ctx, environ, st, log, activity.Program(), "activity_svc", "ACTIVITY_ADDR="+localPort)
+	activitySvc, err := open(ctx, environ, st, log, activity.Program(), "activity_svc", activityPort, "ACTIVITY_ADDR="+localPort)
 	if err != nil {
 		return err
 	}
@@ -159,18 +176,34 @@ func (st *stack) openServices(ctx context.Context, environ []string, log *slog.L
 	if isSet(environ, "INTERNAL_TLS_CERT_FILE") {
 		scheme = "https://"
 	}
-	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", "GATEWAY_ADDR="+st.cfg.GatewayAddr, "ADMIN_ADDR="+st.cfg.AdminAddr, "JOURNAL_DIR="+st.dir.sub("journal"),
+	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", gatewayPort, "GATEWAY_ADDR="+st.cfg.GatewayAddr, "JOURNAL_DIR="+st.dir.sub("journal"),
 		"USERS_URL="+scheme+usersSvc.Addr(), "VAULT_URL="+scheme+vaultSvc.Addr(), "ACTIVITY_URL="+scheme+activitySvc.Addr())
 	return err
 }
 
-// open makes one service from its program, with schema's database when it has one.
-func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Logger, p service.Program[C], schema string, own ...string) (*service.Service, error) {
+// open makes one service from its program, with schema's database when it has one, and its admin port at offset from that of ADMIN_ADDR.
+func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Logger, p service.Program[C], schema string, offset int, own ...string) (*service.Service, error) {
 	if schema != "" {
 		own = append(own, "DATABASE_URL="+st.backing.databaseURL(schema))
 	}
+	admin, err := st.cfg.adminAddr(offset)
+	if err != nil {
+		return nil, err
+	}
+	svc, err := openAt(ctx, with(environ, append(own, "ADMIN_ADDR="+admin)...), log, p)
+	if errors.Is(err, syscall.EADDRINUSE) && portFree(admin) != nil && (offset != gatewayPort || !isSet(environ, "ADMIN_ADDR")) {
+		log.Warn("a port of the admin endpoints is taken, another is used: set ADMIN_ADDR", "service", p.Name, "taken", admin)
+		svc, err = openAt(ctx, with(environ, append(own, "ADMIN_ADDR="+localPort)...), log, p)
+	}
+	if err == nil {
+		st.services = append(st.services, svc)
+	}
+	return svc, err
+}
+
+func openAt[C any](ctx context.Context, environ []string, log *slog.Logger, p service.Program[C]) (*service.Service, error) {
 	var cfg C
-	if err := config.Load(&cfg, with(environ, own...)); err != nil {
+	if err := config.Load(&cfg, environ); err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)
 	}
 	rt := service.Runtime{Log: log.With("service", p.Name), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: service.Version()}
@@ -182,7 +215,6 @@ func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Log
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	st.services = append(st.services, svc)
 	return svc, nil
 }
 
@@ -263,5 +295,5 @@ func (st *stack) close(ctx context.Context) error {
 	if st.backing != nil {
 		all = append(all, st.backing.close(ctx))
 	}
-	return errors.Join(append(all, st.dir.close())...)
+	return errors.Join(append(all, st.removeServersFile(), st.dir.close())...)
 }

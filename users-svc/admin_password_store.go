@@ -1,0 +1,51 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/db"
+)
+
+// undefinedTable is the SQLSTATE of a database that was not migrated yet.
+const undefinedTable = "42P01"
+
+// AdminEmail returns the address of an admin in the database at url: preferred when it is one's,
+// else that of the oldest account; "" while there is none.
+func AdminEmail(ctx context.Context, url config.Secret, preferred string) (string, error) {
+	pool, err := db.Open(ctx, db.Config{URL: url, MaxConns: 1, Timeout: 5 * time.Second}, schema, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	defer pool.Close()
+	var email string
+	err = pool.QueryRow(ctx, `SELECT email FROM users WHERE is_admin ORDER BY email_key = ANY($1) DESC, id LIMIT 1`, keysOf(preferred).all).Scan(&email)
+	if pe, ok := errors.AsType[*pgconn.PgError](err); db.NoRows(err) || ok && pe.Code == undefinedTable {
+		return "", nil
+	}
+	return email, err
+}
+
+// chosenAdmin returns the admin with the address, the only admin when it is "".
+func (c *core) chosenAdmin(ctx context.Context, email string) (account, error) {
+	if email == "" {
+		var admins int
+		if err := c.pool.QueryRow(ctx, `SELECT count(*) FROM users WHERE is_admin`).Scan(&admins); err != nil {
+			return account{}, err
+		}
+		if admins != 1 {
+			return account{}, fmt.Errorf("there are %d admins: say with -email which one", admins)
+		}
+		return oneAccount(ctx, c.pool, `WHERE is_admin`)
+	}
+	found, err := accountByEmail(ctx, c.pool, email)
+	if err != nil || !found.IsAdmin {
+		return found, errors.Join(fmt.Errorf("no admin has the address %s: admin create makes one", email), err)
+	}
+	return found, nil
+}
