@@ -100,7 +100,7 @@ func readPatch(o *input.Object, caller auth.Identity, id string) (patch, error) 
 		return p, err
 	}
 	if p.Current == nil && caller.UserID == id {
-		return p, apperr.New(apperr.Invalid, "CURRENT_PASSWORD_REQUIRED", "Current password is required for password changes")
+		return p, errPasswordRequired("Current password is required for password changes")
 	}
 	return p, nil
 }

@@ -27,9 +27,9 @@ var tokenAlias = regexp.MustCompile(`^[a-zA-Z0-9 _-]{1,254}$`)
 
 // tokenFields are the fields of a token that a request sent, each as the change that it makes.
 type tokenFields struct {
-	set  map[string]func(*AuthToken) // by field
-	code string                      // the one-time code, "" when none was sent
-	bad  *apperr.Error               // the first field that breaks a rule with a code of its own
+	set   map[string]func(*AuthToken) // by field
+	proof proof                       // that the user of the account sends it
+	bad   *apperr.Error               // the first field that breaks a rule with a code of its own
 }
 
 func (f *tokenFields) apply(t *AuthToken) {
@@ -52,14 +52,22 @@ func errExpirationInPast() *apperr.Error {
 	return apperr.New(apperr.Invalid, "EXPIRATION_IN_PAST", "Expiration date must be in the future")
 }
 
-// readTokenFields reads the named fields of body, all of them optional. A wrong JSON type is a VALIDATION_ERROR, which goes before the errors
-// that have a code of their own.
+// commonTokenFields are known wherever a token is made or changed. deny_reauthorization, which official clients may send, has no effect.
+func commonTokenFields() []string {
+	return []string{"current_password", "otp_code", "deny_reauthorization"}
+}
+
+// readTokenFields reads the named and the common fields of body, all of them optional. An unknown field is a VALIDATION_ERROR, because a token
+// without the limit that somebody meant is one with more rights; so is a wrong JSON type. Both go before the errors that have a code of their own.
 func readTokenFields(body *input.Object, now time.Time, names ...string) (*tokenFields, error) {
+	body.DropNull("deny_reauthorization")
+	names = append(names, commonTokenFields()...)
+	body.RefuseUnknown(names...)
 	f := &tokenFields{set: map[string]func(*AuthToken){}}
 	readers := f.readers(now)
 	for _, name := range names {
-		if body.Has(name) {
-			readers[name](body, name)
+		if read := readers[name]; read != nil && body.Has(name) {
+			read(body, name)
 		}
 	}
 	if err := body.Err(); err != nil {
@@ -74,7 +82,8 @@ func readTokenFields(body *input.Object, now time.Time, names ...string) (*token
 func (f *tokenFields) readers(now time.Time) map[string]func(*input.Object, string) {
 	return map[string]func(*input.Object, string){
 		"alias": f.readAlias, "public_key": f.readPublicKey, "public_storage": f.readPublicStorage, "ip_whitelist": f.readAddresses,
-		"realm_ids": f.readRealms, "permissions": f.readPermissions, "permission_template": f.readTemplate, "otp_code": f.readCode,
+		"realm_ids": f.readRealms, "permissions": f.readPermissions, "permission_template": f.readTemplate,
+		"current_password": f.readPassword, "otp_code": f.readCode, "deny_reauthorization": func(o *input.Object, name string) { o.Bool(name) },
 		"expires_at":     func(o *input.Object, name string) { f.readExpiry(o, name, now) },
 		"allow_no_realm": f.flag(func(t *AuthToken) *bool { return &t.AllowNoRealm }),
 		"vault_access":   f.flag(func(t *AuthToken) *bool { return &t.VaultAccess }),
@@ -195,7 +204,11 @@ func (f *tokenFields) readPermissions(o *input.Object, name string) {
 }
 
 func (f *tokenFields) readCode(o *input.Object, name string) {
-	f.code, _ = o.String(name, minCode, maxCode)
+	f.proof.code, _ = o.String(name, minCode, maxCode)
+}
+
+func (f *tokenFields) readPassword(o *input.Object, name string) {
+	f.proof.password = readStoredPassword(o, name, 1)
 }
 
 func (f *tokenFields) readExpiry(o *input.Object, name string, now time.Time) {

@@ -121,7 +121,7 @@ func (d *authTokens) postToken(c *fiber.Ctx) error {
 		return err
 	}
 	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
-		"permission_template", "vault_access", "event_access", "expires_at", "otp_code")
+		"permission_template", "vault_access", "event_access", "expires_at")
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (d *authTokens) postCopy(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	f, err := d.fields(c, "alias", "expires_at", "otp_code")
+	f, err := d.fields(c, "alias", "expires_at")
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (d *authTokens) patchToken(c *fiber.Ctx) error {
 		return err
 	}
 	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
-		"permission_template", "vault_access", "event_access", "expires_at", "is_enabled", "otp_code")
+		"permission_template", "vault_access", "event_access", "expires_at", "is_enabled")
 	if err != nil {
 		return err
 	}
@@ -199,14 +199,14 @@ func (d *authTokens) editRealm(c *fiber.Ctx, edit realmEdit) error {
 	}
 	require(body, "realm_id")
 	realm, _ := body.Text("realm_id")
-	f, err := readTokenFields(body, d.now(), "otp_code")
+	f, err := readTokenFields(body, d.now(), "realm_id")
 	if err != nil {
 		return err
 	}
 	if realm = strings.ToLower(realm); !id.Valid(realm) {
 		return errRealmFormat()
 	}
-	t, err := edit(c.UserContext(), caller, tokenID, realm, f.code, deviceOf(c, nil))
+	t, err := edit(c.UserContext(), caller, tokenID, realm, f.proof, deviceOf(c, nil))
 	if err != nil {
 		return err
 	}

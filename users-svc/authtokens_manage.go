@@ -23,18 +23,21 @@ type authTokens struct {
 	gate tokenGate
 }
 
-// tokenGate asks a session for a one-time code before it makes or changes tokens; the two-factor domain is one.
+// tokenGate asks a session to prove password or code before it makes or changes tokens; the two-factor domain is one.
 type tokenGate interface {
-	// pass is nil when the user has no second factor, when the gate is off, or when code is right.
-	pass(ctx context.Context, userID, code string, by device) error
+	// pass is nil when the session of caller was confirmed a moment ago, or p confirms it.
+	pass(ctx context.Context, caller auth.Identity, p proof, by device) error
 }
 
-// passGate asks sessions only: a token could not answer, and is bounded by its own rights.
-func (d *authTokens) passGate(ctx context.Context, caller auth.Identity, code string, by device) error {
-	if caller.Kind != auth.Session {
-		return nil
+// passGate asks sessions only: a token could not answer, and is bounded by its own rights. A token must not try passwords.
+func (d *authTokens) passGate(ctx context.Context, caller auth.Identity, p proof, by device) error {
+	switch {
+	case caller.Kind == auth.Session:
+		return d.gate.pass(ctx, caller, p, by)
+	case p.password != "":
+		return apperr.InsufficientPermissions()
 	}
-	return d.gate.pass(ctx, caller.UserID, code, by)
+	return nil
 }
 
 // list returns the caller's tokens, the newest first.
@@ -59,7 +62,7 @@ func (d *authTokens) get(ctx context.Context, caller auth.Identity, tokenID stri
 
 // create makes a token. What the request leaves out has the contract's defaults; made by a token, it has that token's restrictions.
 func (d *authTokens) create(ctx context.Context, caller auth.Identity, f *tokenFields, by device) (AuthToken, string, error) {
-	if err := d.passGate(ctx, caller, f.code, by); err != nil {
+	if err := d.passGate(ctx, caller, f.proof, by); err != nil {
 		return AuthToken{}, "", err
 	}
 	return d.issue(ctx, caller, func(tx tokenTx, makers []AuthToken) (AuthToken, error) {
@@ -81,7 +84,7 @@ func (d *authTokens) duplicate(ctx context.Context, caller auth.Identity, tokenI
 	if _, err := d.get(ctx, caller, tokenID); err != nil {
 		return AuthToken{}, "", err
 	}
-	if err := d.passGate(ctx, caller, f.code, by); err != nil {
+	if err := d.passGate(ctx, caller, f.proof, by); err != nil {
 		return AuthToken{}, "", err
 	}
 	return d.issue(ctx, caller, func(tx tokenTx, _ []AuthToken) (AuthToken, error) {
@@ -137,18 +140,18 @@ func (d *authTokens) issue(ctx context.Context, caller auth.Identity, build func
 
 // update changes a token.
 func (d *authTokens) update(ctx context.Context, caller auth.Identity, tokenID string, f *tokenFields, by device) (AuthToken, error) {
-	return d.modify(ctx, caller, tokenID, f.code, by, func(t *AuthToken) error { f.apply(t); return nil })
+	return d.modify(ctx, caller, tokenID, f.proof, by, func(t *AuthToken) error { f.apply(t); return nil })
 }
 
 // modify applies edit to a token that the caller manages.
-func (d *authTokens) modify(ctx context.Context, caller auth.Identity, tokenID, code string, by device, edit func(*AuthToken) error) (AuthToken, error) {
+func (d *authTokens) modify(ctx context.Context, caller auth.Identity, tokenID string, p proof, by device, edit func(*AuthToken) error) (AuthToken, error) {
 	if _, err := d.get(ctx, caller, tokenID); err != nil {
 		return AuthToken{}, err
 	}
 	if tokenID == caller.TokenID {
 		return AuthToken{}, apperr.InsufficientPermissions()
 	}
-	if err := d.passGate(ctx, caller, code, by); err != nil {
+	if err := d.passGate(ctx, caller, p, by); err != nil {
 		return AuthToken{}, err
 	}
 	var out AuthToken
@@ -177,12 +180,12 @@ func (d *authTokens) modify(ctx context.Context, caller auth.Identity, tokenID, 
 }
 
 // realmEdit is addRealm or removeRealm.
-type realmEdit func(ctx context.Context, caller auth.Identity, tokenID, realm, code string, by device) (AuthToken, error)
+type realmEdit func(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken, error)
 
 // addRealm restricts the token to realm as well; removeRealm is its opposite. A token that loses its last realm is restricted to none by them
 // any more: it works everywhere, or with allow_no_realm false in any realm.
-func (d *authTokens) addRealm(ctx context.Context, caller auth.Identity, tokenID, realm, code string, by device) (AuthToken, error) {
-	return d.modify(ctx, caller, tokenID, code, by, func(t *AuthToken) error {
+func (d *authTokens) addRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken, error) {
+	return d.modify(ctx, caller, tokenID, p, by, func(t *AuthToken) error {
 		switch {
 		case slices.Contains(t.RealmIDs, realm):
 			return nil
@@ -194,8 +197,8 @@ func (d *authTokens) addRealm(ctx context.Context, caller auth.Identity, tokenID
 	})
 }
 
-func (d *authTokens) removeRealm(ctx context.Context, caller auth.Identity, tokenID, realm, code string, by device) (AuthToken, error) {
-	return d.modify(ctx, caller, tokenID, code, by, func(t *AuthToken) error {
+func (d *authTokens) removeRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken, error) {
+	return d.modify(ctx, caller, tokenID, p, by, func(t *AuthToken) error {
 		t.RealmIDs = slices.DeleteFunc(t.RealmIDs, func(r string) bool { return r == realm })
 		return nil
 	})
@@ -240,10 +243,11 @@ func (d *authTokens) state(ctx context.Context, hash []byte) (session.State, err
 	return s, nil
 }
 
-// makers returns the calling token and those that it descends from; none for a session. A token that is no longer good is INVALID_TOKEN.
+// makers returns the calling token and those that it descends from; none for a session. A token or session that is no longer good is INVALID_TOKEN:
+// what ended it may also have taken the user's tokens away, and none may be made after that by a request that came before.
 func (t tokenTx) makers(ctx context.Context, caller auth.Identity, now time.Time) ([]AuthToken, error) {
 	if caller.Kind != auth.Token {
-		return nil, nil
+		return nil, t.demandLive(ctx, caller.SessionID, now)
 	}
 	makers, err := tokenLineage(ctx, t.tx, caller.UserID, caller.TokenID)
 	if err == nil && (len(makers) == 0 || rightsOf(makers, now).dead) {

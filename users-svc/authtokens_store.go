@@ -153,6 +153,17 @@ func (d *authTokens) change(ctx context.Context, userID string, f func(tokenTx) 
 	return err
 }
 
+// demandLive is INVALID_TOKEN when the session of the user has ended.
+func (t tokenTx) demandLive(ctx context.Context, sessionID string, now time.Time) error {
+	var live bool
+	err := t.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3)`,
+		sessionID, t.userID, now).Scan(&live)
+	if err == nil && !live {
+		err = apperr.InvalidToken()
+	}
+	return err
+}
+
 func (t tokenTx) count(ctx context.Context) (n int, err error) {
 	err = t.tx.QueryRow(ctx, `SELECT count(*) FROM auth_tokens WHERE user_id = $1`, t.userID).Scan(&n)
 	return n, err

@@ -281,7 +281,10 @@ func TestTokensAreTheCallersOwn(t *testing.T) {
 	me, other := h.signUp(), h.signUp()
 	tokenID, _ := h.issue(me.identity, nil)
 	for _, route := range [][2]string{{"GET", ""}, {"PATCH", ""}, {"PUT", ""}, {"DELETE", ""}, {"POST", "/copy"}, {"POST", "/add-realm"}, {"POST", "/remove-realm"}} {
-		body := `{"realm_id":"` + realmA + `"}`
+		body := ""
+		if strings.HasSuffix(route[1], "realm") {
+			body = `{"realm_id":"` + realmA + `"}`
+		}
 		h.do(other.identity, route[0], tokens+"/"+tokenID+route[1], body).want(404, "TOKEN_NOT_FOUND", "")
 		h.do(me.identity, route[0], tokens+"/XYZ"+route[1], body).want(400, "INVALID_ID_FORMAT", "")
 		h.do(anonymous, route[0], tokens+"/"+tokenID+route[1], body).want(401, "MISSING_TOKEN", "")

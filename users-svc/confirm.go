@@ -5,7 +5,8 @@ import (
 )
 
 // confirm checks the password of a signed-in user before something that a stolen session must not be able to do, and returns the hash that
-// it was checked against. 400 CURRENT_PASSWORD_INCORRECT when it is wrong, 429 RATE_LIMITED after as many wrong ones as a login allows.
+// it was checked against; the session of d counts as confirmed. 400 CURRENT_PASSWORD_INCORRECT when it is wrong, 429 RATE_LIMITED after as many
+// wrong ones as a login allows.
 func (a *accounts) confirm(ctx context.Context, userID, password string, d device) (string, error) {
 	at, err := a.throttle.standing(ctx, digest("confirm", userID))
 	if err == nil {
@@ -28,5 +29,8 @@ func (a *accounts) confirm(ctx context.Context, userID, password string, d devic
 	case !right:
 		return "", errWrongPassword()
 	}
-	return found.PasswordHash, a.throttle.forget(ctx, at.key)
+	if err := a.throttle.forget(ctx, at.key); err != nil {
+		return "", err
+	}
+	return found.PasswordHash, markConfirmed(ctx, a.pool, d.SessionID, a.now())
 }

@@ -293,19 +293,6 @@ func (t *twoFactor) setGate(ctx context.Context, userID string, on bool, passwor
 	return t.writeGate(ctx, userID, on, d)
 }
 
-// pass makes twoFactor the gate of auth tokens.
-func (t *twoFactor) pass(ctx context.Context, userID, code string, d device) error {
-	f, found, err := t.read(ctx, t.pool, userID)
-	if err != nil || !found || f.enabledAt == nil || !f.requireForTokens {
-		return err
-	}
-	if code == "" {
-		return apperr.New(apperr.Unauthenticated, "OTP_REQUIRED", "A one-time code is required")
-	}
-	_, err = t.spend(ctx, userID, d, spending{code: code})
-	return err
-}
-
 // finish trades a temporary token and a code for a session. The token survives a wrong code, and is gone after a right one.
 func (t *twoFactor) finish(ctx context.Context, token, code string, d device) (any, error) {
 	hash := tokenHash(token)

@@ -20,6 +20,7 @@ func (t *twoFactor) mount(app *httpx.Server) {
 	app.Post("/api/v1/users/auth/2fa/backup-codes/regenerate", t.postRegenerate)
 	app.Put("/api/v1/users/auth/2fa/token-gate", t.putGate)
 	app.Delete("/api/v1/users/:id/2fa", t.deleteOfUser)
+	t.mountConfirmation(app)
 }
 
 // ownFactor returns the caller and the body of a request about the caller's second factor. Auth tokens are refused: a token that could change

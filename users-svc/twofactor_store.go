@@ -144,7 +144,7 @@ func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor
 		return codeWrong, err
 	}
 	if s.login == nil {
-		return codeRight, nil
+		return codeRight, markConfirmed(ctx, tx, d.SessionID, now)
 	}
 	tag, err := tx.Exec(ctx, `DELETE FROM two_factor_logins WHERE hash = $1`, s.login)
 	if err == nil && tag.RowsAffected() == 0 {

@@ -295,10 +295,10 @@ func TestTheTokenGateAsksSessionsForACode(t *testing.T) {
 	h.do(me.identity, "PUT", gate, `{"enabled":true}`).want(409, "TWOFACTOR_NOT_ENABLED", "")
 	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
 	app := h.secure(&me)
-	for _, route := range [][2]string{{"POST", ""}, {"PATCH", "/" + tokenID}, {"PUT", "/" + tokenID}, {"POST", "/" + tokenID + "/copy"}, {"POST", "/" + tokenID + "/add-realm"}, {"POST", "/" + tokenID + "/remove-realm"}} {
-		h.do(me.identity, route[0], tokens+route[1], map[string]any{"realm_id": realmA}).want(401, "OTP_REQUIRED", "A one-time code is required")
-		h.do(me.identity, route[0], tokens+route[1], map[string]any{"realm_id": realmA, "otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
-		if a := h.do(me.identity, route[0], tokens+route[1], map[string]any{"realm_id": realmA, "otp_code": app.code()}); a.status > 201 {
+	for _, route := range tokenRoutes(tokenID) {
+		h.changeToken(me.identity, route, nil).want(401, "OTP_REQUIRED", "A one-time code is required")
+		h.changeToken(me.identity, route, map[string]any{"otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
+		if a := h.changeToken(me.identity, route, map[string]any{"otp_code": app.code()}); a.status > 201 {
 			t.Errorf("%s %s with a code: got %d %s", route[0], route[1], a.status, a.body)
 		}
 	}

@@ -62,9 +62,10 @@ type placement interface {
 	of(ctx context.Context, userID string) (Provisioned, error)
 }
 
-// device is what a session is known by to its user.
+// device is where a request comes from, which a session is known by to its user.
 type device struct {
 	Address   string  // of the client, without a port
 	UserAgent string  // at most maxUserAgent characters
 	Client    *string // as the client named itself
+	SessionID string  // of the session that sent it, "" for none: a password or a code that it proves confirms that session
 }

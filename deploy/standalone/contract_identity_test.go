@@ -55,7 +55,7 @@ func contractTokens(r *running) {
 		r.do("POST", item+"/"+call, u.Token, nil).want(t, call+" without a realm", 400, "VALIDATION_ERROR")
 	}
 	for _, o := range []operation{{"GET", ""}, {"PUT", ""}, {"PATCH", ""}, {"DELETE", ""}, {"POST", "/copy"}, {"POST", "/add-realm"}, {"POST", "/remove-realm"}} {
-		body := map[string]any{"realm_id": realm}
+		body := realmField(o.path)
 		r.do(o.method, tokens+"/xyz"+o.path, u.Token, body).want(t, o.method+o.path, 400, "INVALID_ID_FORMAT")
 		r.do(o.method, tokens+"/"+nobody+o.path, u.Token, body).want(t, o.method+o.path, 404, "TOKEN_NOT_FOUND")
 	}
@@ -164,12 +164,15 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	r.do("PUT", base+"/token-gate", u.Token, map[string]any{"enabled": false, "password": "not-that-one", "otp_code": backup[1]}).want(t, "gate off, wrong password", 400, "CURRENT_PASSWORD_INCORRECT")
 	gated := []operation{{"POST", ""}, {"PUT", "/" + tokenID}, {"PATCH", "/" + tokenID}, {"POST", "/" + tokenID + "/copy"}, {"POST", "/" + tokenID + "/add-realm"}, {"POST", "/" + tokenID + "/remove-realm"}}
 	for _, o := range gated {
-		r.do(o.method, tokens+o.path, u.Token, map[string]any{"realm_id": realm}).want(t, o.method+o.path+" without a code", 401, "OTP_REQUIRED")
+		r.do(o.method, tokens+o.path, u.Token, realmField(o.path)).want(t, o.method+o.path+" without a code", 401, "OTP_REQUIRED")
 	}
 	next := 1
 	for _, o := range gated {
-		r.do(o.method, tokens+o.path, u.Token, map[string]any{"realm_id": realm, "otp_code": "wrong-code"}).want(t, o.method+o.path+" with a wrong code", 401, "INVALID_OTP_CODE")
-		r.do(o.method, tokens+o.path, u.Token, map[string]any{"realm_id": realm, "otp_code": backup[next]})
+		body := realmField(o.path)
+		body["otp_code"] = "wrong-code"
+		r.do(o.method, tokens+o.path, u.Token, body).want(t, o.method+o.path+" with a wrong code", 401, "INVALID_OTP_CODE")
+		body["otp_code"] = backup[next]
+		r.do(o.method, tokens+o.path, u.Token, body)
 		next++ // a good code forgives the failures before it
 	}
 	with := func(o operation, code, password string) answer {
@@ -198,7 +201,9 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 		with(o, fresh.Codes[0], userPassword).want(t, o.method+o.path+" locked", 429, "TWOFACTOR_RATE_LIMIT")
 	}
 	for _, o := range gated {
-		r.do(o.method, tokens+o.path, u.Token, map[string]any{"realm_id": realm, "otp_code": fresh.Codes[0]}).want(t, o.method+o.path+" locked", 429, "TWOFACTOR_RATE_LIMIT")
+		body := realmField(o.path)
+		body["otp_code"] = fresh.Codes[0]
+		r.do(o.method, tokens+o.path, u.Token, body).want(t, o.method+o.path+" locked", 429, "TWOFACTOR_RATE_LIMIT")
 	}
 	admin := r.admin()
 	r.do("DELETE", "/api/v1/users/"+u.ID+"/2fa", admin.Token, nil).want(t, "an admin resets it", 200, "")

@@ -33,6 +33,7 @@ func TestContract(t *testing.T) {
 			t.Parallel()
 			contractWarnings(product(t, spec, "FREE_TIER_SERVERS=eu-west:DE:Frankfurt:3"))
 		})
+		t.Run("confirmation", func(t *testing.T) { t.Parallel(); contractConfirmation(t, spec) })
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
 		t.Run("auth tokens", func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
 		t.Run("second factor", func(t *testing.T) { t.Parallel(); contractSecondFactor(product(t, spec)) })

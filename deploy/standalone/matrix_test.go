@@ -20,7 +20,8 @@ import (
 // another user than the path names · an admin · an auth token without the permission · one of another realm · one with every permission.
 //
 // Cells: a status alone, or with the first letters of the code: M MISSING_TOKEN, I INVALID_TOKEN, E TOKEN_EXPIRED, B ACCOUNT_BANNED, P
-// INSUFFICIENT_PERMISSIONS, C CANNOT_MODIFY_OTHER_USER, R a realm's refusal, N a *_NOT_FOUND, V VALIDATION_ERROR. {id} is the user whose auth tokens
+// INSUFFICIENT_PERMISSIONS, C CANNOT_MODIFY_OTHER_USER, R a realm's refusal, N a *_NOT_FOUND, V VALIDATION_ERROR, Q
+// CURRENT_PASSWORD_REQUIRED. {id} is the user whose auth tokens
 // the last three columns are, {victim} somebody else, {none} nobody's.
 const matrix = `
                                               none garbage expired wrongkey algnone banned other admin token- tokenR token+
@@ -32,6 +33,7 @@ PUT    /api/v1/users/{id}                     401M 401I    401E    401I     401I
 GET    /api/v1/users/me/sessions              401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
 GET    /api/v1/users/me/security-history      401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
 GET    /api/v1/users/me/free-tier-status      401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+POST   /api/v1/users/me/confirm               401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
 POST   /api/v1/users/me/retry-setup           401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /api/v1/containers/                    401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /api/v1/projects/                      401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
@@ -82,7 +84,7 @@ POST   /api/v1/users/auth/logout              401M 401I    401E    401I     401I
 
 var cellCodes = map[string]string{
 	"M": "MISSING_TOKEN", "I": "INVALID_TOKEN", "E": "TOKEN_EXPIRED", "B": "ACCOUNT_BANNED", "P": "INSUFFICIENT_PERMISSIONS", "C": "CANNOT_MODIFY_OTHER_USER",
-	"R": "REALM", "N": "NOT_FOUND", "V": "VALIDATION_ERROR",
+	"R": "REALM", "N": "NOT_FOUND", "V": "VALIDATION_ERROR", "Q": "CURRENT_PASSWORD_REQUIRED",
 }
 
 func TestAuthorisationMatrix(t *testing.T) {

@@ -1,0 +1,214 @@
+package users_test
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/limit"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+const confirmPath = "/api/v1/users/me/confirm"
+
+// confirmationTTL is how long a session counts as confirmed.
+const confirmationTTL = 10 * time.Minute
+
+// tokenRoutes are the ways to make and change auth tokens.
+func tokenRoutes(tokenID string) [][2]string {
+	return [][2]string{{"POST", ""}, {"PATCH", "/" + tokenID}, {"PUT", "/" + tokenID}, {"POST", "/" + tokenID + "/copy"},
+		{"POST", "/" + tokenID + "/add-realm"}, {"POST", "/" + tokenID + "/remove-realm"}}
+}
+
+// changeToken makes a request to one of tokenRoutes, with the realm where it needs one.
+func (h *harness) changeToken(who auth.Identity, route [2]string, fields map[string]any) *answer {
+	h.t.Helper()
+	body := map[string]any{}
+	if strings.HasSuffix(route[1], "realm") {
+		body["realm_id"] = realmA
+	}
+	maps.Copy(body, fields)
+	return h.do(who, route[0], tokens+route[1], body)
+}
+
+// tokenChanges makes one request to each of tokenRoutes.
+func (h *harness) tokenChanges(who auth.Identity, tokenID string, fields map[string]any) map[string]*answer {
+	h.t.Helper()
+	out := map[string]*answer{}
+	for _, route := range tokenRoutes(tokenID) {
+		out[route[0]+route[1]] = h.changeToken(who, route, fields)
+	}
+	return out
+}
+
+func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	me := h.signUp()
+	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
+	expect := func(what string, fields map[string]any, status int, code string) {
+		t.Helper()
+		for route, a := range h.tokenChanges(me.identity, tokenID, fields) {
+			if ok := a.status == 200 || a.status == 201; a.code != code || status == 0 && !ok || status != 0 && a.status != status {
+				t.Errorf("%s: %s: got %d %s, want %d %s", what, route, a.status, a.body, status, code)
+			}
+		}
+	}
+	h.clock.forward(confirmationTTL - time.Minute)
+	expect("nine minutes after signing in", nil, 0, "")
+	h.clock.forward(2 * time.Minute)
+	expect("later", nil, 403, "CONFIRMATION_REQUIRED")
+	expect("with a code, without a second factor", map[string]any{"otp_code": "123456"}, 403, "CONFIRMATION_REQUIRED")
+	expect("with a wrong password", map[string]any{"current_password": "not-that-one"}, 400, "CURRENT_PASSWORD_INCORRECT")
+	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]any{"refreshToken": me.refresh}).must(200)
+	expect("after a refresh", nil, 403, "CONFIRMATION_REQUIRED")
+	if n := len(h.do(me.identity, "GET", tokens, nil).must(200).data.([]any)); n != 3 {
+		t.Errorf("%d tokens after refusals, want the 3 from before", n)
+	}
+	// Reading and taking away need no confirmation, and a token is bounded by its own rights.
+	h.issue(h.as(secret), nil)
+	h.do(h.as(secret), "POST", tokens, map[string]any{"current_password": password}).want(403, "INSUFFICIENT_PERMISSIONS", "")
+	other, _ := h.issue(h.as(secret), nil)
+	h.do(me.identity, "DELETE", tokens+"/"+other, nil).must(200)
+
+	expect("with the password", map[string]any{"current_password": password}, 0, "")
+	expect("which confirmed the session", nil, 0, "")
+	h.clock.forward(confirmationTTL + time.Second)
+	expect("until it is over", nil, 403, "CONFIRMATION_REQUIRED")
+	if again := h.signIn(me.email, password); again.id != me.id {
+		t.Fatal("another user")
+	} else {
+		h.issue(again.identity, nil)
+	}
+	expect("another session's sign-in", nil, 403, "CONFIRMATION_REQUIRED")
+}
+
+func TestConfirmingASession(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin, func(c *users.Config) { c.Throttle.LoginAccount = limit.Rate{Count: 5, Period: 15 * time.Minute} })
+	me, banned := h.signUp(), h.signUp()
+	_, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
+	h.clock.forward(confirmationTTL + time.Minute)
+	for name, c := range map[string]struct {
+		who    auth.Identity
+		body   string
+		status int
+		code   string
+	}{
+		"an auth token":    {h.as(secret), `{"password":"` + password + `"}`, 403, "INSUFFICIENT_PERMISSIONS"},
+		"a banned user":    {auth.Identity{Kind: auth.Session, UserID: banned.id, SessionID: banned.identity.SessionID, Banned: true}, `{"password":"` + password + `"}`, 403, "ACCOUNT_BANNED"},
+		"nobody":           {anonymous, `{"password":"` + password + `"}`, 401, "MISSING_TOKEN"},
+		"nothing":          {me.identity, ``, 400, "CURRENT_PASSWORD_REQUIRED"},
+		"null":             {me.identity, `{"password":null}`, 400, "CURRENT_PASSWORD_REQUIRED"},
+		"an empty one":     {me.identity, `{"password":""}`, 400, "CURRENT_PASSWORD_REQUIRED"},
+		"a number":         {me.identity, `{"password":5}`, 400, "VALIDATION_ERROR"},
+		"a long one":       {me.identity, `{"password":"` + strings.Repeat("x", 129) + `"}`, 400, "VALIDATION_ERROR"},
+		"a short one":      {me.identity, `{"password":"x"}`, 400, "CURRENT_PASSWORD_INCORRECT"},
+		"no second factor": {me.identity, `{"password":"` + password + `","code":"123456"}`, 409, "TWOFACTOR_NOT_ENABLED"},
+	} {
+		if a := h.do(c.who, "POST", confirmPath, c.body); a.status != c.status || a.code != c.code {
+			t.Errorf("%s: got %d %s, want %d %s", name, a.status, a.body, c.status, c.code)
+		}
+	}
+	h.do(me.identity, "POST", tokens, nil).want(403, "CONFIRMATION_REQUIRED", "")
+	a := h.do(me.identity, "POST", confirmPath, map[string]any{"password": password}).want(200, "", "Session confirmed")
+	until, err := time.Parse(time.RFC3339, a.text("confirmed_until"))
+	if left := until.Sub(h.clock.now()); err != nil || left > confirmationTTL || left < confirmationTTL-time.Minute {
+		t.Errorf("confirmed_until %v is %v from now (%v)", until, left, err)
+	}
+	h.issue(me.identity, nil)
+	for range 5 {
+		h.do(me.identity, "POST", confirmPath, map[string]any{"password": "not-that-one"}).want(400, "CURRENT_PASSWORD_INCORRECT", "")
+	}
+	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password}).want(429, "RATE_LIMITED", "")
+	h.do(me.identity, "POST", tokens, map[string]any{"current_password": password}).want(429, "RATE_LIMITED", "")
+}
+
+func TestASecondFactorConfirmsASession(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	app := h.secure(&me)
+	h.do(me.identity, "PUT", factorPath+"/token-gate", map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).must(200)
+	h.issue(me.identity, nil) // turning the gate off proved both
+	h.clock.forward(confirmationTTL + time.Minute)
+	h.do(me.identity, "POST", tokens, nil).want(403, "CONFIRMATION_REQUIRED", "")
+	h.do(me.identity, "POST", tokens, map[string]any{"otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
+	h.issue(me.identity, map[string]any{"otp_code": app.code()})
+	h.issue(me.identity, nil)
+	h.clock.forward(confirmationTTL + time.Minute)
+	h.do(me.identity, "POST", confirmPath, map[string]any{"password": "not-that-one", "code": app.backup[0]}).want(400, "CURRENT_PASSWORD_INCORRECT", "")
+	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password, "code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
+	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password, "code": app.backup[0]}).must(200)
+	h.issue(me.identity, nil)
+	// A sign-in with the second factor counts as well.
+	h.clock.forward(confirmationTTL + time.Minute)
+	again := h.personOf(me.email, h.verify(h.challenge(me), app.backup[1]).must(200))
+	h.issue(again.identity, nil)
+}
+
+// TestNoTokenIsMadeByASessionThatEnds races token requests with the end of their session: a token
+// that was answered stands in the list, and none appears afterwards.
+func TestNoTokenIsMadeByASessionThatEnds(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	other := h.signIn(me.email, password)
+	var wait sync.WaitGroup
+	made := make([]*answer, 8)
+	for i := range made {
+		wait.Go(func() { made[i] = h.do(other.identity, "POST", tokens, nil) })
+	}
+	h.do(me.identity, "DELETE", ownSessions, nil).must(200)
+	ended := len(h.do(me.identity, "GET", tokens, nil).must(200).data.([]any))
+	wait.Wait()
+	created := 0
+	for _, a := range made {
+		if a.status == 201 {
+			created++
+		} else {
+			a.want(401, "INVALID_TOKEN", "")
+		}
+	}
+	if now := len(h.do(me.identity, "GET", tokens, nil).must(200).data.([]any)); now != ended || created != now {
+		t.Errorf("%d tokens when the session had ended, %d later, %d answered", ended, now, created)
+	}
+	h.do(other.identity, "POST", tokens, nil).want(401, "INVALID_TOKEN", "")
+}
+
+func TestUnknownFieldsOfATokenAreRefused(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
+	for _, who := range []auth.Identity{me.identity, h.as(secret)} {
+		for name, fields := range map[string]map[string]any{
+			"/expire_at": {"expire_at": "2030-01-01"}, "/realm": {"realm": realmA}, "/permission": {"permission": nil}, "/vaultAccess": {"vaultAccess": true},
+			"/a~1b": {"a/b": map[string]any{"c": 1}}, "/deny_reauthorization": {"deny_reauthorization": "yes"}, "/current_password": {"current_password": 7},
+		} {
+			for route, a := range h.tokenChanges(who, tokenID, fields) {
+				if a.status != 400 || a.code != "VALIDATION_ERROR" || !strings.Contains(string(a.body), `"`+name+`"`) {
+					t.Errorf("%s with %v: got %d %s, want VALIDATION_ERROR at %s", route, fields, a.status, a.body, name)
+				}
+			}
+		}
+	}
+	h.do(me.identity, "POST", tokens, map[string]any{"realm_id": realmA}).want(400, "VALIDATION_ERROR", "")
+	h.do(me.identity, "POST", tokens+"/"+tokenID+"/copy", map[string]any{"vault_access": true}).want(400, "VALIDATION_ERROR", "")
+	if n := query[int](h, `SELECT count(*)::int FROM auth_tokens`); n != 1 {
+		t.Errorf("%d tokens, want the first alone", n)
+	}
+	// What official clients may send has no effect.
+	for route, a := range h.tokenChanges(me.identity, tokenID, map[string]any{"deny_reauthorization": true}) {
+		if a.status > 201 || strings.Contains(string(a.body), "warnings") || strings.Contains(string(a.body), "deny_re") {
+			t.Errorf("%s: got %d %s", route, a.status, a.body)
+		}
+	}
+	if a := h.do(me.identity, "GET", tokens+"/"+tokenID, nil).must(200); fmt.Sprint(a.at("is_enabled")) != "true" {
+		t.Errorf("got %s", a.body)
+	}
+}
