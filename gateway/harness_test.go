@@ -122,8 +122,11 @@ type fakeUsers struct {
 	mu     sync.Mutex
 	states map[string]session.State // by session id or token hash
 	down   bool
-	asked  int
-	uses   []string
+	// previous is a release without /internal/keys; longest is how long it lets a token live.
+	previous bool
+	longest  time.Duration
+	asked    int
+	uses     []string
 }
 
 func startUsers(t testing.TB) *fakeUsers {
@@ -131,7 +134,7 @@ func startUsers(t testing.TB) *fakeUsers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: auth.SigningKey{ID: "k1", Private: private}, states: map[string]session.State{}}
+	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: auth.SigningKey{ID: "k1", Private: private}, states: map[string]session.State{}, longest: 24 * time.Hour}
 	u.answers(u.serve)
 	return u
 }
@@ -143,8 +146,14 @@ func (u *fakeUsers) serve(w http.ResponseWriter, r seen) {
 	switch {
 	case u.down:
 		w.WriteHeader(http.StatusBadGateway)
-	case r.target == "/.well-known/jwks.json":
-		writeJSON(w, 200, auth.JWKS{Keys: []auth.JWK{auth.NewJWK(u.key.ID, u.key.Private.Public().(ed25519.PublicKey))}})
+	case r.target == "/internal/keys" && u.previous:
+		writeJSON(w, 404, map[string]any{"code": "NOT_FOUND"})
+	case r.target == "/.well-known/jwks.json", r.target == "/internal/keys":
+		set := auth.Published{JWKS: auth.JWKS{Keys: []auth.JWK{auth.NewJWK(u.key.ID, u.key.Private.Public().(ed25519.PublicKey))}}}
+		if r.target == "/internal/keys" {
+			set.MaxSeconds = int64(u.longest.Seconds())
+		}
+		writeJSON(w, 200, set)
 	case parts[0] == "internal" && r.identity.Kind != auth.System:
 		writeJSON(w, 401, map[string]any{"code": "INVALID_TOKEN"})
 	case parts[0] == "internal" && (parts[1] == "sessions" || parts[1] == "tokens") && r.method == "GET":

@@ -26,8 +26,11 @@ type keyRig struct {
 	*authenticator
 	published atomic.Pointer[[]auth.SigningKey]
 	fetched   int
-	claims    auth.Claims
-	clock     func() time.Time
+	// maxSeconds is how long a token may live, as users-svc says it.
+	maxSeconds int64
+	stale      bool // it could not ask its database
+	claims     auth.Claims
+	clock      func() time.Time
 }
 
 func newKeyRig(t *testing.T) *keyRig {
@@ -35,14 +38,14 @@ func newKeyRig(t *testing.T) *keyRig {
 	r := &keyRig{clock: time.Now, claims: auth.Claims{
 		UserID: id.New(time.Now()), SessionID: id.New(time.Now()), TokenID: id.New(time.Now()), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 	}}
-	keys := &keySet{log: testkit.Log(t), fetch: func(context.Context) (auth.JWKS, error) {
+	keys := newKeySet(testkit.Log(t), func(context.Context) (auth.Published, error) {
 		r.fetched++
-		var set auth.JWKS
+		set := auth.Published{MaxSeconds: r.maxSeconds, Stale: r.stale}
 		for _, k := range *r.published.Load() {
 			set.Keys = append(set.Keys, auth.NewJWK(k.ID, k.Private.Public().(ed25519.PublicKey)))
 		}
 		return set, nil
-	}}
+	})
 	st := newStates(0, nil, testkit.Log(t), newIdentityMetrics(prometheus.NewRegistry()), func(context.Context, bool, string) (session.State, error) {
 		return session.State{Alive: true, UserID: r.claims.UserID, SessionID: r.claims.SessionID, Version: 1}, nil
 	})
@@ -133,5 +136,112 @@ func TestTokensOfUnknownKeysFetchTheKeysOnceASecond(t *testing.T) {
 	}
 	if r.fetched > 20 { // once, and more where the machine is slow
 		t.Errorf("100 tokens fetched the keys %d times", r.fetched)
+	}
+}
+
+// TestATokenThatLivesForTooLongIsRefused although a published key signed it: such a key has leaked.
+func TestATokenThatLivesForTooLongIsRefused(t *testing.T) {
+	t.Parallel()
+	key, now := signingKey(t, "k1"), time.Now()
+	for name, c := range map[string]struct {
+		issued, expires time.Time
+		maxSeconds      int64
+		passes          bool
+	}{
+		"as users-svc makes them":         {now, now.Add(time.Hour), 3600, true},
+		"nearly over":                     {now.Add(-59 * time.Minute), now.Add(time.Minute), 3600, true},
+		"made by a clock that is ahead":   {now.Add(time.Minute), now.Add(61 * time.Minute), 3600, true},
+		"for two hours":                   {now, now.Add(2 * time.Hour), 3600, false},
+		"for ten years":                   {now, now.AddDate(10, 0, 0), 86400, false},
+		"for an hour in ten years":        {now.AddDate(10, 0, 0), now.AddDate(10, 0, 0).Add(time.Hour), 3600, false},
+		"without the time of its issue":   {time.Time{}, now.Add(time.Minute), 3600, false},
+		"when the bound is not known":     {now, now.Add(48 * time.Hour), 0, true},
+		"issued long ago, still not over": {now.AddDate(-10, 0, 0), now.Add(time.Hour), 3600, false},
+	} {
+		r := newKeyRig(t)
+		r.maxSeconds = c.maxSeconds
+		r.publish(t, key)
+		r.claims.IssuedAt, r.claims.ExpiresAt = c.issued, c.expires
+		for range 2 { // the second time it could be remembered
+			if err := r.asks(t, key); (err == nil) != c.passes || err != nil && !apperr.Is(err, "INVALID_TOKEN") {
+				t.Errorf("%s: got %v, passes=%v", name, err, c.passes)
+			}
+		}
+	}
+}
+
+// TestAShorterLifeCountsForTokensThatAreRemembered, and a users-svc that tells none takes no bound away.
+func TestAShorterLifeCountsForTokensThatAreRemembered(t *testing.T) {
+	t.Parallel()
+	key, r := signingKey(t, "k1"), newKeyRig(t)
+	for _, step := range []struct {
+		maxSeconds int64
+		passes     bool
+	}{{0, true}, {7200, true}, {3600, true}, {1800, false}, {0, false}, {3600, true}} {
+		r.maxSeconds = step.maxSeconds
+		r.publish(t, key)
+		if err := r.asks(t, key); (err == nil) != step.passes {
+			t.Errorf("with at most %d s a token for an hour: %v", step.maxSeconds, err)
+		}
+	}
+}
+
+// TestAStaleSetBringsNoRevokedKeyBack: it is that of a replica which cannot ask the database.
+func TestAStaleSetBringsNoRevokedKeyBack(t *testing.T) {
+	t.Parallel()
+	leaked, fresh := signingKey(t, "old"), signingKey(t, "new")
+	r := newKeyRig(t)
+	r.stale = true
+	r.publish(t, leaked) // better than none
+	if err := r.asks(t, leaked); err != nil {
+		t.Error(err)
+	}
+	r.stale = false
+	r.publish(t, fresh)
+	r.stale = true
+	r.published.Store(&[]auth.SigningKey{leaked})
+	if err := r.keys.refresh(t.Context(), 0); err == nil {
+		t.Error("a stale set was taken")
+	}
+	if err := r.asks(t, leaked); err == nil {
+		t.Error("a token of the revoked key was taken")
+	}
+	if err := r.asks(t, fresh); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAKeyIsRevokedOnEveryGatewayWithoutNATSAndRedis: tokens of the key that were taken a moment ago are refused, and
+// the new key's are taken.
+func TestAKeyIsRevokedOnEveryGatewayWithoutNATSAndRedis(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ada := d.users.signIn(t)
+	read := ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}
+	if r := d.do(read); r.status != 200 {
+		t.Fatalf("got %d %s", r.status, r.raw)
+	}
+	d.broker.Stop()
+	d.redis.Close()
+	d.users.mu.Lock()
+	d.users.key = signingKey(t, "k2")
+	d.users.mu.Unlock()
+	d.until("the token of the revoked key is refused", func() bool { return d.do(read).code == "INVALID_TOKEN" })
+	read.bearer = d.users.sign(t, ada, time.Hour)
+	if r := d.do(read); r.status != 200 {
+		t.Errorf("a token of the new key: %d %s", r.status, r.raw)
+	}
+}
+
+// TestAUsersSvcOfThePreviousReleaseIsUnderstood: it has only the public route of its keys.
+func TestAUsersSvcOfThePreviousReleaseIsUnderstood(t *testing.T) {
+	t.Parallel()
+	d := surroundings(t)
+	d.users.previous = true
+	d.settings()
+	d.start()
+	ada := d.users.signIn(t)
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
+		t.Errorf("got %d %s", r.status, r.raw)
 	}
 }

@@ -6,6 +6,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -159,7 +160,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	if err != nil {
 		return err
 	}
-	keys := &keySet{log: rt.Log, fetch: g.fetchKeys}
+	keys := newKeySet(rt.Log, g.fetchKeys)
 	guesses, err := newGuesses(g.cfg.Limits.Address)
 	if err != nil {
 		return err
@@ -188,8 +189,12 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	return nil
 }
 
-func (g *gateway) fetchKeys(ctx context.Context) (auth.JWKS, error) {
-	var set auth.JWKS
-	err := g.ask(ctx, g.upstreams[toUsers], "GET", "/.well-known/jwks.json", nil, &set)
+// fetchKeys asks users-svc for its public keys; one of the previous release only has the public route.
+func (g *gateway) fetchKeys(ctx context.Context) (auth.Published, error) {
+	var set auth.Published
+	err := g.ask(ctx, g.upstreams[toUsers], "GET", "/internal/keys", nil, &set)
+	if errors.Is(err, errNotFound) {
+		err = g.ask(ctx, g.upstreams[toUsers], "GET", "/.well-known/jwks.json", nil, &set)
+	}
 	return set, err
 }

@@ -9,11 +9,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // commands are what the binary does besides serving. They work beside running replicas.
@@ -25,6 +23,7 @@ func commands() []service.Command[Config] {
 			Run: errand(adminPassword),
 		},
 		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.", Run: errand(keysRotate)},
+		{Name: "keys revoke", Doc: "KID: let no gateway take what this signing key signed, within a second; for a key that has leaked.", Run: errand(keysRevoke)},
 		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: errand(keysReseal)},
 		{Name: "emails check", Doc: "[-rekey]: list accounts whose address breaks today's rule for addresses; exit 1 when there are any.", Run: errand(emailsCheck)},
 		{Name: "logins failed", Doc: "[-since 24h] [-limit 50]: list the addresses that failed sign-ins came from.", Run: errand(loginsFailed)},
@@ -138,27 +137,4 @@ func (a *accounts) promoteExisting(ctx context.Context, email, password string, 
 	}
 	fmt.Fprintf(out, "%s (%s) is an admin\n", found.Username, found.ID)
 	return nil
-}
-
-// keysRotate adds a signing key, however old the newest is.
-func keysRotate(ctx context.Context, c *core, args []string, out io.Writer) error {
-	var now bool
-	if err := onlyFlags("keys rotate", args, out, func(f *flag.FlagSet) {
-		f.BoolVar(&now, "now", false, "let it sign at once: for a key that may have leaked; gateways fetch it when they first see it")
-	}); err != nil {
-		return err
-	}
-	k := &keyring{core: c}
-	from := c.now()
-	err := k.renew(ctx, func(keys []signingKey) (time.Time, bool) {
-		if !now && len(keys) > 0 {
-			from = from.Add(c.cfg.Tokens.KeyLead)
-		}
-		return from, true
-	})
-	if err == nil {
-		text, _ := wire.Time(from).MarshalText()
-		fmt.Fprintf(out, "a new key signs from %s; the old one is published until its last token has expired\n", text)
-	}
-	return err
 }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/realmgate/realmgate/pkg/auth"
 )
@@ -15,9 +19,12 @@ import (
 type keyring struct {
 	*core
 
-	mu     sync.RWMutex
-	keys   []signingKey // by signsFrom, the oldest first
-	loaded time.Time
+	reading sync.Mutex // held while the keys are read from the database
+	mu      sync.RWMutex
+	keys    []signingKey // by signsFrom, the oldest first
+	loaded  time.Time    // what keys is as of
+	failed  time.Time    // when they could not be read
+	told    rate.Sometimes
 }
 
 // signingKey is a key and the time from which it signs, which ends with the next key's.
@@ -27,8 +34,13 @@ type signingKey struct {
 }
 
 const (
-	keyUpkeep = 30 * time.Second // how often a replica looks for new keys; far less than the default SIGNING_KEY_LEAD
-	keyFresh  = time.Second      // how old the published set may be
+	keyUpkeep = 30 * time.Second // how often a replica looks whether a key is due; far less than the default SIGNING_KEY_LEAD
+	// keyFresh is how old the keys may be that are published or sign: with keysEvery of the gateways and the
+	// time that a request takes it stays below the second within which a revoked key must be refused.
+	keyFresh = 200 * time.Millisecond
+	// keyPatience bounds the wait for the database, which others share.
+	keyPatience  = time.Second
+	keyTellEvery = 10 * time.Second
 	// keyMargin is added to the time that an old key is published, for clocks that differ.
 	keyMargin = 5 * time.Minute
 )
@@ -36,46 +48,73 @@ const (
 var errNoSigningKey = errors.New("there is no signing key yet")
 
 // sign makes an access token with the key that signs now.
-func (k *keyring) sign(c auth.Claims) (string, error) {
+func (k *keyring) sign(ctx context.Context, c auth.Claims) (string, error) {
+	k.refresh(ctx)
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	now := k.now()
-	for i := len(k.keys) - 1; i >= 0; i-- {
-		if !k.keys[i].signsFrom.After(now) {
-			return k.keys[i].Sign(c, k.cfg.Tokens.Issuer, k.cfg.Tokens.Audience)
-		}
+	i := signing(k.keys, k.now())
+	if i < 0 {
+		return "", errNoSigningKey
 	}
-	return "", errNoSigningKey
+	return k.keys[i].Sign(c, k.cfg.Tokens.Issuer, k.cfg.Tokens.Audience)
 }
 
-// published returns the public keys, those that do not sign yet or any more included. While the database is away it returns what it knows.
-func (k *keyring) published(ctx context.Context) auth.JWKS {
-	k.mu.RLock()
-	old := k.now().Sub(k.loaded) > keyFresh
-	k.mu.RUnlock()
-	if old {
-		if err := k.load(ctx); err != nil {
-			k.log.Warn("signing keys could not be read again", "error", err.Error())
-		}
-	}
+// published returns the public keys, those that do not sign yet or any more included. While the database is away it returns what it
+// knows, and fresh is false.
+func (k *keyring) published(ctx context.Context) (set auth.JWKS, fresh bool) {
+	fresh = k.refresh(ctx)
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	set := auth.JWKS{}
 	for _, key := range k.keys {
 		set.Keys = append(set.Keys, auth.NewJWK(key.ID, key.Private.Public().(ed25519.PublicKey)))
 	}
-	return set
+	return set, fresh
+}
+
+// refresh reads the keys again when they are older than keyFresh. While the database is away those that are
+// known stay in use, and it returns false.
+func (k *keyring) refresh(ctx context.Context) bool {
+	if tried, ok := k.lastTry(); tried {
+		return ok
+	}
+	k.reading.Lock()
+	defer k.reading.Unlock()
+	if tried, ok := k.lastTry(); tried { // while this one waited
+		return ok
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyPatience)
+	defer cancel()
+	err := k.load(ctx)
+	if err != nil {
+		k.told.Do(func() { k.log.Warn("signing keys could not be read again", "error", err.Error()) })
+		k.mu.Lock()
+		k.failed = k.now()
+		k.mu.Unlock()
+	}
+	return err == nil
+}
+
+// lastTry says whether the keys were read, or tried to be, a moment ago, and with which outcome.
+func (k *keyring) lastTry() (tried, ok bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	now := k.now()
+	ok = now.Sub(k.loaded) <= keyFresh
+	return ok || now.Sub(k.failed) <= keyFresh, ok
 }
 
 // load reads the keys from the database.
 func (k *keyring) load(ctx context.Context) error {
+	asked := k.now()
 	keys, err := k.readKeys(ctx, k.pool)
 	if err != nil {
 		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keys, k.loaded = keys, k.now()
+	if !asked.Before(k.loaded) {
+		k.keys, k.loaded = keys, asked
+	}
 	return nil
 }
 
@@ -107,4 +146,47 @@ func (k *keyring) expired(keys []signingKey) []string {
 		}
 	}
 	return out
+}
+
+// errUnknownKey says that there is no key to revoke, and which there are.
+type errUnknownKey struct {
+	keyID string
+	keys  []signingKey
+	now   time.Time
+}
+
+func (e errUnknownKey) Error() string {
+	var all []string
+	signs := signing(e.keys, e.now)
+	for i, key := range e.keys {
+		all = append(all, key.ID)
+		if i == signs {
+			all[i] += " (signs now)"
+		}
+	}
+	return fmt.Sprintf("there is no signing key %q; there are: %s", e.keyID, strings.Join(all, ", "))
+}
+
+// signing returns the index of the key that signs at the time now, -1 for none.
+func signing(keys []signingKey, now time.Time) int {
+	for i := len(keys) - 1; i >= 0; i-- {
+		if !keys[i].signsFrom.After(now) {
+			return i
+		}
+	}
+	return -1
+}
+
+// successorOf says whether a key must take the place of keys[i], which is revoked, and from when that signs.
+// It takes over the time of the revoked one: by the clock of a replica that is behind, a later time would let
+// an older key sign again.
+func (k *keyring) successorOf(keys []signingKey, i int) (signsFrom time.Time, wanted bool) {
+	now := k.now()
+	if i != signing(keys, now) && i != len(keys)-1 {
+		return time.Time{}, false
+	}
+	if from := keys[i].signsFrom; from.Before(now) {
+		return from, true
+	}
+	return now, true
 }

@@ -5,12 +5,22 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
 func (k *keyring) mount(s *httpx.Server) {
 	s.Get("/.well-known/jwks.json", func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderCacheControl, "public, max-age=300")
-		return httpx.JSON(c, http.StatusOK, k.published(c.UserContext()))
+		set, _ := k.published(c.UserContext())
+		return httpx.JSON(c, http.StatusOK, set)
+	})
+	s.Get("/internal/keys", func(c *fiber.Ctx) error {
+		if err := httpx.RequireSystem(c); err != nil {
+			return err
+		}
+		httpx.Unlogged(c) // each gateway asks twice a second
+		set, fresh := k.published(c.UserContext())
+		return httpx.JSON(c, http.StatusOK, auth.Published{JWKS: set, MaxSeconds: seconds(k.cfg.Tokens.AccessTTL), Stale: !fresh})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +44,7 @@ func aboutSigningKey(keyID string) string { return "signing-key:" + keyID }
 // renew adds a key when next says so, and deletes the expired ones; one replica at a time.
 func (k *keyring) renew(ctx context.Context, next func([]signingKey) (signsFrom time.Time, make bool)) error {
 	return db.InTx(ctx, k.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('users_svc signing keys'))`); err != nil {
+		if err := lockKeys(ctx, tx); err != nil {
 			return err
 		}
 		keys, err := k.readKeys(ctx, tx)
@@ -61,6 +62,39 @@ func (k *keyring) renew(ctx context.Context, next func([]signingKey) (signsFrom 
 		}
 		return k.addKey(ctx, tx, signsFrom)
 	})
+}
+
+// lockKeys lets one at a time change which keys there are, until the end of tx; others may read them.
+func lockKeys(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`)
+	return err
+}
+
+// revoke deletes a key, so that no gateway takes what it signed. When it was the newest or the one that signs,
+// a new one signs at once, which replaced says.
+func (k *keyring) revoke(ctx context.Context, keyID string) (replaced bool, err error) {
+	err = db.InTx(ctx, k.pool, func(tx pgx.Tx) error {
+		if err := lockKeys(ctx, tx); err != nil {
+			return err
+		}
+		keys, err := k.readKeys(ctx, tx)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(keys, func(key signingKey) bool { return key.ID == keyID })
+		if i < 0 {
+			return errUnknownKey{keyID, keys, k.now()}
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM signing_keys WHERE id = $1`, keyID); err != nil {
+			return err
+		}
+		var from time.Time
+		if from, replaced = k.successorOf(keys, i); !replaced {
+			return nil
+		}
+		return k.addKey(ctx, tx, from)
+	})
+	return replaced, err
 }
 
 func (k *keyring) addKey(ctx context.Context, tx pgx.Tx, signsFrom time.Time) error {

@@ -37,7 +37,7 @@ func (s *sessions) refresh(ctx context.Context, token string, d device) (TokenPa
 	case err != nil:
 		return TokenPair{}, err
 	case outcome == rotateDone, outcome == rotateReplaced:
-		return s.pair(live)
+		return s.pair(ctx, live)
 	case outcome == rotateReused: // replaced since, by a replica whose clock is far behind
 		return TokenPair{}, s.endReused(ctx, p.sessionID, reuse)
 	}

@@ -103,13 +103,13 @@ func successor(token string, salt []byte) string {
 }
 
 // pair signs the access token that goes with a session.
-func (s *sessions) pair(live liveSession) (TokenPair, error) {
+func (s *sessions) pair(ctx context.Context, live liveSession) (TokenPair, error) {
 	now := s.now()
 	expires := now.Add(s.cfg.Tokens.AccessTTL)
 	if live.ExpiresAt.Before(expires) {
 		expires = live.ExpiresAt
 	}
-	token, err := s.keys.sign(auth.Claims{UserID: live.UserID, SessionID: live.ID, TokenID: id.New(now), IssuedAt: now, ExpiresAt: expires})
+	token, err := s.keys.sign(ctx, auth.Claims{UserID: live.UserID, SessionID: live.ID, TokenID: id.New(now), IssuedAt: now, ExpiresAt: expires})
 	if err != nil {
 		return TokenPair{}, apperr.ServiceUnavailable(err)
 	}
@@ -179,7 +179,7 @@ func (s *sessions) renewAll(ctx context.Context, userID, event string, d device,
 }
 
 func (s *sessions) answer(ctx context.Context, live liveSession, found account, had Provisioned, d device) (SignedIn, error) {
-	pair, err := s.pair(live)
+	pair, err := s.pair(ctx, live)
 	if err != nil {
 		return SignedIn{}, err
 	}

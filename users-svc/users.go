@@ -9,6 +9,8 @@ package users
 import (
 	"context"
 
+	"golang.org/x/time/rate"
+
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/service"
 )
@@ -21,7 +23,7 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	}
 	hashes := newHasher(c.cfg.Passwords)
 	hashes.metrics.register(rt.Metrics)
-	keys := &keyring{core: c}
+	keys := &keyring{core: c, told: rate.Sometimes{Interval: keyTellEvery}}
 	if err := keys.upkeep(ctx); err != nil {
 		return err
 	}

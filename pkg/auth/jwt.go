@@ -52,6 +52,16 @@ func (k SigningKey) Sign(c Claims, issuer, audience string) (string, error) {
 	return t.SignedString(k.Private)
 }
 
+// maxSkew is how far the clock of users-svc may be ahead of a gateway's.
+const maxSkew = 5 * time.Minute
+
+// LivesFor reports whether the token lives for longest at most, as users-svc makes them: whoever has a leaked
+// key could make tokens for years. A token without the time of its issue, or issued in the future, does not.
+func (c Claims) LivesFor(longest time.Duration, now time.Time) bool {
+	// Both times are whole seconds, each rounded by itself.
+	return !c.IssuedAt.After(now.Add(maxSkew)) && c.ExpiresAt.Sub(c.IssuedAt) <= longest+time.Second
+}
+
 // Parse checks token against keys (by kid), the issuer and the audience. The error is ErrExpired, or ErrInvalid with the reason; a kid that
 // keys does not hold is also ErrUnknownKey. There is no leeway: the issuer's clock and ours are expected to be synchronised.
 func Parse(token string, keys map[string]ed25519.PublicKey, issuer, audience string, now func() time.Time) (Claims, error) {
@@ -86,6 +96,15 @@ var ErrUnknownKey = errors.New("unknown key id")
 // JWKS is a JSON Web Key Set of Ed25519 public keys (RFC 7517, RFC 8037).
 type JWKS struct {
 	Keys []JWK `json:"keys"`
+}
+
+// Published is what users-svc tells the gateways about access tokens.
+type Published struct {
+	JWKS
+	// MaxSeconds is how long an access token lives at most; 0 when a users-svc of an earlier release tells.
+	MaxSeconds int64 `json:"max_seconds"`
+	// Stale says that the database could not be asked: a key may have been revoked since.
+	Stale bool `json:"stale,omitempty"`
 }
 
 // JWK is one public key of a JWKS.

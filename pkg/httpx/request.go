@@ -23,6 +23,7 @@ const keyKnown localKey = 0
 // known is what has been found out about a request: one local, because each costs an allocation and a search.
 type known struct {
 	requestID string
+	unlogged  bool   // unless it fails
 	route     string // template; "" until a server that does not route through Fiber says it
 	caller    auth.Identity
 	body      *input.Object // nil until the handler has read it
@@ -64,6 +65,9 @@ func saneRequestID(s string) bool {
 		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '-' || r == '_' || r == '.')
 	}) < 0
 }
+
+// Unlogged leaves the line of this request out of the log unless it fails, for what is asked again and again.
+func Unlogged(c *fiber.Ctx) { knownOf(c).unlogged = true }
 
 // RequestID returns the id of the request; it may be kept.
 func RequestID(c *fiber.Ctx) string {
