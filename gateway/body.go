@@ -11,13 +11,31 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/shares"
 )
 
-// smallBody is how large a body may be where the route says nothing else.
-const smallBody = httpx.DefaultBodyLimit
+// The limits of bodies by class. Every field of a body of fields fits into maxFields several times,
+// with all its characters escaped. A stored object of 64 KB may be sent in up to eight times its
+// compact size (pkg/input); the other fields beside it have 128 KB.
+const (
+	maxFields = 64 << 10
+	maxObject = 8*64<<10 + 128<<10
+)
 
-// freeBody is how large a body may be without a share of the memory for bodies: the number of connections bounds those well enough.
-const freeBody = 64 << 10
+// Bodies up to these sizes are not accounted for, because the number of connections bounds them well
+// enough: freeBody of a user, freeAnonymous of anybody else, which is more than signing in needs.
+const (
+	freeBody      = 64 << 10
+	freeAnonymous = 8 << 10
+)
+
+// anonymousMemory is what larger bodies of requests without a user may have together, and
+// partOfAnonymous the part of it that one site may have: slow senders keep out nobody but each
+// other, and their own site first.
+const (
+	anonymousMemory = 32 << 20
+	partOfAnonymous = 16
+)
 
 // drained is how much of an unread body fasthttp reads away after the answer; with more it closes the connection.
 const drained = 256 << 10
@@ -25,12 +43,14 @@ const drained = 256 << 10
 // leastVaultBodyMB is what a vault write may always have, whatever the quota is: values from before it was lowered may still shrink.
 const leastVaultBodyMB = 110
 
-// bodyLimit returns the most bytes that the request may have: on routes with large bodies whatever fits the user's quota must pass.
+// bodyLimit returns the most bytes that the body may have: in a write to the vault whatever fits the user's quota must pass.
 func (g *gateway) bodyLimit(cl *call) int {
 	edge := &g.cfg.Edge
 	switch {
-	case cl.route.traits&largeBody == 0:
-		return smallBody
+	case cl.route.body == fieldsBody:
+		return maxFields
+	case cl.route.body == objectBody:
+		return maxObject
 	case edge.VaultMaxBodyMB > 0:
 		return edge.VaultMaxBodyMB << 20
 	}
@@ -67,8 +87,9 @@ func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
 // readChunked reads a body that does not say how long it is: what needs no share first, the rest after room was made for the largest one.
 func (g *gateway) readChunked(c *fiber.Ctx, cl *call, stream io.Reader, limit int) error {
 	var err error
-	cl.body, err = io.ReadAll(io.LimitReader(stream, freeBody+1))
-	if err == nil && len(cl.body) > freeBody {
+	pool := g.bodyPool(cl)
+	cl.body, err = io.ReadAll(io.LimitReader(stream, int64(pool.free+1)))
+	if err == nil && len(cl.body) > pool.free {
 		if err := g.hold(c, cl, limit); err != nil {
 			return err
 		}
@@ -84,14 +105,29 @@ func (g *gateway) readChunked(c *fiber.Ctx, cl *call, stream io.Reader, limit in
 	return brokenBody(err)
 }
 
+// bodyPool is the memory that a body is accounted to.
+type bodyPool struct {
+	shares *shares.Shares
+	holder string
+	free   int // the size up to which a body is not accounted for
+}
+
+func (g *gateway) bodyPool(cl *call) bodyPool {
+	if cl.who == nil {
+		return bodyPool{g.anonymousBodies, addressSite(cl.addr), freeAnonymous}
+	}
+	return bodyPool{g.bodies, cl.who.limitKey, freeBody}
+}
+
 // hold waits until there is memory for a body of this size, in all and in the sender's part.
 func (g *gateway) hold(c *fiber.Ctx, cl *call, size int) error {
-	if size <= freeBody {
+	pool := g.bodyPool(cl)
+	if size <= pool.free {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), g.cfg.Edge.BodyWait)
 	defer cancel()
-	share := g.bodies.Of(cl.holder())
+	share := pool.shares.Of(pool.holder)
 	if err := share.Take(ctx, int64(size)); err != nil {
 		return apperr.ServiceUnavailable(errors.New("no memory for another large body"))
 	}

@@ -91,6 +91,17 @@ func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
+// addressSite is what large bodies without a user are accounted to: the address, of IPv6 the /48 that
+// a site gets, whose /64 networks would otherwise count as 65,536 senders.
+func addressSite(a netip.Addr) string {
+	if a.Is6() {
+		if p, err := a.Prefix(48); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}
+
 // addressKey is what requests without a user are counted by: the address, of IPv6 the /64 that one customer has.
 func addressKey(a netip.Addr) string {
 	if a.Is6() {

@@ -56,7 +56,7 @@ type EdgeConfig struct {
 	CORSHeaders    TextList `env:"CORS_HEADERS" envDefault:"traceparent,tracestate,baggage,b3,x-b3-traceid,x-b3-spanid,x-b3-parentspanid,x-b3-sampled,x-b3-flags,sentry-trace,uber-trace-id,x-cloud-trace-context,x-amzn-trace-id" doc:"Comma-separated headers that their scripts may send beside Authorization, Content-Type, Accept and X-Request-ID; those of traces by default, * any."`
 	VaultQuotaMB   int      `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What vault-svc lets a user store in MB, unless an admin gave the user a quota of their own: so large a value must pass."`
 	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB. 0: twice the user's quota, because JSON may escape every character, plus 10 for the envelope; at least 110, at most BODY_MEMORY_MB."`
-	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"MB that bodies of more than 64 KB may take in memory together, those of one user a quarter of it; more of them wait."`
+	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"MB that users' bodies of more than 64 KB may take in memory together, those of one user a quarter of it; more of them wait."`
 	// BodyWait bounds that waiting.
 	BodyWait time.Duration `env:"BODY_WAIT" envDefault:"20s" doc:"How long a large body may wait for memory; after it 503."`
 }
@@ -132,7 +132,7 @@ func (c Config) Validate() error {
 	}
 	p.Must(edge.VaultQuotaMB >= 1 && edge.VaultQuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
 	p.Must(edge.VaultMaxBodyMB >= 0, "VAULT_MAX_BODY_MB must not be negative")
-	p.Must(edge.BodyMemoryMB >= max(edge.VaultMaxBodyMB, smallBody>>20), "BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
+	p.Must(edge.BodyMemoryMB >= max(edge.VaultMaxBodyMB, 1), "BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
 	p.Must(edge.BodyWait > 0, "BODY_WAIT must be above 0s")
 	p.Must(c.Journal.Mode == modeBestEffort || c.Journal.Mode == modeRequired, "ACTIVITY_MODE must be best_effort or required")
 	p.Must(c.Journal.MaxBytes >= minJournalBytes, "JOURNAL_MAX_BYTES must be at least %d", minJournalBytes)

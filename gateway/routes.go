@@ -44,9 +44,17 @@ type trait uint8
 const (
 	takesRealm   trait = 1 << iota // ?realm_id= names the realm that the request is about
 	vaultKey                       // the last segment is a vault key, which the service judges
-	largeBody                      // the body may be as large as a vault
 	passesBearer                   // the service reads the Authorization header itself
 	webPage                        // the service answers with HTML
+)
+
+// bodyClass says how large the body of a request may be.
+type bodyClass uint8
+
+const (
+	fieldsBody bodyClass = iota // some fields with short values
+	objectBody                  // among the fields is a JSON object of up to 64 KB
+	vaultBody                   // as large as a value of the vault
 )
 
 // routeRow is one line of the table: methods separated by spaces, a path whose {parameters} are one segment each, who may, how it is counted,
@@ -58,6 +66,7 @@ type routeRow struct {
 	rate          rateClass
 	target        target
 	traits        trait
+	body          bodyClass
 	serve         func(*gateway, *fiber.Ctx, *call) error // with target here
 }
 
@@ -90,10 +99,10 @@ func signInRoutes() []routeRow {
 		{methods: "POST", path: "/api/v1/users/auth/2fa/backup-codes/regenerate", access: user, target: toUsers},
 		{methods: "PUT", path: "/api/v1/users/auth/2fa/token-gate", access: user, target: toUsers},
 
-		{methods: "GET POST", path: "/api/v1/auth/tokens", access: user, target: toUsers},
+		{methods: "GET POST", path: "/api/v1/auth/tokens", access: user, target: toUsers, body: objectBody},
 		{methods: "GET", path: "/api/v1/auth/tokens/templates", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/auth/tokens/me", access: anyRealm, target: toUsers},
-		{methods: "GET PUT PATCH DELETE", path: "/api/v1/auth/tokens/{id}", access: user, target: toUsers},
+		{methods: "GET PUT PATCH DELETE", path: "/api/v1/auth/tokens/{id}", access: user, target: toUsers, body: objectBody},
 		{methods: "POST", path: "/api/v1/auth/tokens/{id}/copy", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/auth/tokens/{id}/add-realm", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/auth/tokens/{id}/remove-realm", access: user, target: toUsers},
@@ -111,7 +120,7 @@ func accountRoutes() []routeRow {
 		{methods: "GET DELETE", path: "/api/v1/users/me/sessions", access: user, target: toUsers},
 		{methods: "DELETE", path: "/api/v1/users/me/sessions/{id}", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/{id}", access: evenBanned, target: toUsers},
-		{methods: "PATCH PUT", path: "/api/v1/users/{id}", access: user, target: toUsers},
+		{methods: "PATCH PUT", path: "/api/v1/users/{id}", access: user, target: toUsers, body: objectBody},
 
 		{methods: "GET", path: "/api/v1/users", query: "page limit q is_admin is_banned", access: admin, target: toUsers},
 		{methods: "POST", path: "/api/v1/users", access: admin, target: toUsers},
@@ -140,7 +149,7 @@ func dataRoutes() []routeRow {
 
 		{methods: "GET", path: "/api/v1/vault/keys", access: user, target: toVault, traits: takesRealm},
 		{methods: "GET DELETE", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey},
-		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey | largeBody},
+		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey, body: vaultBody},
 		{methods: "DELETE", path: "/api/v1/vault", access: user, target: toVault, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/vault/stats", access: user, target: toVault, traits: takesRealm},
 	}

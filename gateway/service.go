@@ -30,24 +30,25 @@ const Name = "gateway"
 
 // gateway is what every request works with.
 type gateway struct {
-	cfg       Config
-	log       *slog.Logger
-	now       func() time.Time
-	router    *router
-	upstreams [toActivity + 1]*upstream // by target; none for here
-	auth      *authenticator
-	cors      cors
-	trusted   []netip.Prefix
-	untrusted sync.Once // warns of a proxy that is not trusted
-	permits   *permits
-	bodies    *shares.Shares // bytes of large bodies
-	streams   *shares.Shares // answers that pass through
-	used      *lastUsed
-	anonymous anonymous
-	journal   *journal
-	events    id.Sequence // names them
-	docs      *openapi.Docs
-	traces    *trace.Provider // nil: off
+	cfg             Config
+	log             *slog.Logger
+	now             func() time.Time
+	router          *router
+	upstreams       [toActivity + 1]*upstream // by target; none for here
+	auth            *authenticator
+	cors            cors
+	trusted         []netip.Prefix
+	untrusted       sync.Once // warns of a proxy that is not trusted
+	permits         *permits
+	bodies          *shares.Shares // bytes of large bodies of users
+	anonymousBodies *shares.Shares // bytes of the larger bodies of everybody else
+	streams         *shares.Shares // answers that pass through
+	used            *lastUsed
+	anonymous       anonymous
+	journal         *journal
+	events          id.Sequence // names them
+	docs            *openapi.Docs
+	traces          *trace.Provider // nil: off
 }
 
 // Program describes the binary.
@@ -64,7 +65,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	memory, conns := int64(cfg.Edge.BodyMemoryMB)<<20, int64(cfg.Upstreams.MaxConns)
 	g := &gateway{
 		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: newCORS(cfg.Edge),
-		bodies: shares.New(memory, memory/partOfMemory), streams: shares.New(max(1, conns/2), max(1, conns/partOfConns)),
+		bodies: shares.New(memory, memory/partOfMemory), anonymousBodies: shares.New(anonymousMemory, anonymousMemory/partOfAnonymous),
+		streams: shares.New(max(1, conns/2), max(1, conns/partOfConns)),
 	}
 	var err error
 	if g.trusted, err = parsePrefixes(cfg.Edge.TrustedProxies); err != nil {

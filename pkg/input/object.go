@@ -50,6 +50,7 @@ func (v *Violations) Err() error {
 type Object struct {
 	Violations
 	fields []field
+	unique bool     // no object in the body has a name twice
 	others []string // names of members that ParseFields did not keep, at most maxWarnings
 }
 
@@ -77,7 +78,7 @@ func ParseFields(body []byte, names ...string) (*Object, error) {
 }
 
 func parse(body []byte, s *scanner, wanted func(name []byte) bool) (*Object, error) {
-	o := &Object{}
+	o := &Object{unique: s.names}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return o, nil
 	}
@@ -259,7 +260,7 @@ func (o *Object) JSONObject(name string, max int) (jsontext.Value, bool) {
 		o.Fail(name, tooLong)
 		return nil, false
 	}
-	switch err := newScanner(raw, maxDepth, true).value(); {
+	switch err := newScanner(raw, maxDepth, !o.unique).value(); {
 	case errors.Is(err, errTooDeep):
 		o.Fail(name, fmt.Sprintf("must nest at most %d levels deep", maxDepth))
 		return nil, false
