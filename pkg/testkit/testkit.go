@@ -19,6 +19,11 @@ import (
 	"time"
 )
 
+// Patience is how long a test waits for what must come before it gives up.
+// It ends tests that hang and says nothing about how fast anything is: on
+// a machine that does other work everything takes as long as it takes.
+const Patience = 2 * time.Minute
+
 // Main runs the tests of a package and ends the process with their exit code.
 // What they shared (the PostgreSQL cluster, started by the first test that
 // asks for a database) is gone afterwards, also when tests failed; after

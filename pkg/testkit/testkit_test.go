@@ -3,7 +3,6 @@ package testkit_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -217,7 +216,7 @@ func TestMainKeepsTheExitCodeAndCleansUp(t *testing.T) {
 
 func rerun(t *testing.T, tmp, how string) (string, int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInner$", "-test.v")
+	cmd := testkit.Command(t, os.Args[0], "-test.run=^TestInner$", "-test.v")
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "TESTKIT_INNER="+how, "TEST_DATABASE_URL=")
 	out, _ := cmd.CombinedOutput() // the exit code is what is looked at
 	if !strings.Contains(string(out), "--- FAIL: TestInner") {
