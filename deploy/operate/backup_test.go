@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 const restoredPassword = "correct-Horse-7"
@@ -141,7 +143,7 @@ func (s *stack) postgresTool(name string) string {
 // command runs one of a binary's commands in the environment of its container; changed replaces variables of it.
 func (s *stack) command(name string, changed []string, args ...string) (string, error) {
 	s.t.Helper()
-	cmd := exec.Command(binary(s.t, name), args...)
+	cmd := testkit.Command(s.t, binary(s.t, name), args...)
 	cmd.Env, cmd.Dir = append(s.environ(name), changed...), s.dir
 	out, err := cmd.CombinedOutput()
 	return string(out), err

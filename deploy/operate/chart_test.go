@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/realmgate/realmgate/pkg/testkit"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -55,7 +56,7 @@ func render(t *testing.T, values ...string) []object {
 	for _, v := range values {
 		args = append(args, "--set", v)
 	}
-	out, _ := run(t, chart, tool(t, helmModule), args...)
+	out, _ := run(t, chart, tool(t, "helm"), args...)
 	var all []object
 	var builtIn bytes.Buffer
 	for d := yaml.NewDecoder(strings.NewReader(out)); ; {
@@ -84,7 +85,7 @@ func render(t *testing.T, values ...string) []object {
 	if err := os.WriteFile(path, builtIn.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, t.TempDir(), tool(t, validateModule), path, "--version", kubernetesVersion)
+	run(t, t.TempDir(), tool(t, "kubectl-validate"), path, "--version", kubernetesVersion)
 	return all
 }
 
@@ -99,12 +100,12 @@ func find(t *testing.T, all []object, kind, name string) object {
 
 func TestChartLints(t *testing.T) {
 	t.Parallel()
-	run(t, chart, tool(t, helmModule), "lint", "--strict", "--kube-version", kubernetesVersion+".0", ".")
+	run(t, chart, tool(t, "helm"), "lint", "--strict", "--kube-version", kubernetesVersion+".0", ".")
 }
 
 func helmCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(tool(t, helmModule), args...)
+	cmd := testkit.Command(t, tool(t, "helm"), args...)
 	cmd.Dir = chart
 	return cmd
 }

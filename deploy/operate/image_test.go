@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 const (
@@ -21,29 +21,32 @@ const (
 	maxImageSize = 25 << 20
 )
 
-// images builds all binaries as deploy/Dockerfile does, once for the test run, and returns their folder.
-var images = sync.OnceValues(func() (string, error) {
-	dockerfile, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
-	if err != nil {
-		return "", err
-	}
-	line := regexp.MustCompile(`(?s)go build .*?\n\n`).FindString(string(dockerfile))
-	dir := filepath.Join(scratch, "images")
-	cmd := exec.Command("sh", "-euc", strings.ReplaceAll(line, "/out/", dir+"/"))
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "VERSION="+stamp, "CGO_ENABLED=0", "GOFLAGS=-trimpath")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", &toolError{"the images with the Dockerfile's own command", line + "\n" + string(out), err}
-	}
-	return dir, nil
-})
+// images are all binaries, built as deploy/Dockerfile does by the first test that needs one.
+var images struct {
+	once sync.Once
+	dir  string
+}
 
 func binary(t *testing.T, name string) string {
 	t.Helper()
-	dir, err := images()
-	if err != nil {
-		t.Fatal(err)
+	images.once.Do(func() {
+		dockerfile, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := regexp.MustCompile(`(?s)go build .*?\n\n`).FindString(string(dockerfile))
+		dir := filepath.Join(scratch, "images")
+		cmd := testkit.Command(t, "sh", "-euc", strings.ReplaceAll(line, "/out/", dir+"/"))
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "VERSION="+stamp, "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build the images with the Dockerfile's own command: %v\n%s%s", err, line, out)
+		}
+		images.dir = dir
+	})
+	if images.dir == "" {
+		t.Fatal("the images could not be built")
 	}
-	return filepath.Join(dir, name)
+	return filepath.Join(images.dir, name)
 }
 
 func TestDockerfile(t *testing.T) {

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	startTimeout = 90 * time.Second
-	stopTimeout  = 30 * time.Second
+	startTimeout = testkit.Patience
+	stopTimeout  = testkit.Patience
 )
 
 // stack is the compose file as processes on this machine: the same binaries, environment, secrets and configuration files, with ports of the
@@ -280,7 +280,7 @@ func (s *stack) start(name string) {
 func (s *stack) spawn(name string, environ []string, program string, args ...string) {
 	s.t.Helper()
 	p := &process{name: name, environ: environ, log: &bytes.Buffer{}, done: make(chan error, 1)}
-	p.cmd = exec.Command(program, args...)
+	p.cmd = testkit.Command(s.t, program, args...)
 	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = environ, s.dir, p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -334,7 +334,7 @@ func (s *stack) waitHealthy(name string) {
 		s.t.Fatalf("%s: the health check is %v", name, check)
 	}
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(50 * time.Millisecond) {
-		cmd := exec.Command(p.cmd.Path, check[2:]...)
+		cmd := testkit.Command(s.t, binary(s.t, name), check[2:]...)
 		cmd.Env = p.environ
 		out, err := cmd.CombinedOutput()
 		if err == nil {

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // TestAHangUpEndsTheProcessInOrder sends SIGHUP, which a closed terminal sends, while a request is
@@ -57,11 +58,7 @@ func TestAHangUpEndsTheProcessInOrder(t *testing.T) {
 // TestAProcessThatNohupStartedOutlivesAHangUp: who started it so wants it to go on.
 func TestAProcessThatNohupStartedOutlivesAHangUp(t *testing.T) {
 	t.Parallel()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := spawnCommand(t, exec.Command("sh", "-c", `trap "" HUP; exec "$0"`, path), "DATA_DIR="+dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0")
+	p := spawnCommand(t, testkit.Command(t, "sh", "-c", `trap "" HUP; exec "$0"`, binary(t)), "DATA_DIR="+dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0")
 	if p.url == "" {
 		t.Fatalf("no start:\n%s%s", p.said, p.errors)
 	}

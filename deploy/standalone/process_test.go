@@ -17,32 +17,36 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// binary builds this command once for all tests of its process; removeBinary follows them.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "realmgate-standalone")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	path := filepath.Join(dir, "standalone")
-	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
-	if err != nil {
-		return "", &buildError{string(out)}
-	}
-	return path, nil
-})
-
-var built string // the folder of the binary
-
-func removeBinary() {
-	if built != "" {
-		_ = os.RemoveAll(built)
-	}
+// standalone is this command as a program, built by the first test that needs it; removeBinary follows them all.
+var standalone struct {
+	once sync.Once
+	dir  string
 }
 
-type buildError struct{ out string }
+func binary(t *testing.T) string {
+	t.Helper()
+	standalone.once.Do(func() {
+		dir, err := os.MkdirTemp("", "realmgate-standalone")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := testkit.Command(t, "go", "build", "-o", dir, ".").CombinedOutput(); err != nil {
+			_ = os.RemoveAll(dir)
+			t.Fatalf("go build: %v\n%s", err, out)
+		}
+		standalone.dir = dir
+	})
+	if standalone.dir == "" {
+		t.Fatal("the program could not be built")
+	}
+	return filepath.Join(standalone.dir, "standalone")
+}
 
-func (e *buildError) Error() string { return e.out }
+func removeBinary() {
+	if standalone.dir != "" {
+		_ = os.RemoveAll(standalone.dir)
+	}
+}
 
 // process is the product as an operator runs it.
 type process struct {
@@ -54,11 +58,7 @@ type process struct {
 
 func spawn(t *testing.T, environ ...string) *process {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spawnCommand(t, exec.Command(path), environ...)
+	return spawnCommand(t, testkit.Command(t, binary(t)), environ...)
 }
 
 // spawnCommand is spawn for a command that becomes the product.
