@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 const (
 	internalKey = "an internal key of the tests that is long enough"
-	patience    = 30 * time.Second
+	patience    = testkit.Patience
 )
 
 // clock is the time of day of a service under test; it may be moved.

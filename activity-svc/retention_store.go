@@ -51,7 +51,7 @@ const partitionPrefix = "activity_"
 
 func partitionName(day time.Time) string { return partitionPrefix + day.Format("20060102") }
 
-// makePartitions makes those of the days that are missing. ATTACH, unlike CREATE TABLE … PARTITION OF, lets others read and write meanwhile.
+// makePartitions makes those of the days that are missing.
 func (s *store) makePartitions(ctx context.Context, days []time.Time) error {
 	days = s.partitions.missing(days)
 	if len(days) == 0 {
@@ -80,10 +80,11 @@ func makePartition(ctx context.Context, tx pgx.Tx, day time.Time) error {
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'activity'::regclass AND inhrelid = to_regclass($1))`, name).Scan(&there); err != nil || there {
 		return err
 	}
+	// It locks readers and writers out for some milliseconds. ATTACH PARTITION would not, but a connection that reads the list of partitions
+	// while one is attached may keep the old list for good (PostgreSQL 15 to 18): it cannot store records of the new day, and does not see them.
 	// DDL takes no parameters; name and bounds are digits of our own.
-	_, err := tx.Exec(ctx, fmt.Sprintf(`
-		CREATE TABLE %[1]s (LIKE activity INCLUDING ALL);
-		ALTER TABLE activity ATTACH PARTITION %[1]s FOR VALUES FROM ('\x%[2]x') TO ('\x%[3]x')`, name, firstID(day), firstID(day.Add(oneDay))))
+	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s PARTITION OF activity FOR VALUES FROM ('\x%x') TO ('\x%x')`,
+		name, firstID(day), firstID(day.Add(oneDay))))
 	return err
 }
 

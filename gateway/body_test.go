@@ -12,6 +12,7 @@ import (
 
 	"github.com/realmgate/realmgate/gateway/openapi"
 	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 func TestBodiesArriveAsTheyWereSent(t *testing.T) {
@@ -167,7 +168,7 @@ func TestExpectContinueIsHonoured(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testkit.Patience))
 	fmt.Fprintf(c, "PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\nAuthorization: Bearer %s\r\n\r\n", ada.token)
 	buf := make([]byte, 100)
 	n, _ := c.Read(buf)

@@ -117,7 +117,7 @@ func (d *door) send(text string, all bool) string {
 			d.t.Fatal(err)
 		}
 	}
-	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(testkit.Patience))
 	var out bytes.Buffer
 	buf := make([]byte, 64<<10)
 	for {

@@ -305,9 +305,9 @@ func (d *door) start() {
 
 func (d *door) until(what string, f func() bool) {
 	d.t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			d.t.Fatalf("%s: not within 15s", what)
+			d.t.Fatalf("%s: not within %v", what, testkit.Patience)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // journalChild, in the environment, makes this test binary append to the journal in the folder that it names: "kill <dir>" until it is killed,
@@ -76,7 +77,7 @@ func appendOnFullDisk(j *journal) {
 
 func child(t *testing.T, what, dir string) (*exec.Cmd, io.Reader) {
 	t.Helper()
-	c := exec.Command(os.Args[0])
+	c := testkit.Command(t, os.Args[0])
 	c.Env = append(os.Environ(), journalChild+"="+what+" "+dir)
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()

@@ -138,7 +138,7 @@ func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 // lookedUp waits until the name has been looked up.
 func lookedUp(t *testing.T, u *upstream) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); len(*u.replicas.Load()) == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); len(*u.replicas.Load()) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the name was never looked up")
 		}
@@ -148,7 +148,7 @@ func lookedUp(t *testing.T, u *upstream) {
 // serves waits until requests reach every one of yes and none of no.
 func serves(t *testing.T, what string, yes, no []*replicaServer) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); ; time.Sleep(20 * time.Millisecond) {
 		before := map[*replicaServer]int64{}
 		for _, r := range slices.Concat(yes, no) {
 			before[r] = r.hits.Load()

@@ -130,7 +130,7 @@ func TestAGatewayThatWasStuckTakesRequestsAgainOnceItShips(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
-	for end := time.Now().Add(10 * time.Second); j.accepts() != nil; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); j.accepts() != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Errorf("everything is shipped, and still: %v", j.accepts())
 			break

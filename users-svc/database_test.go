@@ -9,13 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/testkit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
 // blocked waits until n connections to the harness's database wait for a lock.
 func (h *harness) blocked(n int) {
 	h.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); ; time.Sleep(time.Millisecond) {
 		switch got := query[int](h, `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`); {
 		case got >= n:
 			return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/testkit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -77,7 +78,7 @@ func from(address string) auth.Identity {
 // eventually waits until ok, at most ten seconds.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not within ten seconds: %s", what)
 		}

@@ -47,7 +47,7 @@ func newGate(h *harness) *gate {
 // heard waits for the announcement of a change of the user.
 func (g *gate) heard(t testing.TB, userID string) session.Change {
 	t.Helper()
-	for end := time.After(15 * time.Second); ; {
+	for end := time.After(testkit.Patience); ; {
 		select {
 		case ch := <-g.changes:
 			if ch.UserID == userID {

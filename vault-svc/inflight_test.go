@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // deaf sends a request and reads nothing of the answer. Its client hangs up at the end of the test, or before.
@@ -32,7 +33,7 @@ func (s *stack) deaf(i auth.Identity, method, path string, body []byte) net.Conn
 // holds waits until large values hold as much as right allows.
 func (s *stack) holds(what string, right func(bytes float64) bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !right(s.metric("vault_inflight_bytes")); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); !right(s.metric("vault_inflight_bytes")); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("%s: %v bytes are held", what, s.metric("vault_inflight_bytes"))
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 func TestLargeValuesComeBack(t *testing.T) {
@@ -223,7 +225,7 @@ func TestMemoryComesBack(t *testing.T) {
 	}
 	client.CloseIdleConnections()
 	after := heap()
-	for deadline := time.Now().Add(5 * time.Second); after > before+4<<20 && time.Now().Before(deadline); after = heap() {
+	for deadline := time.Now().Add(testkit.Patience); after > before+4<<20 && time.Now().Before(deadline); after = heap() {
 		time.Sleep(10 * time.Millisecond) // the connections' goroutines are ending
 	}
 	if after > before+4<<20 {

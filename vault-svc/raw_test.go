@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // raw sends one request line as it is, with a body that claims to be longer if told to, on a connection of its own, and returns everything that comes back.
@@ -17,12 +18,12 @@ func (s *stack) raw(i auth.Identity, line, body string, claimed ...int64) (strin
 	if err != nil {
 		return "", err
 	}
-	c, err := net.DialTimeout("tcp", s.addr, 5*time.Second)
+	c, err := net.DialTimeout("tcp", s.addr, testkit.Patience)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testkit.Patience))
 	if _, err := fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: vault\r\nConnection: close\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", line, auth.IdentityHeader, header, append(claimed, int64(len(body)))[0], body); err != nil {
 		return "", err
 	}
@@ -114,12 +115,12 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 		"on a call that has none": {strings.Replace(head, "PUT", "DELETE", 1) + "Connection: close\r\nContent-Length: 2000000\r\n\r\n" + chunk, "HTTP/1.1 413 "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := net.DialTimeout("tcp", s.addr, 5*time.Second)
+			conn, err := net.DialTimeout("tcp", s.addr, testkit.Patience)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(testkit.Patience))
 			if _, err := io.WriteString(conn, c.request); err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // slow is a store of a test in which every item is there whose key does not begin with "no"; a statement waits for the test.
@@ -68,7 +69,7 @@ func (s *slow) ask(t *testing.T, ctx context.Context, key string) <-chan got {
 		err := s.do(ctx, r)
 		out <- got{r.key, r.found, err}
 	}()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		s.mu.Lock()
 		now := s.running + len(s.waiting)
 		s.mu.Unlock()

@@ -192,12 +192,8 @@ func TestTheRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	l, _ := lateLoad(2, 0, time.Millisecond, nil)
-	began := time.Now()
-	if _, err := l.run(ctx, 0, 30*time.Second, func(bool) {}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := l.run(ctx, 0, time.Hour, func(bool) {}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("took %v", took)
 	}
 }
 

@@ -336,7 +336,7 @@ func contractEdge(r *running) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(testkit.Patience))
 		if _, err := conn.Write([]byte(c.text)); err != nil {
 			r.t.Fatal(err)
 		}

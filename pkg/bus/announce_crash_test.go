@@ -2,7 +2,6 @@ package bus
 
 import (
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -42,14 +41,14 @@ func TestWhatWasAnnouncedArrivesAlsoWhenItsSenderIsKilledAtOnce(t *testing.T) {
 	}
 	defer stop()
 	for range 12 {
-		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd := testkit.Command(t, os.Args[0], "-test.run=^"+t.Name()+"$")
 		cmd.Env = append(os.Environ(), crashURL+"="+url)
 		if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.Exited() {
 			t.Fatalf("the sender was not killed: %v: %s", err, out)
 		}
 		select {
 		case <-heard:
-		case <-time.After(5 * time.Second):
+		case <-time.After(testkit.Patience):
 			t.Fatal("an announcement that was acknowledged to its sender never arrived")
 		}
 	}

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 func stream() bus.StreamConfig {
 	return bus.StreamConfig{Name: "LOG", Subjects: []string{"log.>"}, MaxBytes: 16 << 20, DupWindow: time.Minute}

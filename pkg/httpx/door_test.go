@@ -115,7 +115,7 @@ func TestAServerThatIsStoppedBeforeItServesDoesNotServe(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Error("it serves")
 	}
 }
@@ -144,7 +144,7 @@ func stopLate(t *testing.T, how func(lateListener) net.Listener) {
 	go func() { stopped <- s.Stop(t.Context()) }()
 	time.Sleep((drainTurns + 20) * drainPause)
 	close(late.may)
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	answer := make([]byte, 12)

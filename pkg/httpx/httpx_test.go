@@ -223,7 +223,7 @@ func TestBytesThatAreNoRequestAreAnsweredInTheEnvelope(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = io.WriteString(c, sent)
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(testkit.Patience))
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
 			t.Fatalf("%.40q: %v", sent, err)
@@ -247,7 +247,7 @@ func TestNoClientMakesNewSeriesOfMetrics(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(testkit.Patience))
 			_, _ = fmt.Fprintf(c, line+"\r\n\r\n", i)
 			if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode < 400 {
 				t.Errorf("%q: %v, %v", line, res, err)

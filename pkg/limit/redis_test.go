@@ -91,8 +91,7 @@ func TestSentinelIsAskedForTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	start := time.Now()
-	if err := rdb.Ping(t.Context()).Err(); err == nil || time.Since(start) > 2*time.Second {
-		t.Errorf("without sentinels: %v after %v", err, time.Since(start))
+	if err := rdb.Ping(t.Context()).Err(); err == nil {
+		t.Error("a master without sentinels")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 func open(t *testing.T) net.Listener {
@@ -54,7 +56,7 @@ func TestALateListenerTakesWhoWaits(t *testing.T) {
 		if err != nil {
 			t.Fatalf("a connection that waits is not taken: %v", err)
 		}
-		if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {

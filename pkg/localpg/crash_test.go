@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/localpg"
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // runHelper is the process that the tests below kill.
@@ -37,9 +38,8 @@ func runHelper(dir string) {
 // startHelper returns a process group with a cluster in it, and its address.
 func startHelper(t *testing.T, dir string) (kill func(), url string) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	cmd := testkit.Command(t, os.Args[0]) // in a process group of its own
 	cmd.Env = append(os.Environ(), "LOCALPG_HELPER="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -89,13 +89,13 @@ func TestPostgresEndsWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	kill()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); ; time.Sleep(20 * time.Millisecond) {
 		// A clean shutdown removes the file; a killed server leaves it.
 		if _, err := os.Stat(pidFile); errors.Is(err, fs.ErrNotExist) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("PostgreSQL outlived its parent by 20 s")
+			t.Fatal("PostgreSQL outlived its parent")
 		}
 	}
 }
@@ -117,7 +117,7 @@ func TestSurvivorIsStopped(t *testing.T) {
 	}
 	select {
 	case <-survivor:
-	case <-time.After(10 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Error("the survivor still runs")
 	}
 }
@@ -140,7 +140,7 @@ func survive(t *testing.T, url, data string) <-chan struct{} {
 		programs = matches[len(matches)-1]
 	}
 	port := url[strings.LastIndex(url, ":")+1 : strings.LastIndex(url, "/")]
-	cmd := exec.Command(programs, "-D", data, "-c", "port="+port, "-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1")
+	cmd := testkit.Command(t, programs, "-D", data, "-c", "port="+port, "-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1")
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if os.Geteuid() == 0 {
@@ -155,7 +155,7 @@ func survive(t *testing.T, url, data string) <-chan struct{} {
 		close(done)
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-done })
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		text, _ := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 		if strings.Contains(string(text), "ready") {
 			return done
@@ -184,7 +184,7 @@ func TestKilledPostgresIsNoticedAndRecovers(t *testing.T) {
 	}
 	select {
 	case <-c.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Fatal("Done is open although PostgreSQL was killed")
 	}
 	stop(t, c)

@@ -58,7 +58,7 @@ func start(t testing.TB, o localpg.Options) *localpg.Cluster {
 
 func stop(t testing.TB, c *localpg.Cluster) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	if err := c.Stop(ctx); err != nil {
 		t.Error(err)

@@ -83,10 +83,9 @@ func TestAPartThatDoesNotStopLeavesTimeToTheOthers(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	start := time.Now()
 	err = s.Run(ctx)
-	if took := time.Since(start); took > 5*time.Second || d.read() != "journal in time" {
-		t.Errorf("after %v: %q, want the last part to have time", took, d.read())
+	if d.read() != "journal in time" {
+		t.Errorf("%q, want the last part to have time", d.read())
 	}
 	for _, want := range []string{"stop shipper", "stop door"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

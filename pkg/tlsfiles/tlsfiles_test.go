@@ -53,7 +53,7 @@ func echo(t *testing.T, f *Files) string {
 
 // says sends a line on c and returns an error unless it comes back.
 func says(c net.Conn, text string) error {
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testkit.Patience))
 	if _, err := fmt.Fprintln(c, text); err != nil {
 		return err
 	}

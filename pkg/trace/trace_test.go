@@ -180,20 +180,12 @@ func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 20_000
-	start := time.Now()
 	for range n {
 		_, span := p.Serve(t.Context(), "GET", "", false)
 		span.End()
 	}
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("%d requests took %v", n, took)
-	}
-	start = time.Now()
 	if err := p.Stop(t.Context()); err != nil {
 		t.Error(err)
-	}
-	if took := time.Since(start); took > stopBound {
-		t.Errorf("the stop took %v", took)
 	}
 	got := map[string]float64{}
 	families, err := reg.Gather()
@@ -210,8 +202,6 @@ func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
 		t.Errorf("logged %s", text)
 	}
 }
-
-const stopBound = 7 * time.Second
 
 func TestWrongSettingsAreNamed(t *testing.T) {
 	t.Parallel()
