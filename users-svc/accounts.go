@@ -65,11 +65,13 @@ type patch struct {
 	Admin, Banned     *bool
 	BanReason         *string
 	VaultQuota        *int64 // bytes as the database has them
-	Vouched           bool   // the address counts as verified, and who used the account while it was not keeps nothing
+	// Vouched makes the address count as verified. Until then anybody may have signed up with it,
+	// so everything that opens the account is revoked, its password too unless there is a new one.
+	Vouched bool
 }
 
 func (p patch) empty() bool {
-	return p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil && p.Admin == nil && p.Banned == nil && p.VaultQuota == nil
+	return p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil && p.Admin == nil && p.Banned == nil && p.VaultQuota == nil && !p.Vouched
 }
 
 // readPatch reads and checks the body of a PATCH or PUT by caller on the user id: every rule that needs no look at the database.
@@ -129,6 +131,11 @@ func errLastAdmin() *apperr.Error {
 	return apperr.New(apperr.Conflict, "LAST_ADMIN", "The last admin cannot be demoted")
 }
 
+func errAccountNotVerified() *apperr.Error {
+	return apperr.New(apperr.Conflict, "ACCOUNT_NOT_VERIFIED",
+		"The e-mail address of this account was never verified: whoever signed up with it may not own it")
+}
+
 func errWrongPassword() *apperr.Error {
 	return apperr.New(apperr.Invalid, "CURRENT_PASSWORD_INCORRECT", "Current password is incorrect")
 }
@@ -147,10 +154,12 @@ type account struct {
 type flagChange struct {
 	admin, banned          bool // afterwards
 	granted, revoked       bool
+	vouched                bool // the address counts as verified from now on
 	bannedNow, unbannedNow bool
 }
 
-// flags decides what p makes of the account's flags. An account that is an admin, or would be one, is never banned in the same step.
+// flags decides what p makes of the account's flags. An account that is an admin, or would be one, is never banned in the same step. One whose
+// address was never verified does not become an admin: its password may be a stranger's.
 func (p patch) flags(a account) (flagChange, error) {
 	f := flagChange{admin: a.IsAdmin, banned: a.IsBanned}
 	if p.Admin != nil {
@@ -162,8 +171,12 @@ func (p patch) flags(a account) (flagChange, error) {
 	if f.banned && (f.admin || a.IsAdmin) {
 		return f, errCannotBanAdmin()
 	}
+	f.vouched = p.Vouched && !a.EmailVerified
 	f.granted, f.revoked = f.admin && !a.IsAdmin, !f.admin && a.IsAdmin
 	f.bannedNow, f.unbannedNow = f.banned && !a.IsBanned, !f.banned && a.IsBanned
+	if f.granted && !a.EmailVerified && !f.vouched {
+		return f, errAccountNotVerified()
+	}
 	return f, nil
 }
 
@@ -173,7 +186,7 @@ func (f flagChange) events() []string {
 	for _, e := range []struct {
 		happened bool
 		name     string
-	}{{f.granted, eventAdminGranted}, {f.revoked, eventAdminRevoked}, {f.bannedNow, eventBanned}, {f.unbannedNow, eventUnbanned}} {
+	}{{f.vouched, eventEmailVerified}, {f.granted, eventAdminGranted}, {f.revoked, eventAdminRevoked}, {f.bannedNow, eventBanned}, {f.unbannedNow, eventUnbanned}} {
 		if e.happened {
 			out = append(out, e.name)
 		}

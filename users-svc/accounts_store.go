@@ -109,31 +109,13 @@ func unverifiedHash(ctx context.Context, q dbtx, address string) (string, error)
 	return hash, err
 }
 
-// dispossess takes away from whoever used the account until now what opens it besides the password. Tell notifier the result after the commit.
-func dispossess(ctx context.Context, tx pgx.Tx, userID, why string, now time.Time) (session.Change, error) {
-	// The user's row first, as everywhere.
-	ch, err := raiseVersion(ctx, tx, userID)
-	if err != nil {
-		return ch, err
-	}
-	if _, err := endSessions(ctx, tx, userID, "", why, now); err != nil {
-		return ch, err
-	}
-	for _, table := range []string{"auth_tokens", "two_factor", "mail_tokens"} {
-		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE user_id = $1`, userID); err != nil {
-			return ch, err
-		}
-	}
-	return ch, nil
-}
-
 // update applies p to the user, all or nothing. checkedHash is the hash that the current password was checked against, "" when it was not: a
 // password that changed meanwhile is a wrong one. newHash replaces it. keep is the session that survives a change of the password.
-func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHash, newHash, keep string, by device) (account, error) {
-	var out account
+func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHash, newHash, keep string, by device) (updated, error) {
+	var out updated
 	var ch *session.Change
 	err := db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
-		ch = nil
+		out, ch = updated{}, nil
 		old, err := lockForUpdate(ctx, tx, userID, p)
 		if err != nil {
 			return err
@@ -150,16 +132,22 @@ func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHa
 				return err
 			}
 		}
-		now := a.now()
-		if p.Vouched && !old.EmailVerified {
-			if _, err := dispossess(ctx, tx, userID, eventPasswordChanged, now); err != nil {
+		out.Changed = f
+		now, hash := a.now(), newHash
+		if f.vouched {
+			if hash == "" {
+				hash = a.hasher.unknown()
+			}
+			if out.Revoked, _, err = revokeAccess(ctx, tx, userID, eventPasswordChanged, now); err != nil {
 				return err
 			}
 		}
-		if out, err = writePatch(ctx, tx, userID, p, f, newHash, now); err != nil {
+		if out.account, err = writePatch(ctx, tx, userID, p, f, hash, now); err != nil {
 			return err
 		}
-		ch, err = a.consequences(ctx, tx, userID, p, f, keep, by, now)
+		ended, change, err := a.consequences(ctx, tx, userID, p, f, keep, by, now)
+		out.Revoked.Sessions += ended
+		ch = change
 		return err
 	})
 	if err == nil && ch != nil {
@@ -205,28 +193,30 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 	return accountByID(ctx, tx, userID)
 }
 
-// consequences writes the history and ends sessions and links for a new password; it returns the change to announce, nil when the gateways need not know.
-func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagChange, keep string, by device, now time.Time) (*session.Change, error) {
+// consequences writes the history and ends sessions and links for a new password. It returns how many sessions it ended, and the change to
+// announce, nil when the gateways need not know.
+func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagChange, keep string, by device, now time.Time) (
+	ended int64, change *session.Change, err error) {
 	events := f.events()
 	if p.Password != nil {
 		events = append(events, eventPasswordChanged)
-		if _, err := endSessions(ctx, tx, userID, keep, eventPasswordChanged, now); err != nil {
-			return nil, err
+		if ended, err = endSessions(ctx, tx, userID, keep, eventPasswordChanged, now); err != nil {
+			return 0, nil, err
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1 AND purpose = $2`, userID, purposeReset); err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 	}
 	for _, event := range events {
 		if err := remember(ctx, tx, now, happening{UserID: userID, Event: event, Device: by}); err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 	}
 	if len(events) == 0 && p.VaultQuota == nil {
-		return nil, nil
+		return 0, nil, nil
 	}
 	ch, err := raiseVersion(ctx, tx, userID)
-	return &ch, err
+	return ended, &ch, err
 }
 
 // renewHash replaces a hash by a stronger one of the same password, and reports whether it did: the hash may have changed meanwhile.

@@ -6,9 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
@@ -69,72 +67,4 @@ func onlyFlags(name string, args []string, out io.Writer, define func(*flag.Flag
 		err = fmt.Errorf("%s does not know %q", name, flags.Arg(0))
 	}
 	return err
-}
-
-// adminCreate creates an admin with the password in a file, or with one that it prints; an account that exists keeps its password unless
-// there is a file. With the file the address counts as verified: the password is the operator's, whoever signed up.
-func adminCreate(ctx context.Context, c *core, args []string, out io.Writer) error {
-	var email, file string
-	if err := onlyFlags("admin create", args, out, func(f *flag.FlagSet) {
-		f.StringVar(&email, "email", "", "address of the admin")
-		f.StringVar(&file, "password-file", "", "file with the password; without it a new account gets one that is printed")
-	}); err != nil {
-		return err
-	}
-	if _, err := parseEmail(email); err != nil {
-		return fmt.Errorf("-email %w", err)
-	}
-	password, err := operatorsPassword(file)
-	if err != nil {
-		return err
-	}
-	a := c.adminAccounts()
-	made, err := a.create(ctx, creation{Email: email, Password: password, Admin: true}, methodAdmin)
-	switch {
-	case err == nil && file == "":
-		fmt.Fprintf(out, "created admin %s (%s)\npassword: %s\n", made.Username, made.ID, password)
-		return nil
-	case err == nil:
-		fmt.Fprintf(out, "created admin %s (%s)\n", made.Username, made.ID)
-		return nil
-	}
-	return a.promoteExisting(ctx, email, password, file != "", err, out)
-}
-
-// operatorsPassword returns the password in the file, a new one without a file.
-func operatorsPassword(file string) (string, error) {
-	if file == "" {
-		return "Aa1-" + randomToken(), nil
-	}
-	content, err := os.ReadFile(file)
-	return strings.TrimRight(string(content), "\r\n"), err
-}
-
-// adminAccounts is the accounts domain as a command needs it.
-func (c *core) adminAccounts() *accounts {
-	return &accounts{core: c, hasher: newHasher(c.cfg.Passwords), rule: newPasswordRule(c.cfg.Passwords.DenyCommon)}
-}
-
-// promoteExisting makes the account with the address an admin when that is why it could not be created; cause is returned when it is not.
-func (a *accounts) promoteExisting(ctx context.Context, email, password string, setPassword bool, cause error, out io.Writer) error {
-	found, err := accountByEmail(ctx, a.pool, email)
-	if err != nil {
-		return cause
-	}
-	yes := true
-	p, hash := patch{Admin: &yes}, ""
-	if setPassword {
-		if err := a.rule.check(password, found.Email, found.Username, found.Alias); err != nil {
-			return err
-		}
-		if hash, err = a.hasher.hash(ctx, "", password); err != nil {
-			return err
-		}
-		p.Password, p.Vouched = &password, true
-	}
-	if _, err := a.update(ctx, found.ID, p, "", hash, "", device{}); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%s (%s) is an admin\n", found.Username, found.ID)
-	return nil
 }

@@ -64,11 +64,9 @@ func TestTwoAddressesAreOneAccountWhenTheyAreOneMailbox(t *testing.T) {
 	}
 }
 
-func TestAddressesThatAreNone(t *testing.T) {
-	t.Parallel()
-	h := start(t, withAdmin)
-	root := h.admin().identity
-	for name, email := range map[string]string{
+// noAddresses are what no account can have, by what is wrong with them.
+func noAddresses() map[string]string {
+	return map[string]string{
 		"label begins with a hyphen":    "a@-x.example",
 		"label ends with one":           "a@x-.example",
 		"top label":                     "a@x.-y",
@@ -116,7 +114,14 @@ func TestAddressesThatAreNone(t *testing.T) {
 		"private use":                   "a\ue000b@example.com",
 		"not assigned":                  "a\u0378b@example.com",
 		"blank Braille":                 "a\u2800b@example.com",
-	} {
+	}
+}
+
+func TestAddressesThatAreNone(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	root := h.admin().identity
+	for name, email := range noAddresses() {
 		a := h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password})
 		a.what = "signup: " + name
 		if a.want(400, "VALIDATION_ERROR", ""); !strings.Contains(string(a.body), `"instancePath":"/email"`) {

@@ -26,11 +26,14 @@ func (a *accounts) makeFirstAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	created, err := a.insertFirstAdmin(ctx, newAccount{
+	userID, before, err := a.insertFirstAdmin(ctx, newAccount{
 		Email: email, PasswordHash: hash, Alias: firstAlias(email), Method: methodAdmin, Admin: true, Verified: true, At: a.now(),
 	})
-	if created != "" {
-		a.log.Info("first admin created", "user_id", created)
+	switch {
+	case before != nil:
+		a.log.Warn("an existing account became the first admin, with the password of the settings", "user_id", userID, "revoked", before.String())
+	case userID != "":
+		a.log.Info("first admin created", "user_id", userID)
 	}
 	return err
 }

@@ -15,12 +15,12 @@ func anyAdmin(ctx context.Context, q dbtx) (bool, error) {
 	return there, err
 }
 
-// insertFirstAdmin returns the id of the admin that it made, "" when there was one meanwhile.
-func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (string, error) {
-	var userID string
+// insertFirstAdmin returns the id of the admin that it made, "" when there was one meanwhile, and what was revoked of the account that had the
+// address before, nil when there was none.
+func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (userID string, before *revoked, err error) {
 	var ch *session.Change
-	err := db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
-		userID, ch = "", nil
+	err = db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
+		userID, before, ch = "", nil, nil
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('users_svc first admin'))`); err != nil {
 			return err
 		}
@@ -32,26 +32,26 @@ func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (string, 
 			userID = made
 			return err
 		}
-		userID, ch, err = promote(ctx, tx, n)
+		userID, before, ch, err = promote(ctx, tx, n)
 		return err
 	})
 	if err == nil && ch != nil {
 		a.notify.changed(ctx, *ch)
 	}
-	return userID, err
+	return userID, before, err
 }
 
-func promote(ctx context.Context, tx pgx.Tx, n newAccount) (string, *session.Change, error) {
+func promote(ctx context.Context, tx pgx.Tx, n newAccount) (string, *revoked, *session.Change, error) {
 	key, err := storedKey(ctx, tx, n.Email)
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	var userID string
 	err = tx.QueryRow(ctx, `UPDATE users SET password_hash = $2, is_admin = true, is_banned = false, ban_reason = NULL, email_verified = true,
 		updated_at = $3 WHERE email_key = $1 RETURNING id`, key, n.PasswordHash, n.At).Scan(&userID)
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
-	ch, err := dispossess(ctx, tx, userID, eventPasswordChanged, n.At)
-	return userID, &ch, err
+	before, ch, err := revokeAccess(ctx, tx, userID, eventPasswordChanged, n.At)
+	return userID, &before, &ch, err
 }

@@ -113,7 +113,7 @@ func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now
 
 // verify spends a token and marks its user's address as verified. When the sign-up that the mail answers gave another password than the account has, it
 // was not the first, and the account becomes that of the one who can read the mail. One that was used before has no password then: the reader may be
-// its user, and the sign-up a stranger's.
+// its user, and the sign-up a stranger's. Nor has one that earlier releases made an admin before its address was verified.
 func (m *mails) verify(ctx context.Context, token string, d device) (email string, err error) {
 	var ch *session.Change
 	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -131,13 +131,13 @@ func (m *mails) verify(ctx context.Context, token string, d device) (email strin
 			return err
 		}
 		email = found.Email
-		if hash != "" && hash != found.PasswordHash && !found.EmailVerified {
-			changed, err := dispossess(ctx, tx, userID, eventPasswordChanged, now)
+		if !found.EmailVerified && (hash != "" && hash != found.PasswordHash || found.IsAdmin) {
+			_, changed, err := revokeAccess(ctx, tx, userID, eventPasswordChanged, now)
 			if err != nil {
 				return err
 			}
 			ch, found.PasswordHash = &changed, hash
-			if found.Welcomed {
+			if found.Welcomed || found.IsAdmin {
 				found.PasswordHash = m.hasher.unknown()
 			}
 		}

@@ -250,6 +250,12 @@ func contractMail(t *testing.T, spec *conformance) {
 	email, auth := "mia@example.com", "/api/v1/auth/"
 	r.do("POST", auth+"signup", "", map[string]any{"email": email, "password": userPassword}).want(t, "signup", 200, "")
 	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": userPassword}).want(t, "login", 401, "EMAIL_NOT_VERIFIED")
+	var users []struct{ ID string }
+	r.get("/api/v1/users?q="+email, r.admin().Token).want(t, "look for the account", 200, "").into(t, &users)
+	for _, method := range []string{"PATCH", "PUT"} {
+		r.do(method, "/api/v1/users/"+users[0].ID, r.admin().Token, map[string]any{"is_admin": true}).
+			want(t, method+" promotes an unverified account", 409, "ACCOUNT_NOT_VERIFIED")
+	}
 	link := regexp.MustCompile(`http://\S+/(?:verify-email|reset-password)#token=([A-Za-z0-9_-]+)`)
 	token := func(n int) string {
 		found := link.FindStringSubmatch(office.Await(t, email, n).Body)
