@@ -20,6 +20,8 @@ import (
 const (
 	maxTokenRealms    = 100
 	maxTokenAddresses = 200
+	maxAddressText    = 64       // characters of one entry
+	maxExpiryText     = 256      // bytes of JSON: every time that is read is shorter, also with all its characters escaped
 	maxPublicStorage  = 64 << 10 // bytes of compact JSON
 )
 
@@ -140,24 +142,40 @@ func (f *tokenFields) readAddresses(o *input.Object, name string) {
 	var entries []string
 	var ok bool
 	if raw, _ := o.Raw(name); raw.Kind() == jsontext.KindString {
-		var text string
-		text, ok = o.Text(name)
-		entries = slices.DeleteFunc(strings.Split(text, ","), func(s string) bool { return strings.TrimSpace(s) == "" })
+		entries, ok = splitAddresses(o, name)
 	} else {
-		entries, ok = o.Strings(name, maxTokenAddresses, 64)
+		entries, ok = o.Strings(name, maxTokenAddresses, maxAddressText)
 	}
 	if !ok {
 		return
 	}
 	list, ok := parseAddresses(entries)
-	switch {
-	case !ok:
+	if !ok {
 		f.fail(apperr.New(apperr.Invalid, "INVALID_IP_FORMAT", "Invalid IP address or CIDR format"))
-	case len(list) > maxTokenAddresses:
-		o.Fail(name, "must have at most "+strconv.Itoa(maxTokenAddresses)+" entries")
-	default:
-		f.set[name] = func(t *AuthToken) { t.IPWhitelist = list }
+		return
 	}
+	f.set[name] = func(t *AuthToken) { t.IPWhitelist = list }
+}
+
+// splitAddresses reads a comma-separated list; what is blank between commas does not count. The
+// bound holds before any entry is looked at.
+func splitAddresses(o *input.Object, name string) ([]string, bool) {
+	text, ok := o.Text(name)
+	if !ok {
+		return nil, false
+	}
+	var entries []string
+	for entry := range strings.SplitSeq(text, ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		if len(entries) == maxTokenAddresses {
+			o.Fail(name, "must have at most "+strconv.Itoa(maxTokenAddresses)+" entries")
+			return nil, false
+		}
+		entries = append(entries, entry)
+	}
+	return entries, true
 }
 
 func (f *tokenFields) readRealms(o *input.Object, name string) {
@@ -217,11 +235,15 @@ func (f *tokenFields) readExpiry(o *input.Object, name string, now time.Time) {
 		f.set[name] = func(t *AuthToken) { t.ExpiresAt = nil }
 		return
 	}
-	text := string(raw)
-	if raw.Kind() == jsontext.KindString {
-		text, _ = o.Text(name)
+	var end time.Time
+	ok := len(raw) <= maxExpiryText
+	if ok {
+		text := string(raw)
+		if raw.Kind() == jsontext.KindString {
+			text, _ = o.Text(name)
+		}
+		end, ok = parseExpiry(text, now)
 	}
-	end, ok := parseExpiry(text, now)
 	switch {
 	case !ok || raw.Kind() != jsontext.KindString && raw.Kind() != jsontext.KindNumber:
 		o.Fail(name, `must be an ISO 8601 time, Unix seconds or milliseconds, "today", "tomorrow" or null`)

@@ -14,6 +14,11 @@ import (
 // forms (NFKC, NFKD) are not used, because they make different passwords equal.
 func composed(password string) string { return norm.NFC.String(password) }
 
+// tooLongToCompose reports whether the password is longer than any whose form C has at most
+// maxPassword characters: a character has at most 4 bytes, and form C saves at most two thirds of
+// them.
+func tooLongToCompose(password string) bool { return len(password) > 3*4*maxPassword }
+
 // spellings returns the forms of the password that a stored hash may be made of, form C first.
 // Releases before NFC hashed what was typed, so the form as sent is the second, and form D when
 // that is the same. Two at most: each costs a hash.
@@ -34,6 +39,10 @@ func spellings(password string) []string {
 func readStoredPassword(o *input.Object, name string, least int) string {
 	password, ok := o.Text(name)
 	if !ok {
+		return ""
+	}
+	if tooLongToCompose(password) {
+		o.Fail(name, fmt.Sprintf("must be at most %d characters", maxPassword))
 		return ""
 	}
 	sent, nfc := utf8.RuneCountInString(password), utf8.RuneCountInString(composed(password))

@@ -28,6 +28,9 @@ func errGuessablePassword() *apperr.Error {
 // checkStrength returns 400 WEAK_PASSWORD unless the password keeps the contract's rule. Characters
 // are code points of form C; what is neither a letter with case nor a digit is a symbol.
 func checkStrength(password string) error {
+	if tooLongToCompose(password) {
+		return errWeakPassword()
+	}
 	password = composed(password)
 	if n := utf8.RuneCountInString(password); n < minPassword || n > maxPassword {
 		return errWeakPassword()

@@ -49,3 +49,19 @@ func TestAServiceLogsTheAddressOfTheClient(t *testing.T) {
 		t.Errorf("the log says:\n%s", text)
 	}
 }
+
+// TestAListOfThousandsOfTypesIsLookedThroughCheaply: what an Accept header names is parsed only where
+// it may be the type of problems.
+func TestAListOfThousandsOfTypesIsLookedThroughCheaply(t *testing.T) {
+	list := strings.Repeat("text/html;q=0.5,a/b; c=d,", 600)
+	if n := testing.AllocsPerRun(10, func() {
+		if wantsProblem(list) {
+			t.Error("problems are wanted")
+		}
+	}); n > 2 {
+		t.Errorf("%v allocations, want at most 2", n)
+	}
+	if !wantsProblem(list + "Application/Problem+JSON; q=0.1") {
+		t.Error("problems at the end of the list are not wanted")
+	}
+}
