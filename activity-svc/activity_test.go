@@ -63,7 +63,7 @@ func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
 		"limit=0":                   "/limit", "limit=101": "/limit", "limit=ten": "/limit", "limit=": "/limit", "limit=%00": "/limit",
 		"start_date=yesterday": "/start_date", "start_date=": "/start_date", "start_date=2026-02-30": "/start_date", "start_date=2026-1-1": "/start_date",
 		"start_date=1700000000": "/start_date", "end_date=2026-01-01T25:00:00Z": "/end_date", "end_date=2026-01-01T00:00:00": "/end_date",
-		"end_date=%ff": "/end_date",
+		"end_date=%ff": "/end_date", "start_date=2016-12-30T23:59:60Z": "/start_date", "end_date=2016-12-31T23:59:61Z": "/end_date",
 		"start_date=2026-01-02&end_date=2026-01-01": "/end_date", "start_date=1960-01-02&end_date=1960-01-01": "/end_date",
 		"errors_only=1": "/errors_only", "errors_only=TRUE": "/errors_only", "errors_only=": "/errors_only",
 		"min_status=99": "/min_status", "min_status=600": "/min_status", "max_status=99": "/max_status", "max_status=600": "/max_status",
@@ -85,7 +85,7 @@ func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
 	for _, query := range []string{
 		"page=10001", "limit=100", "limit=1", "errors_only=false", "errors_only=true&max_status=399", "min_status=100&max_status=599", "method=DELETE",
 		"realm_id=507F1F77BCF86CD799439011", "start_date=2026-01-01&end_date=2026-01-01", "start_date=0001-01-01&end_date=9999-12-31",
-		"start_date=2026-01-01T00:00:00%2B02:00", "start_date=9999-12-31T23:59:59.999999999Z", "unknown=1",
+		"start_date=2016-12-31T23:59:60Z", "start_date=2026-01-01T00:00:00%2B02:00", "start_date=9999-12-31T23:59:59.999999999Z", "unknown=1",
 	} {
 		if a := h.get(who, logPath+"?"+query); a.StatusCode != http.StatusOK || a.Metadata.Total != 0 {
 			t.Errorf("?%s: got %s, want an empty page", query, a.body)

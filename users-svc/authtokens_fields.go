@@ -272,6 +272,11 @@ func parseExpiry(s string, now time.Time) (time.Time, bool) {
 		}
 		return inRange(n)
 	}
+	for _, zone := range []string{"", "Z"} { // a leap second is none to time.Parse
+		if t, ok := input.ParseTime(s + zone); ok {
+			return t, true
+		}
+	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04"} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UTC(), t.UTC().Year() > 0 && t.UTC().Year() < 10000

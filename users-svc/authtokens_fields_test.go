@@ -125,7 +125,9 @@ func TestAnExpiryIsTakenInEveryForm(t *testing.T) {
 		"ISO": {`"2999-01-02T03:04:05.678Z"`, "2999-01-02T03:04:05.678Z"}, "without a zone": {`"2999-01-02T03:04:05"`, "2999-01-02T03:04:05.000Z"},
 		"a date": {`"2999-01-02"`, "2999-01-02T23:59:59.999Z"}, "today": {`"today"`, end(0)}, "tomorrow": {`"tomorrow"`, end(1)},
 		"seconds": {`4102444800`, "2100-01-01T00:00:00.000Z"}, "seconds in a string": {`"4102444800"`, "2100-01-01T00:00:00.000Z"},
-		"milliseconds": {`4102444800123`, "2100-01-01T00:00:00.123Z"}, "never": {`null`, ""},
+		"leap second":          {`"2998-12-31T23:59:60Z"`, "2999-01-01T00:00:00.000Z"},
+		"leap second, no zone": {`"2998-06-30T23:59:60.5"`, "2998-07-01T00:00:00.500Z"},
+		"milliseconds":         {`4102444800123`, "2100-01-01T00:00:00.123Z"}, "never": {`null`, ""},
 	} {
 		a := h.do(me.identity, "POST", tokens, `{"expires_at":`+c.sent+`}`).must(201)
 		if got, _ := a.at("expires_at").(string); got != c.want {

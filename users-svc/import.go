@@ -219,8 +219,8 @@ func readImported(o *input.Object, now time.Time) (newAccount, error) {
 	}
 	n.Metadata, _ = o.JSONObject("metadata", maxMetadata)
 	if text, ok := o.String("created_at", 1, 64); ok {
-		at, err := time.Parse(time.RFC3339Nano, text)
-		if n.At = at; err != nil || at.Year() < 1970 || at.After(now) {
+		at, ok := input.ParseTime(text)
+		if n.At = at; !ok || at.Year() < 1970 || at.After(now) {
 			o.Fail("created_at", "must be an RFC 3339 time in the past, after 1970")
 		}
 	}

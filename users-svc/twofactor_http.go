@@ -76,6 +76,7 @@ func (t *twoFactor) postVerifySetup(c *fiber.Ctx) error {
 	}
 	require(body, "code")
 	code, ok := body.Text("code")
+	code = cleanCode(code)
 	if ok && !sixDigits.MatchString(code) {
 		body.Fail("code", "must be six digits")
 	}

@@ -2,7 +2,6 @@ package input
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,9 +115,6 @@ const (
 	EndOfDay   = 24*time.Hour - time.Nanosecond
 )
 
-// rfc3339 is the shape of a time; time.Parse by itself would take a comma for the point, an hour of one digit and an offset of a day.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
-
 // notZero keeps the first instant of the year 1, at which nothing ever happened, from being the zero time, which is no time at all.
 func notZero(t time.Time) time.Time {
 	if t.IsZero() {
@@ -133,10 +129,8 @@ func (q *Query) Time(name string, inDay time.Duration) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	if upper := strings.ToUpper(s); rfc3339.MatchString(upper) {
-		if t, err := time.Parse(time.RFC3339Nano, upper); err == nil && t.Year() > 0 && t.Year() < 10000 {
-			return notZero(t.UTC())
-		}
+	if t, ok := ParseTime(s); ok {
+		return notZero(t)
 	}
 	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() > 0 {
 		return notZero(t.Add(inDay))
