@@ -62,7 +62,8 @@ func operatorsPassword(file string) (string, error) {
 
 // adminAccounts is the accounts domain as a command needs it.
 func (c *core) adminAccounts() *accounts {
-	return &accounts{core: c, hasher: newHasher(c.cfg.Passwords), rule: newPasswordRule(c.cfg.Passwords.DenyCommon)}
+	rule := newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
+	return &accounts{core: c, hasher: newHasher(c.cfg.Passwords), rule: rule}
 }
 
 // promoteExisting makes an account an admin.

@@ -58,7 +58,7 @@ type PasswordConfig struct {
 	Threads    uint8  `env:"PASSWORD_HASH_THREADS" envDefault:"1" doc:"Argon2id lanes of one hash."`
 	Parallel   int    `env:"PASSWORD_HASH_PARALLEL" envDefault:"0" doc:"Hashes at the same time; 0: one per core."`
 	Queue      int    `env:"PASSWORD_HASH_QUEUE" envDefault:"256" doc:"Hashes that may wait; more are answered 503."`
-	DenyCommon bool   `env:"PASSWORD_DENY_COMMON" envDefault:"true" doc:"Refuse the most common passwords and the user's own name or address."`
+	DenyCommon bool   `env:"PASSWORD_DENY_COMMON" envDefault:"true" doc:"Refuse common passwords, and the user's or the product's names, also with digits and symbols."`
 }
 
 // SignupConfig says who may have an account.

@@ -1,8 +1,6 @@
 package users
 
 import (
-	_ "embed" // the list of common passwords
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -50,54 +48,6 @@ func checkStrength(password string) error {
 	}
 	if lower+upper+digit+symbol < minClasses {
 		return errWeakPassword()
-	}
-	return nil
-}
-
-//go:embed common_passwords.txt
-var commonPasswords string
-
-// passwordRule refuses passwords that anybody would guess first, on top of checkStrength. Its zero value refuses none.
-type passwordRule struct {
-	common string // lower-case, each between line feeds: one string is nothing to the garbage collector, which runs every few hashes
-	on     bool
-}
-
-func newPasswordRule(on bool) passwordRule {
-	if !on {
-		return passwordRule{}
-	}
-	common := commonPasswords
-	for strings.HasPrefix(common, "#") { // the licence of the list
-		_, common, _ = strings.Cut(common, "\n")
-	}
-	return passwordRule{on: true, common: "\n" + common}
-}
-
-// minOther is how many characters a password must have besides the user's own name or address.
-const minOther = 6
-
-// check returns 400 WEAK_PASSWORD for one of the most common passwords, in whatever case, with symbols around it or with the usual digits for
-// letters, and for one that is little more than one of own: the user's address and names.
-func (r passwordRule) check(password string, own ...string) error {
-	if err := checkStrength(password); err != nil || !r.on {
-		return err
-	}
-	lower := strings.ToLower(password)
-	isSymbol := func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
-	plain := strings.NewReplacer("@", "a", "$", "s", "0", "o").Replace(lower)
-	for _, candidate := range []string{lower, strings.TrimFunc(lower, isSymbol), strings.TrimFunc(plain, isSymbol)} {
-		if !strings.Contains(candidate, "\n") && strings.Contains(r.common, "\n"+candidate+"\n") {
-			return errGuessablePassword()
-		}
-	}
-	for _, name := range own {
-		local, _, _ := strings.Cut(strings.ToLower(name), "@")
-		for _, part := range []string{strings.ToLower(name), local} {
-			if len(part) >= 3 && strings.Contains(lower, part) && utf8.RuneCountInString(strings.ReplaceAll(lower, part, "")) < minOther {
-				return errGuessablePassword()
-			}
-		}
 	}
 	return nil
 }

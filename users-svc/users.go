@@ -27,7 +27,7 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	if err := keys.upkeep(ctx); err != nil {
 		return err
 	}
-	rule := newPasswordRule(c.cfg.Passwords.DenyCommon)
+	rule := newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
 	letters, err := newMails(c, hashes, rule)
 	if err != nil {
 		return err
