@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
@@ -57,6 +58,7 @@ func download(o Options, a *account) (string, error) {
 		DataPath(filepath.Join(scratch, "data")).
 		Port(uint32(port)).
 		Logger(io.Discard))
+	defer removeLogs(logs())
 	problem := throwaway.Start()
 	if problem == nil {
 		problem = throwaway.Stop()
@@ -71,6 +73,24 @@ func download(o Options, a *account) (string, error) {
 		return "", fmt.Errorf("keep the downloaded PostgreSQL: %w", err)
 	}
 	return bin, nil
+}
+
+// logs lists the files that the library leaves in the folder of temporary
+// files, one for each start, and does not name.
+func logs() []string {
+	found, _ := filepath.Glob(filepath.Join(os.TempDir(), "embedded_postgres_log*"))
+	return found
+}
+
+// removeLogs removes the logs that came after before was listed. Another
+// process that downloads at this moment loses its own too, which it does not
+// need: only the programs count, and they are unpacked before.
+func removeLogs(before []string) {
+	for _, name := range logs() {
+		if !slices.Contains(before, name) {
+			_ = os.Remove(name)
+		}
+	}
 }
 
 // cacheDir is, for root, a folder that the unprivileged account can enter,

@@ -10,7 +10,7 @@ import (
 )
 
 func TestFailedDownloadSaysWhatToInstall(t *testing.T) {
-	t.Parallel()
+	t.Setenv("TMPDIR", t.TempDir())
 	silent := httptest.NewServer(http.NotFoundHandler())
 	silent.Close()
 	tests := []struct {
@@ -29,7 +29,6 @@ func TestFailedDownloadSaysWhatToInstall(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
 			cache := t.TempDir()
 			_, err := download(Options{Mirror: test.mirror, CacheDir: cache, Log: slog.New(slog.DiscardHandler)}, nil)
 			if err == nil || !strings.Contains(err.Error(), "apt install postgresql") || strings.Contains(err.Error(), "\n") {
@@ -38,6 +37,9 @@ func TestFailedDownloadSaysWhatToInstall(t *testing.T) {
 			left, err := os.ReadDir(cache)
 			if err != nil || len(left) != 0 {
 				t.Errorf("left in the cache folder: %v, %v", left, err)
+			}
+			if left := logs(); len(left) != 0 {
+				t.Errorf("left in the folder of temporary files: %v", left)
 			}
 		})
 	}
