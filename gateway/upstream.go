@@ -35,6 +35,8 @@ type upstream struct {
 	metrics    *upstreamMetrics
 	lookup     func(ctx context.Context, network, host string) ([]netip.Addr, error) // the resolver's
 	replicas   atomic.Pointer[[]*replica]
+	looking    chan struct{}  // held by the one that looks the name up
+	lookedUp   time.Time      // when that was last done; held by looking
 	resending  atomic.Int32   // requests that are sent again though they may have arrived
 	shedding   rate.Sometimes // a line for the log
 }
@@ -84,63 +86,11 @@ func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *
 	}
 	u := &upstream{
 		name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m, lookup: net.DefaultResolver.LookupNetIP,
-		shedding: rate.Sometimes{Interval: shedLogEvery},
+		looking: make(chan struct{}, 1), shedding: rate.Sometimes{Interval: shedLogEvery},
 	}
 	u.replicas.Store(&[]*replica{})
 	m.add(u)
 	return u, nil
-}
-
-// run looks the name up again and again until ctx ends.
-func (u *upstream) run(ctx context.Context) error {
-	every := u.cfg.ResolveEvery
-	if _, err := netip.ParseAddr(u.host); err == nil {
-		every = time.Hour // an address stays what it is
-	}
-	for {
-		if err := u.resolve(ctx); err != nil && ctx.Err() == nil {
-			u.log.Warn("the name of a service cannot be looked up; its last addresses are used", "upstream", u.name, "error", err.Error())
-		}
-		select {
-		case <-ctx.Done():
-			u.close()
-			return nil
-		case <-time.After(every):
-		}
-	}
-}
-
-// resolve takes on the addresses that the name has now; those that stay keep their connections and breakers.
-func (u *upstream) resolve(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	ips, err := u.lookup(ctx, "ip", u.host)
-	if err != nil {
-		return err
-	}
-	var addrs []string
-	for _, ip := range ips {
-		addrs = append(addrs, net.JoinHostPort(ip.Unmap().String(), u.port))
-	}
-	slices.Sort(addrs)
-	addrs = slices.Compact(addrs)
-	old := *u.replicas.Load()
-	next := make([]*replica, 0, len(addrs))
-	for _, addr := range addrs {
-		if i := slices.IndexFunc(old, func(r *replica) bool { return r.addr == addr }); i >= 0 {
-			next = append(next, old[i])
-			continue
-		}
-		next = append(next, u.newReplica(addr))
-	}
-	u.replicas.Store(&next)
-	u.metrics.addresses.WithLabelValues(u.name).Set(float64(len(next)))
-	for _, r := range old {
-		if !slices.Contains(next, r) {
-			r.client.CloseIdleConnections()
-		}
-	}
-	return nil
 }
 
 func (u *upstream) newReplica(addr string) *replica {
@@ -177,6 +127,27 @@ var errNoReplica = errors.New("no address of the service can be asked now")
 // elsewhere if it can, only what was not delivered. The error names the service, not the address. InTurn, the request may be refused: an address
 // that works on as many requests as it may gets no more, and the error is errBusy.
 func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
+	start, known := time.Now(), u.replicas.Load()
+	err := u.sendToKnown(req, resp, patience, inTurn)
+	if nobodyThere(err) && u.lookAgain(known, patience-time.Since(start)) {
+		err = u.sendToKnown(req, resp, patience-time.Since(start), inTurn)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errBusy):
+		u.metrics.shed.WithLabelValues(u.name).Inc()
+		u.shedding.Do(func() {
+			u.log.Warn("requests are refused: more come than the service can serve in time", "upstream", u.name, "counted_by", "upstream_shed_total")
+		})
+	default:
+		u.metrics.failures.WithLabelValues(u.name).Inc()
+	}
+	return fmt.Errorf("%s: %w", u.name, err)
+}
+
+// sendToKnown is send to the addresses that the name had when it was last looked up.
+func (u *upstream) sendToKnown(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
 	var tried [maxAttempts]*replica
 	var again bool // it may have arrived once
 	err := errNoReplica
@@ -211,15 +182,7 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience
 			tried[attempt] = nil
 		}
 	}
-	if errors.Is(err, errBusy) {
-		u.metrics.shed.WithLabelValues(u.name).Inc()
-		u.shedding.Do(func() {
-			u.log.Warn("requests are refused: more come than the service can serve in time", "upstream", u.name, "counted_by", "upstream_shed_total")
-		})
-	} else {
-		u.metrics.failures.WithLabelValues(u.name).Inc()
-	}
-	return fmt.Errorf("%s: %w", u.name, err)
+	return err
 }
 
 // exchange sends req and reads the answer, when its turn has come, and returns how long that took.

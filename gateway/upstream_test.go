@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,7 @@ func dial(t *testing.T, timeout time.Duration, addrs ...string) *upstream {
 		all = append(all, u.newReplica(a))
 	}
 	u.replicas.Store(&all)
+	u.lookup = func(context.Context, string, string) ([]netip.Addr, error) { return nil, errors.New("no resolver") }
 	u.keys = testKeys(t, "vault-svc")
 	t.Cleanup(u.close)
 	return u

@@ -22,10 +22,11 @@ successor() {
   done
 }
 
+# Waits for the container $1, but not for one that ends again and again.
 wait_healthy() {
   waited=0
-  while [ "$(docker inspect -f '{{if .State.Running}}{{.State.Health.Status}}{{else}}gone{{end}}' "$1")" != healthy ]; do
-    [ "$waited" -lt "$patience" ] || return 1
+  while state=$(docker inspect -f '{{.State.Health.Status}} {{.RestartCount}}' "$1") && [ "${state% *}" != healthy ]; do
+    [ "$waited" -lt "$patience" ] && [ "${state#* }" -lt 3 ] || return 1
     waited=$((waited + 1))
     sleep 1
   done
