@@ -223,7 +223,7 @@ func TestTheGatewayServesItsDocuments(t *testing.T) {
 			t.Errorf("%s: policy %q", path, r.header.Get("Content-Security-Policy"))
 		}
 	}
-	for _, path := range []string{"/docs/errors/NO_SUCH", "/docs/other.js", "/healthz"} {
+	for _, path := range []string{"/docs/errors/NO_SUCH", "/docs/other.js", "/livez"} {
 		if r := d.do(ask{method: "GET", path: path}); r.status != 404 || r.code != "NOT_FOUND" {
 			t.Errorf("%s: %d", path, r.status)
 		}

@@ -82,6 +82,9 @@ func (p *permits) take(ctx context.Context, key string, r limit.Rate) limit.Resu
 // is not good or not valid from there: whoever has found a token must not use up its owner's limit.
 // And in the class of its route. The error is 429 RATE_LIMITED.
 func (g *gateway) count(c *fiber.Ctx, cl *call) error {
+	if cl.route != nil && cl.route.rate == uncounted {
+		return nil
+	}
 	ctx := c.UserContext()
 	key, general := "", g.cfg.Limits.User
 	if cl.who != nil && cl.who.usableFrom(cl.addr) {

@@ -26,6 +26,7 @@ const (
 	verify
 	resend
 	retrySetup
+	uncounted // a load balancer's question must not be refused
 )
 
 // target says who answers.
@@ -160,6 +161,7 @@ func ownRoutes() []routeRow {
 	return []routeRow{
 		{methods: "GET", path: "/api/v1/realms", query: "include_usage", access: user, serve: (*gateway).listRealms},
 		{methods: "GET", path: "/api/v1/realms/", query: "include_usage", access: user, serve: (*gateway).listRealms},
+		{methods: "GET", path: "/healthz", access: public, rate: uncounted, serve: (*gateway).healthz},
 		{methods: "GET", path: "/openapi.yaml", access: public, serve: (*gateway).openapiYAML},
 		{methods: "GET", path: "/openapi.json", access: public, serve: (*gateway).openapiJSON},
 		{methods: "GET", path: "/docs", access: public, serve: (*gateway).docsPage},

@@ -48,6 +48,7 @@ type gateway struct {
 	journal         *journal
 	events          id.Sequence // names them
 	docs            *openapi.Docs
+	health          health
 	traces          *trace.Provider // nil: off
 }
 
@@ -68,6 +69,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		bodies: shares.New(memory, memory/partOfMemory), anonymousBodies: shares.New(anonymousMemory, anonymousMemory/partOfAnonymous),
 		streams: shares.New(max(1, conns/2), max(1, conns/partOfConns)),
 	}
+	g.health.check, g.health.now = svc.CheckReady, rt.Now
 	var err error
 	if g.trusted, err = parsePrefixes(cfg.Edge.TrustedProxies); err != nil {
 		return fmt.Errorf("TRUSTED_PROXIES: %w", err)

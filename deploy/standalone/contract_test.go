@@ -328,7 +328,7 @@ func contractActivity(r *running) {
 
 func contractShared(r *running) {
 	t, u := r.t, r.user("nora")
-	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/style.css", "/docs/app.js", "/docs/errors/NOT_FOUND", "/.well-known/jwks.json", "/verify-email", "/reset-password"} {
+	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/style.css", "/docs/app.js", "/docs/errors/NOT_FOUND", "/healthz", "/.well-known/jwks.json", "/verify-email", "/reset-password"} {
 		r.get(path, "").want(t, path, 200, "")
 	}
 	r.get("/api/v1/nothing", "").want(t, "no such route", 404, "NOT_FOUND")
