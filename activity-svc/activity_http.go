@@ -8,6 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
@@ -26,14 +27,25 @@ const (
 
 // handlers answer for the log.
 type handlers struct {
-	store     *store
-	retention Retention
+	store        *store
+	retention    Retention
+	installation string
 }
 
 func (h *handlers) mount(app fiber.Router) {
 	app.Get("/api/v1/users/auth/activity", h.list)
 	app.Get("/api/v1/users/auth/activity/stats", h.stats)
 	app.Get("/internal/realms", h.realms)
+	app.Get("/internal/installation", h.tellInstallation)
+}
+
+// tellInstallation tells a gateway where its events go.
+func (h *handlers) tellInstallation(c *fiber.Ctx) error {
+	if err := httpx.RequireSystem(c); err != nil {
+		return err
+	}
+	httpx.Unlogged(c) // each gateway asks every few seconds
+	return httpx.JSON(c, http.StatusOK, event.Installation{ID: h.installation})
 }
 
 // reader returns the caller, who may read the own log: an auth token needs event_access, whatever its permissions. The gateway has decided this and

@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -93,7 +92,7 @@ func (h *harness) streamOf(urls string) jetstream.Stream {
 	h.eventually("the stream is there", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		s, err = js.Stream(ctx, event.Stream)
+		s, err = js.Stream(ctx, h.names().Stream)
 		return err
 	})
 	return s

@@ -69,13 +69,15 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-func (c Config) consumer() bus.ConsumerConfig {
+// consumer takes the events of an installation, "" those in the stream of an earlier release.
+func (c Config) consumer(installation string) bus.ConsumerConfig {
+	names := event.NamesOf(installation)
 	return bus.ConsumerConfig{
 		Stream: bus.StreamConfig{
-			Name: event.Stream, Subjects: []string{event.Subject}, MaxBytes: c.Stream.MaxBytes, MaxAge: c.Stream.MaxAge,
+			Name: names.Stream, Subjects: []string{names.Subject}, Owner: installation, MaxBytes: c.Stream.MaxBytes, MaxAge: c.Stream.MaxAge,
 			Replicas: c.Stream.Replicas, DupWindow: c.Stream.DupWindow,
 		},
-		Durable: event.Consumer, MaxBatch: c.Batch, Entries: event.Count, MaxWait: c.BatchWait, AckWait: c.Stream.AckWait,
+		Durable: names.Consumer, MaxBatch: c.Batch, Entries: event.Count, MaxWait: c.BatchWait, AckWait: c.Stream.AckWait,
 	}
 }
 

@@ -39,6 +39,15 @@ type consumer struct {
 // run stores batches until ctx ends.
 func (c *consumer) run(ctx context.Context) error { return c.bus.Consume(ctx, c.cfg, c.take) }
 
+// previous is the consumer of the stream in which gateways of the previous release put their events. It makes
+// no stream, and takes none that another installation has taken.
+func (c *consumer) previous(cfg Config, installation string) *consumer {
+	p := *c
+	p.cfg = cfg.consumer("")
+	p.cfg.Stream.Owner, p.cfg.Adopt = installation, true
+	return &p
+}
+
 // delivery is one event of a message and what becomes of it.
 type delivery struct {
 	data    []byte

@@ -148,7 +148,7 @@ func TestACrashBetweenCommitAndAcknowledgementStoresNothingTwice(t *testing.T) {
 	}
 	committed := make(chan error, 1)
 	go func() {
-		_ = dying.Consume(ctx, h.cfg.consumer(), func(ctx context.Context, batch []bus.Message) error {
+		_ = dying.Consume(ctx, h.cfg.consumer(h.installation()), func(ctx context.Context, batch []bus.Message) error {
 			var rows []*record
 			for _, m := range batch {
 				e, err := event.Decode(m.Data)
@@ -167,7 +167,7 @@ func TestACrashBetweenCommitAndAcknowledgementStoresNothingTwice(t *testing.T) {
 		})
 	}()
 	h.eventually("the stream is made", func() error {
-		_, err := h.bus.State(t.Context(), event.Stream, event.Consumer)
+		_, err := h.bus.State(t.Context(), h.names().Stream, h.names().Consumer)
 		return err
 	})
 	h.publish(events...)

@@ -47,6 +47,7 @@ type harness struct {
 	broker *testkit.Broker
 	bus    *bus.Conn // of the one who publishes
 	keys   *auth.InternalKeys
+	id     atomic.Pointer[string] // of the installation
 	clock  *clock
 	traces *trace.Provider // nil: off
 	url    string
@@ -97,6 +98,7 @@ func (h *harness) run() *replica {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.installation() // while the database is there
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- svc.Run(ctx) }()
@@ -138,6 +140,27 @@ func at(t time.Time, who auth.Identity, method string, status int) event.Request
 	}
 }
 
+// names are those of the stream of the installation under test.
+func (h *harness) names() event.Names { return event.NamesOf(h.installation()) }
+
+func (h *harness) installation() string {
+	h.t.Helper()
+	if id := h.id.Load(); id != nil {
+		return *id
+	}
+	conn, err := pgx.Connect(context.Background(), h.cfg.DB.URL.Reveal())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	var id string
+	if err := conn.QueryRow(context.Background(), `SELECT id FROM activity_svc.installation`).Scan(&id); err != nil {
+		h.t.Fatal(err)
+	}
+	h.id.Store(&id)
+	return id
+}
+
 // publish puts events into the stream, trying until they are there.
 func (h *harness) publish(events ...event.Request) {
 	h.t.Helper()
@@ -153,7 +176,7 @@ func (h *harness) publish(events ...event.Request) {
 func (h *harness) publishRaw(msgID string, b []byte) {
 	h.t.Helper()
 	h.eventually("publish", func() error {
-		f, err := h.bus.Publish(event.Subject, msgID, "", b)
+		f, err := h.bus.Publish(h.names().Subject, msgID, "", b)
 		if err != nil {
 			return err
 		}
@@ -185,7 +208,7 @@ func (h *harness) eventually(what string, f func() error) {
 func (h *harness) drained() {
 	h.t.Helper()
 	h.eventually("the stream is empty", func() error {
-		s, err := h.bus.State(context.Background(), event.Stream, event.Consumer)
+		s, err := h.bus.State(context.Background(), h.names().Stream, h.names().Consumer)
 		if err == nil && s.Messages > 0 {
 			err = fmt.Errorf("%+v", s)
 		}

@@ -87,20 +87,27 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	svc.Note("nats", nats.Ready)
 
 	s, m := &store{pool: pool}, newMetrics(rt.Metrics)
+	own, err := s.installation(ctx)
+	if err != nil {
+		return fmt.Errorf("installation id: %w", err)
+	}
 	k := &keeper{store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
 	svc.Go("maintenance", k.run)
 	svc.Go("counting", k.count)
 	svc.Go("histograms", k.makeHistograms)
-	c := &consumer{bus: nats, cfg: cfg.consumer(), store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m, traces: rt.Traces}
+	c := &consumer{bus: nats, cfg: cfg.consumer(own.id), store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m, traces: rt.Traces}
 	svc.Go("watch", c.watch)
 	for range cfg.Writers {
 		svc.Go("consumer", c.run)
+	}
+	if own.upgraded {
+		svc.Go("consumer of the previous release's stream", c.previous(cfg, own.id).run)
 	}
 	server := httpx.New(httpx.Options{
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
-	(&handlers{store: s, retention: cfg.Retention}).mount(server)
+	(&handlers{store: s, retention: cfg.Retention, installation: own.id}).mount(server)
 	files, err := cfg.TLS.Open(rt.Log)
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	c, err := load()
-	if err != nil || c.Retention != 365 || c.consumer().MaxBatch != 1000 || c.consumer().Stream.Name != "ACTIVITY" {
+	if err != nil || c.Retention != 365 || c.consumer("").MaxBatch != 1000 || c.consumer("").Stream.Name != "ACTIVITY" {
 		t.Errorf("defaults: %+v, %v", c, err)
 	}
 }

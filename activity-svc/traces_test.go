@@ -9,7 +9,6 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/testkit"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
@@ -47,7 +46,7 @@ func TestEachTracedEventOfABatchHasItsInsertInItsOwnTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.eventually("publish", func() error {
-			f, err := h.bus.Publish(event.Subject, e.ID, parent, b)
+			f, err := h.bus.Publish(h.names().Subject, e.ID, parent, b)
 			if err == nil {
 				err = accepted(f)
 			}

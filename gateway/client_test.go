@@ -149,10 +149,11 @@ func (d *door) listen() *listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	d.t.Cleanup(func() { cancel(); wait.Wait(); conn.Close() })
-	stream := bus.StreamConfig{Name: event.Stream, Subjects: []string{event.Subject}, DupWindow: 2 * time.Minute}
+	names := event.NamesOf(testInstallation)
+	stream := bus.StreamConfig{Name: names.Stream, Subjects: []string{names.Subject}, DupWindow: 2 * time.Minute, Owner: testInstallation}
 	d.until("the stream is made", func() bool { return conn.EnsureStream(ctx, stream) == nil })
 	wait.Go(func() {
-		_ = conn.Consume(ctx, bus.ConsumerConfig{Stream: stream, Durable: event.Consumer, MaxBatch: 100, MaxWait: 10 * time.Millisecond, AckWait: 5 * time.Second},
+		_ = conn.Consume(ctx, bus.ConsumerConfig{Stream: stream, Durable: names.Consumer, MaxBatch: 100, MaxWait: 10 * time.Millisecond, AckWait: 5 * time.Second},
 			func(_ context.Context, batch []bus.Message) error {
 				for _, m := range batch {
 					for data := range event.Split(m.Data) {

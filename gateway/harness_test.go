@@ -20,6 +20,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/session"
@@ -32,6 +33,11 @@ func TestMain(m *testing.M) {
 	}
 	testkit.Main(m)
 }
+
+// testInstallation is the id that the fake activity-svc tells.
+const testInstallation = "0123456789abcdef01234567"
+
+func testSubject() (string, error) { return event.NamesOf(testInstallation).Subject, nil }
 
 // testKey is the internal key that the gateway and a service have.
 func testKey(service string) config.Secret {
@@ -86,6 +92,10 @@ func (s *fakeService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.requests = append(s.requests, req)
 	}
 	s.mu.Unlock()
+	if r.RequestURI == "/internal/installation" && s.name == "activity-svc" {
+		writeJSON(w, http.StatusOK, event.Installation{ID: testInstallation})
+		return
+	}
 	if answer != nil {
 		answer(w, req)
 		return

@@ -48,7 +48,7 @@ func shipAll(t *testing.T, j *journal) []string {
 	answered := make(chan *jetstream.PubAck)
 	close(answered)
 	to := &slow{answer: answered, first: make(chan struct{})}
-	s := &shipper{journal: j, to: to, log: testkit.Log(t)}
+	s := &shipper{journal: j, to: to, subject: testSubject, log: testkit.Log(t)}
 	for range 20 {
 		if n, err := s.step(context.Background()); n == 0 && err == nil {
 			return to.stored

@@ -336,7 +336,7 @@ func TestTheShipperAdvancesOnlyOverWhatWasAcknowledged(t *testing.T) {
 		_ = j.append(e)
 	}
 	f := &flaky{}
-	s := &shipper{journal: j, to: f, log: testkit.Log(t)}
+	s := &shipper{journal: j, to: f, subject: testSubject, log: testkit.Log(t)}
 	for tries := 0; ; tries++ {
 		if n, err := s.step(t.Context()); n == 0 && err == nil {
 			break // nothing is left
@@ -365,7 +365,7 @@ func TestEventsThatCannotBeShippedForTooLongAreDroppedOrStopTheGateway(t *testin
 		}
 		fresh := newEvent()
 		_ = j.append(fresh)
-		s := &shipper{journal: j, log: testkit.Log(t)}
+		s := &shipper{journal: j, subject: testSubject, log: testkit.Log(t)}
 		s.age()
 		if got := testutil.ToFloat64(j.metrics.dropped.WithLabelValues(dropAge)); got != want {
 			t.Errorf("%s: %v dropped, want %v", mode, got, want)

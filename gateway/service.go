@@ -141,7 +141,9 @@ func (g *gateway) openJournal(svc *service.Service, conn *bus.Conn, rt service.R
 		return err
 	}
 	svc.OnStop("journal", func(context.Context) error { return g.journal.close() })
-	ship := &shipper{journal: g.journal, to: conn, log: rt.Log}
+	to := &destination{ask: g.askInstallation, log: rt.Log}
+	svc.Go("destination of events", to.run)
+	ship := &shipper{journal: g.journal, to: conn, subject: to.get, log: rt.Log}
 	svc.Go("shipper", ship.run)
 	return nil
 }

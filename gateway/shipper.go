@@ -25,6 +25,7 @@ type publisher interface {
 type shipper struct {
 	journal *journal
 	to      publisher
+	subject func() (string, error) // where events go, as far as that is known
 	log     *slog.Logger
 }
 
@@ -96,9 +97,13 @@ func (s *shipper) step(ctx context.Context) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, shipPatience)
 	defer cancel()
+	subject, err := s.subject()
+	if err != nil {
+		return 0, err
+	}
 	futures := make([]bus.Future, len(messages))
 	for i, m := range messages {
-		if futures[i], err = s.to.Publish(event.Subject, m.ID(), m.Traceparent, m.Data); err != nil {
+		if futures[i], err = s.to.Publish(subject, m.ID(), m.Traceparent, m.Data); err != nil {
 			return 0, err
 		}
 	}

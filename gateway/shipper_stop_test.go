@@ -40,7 +40,7 @@ func TestAStopWaitsForTheBatchUnderWay(t *testing.T) {
 	t.Parallel()
 	j := open(t, journalConfig(t.TempDir()))
 	to := &slow{answer: make(chan *jetstream.PubAck), first: make(chan struct{})}
-	s := &shipper{journal: j, to: to, log: testkit.Log(t)}
+	s := &shipper{journal: j, to: to, subject: testSubject, log: testkit.Log(t)}
 	_ = j.append(newEvent())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -121,7 +121,7 @@ func TestAGatewayThatWasStuckTakesRequestsAgainOnceItShips(t *testing.T) {
 	old.ID = id.New(time.Now().Add(-2 * time.Hour))
 	_ = j.append(old)
 	answered := make(chan *jetstream.PubAck)
-	s := &shipper{journal: j, to: &slow{answer: answered, first: make(chan struct{})}, log: testkit.Log(t)}
+	s := &shipper{journal: j, to: &slow{answer: answered, first: make(chan struct{})}, subject: testSubject, log: testkit.Log(t)}
 	s.age() // as after a failure
 	if err := j.accepts(); !errors.Is(err, errJournalStuck) {
 		t.Fatalf("with an event that is too old: %v", err)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/realmgate/realmgate/pkg/event"
 )
 
 // schemas are those of the services.
@@ -127,4 +129,16 @@ func itemPool(ctx context.Context) (*pgxpool.Pool, error) {
 	}
 	config.MaxConns = 10
 	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// eventSubject returns where the gateways of the installation put their events.
+func (b *bench) eventSubject(ctx context.Context) (string, error) {
+	c, err := pgx.Connect(ctx, b.backing.cluster.URL(databaseName))
+	if err != nil {
+		return "", err
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	var installation string
+	err = c.QueryRow(ctx, `SELECT id FROM activity_svc.installation`).Scan(&installation)
+	return event.NamesOf(installation).Subject, err
 }

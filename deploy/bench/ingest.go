@@ -86,6 +86,10 @@ func (g *ingest) publish(ctx context.Context, n int) error {
 	if err := g.b.product.activity.freeze(); err != nil {
 		return err
 	}
+	subject, err := g.b.eventSubject(ctx)
+	if err != nil {
+		return err
+	}
 	const atOnce = 2000
 	for begin := 0; begin < n; begin += atOnce {
 		var messages []event.Message
@@ -98,7 +102,7 @@ func (g *ingest) publish(ctx context.Context, n int) error {
 		}
 		var under []bus.Future
 		for _, m := range messages {
-			f, err := g.nats.Publish(event.Subject, m.ID(), "", m.Data)
+			f, err := g.nats.Publish(subject, m.ID(), "", m.Data)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,44 @@ type StreamConfig struct {
 	MaxAge    time.Duration // 0: for ever
 	Replicas  int
 	DupWindow time.Duration // within which a message id is seen once
+	Owner     string        // whose stream it is; one of somebody else is refused
+}
+
+// ownerKey is where a stream says whose it is.
+const ownerKey = "realmgate_installation"
+
+// ErrForeign says that a stream is somebody else's.
+var ErrForeign = errors.New("the stream belongs to another installation: each needs a database, or a NATS account, of its own")
+
+// errNoStream says that there is no stream to adopt.
+var errNoStream = errors.New("there is no stream of that name")
+
+// adopt makes a stream that is there ours, unless it is somebody's. Its other settings stay.
+func (c *Conn) adopt(ctx context.Context, s StreamConfig) error {
+	if err := c.away(); err != nil {
+		return err
+	}
+	there, err := c.js.Stream(ctx, s.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return errNoStream
+	}
+	if err != nil {
+		return err
+	}
+	config := there.CachedInfo().Config
+	switch config.Metadata[ownerKey] {
+	case s.Owner:
+		return nil
+	case "":
+		config.Metadata = maps.Clone(config.Metadata)
+		if config.Metadata == nil {
+			config.Metadata = map[string]string{}
+		}
+		config.Metadata[ownerKey] = s.Owner
+		_, err := c.js.UpdateStream(ctx, config)
+		return err
+	}
+	return ErrForeign
 }
 
 // EnsureStream creates the stream, or changes it to s where it differs. Messages are deleted once they are acknowledged by the one consumer
@@ -34,10 +73,15 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 		Name: s.Name, Subjects: s.Subjects, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 		MaxBytes: s.MaxBytes, MaxAge: s.MaxAge, Replicas: max(1, s.Replicas), Duplicates: s.DupWindow,
 	}
+	if s.Owner != "" {
+		want.Metadata = map[string]string{ownerKey: s.Owner}
+	}
 	there, err := c.js.Stream(ctx, s.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		_, err = c.js.CreateOrUpdateStream(ctx, want) // another replica may be faster
+	case err == nil && s.Owner != "" && there.CachedInfo().Config.Metadata[ownerKey] != s.Owner:
+		err = ErrForeign
 	case err == nil && differs(there.CachedInfo().Config, want):
 		// Not at every start: nats-server 2.15 races when a stream is updated while a consumer of it is made.
 		_, err = c.js.UpdateStream(ctx, want)
@@ -72,6 +116,7 @@ func (m Message) Ack() error { return m.msg.Ack() }
 type ConsumerConfig struct {
 	Stream   StreamConfig // made, or changed, before the first message is asked for
 	Durable  string
+	Adopt    bool                  // take a stream that an earlier release made, and make none
 	MaxBatch int                   // a batch is full with this many entries
 	Entries  func(data []byte) int // how many entries a message carries; nil: one
 	MaxWait  time.Duration         // longest time to fill one, counted from its first message
@@ -111,6 +156,11 @@ func (c *Conn) Consume(ctx context.Context, cc ConsumerConfig, handle Handler) e
 			return nil
 		case c.nc.IsClosed():
 			return err
+		case cc.Adopt && (errors.Is(err, errNoStream) || errors.Is(err, ErrForeign)):
+			c.log.Info("there is nothing of an earlier release to take", "stream", cc.Stream.Name, "reason", err.Error())
+			return nil
+		case errors.Is(err, ErrForeign):
+			return err
 		}
 		pause := pauses.NextBackOff()
 		c.log.Warn("consumer waits", "stream", cc.Stream.Name, "error", err.Error(), "pause", pause)
@@ -130,7 +180,11 @@ func newPauses() *backoff.ExponentialBackOff {
 
 // consume reads batches until ctx ends or the consumer is lost.
 func (c *Conn) consume(ctx context.Context, cc ConsumerConfig, handle Handler) error {
-	if err := c.EnsureStream(ctx, cc.Stream); err != nil {
+	ensure := c.EnsureStream
+	if cc.Adopt {
+		ensure = c.adopt
+	}
+	if err := ensure(ctx, cc.Stream); err != nil {
 		return err
 	}
 	cons, err := c.js.CreateOrUpdateConsumer(ctx, cc.Stream.Name, jetstream.ConsumerConfig{

@@ -15,12 +15,22 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// The JetStream names of the log of requests.
-const (
-	Stream   = "ACTIVITY"
-	Subject  = "activity.requests"
-	Consumer = "activity-svc"
-)
+// Names are the JetStream names of the log of requests.
+type Names struct{ Stream, Subject, Consumer string }
+
+// NamesOf returns the names of an installation, which has an id of its own so that several can share a NATS
+// server; "" returns those of earlier releases, which were the same everywhere.
+func NamesOf(installation string) Names {
+	if installation == "" {
+		return Names{"ACTIVITY", "activity.requests", "activity-svc"}
+	}
+	return Names{"ACTIVITY_" + installation, "activity." + installation + ".requests", "activity-svc_" + installation}
+}
+
+// Installation is what activity-svc tells a gateway that asks where its events go.
+type Installation struct {
+	ID string `json:"id"`
+}
 
 // Request is one answered request that can be attributed to a user. The field names are the wire format; testdata/ holds golden files that
 // every later release must read.

@@ -1,0 +1,40 @@
+package gateway
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// TestEventsGoWhereActivitySvcSays: they wait in the journal until it does, and go where the previous release takes
+// them while activity-svc is of that release.
+func TestEventsGoWhereActivitySvcSays(t *testing.T) {
+	t.Parallel()
+	d := &destination{log: testkit.Log(t)}
+	if s, err := d.get(); err == nil {
+		t.Errorf("before activity-svc was asked: %q", s)
+	}
+	ours := event.NamesOf(testInstallation).Subject
+	for _, step := range []struct {
+		status  int
+		id      string
+		subject string
+	}{
+		{503, "", ""}, {200, "", ""}, {200, "not an id", ""}, {404, "", "activity.requests"}, {503, "", "activity.requests"},
+		{200, testInstallation, ours}, {503, "", ours}, {200, "x.>", ours}, {404, "", "activity.requests"},
+	} {
+		r := startReplica(t, "127.0.0.1:0", func(w http.ResponseWriter, _ *http.Request) {
+			writeJSON(w, step.status, event.Installation{ID: step.id})
+		})
+		g := &gateway{}
+		g.upstreams[toActivity] = dial(t, time.Minute, r.addr)
+		d.ask = g.askInstallation
+		_ = d.learn(t.Context())
+		if got, _ := d.get(); got != step.subject {
+			t.Errorf("after the answer %d %q: got %q, want %q", step.status, step.id, got, step.subject)
+		}
+	}
+}
