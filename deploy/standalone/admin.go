@@ -18,7 +18,7 @@ import (
 )
 
 // adminCommands are the commands of users-svc that standalone has as well.
-var adminCommands = []string{"admin create", "admin password"}
+var adminCommands = []string{"admin create", "admin password", "logins failed"}
 
 // findAdminCommand returns the command of users-svc that args begin with, and the arguments that
 // are left for it; nil for none.

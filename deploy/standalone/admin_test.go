@@ -55,6 +55,9 @@ func TestAdminsAreMadeBesideTheRunningProcessAndWithoutIt(t *testing.T) {
 	first := passwordIn(t, said)
 	session := r.login("ann@example.com", first)
 	r.get("/api/v1/users", session.Token).want(t, "what only an admin may", 200, "")
+	if said, err := command(t, environ, "logins", "failed"); err != nil || !strings.Contains(said, "0 of 0 addresses") {
+		t.Errorf("failed sign-ins: %v, %q", err, said)
+	}
 	if said, err = command(t, environ, "admin", "password"); err == nil || !strings.Contains(said, "there are 2 admins") {
 		t.Errorf("of two admins: %v, %q", err, said)
 	}
