@@ -2,7 +2,7 @@ package users
 
 import "time"
 
-// cleanup deletes what has expired. Every replica tries; an advisory lock lets one work.
+// cleanup deletes what has expired. Every replica does; each passes over the rows that another is deleting.
 type cleanup struct{ *core }
 
 // keepEnded is how long a session that has ended or expired is kept, so that a late re-use of its tokens is still told from a forgery.

@@ -12,7 +12,7 @@ import (
 // sweepRows bounds the rows that one statement deletes, so that no transaction is long.
 const sweepRows = 5000
 
-// sweep deletes in small transactions until nothing is left to delete or another replica is at it.
+// sweep deletes in small transactions until nothing is left to delete.
 func (c *cleanup) sweep(ctx context.Context) error {
 	for {
 		var deleted int64
@@ -27,24 +27,20 @@ func (c *cleanup) sweep(ctx context.Context) error {
 }
 
 func (c *cleanup) sweepOnce(ctx context.Context, tx pgx.Tx) (int64, error) {
-	var mine bool
-	if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('users_svc cleanup'))`).Scan(&mine); err != nil || !mine {
-		return 0, err
-	}
 	now := c.now()
 	var deleted int64
 	for _, s := range []struct {
 		sql    string
 		before time.Time
 	}{
-		{`DELETE FROM login_history WHERE id IN (SELECT id FROM login_history WHERE created_at < $1 LIMIT $2)`, now.Add(-c.cfg.HistoryRetention)},
+		{`DELETE FROM login_history WHERE id IN (SELECT id FROM login_history WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-c.cfg.HistoryRetention)},
 		{`DELETE FROM failed_logins
-			WHERE (address, hour) IN (SELECT address, hour FROM failed_logins WHERE hour < $1 LIMIT $2)`,
+			WHERE (address, hour) IN (SELECT address, hour FROM failed_logins WHERE hour < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
 			now.Add(-c.cfg.HistoryRetention)},
-		{`DELETE FROM login_throttle WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2)`, now},
-		{`DELETE FROM mail_tokens WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2)`, now},
-		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)`, now.Add(-keepEnded)},
-		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2)`, now.Add(-keepHalfLogins)},
+		{`DELETE FROM login_throttle WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
+		{`DELETE FROM mail_tokens WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
+		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-keepEnded)},
+		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-keepHalfLogins)},
 	} {
 		tag, err := tx.Exec(ctx, s.sql, s.before, sweepRows)
 		if err != nil {

@@ -27,7 +27,7 @@ type Config struct {
 	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"10" doc:"Most connections that one process opens."`
 	// Timeout is given to PostgreSQL as statement_timeout.
 	Timeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"30s" doc:"A statement that runs longer is cancelled; 0s: never."`
-	Migrate bool          `env:"DATABASE_MIGRATE" envDefault:"true" doc:"Bring the schema up to date at start, under an advisory lock."`
+	Migrate bool          `env:"DATABASE_MIGRATE" envDefault:"true" doc:"Bring the schema up to date at start; one process at a time."`
 }
 
 // longestTimeout is the most that statement_timeout takes, a 32-bit number of milliseconds.

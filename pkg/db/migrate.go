@@ -12,10 +12,10 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 	"golang.org/x/time/rate"
 )
 
@@ -50,7 +50,7 @@ func Prepare(ctx context.Context, c Config, pool *Pool, schema string, files fs.
 }
 
 // Migrate brings schema up to the newest file in the folder migrations of files (goose SQL files, forward only), creating the schema when it is
-// missing. Several processes may call it at once: an advisory lock lets one work and the others wait. It waits up to a minute for the database
+// missing. Several processes may call it at once: a lock on a table of the schema lets one work and the others wait. It waits up to a minute for the database
 // to answer, and says in log why it waits.
 func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *slog.Logger) error {
 	migrations, err := fs.Sub(files, "migrations")
@@ -65,11 +65,12 @@ func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *s
 	}
 	conn := migrationConn(pool)
 	defer conn.Close()
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	unlock, err := lockMigrations(ctx, conn)
 	if err != nil {
-		return err
+		return fmt.Errorf("lock the migrations of %s: %w", schema, err)
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, conn, migrations, goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	defer unlock()
+	p, err := goose.NewProvider(goose.DialectPostgres, conn, migrations, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("migrations of %s: %w", schema, err)
 	}
@@ -85,6 +86,38 @@ func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *s
 		return fmt.Errorf("migrate %s: %w", schema, err)
 	}
 	return nil
+}
+
+// lockMigrations waits until no other process migrates the schema. The lock is on a table of the schema, not an
+// advisory one, which any role of the database could hold. It lasts until unlock or the end of the connection. Its
+// transaction has no snapshot, so it is in the way of no CREATE INDEX CONCURRENTLY.
+func lockMigrations(ctx context.Context, conn *sql.DB) (unlock func(), err error) {
+	if _, err := conn.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migrations_lock ()"); unlessThere(err) != nil {
+		return nil, err
+	}
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range []string{
+		"SET LOCAL idle_in_transaction_session_timeout = 0", "LOCK TABLE migrations_lock IN EXCLUSIVE MODE",
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return nil, errors.Join(err, tx.Rollback())
+		}
+	}
+	return func() { _ = tx.Rollback() }, nil
+}
+
+// unlessThere returns nil for the error of a CREATE that another process was faster with.
+func unlessThere(err error) error {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pe.Code {
+		case "42P06", "42P07", "23505": // duplicate schema, duplicate table, unique violation in the catalog
+			return nil
+		}
+	}
+	return err
 }
 
 // migrationConn opens database/sql on the pool's own settings, but without the statement timeout: a migration may take its time.
@@ -116,16 +149,11 @@ func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Lo
 }
 
 func createSchema(ctx context.Context, pool *Pool, schema string) error {
-	return InTx(ctx, pool, func(tx pgx.Tx) error {
-		// CREATE SCHEMA IF NOT EXISTS races with itself, and needs the right to create even when there is nothing to do.
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext($1))", "create schema "+schema); err != nil {
-			return err
-		}
-		var there bool
-		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&there); err != nil || there {
-			return err
-		}
-		_, err := tx.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{schema}.Sanitize())
+	// CREATE SCHEMA IF NOT EXISTS needs the right to create even when there is nothing to do.
+	var there bool
+	if err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&there); err != nil || there {
 		return err
-	})
+	}
+	_, err := pool.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{schema}.Sanitize())
+	return unlessThere(err)
 }
