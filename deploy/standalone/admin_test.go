@@ -19,11 +19,7 @@ import (
 // command runs "standalone words..." with the environment and returns what it printed.
 func command(t *testing.T, environ []string, words ...string) (string, error) {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), path, words...)
+	cmd := exec.CommandContext(t.Context(), binary(t), words...)
 	cmd.Env = append(os.Environ(), environ...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
