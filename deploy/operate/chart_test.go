@@ -112,7 +112,9 @@ func helmCommand(t *testing.T, args ...string) *exec.Cmd {
 
 func TestChartRefusesUnknownValues(t *testing.T) {
 	t.Parallel()
-	for _, v := range []string{"gatway.replicas=3", "vaultSvc.replica=3", "usersSvc.replicas=many", "gateway.journal.persistent=maybe"} {
+	for _, v := range []string{"gatway.replicas=3", "vaultSvc.replica=3", "usersSvc.replicas=many", "gateway.journal.persistent=maybe",
+		"settings.ADMIN_ADDR=:1", "gateway.settings.GATEWAY_ADDR=:1", "vaultSvc.settings.DATABASE_MIGRATE=true", "usersSvc.env[0].name=ADMIN_ADDR",
+		"gateway.disruption.maxUnavailable=0", "vaultSvc.disruption.maxUnavailable=0%"} {
 		cmd := helmCommand(t, "template", "rg", ".", "--kube-version", kubernetesVersion+".0", "--set", v)
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "schema") {
 			t.Errorf("--set %s: got %v, want a refusal by the schema", v, err)
@@ -249,4 +251,39 @@ func TestChartVariants(t *testing.T) {
 		}
 		find(t, all, "ConfigMap", "rg-dashboard-overview")
 	})
+}
+
+// TestChartRefusesReplicasBesideAutoscaling: one of them would be ignored.
+func TestChartRefusesReplicasBesideAutoscaling(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"gateway", "usersSvc", "vaultSvc", "activitySvc"} {
+		cmd := helmCommand(t, "template", "rg", ".", "--kube-version", kubernetesVersion+".0", "--set", part+".replicas=3")
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "exclude each other") {
+			t.Errorf("%s.replicas beside autoscaling: %v", part, err)
+		}
+	}
+}
+
+// TestChartPodsCanBeShaped holds what an operator may add to every pod, and what the release may reach.
+func TestChartPodsCanBeShaped(t *testing.T) {
+	t.Parallel()
+	values := []string{"serviceAccount.create=true", "networkPolicy.egress.enabled=true", "networkPolicy.egress.rules[0].ports[0].port=5432"}
+	for _, part := range []string{"gateway", "usersSvc", "vaultSvc", "activitySvc"} {
+		values = append(values, part+".podAnnotations.team=ours", part+".priorityClassName=high", part+".extraVolumes[0].name=certs",
+			part+".extraVolumes[0].secret.secretName=certs", part+".extraVolumeMounts[0].name=certs", part+".extraVolumeMounts[0].mountPath=/certs")
+	}
+	all := render(t, values...)
+	for _, name := range ours {
+		kind := map[bool]string{true: "StatefulSet", false: "Deployment"}[name == "gateway"]
+		pod := object(find(t, all, kind, "rg-"+name).at("spec", "template").(map[string]any))
+		if pod.at("metadata", "annotations", "team") != "ours" || pod.at("metadata", "annotations", "checksum/secret") == nil ||
+			pod.at("spec", "priorityClassName") != "high" || pod.at("spec", "serviceAccountName") != "rg" ||
+			pod.at("spec", "volumes", 1, "name") != "certs" || pod.at("spec", "containers", 0, "volumeMounts", 1, "mountPath") == nil {
+			t.Errorf("%s: %v", name, pod)
+		}
+	}
+	find(t, all, "ServiceAccount", "rg")
+	if egress := find(t, all, "NetworkPolicy", "rg-egress"); egress.at("spec", "egress", 2, "ports", 0, "port") != 5432 {
+		t.Errorf("egress: %v", egress["spec"])
+	}
 }

@@ -18,6 +18,9 @@ env:
   {{- end }}
 volumeMounts:
   - {name: secrets, mountPath: /secrets, readOnly: true}
+  {{- with .values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
 {{/* The settings that the chart gives a service; .values.settings wins over them, and they over the settings of all. */}}
@@ -84,12 +87,29 @@ name: secrets
 secret: {secretName: {{ .values.secretName }}, defaultMode: 0440}
 {{- end }}
 
+{{/* The account of the pods; empty: the namespace's default. */}}
+{{- define "realmgate.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default .Release.Name }}{{ else }}{{ .Values.serviceAccount.name }}{{ end }}
+{{- end }}
+
 {{/* The pod of a workload. */}}
 {{- define "realmgate.pod" -}}
 metadata:
   labels: {{- include "realmgate.labels" . | nindent 4 }}
+  annotations:
+    # A changed Secret restarts the pods at the next upgrade. Where the cluster cannot be asked (helm template) it stays as it is.
+    checksum/secret: {{ (lookup "v1" "Secret" .root.Release.Namespace .values.secretName).data | default dict | toJson | sha256sum }}
+    {{- with .values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 spec:
   {{- include "realmgate.podSecurity" . | nindent 2 }}
+  {{- with include "realmgate.serviceAccount" .root }}
+  serviceAccountName: {{ . }}
+  {{- end }}
+  {{- with .values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
   terminationGracePeriodSeconds: 60
   topologySpreadConstraints:
     - maxSkew: 1
@@ -125,6 +145,9 @@ spec:
     - {{- include "realmgate.secretsVolume" . | nindent 6 }}
     {{- if and (eq .name "gateway") (not .values.journal.persistent) }}
     - {name: journal, emptyDir: {sizeLimit: {{ .values.journal.size }}}}
+    {{- end }}
+    {{- with .values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
   {{- with .values.nodeSelector }}
   nodeSelector: {{- toYaml . | nindent 4 }}
