@@ -38,7 +38,7 @@ func (g *gateway) docsAsset(c *fiber.Ctx, cl *call) error {
 }
 
 func (g *gateway) toDocs(c *fiber.Ctx, _ *call) error {
-	return c.Redirect("/docs", fiber.StatusFound)
+	return c.Redirect("docs", fiber.StatusFound) // relative: PUBLIC_URL may have a path
 }
 
 func sendDocument(c *fiber.Ctx, contentType string, content []byte) error {

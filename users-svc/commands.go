@@ -23,6 +23,7 @@ func commands() []service.Command[Config] {
 		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.", Run: errand(keysRotate)},
 		{Name: "keys revoke", Doc: "KID: let no gateway take what this signing key signed, within a second; for a key that has leaked.", Run: errand(keysRevoke)},
 		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: errand(keysReseal)},
+		{Name: "mail test", Doc: "ADDRESS: send a test mail and print what the mail server said.", Run: mailTest},
 		{Name: "emails check", Doc: "[-rekey]: list accounts whose address breaks today's rule for addresses; exit 1 when there are any.", Run: errand(emailsCheck)},
 		{Name: "logins failed", Doc: "[-since 24h] [-limit 50]: list the addresses that failed sign-ins came from.", Run: errand(loginsFailed)},
 		{Name: "import", Doc: "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").", Run: errand(importUsers)},

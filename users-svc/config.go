@@ -81,7 +81,7 @@ type ThrottleConfig struct {
 type MailConfig struct {
 	URL       config.Secret `env:"SMTP_URL" doc:"Mail server: smtp://user:password@host:587 (STARTTLS when offered) or smtps://host:465; ?tls=required or ?tls=off. Empty: no mail."`
 	From      string        `env:"MAIL_FROM" envDefault:"Realmgate <no-reply@localhost>" doc:"Sender of mails."`
-	PublicURL string        `env:"PUBLIC_URL" envDefault:"http://127.0.0.1:8080" doc:"Where people reach the product; links in mails begin with it."`
+	PublicURL string        `env:"PUBLIC_URL" doc:"Where people reach the product, perhaps with a path; links in mails begin with it. Default: the gateway's address in standalone, else http://127.0.0.1:8080."`
 	VerifyTTL time.Duration `env:"MAIL_VERIFY_TTL" envDefault:"48h" doc:"How long a verification link is good for."`
 	ResetTTL  time.Duration `env:"MAIL_RESET_TTL" envDefault:"1h" doc:"How long a password reset link is good for."`
 	// RetryAfter doubles with each attempt.
@@ -91,13 +91,21 @@ type MailConfig struct {
 // On reports whether there is a mail server.
 func (c MailConfig) On() bool { return c.URL != "" }
 
+// base is PUBLIC_URL, or where a gateway listens by default.
+func (c MailConfig) base() string {
+	if c.PublicURL == "" {
+		return "http://127.0.0.1:8080"
+	}
+	return strings.TrimRight(c.PublicURL, "/")
+}
+
 // link is where a mailed token is used. The token stands in the fragment, which browsers do not send, so that it gets into no access log.
 func (c MailConfig) link(purpose, token string) string {
 	page := "/verify-email"
 	if purpose == purposeReset {
 		page = "/reset-password"
 	}
-	return strings.TrimRight(c.PublicURL, "/") + page + "#token=" + token
+	return c.base() + page + "#token=" + token
 }
 
 func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
@@ -135,7 +143,7 @@ func (c Config) Validate() error {
 	p.Must(h.Parallel >= 0, "PASSWORD_HASH_PARALLEL must not be negative")
 	p.Must(h.Queue >= 1, "PASSWORD_HASH_QUEUE must be at least 1")
 	p.Must((c.Signup.AdminEmail == "") == (c.Signup.AdminPassword == ""), "ADMIN_EMAIL and ADMIN_PASSWORD belong together")
-	u, err := url.Parse(c.Mail.PublicURL)
+	u, err := url.Parse(c.Mail.base())
 	p.Must(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.RawQuery == "" && u.Fragment == "",
 		"PUBLIC_URL must be http://host or https://host, perhaps with a port and a path")
 	p.Must(c.AuthTokenLimit >= 1, "AUTH_TOKEN_LIMIT must be at least 1")

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
@@ -22,6 +23,9 @@ func newMails(c *core, h *hasher, rule passwordRule) (*mails, error) {
 	m := &mails{core: c, hasher: h, rule: rule, due: make(chan struct{}, 1)}
 	if !c.cfg.Mail.On() {
 		return m, nil
+	}
+	if c.cfg.Mail.PublicURL == "" {
+		c.log.Warn("PUBLIC_URL is not set: links in mails lead to this machine only", "links", c.cfg.Mail.base())
 	}
 	s, err := newSMTPSender(c.cfg.Mail)
 	m.sender = s
@@ -122,6 +126,11 @@ func (m *mails) sendNext(ctx context.Context) (bool, error) {
 		err = m.sender.send(sendCtx, l)
 		cancel()
 	}
+	if refused, ok := errors.AsType[errRefused](err); ok {
+		m.log.Error("a mail is refused for good and is not tried again", "kind", j.kind, "attempt", j.attempts, "user_id", l.userID,
+			"error", refused.Error())
+		return true, m.giveUp(context.WithoutCancel(ctx), j, l.token)
+	}
 	if err != nil {
 		m.log.Warn("a mail was not sent", "kind", j.kind, "attempt", j.attempts, "error", err.Error())
 		return true, m.postpone(context.WithoutCancel(ctx), j, l.token)
@@ -138,7 +147,7 @@ func (m *mails) compose(ctx context.Context, j job) (letter, bool, error) {
 	if err != nil {
 		return letter{}, false, err
 	}
-	l := letter{To: deliverTo(found.Email), App: m.cfg.AppName, Name: found.Alias, URL: m.cfg.Mail.PublicURL}
+	l := letter{userID: found.ID, To: deliverTo(found.Email), App: m.cfg.AppName, Name: found.Alias, URL: m.cfg.Mail.base()}
 	var purpose string
 	var ttl time.Duration
 	switch {

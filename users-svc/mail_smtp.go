@@ -21,6 +21,7 @@ var mailTemplates embed.FS
 // letter is a mail: which template, for whom, and what the template says.
 type letter struct {
 	template, token string
+	userID          string
 	To              string
 	App, Name, Link string
 	URL             string // of the product
@@ -34,6 +35,8 @@ func (l letter) subject() string {
 		return "Verify your e-mail address for " + l.App
 	case "reset":
 		return "Reset your password for " + l.App
+	case "test":
+		return "Test mail of " + l.App
 	default:
 		return "Your account at " + l.App
 	}
@@ -57,11 +60,27 @@ type smtpSender struct {
 	from   mail.Address
 }
 
+// errRefused is a mail that its recipient's server will never take (RFC 5321, a 5yz reply to the
+// recipient or to the mail). The reply is in the text, without the address.
+type errRefused struct{ text string }
+
+func (e errRefused) Error() string { return e.text }
+
+// permanent reports whether the server refused the recipient or the mail for good. A refused sender
+// or sign-in is the operator's to correct: the mail waits for it.
+func permanent(err error) bool {
+	e, ok := errors.AsType[*gomail.SendError](err)
+	if !ok || e.ErrorCode() < 500 || e.ErrorCode() == 530 { // 530: the server wants a sign-in or TLS
+		return false
+	}
+	return e.Reason == gomail.ErrSMTPRcptTo || e.Reason == gomail.ErrSMTPData || e.Reason == gomail.ErrSMTPDataClose
+}
+
 // smtpExample is what SMTP_URL looks like.
 const smtpExample = "smtp://user:password@host:587 or smtps://user:password@host:465, with ?tls=required or ?tls=off at the most"
 
 // newSMTPSender reads SMTP_URL and MAIL_FROM; it does not connect.
-func newSMTPSender(c MailConfig) (*smtpSender, error) {
+func newSMTPSender(c MailConfig, more ...gomail.Option) (*smtpSender, error) {
 	bad := config.SecretURLError("SMTP_URL", smtpExample)
 	u, err := config.SecretURL("SMTP_URL", c.URL.Reveal(), smtpExample, "smtp", "smtps")
 	if err != nil || u.Hostname() == "" {
@@ -71,7 +90,7 @@ func newSMTPSender(c MailConfig) (*smtpSender, error) {
 	if err != nil {
 		return nil, errors.New("MAIL_FROM is no e-mail address")
 	}
-	options := []gomail.Option{gomail.WithTimeout(20 * time.Second)}
+	options := append(more, gomail.WithTimeout(20*time.Second))
 	switch tls := u.Query().Get("tls"); {
 	case u.Scheme == "smtps":
 		options = append(options, gomail.WithSSL(), gomail.WithPort(465))
@@ -95,6 +114,7 @@ func newSMTPSender(c MailConfig) (*smtpSender, error) {
 		password, _ := u.User.Password()
 		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(password))
 	}
+	from.Address = deliverTo(from.Address)
 	s := &smtpSender{from: *from}
 	if s.client, err = gomail.NewClient(u.Hostname(), options...); err != nil {
 		return nil, bad
@@ -110,7 +130,8 @@ func (s *smtpSender) send(ctx context.Context, l letter) error {
 		return errors.New("the mail library refuses the recipient's address") // its own text quotes the address
 	}
 	m.Subject(l.subject())
-	m.SetMessageID()
+	_, domain, _ := strings.Cut(s.from.Address, "@")
+	m.SetMessageIDWithValue(randomToken() + "@" + domain) // the library's own has the name of this host
 	m.SetDate()
 	text, err := l.fill(".txt", func(s string) string { return s })
 	if err != nil {
@@ -123,7 +144,11 @@ func (s *smtpSender) send(ctx context.Context, l letter) error {
 	m.SetBodyString(gomail.TypeTextPlain, text)
 	m.AddAlternativeString(gomail.TypeTextHTML, page)
 	if err := s.client.DialAndSendWithContext(ctx, m); err != nil {
-		return errors.New(strings.ReplaceAll(err.Error(), l.To, "(recipient)")) // servers quote the address, and errors are logged
+		text := strings.ReplaceAll(err.Error(), l.To, "(recipient)") // servers quote the address, and errors are logged
+		if permanent(err) {
+			return errRefused{text}
+		}
+		return errors.New(text)
 	}
 	return nil
 }

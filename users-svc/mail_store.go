@@ -38,16 +38,29 @@ func (m *mails) lease(ctx context.Context) (job, bool, error) {
 // postpone lets a job wait twice as long as the last time, or gives it up, unless somebody asked for it meanwhile. The token that nobody got is deleted: else the next attempt would
 // take it for a mail that was sent just now.
 func (m *mails) postpone(ctx context.Context, j job, token string) error {
-	if _, err := m.pool.Exec(ctx, `DELETE FROM mail_tokens WHERE hash = $1`, tokenHash(token)); err != nil {
-		return err
-	}
 	if j.attempts >= mailAttempts {
 		m.log.Error("a mail is given up", "kind", j.kind, "attempts", j.attempts)
-		return m.done(ctx, j)
+		return m.giveUp(ctx, j, token)
+	}
+	if err := m.deleteToken(ctx, token); err != nil {
+		return err
 	}
 	_, err := m.pool.Exec(ctx, `UPDATE mail_jobs SET not_before = CASE WHEN created_at = $4 THEN $3 ELSE not_before END, leased_until = NULL
 		WHERE kind = $1 AND email_key = $2`, j.kind, j.emailKey, m.now().Add(m.cfg.Mail.RetryAfter<<(j.attempts-1)), j.createdAt)
 	return err
+}
+
+func (m *mails) deleteToken(ctx context.Context, token string) error {
+	_, err := m.pool.Exec(ctx, `DELETE FROM mail_tokens WHERE hash = $1`, tokenHash(token))
+	return err
+}
+
+// giveUp deletes a job and the token that nobody got.
+func (m *mails) giveUp(ctx context.Context, j job, token string) error {
+	if err := m.deleteToken(ctx, token); err != nil {
+		return err
+	}
+	return m.done(ctx, j)
 }
 
 // done deletes a job, unless somebody asked for it meanwhile: it may be another sign-up's, too.

@@ -264,7 +264,7 @@ func TestLinksInMailsLeadToAPage(t *testing.T) {
 		}
 		body, err := io.ReadAll(res.Body)
 		res.Body.Close()
-		if err != nil || res.StatusCode != 200 || !strings.Contains(string(body), `fetch("`+posts+`"`) {
+		if err != nil || res.StatusCode != 200 || !strings.Contains(string(body), `fetch("`+posts[1:]+`"`) {
 			t.Errorf("%s: got %d, %v, want a page that posts to %s", page, res.StatusCode, err, posts)
 		}
 		if policy := res.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "script-src 'sha256-") {

@@ -158,8 +158,26 @@ func (st *stack) firstAdmin(ctx context.Context) ([]string, error) {
 // shownMarker says that the admin's password was printed once, or given.
 const shownMarker = "admin-password-shown"
 
+// withPublicURL lets links in mails begin with the gateway's address where PUBLIC_URL is not set.
+func (st *stack) withPublicURL(environ []string, log *slog.Logger) []string {
+	_, port, err := net.SplitHostPort(st.cfg.GatewayAddr)
+	if isSet(environ, "PUBLIC_URL") || err != nil || port == "0" {
+		return environ
+	}
+	scheme := "http://"
+	if st.cfg.TLS.Cert != "" {
+		scheme = "https://"
+	}
+	url := scheme + displayAddr(st.cfg.GatewayAddr)
+	if isSet(environ, "SMTP_URL") {
+		log.Warn("PUBLIC_URL is not set: links in mails begin with the gateway's address", "links", url)
+	}
+	return with(environ, "PUBLIC_URL="+url)
+}
+
 // openServices makes the four services; each gets settings and a registry of its own.
 func (st *stack) openServices(ctx context.Context, environ []string, log *slog.Logger) error {
+	environ = st.withPublicURL(environ, log)
 	usersSvc, err := open(ctx, environ, st, log, users.Program(), "users_svc", usersPort, "USERS_ADDR="+localPort)
 	if err != nil {
 		return err

@@ -22,10 +22,11 @@ type PostOffice struct {
 	mu     sync.Mutex
 	mails  []Mail
 	refuse bool
+	reject int
 }
 
 // Mail is one mail that arrived. Body is what its reader would see, all parts one after the other.
-type Mail struct{ To, Subject, Body string }
+type Mail struct{ To, Subject, MessageID, Body string }
 
 // SMTP starts a mail server that ends with the test.
 func SMTP(t testing.TB) *PostOffice {
@@ -47,6 +48,13 @@ func (p *PostOffice) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = on
+}
+
+// Reject makes the server refuse every recipient for good with a 5yz reply, 0 for no longer.
+func (p *PostOffice) Reject(code int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reject = code
 }
 
 // To returns the mails to an address, the oldest first.
@@ -99,6 +107,9 @@ func (d *delivery) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if d.office.refuse {
 		return errors.New("no room for " + to)
 	}
+	if code := d.office.reject; code != 0 {
+		return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no mailbox " + to}
+	}
 	d.to = to
 	return nil
 }
@@ -116,6 +127,6 @@ func (d *delivery) Data(r io.Reader) error {
 	}
 	d.office.mu.Lock()
 	defer d.office.mu.Unlock()
-	d.office.mails = append(d.office.mails, Mail{d.to, m.Header.Get("Subject"), strings.ReplaceAll(string(body), "\r\n", "\n")})
+	d.office.mails = append(d.office.mails, Mail{d.to, m.Header.Get("Subject"), m.Header.Get("Message-ID"), strings.ReplaceAll(string(body), "\r\n", "\n")})
 	return nil
 }

@@ -1,0 +1,83 @@
+package users_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
+	users "github.com/realmgate/realmgate/users-svc"
+)
+
+// TestAMailThatIsRefusedForGoodIsNotTriedAgain: the job ends with the first reply; asking anew begins anew.
+func TestAMailThatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{550, 551, 553, 554} {
+		office := testkit.SMTP(t)
+		office.Reject(code)
+		h := start(t, mailing(office))
+		email := newEmail()
+		h.asksToSignUp(email, password)
+		h.mailed() // tried again it would wait for hours
+		office.Reject(0)
+		h.do(anonymous, "POST", resendPath, map[string]string{"email": email}).must(200)
+		tokenIn(t, office.Await(t, email, 1), "verify-email")
+	}
+}
+
+func TestAMailServerThatWantsASignInIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	office.Reject(530)
+	h := start(t, mailing(office))
+	email := newEmail()
+	h.asksToSignUp(email, password)
+	eventually(t, "a second try", func() bool {
+		return query[int](h, `SELECT coalesce(max(attempts), 0)::int FROM mail_jobs`) >= 2
+	})
+	office.Reject(0)
+	office.Await(t, email, 1)
+}
+
+func TestMessageIDsDoNotNameTheHost(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, mailing(office), func(c *users.Config) { c.Mail.From = "Realmgate <no-reply@b\u00fccher.example>" })
+	email := newEmail()
+	h.asksToSignUp(email, password)
+	if m := office.Await(t, email, 1); !strings.HasSuffix(m.MessageID, "@xn--bcher-kva.example>") {
+		t.Errorf("Message-ID: got %s, want the domain of MAIL_FROM in it", m.MessageID)
+	}
+}
+
+func TestATestMail(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, mailing(office))
+	out, err := h.command("mail test", "Ops@B\u00fccher.example")
+	for _, line := range []string{"S: 250 2.0.0 I'll make sure", "C: RCPT TO:<Ops@xn--bcher-kva.example>", "sent: the mail server took the mail"} {
+		if err != nil || !strings.Contains(out, line) {
+			t.Errorf("got %v and\n%s\nwant %q in it", err, out, line)
+		}
+	}
+	if m := office.Await(t, "Ops@xn--bcher-kva.example", 1); !strings.Contains(m.Body, "https://realmgate.example") {
+		t.Errorf("mail: got %s", m.Body)
+	}
+	office.Reject(550)
+	_, err = h.command("mail test", "ops@example.com")
+	if err == nil || !strings.Contains(err.Error(), "would not be tried again") || !strings.Contains(err.Error(), "550") {
+		t.Errorf("refused for good: got %v", err)
+	}
+	office.Reject(451)
+	if _, err := h.command("mail test", "ops@example.com"); err == nil || !strings.Contains(err.Error(), "would be tried again") {
+		t.Errorf("refused for now: got %v", err)
+	}
+	for _, args := range [][]string{{}, {"a", "b"}, {"a@-x.example"}} {
+		if _, err := h.command("mail test", args...); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+	h.cfg.Mail.URL = ""
+	if _, err := h.command("mail test", "ops@example.com"); err == nil || !strings.Contains(err.Error(), "SMTP_URL is not set") {
+		t.Errorf("without a server: got %v", err)
+	}
+}
