@@ -106,6 +106,9 @@ func (st *stack) sharedSettings(ctx context.Context, environ []string) ([]string
 		"NATS_URL=" + st.backing.natsURL, "REDIS_URL=" + st.backing.redisURL,
 		"LOG_LEVEL=" + st.cfg.LogLevel, "LOG_FORMAT=" + st.cfg.LogFormat, "INTERNAL_KEYS=",
 	}
+	if st.cfg.NATSURL == "" { // the embedded one speaks plainly, on the loopback
+		out = append(out, "NATS_TLS_CA_FILE=", "NATS_TLS_CERT_FILE=", "NATS_TLS_KEY_FILE=", "NATS_CREDS_FILE=")
+	}
 	for _, name := range []string{"USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS"} {
 		key, err := longRandomText() // both sides are in this process, so it need not outlive it
 		if err != nil {

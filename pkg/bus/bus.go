@@ -22,7 +22,8 @@ import (
 
 // Config is the part of a service's settings that concerns NATS.
 type Config struct {
-	URL config.Secret `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"NATS servers with JetStream, comma-separated."`
+	URL   config.Secret `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"NATS servers with JetStream, comma-separated."`
+	Files FilesConfig
 }
 
 // malformed stands for the library's text, which may quote a password.
@@ -65,7 +66,7 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{log: log, told: rate.Sometimes{Interval: tellEvery}}
-	nc, err := nats.Connect(c.URL.Reveal(), nats.Name(name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
+	nc, err := nats.Connect(c.URL.Reveal(), c.Files.option, nats.Name(name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second), nats.Timeout(2*time.Second),
 		nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(2), nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
