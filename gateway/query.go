@@ -11,11 +11,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// apiPrefix begins the paths whose requests are read strictly: documents outside of it take whatever a link carries, and the pages that mails
-// link to take even a realm_id that is none.
+// apiPrefix begins the paths whose requests are read strictly: documents outside of it take whatever a
+// link carries, and the pages that mails link to take even a realm_id that is none.
 const apiPrefix = "/api/v1/"
 
-// realmParam is the query parameter that every route of the API knows, because the official clients send it with every request.
+// realmParam is the query parameter that every route of the API knows, because the official clients
+// send it with every request.
 const realmParam = "realm_id"
 
 // What an error repeats of a query is bounded.
@@ -27,9 +28,9 @@ const (
 // inAPI reports whether requests to the route are read strictly.
 func (row routeRow) inAPI() bool { return strings.HasPrefix(row.path, apiPrefix) }
 
-// readQuery refuses a parameter that the route does not know, because the caller meant something by it, and one that is there twice, because
-// two readers could take different values. It returns the realm that the query asks for, "" when it names none. The values of all other
-// parameters are for the handler to judge.
+// readQuery refuses a parameter that the route does not know, because the caller meant something by it,
+// and one that is there twice, because two readers could take different values. It returns the realm
+// that the query asks for, "" when it names none. All other values are for the handler to judge.
 func (rt *route) readQuery(query []byte) (realm string, err error) {
 	if len(query) == 0 || rt.traits&webPage != 0 {
 		return "", nil
@@ -43,21 +44,24 @@ func (rt *route) readQuery(query []byte) (realm string, err error) {
 		if len(faults) == maxQueryFaults {
 			break
 		}
+		fail := func(rule string) {
+			faults = append(faults, apperr.Violation{InstancePath: paramPath(key), Message: rule})
+		}
 		i := slices.Index(rt.known, string(key))
 		switch {
 		case i < 0 && !rt.inAPI():
 			continue
 		case i < 0:
-			faults = append(faults, apperr.Violation{InstancePath: paramPath(key), Message: "is not a query parameter of this route"})
+			fail("is not a query parameter of this route")
 			continue
 		case slices.Contains(seen, rt.known[i]):
-			faults = append(faults, apperr.Violation{InstancePath: paramPath(key), Message: "must not stand more than once"})
+			fail("must not stand more than once")
 			continue
 		}
 		seen = append(seen, rt.known[i])
 		if rt.known[i] == realmParam {
 			if realm = strings.ToLower(string(value)); !id.Valid(realm) {
-				faults = append(faults, apperr.Violation{InstancePath: paramPath(key), Message: "must be 24 hexadecimal characters"})
+				fail("must be 24 hexadecimal characters")
 			}
 		}
 	}
@@ -84,10 +88,11 @@ func (cl *call) readRealm() (string, error) {
 	return realm, nil
 }
 
-// checkPreconditions refuses a request that is to be carried out under a condition only (RFC 9110, section 13), while no route evaluates
-// conditions: to carry it out all the same would overwrite what the client wants to keep. The headers that merely save a client from
-// downloading again what it has (If-None-Match and If-Modified-Since with GET and HEAD) and If-Range are answered in full, as the RFC allows,
-// because browsers and proxies add them by themselves.
+// checkPreconditions refuses a request that is to be carried out under a condition only (RFC 9110,
+// section 13), while no route evaluates conditions: to carry it out all the same would overwrite what
+// the client wants to keep. The headers that merely save a client from downloading again what it has
+// (If-None-Match and If-Modified-Since with GET and HEAD) and If-Range are answered in full, as the
+// RFC allows, because browsers and proxies add them by themselves.
 func checkPreconditions(h *fasthttp.RequestHeader) error {
 	for _, name := range [...]string{fiber.HeaderIfMatch, fiber.HeaderIfUnmodifiedSince, fiber.HeaderIfNoneMatch} {
 		if name == fiber.HeaderIfNoneMatch && (h.IsGet() || h.IsHead()) {

@@ -129,6 +129,8 @@ func accountRoutes() []routeRow {
 		{methods: "POST", path: "/api/v1/users/{id}/unban", access: admin, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/{id}/logout", access: admin, target: toUsers},
 		{methods: "DELETE", path: "/api/v1/users/{id}/2fa", access: admin, target: toUsers},
+		{methods: "GET DELETE", path: "/api/v1/users/{id}/tokens", access: admin, target: toUsers},
+		{methods: "DELETE", path: "/api/v1/users/{id}/tokens/{tid}", access: admin, target: toUsers},
 		{methods: "PUT", path: "/api/v1/users/{id}/quota", access: admin, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/{id}/security-history", query: "page limit include_failed include_security", access: admin, target: toUsers},
 		{methods: "GET POST", path: "/api/v1/servers", access: admin, target: toUsers},

@@ -59,6 +59,7 @@ var publicKeyPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 // patch is what one PATCH or PUT asks for; nil is left as it is.
 type patch struct {
+	identityPatch
 	Alias, PublicKey  *string
 	Metadata          jsontext.Value
 	Password, Current *string
@@ -67,11 +68,12 @@ type patch struct {
 	VaultQuota        *int64 // bytes as the database has them
 	// Vouched makes the address count as verified. Until then anybody may have signed up with it,
 	// so everything that opens the account is revoked, its password too unless there is a new one.
-	Vouched bool
+	Vouched    bool
+	KeepTokens bool // with Password: the auth tokens do not end
 }
 
 func (p patch) empty() bool {
-	return p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil && p.Admin == nil && p.Banned == nil && p.VaultQuota == nil && !p.Vouched
+	return p.identityPatch.empty() && p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil && p.Admin == nil && p.Banned == nil && p.VaultQuota == nil && !p.Vouched
 }
 
 // readPatch reads and checks the body of a PATCH or PUT by caller on the user id: every rule that needs no look at the database.
@@ -86,7 +88,12 @@ func readPatch(o *input.Object, caller auth.Identity, id string) (patch, error) 
 		current := readStoredPassword(o, "current_password", minCurrentPassword)
 		p.Current = &current
 	}
+	p.KeepTokens = !readRevokeTokens(o)
+	p.identityPatch = readIdentity(o)
 	if err := o.Err(); err != nil {
+		return p, err
+	}
+	if err := p.allowed(caller); err != nil {
 		return p, err
 	}
 	if (p.Admin != nil || p.Banned != nil) && !caller.Admin || p.Password != nil && caller.Kind != auth.Session {
@@ -95,7 +102,10 @@ func readPatch(o *input.Object, caller auth.Identity, id string) (patch, error) 
 	if p.PublicKey != nil && !publicKeyPattern.MatchString(*p.PublicKey) {
 		return p, apperr.New(apperr.Invalid, "INVALID_PUBLIC_KEY_FORMAT", "Invalid public key format")
 	}
-	if p.Password == nil {
+	switch {
+	case p.Password == nil && o.Has("revoke_tokens"):
+		return p, errTokensWithoutPassword()
+	case p.Password == nil:
 		return p, nil
 	}
 	if err := checkStrength(*p.Password); err != nil {
@@ -147,6 +157,7 @@ type account struct {
 	PasswordHash string
 	VaultQuota   int64
 	BanReason    *string
+	BannedAt     *time.Time
 	Welcomed     bool
 }
 
@@ -230,29 +241,28 @@ type accounts struct {
 }
 
 // change checks the current password when one is asked for and applies p to the user id. by is from where it is done, as the user may know it.
-func (a *accounts) change(ctx context.Context, caller auth.Identity, id string, p patch, by device) (User, error) {
+func (a *accounts) change(ctx context.Context, caller auth.Identity, id string, p patch, by device) (updated, error) {
 	var checkedHash, newHash string
 	if p.Password != nil {
 		target, err := accountByID(ctx, a.pool, id)
 		if err != nil {
-			return User{}, err
+			return updated{}, err
 		}
 		if err := a.rule.check(*p.Password, target.Email, target.Username, target.Alias); err != nil {
-			return User{}, err
+			return updated{}, err
 		}
 		if caller.UserID == id {
 			if checkedHash, err = a.confirm(ctx, id, *p.Current, by); err != nil {
-				return User{}, err
+				return updated{}, err
 			}
 		}
 		if newHash, err = a.hasher.hash(ctx, by.Address, *p.Password); err != nil {
-			return User{}, err
+			return updated{}, err
 		}
 	}
 	keep := ""
 	if caller.UserID == id {
 		keep = caller.SessionID
 	}
-	changed, err := a.update(ctx, id, p, checkedHash, newHash, keep, by)
-	return changed.User, err
+	return a.update(ctx, id, p, checkedHash, newHash, keep, by)
 }

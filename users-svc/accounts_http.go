@@ -102,6 +102,9 @@ func (a *accounts) get(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if caller.Admin {
+		return httpx.OK(c, "User retrieved successfully", u.forAdmins())
+	}
 	return httpx.OK(c, "User retrieved successfully", u.seenBy(caller))
 }
 
@@ -133,6 +136,9 @@ func (a *accounts) patch(c *fiber.Ctx) error {
 		return err
 	}
 	actedOn(c, id)
+	if p.Password != nil {
+		return httpx.OK(c, "User updated successfully", PasswordChanged{u.User, RevokedTokens{u.Revoked.Tokens}})
+	}
 	return httpx.OK(c, "User updated successfully", u.seenBy(caller))
 }
 

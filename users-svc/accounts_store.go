@@ -16,12 +16,12 @@ import (
 )
 
 const accountColumns = `id, username, email, email_key, alias, public_key, metadata, password_hash, is_admin, is_banned, ban_reason,
-	email_verified, avatar_url, signup_method, vault_quota, welcomed, created_at, updated_at`
+	email_verified, avatar_url, signup_method, vault_quota, welcomed, created_at, updated_at, banned_at`
 
 // columns are where accountColumns go.
 func (a *account) columns() []any {
 	return []any{&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, (*[]byte)(&a.Metadata), &a.PasswordHash, &a.IsAdmin, &a.IsBanned,
-		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.Welcomed, (*time.Time)(&a.CreatedAt), (*time.Time)(&a.UpdatedAt)}
+		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.Welcomed, (*time.Time)(&a.CreatedAt), (*time.Time)(&a.UpdatedAt), &a.BannedAt}
 }
 
 func scanAccount(row pgx.CollectableRow) (account, error) {
@@ -142,10 +142,23 @@ func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHa
 				return err
 			}
 		}
+		if !p.identityPatch.empty() {
+			if err := writeIdentity(ctx, tx, old, p.identityPatch, now); err != nil {
+				return err
+			}
+		}
 		if out.account, err = writePatch(ctx, tx, userID, p, f, hash, now); err != nil {
 			return err
 		}
-		ended, change, err := a.consequences(ctx, tx, userID, p, f, keep, by, now)
+		if p.Password != nil && !p.KeepTokens {
+			tokens, err := revokeTokens(ctx, tx, userID, by, now)
+			if err != nil {
+				return err
+			}
+			out.Revoked.Tokens += tokens
+		}
+		events := append(f.events(), p.identityPatch.events(old)...)
+		ended, change, err := a.consequences(ctx, tx, userID, p, events, keep, by, now)
 		out.Revoked.Sessions += ended
 		ch = change
 		return err
@@ -185,6 +198,7 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 	_, err := tx.Exec(ctx, `UPDATE users SET alias = coalesce($2, alias), public_key = coalesce($3, public_key), metadata = coalesce($4, metadata),
 			password_hash = coalesce(nullif($5, ''), password_hash), is_admin = $6, is_banned = $7,
 			ban_reason = CASE WHEN NOT $7 THEN NULL WHEN $8::text IS NOT NULL THEN $8 ELSE ban_reason END,
+			banned_at = CASE WHEN NOT $7 THEN NULL WHEN is_banned AND banned_at IS NOT NULL THEN banned_at ELSE $10 END,
 			vault_quota = coalesce($9, vault_quota), updated_at = $10, email_verified = email_verified OR $11 WHERE id = $1`,
 		userID, p.Alias, p.PublicKey, []byte(p.Metadata), newHash, f.admin, f.banned, p.BanReason, p.VaultQuota, now, p.Vouched)
 	if err != nil {
@@ -195,9 +209,8 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 
 // consequences writes the history and ends sessions and links for a new password. It returns how many sessions it ended, and the change to
 // announce, nil when the gateways need not know.
-func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagChange, keep string, by device, now time.Time) (
+func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, events []string, keep string, by device, now time.Time) (
 	ended int64, change *session.Change, err error) {
-	events := f.events()
 	if p.Password != nil {
 		events = append(events, eventPasswordChanged)
 		if ended, err = endSessions(ctx, tx, userID, keep, eventPasswordChanged, now); err != nil {

@@ -33,10 +33,7 @@ type creation struct {
 
 func readCreation(o *input.Object) (creation, error) {
 	o.DropNull("username", "alias", "is_admin")
-	in := creation{Email: readEmail(o, "email"), Username: optional(o.String("username", 3, 50)), Alias: optional(o.String("alias", 1, maxAlias))}
-	if in.Username != nil && !usernamePattern.MatchString(*in.Username) {
-		o.Fail("username", "must be letters, digits, underscores and hyphens")
-	}
+	in := creation{Email: readEmail(o, "email"), Username: readUsername(o), Alias: optional(o.String("alias", 1, maxAlias))}
 	in.Admin, _ = o.Bool("is_admin")
 	if !o.Has("password") {
 		o.Fail("password", "is required")

@@ -103,11 +103,20 @@ func (a *administration) logout(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.sessions.endAll(c.UserContext(), id, "", eventLogout, actorOf(c, id)); err != nil {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	withTokens := readRevokeTokens(o)
+	if err := o.Err(); err != nil {
+		return err
+	}
+	revoked, err := a.sessions.logOut(c.UserContext(), id, withTokens, actorOf(c, id))
+	if err != nil {
 		return err
 	}
 	actedOn(c, id)
-	return httpx.OK(c, "User logged out successfully", nil)
+	return httpx.OK(c, "User logged out successfully", revoked)
 }
 
 func (a *administration) quota(c *fiber.Ctx) error {

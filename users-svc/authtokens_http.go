@@ -26,6 +26,7 @@ func (d *authTokens) mount(app *httpx.Server) {
 	app.Post("/api/v1/auth/tokens/:id/copy", d.postCopy)
 	app.Post("/api/v1/auth/tokens/:id/add-realm", d.postAddRealm)
 	app.Post("/api/v1/auth/tokens/:id/remove-realm", d.postRemoveRealm)
+	d.mountRevocation(app)
 	app.Get("/internal/tokens/:hash", d.getState)
 	app.Post("/internal/tokens/:id/used", d.postUsed)
 	app.Get("/internal/realms", d.getRealms)

@@ -19,7 +19,8 @@ func markConfirmed(ctx context.Context, q dbtx, sessionID string, now time.Time)
 // confirmedSince reports whether the session was opened, or confirmed, at start or later.
 func confirmedSince(ctx context.Context, q dbtx, sessionID string, start time.Time) (bool, error) {
 	var confirmed bool
-	err := q.QueryRow(ctx, `SELECT coalesce(confirmed_at, created_at) >= $2 FROM sessions WHERE id = $1`, sessionID, start).Scan(&confirmed)
+	err := q.QueryRow(ctx, `SELECT coalesce(confirmed_at, created_at) >= $2 FROM sessions WHERE id = $1`,
+		sessionID, start).Scan(&confirmed)
 	if db.NoRows(err) {
 		return false, nil
 	}

@@ -32,6 +32,10 @@ const (
 	eventUnbanned        = "unbanned"
 	eventAdminGranted    = "admin_granted"
 	eventAdminRevoked    = "admin_revoked"
+	eventUsernameChanged = "username_changed"
+	eventEmailChanged    = "email_changed"
+	eventEmailUnverified = "email_unverified"
+	eventTokensRevoked   = "tokens_revoked" // deleted by an admin, or by what secured the account
 )
 
 // happening is what is written into the history; the store adds id and time.

@@ -166,8 +166,8 @@ func (m *mails) verify(ctx context.Context, token string, d device) (email strin
 	return email, err
 }
 
-// useReset spends a token, sets the password and ends every session. Whoever reads the mail has the address, so it is verified too; whoever used the
-// account before may have been somebody else, whose auth tokens go.
+// useReset spends a token, sets the password and ends every session and auth token: who uses the account may be an intruder, whom its owner locks out.
+// Whoever reads the mail has the address, so it is verified too.
 func (m *mails) useReset(ctx context.Context, token, hash string, d device) error {
 	var ch session.Change
 	err := db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -179,7 +179,7 @@ func (m *mails) useReset(ctx context.Context, token, hash string, d device) erro
 		if userID == "" {
 			return errResetToken()
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM auth_tokens t USING users u WHERE u.id = $1 AND t.user_id = u.id AND NOT u.email_verified`, userID); err != nil {
+		if _, err := revokeTokens(ctx, tx, userID, d, now); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`, userID, hash, now); err != nil {

@@ -15,7 +15,7 @@ func (h *harness) squatted(office *testkit.PostOffice) (stranger person, secret 
 	stranger = h.signUp()
 	query[bool](h, `UPDATE users SET email_verified = false WHERE id = $1 RETURNING true`, stranger.id)
 	_, secret = h.issue(stranger.identity, map[string]any{"permission_template": "full_access"})
-	h.secure(&stranger)
+	h.secure(&stranger, "revoke_tokens", false)
 	mailing(office)(&h.cfg)
 	h.url = h.replica()
 	return stranger, secret

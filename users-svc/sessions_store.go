@@ -118,6 +118,11 @@ func endSessions(ctx context.Context, tx dbtx, userID, keep, why string, now tim
 
 // endAll ends every live session of the user but keep, writes event into the history and tells the gateways.
 func (s *sessions) endAll(ctx context.Context, userID, keep, event string, d device) (int64, error) {
+	return s.endAllAnd(ctx, userID, keep, event, d, func(dbtx) error { return nil })
+}
+
+// endAllAnd is endAll with the change that also makes, in one transaction.
+func (s *sessions) endAllAnd(ctx context.Context, userID, keep, event string, d device, also func(dbtx) error) (int64, error) {
 	var ended int64
 	var ch session.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
@@ -133,7 +138,10 @@ func (s *sessions) endAll(ctx context.Context, userID, keep, event string, d dev
 		if ended, err = endSessions(ctx, tx, userID, keep, event, now); err != nil {
 			return err
 		}
-		return remember(ctx, tx, now, happening{UserID: userID, Event: event, Device: d})
+		if err := remember(ctx, tx, now, happening{UserID: userID, Event: event, Device: d}); err != nil {
+			return err
+		}
+		return also(tx)
 	})
 	if err == nil {
 		s.notify.changed(ctx, ch)

@@ -45,6 +45,12 @@ type TwoFactorChanged struct {
 	TokenPair
 }
 
+// TwoFactorEnabled answers that a second factor was enabled.
+type TwoFactorEnabled struct {
+	TwoFactorChanged
+	RevokedTokens
+}
+
 // TwoFactorChallenge answers a login that still owes a code.
 type TwoFactorChallenge struct {
 	Requires2FA bool   `json:"requires_2fa"`
@@ -236,15 +242,24 @@ func qrCode(key *otp.Key) (string, error) {
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes()), nil
 }
 
-// enable turns the second factor on after a first right code of the authenticator.
-func (t *twoFactor) enable(ctx context.Context, userID, code string, d device) (TwoFactorChanged, error) {
+// enable turns the second factor on after a first right code of the authenticator. With withTokens the auth tokens end, which know no second factor.
+func (t *twoFactor) enable(ctx context.Context, userID, code string, withTokens bool, d device) (TwoFactorEnabled, error) {
 	f, err := t.spend(ctx, userID, d, spending{code: code, setup: true})
 	if err != nil {
-		return TwoFactorChanged{}, err
+		return TwoFactorEnabled{}, err
 	}
 	now := t.now()
-	in, err := t.sessions.renewAll(ctx, userID, eventTwoFactorEnabled, d, func(tx dbtx) error { return enableFactor(ctx, tx, userID, f.sealed, now) })
-	return TwoFactorChanged{Enabled: true, EnabledAt: wire.TimePtr(&now), SessionsRevoked: true, TokenPair: in.TokenPair}, err
+	var revoked RevokedTokens
+	in, err := t.sessions.renewAll(ctx, userID, eventTwoFactorEnabled, d, func(tx dbtx) (err error) {
+		if withTokens {
+			if revoked.TokensRevoked, err = revokeTokens(ctx, tx, userID, d, now); err != nil {
+				return err
+			}
+		}
+		return enableFactor(ctx, tx, userID, f.sealed, now)
+	})
+	changed := TwoFactorChanged{Enabled: true, EnabledAt: wire.TimePtr(&now), SessionsRevoked: true, TokenPair: in.TokenPair}
+	return TwoFactorEnabled{changed, revoked}, err
 }
 
 // disable takes the second factor away.

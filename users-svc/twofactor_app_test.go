@@ -63,11 +63,15 @@ func (h *harness) begin(p person) *authenticator {
 	return app
 }
 
-// secure enables a second factor; p becomes the fresh session.
-func (h *harness) secure(p *person) *authenticator {
+// secure enables a second factor; p becomes the fresh session. more holds names and values of further fields in turn.
+func (h *harness) secure(p *person, more ...any) *authenticator {
 	h.t.Helper()
 	app := h.begin(*p)
-	a := h.do(p.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.code()}).want(200, "", "2FA enabled successfully").must(200)
+	body := map[string]any{"code": app.code()}
+	for i := 0; i+1 < len(more); i += 2 {
+		body[more[i].(string)] = more[i+1]
+	}
+	a := h.do(p.identity, "POST", factorPath+"/verify-setup", body).want(200, "", "2FA enabled successfully").must(200)
 	h.renewed(p, a)
 	return app
 }

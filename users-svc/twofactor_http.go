@@ -80,10 +80,11 @@ func (t *twoFactor) postVerifySetup(c *fiber.Ctx) error {
 	if ok && !sixDigits.MatchString(code) {
 		body.Fail("code", "must be six digits")
 	}
+	withTokens := readRevokeTokens(body)
 	if err := body.Err(); err != nil {
 		return err
 	}
-	changed, err := t.enable(c.UserContext(), caller.UserID, code, deviceOf(c, nil))
+	changed, err := t.enable(c.UserContext(), caller.UserID, code, withTokens, deviceOf(c, nil))
 	if err != nil {
 		return err
 	}

@@ -295,7 +295,7 @@ func TestTheTokenGateAsksSessionsForACode(t *testing.T) {
 	gate := factorPath + "/token-gate"
 	h.do(me.identity, "PUT", gate, `{"enabled":true}`).want(409, "TWOFACTOR_NOT_ENABLED", "")
 	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
-	app := h.secure(&me)
+	app := h.secure(&me, "revoke_tokens", false)
 	for _, route := range tokenRoutes(tokenID) {
 		h.changeToken(me.identity, route, nil).want(401, "OTP_REQUIRED", "A one-time code is required")
 		h.changeToken(me.identity, route, map[string]any{"otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")

@@ -122,7 +122,7 @@ func contractSecondFactor(r *running) {
 	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": 7}).want(t, "verify with a number", 400, "VALIDATION_ERROR")
 	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify with a wrong code", 401, "INVALID_OTP_CODE")
 	var pair struct{ Token string }
-	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": code(t, setup.Key, 0)}).want(t, "verify", 200, "").into(t, &pair)
+	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": code(t, setup.Key, 0), "revoke_tokens": false}).want(t, "verify", 200, "").into(t, &pair)
 	u.Token = pair.Token
 	r.get(base+"/status", u.Token).want(t, "status", 200, "")
 	r.do("POST", base+"/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup again", 409, "TWOFACTOR_ALREADY_ENABLED")
@@ -295,6 +295,7 @@ func contractAdmin(r *running) {
 	}{
 		{"POST", "/ban", map[string]any{"reason": "spam"}, map[string]any{"reason": 7}}, {"POST", "/unban", nil, nil}, {"POST", "/logout", nil, nil}, {"DELETE", "/2fa", nil, nil},
 		{"PUT", "/quota", map[string]any{"limit_mb": 2}, map[string]any{"limit_mb": "much"}}, {"GET", "/security-history", nil, nil},
+		{"GET", "/tokens", nil, nil}, {"DELETE", "/tokens", nil, nil},
 	}
 	for _, c := range calls {
 		r.do(c.method, users+"/"+u.ID+c.path, u.Token, c.good).want(t, c.path+" by a user", 403, "INSUFFICIENT_PERMISSIONS")
@@ -307,6 +308,14 @@ func contractAdmin(r *running) {
 	for _, c := range calls {
 		r.do(c.method, users+"/"+u.ID+c.path, admin.Token, c.good).want(t, c.path, 200, "")
 	}
+	r.do("DELETE", users+"/xyz/tokens/"+nobody, admin.Token, nil).want(t, "a token of no id", 400, "INVALID_ID_FORMAT")
+	r.do("DELETE", users+"/"+nobody+"/tokens/"+nobody, admin.Token, nil).want(t, "a token of nobody", 404, "USER_NOT_FOUND")
+	r.do("DELETE", users+"/"+u.ID+"/tokens/"+nobody, admin.Token, nil).want(t, "no token", 404, "TOKEN_NOT_FOUND")
+	intruder := r.login(u.Email, userPassword)
+	var made struct{ ID, Token string }
+	r.do("POST", tokens, intruder.Token, nil).want(t, "a token", 201, "").into(t, &made)
+	r.do("DELETE", users+"/"+u.ID+"/tokens/"+made.ID, admin.Token, nil).want(t, "delete it", 200, "")
+	eventually(t, "the deleted token is dead", func() bool { return r.get("/api/v1/users/me", made.Token).status == 401 })
 	r.get(users+"/"+u.ID+"/security-history?limit=0", admin.Token).want(t, "a bad page", 400, "VALIDATION_ERROR")
 	r.do("POST", users+"/"+admin.ID+"/ban", admin.Token, map[string]any{"reason": "why not"}).want(t, "ban an admin", 403, "CANNOT_BAN_ADMIN")
 	again := r.login(u.Email, userPassword)

@@ -202,6 +202,11 @@ func contractProfiles(r *running) {
 			{"bans an admin", admin.ID, admin, map[string]any{"is_banned": true}, 403, "CANNOT_BAN_ADMIN"},
 			{"both flags at once", other.ID, admin, map[string]any{"is_banned": true, "is_admin": true}, 403, "CANNOT_BAN_ADMIN"},
 			{"nobody", nobody, admin, map[string]any{"alias": "x"}, 404, "USER_NOT_FOUND"},
+			{"a taken address", other.ID, admin, map[string]any{"email": "GRACE@example.com"}, 409, "EMAIL_TAKEN"},
+			{"another address", other.ID, admin, map[string]any{"email": "other-" + method + "@example.com", "username": "Other-" + method}, 200, ""},
+			{"a taken name", u.ID, u, map[string]any{"username": "other-" + strings.ToLower(method)}, 409, "USERNAME_TAKEN"},
+			{"an address of one's own", u.ID, u, map[string]any{"email": "g@example.com"}, 400, "VALIDATION_ERROR"},
+			{"a new password", other.ID, admin, map[string]any{"password": userPassword + method, "revoke_tokens": true}, 200, ""},
 			{"the last admin", admin.ID, admin, map[string]any{"is_admin": false}, 409, "LAST_ADMIN"},
 		} {
 			r.do(method, "/api/v1/users/"+c.id, c.by.Token, c.body).want(t, method+": "+c.name, c.status, c.code)

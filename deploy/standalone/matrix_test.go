@@ -60,6 +60,9 @@ GET    /api/v1/servers                        401M 401I    401E    401I     401I
 POST   /api/v1/servers                        401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
 PUT    /api/v1/users/{victim}/quota           401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
 GET    /api/v1/users/{victim}/security-history 401M 401I   401E    401I     401I    403B   403P  200   403P   403P   403P
+GET    /api/v1/users/{victim}/tokens          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+DELETE /api/v1/users/{victim}/tokens          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+DELETE /api/v1/users/{victim}/tokens/{none}   401M 401I    401E    401I     401I    403B   403P  404N  403P   403P   403P
 DELETE /api/v1/users/{victim}/2fa             401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
 POST   /api/v1/users/{victim}/logout          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
 POST   /api/v1/users/{victim}/ban             401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P

@@ -1,0 +1,106 @@
+package users
+
+import (
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/wire"
+)
+
+// identityPatch is the part of a patch that changes by which names an account is known.
+type identityPatch struct {
+	Username      *string
+	Email         *string
+	EmailVerified *bool
+}
+
+func (p identityPatch) empty() bool {
+	return p.Username == nil && p.Email == nil && p.EmailVerified == nil
+}
+
+// readIdentity reads username, email and email_verified.
+func readIdentity(o *input.Object) identityPatch {
+	p := identityPatch{Username: readUsername(o), EmailVerified: optional(o.Bool("email_verified"))}
+	if o.Has("email") {
+		email := readEmail(o, "email")
+		p.Email = &email
+	}
+	return p
+}
+
+// readUsername reads a name that somebody chooses; nil when it was not sent.
+func readUsername(o *input.Object) *string {
+	name, ok := o.String("username", 3, 50)
+	if ok && !usernamePattern.MatchString(name) {
+		o.Fail("username", "must be letters, digits, underscores and hyphens")
+	}
+	return optional(name, ok)
+}
+
+// allowed refuses what only admins may change. Users change their own address elsewhere, where the
+// new one is verified.
+func (p identityPatch) allowed(caller auth.Identity) error {
+	switch {
+	case caller.Admin:
+		return nil
+	case p.Email != nil:
+		return apperr.InvalidField("/email", "is changed by POST /users/me/email")
+	case p.EmailVerified != nil:
+		return apperr.InsufficientPermissions()
+	}
+	return nil
+}
+
+// verified returns whether the address counts as verified afterwards: a new one that an admin sets
+// does, unless the request says otherwise.
+func (p identityPatch) verified(before bool) bool {
+	if p.EmailVerified != nil {
+		return *p.EmailVerified
+	}
+	return before || p.Email != nil
+}
+
+// events lists what the change is called in the security history.
+func (p identityPatch) events(old account) []string {
+	var out []string
+	verified := p.verified(old.EmailVerified)
+	for _, e := range []struct {
+		happened bool
+		name     string
+	}{
+		{p.Username != nil && *p.Username != old.Username, eventUsernameChanged},
+		{p.Email != nil && *p.Email != old.Email, eventEmailChanged},
+		{verified && !old.EmailVerified, eventEmailVerified},
+		{!verified && old.EmailVerified, eventEmailUnverified},
+	} {
+		if e.happened {
+			out = append(out, e.name)
+		}
+	}
+	return out
+}
+
+// AdminUser is an account as an admin sees it by its id.
+type AdminUser struct {
+	User
+	BanReason *string    `json:"ban_reason"`
+	BannedAt  *wire.Time `json:"banned_at"`
+}
+
+func (a account) forAdmins() AdminUser {
+	out := AdminUser{User: a.User}
+	if !a.IsBanned {
+		return out
+	}
+	out.BanReason, out.BannedAt = a.BanReason, wire.TimePtr(a.BannedAt)
+	if out.BannedAt == nil { // the previous release banned it, a moment ago
+		out.BannedAt = &a.UpdatedAt
+	}
+	return out
+}
+
+// PasswordChanged answers a change with a new password.
+type PasswordChanged struct {
+	User
+	RevokedTokens
+}

@@ -1,0 +1,145 @@
+package users_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
+)
+
+// events returns the events of an account, the newest first.
+func (h *harness) events(p person) string {
+	h.t.Helper()
+	var out []string
+	for _, e := range h.do(p.identity, "GET", "/api/v1/users/me/security-history?include_security=true", nil).must(200).data.([]any) {
+		out = append(out, e.(map[string]any)["event"].(string))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestSecuringAnAccountEndsItsTokens(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	root := h.admin()
+	for name, c := range map[string]struct {
+		secure func(me person, fields map[string]any) *answer
+	}{
+		"a new password": {func(me person, f map[string]any) *answer {
+			f["password"], f["current_password"] = "Another-horse-2", password
+			return h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, f)
+		}},
+		"a new password by an admin": {func(me person, f map[string]any) *answer {
+			f["password"] = "Another-horse-2"
+			return h.do(root.identity, "PUT", "/api/v1/users/"+me.id, f)
+		}},
+		"a second factor": {func(me person, f map[string]any) *answer {
+			f["code"] = h.begin(me).code()
+			return h.do(me.identity, "POST", factorPath+"/verify-setup", f)
+		}},
+		"an admin's logout": {func(me person, f map[string]any) *answer {
+			return h.do(root.identity, "POST", "/api/v1/users/"+me.id+"/logout", f)
+		}},
+	} {
+		for _, fields := range []map[string]any{{}, {"revoke_tokens": true}, {"revoke_tokens": false}} {
+			what, keeps := fmt.Sprint(name, fields), fields["revoke_tokens"] == false
+			me, other := h.signUp(), h.signUp()
+			_, maker := h.issue(me.identity, `{"permission_template":"full_access"}`)
+			_, made := h.issue(h.as(maker), nil)
+			_, others := h.issue(other.identity, nil)
+			h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, `{"alias":"x"}`).must(200)
+			a := c.secure(me, fields).must(200)
+			want := 2.0
+			if keeps {
+				want = 0
+			}
+			if a.at("tokens_revoked") != want || strings.Contains(string(a.body), "warnings") {
+				t.Errorf("%s: got %s, want tokens_revoked %v", what, a.body, want)
+			}
+			for _, secret := range []string{maker, made} {
+				if s := h.stateOf(secret); s.Alive != keeps {
+					t.Errorf("%s: a token is alive: %v, want %v", what, s.Alive, keeps)
+				}
+			}
+			if !h.stateOf(others).Alive {
+				t.Errorf("%s: another user's token ended", what)
+			}
+			if got := strings.Contains(h.events(me), "tokens_revoked"); got == keeps {
+				t.Errorf("%s: history %s", what, h.events(me))
+			}
+		}
+	}
+}
+
+func TestRevokingTokensComesWithANewPassword(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	root := h.admin()
+	me := h.signUp()
+	h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, `{"revoke_tokens":true}`).want(400, "VALIDATION_ERROR", "")
+	h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, `{"revoke_tokens":"no","password":"Another-horse-2","current_password":"`+password+`"}`).want(400, "VALIDATION_ERROR", "")
+	h.do(root.identity, "POST", "/api/v1/users/"+me.id+"/logout", `{"revoke_tokens":1}`).want(400, "VALIDATION_ERROR", "")
+	if a := h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, `{"alias":"y"}`).must(200); strings.Contains(string(a.body), "tokens_revoked") {
+		t.Errorf("without a password: got %s", a.body)
+	}
+	// Logging out oneself keeps them, as the contract says.
+	_, secret := h.issue(me.identity, nil)
+	h.do(me.identity, "POST", "/api/v1/users/auth/logout", nil).must(200)
+	if !h.stateOf(secret).Alive {
+		t.Error("a logout ended an auth token")
+	}
+}
+
+func TestAResetByMailEndsAllTokens(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, mailing(office))
+	email := newEmail()
+	h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).must(200)
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, office.Await(t, email, 1), "verify-email")}).must(200)
+	me := h.signIn(email, password)
+	_, secret := h.issue(me.identity, nil)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": email}).must(200)
+	token := tokenIn(t, office.Await(t, email, 2), "reset-password")
+	h.do(anonymous, "POST", resetPath, map[string]any{"token": token, "password": "Another-horse-2"}).must(200)
+	if h.stateOf(secret).Alive {
+		t.Error("an auth token survived the reset")
+	}
+	if got := h.events(h.signIn(email, "Another-horse-2")); !strings.Contains(got, "tokens_revoked") {
+		t.Errorf("history %s", got)
+	}
+}
+
+func TestAdminsSeeAndDeleteTheTokensOfAUser(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	root, me, other := h.admin(), h.signUp(), h.signUp()
+	path := "/api/v1/users/" + me.id + "/tokens"
+	makerID, maker := h.issue(me.identity, `{"permission_template":"full_access","alias":"maker"}`)
+	_, made := h.issue(h.as(maker), `{"alias":"made"}`)
+	lastID, last := h.issue(me.identity, `{"alias":"last"}`)
+	otherID, others := h.issue(other.identity, nil)
+	list := h.do(root.identity, "GET", path, nil).want(200, "", "Auth tokens retrieved successfully")
+	if got := len(list.data.([]any)); got != 3 || strings.Contains(string(list.body), maker[29:]) || list.header.Get("X-Realmgate-On-User") != me.id {
+		t.Errorf("got %d tokens, on user %q: %s", got, list.header.Get("X-Realmgate-On-User"), list.body)
+	}
+	h.do(root.identity, "DELETE", path+"/"+makerID, nil).want(200, "", "Auth token deleted successfully")
+	if h.stateOf(maker).Alive || h.stateOf(made).Alive || !h.stateOf(last).Alive {
+		t.Error("want the token and what it made gone, and the other there")
+	}
+	h.do(root.identity, "DELETE", path+"/"+makerID, nil).want(404, "TOKEN_NOT_FOUND", "")
+	h.do(root.identity, "DELETE", path+"/"+otherID, nil).want(404, "TOKEN_NOT_FOUND", "")
+	if a := h.do(root.identity, "DELETE", path, nil).want(200, "", "Auth tokens deleted successfully"); a.at("deleted_count") != 1.0 || h.stateOf(last).Alive {
+		t.Errorf("got %s", a.body)
+	}
+	if got := h.events(me); strings.Count(got, "tokens_revoked") != 2 || !h.stateOf(others).Alive {
+		t.Errorf("history %s", got)
+	}
+	for _, route := range [][2]string{{"GET", ""}, {"DELETE", ""}, {"DELETE", "/" + lastID}} {
+		h.do(root.identity, route[0], "/api/v1/users/ffffffffffffffffffffffff/tokens"+route[1], nil).want(404, "USER_NOT_FOUND", "")
+		h.do(root.identity, route[0], "/api/v1/users/xyz/tokens"+route[1], nil).want(400, "INVALID_ID_FORMAT", "")
+		h.do(me.identity, route[0], path+route[1], nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
+		h.do(h.as(others), route[0], path+route[1], nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
+	}
+	h.do(root.identity, "DELETE", path+"/xyz", nil).want(400, "INVALID_ID_FORMAT", "")
+}
