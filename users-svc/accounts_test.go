@@ -138,7 +138,7 @@ func TestUpdate(t *testing.T) {
 		{"an alias of 100 characters", `{"alias":"` + strings.Repeat("é", 100) + `"}`, "alias", strings.Repeat("é", 100)},
 		{"an alias that looks like SQL", `{"alias":"'; DROP TABLE users;--"}`, "alias", "'; DROP TABLE users;--"},
 		{"a public key", `{"public_key":"` + strings.Repeat("aB12", 16) + `"}`, "public_key", strings.Repeat("aB12", 16)},
-		{"an unknown field", `{"alias":"x","nonsense":{"a":[1]},"id":"1","email":"x@y.z"}`, "email", ann.email},
+		{"an unknown field", `{"alias":"x","nonsense":{"a":[1]},"id":"1","emial":"x@y.z"}`, "email", ann.email},
 	} {
 		a := h.do(ann.identity, "PATCH", path, c.body).want(200, "", "User updated successfully")
 		if a.at(c.at) != c.want {

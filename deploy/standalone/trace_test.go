@@ -22,9 +22,9 @@ func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 	to := testkit.Traces(t)
 	r := start(t, "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL, "OTEL_BSP_SCHEDULE_DELAY=50", "RATE_LIMIT_SIGNUP=off")
 	ada := r.user("ada")
-	const secret = "the-secret-value-7361"
+	const secret, queryRealm = "the-secret-value-7361", "881288128812881288128812"
 	put := r.send(request{
-		method: "PUT", path: "/api/v1/vault/keys/the.key.5921?unknown=query-8812", token: ada.Token, body: map[string]any{"value": secret},
+		method: "PUT", path: "/api/v1/vault/keys/the.key.5921?realm_id=" + queryRealm, token: ada.Token, body: map[string]any{"value": secret},
 		header: map[string]string{"traceparent": clientParent, "tracestate": "vendor=state-4410", "baggage": "who=baggage-4411"},
 	}).want(t, "write a key", 201, "")
 
@@ -66,7 +66,7 @@ func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 	}) {
 		t.Errorf("no statement inside of vault-svc's span: %v", slices.Sorted(maps.Keys(spans)))
 	}
-	tellNone(t, to.Spans(), secret, "the.key.5921", "query-8812", "state-4410", "baggage-4411", ada.Token, ada.ID, ada.Email, userPassword)
+	tellNone(t, to.Spans(), secret, "the.key.5921", queryRealm, "state-4410", "baggage-4411", ada.Token, ada.ID, ada.Email, userPassword)
 }
 
 // tellNone fails the test for every span in which one of the texts stands.
