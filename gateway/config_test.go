@@ -82,12 +82,14 @@ func TestAnAddressThatCannotBeListenedOnIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	for _, addr := range []string{taken.Addr().String(), "nowhere"} {
-		d := surroundings(t)
-		d.settings(func(c *Config) { c.Addr = addr })
-		_, err := New(t.Context(), d.cfg, service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})
-		if err == nil || !strings.HasPrefix(err.Error(), "GATEWAY_ADDR: ") {
-			t.Errorf("%s: got %v, want GATEWAY_ADDR named", addr, err)
-		}
+	d := surroundings(t)
+	d.settings(func(c *Config) { c.Addr = taken.Addr().String() })
+	_, err = New(t.Context(), d.cfg, service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})
+	if err == nil || !strings.HasPrefix(err.Error(), "GATEWAY_ADDR: ") {
+		t.Errorf("an address that is taken: got %v, want GATEWAY_ADDR named", err)
+	}
+	err = config.Load(&Config{}, []string{"GATEWAY_ADDR=nowhere"})
+	if want := `GATEWAY_ADDR: "nowhere" is not host:port`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("an address that is none: got %v, want %s", err, want)
 	}
 }
