@@ -211,7 +211,7 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 // TestRunbooksNameRealSettings holds that every setting that a page tells somebody to look at exists.
 func TestRunbooksNameRealSettings(t *testing.T) {
 	t.Parallel()
-	known := map[string]bool{"GOMEMLIMIT": true}
+	known := map[string]bool{"GOMEMLIMIT": true, "COMPOSE_PROJECT_NAME": true} // of Go and of Compose
 	for _, all := range settingsOf() {
 		for _, s := range all {
 			known[s.Name] = true
