@@ -60,6 +60,15 @@ func operatorsPassword(file string) (string, error) {
 	return strings.TrimRight(string(content), "\r\n"), err
 }
 
+// hashForOperator returns the hash of a password that an operator gives an account, or why the
+// account may not have that password.
+func (a *accounts) hashForOperator(ctx context.Context, found account, password string) (string, error) {
+	if err := a.rule.check(password, found.Email, found.Username, found.Alias); err != nil {
+		return "", err
+	}
+	return a.hasher.hash(ctx, "", password)
+}
+
 // adminAccounts is the accounts domain as a command needs it.
 func (c *core) adminAccounts() *accounts {
 	rule := newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
@@ -74,11 +83,8 @@ func (a *accounts) promoteExisting(ctx context.Context, found account, password 
 	yes := true
 	p, hash := patch{Admin: &yes, Vouched: given || !found.EmailVerified}, ""
 	if p.Vouched {
-		if err := a.rule.check(password, found.Email, found.Username, found.Alias); err != nil {
-			return err
-		}
 		var err error
-		if hash, err = a.hasher.hash(ctx, "", password); err != nil {
+		if hash, err = a.hashForOperator(ctx, found, password); err != nil {
 			return err
 		}
 		p.Password = &password

@@ -26,10 +26,7 @@ func adminPassword(ctx context.Context, c *core, args []string, out io.Writer) e
 		return err
 	}
 	a := c.adminAccounts()
-	if err := a.rule.check(password, found.Email, found.Username, found.Alias); err != nil {
-		return err
-	}
-	hash, err := a.hasher.hash(ctx, "", password)
+	hash, err := a.hashForOperator(ctx, found, password)
 	if err != nil {
 		return err
 	}
