@@ -7,6 +7,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
 // credential is what a client sent to say who it is. It points into the request.
@@ -51,7 +53,7 @@ func parseCredential(value []byte) credential {
 	if len(value) == 0 {
 		return credential{}
 	}
-	if len(value) >= len(bearerScheme) && bytes.EqualFold(value[:len(bearerScheme)], []byte(bearerScheme)) {
+	if len(value) >= len(bearerScheme) && ascii.EqualFold(value[:len(bearerScheme)], bearerScheme) {
 		rest := value[len(bearerScheme):]
 		if len(rest) == 0 {
 			return credential{}

@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
 // maxTarget bounds the request target, path and query together.
@@ -50,10 +51,10 @@ func checkHeaderLines(raw []byte) error {
 			length = length || isHeader(line, fiber.HeaderContentLength)
 		case 't', 'T':
 			if isHeader(line, fiber.HeaderTransferEncoding) {
-				encoded = true
-				if !bytes.EqualFold(bytes.TrimSpace(line[len(fiber.HeaderTransferEncoding)+1:]), []byte("chunked")) {
+				if encoded || !ascii.EqualFold(headerValue(line), "chunked") {
 					return badRequest()
 				}
+				encoded = true
 			}
 		}
 	}
@@ -64,7 +65,13 @@ func checkHeaderLines(raw []byte) error {
 }
 
 func isHeader(line []byte, name string) bool {
-	return len(line) > len(name) && line[len(name)] == ':' && bytes.EqualFold(line[:len(name)], []byte(name))
+	return len(line) > len(name) && line[len(name)] == ':' && ascii.EqualFold(line[:len(name)], name)
+}
+
+// headerValue returns a header's value without the blanks around it, which are spaces and tabs only.
+func headerValue(line []byte) []byte {
+	_, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\r\n")), []byte(":"))
+	return bytes.Trim(value, " \t")
 }
 
 func badRequest() error {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
 // takeAbsoluteForm turns a target in absolute-form, which a client of a proxy sends and a server must
@@ -18,9 +20,9 @@ func takeAbsoluteForm(h *fasthttp.RequestHeader) {
 	}
 	var port []byte // that the scheme implies
 	switch {
-	case bytes.EqualFold(scheme, []byte("http")):
+	case ascii.EqualFold(scheme, "http"):
 		port = []byte(":80")
-	case bytes.EqualFold(scheme, []byte("https")):
+	case ascii.EqualFold(scheme, "https"):
 		port = []byte(":443")
 	default:
 		return
@@ -30,7 +32,7 @@ func takeAbsoluteForm(h *fasthttp.RequestHeader) {
 		end = len(rest)
 	}
 	authority, host := bytes.TrimSuffix(rest[:end], port), bytes.TrimSuffix(h.Host(), port)
-	if len(authority) == 0 || !bytes.EqualFold(authority, host) {
+	if len(authority) == 0 || !ascii.EqualFold(authority, host) {
 		return
 	}
 	path := rest[end:]

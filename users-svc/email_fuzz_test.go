@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-func ascii(s string) bool {
+func onlyASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
@@ -34,7 +34,7 @@ func FuzzEmailKey(f *testing.F) {
 		local, domain, _ := strings.Cut(s, "@")
 		keyLocal, _, _ := strings.Cut(m.Key, "@")
 		_, asciiDomain, _ := strings.Cut(m.Deliver, "@")
-		if ascii(keyLocal) != ascii(local) || !ascii(asciiDomain) || ascii(local) && !strings.EqualFold(local, keyLocal) {
+		if onlyASCII(keyLocal) != onlyASCII(local) || !onlyASCII(asciiDomain) || onlyASCII(local) && !strings.EqualFold(local, keyLocal) {
 			t.Errorf("%+q has the key %+q and is sent to %+q", s, m.Key, m.Deliver)
 		}
 		for _, same := range []string{

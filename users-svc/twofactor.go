@@ -18,6 +18,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/ascii"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
@@ -142,7 +143,7 @@ var sixDigits = regexp.MustCompile(`^[0-9]{6}$`)
 
 // cleanCode takes out what people put into codes to read them better.
 func cleanCode(code string) string {
-	return strings.ToLower(strings.NewReplacer(" ", "", "-", "").Replace(code))
+	return ascii.Lower(strings.NewReplacer(" ", "", "-", "").Replace(code))
 }
 
 // step returns the time step that code is right for, used or not; false when there is none.

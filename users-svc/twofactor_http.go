@@ -6,6 +6,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/ascii"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/input"
@@ -129,7 +130,7 @@ func (t *twoFactor) postVerify(c *fiber.Ctx) error {
 // bearer returns the token of an Authorization header (RFC 6750), "" when there is none.
 func bearer(c *fiber.Ctx) string {
 	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
-	if !strings.EqualFold(scheme, "bearer") {
+	if !ascii.EqualFold(scheme, "bearer") {
 		return ""
 	}
 	return strings.Clone(strings.TrimSpace(token))

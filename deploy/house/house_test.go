@@ -175,6 +175,21 @@ func TestNoGlobalState(t *testing.T) {
 	}
 }
 
+// TestTokensAreComparedAsASCII: by Unicode's folding, the Kelvin sign is a k and ſ an s.
+func TestTokensAreComparedAsASCII(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if f, ok := n.(*ast.SelectorExpr); ok && (exprString(f) == "strings.EqualFold" || exprString(f) == "bytes.EqualFold") {
+				t.Errorf("%s calls %s; use pkg/ascii", s.path, exprString(f))
+			}
+			return true
+		})
+	}
+}
+
 func exprString(e ast.Expr) string {
 	switch x := e.(type) {
 	case *ast.Ident:

@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/ascii"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
@@ -94,7 +95,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 // wantsProblem reports whether an Accept header (RFC 9110, section 12.5.1) names the type of problems without refusing it by a weight of 0.
 func wantsProblem(accept string) bool {
 	for one := range strings.SplitSeq(accept, ",") {
-		if one = strings.TrimLeft(one, " \t"); len(one) < len(typeProblem) || !strings.EqualFold(one[:len(typeProblem)], typeProblem) {
+		if one = strings.TrimLeft(one, " \t"); len(one) < len(typeProblem) || !ascii.EqualFold(one[:len(typeProblem)], typeProblem) {
 			continue // without reading the parameters: a header has room for thousands of types
 		}
 		if media, params, err := mime.ParseMediaType(one); err == nil && media == typeProblem {

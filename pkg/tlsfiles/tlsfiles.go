@@ -14,11 +14,12 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
 // look is how long a handshake trusts that the files are as they were.
@@ -97,7 +98,7 @@ func (f *Files) read() error {
 // the same authority. The name must be written there as it is; a wildcard does not count.
 func (f *Files) isGateway(c tls.ConnectionState) error {
 	cert := c.PeerCertificates[0] // there is one, because the server requires it
-	if slices.ContainsFunc(cert.DNSNames, func(name string) bool { return strings.EqualFold(name, f.gateway) }) ||
+	if slices.ContainsFunc(cert.DNSNames, func(name string) bool { return ascii.EqualFold(name, f.gateway) }) ||
 		slices.ContainsFunc(cert.URIs, func(uri *url.URL) bool { return uri.String() == f.gateway }) {
 		return nil
 	}
