@@ -167,7 +167,8 @@ func (m *mails) verify(ctx context.Context, token string, d device) (email strin
 }
 
 // useReset spends a token, sets the password and ends every session and auth token: who uses the account may be an intruder, whom its owner locks out.
-// Whoever reads the mail has the address, so it is verified too.
+// Whoever reads the mail has the address, so it is verified too. Until then the account was anybody's, so that its second factor goes as well; that
+// of a verified account is its owner's and stays.
 func (m *mails) useReset(ctx context.Context, token, hash string, d device) error {
 	var ch session.Change
 	err := db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -179,24 +180,31 @@ func (m *mails) useReset(ctx context.Context, token, hash string, d device) erro
 		if userID == "" {
 			return errResetToken()
 		}
+		found, err := accountByID(ctx, tx, userID)
+		if err != nil {
+			return err
+		}
 		if _, err := revokeTokens(ctx, tx, userID, d, now); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`, userID, hash, now); err != nil {
+		if found.EmailVerified {
+			if ch, err = raiseVersion(ctx, tx, userID); err == nil {
+				_, err = endSessions(ctx, tx, userID, "", eventPasswordReset, now)
+			}
+		} else {
+			_, ch, err = revokeAccess(ctx, tx, userID, eventPasswordReset, now)
+		}
+		if err != nil {
 			return err
 		}
-		if _, err := endSessions(ctx, tx, userID, "", eventPasswordReset, now); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`, userID, hash, now); err != nil {
 			return err
 		}
 		counts := [][]byte{accountKey(userID), knownKey(userID, addressKey(d.Address))}
 		if _, err := tx.Exec(ctx, `DELETE FROM login_throttle WHERE key = ANY ($1)`, counts); err != nil {
 			return err
 		}
-		if err := remember(ctx, tx, now, happening{UserID: userID, Event: eventPasswordReset, Device: d}); err != nil {
-			return err
-		}
-		ch, err = raiseVersion(ctx, tx, userID)
-		return err
+		return remember(ctx, tx, now, happening{UserID: userID, Event: eventPasswordReset, Device: d})
 	})
 	if err == nil {
 		m.notify.changed(ctx, ch)

@@ -181,3 +181,51 @@ func TestAnImportMakesNoAdmin(t *testing.T) {
 		t.Errorf("got %d, %v and\n%s", admins, err, out)
 	}
 }
+
+// TestAResetLeavesNothingOfAStranger: of an account whose address was never verified, the second
+// factor is not its owner's either.
+func TestAResetLeavesNothingOfAStranger(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t)
+	stranger, secret := h.squatted(office)
+	h.reset(office, stranger.email, victims)
+	if h.alive(stranger) || h.stateOf(secret).Alive {
+		t.Errorf("alive: session %v, auth token %v", h.alive(stranger), h.stateOf(secret).Alive)
+	}
+	h.tryLogin("198.51.100.7", stranger.email, password).want(401, "INVALID_CREDENTIALS", "")
+	owner := h.signIn(stranger.email, victims) // without a code
+	if a := h.do(owner.identity, "GET", factorPath+"/status", nil).must(200); a.at("enabled") != false {
+		t.Errorf("second factor: %s", a.body)
+	}
+	if got := h.events(owner); !strings.Contains(got, "password_reset") || !strings.Contains(got, "tokens_revoked") {
+		t.Errorf("history %s", got)
+	}
+}
+
+// TestAResetKeepsTheOwnersSecondFactor: the mailbox alone does not open a verified account.
+func TestAResetKeepsTheOwnersSecondFactor(t *testing.T) {
+	t.Parallel()
+	office := testkit.SMTP(t)
+	h := start(t, mailing(office))
+	email := newEmail()
+	h.asksToSignUp(email, password)
+	token := tokenIn(t, office.Await(t, email, 1), "verify-email")
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).must(200)
+	owner := h.signIn(email, password)
+	h.secure(&owner)
+	h.mailed()
+	h.reset(office, email, victims)
+	if a := h.tryLogin("203.0.113.9", email, victims).must(200); a.at("requires_2fa") != true || h.alive(owner) {
+		t.Errorf("after the reset: got %s, the old session alive: %v; want that a code is asked for", a.body, h.alive(owner))
+	}
+}
+
+// reset sets a password by mail.
+func (h *harness) reset(office *testkit.PostOffice, email, password string) {
+	h.t.Helper()
+	before := len(office.To(email))
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": email}).must(200)
+	token := tokenIn(h.t.(*testing.T), office.Await(h.t.(*testing.T), email, before+1), "reset-password")
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": password}).must(200)
+}
