@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -116,8 +117,9 @@ func makeBusy(b *testing.B, s *store, rows []*record) {
 func storeBatch(b *testing.B, c *consumer, messages [][]byte) {
 	b.Helper()
 	var batch []*delivery
+	mayStore := c.boundsAt(db.Times{Process: time.Now(), Database: time.Now()})
 	for _, m := range messages {
-		d, _ := c.read(m, 1, time.Now())
+		d, _ := c.read(m, 1, mayStore)
 		batch = append(batch, d)
 	}
 	if err := c.put(context.Background(), batch); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
@@ -31,6 +32,7 @@ type consumer struct {
 	store     *store
 	retention Retention
 	now       func() time.Time
+	clock     *db.Clock
 	log       *slog.Logger
 	metrics   *metrics
 	traces    *trace.Provider // nil: off
@@ -50,11 +52,19 @@ func (c *consumer) previous(cfg Config, installation string) *consumer {
 
 // delivery is one event of a message and what becomes of it.
 type delivery struct {
-	data    []byte
-	seq     uint64    // of the message
-	rows    []*record // none when it is not stored; else the first belongs to who acted
-	outcome outcome
-	reason  string // of a dead one
+	data     []byte
+	seq      uint64    // of the message
+	rows     []*record // none when it is not stored; else the first belongs to who acted
+	outcome  outcome
+	reason   string // of a dead one
+	untimely bool   // too old or too far in the future
+}
+
+// bounds are the times between which events are stored.
+type bounds struct{ first, last time.Time }
+
+func (c *consumer) boundsAt(now db.Times) bounds {
+	return bounds{c.retention.firstDay(now.Earlier()), now.Later().AddDate(0, 0, daysAhead)}
 }
 
 // take stores a batch. Everything is committed before anything is acknowledged: a crash in between delivers the batch again, and what is there
@@ -64,10 +74,18 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 	ctx, finish := c.startTrace(ctx, batch)
 	defer func() { finish(err) }()
 	var deliveries, storable []*delivery
-	oldest := start
+	oldest, mayStore, asked := start, c.boundsAt(db.Times{Process: start, Database: start}), false
 	for _, m := range batch {
 		for data := range event.Split(m.Data) {
-			d, at := c.read(data, m.Seq, start)
+			d, at := c.read(data, m.Seq, mayStore)
+			if d.untimely && !asked { // by the clock of this process alone nothing is lost
+				now, err := c.clock.Read(ctx)
+				if err != nil {
+					return err
+				}
+				asked, mayStore = true, c.boundsAt(now)
+				d, at = c.read(data, m.Seq, mayStore)
+			}
 			deliveries = append(deliveries, d)
 			if d.rows != nil {
 				storable = append(storable, d)
@@ -97,17 +115,17 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 }
 
 // read decides whether an event of message seq can be stored, and returns its time.
-func (c *consumer) read(data []byte, seq uint64, now time.Time) (*delivery, time.Time) {
+func (c *consumer) read(data []byte, seq uint64, mayStore bounds) (*delivery, time.Time) {
 	d := &delivery{data: data, seq: seq}
 	e, err := event.Decode(data)
 	at := e.At()
 	switch {
 	case err != nil:
 		d.outcome, d.reason = dead, err.Error()
-	case at.After(now.AddDate(0, 0, daysAhead)):
-		d.outcome, d.reason = dead, "the event's time is more than 7 days in the future"
-	case at.Before(c.retention.firstDay(now)):
-		d.outcome = expired
+	case at.After(mayStore.last):
+		d.untimely, d.outcome, d.reason = true, dead, "the event's time is more than 7 days in the future"
+	case at.Before(mayStore.first):
+		d.untimely, d.outcome = true, expired
 	default:
 		d.rows = recordsOf(e)
 	}

@@ -280,8 +280,7 @@ func TestADayThatIsDroppedTakesItsHistogramsAlong(t *testing.T) {
 	if n := w.h.bucketsAgree(); n < 2 {
 		t.Errorf("%d days have a histogram, want 2", n)
 	}
-	w.h.clock.forward(oneDay)
-	work(t, k)
+	work(t, newKeeper(t, w.s, w.h.clock, busyDay-1))
 	if n := w.h.query(`SELECT count(*) FROM activity_histogram WHERE day <= $1`, w.day(busyDay)) + w.h.query(`SELECT count(*) FROM activity_busy_days WHERE day <= $1`, w.day(busyDay)); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}

@@ -2,13 +2,16 @@ package activity
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/realmgate/realmgate/pkg/db"
 )
 
 const (
-	// daysAhead is how many days after today have their partitions made before the first record needs them, and how far ahead of this machine's
-	// clock the time of an event may be.
+	// daysAhead is how many days after today have their partitions made before the first record needs them, and how far ahead of the
+	// clocks the time of an event may be.
 	daysAhead = 7
 	// openDays is how many days before today are not yet summed into months, because late events still change them.
 	openDays = 2
@@ -26,7 +29,7 @@ const (
 type keeper struct {
 	store     *store
 	retention Retention
-	now       func() time.Time
+	clock     *db.Clock
 	log       *slog.Logger
 	metrics   *metrics
 
@@ -38,8 +41,7 @@ func (k *keeper) run(ctx context.Context) error {
 	for {
 		pause := maintenancePause
 		if err := k.store.alone(ctx, k.work); err != nil && ctx.Err() == nil {
-			k.metrics.maintenanceFailures.Inc()
-			k.log.Warn("maintenance of the log will be tried again", "error", err.Error(), "pause", maintenanceRetryPause)
+			k.failed("maintenance of the log will be tried again", err)
 			pause = maintenanceRetryPause
 		}
 		select {
@@ -54,8 +56,7 @@ func (k *keeper) run(ctx context.Context) error {
 func (k *keeper) count(ctx context.Context) error {
 	for {
 		if err := k.countNow(ctx); err != nil && ctx.Err() == nil {
-			k.metrics.maintenanceFailures.Inc()
-			k.log.Warn("records will be counted later", "error", err.Error())
+			k.failed("records will be counted later", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -65,12 +66,29 @@ func (k *keeper) count(ctx context.Context) error {
 	}
 }
 
+// failed reports what will be tried again. Of a clock that is doubted, the clock itself speaks.
+func (k *keeper) failed(text string, err error) {
+	if errors.Is(err, db.ErrClockDoubted) {
+		return
+	}
+	k.metrics.maintenanceFailures.Inc()
+	k.log.Warn(text, "error", err.Error())
+}
+
 func (k *keeper) countNow(ctx context.Context) error {
-	return k.store.count(ctx, k.now().Add(-countAge).Truncate(time.Millisecond))
+	now, err := k.clock.Read(ctx)
+	if err != nil {
+		return err
+	}
+	return k.store.count(ctx, now.Earlier().Add(-countAge).Truncate(time.Millisecond))
 }
 
 func (k *keeper) work(ctx context.Context) error {
-	now := k.now()
+	times, err := k.clock.Read(ctx)
+	if err != nil {
+		return err
+	}
+	now := times.Earlier()
 	if err := k.makeAhead(ctx, dayOf(now)); err != nil {
 		return err
 	}
@@ -80,7 +98,7 @@ func (k *keeper) work(ctx context.Context) error {
 	if err := k.sum(ctx, dayOf(now).AddDate(0, 0, -openDays)); err != nil {
 		return err
 	}
-	if err := k.forget(ctx, k.retention.firstDay(now)); err != nil {
+	if err := k.forget(ctx, now); err != nil {
 		return err
 	}
 	return k.makeOldHistograms(ctx, dayOf(now))
@@ -89,14 +107,8 @@ func (k *keeper) work(ctx context.Context) error {
 // makeHistograms works until ctx ends. Every replica does it: who comes second finds them made.
 func (k *keeper) makeHistograms(ctx context.Context) error {
 	for {
-		today := dayOf(k.now())
-		var days []time.Time
-		for n := range openDays + 1 {
-			days = append(days, today.AddDate(0, 0, -n))
-		}
-		if err := k.makeHistogramsOf(ctx, days); err != nil && ctx.Err() == nil {
-			k.metrics.maintenanceFailures.Inc()
-			k.log.Warn("histograms of busy days will be made later", "error", err.Error())
+		if err := k.makeNewHistograms(ctx); err != nil && ctx.Err() == nil {
+			k.failed("histograms of busy days will be made later", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -104,6 +116,19 @@ func (k *keeper) makeHistograms(ctx context.Context) error {
 		case <-time.After(histogramPause):
 		}
 	}
+}
+
+func (k *keeper) makeNewHistograms(ctx context.Context) error {
+	now, err := k.clock.Read(ctx)
+	if err != nil {
+		return err
+	}
+	today := dayOf(now.Earlier())
+	var days []time.Time
+	for n := range openDays + 1 {
+		days = append(days, today.AddDate(0, 0, -n))
+	}
+	return k.makeHistogramsOf(ctx, days)
 }
 
 // makeOldHistograms looks at every day once a day: at first because an earlier release made none, and then for what late events have made busy.
@@ -162,11 +187,21 @@ func (k *keeper) sum(ctx context.Context, last time.Time) error {
 	return err
 }
 
-func (k *keeper) forget(ctx context.Context, first time.Time) error {
+// forget drops the days that are over their retention, both at the time now and at that of the newest
+// record: a log that nothing is added to is kept.
+func (k *keeper) forget(ctx context.Context, now time.Time) error {
 	days, err := k.store.days(ctx)
 	if err != nil {
 		return err
 	}
+	newest, err := k.store.newestDay(ctx, days)
+	if err != nil {
+		return err
+	}
+	if newest.IsZero() {
+		newest = now
+	}
+	first := k.retention.firstDay(earlier(now, newest))
 	for _, day := range days {
 		if !day.Before(first) {
 			break

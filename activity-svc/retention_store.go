@@ -3,6 +3,7 @@ package activity
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,6 +115,18 @@ func days(ctx context.Context, q interface {
 		}
 		return time.Parse("20060102", strings.TrimPrefix(name, partitionPrefix))
 	})
+}
+
+// newestDay returns the last of the days, which are in order, that has a record; the zero time for none.
+func (s *store) newestDay(ctx context.Context, days []time.Time) (time.Time, error) {
+	for _, day := range slices.Backward(days) {
+		var some bool
+		err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+partitionName(day)+`)`).Scan(&some)
+		if err != nil || some {
+			return day, err
+		}
+	}
+	return time.Time{}, nil
 }
 
 // alone runs f unless another replica is running the same; the lock ends with the connection, so a replica that dies holds nobody up.

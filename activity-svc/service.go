@@ -43,12 +43,16 @@ func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, ou
 		return err
 	}
 	defer pool.Close()
-	s := &store{pool: pool}
-	records, err := s.recount(ctx, rt.Now().Truncate(time.Millisecond))
+	s, clock := &store{pool: pool}, db.NewClock(pool, rt.Now, rt.Log, nil)
+	now, err := clock.Read(ctx)
 	if err != nil {
 		return err
 	}
-	k := &keeper{store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: newMetrics(nil)}
+	records, err := s.recount(ctx, now.Earlier().Truncate(time.Millisecond))
+	if err != nil {
+		return err
+	}
+	k := &keeper{store: s, retention: cfg.Retention, clock: clock, log: rt.Log, metrics: newMetrics(nil)}
 	if err := k.work(ctx); err != nil {
 		return err
 	}
@@ -91,11 +95,15 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err != nil {
 		return fmt.Errorf("installation id: %w", err)
 	}
-	k := &keeper{store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m}
+	clock := db.NewClock(pool, rt.Now, rt.Log, rt.Metrics)
+	k := &keeper{store: s, retention: cfg.Retention, clock: clock, log: rt.Log, metrics: m}
 	svc.Go("maintenance", k.run)
 	svc.Go("counting", k.count)
 	svc.Go("histograms", k.makeHistograms)
-	c := &consumer{bus: nats, cfg: cfg.consumer(own.id), store: s, retention: cfg.Retention, now: rt.Now, log: rt.Log, metrics: m, traces: rt.Traces}
+	c := &consumer{
+		bus: nats, cfg: cfg.consumer(own.id), store: s, retention: cfg.Retention, now: rt.Now, clock: clock,
+		log: rt.Log, metrics: m, traces: rt.Traces,
+	}
 	svc.Go("watch", c.watch)
 	for range cfg.Writers {
 		svc.Go("consumer", c.run)

@@ -21,7 +21,7 @@ func keysRotate(ctx context.Context, c *core, args []string, out io.Writer) erro
 	}
 	k := &keyring{core: c}
 	from := c.now()
-	err := k.renew(ctx, func(keys []signingKey) (time.Time, bool) {
+	err := k.renew(ctx, time.Time{}, func(keys []signingKey) (time.Time, bool) {
 		if !now && len(keys) > 0 {
 			from = from.Add(c.cfg.Tokens.KeyLead)
 		}

@@ -84,10 +84,11 @@ func TestAnExpiredSessionIsKnownForADay(t *testing.T) {
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
 	ann := h.signUp()
 	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
-	h.clock.forward(h.cfg.Tokens.RefreshTTL + 23*time.Hour)
+	h.age("login_throttle", h.cfg.Tokens.RefreshTTL, "forget_at")
+	h.age("sessions", h.cfg.Tokens.RefreshTTL+23*time.Hour, "created_at", "expires_at")
 	eventually(t, "a cleanup has forgotten the failure", func() bool { return query[int](h, `SELECT count(*)::int FROM login_throttle`) == 0 })
 	h.refresh(ann.refresh).want(401, "TOKEN_EXPIRED", "")
-	h.clock.forward(time.Hour + time.Minute)
+	h.age("sessions", time.Hour+time.Minute, "created_at", "expires_at")
 	eventually(t, "the session is gone", func() bool { return query[int](h, `SELECT count(*)::int FROM sessions`) == 0 })
 	h.refresh(ann.refresh).want(401, "INVALID_TOKEN", "")
 }
@@ -97,7 +98,8 @@ func TestHistoryAndSessionsAreForgotten(t *testing.T) {
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
 	ann := h.signUp()
 	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
-	h.clock.forward(181 * 24 * time.Hour)
+	h.age("login_history", 181*24*time.Hour, "created_at")
+	h.age("sessions", 181*24*time.Hour, "created_at", "expires_at")
 	eventually(t, "the history is empty", func() bool {
 		return h.do(ann.identity, "GET", historyPath+"?include_failed=true", nil).must(200).meta["total"] == 0.0
 	})

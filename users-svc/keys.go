@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/db"
 )
 
 // keyring holds the Ed25519 keys that sign access tokens. They live in PostgreSQL, so that every replica has the same; a new key is published
@@ -119,16 +120,31 @@ func (k *keyring) load(ctx context.Context) error {
 }
 
 // upkeep makes a key when there is none or the newest is too old, forgets those that no token needs, and loads the rest.
+// While the clock is doubted it makes and forgets none, unless there is none.
 func (k *keyring) upkeep(ctx context.Context) error {
-	if err := k.renew(ctx, k.decideNext); err != nil {
+	now, err := k.clock.Read(ctx)
+	doubted := errors.Is(err, db.ErrClockDoubted)
+	if err != nil && !doubted {
+		return err
+	}
+	expiry := now.Earlier()
+	if doubted {
+		expiry = time.Time{}
+	}
+	err = k.renew(ctx, expiry, func(keys []signingKey) (signsFrom time.Time, make bool) {
+		if doubted && len(keys) > 0 {
+			return time.Time{}, false
+		}
+		return k.decideNext(keys, now.Earlier())
+	})
+	if err != nil {
 		return err
 	}
 	return k.load(ctx)
 }
 
 // decideNext says whether a key is to be made and from when it signs.
-func (k *keyring) decideNext(keys []signingKey) (signsFrom time.Time, make bool) {
-	now := k.now()
+func (k *keyring) decideNext(keys []signingKey, now time.Time) (signsFrom time.Time, make bool) {
 	if len(keys) == 0 {
 		return now, true
 	}
@@ -137,11 +153,11 @@ func (k *keyring) decideNext(keys []signingKey) (signsFrom time.Time, make bool)
 }
 
 // expired returns the ids of the keys whose last token has expired: another key signs for longer than a token lives.
-func (k *keyring) expired(keys []signingKey) []string {
+func (k *keyring) expired(keys []signingKey, now time.Time) []string {
 	var out []string
 	longest := k.cfg.Tokens.AccessTTL + keyMargin
 	for i := range keys[:max(0, len(keys)-1)] {
-		if k.now().Sub(keys[i+1].signsFrom) > longest {
+		if now.Sub(keys[i+1].signsFrom) > longest {
 			out = append(out, keys[i].ID)
 		}
 	}

@@ -41,8 +41,9 @@ func (k *keyring) readKeys(ctx context.Context, q dbtx) ([]signingKey, error) {
 // aboutSigningKey ties a sealed seed to its key.
 func aboutSigningKey(keyID string) string { return "signing-key:" + keyID }
 
-// renew adds a key when next says so, and deletes the expired ones; one replica at a time.
-func (k *keyring) renew(ctx context.Context, next func([]signingKey) (signsFrom time.Time, make bool)) error {
+// renew adds a key when next says so, and deletes those that have expired at the time expiry, the zero time
+// for none; one replica at a time.
+func (k *keyring) renew(ctx context.Context, expiry time.Time, next func([]signingKey) (signsFrom time.Time, make bool)) error {
 	return db.InTx(ctx, k.pool, func(tx pgx.Tx) error {
 		if err := lockKeys(ctx, tx); err != nil {
 			return err
@@ -51,7 +52,7 @@ func (k *keyring) renew(ctx context.Context, next func([]signingKey) (signsFrom 
 		if err != nil {
 			return err
 		}
-		if gone := k.expired(keys); len(gone) > 0 {
+		if gone := k.expired(keys, expiry); len(gone) > 0 {
 			if _, err := tx.Exec(ctx, `DELETE FROM signing_keys WHERE id = ANY($1)`, gone); err != nil {
 				return err
 			}
@@ -103,7 +104,8 @@ func (k *keyring) addKey(ctx context.Context, tx pgx.Tx, signsFrom time.Time) er
 		return err
 	}
 	key := auth.SigningKey{ID: id.New(k.now()), Private: private}
-	_, err = tx.Exec(ctx, `INSERT INTO signing_keys (id, public_key, sealed_private, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)`,
-		key.ID, []byte(public), k.sealer.seal(private.Seed(), aboutSigningKey(key.ID)), k.now(), signsFrom)
+	_, err = tx.Exec(ctx, `INSERT INTO signing_keys (id, public_key, sealed_private, created_at, signs_from)
+		VALUES ($1, $2, $3, clock_timestamp(), $4)`,
+		key.ID, []byte(public), k.sealer.seal(private.Seed(), aboutSigningKey(key.ID)), signsFrom)
 	return err
 }

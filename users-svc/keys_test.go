@@ -18,7 +18,7 @@ func TestSigningKeysRotateWithOverlap(t *testing.T) {
 	if n := len(h.jwks()); n != 1 {
 		t.Fatalf("keys at first: got %d, want 1", n)
 	}
-	h.clock.forward(31 * 24 * time.Hour)
+	h.age("signing_keys", 31*24*time.Hour, "created_at", "signs_from")
 	h.count(3, func(int) bool { h.replica(); return true }) // a start does the upkeep that is due
 	if n := len(h.jwks()); n != 2 {
 		t.Fatalf("keys after the age of one, three replicas: got %d, want 2", n)
@@ -31,17 +31,17 @@ func TestSigningKeysRotateWithOverlap(t *testing.T) {
 	if before != keyOf(t, root.token) {
 		t.Error("the new key signs before its lead is over")
 	}
-	h.clock.forward(61 * time.Minute)
+	h.age("signing_keys", 61*time.Minute, "created_at", "signs_from")
 	after := kid()
 	if after == before {
 		t.Error("the old key signs after the new one's lead is over")
 	}
-	h.clock.forward(23 * time.Hour)
+	h.age("signing_keys", 23*time.Hour, "created_at", "signs_from")
 	h.url = h.replica()
 	if _, there := h.jwks()[before]; !there {
 		t.Error("the old key is gone although a token that it signed lives")
 	}
-	h.clock.forward(2 * time.Hour)
+	h.age("signing_keys", 2*time.Hour, "created_at", "signs_from")
 	h.url = h.replica()
 	if _, there := h.jwks()[before]; there {
 		t.Error("the old key is published although no token that it signed lives")

@@ -10,24 +10,26 @@ import (
 	"github.com/realmgate/realmgate/pkg/session"
 )
 
+// Replicas share the queue of mails, so its times are the database's.
+
 // note remembers that a mail is wanted, now: one that waits for its next try begins anew. One mail for two sign-ups with different passwords carries one
 // that nobody knows: its reader cannot tell whose it would be, and has to ask for a new one.
 func (m *mails) note(ctx context.Context, kind, emailKey, passwordHash string) error {
-	_, err := m.pool.Exec(ctx, `INSERT INTO mail_jobs AS j (kind, email_key, not_before, created_at, password_hash) VALUES ($1, $2, $3, $3, nullif($4, ''))
-		ON CONFLICT (kind, email_key) DO UPDATE SET attempts = 0, not_before = least(j.not_before, $3), created_at = $3,
-			password_hash = CASE WHEN j.password_hash IS NOT DISTINCT FROM excluded.password_hash THEN j.password_hash ELSE $5 END`,
-		kind, emailKey, m.now(), passwordHash, m.hasher.unknown())
+	_, err := m.pool.Exec(ctx, `INSERT INTO mail_jobs AS j (kind, email_key, not_before, created_at, password_hash) VALUES ($1, $2, now(), now(), nullif($3, ''))
+		ON CONFLICT (kind, email_key) DO UPDATE SET attempts = 0, not_before = least(j.not_before, now()), created_at = now(),
+			password_hash = CASE WHEN j.password_hash IS NOT DISTINCT FROM excluded.password_hash THEN j.password_hash ELSE $4 END`,
+		kind, emailKey, passwordHash, m.hasher.unknown())
 	return err
 }
 
 // lease takes a job that is due, so that no other replica takes it for a while; the release before this one sees so in not_before.
 func (m *mails) lease(ctx context.Context) (job, bool, error) {
 	var j job
-	now := m.now()
-	err := m.pool.QueryRow(ctx, `UPDATE mail_jobs SET attempts = attempts + 1, not_before = $2, leased_until = $2 WHERE (kind, email_key) IN (
-			SELECT kind, email_key FROM mail_jobs WHERE not_before <= $1 AND (leased_until IS NULL OR leased_until <= $1)
+	err := m.pool.QueryRow(ctx, `UPDATE mail_jobs SET attempts = attempts + 1, not_before = now() + $1::interval, leased_until = now() + $1::interval
+		WHERE (kind, email_key) IN (
+			SELECT kind, email_key FROM mail_jobs WHERE not_before <= now() AND (leased_until IS NULL OR leased_until <= now())
 			ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING kind, email_key, password_hash, attempts, created_at`, now, now.Add(mailLease)).
+		RETURNING kind, email_key, password_hash, attempts, created_at`, mailLease).
 		Scan(&j.kind, &j.emailKey, &j.passwordHash, &j.attempts, &j.createdAt)
 	if db.NoRows(err) {
 		return j, false, nil
@@ -45,8 +47,8 @@ func (m *mails) postpone(ctx context.Context, j job, token string) error {
 	if err := m.deleteToken(ctx, token); err != nil {
 		return err
 	}
-	_, err := m.pool.Exec(ctx, `UPDATE mail_jobs SET not_before = CASE WHEN created_at = $4 THEN $3 ELSE not_before END, leased_until = NULL
-		WHERE kind = $1 AND email_key = $2`, j.kind, j.emailKey, m.now().Add(m.cfg.Mail.RetryAfter<<(j.attempts-1)), j.createdAt)
+	_, err := m.pool.Exec(ctx, `UPDATE mail_jobs SET not_before = CASE WHEN created_at = $4 THEN now() + $3::interval ELSE not_before END, leased_until = NULL
+		WHERE kind = $1 AND email_key = $2`, j.kind, j.emailKey, m.cfg.Mail.RetryAfter<<(j.attempts-1), j.createdAt)
 	return err
 }
 

@@ -61,7 +61,7 @@ func TestVerificationByMail(t *testing.T) {
 	h.do(anonymous, "POST", resendPath, map[string]string{"email": email}).
 		want(200, "", "If the account exists, a verification email has been sent")
 	jobs := h.database()
-	eventually(t, "the mail asked for within the minute is decided", func() bool { // the clock is moved for the worker, too
+	eventually(t, "the mail asked for within the minute is decided", func() bool {
 		var n int
 		return jobs.QueryRow(t.Context(), `SELECT count(*) FROM mail_jobs`).Scan(&n) == nil && n == 0
 	})
@@ -220,7 +220,7 @@ func TestAMailThatWaitsIsSentWhenSomebodyAsksAgain(t *testing.T) {
 	}
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
 	eventually(t, "a first try", func() bool { return tries() == 1 })
-	h.clock.forward(time.Hour)
+	h.age("mail_jobs", time.Hour, "not_before")
 	eventually(t, "a second try", func() bool { return tries() == 2 })
 	office.Refuse(false)
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
@@ -241,7 +241,12 @@ func TestAMailThatAReplicaIsAtIsLeftToIt(t *testing.T) {
 	if n := len(office.To(adminEmail)); n != 0 {
 		t.Errorf("mails: got %d, want none while another replica is at it", n)
 	}
-	h.clock.forward(2*time.Minute + time.Second)
+	h.clock.forward(24 * time.Hour) // the clock of this replica alone does not end the other one's time
+	time.Sleep(300 * time.Millisecond)
+	if n := len(office.To(adminEmail)); n != 0 {
+		t.Errorf("mails: got %d, want none while the database holds another replica to be at it", n)
+	}
+	h.age("mail_jobs", 2*time.Minute+time.Second, "not_before", "leased_until")
 	office.Await(t, adminEmail, 1)
 }
 

@@ -39,6 +39,7 @@ type core struct {
 	internal *auth.InternalKeys
 	log      *slog.Logger
 	now      func() time.Time
+	clock    *db.Clock // by which rows are deleted for their age
 }
 
 // Program describes the binary.
@@ -103,6 +104,7 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 		return nil, err
 	}
 	onStop("database", func(context.Context) error { c.pool.Close(); return nil })
+	c.clock = db.NewClock(c.pool, rt.Now, rt.Log, rt.Metrics)
 	if c.redis, err = limit.OpenRedis(cfg.Redis); err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@
 // Start reading at [Start]. Then: binaries.go says which PostgreSQL is used,
 // folder.go what lies where and why, account.go as which user it runs,
 // survivor.go what happens after kill -9, process.go how the server lives and
-// ends.
+// ends, upgrade.go what happens when its programs are replaced.
 package localpg
 
 import (
@@ -18,6 +18,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,11 +59,20 @@ type Options struct {
 // Cluster is a running PostgreSQL. Its methods are safe for concurrent use.
 type Cluster struct {
 	folder   *folder
-	process  *process
+	bin      binaries
+	library  string // the folder of plpgsql.so
+	options  Options
+	process  atomic.Pointer[process]
 	port     int
 	password string
 	log      *slog.Logger
+
+	changing sync.Mutex // held while the server is stopped or restarted
+	cancel   context.CancelFunc
+	ended    chan struct{}
 }
+
+func (c *Cluster) current() *process { return c.process.Load() }
 
 // Start brings the cluster in o.Dir up and returns when it answers queries;
 // it creates the cluster first when Dir is new or empty. A PostgreSQL that
@@ -116,14 +127,30 @@ func start(ctx context.Context, o Options) (_ *Cluster, err error) {
 			return nil, err
 		}
 	}
-	c := &Cluster{folder: f, password: password, log: o.Log}
-	return c, c.launch(ctx, bin, o)
+	c := &Cluster{folder: f, bin: bin, options: o, password: password, log: o.Log, ended: make(chan struct{})}
+	if err := c.launch(ctx, o); err != nil {
+		return nil, err
+	}
+	return c, c.watch(ctx)
+}
+
+// watch begins to look after the server that was launched.
+func (c *Cluster) watch(ctx context.Context) (err error) {
+	if c.library, err = c.libraryFolder(ctx); err == nil {
+		var running programs
+		if running, err = c.programs(); err == nil {
+			ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+			go c.supervise(ctx, running)
+			return nil
+		}
+	}
+	return errors.Join(err, c.current().stop(ctx))
 }
 
 // launch starts the server; again on another port when somebody took the one
 // that was free a moment ago, and again later while a killed predecessor is
 // still on its way in or out.
-func (c *Cluster) launch(ctx context.Context, bin binaries, o Options) error {
+func (c *Cluster) launch(ctx context.Context, o Options) error {
 	for attempt := 1; ; attempt++ {
 		if err := stopSurvivor(ctx, c.folder.data(), c.log); err != nil {
 			return err
@@ -133,21 +160,22 @@ func (c *Cluster) launch(ctx context.Context, bin binaries, o Options) error {
 			return err
 		}
 		c.port = port
-		c.process, err = startProcess(c.folder.serverCommand(bin, port, o.Settings), c.log)
+		p, err := startProcess(c.folder.serverCommand(c.bin, port, o.Settings), c.log)
 		if err != nil {
 			return err
 		}
-		err = c.waitReady(ctx)
+		c.process.Store(p)
+		err = c.waitReady(ctx, p)
 		if err == nil {
-			c.process.serving.Store(true)
+			p.serving.Store(true)
 			return c.folder.keepPort(port)
 		}
-		err = errors.Join(err, c.process.stop(ctx))
-		taken := c.process.said("could not bind")
-		busy := c.process.said("still in use") || c.process.said(postmasterFile)
+		err = errors.Join(err, p.stop(ctx))
+		taken := p.said("could not bind")
+		busy := p.said("still in use") || p.said(postmasterFile)
 		switch {
 		case ctx.Err() != nil:
-			return fmt.Errorf("PostgreSQL was not ready in time (%w); allow more, it may be recovering: %s", ctx.Err(), c.process.lastWords())
+			return fmt.Errorf("PostgreSQL was not ready in time (%w); allow more, it may be recovering: %s", ctx.Err(), p.lastWords())
 		case taken && o.Port != 0:
 			return fmt.Errorf("port %d on %s is taken; stop what listens there or choose another port", port, loopback)
 		case (taken || busy) && attempt < startAttempts:
@@ -161,19 +189,19 @@ func (c *Cluster) launch(ctx context.Context, bin binaries, o Options) error {
 // waitReady polls postmaster.pid rather than the port: it says that the
 // server that answers there is this one, and connecting too early would fill
 // PostgreSQL's log with refusals.
-func (c *Cluster) waitReady(ctx context.Context) error {
+func (c *Cluster) waitReady(ctx context.Context, p *process) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-c.process.done:
-			return fmt.Errorf("PostgreSQL did not start: %s", c.process.lastWords())
+		case <-p.done:
+			return fmt.Errorf("PostgreSQL did not start: %s", p.lastWords())
 		case <-tick.C:
 		}
 		pm, err := readPostmaster(c.folder.data())
-		if err != nil || pm.pid != c.process.pid() || !pm.ready {
+		if err != nil || pm.pid != p.pid() || !pm.ready {
 			continue
 		}
 		return c.ping(ctx)
@@ -191,6 +219,16 @@ func (c *Cluster) ping(ctx context.Context) error {
 	}
 	defer conn.Close(ctx)
 	return conn.Ping(ctx)
+}
+
+// libraryFolder asks the server where its libraries lie.
+func (c *Cluster) libraryFolder(ctx context.Context) (dir string, err error) {
+	conn, err := pgx.Connect(ctx, c.URL(superuser))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	return dir, conn.QueryRow(ctx, "SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'").Scan(&dir)
 }
 
 // Data is the folder of PostgreSQL's files: inside of Options.Dir, unless the
@@ -229,15 +267,19 @@ func (c *Cluster) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
-// Done is closed when PostgreSQL has ended, asked or not.
-func (c *Cluster) Done() <-chan struct{} { return c.process.done }
+// Done is closed when PostgreSQL has ended, asked or not. A restart because its programs were replaced is
+// no end.
+func (c *Cluster) Done() <-chan struct{} { return c.ended }
 
 // Stop ends the cluster: it breaks off open connections and writes a
 // checkpoint (PostgreSQL's fast shutdown); when that is not over before ctx
 // is, the server quits at once and recovers at the next Start. Stop may be
 // called again, and after PostgreSQL ended by itself.
 func (c *Cluster) Stop(ctx context.Context) error {
-	err := c.process.stop(ctx)
+	c.cancel()
+	c.changing.Lock()
+	err := c.current().stop(ctx)
+	c.changing.Unlock()
 	c.folder.close()
 	if err != nil {
 		return fmt.Errorf("localpg: stop: %w", err)
@@ -247,7 +289,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 
 // Remove stops the cluster at once and deletes its folder with all data.
 func (c *Cluster) Remove(ctx context.Context) error {
-	c.process.quit()
+	c.current().quit()
 	return errors.Join(c.Stop(ctx), c.folder.remove())
 }
 

@@ -40,7 +40,9 @@ func settings(port int, custom map[string]string) []string {
 		"log_error_verbosity":     "terse",
 		"log_line_prefix":         "",
 		"log_destination":         "stderr",
-		"logging_collector":       "off",
+		// New sessions need not load it from files that an upgrade may have replaced or removed.
+		"shared_preload_libraries": "plpgsql",
+		"logging_collector":        "off",
 	}
 	maps.Copy(all, custom)
 	all["port"] = strconv.Itoa(port)
