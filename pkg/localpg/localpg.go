@@ -284,6 +284,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("localpg: stop: %w", err)
 	}
+	<-c.ended
 	return nil
 }
 

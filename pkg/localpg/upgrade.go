@@ -7,22 +7,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
-// watchEvery is how often a running server's programs are looked at.
-const watchEvery = 2 * time.Second
+const (
+	// watchEvery is how often a running server's programs are looked at.
+	watchEvery = 2 * time.Second
+	// tryAgainAfter is how long programs that did not work, and have not changed since, are left alone.
+	tryAgainAfter = time.Minute
+)
 
 // programs is the state of the files that a server is made of. An upgrade of the package replaces them
 // under a running server, and files of two versions do not fit together.
 type programs []os.FileInfo
 
-// programs looks at the server and at PL/pgSQL, which packages install in one step but at different times.
+// programs looks at what packages install in one step but at different times.
 func (c *Cluster) programs() (programs, error) {
 	var all programs
-	for _, names := range [][]string{{c.bin.postgres()}, {
-		filepath.Join(c.library, "plpgsql.so"), filepath.Join(c.library, "plpgsql.dylib"),
-	}} {
+	plpgsql := filepath.Join(c.library, "plpgsql")
+	for _, names := range [][]string{{c.bin.postgres()}, {c.bin.initdb()}, {plpgsql + ".so", plpgsql + ".dylib"}} {
 		info, err := firstOf(names)
 		if err != nil {
 			return nil, err
@@ -54,13 +58,13 @@ func (p programs) equal(other programs) bool {
 }
 
 // supervise waits for the end of the server, and restarts it when its programs were replaced: the new
-// ones are used once all are there and have not changed between two looks.
+// ones are used once all are there, have not changed between two looks, and work.
 func (c *Cluster) supervise(ctx context.Context, running programs) {
 	defer close(c.ended)
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	var before programs
-	told := false
+	var before, refused programs
+	var refusedAt time.Time
 	for {
 		select {
 		case <-c.current().done:
@@ -69,15 +73,20 @@ func (c *Cluster) supervise(ctx context.Context, running programs) {
 		}
 		now, err := c.programs()
 		if err == nil && now.equal(running) {
-			before, told = nil, false
+			before, refused = nil, nil
 			continue
 		}
-		if !told {
-			told = true
+		if before == nil && refused == nil {
 			c.log.Warn("PostgreSQL's programs are being replaced: it will be restarted when they are complete", "folder", c.bin.dir)
 		}
-		if err != nil || !now.equal(before) {
-			before = now
+		settled := err == nil && now.equal(before)
+		before = append(programs{}, now...) // not nil: the replacement was reported
+		if !settled || now.equal(refused) && time.Since(refusedAt) < tryAgainAfter {
+			continue
+		}
+		if err := c.tryPrograms(ctx); err != nil {
+			refused, refusedAt = now, time.Now()
+			c.log.Error("PostgreSQL goes on with its old programs, because the new ones do not work", "error", flat{err}.Error())
 			continue
 		}
 		if err := c.restart(ctx); err != nil {
@@ -86,21 +95,34 @@ func (c *Cluster) supervise(ctx context.Context, running programs) {
 			}
 			return
 		}
-		running, before, told = now, nil, false
+		running, before, refused = now, nil, nil
 	}
 }
 
-// restart replaces the server by one of the programs that are installed now, at the same port. It leaves
-// the server as it is when they cannot open the data.
-func (c *Cluster) restart(ctx context.Context) error {
+// tryPrograms lets the programs that are installed now make a cluster, which runs the server and PL/pgSQL.
+func (c *Cluster) tryPrograms(ctx context.Context) error {
 	bin, err := inspect(ctx, c.bin.dir, c.folder.account)
 	if err == nil {
 		err = bin.fits(c.bin.major)
 	}
 	if err != nil {
-		c.log.Error("PostgreSQL goes on with its old programs", "error", flat{err}.Error())
-		return nil
+		return err
 	}
+	dir := c.folder.data() + ".try"
+	defer os.RemoveAll(dir)
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700), c.folder.account.own(dir)); err != nil {
+		return err
+	}
+	out, err := output(c.folder.account.command(ctx, bin.initdb(), "--pgdata="+dir, "--username="+superuser,
+		"--auth=reject", "--encoding=UTF8", "--locale=C", "--no-sync"))
+	if err != nil {
+		return fmt.Errorf("initdb failed (%w): %s", err, complaint(strings.Split(out, "\n")))
+	}
+	return nil
+}
+
+// restart replaces the server by one of the programs that are installed now, at the same port.
+func (c *Cluster) restart(ctx context.Context) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	if ctx.Err() != nil {
@@ -114,6 +136,6 @@ func (c *Cluster) restart(ctx context.Context) error {
 	if err := c.launch(ctx, o); err != nil {
 		return err
 	}
-	c.log.Info("PostgreSQL was restarted with the programs that replaced its own", "folder", bin.dir)
+	c.log.Info("PostgreSQL was restarted with the programs that replaced its own", "folder", c.bin.dir)
 	return nil
 }
