@@ -192,3 +192,33 @@ func TestImport(t *testing.T) {
 		}
 	}
 }
+
+// TestAnImportIgnoresNothingSilently: what an account cannot have is refused or reported.
+func TestAnImportIgnoresNothingSilently(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	for format, file := range map[string]string{
+		"csv": "email,password_hash,is_admin,is_banned,metadata,phone\n" +
+			"k1@example.com," + foreignHashes["django"] + `,false,false,"{""a"":1}",0123` + "\n" +
+			"k2@example.com," + foreignHashes["django"] + ",true,false,,0124\n" +
+			"k3@example.com," + foreignHashes["django"] + ",yes,true,none,\n",
+		"jsonl": `{"email":"k4@example.com","password_hash":"` + foreignHashes["django"] + `","metadata":{"a":1},"phone":"0123"}
+			{"email":"k5@example.com","password_hash":"` + foreignHashes["django"] + `","is_admin":true,"is_banned":null,"phone":1}
+			{"email":"k6@example.com","password_hash":"` + foreignHashes["django"] + `","is_admin":"yes","is_banned":true,"metadata":"none"}`,
+	} {
+		out, err := h.command("import", writeFile(t, "people."+format, file))
+		for _, why := range []string{"is_admin must be false", "is_admin must be a boolean", "is_banned must be false", "metadata must be"} {
+			if strings.Count(out, why) != 1 {
+				t.Errorf("%s: got\n%s\nwant %q once", format, out, why)
+			}
+		}
+		if err != nil || strings.Count(out, "unknown field /phone was ignored") != 1 || !strings.HasSuffix(out, "1 imported, 2 refused\n") {
+			t.Errorf("%s: got\n%s%v", format, out, err)
+		}
+	}
+	for _, name := range []string{"k1@example.com", "k4@example.com"} {
+		if a := h.tryLogin("198.51.100.7", name, password).must(200); a.at("user.metadata.a") != 1.0 {
+			t.Errorf("%s: %s", name, a.body)
+		}
+	}
+}

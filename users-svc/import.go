@@ -30,8 +30,11 @@ const importHelp = `FILE is CSV with a header line, or JSON lines; "-" is standa
   alias           optional
   email_verified  optional: true (default) or false
   created_at      optional: RFC 3339
-  metadata        optional, JSON lines only: an object
-A line that cannot be imported is reported with its number and why; the others are imported.
+  metadata        optional: a JSON object
+  is_admin        optional: false; an admin is made with admin create
+  is_banned       optional: false; a ban needs a reason, which an admin gives
+A line that cannot be imported is reported with its number and why; the others are imported. Any other field is ignored,
+which is reported once for each.
 `
 
 const (
@@ -39,6 +42,7 @@ const (
 	importProgress = 5000
 	maxImportLine  = 1 << 20
 	maxUsername    = 100
+	maxIgnored     = 100 // fields whose names are remembered, so that each is reported once
 )
 
 // importUsers adds the accounts of a file.
@@ -64,7 +68,7 @@ func importUsers(ctx context.Context, c *core, args []string, out io.Writer) err
 			format = name[strings.LastIndexByte(name, '.')+1:]
 		}
 	}
-	im := &importer{core: c, out: out}
+	im := &importer{core: c, out: out, ignored: map[string]bool{}}
 	switch format {
 	case "csv":
 		err = im.csv(ctx, file)
@@ -85,6 +89,7 @@ type importer struct {
 	*core
 	out               io.Writer
 	batch             []numbered
+	ignored           map[string]bool // reports of fields that no account has
 	imported, refused int
 }
 
@@ -149,7 +154,7 @@ func rowObject(header, row []string) (*input.Object, error) {
 	object := []byte{'{'}
 	for i, cell := range row {
 		name := strings.TrimSpace(header[i])
-		if cell == "" || name == "metadata" {
+		if cell == "" {
 			continue
 		}
 		if len(object) > 1 {
@@ -157,7 +162,7 @@ func rowObject(header, row []string) (*input.Object, error) {
 		}
 		object, _ = jsontext.AppendQuote(object, name) // what is not UTF-8 is refused when the object is parsed
 		object = append(object, ':')
-		if name == "email_verified" && (cell == "true" || cell == "false") {
+		if isJSONCell(name, cell) {
 			object = append(object, cell...)
 			continue
 		}
@@ -166,11 +171,23 @@ func rowObject(header, row []string) (*input.Object, error) {
 	return input.ParseObject(append(object, '}'))
 }
 
+// isJSONCell reports whether a cell stands for itself; any other is a string.
+func isJSONCell(name, cell string) bool {
+	switch name {
+	case "email_verified", "is_admin", "is_banned":
+		return cell == "true" || cell == "false"
+	case "metadata":
+		return jsontext.Value(cell).IsValid()
+	}
+	return false
+}
+
 // add reads one account; err is that of parsing its line.
 func (im *importer) add(ctx context.Context, line int, o *input.Object, err error) error {
 	var n newAccount
 	if err == nil {
 		n, err = readImported(o, im.now())
+		im.reportIgnored(line, o)
 	}
 	if err != nil {
 		im.refuse(line, reason(err))
@@ -180,6 +197,16 @@ func (im *importer) add(ctx context.Context, line int, o *input.Object, err erro
 		return nil
 	}
 	return im.flush(ctx)
+}
+
+// reportIgnored reports each unknown field where it is found first.
+func (im *importer) reportIgnored(line int, o *input.Object) {
+	for _, warning := range o.Warnings() {
+		if !im.ignored[warning] && len(im.ignored) < maxIgnored {
+			im.ignored[warning] = true
+			fmt.Fprintf(im.out, "line %d: %s, here and below\n", line, warning)
+		}
+	}
 }
 
 // reason says in one line why an account is refused.
@@ -196,7 +223,7 @@ func reason(err error) string {
 }
 
 func readImported(o *input.Object, now time.Time) (newAccount, error) {
-	o.DropNull("username", "alias", "email_verified", "created_at", "metadata")
+	o.DropNull("username", "alias", "email_verified", "created_at", "metadata", "is_admin", "is_banned")
 	n := newAccount{Email: readEmail(o, "email"), Method: methodImport, Verified: true, At: now}
 	if !o.Has("password_hash") {
 		o.Fail("password_hash", "is required")
@@ -216,6 +243,12 @@ func readImported(o *input.Object, now time.Time) (newAccount, error) {
 	}
 	if verified, ok := o.Bool("email_verified"); ok {
 		n.Verified = verified
+	}
+	if is, _ := o.Bool("is_admin"); is {
+		o.Fail("is_admin", "must be false: no account is imported as an admin; make it one with admin create")
+	}
+	if is, _ := o.Bool("is_banned"); is {
+		o.Fail("is_banned", "must be false: no account is imported as banned; ban it afterwards, with a reason")
 	}
 	n.Metadata, _ = o.JSONObject("metadata", maxMetadata)
 	if text, ok := o.String("created_at", 1, 64); ok {

@@ -174,10 +174,15 @@ func TestAnImportMakesNoAdmin(t *testing.T) {
 	h := start(t)
 	ann := h.signUp()
 	query[bool](h, `UPDATE users SET email_verified = false WHERE id = $1 RETURNING true`, ann.id)
-	row := `","password_hash":"` + foreignHashes["django"] + `","is_admin":true,"email_verified":true}` + "\n"
-	out, err := h.command("import", writeFile(t, "people.jsonl", `{"email":"new@example.com`+row+`{"email":"`+ann.email+row))
+	row := func(email, isAdmin string) string {
+		return `{"email":"` + email + `","password_hash":"` + foreignHashes["django"] +
+			`","is_admin":` + isAdmin + `,"email_verified":true}` + "\n"
+	}
+	out, err := h.command("import", writeFile(t, "people.jsonl",
+		row("boss@example.com", "true")+row("new@example.com", "false")+row(ann.email, "null")))
 	admins := query[int](h, `SELECT count(*)::int FROM users WHERE is_admin OR id = $1 AND email_verified`, ann.id)
-	if err != nil || admins != 0 || !strings.Contains(out, "1 imported, 1 refused") {
+	if err != nil || admins != 0 || !strings.Contains(out, "1 imported, 2 refused") ||
+		!strings.Contains(out, "line 1: is_admin must be false: no account is imported as an admin; make it one with admin create") {
 		t.Errorf("got %d, %v and\n%s", admins, err, out)
 	}
 }
