@@ -77,6 +77,9 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 	oldest, mayStore, asked := start, c.boundsAt(db.Times{Process: start, Database: start}), false
 	for _, m := range batch {
 		for data := range event.Split(m.Data) {
+			if event.IsProbe(data) {
+				continue
+			}
 			d, at := c.read(data, m.Seq, mayStore)
 			if d.untimely && !asked { // by the clock of this process alone nothing is lost
 				now, err := c.clock.Read(ctx)
@@ -104,6 +107,9 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 	}
 	for _, m := range batch {
 		_ = m.Ack() // when the stream cannot be told it delivers again, and then these are duplicates
+	}
+	if len(deliveries) == 0 { // probes only
+		return nil
 	}
 	end := c.now()
 	c.metrics.batchSize.Observe(float64(len(deliveries)))
@@ -179,36 +185,4 @@ func (c *consumer) settle(d *delivery) {
 	if d.outcome == dead {
 		c.log.Error("an event cannot be stored and is kept as a dead letter", "stream_seq", d.seq, "reason", d.reason)
 	}
-}
-
-// How often the stream is asked how far behind the consumer is, and how long it may take to answer.
-const (
-	watchPause   = 5 * time.Second
-	watchTimeout = 2 * time.Second
-)
-
-// watch keeps the gauges of the stream until ctx ends.
-func (c *consumer) watch(ctx context.Context) error {
-	for {
-		c.look(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(watchPause):
-		}
-	}
-}
-
-func (c *consumer) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
-	defer cancel()
-	s, err := c.bus.State(ctx, c.cfg.Stream.Name, c.cfg.Durable)
-	if err != nil {
-		c.metrics.streamUp.Set(0)
-		return
-	}
-	c.metrics.streamUp.Set(1)
-	c.metrics.pending.Set(float64(s.Pending))
-	c.metrics.ackPending.Set(float64(s.AckPending))
-	c.metrics.streamBytes.Set(float64(s.Bytes))
 }

@@ -36,7 +36,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		pending:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_pending", Help: "Messages in the stream, of up to 100 events each, that no replica has yet."}),
 		ackPending:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_ack_pending", Help: "Messages, of up to 100 events each, that some replica has and has not yet acknowledged."}),
 		streamBytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_bytes", Help: "Size of the stream; compare ACTIVITY_STREAM_MAX_BYTES."}),
-		streamUp:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_up", Help: "1 while JetStream answers; reads are served without it."}),
+		streamUp:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_up", Help: "1 while the stream stores what is published; reads are served without it."}),
 		daysDropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "activity_days_dropped_total", Help: "Days that retention dropped."}),
 		maintenanceFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "activity_maintenance_failures_total", Help: "Attempts at making, summing or dropping days that failed and were tried again.",

@@ -10,6 +10,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/service"
 )
@@ -104,7 +105,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		bus: nats, cfg: cfg.consumer(own.id), store: s, retention: cfg.Retention, now: rt.Now, clock: clock,
 		log: rt.Log, metrics: m, traces: rt.Traces,
 	}
-	svc.Go("watch", c.watch)
+	(&watcher{bus: nats, names: event.NamesOf(own.id), log: rt.Log, metrics: m}).mount(svc)
 	for range cfg.Writers {
 		svc.Go("consumer", c.run)
 	}

@@ -46,6 +46,7 @@ type journal struct {
 	// retryAt, Unix nanoseconds: the disk failed and is not written to before. stuck: the oldest event is older than MaxAge.
 	retryAt atomic.Int64
 	stuck   atomic.Bool
+	oldest  atomic.Int64 // Unix milliseconds: of the event that the shipper has to ship first; 0 when there is none
 }
 
 // batch is what is written together.
@@ -132,7 +133,10 @@ func (j *journal) register(reg prometheus.Registerer) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_bytes", Help: "Size of the journal on disk."}, func() float64 {
 			_, bytes := j.size()
 			return float64(bytes)
-		}))
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "journal_oldest_seconds", Help: "Age of the oldest event that JetStream has not acknowledged, 0 without one; compare JOURNAL_MAX_AGE.",
+		}, j.age))
 	for _, reason := range []string{dropFull, dropDisk, dropAge, dropCorrupt, dropInvalid} {
 		j.metrics.dropped.WithLabelValues(reason)
 	}
@@ -151,6 +155,15 @@ func (j *journal) size() (entries, bytes int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.entries, j.bytes
+}
+
+// age is how old the oldest event is that waits to be shipped, in seconds.
+func (j *journal) age() float64 {
+	oldest := j.oldest.Load()
+	if oldest == 0 {
+		return 0
+	}
+	return max(0, time.Since(time.UnixMilli(oldest)).Seconds())
 }
 
 // accepts returns why an event could not be written now, nil when it probably could.

@@ -278,12 +278,13 @@ func TestEventsWaitForNATSAndAreSentOnce(t *testing.T) {
 	if got := d.value("journal_entries"); got < 30 {
 		t.Errorf("the journal holds %v", got)
 	}
+	d.until("the oldest event has an age", func() bool { return d.value("journal_oldest_seconds") > 0 })
 	d.stop() // with NATS away: what is left stays
 	d.start()
 	request(10)
 	d.broker.Restart()
 	d.until("all have arrived", func() bool { return len(events.of(ada.userID)) >= 60 })
-	d.until("the journal is empty", func() bool { return d.value("journal_entries") == 0 })
+	d.until("the journal is empty", func() bool { return d.value("journal_entries") == 0 && d.value("journal_oldest_seconds") == 0 })
 	time.Sleep(100 * time.Millisecond)
 	ids := map[string]bool{}
 	for _, e := range events.of(ada.userID) {

@@ -197,6 +197,7 @@ func (j *journal) next(max int) (*segment, [][]byte, error) {
 		}
 	}
 	if seg == nil {
+		j.oldest.Store(0)
 		return nil, nil, nil
 	}
 	if seg.log == nil {
@@ -207,6 +208,10 @@ func (j *journal) next(max int) (*segment, [][]byte, error) {
 	records, err := seg.read(acked, entries, max)
 	if len(records) > 0 {
 		err = nil
+		eventID, _, _ := decodeRecord(records[0])
+		if at, ok := id.Time(eventID); ok {
+			j.oldest.Store(at.UnixMilli())
+		}
 	}
 	return seg, records, err
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/realmgate/realmgate/pkg/localpg"
 )
@@ -89,47 +88,29 @@ func (b *backing) startRedis() error {
 	return nil
 }
 
-const (
-	natsUser    = "realmgate"
-	natsReady   = 10 * time.Second
-	natsMaxDisk = 8 << 30
-)
-
 func (b *backing) startNATS(dir *dataDir, log *slog.Logger) error {
 	password, err := randomText()
 	if err != nil {
 		return err
 	}
-	nats, err := server.NewServer(&server.Options{
-		ServerName: "realmgate-standalone", Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: natsUser, Password: password,
-		JetStream: true, StoreDir: dir.sub("nats"), JetStreamMaxStore: natsMaxDisk, NoSigs: true, NoSystemAccount: true,
-	})
-	if err != nil {
-		return err
-	}
-	nats.SetLoggerV2(natsLog{log}, false, false, false)
-	nats.Start()
+	nats, err := openNATS(dir.sub("nats"), password, log)
+	watching, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
 	b.closers = append(b.closers, func(context.Context) error {
-		nats.Shutdown()
-		nats.WaitForShutdown()
+		stop()
+		nats.close()
+		<-done
 		return nil
 	})
-	if !nats.ReadyForConnections(natsReady) {
-		return errors.New("does not accept connections; its folder nats in DATA_DIR may be damaged: see the log at LOG_LEVEL=debug")
-	}
-	b.natsURL = (&url.URL{Scheme: "nats", User: url.UserPassword(natsUser, password), Host: nats.Addr().String()}).String()
-	return nil
+	go func() {
+		defer close(done)
+		if err == nil {
+			nats.watch(watching)
+		}
+	}()
+	b.natsURL = nats.url()
+	return err
 }
-
-// natsLog gives what the NATS server says the level that it has for an operator of Realmgate.
-type natsLog struct{ log *slog.Logger }
-
-func (l natsLog) Noticef(f string, v ...any) { l.log.Debug("nats", "says", fmt.Sprintf(f, v...)) }
-func (l natsLog) Warnf(f string, v ...any)   { l.log.Debug("nats", "warns", fmt.Sprintf(f, v...)) }
-func (l natsLog) Errorf(f string, v ...any)  { l.log.Error("nats", "error", fmt.Sprintf(f, v...)) }
-func (l natsLog) Fatalf(f string, v ...any)  { l.log.Error("nats", "fatal", fmt.Sprintf(f, v...)) }
-func (l natsLog) Debugf(string, ...any)      {}
-func (l natsLog) Tracef(string, ...any)      {}
 
 // databaseName is the one database of the embedded PostgreSQL.
 const databaseName = "realmgate"

@@ -16,7 +16,10 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m, removeBinary) }
+func TestMain(m *testing.M) {
+	testkit.ServeOnSmallDisk(watchedNATS)
+	testkit.Main(m, removeBinary)
+}
 
 const (
 	adminEmail    = "root@example.com"

@@ -202,3 +202,18 @@ func (c *Conn) Publish(subject, msgID, traceparent string, data []byte) (Future,
 	}
 	return Future{OK: f.Ok(), Err: f.Err()}, nil
 }
+
+// Store publishes data to a JetStream subject and returns when the stream has it; the error says why it does not.
+// ctx must have a deadline: a stream that cannot write to its disk gives no answer (nats-server 2.15).
+func (c *Conn) Store(ctx context.Context, subject string, data []byte) error {
+	if err := c.away(); err != nil {
+		return err
+	}
+	_, err := c.js.Publish(ctx, subject, data)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errNoWord
+	}
+	return err
+}
+
+var errNoWord = errors.New("the stream does not say that it stored a message: see the log of nats-server, and restart it when its disk has room")

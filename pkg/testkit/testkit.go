@@ -30,6 +30,7 @@ const Patience = 2 * time.Minute
 // a panic or a time-out PostgreSQL ends with the process and the next run
 // removes its folder. Each of atEnd is called afterwards.
 func Main(m *testing.M, atEnd ...func()) {
+	ServeOnSmallDisk(natsOnDisk)
 	shared.enabled = true
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
