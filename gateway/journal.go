@@ -137,7 +137,7 @@ func (j *journal) register(reg prometheus.Registerer) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "journal_oldest_seconds", Help: "Age of the oldest event that JetStream has not acknowledged, 0 without one; compare JOURNAL_MAX_AGE.",
 		}, j.age))
-	for _, reason := range []string{dropFull, dropDisk, dropAge, dropCorrupt, dropInvalid} {
+	for _, reason := range []string{dropFull, dropDisk, dropAge, dropCorrupt, dropInvalid, dropLarge} {
 		j.metrics.dropped.WithLabelValues(reason)
 	}
 }
@@ -149,6 +149,7 @@ const (
 	dropAge     = "age"
 	dropCorrupt = "corrupt"
 	dropInvalid = "invalid"
+	dropLarge   = "large"
 )
 
 func (j *journal) size() (entries, bytes int64) {

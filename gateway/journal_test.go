@@ -305,6 +305,8 @@ type flaky struct {
 	order []string
 }
 
+func (f *flaky) MaxData() int { return 0 }
+
 func (f *flaky) Publish(_, _, _ string, data []byte) (bus.Future, error) {
 	n := f.calls.Add(1)
 	if n%7 == 0 {

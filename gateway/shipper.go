@@ -18,6 +18,7 @@ import (
 // publisher is JetStream, as far as the shipper needs it.
 type publisher interface {
 	Publish(subject, msgID, traceparent string, data []byte) (bus.Future, error)
+	MaxData() int // of one message; 0: not known
 }
 
 // shipper sends what the journal holds to JetStream, in order, and lets the journal forget what was acknowledged. It retries for ever; an event
@@ -27,6 +28,8 @@ type shipper struct {
 	to      publisher
 	subject func() (string, error) // where events go, as far as that is known
 	log     *slog.Logger
+
+	lastMaxData int // that was looked at
 }
 
 const (
@@ -86,7 +89,8 @@ func wait(ctx context.Context, d time.Duration) {
 // step ships one batch and returns how many records it dealt with.
 func (s *shipper) step(ctx context.Context) (int, error) {
 	seg, records, err := s.journal.next(shipBatch)
-	messages, damaged := pack(records)
+	most := s.largest()
+	messages, damaged, large := pack(records, most)
 	if damaged > 0 || errors.Is(err, wal.ErrCorrupt) || errors.Is(err, wal.ErrNotFound) {
 		if mended, err := s.journal.mend(seg); mended || err != nil {
 			return 0, errors.Join(errDamaged, err) // once more, with what is left
@@ -116,22 +120,43 @@ func (s *shipper) step(ctx context.Context) (int, error) {
 			return 0, ctx.Err()
 		}
 	}
-	s.journal.metrics.shipped.Add(float64(len(records) - damaged))
+	s.journal.metrics.shipped.Add(float64(len(records) - damaged - large))
+	if large > 0 {
+		s.journal.metrics.dropped.WithLabelValues(dropLarge).Add(float64(large))
+		s.log.Error("events are lost that are larger than NATS takes: raise its max_payload", "events", large, "largest", most)
+	}
 	s.journal.metrics.dropped.WithLabelValues(dropCorrupt).Add(float64(damaged))
 	return len(records), s.journal.ack(seg, len(records))
 }
 
-// pack makes messages of records, in their order, and counts those that are damaged.
-func pack(records [][]byte) (messages []event.Message, damaged int) {
+// largest is how large a message may be, and says so once where that is too small for some event.
+func (s *shipper) largest() int {
+	data := s.to.MaxData()
+	if data != s.lastMaxData && data != 0 && data < maxRecord {
+		s.log.Warn("NATS takes small messages only, and an event may be larger and is then lost: raise its max_payload", "largest", data)
+	}
+	s.lastMaxData = data
+	if data == 0 { // nothing can be published now
+		return event.MaxMessage
+	}
+	return min(data, event.MaxMessage)
+}
+
+// pack makes messages of at most so many bytes of records, in their order, and counts those that are damaged and
+// those that no message has room for.
+func pack(records [][]byte, most int) (messages []event.Message, damaged, large int) {
 	for _, r := range records {
 		eventID, body, ok := decodeRecord(r)
-		if !ok {
+		switch {
+		case !ok:
 			damaged++
-			continue
+		case len(body) > most:
+			large++
+		default:
+			messages = event.Pack(messages, eventID, body, traceparentOf(body), most)
 		}
-		messages = event.Pack(messages, eventID, body, traceparentOf(body))
 	}
-	return messages, damaged
+	return messages, damaged, large
 }
 
 // age deals with events that could not be shipped for longer than JOURNAL_MAX_AGE: they are dropped, or no more are taken.

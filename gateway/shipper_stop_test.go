@@ -24,6 +24,8 @@ type slow struct {
 	once   sync.Once
 }
 
+func (s *slow) MaxData() int { return 0 }
+
 func (s *slow) Publish(_, _, _ string, data []byte) (bus.Future, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

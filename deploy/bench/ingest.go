@@ -98,7 +98,7 @@ func (g *ingest) publish(ctx context.Context, n int) error {
 			if err != nil {
 				return err
 			}
-			messages = event.Pack(messages, e.ID, raw, "") // as the gateway does
+			messages = event.Pack(messages, e.ID, raw, "", event.MaxMessage) // as the gateway does
 		}
 		var under []bus.Future
 		for _, m := range messages {

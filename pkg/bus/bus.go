@@ -186,6 +186,12 @@ type Future struct {
 	Err <-chan error
 }
 
+// roomForHeaders is what a message needs besides its data: the names of its headers, their values, a reply subject.
+const roomForHeaders = 1 << 10
+
+// MaxData is how large the data of a message may be for the server (max_payload), 0 as long as none has said.
+func (c *Conn) MaxData() int { return max(0, int(c.nc.MaxPayload())-roomForHeaders) }
+
 // Publish sends data to a JetStream subject. JetStream drops a second message with the same msgID inside its duplicate window. traceparent, when
 // it is not "", goes with it as a header. The returned future tells when the stream has it.
 func (c *Conn) Publish(subject, msgID, traceparent string, data []byte) (Future, error) {

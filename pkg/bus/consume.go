@@ -96,7 +96,7 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 func differs(there, want jetstream.StreamConfig) bool {
 	return !slices.Equal(there.Subjects, want.Subjects) || there.Retention != want.Retention || there.Storage != want.Storage ||
 		there.Discard != want.Discard || there.MaxBytes != want.MaxBytes || there.MaxAge != want.MaxAge ||
-		there.Replicas != want.Replicas || there.Duplicates != want.Duplicates
+		there.MaxMsgSize > 0 || there.Replicas != want.Replicas || there.Duplicates != want.Duplicates
 }
 
 // Message is one delivered message. Ack must be called, else it is delivered again after the ack wait.

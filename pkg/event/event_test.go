@@ -166,7 +166,7 @@ func FuzzMessage(f *testing.F) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				messages = event.Pack(messages, r.ID, body, "")
+				messages = event.Pack(messages, r.ID, body, "", event.MaxMessage)
 			}
 		}
 		if got := event.Count(b); got != n {

@@ -11,10 +11,11 @@ import (
 // rolled out to activity-svc first.
 const separator = '\n'
 
-// Bounds of a message. They are far below the largest payload of NATS (1 MB), so that a batch of a consumer stays near the size that it asked for.
+// Bounds of a message. They are far below the largest payload of NATS (1 MB by default), so that a batch of a
+// consumer stays near the size that it asked for.
 const (
 	MaxEvents     = 100
-	maxMessage    = 64 << 10
+	MaxMessage    = 64 << 10
 	roomForEvents = 4 << 10
 )
 
@@ -35,10 +36,11 @@ func (m Message) ID() string {
 	return m.first + "+" + strconv.Itoa(m.Events)
 }
 
-// Pack adds an encoded event to the last of the messages or begins another. A traced event has a message of its own, whose headers carry its trace.
-func Pack(messages []Message, eventID string, body []byte, traceparent string) []Message {
+// Pack adds an encoded event to the last of the messages, when that stays within most bytes, or begins another. A
+// traced event has a message of its own, whose headers carry its trace.
+func Pack(messages []Message, eventID string, body []byte, traceparent string, most int) []Message {
 	if n := len(messages); n > 0 && traceparent == "" {
-		if last := &messages[n-1]; last.Traceparent == "" && last.Events < MaxEvents && len(last.Data)+1+len(body) <= maxMessage {
+		if last := &messages[n-1]; last.Traceparent == "" && last.Events < MaxEvents && len(last.Data)+1+len(body) <= most {
 			last.Data = append(append(last.Data, separator), body...)
 			last.Events++
 			return messages

@@ -24,7 +24,7 @@ func TestMessagesCarryEveryEventOnceAndInOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		packed = event.Pack(packed, e.ID, body, e.Traceparent)
+		packed = event.Pack(packed, e.ID, body, e.Traceparent, event.MaxMessage)
 		want = append(want, e.ID)
 	}
 	ids := map[string]bool{}
@@ -59,7 +59,7 @@ func TestMessagesCarryEveryEventOnceAndInOrder(t *testing.T) {
 func TestAMessageOfOneEventIsThatEvent(t *testing.T) {
 	t.Parallel()
 	body, _ := full().Encode()
-	m := event.Pack(nil, full().ID, body, "")[0]
+	m := event.Pack(nil, full().ID, body, "", event.MaxMessage)[0]
 	if m.ID() != full().ID || string(m.Data) != string(body) {
 		t.Errorf("%s %s: a release that knows one event a message could not read it", m.ID(), m.Data)
 	}
