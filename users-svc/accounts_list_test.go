@@ -181,7 +181,7 @@ func TestTheSearchNeedsNoRightsBeyondTheSchema(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "CREATE INDEX users_search ON users_svc.users (alias)"); err != nil { // what a start that was killed left behind
 		t.Fatal(err)
 	}
-	h := start(t, withAdmin, func(c *users.Config) { c.DB.URL = config.Secret(u.String()) })
+	h := start(t, withAdmin, func(c *users.Config) { c.DB.URL, c.DB.Migrate = config.Secret(u.String()), true })
 	root := h.admin()
 	startPrevious() // beside the new one
 	addUsers(t, conn, 41, 10)

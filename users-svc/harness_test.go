@@ -50,6 +50,16 @@ type clock struct{ ahead atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
+// migrated is a database with the newest schema, so that services need not bring theirs up to date.
+var migrated = testkit.Template{Prepare: func(url string) error {
+	var cfg users.Config
+	if err := config.Defaults(&cfg); err != nil && !strings.Contains(err.Error(), "required") {
+		return err
+	}
+	cfg.DB.URL = config.Secret(url)
+	return users.Migrate(context.Background(), cfg, service.Runtime{Log: slog.New(slog.DiscardHandler)})
+}}
+
 // start runs a service with the default settings, cheap password hashes and what the edits change.
 func start(t testing.TB, edits ...func(*users.Config)) *harness {
 	t.Helper()
@@ -57,7 +67,7 @@ func start(t testing.TB, edits ...func(*users.Config)) *harness {
 	if err := config.Defaults(&h.cfg); err != nil && !strings.Contains(err.Error(), "required") {
 		t.Fatal(err)
 	}
-	h.cfg.DB.URL = config.Secret(testkit.Postgres(t))
+	h.cfg.DB.URL, h.cfg.DB.Migrate = config.Secret(migrated.Copy(t)), false
 	h.cfg.Redis.URL, h.cfg.Bus.URL = config.Secret(h.redis.URL()), config.Secret(h.nats.URL())
 	h.cfg.InternalKeys, h.cfg.KeyKey = internalKey, keyKey
 	h.cfg.Addr, h.cfg.Service.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"

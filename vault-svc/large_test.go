@@ -17,11 +17,12 @@ import (
 
 func TestLargeValuesComeBack(t *testing.T) {
 	t.Parallel()
-	s, u := start(t), user()
+	const unit = 1 << 20 / 10 // the default quota has 500, which take minutes with the race detector
+	s, u := start(t, func(c *Config) { c.QuotaMB = 5 }), user()
 	for name, value := range map[string]string{
-		"plain":            strings.Repeat("0123456789abcdef", 30<<20/16),
-		"all-escaped":      strings.Repeat("\x00\"\\\n", 8<<20/4),
-		"three-byte-runes": strings.Repeat("€", 10<<20/3),
+		"plain":            strings.Repeat("0123456789abcdef", 30*unit/16),
+		"all-escaped":      strings.Repeat("\x00\"\\\n", 8*unit/4),
+		"three-byte-runes": strings.Repeat("€", 10*unit/3),
 	} {
 		r := s.call(u, "PUT", "/api/v1/vault/keys/"+name, body(value))
 		if got := r.item(t); r.status != 201 || *got.Value != value || got.SizeBytes != int64(len(value)) {
@@ -35,9 +36,9 @@ func TestLargeValuesComeBack(t *testing.T) {
 			t.Errorf("%s: Content-Length %s of %d bytes", name, r.header.Get("Content-Length"), len(r.raw))
 		}
 	}
-	s.refusedByQuota(u, "more", "", 3<<20)
-	s.refusedByQuota(u, "plain", "", 33<<20)
-	s.refusedByQuota(u, "more", "", 60<<20)
+	s.refusedByQuota(u, "more", "", 3*unit)
+	s.refusedByQuota(u, "plain", "", 33*unit)
+	s.refusedByQuota(u, "more", "", 60*unit)
 	s.checkAccounts()
 }
 
