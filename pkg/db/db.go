@@ -23,7 +23,7 @@ import (
 
 // Config is the part of a service's settings that concerns its database.
 type Config struct {
-	URL      config.Secret `env:"DATABASE_URL,required" doc:"PostgreSQL, for example postgres://user:password@host:5432/realmgate."`
+	URL      config.Secret `env:"DATABASE_URL,required" doc:"PostgreSQL itself, no pooler that shares sessions, for example postgres://user:password@host:5432/realmgate."`
 	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"10" doc:"Most connections that one process opens."`
 	// Timeout is given to PostgreSQL as statement_timeout.
 	Timeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"30s" doc:"A statement that runs longer is cancelled; 0s: never."`

@@ -32,15 +32,18 @@ func MigrateAlone(ctx context.Context, c Config, schema string, files fs.FS, log
 		return err
 	}
 	defer pool.Close()
+	if err := waitFor(ctx, sessions(pool, schema), log, migrateWait); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
 	return Migrate(ctx, pool, schema, files, log)
 }
 
 // Prepare waits until the database answers, however long that takes, and then brings schema up to date, unless
-// DATABASE_MIGRATE says that somebody else does. It says in log why it waits. A service calls it before its first
-// statement: a process that ended because the database is away would be restarted after ever longer pauses
-// (CrashLoopBackOff), and so come back long after the database.
+// DATABASE_MIGRATE says that somebody else does. It says in log why it waits, and refuses a pooler that shares
+// sessions. A service calls it before its first statement: a process that ended because the database is away would be
+// restarted after ever longer pauses (CrashLoopBackOff), and so come back long after the database.
 func Prepare(ctx context.Context, c Config, pool *Pool, schema string, files fs.FS, log *slog.Logger) error {
-	if err := waitFor(ctx, pool.Ping, log, 0); err != nil {
+	if err := waitFor(ctx, sessions(pool, schema), log, 0); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	if !c.Migrate {
@@ -133,6 +136,9 @@ func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Lo
 	last, told := errors.New("no answer yet"), rate.Sometimes{Interval: tellEvery}
 	try := func() (struct{}, error) {
 		err := ping(ctx)
+		if refused := refusal(err); refused != nil {
+			return struct{}{}, backoff.Permanent(refused)
+		}
 		if err != nil && ctx.Err() == nil { // else it says only that ctx ended
 			last = err
 			told.Do(func() { log.Warn("the database cannot be reached: trying on (DATABASE_URL)", "error", err.Error()) })
