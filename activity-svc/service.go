@@ -80,7 +80,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	svc.OnStop("database", func(context.Context) error { pool.Close(); return nil })
-	svc.Ready("database", pool.Ping)
+	svc.Ready("database", db.NewHeartbeat(pool).Check)
 	if err := db.Prepare(ctx, cfg.DB, pool, schema, migrationFiles, rt.Log); err != nil {
 		return err
 	}

@@ -40,8 +40,9 @@ type harness struct {
 	nats  *testkit.Broker
 	clock *clock
 	log   *slog.Logger
-	// metrics are those of the newest replica.
-	metrics *prometheus.Registry
+	// Of the newest replica.
+	metrics   *prometheus.Registry
+	adminAddr string
 }
 
 // clock is the time of day of a service under test; it may be moved forward.
@@ -90,6 +91,7 @@ func (h *harness) replica() string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.adminAddr = svc.AdminAddr()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- svc.Run(ctx) }()

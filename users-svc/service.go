@@ -64,7 +64,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err != nil {
 		return err
 	}
-	svc.Ready("database", c.pool.Ping)
+	svc.Ready("database", db.NewHeartbeat(c.pool).Check)
 	if err := db.Prepare(ctx, cfg.DB, c.pool, schema, migrationFiles, rt.Log); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify, LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	a.routes(srv)
-	svc.Ready("database", pool.Ping)
+	svc.Ready("database", db.NewHeartbeat(pool).Check)
 	files, err := cfg.TLS.Open(rt.Log)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ package localpg_test
 
 import (
 	"bytes"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,8 +11,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/realmgate/realmgate/pkg/localpg"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -23,7 +20,7 @@ import (
 // does: by renaming, one after the other.
 func TestAnUpgradeOfThePackageRestartsTheServer(t *testing.T) {
 	t.Parallel()
-	bin, library := copyOfPrograms(t)
+	bin, library := testkit.PostgresPrograms(t)
 	log := &lines{}
 	o := options(t, folder(t))
 	o.BinDir, o.Log = bin, slog.New(slog.NewTextHandler(log, nil))
@@ -40,9 +37,7 @@ func TestAnUpgradeOfThePackageRestartsTheServer(t *testing.T) {
 	ask(t, url, `DO $$ BEGIN PERFORM 1; END $$`) // in a new session
 	log.await(t, "PostgreSQL goes on with its old programs")
 	rename(t, plpgsql, plpgsql+".broken")
-	replaced := filepath.Join(bin, "postgres")
-	copyFile(t, replaced, replaced+".new")
-	rename(t, replaced+".new", replaced)
+	replace(t, filepath.Join(bin, "postgres"))
 	time.Sleep(3 * localpg.WatchEvery)
 	if got := ask(t, url, `SELECT pg_postmaster_start_time()::text`); got != started {
 		t.Error("the server was restarted while a part of it was missing")
@@ -67,14 +62,12 @@ func TestAnUpgradeOfThePackageRestartsTheServer(t *testing.T) {
 // TestAStopWhileProgramsAreReplaced ends whatever runs.
 func TestAStopWhileProgramsAreReplaced(t *testing.T) {
 	t.Parallel()
-	bin, _ := copyOfPrograms(t)
+	bin, _ := testkit.PostgresPrograms(t)
 	log := &lines{}
 	o := options(t, folder(t))
 	o.BinDir, o.Log = bin, slog.New(slog.NewTextHandler(log, nil))
 	c := start(t, o)
-	replaced := filepath.Join(bin, "postgres")
-	copyFile(t, replaced, replaced+".new")
-	rename(t, replaced+".new", replaced)
+	replace(t, filepath.Join(bin, "postgres"))
 	log.await(t, "PostgreSQL's programs are being replaced")
 	stop(t, c)
 	select {
@@ -110,63 +103,13 @@ func (l *lines) await(t *testing.T, part string) {
 	}
 }
 
-// copyOfPrograms copies the PostgreSQL that tests use, whose parts find each other by their relative places.
-func copyOfPrograms(t *testing.T) (bin, library string) {
+// replace gives the file another copy of itself, by renaming as package managers do.
+func replace(t *testing.T, file string) {
 	t.Helper()
-	c := start(t, options(t, folder(t)))
-	conn, err := pgx.Connect(t.Context(), c.URL("postgres"))
-	if err != nil {
+	if err := testkit.CopyFile(file, file+".new"); err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
-	at := map[string]string{}
-	rows, err := conn.Query(t.Context(), `SELECT name, setting FROM pg_config WHERE name IN ('BINDIR', 'PKGLIBDIR', 'SHAREDIR')`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var name, setting string
-	if _, err := pgx.ForEachRow(rows, []any{&name, &setting}, func() error { at[name] = setting; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	root := folder(t)
-	bin, library = filepath.Join(root, at["BINDIR"]), filepath.Join(root, at["PKGLIBDIR"])
-	for _, program := range []string{"postgres", "initdb"} {
-		copyFile(t, filepath.Join(at["BINDIR"], program), filepath.Join(bin, program))
-	}
-	err = filepath.WalkDir(at["PKGLIBDIR"], func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && d.Name() == "bitcode" {
-			return fs.SkipDir
-		}
-		if err == nil && d.Type().IsRegular() && !strings.HasPrefix(d.Name(), "llvm") {
-			copyFile(t, path, filepath.Join(root, path))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	share := filepath.Join(root, at["SHAREDIR"])
-	if err := os.MkdirAll(filepath.Dir(share), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(at["SHAREDIR"], share); err != nil {
-		t.Fatal(err)
-	}
-	return bin, library
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	content, err := os.ReadFile(from)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to), 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(to, content, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	rename(t, file+".new", file)
 }
 
 func rename(t *testing.T, from, to string) {
