@@ -116,7 +116,7 @@ func lockMigrations(ctx context.Context, conn *sql.DB) (unlock func(), err error
 func unlessThere(err error) error {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pe.Code {
-		case "42P06", "42P07", "23505": // duplicate schema, duplicate table, unique violation in the catalog
+		case "42P06", "42P07", "42710", "23505": // duplicate schema, table, or type of a table; unique violation in the catalog
 			return nil
 		}
 	}
