@@ -80,8 +80,17 @@ func (p *permits) take(ctx context.Context, key string, r limit.Rate) limit.Resu
 
 // count counts the request: as its user's, or its address's when there is no user, or the credential
 // is not good or not valid from there: whoever has found a token must not use up its owner's limit.
-// And in the class of its route. The error is 429 RATE_LIMITED.
+// And in the class of its route. The error is 429 RATE_LIMITED; it stands in the log of the owner only
+// if it is the owner's limit.
 func (g *gateway) count(c *fiber.Ctx, cl *call) error {
+	err := g.countInClass(c, cl)
+	if err != nil && cl.who != nil && !cl.who.usableFrom(cl.addr) {
+		cl.who = nil
+	}
+	return err
+}
+
+func (g *gateway) countInClass(c *fiber.Ctx, cl *call) error {
 	if cl.route != nil && cl.route.rate == uncounted {
 		return nil
 	}

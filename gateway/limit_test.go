@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/session"
@@ -199,7 +201,8 @@ func TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient(t *testing.T) {
 	d := openDoor(t, func(c *Config) {
 		c.Limits.User, c.Limits.Address, c.Edge.TrustedProxies = perHour(3), perHour(6), TextList{"127.0.0.1"}
 	})
-	token, _ := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
+	events := d.listen()
+	token, owner := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
 	from := func(address, path string) reply {
 		header := map[string]string{"X-Forwarded-For": address}
 		return d.do(ask{method: "GET", path: path, bearer: token, header: header})
@@ -219,6 +222,18 @@ func TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient(t *testing.T) {
 	for i := range 3 {
 		if r := from("192.0.2.1", "/api/v1/vault/keys"); r.status != 200 || r.header.Get("RateLimit-Limit") != "3" {
 			t.Errorf("request %d of the owner: %d, limit %s", i, r.status, r.header.Get("RateLimit-Limit"))
+		}
+	}
+	// The owner's log has what the token was used for, not the 429s of the address.
+	if r := from("192.0.2.1", "/api/v1/vault/keys"); r.status != 429 {
+		t.Errorf("over the owner's limit: %d", r.status)
+	}
+	d.until("the last of the owner's requests is recorded", func() bool {
+		return slices.ContainsFunc(events.of(owner.UserID), func(e event.Request) bool { return e.Status == 429 && e.IPAddress == "192.0.2.1" })
+	})
+	for _, e := range events.of(owner.UserID) {
+		if e.Status == 429 && e.IPAddress != "192.0.2.1" {
+			t.Errorf("in the owner's log: %+v", e)
 		}
 	}
 }
