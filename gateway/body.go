@@ -11,6 +11,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/shares"
 )
 
@@ -40,9 +41,6 @@ const (
 // drained is how much of an unread body fasthttp reads away after the answer; with more it closes the connection.
 const drained = 256 << 10
 
-// leastVaultBodyMB is what a vault write may always have, whatever the quota is: values from before it was lowered may still shrink.
-const leastVaultBodyMB = 110
-
 // bodyLimit returns the most bytes that the body may have: in a write to the vault whatever fits the user's quota must pass.
 func (g *gateway) bodyLimit(cl *call) int {
 	edge := &g.cfg.Edge
@@ -54,11 +52,11 @@ func (g *gateway) bodyLimit(cl *call) int {
 	case edge.VaultMaxBodyMB > 0:
 		return edge.VaultMaxBodyMB << 20
 	}
-	quota := int64(edge.VaultQuotaMB) << 20
+	bytes := int64(edge.VaultQuotaMB) << 20
 	if cl.who != nil && cl.who.state.VaultQuota > 0 {
-		quota = cl.who.state.VaultQuota
+		bytes = cl.who.state.VaultQuota
 	}
-	return int(min(max(2*quota+10<<20, leastVaultBodyMB<<20), int64(edge.BodyMemoryMB)<<20))
+	return int(min(quota.MaxBody(bytes), int64(edge.BodyMemoryMB)<<20))
 }
 
 // readBody reads the whole body before anything is sent on, so that a slow client holds no connection to a service and a request can be sent

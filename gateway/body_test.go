@@ -117,15 +117,16 @@ func TestAWriteMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
 		mb    int
 		want  string
 	}{
-		{"the default quota", d, 0, 110, "400"},
-		{"above it", d, 0, 111, "413"},
-		{"a quota of the user's own", d, 200, 410, "400"},
-		{"above that", d, 200, 411, "413"},
+		{"the default quota", d, 0, 302, "400"},
+		{"above it", d, 0, 303, "413"},
+		{"a quota of the user's own", d, 80, 482, "400"},
+		{"above that", d, 80, 483, "413"},
 		{"a small quota: values from before may be large", d, 1, 110, "400"},
 		{"a quota beyond all memory", d, 1 << 20, 512, "400"},
 		{"above the memory", d, 1 << 20, 513, "413"},
-		{"a larger default", of500, 0, 1010, "400"},
-		{"a smaller one of the user's own", of500, 100, 211, "413"},
+		{"a larger default: as much as PostgreSQL takes", of500, 0, 1000, "400"},
+		{"above that", of500, 0, 1001, "413"},
+		{"a smaller one of the user's own", of500, 100, 603, "413"},
 	} {
 		ada := c.door.users.signIn(t, quota(c.quota))
 		// Most of the body never comes: one that would be taken is 400, malformed.

@@ -9,6 +9,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
@@ -38,8 +39,7 @@ type Config struct {
 // megabyte is the contract's MB.
 const megabyte = 1 << 20
 
-// bodySlack is the room in a body beside the value: metadata in its longest spelling, names and white space.
-const bodySlack = 2 * megabyte
+const mostBodyMB = quota.LargestBody / megabyte
 
 func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
 	return auth.ReadInternalKeys("VAULT_INTERNAL_KEYS", c.InternalKeys.Reveal(), c.SharedKeys.Reveal(), now)
@@ -65,20 +65,13 @@ func (c Config) Validate() error {
 // quota returns the default quota in bytes.
 func (c Config) quota() int64 { return c.QuotaMB * megabyte }
 
-// What a body may have in MB, whatever the quota is: at least as much as the gateway lets pass, so that a value from before the quota was lowered
-// may still shrink; at most what PostgreSQL takes in one message, which ends short of a gigabyte.
-const leastBodyMB, mostBodyMB = 110, 1000
-
-// maxBody returns the largest body in bytes of a write by somebody with this quota.
-func (c Config) maxBody(quota int64) int64 {
+// maxBody returns the largest body in bytes of a write by somebody with a quota of so many bytes.
+func (c Config) maxBody(bytes int64) int64 {
 	if c.MaxBodyMB > 0 {
 		return c.MaxBodyMB * megabyte
 	}
-	return min(max(longestSpelling*quota+bodySlack, leastBodyMB*megabyte), mostBodyMB*megabyte)
+	return quota.MaxBody(bytes)
 }
-
-// longestSpelling is how many bytes of JSON one byte of a value may take: \u0000 (RFC 8259, section 7).
-const longestSpelling = 6
 
 // keyEncryption opens the keyset, with the help of the KMS when there is one.
 func (c Config) keyEncryption() (k *KeyEncryption, err error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/service"
 )
 
@@ -76,7 +77,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		inflight: inflight, quota: cfg.quota(), maxBody: cfg.maxBody,
 	}
 	srv := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: mostBodyMB * megabyte,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: quota.LargestBody,
 		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify, LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	a.routes(srv)
