@@ -38,6 +38,14 @@ const (
 	partOfAnonymous = 16
 )
 
+// Users' bodies of up to smallBody share a part of the memory, of which one user may have what one such
+// body needs. Larger bodies share the rest, and one user may send one of them at a time. So slow senders
+// of large bodies keep out nobody but each other.
+const (
+	smallPart    = 4  // a quarter of BODY_MEMORY_MB
+	usersOfSmall = 16 // so many users fill it
+)
+
 // drained is how much of an unread body fasthttp reads away after the answer; with more it closes the connection.
 const drained = 256 << 10
 
@@ -70,66 +78,87 @@ func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
 	if size > limit {
 		return apperr.PayloadTooLarge()
 	}
-	if size >= 0 {
-		if err := g.hold(c, cl, size); err != nil {
-			return err
-		}
-		cl.body = make([]byte, size)
-		_, err := io.ReadFull(stream, cl.body)
-		cl.bodyRead = err == nil
-		return brokenBody(err)
-	}
-	return g.readChunked(c, cl, stream, limit)
-}
-
-// readChunked reads a body that does not say how long it is: what needs no share first, the rest after room was made for the largest one.
-func (g *gateway) readChunked(c *fiber.Ctx, cl *call, stream io.Reader, limit int) error {
-	var err error
 	pool := g.bodyPool(cl)
-	cl.body, err = io.ReadAll(io.LimitReader(stream, int64(pool.free+1)))
-	if err == nil && len(cl.body) > pool.free {
-		if err := g.hold(c, cl, limit); err != nil {
-			return err
-		}
-		whole := bytes.NewBuffer(make([]byte, 0, limit+bytes.MinRead)) // it never grows, and what is not used of it is never touched
-		whole.Write(cl.body)
-		_, err = whole.ReadFrom(io.LimitReader(stream, int64(limit-whole.Len()+1)))
-		cl.body = whole.Bytes()
+	if size < 0 {
+		return g.readChunked(c, cl, pool, stream, limit)
 	}
-	if err == nil && len(cl.body) > limit {
-		return apperr.PayloadTooLarge()
+	if err := g.hold(c, cl, pool, size); err != nil {
+		return err
 	}
+	cl.body = make([]byte, size)
+	_, err := io.ReadFull(stream, cl.body)
 	cl.bodyRead = err == nil
 	return brokenBody(err)
 }
 
+// chunkedGrowth is how many times as much room a body of unknown length gets when its room is full.
+const chunkedGrowth = 4
+
+// readChunked reads a body that does not say how long it is, most often much shorter than it may be. It
+// reserves what the largest body of the pool needs, because of bodies that reserved more and more, each
+// could wait for another.
+func (g *gateway) readChunked(c *fiber.Ctx, cl *call, pool bodyPool, stream io.Reader, limit int) error {
+	for room := min(pool.free, limit); ; room = min(chunkedGrowth*room, limit) {
+		if err := g.hold(c, cl, pool, pool.reservation(room, limit)); err != nil {
+			return err
+		}
+		body := bytes.NewBuffer(make([]byte, 0, room+1+bytes.MinRead)) // with room for ReadFrom to see the end
+		body.Write(cl.body)
+		_, err := body.ReadFrom(io.LimitReader(stream, int64(room+1-body.Len())))
+		cl.body = body.Bytes()
+		if err != nil || len(cl.body) <= room {
+			cl.bodyRead = err == nil
+			return brokenBody(err)
+		}
+		if room == limit {
+			return apperr.PayloadTooLarge()
+		}
+	}
+}
+
 // bodyPool is the memory that a body is accounted to.
 type bodyPool struct {
-	shares *shares.Shares
-	holder string
-	free   int // the size up to which a body is not accounted for
+	holder       string
+	free         int            // the size up to which a body is not accounted for
+	small, large *shares.Shares // large is of bodies above most
+	most         int
 }
 
 func (g *gateway) bodyPool(cl *call) bodyPool {
 	if cl.who == nil {
-		return bodyPool{g.anonymousBodies, addressSite(cl.addr), freeAnonymous}
+		return bodyPool{holder: addressSite(cl.addr), free: freeAnonymous, small: g.anonymousBodies, most: maxFields}
 	}
-	return bodyPool{g.bodies, cl.who.limitKey, freeBody}
+	return bodyPool{holder: cl.who.limitKey, free: freeBody, small: g.bodies, large: g.largeBodies, most: g.smallBody}
+}
+
+// reservation returns how much to hold for a body of unknown length with room for so much.
+func (p *bodyPool) reservation(room, limit int) int {
+	switch {
+	case room <= p.free:
+		return room
+	case room <= p.most:
+		return min(p.most, limit)
+	}
+	return limit
 }
 
 // hold waits until there is memory for a body of this size, in all and in the sender's part.
-func (g *gateway) hold(c *fiber.Ctx, cl *call, size int) error {
-	pool := g.bodyPool(cl)
+func (g *gateway) hold(c *fiber.Ctx, cl *call, pool bodyPool, size int) error {
 	if size <= pool.free {
 		return nil
 	}
+	share, from := &cl.memory, pool.small
+	if size > pool.most {
+		share, from = &cl.largeMemory, pool.large
+	}
+	if share.Size() == 0 {
+		*share = from.Of(pool.holder)
+	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), g.cfg.Edge.BodyWait)
 	defer cancel()
-	share := pool.shares.Of(pool.holder)
 	if err := share.Take(ctx, int64(size)); err != nil {
 		return apperr.ServiceUnavailable(errors.New("no memory for another large body"))
 	}
-	cl.memory = &share
 	return nil
 }
 

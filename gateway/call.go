@@ -25,7 +25,8 @@ type call struct {
 	onUser      string // whom an admin's request acted on
 	body        []byte
 	bodyRead    bool          // to its end
-	memory      *shares.Share // of the memory for bodies; nil for none
+	memory      shares.Share  // of the memory for bodies
+	largeMemory shares.Share  // of the memory for large ones
 	stream      *shares.Share // the answer's place among those that pass through; nil for none
 	// counted is the limit that the request was counted against, for the RateLimit headers.
 	counted     limit.Rate
@@ -55,9 +56,8 @@ func (g *gateway) serve(c *fiber.Ctx) error {
 // answerHolding is answer, after which the memory of the body is given back, also in a panic.
 func (g *gateway) answerHolding(c *fiber.Ctx, cl *call) error {
 	defer func() {
-		if cl.memory != nil {
-			cl.memory.Release()
-		}
+		cl.memory.Release()
+		cl.largeMemory.Release()
 	}()
 	return g.answer(c, cl)
 }

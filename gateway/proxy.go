@@ -80,12 +80,9 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	return g.pass(c, cl)
 }
 
-// Nobody holds more than one of these parts: of the memory for bodies, and of the connections to one address of a service for answers that pass
-// through, which have half of them together.
-const (
-	partOfMemory = 4
-	partOfConns  = 16
-)
+// partOfConns is the part of the connections to one address of a service that one client may hold for answers that pass through, which have half of
+// them together.
+const partOfConns = 16
 
 // pass takes a place for an answer that passes through, because for as long as its client takes to read it, it has a connection to the service. A read
 // that finds none is refused at once; a write waits, because it is done.

@@ -40,7 +40,9 @@ type gateway struct {
 	trusted         []netip.Prefix
 	untrusted       sync.Once // warns of a proxy that is not trusted
 	permits         *permits
-	bodies          *shares.Shares // bytes of large bodies of users
+	bodies          *shares.Shares // bytes of users' bodies of up to smallBody
+	largeBodies     *shares.Shares // bytes of their larger bodies
+	smallBody       int
 	anonymousBodies *shares.Shares // bytes of the larger bodies of everybody else
 	streams         *shares.Shares // answers that pass through
 	used            *lastUsed
@@ -64,10 +66,12 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
 	memory, conns := int64(cfg.Edge.BodyMemoryMB)<<20, int64(cfg.Upstreams.MaxConns)
+	small := memory / smallPart
 	g := &gateway{
 		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: newCORS(cfg.Edge),
-		bodies: shares.New(memory, memory/partOfMemory), anonymousBodies: shares.New(anonymousMemory, anonymousMemory/partOfAnonymous),
-		streams: shares.New(max(1, conns/2), max(1, conns/partOfConns)),
+		bodies: shares.New(small, small/usersOfSmall), smallBody: int(small / usersOfSmall), largeBodies: shares.New(memory-small, 1),
+		anonymousBodies: shares.New(anonymousMemory, anonymousMemory/partOfAnonymous),
+		streams:         shares.New(max(1, conns/2), max(1, conns/partOfConns)),
 	}
 	g.health.check, g.health.now = svc.CheckReady, rt.Now
 	var err error

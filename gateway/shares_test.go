@@ -14,7 +14,7 @@ import (
 func TestLargeBodiesShareTheMemory(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
-		c.Edge.VaultMaxBodyMB, c.Edge.BodyMemoryMB, c.Edge.BodyWait = 4, 8, 300*time.Millisecond
+		c.Edge.VaultMaxBodyMB, c.Edge.BodyMemoryMB, c.Edge.BodyWait = 4, 8, 300*time.Millisecond // 6 MB are for large ones
 	})
 	ada, bob, eve := d.users.signIn(t), d.users.signIn(t), d.users.signIn(t)
 	release := make(chan struct{})
@@ -43,8 +43,9 @@ func TestLargeBodiesShareTheMemory(t *testing.T) {
 		}
 	}
 	send(ada, large)
-	refused("a second one of the same user, who has a part already", ada, large)
-	refused("a middle one of the same user", ada, middle)
+	refused("a second large one of the same user", ada, large)
+	send(ada, middle)
+	refused("a second middle one of the same user, who has a part already", ada, middle)
 	send(ada, "{}")
 	send(bob, large)
 	refused("one that does not fit in all", eve, large)
@@ -54,6 +55,44 @@ func TestLargeBodiesShareTheMemory(t *testing.T) {
 	for range 5 {
 		if r := put(ada, large); r.status != 200 {
 			t.Errorf("afterwards: %d", r.status)
+		}
+	}
+}
+
+// TestSlowAccountsKeepNobodyFromTheVault: large bodies that never end hold their part of the memory, and
+// middle ones of the same users one part each.
+func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(c *Config) {
+		c.Edge.BodyMemoryMB, c.Edge.BodyWait, c.ReadTimeout = 64, 300*time.Millisecond, time.Minute
+	})
+	slow := func(who person, length, begin string) {
+		c, err := net.Dial("tcp", d.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		fmt.Fprintf(c, "PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n%s", who.token, length, begin)
+	}
+	var eve person
+	begin := strings.Repeat("v", freeBody+9000)
+	for range 6 {
+		eve = d.users.signIn(t)
+		for range 3 {
+			slow(eve, "Content-Length: 50000000", begin)
+			slow(eve, "Content-Length: 1000000", begin)
+			slow(eve, "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s", 2*freeBody, begin))
+		}
+	}
+	ada := d.users.signIn(t)
+	put := func(who person, size int) int {
+		return d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: who.token, body: strings.Repeat("v", size)}).status
+	}
+	d.until("the slow ones have the memory for large bodies", func() bool { return put(ada, 2<<20) == 503 })
+	d.until("one of them has their part", func() bool { return put(eve, 1<<20) == 503 })
+	for _, size := range []int{1000, freeBody + 1, 1 << 20} {
+		if status := put(ada, size); status != 200 {
+			t.Errorf("%d bytes of somebody else: %d", size, status)
 		}
 	}
 }
