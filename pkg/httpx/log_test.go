@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -48,6 +50,80 @@ func TestAServiceLogsTheAddressOfTheClient(t *testing.T) {
 	if strings.Count(text, " client_addr=192.0.2.7 ") != 2 || !strings.Contains(text, " route=/things/:id ") || strings.Contains(text, "secret") {
 		t.Errorf("the log says:\n%s", text)
 	}
+}
+
+// TestWhatCannotBeParsedIsCountedAndLogged, of a flood only some lines a second.
+func TestWhatCannotBeParsedIsCountedAndLogged(t *testing.T) {
+	t.Parallel()
+	var log testkit.Buffer
+	metrics := prometheus.NewRegistry()
+	s := New(Options{Name: "test", Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: metrics, ReadTimeout: time.Second})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ln) }()
+	send := func(request string) string {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, request)
+		_ = c.SetReadDeadline(time.Now().Add(testkit.Patience))
+		answer, _ := io.ReadAll(c)
+		return string(answer)
+	}
+	start := time.Now()
+	for request, status := range map[string]string{
+		"GET /secret\r\n\r\n": "400", "\x16\x03\x01\r\n\r\n": "400", "GET /secret HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", 20<<10) + "\r\n\r\n": "431",
+		"GET /secret HTTP/1.1\r\nHo": "408",
+	} {
+		if answer := send(request); !strings.HasPrefix(answer, "HTTP/1.1 "+status) {
+			t.Errorf("%.20q: got %.60q, want %s", request, answer, status)
+		}
+	}
+	const flood = 300
+	for range flood {
+		send("junk\r\n\r\n")
+	}
+	most := unparsedBurst + unparsedPerSecond*int(time.Since(start)/time.Second+1)
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	text := log.String()
+	lines := strings.Count(text, "msg=request ")
+	if lines < 4 || lines > most || strings.Contains(text, "secret") || strings.Contains(text, "level=ERROR") ||
+		strings.Count(text, " method=OTHER route=(unparsed) status=") != lines || strings.Count(text, " client_addr=127.0.0.1 ") != lines {
+		t.Errorf("%d lines, want 4 to %d:\n%.2000s", lines, most, text)
+	}
+	for status, want := range map[string]float64{"400": 2 + flood, "408": 1, "431": 1} {
+		if got := counted(t, metrics, status); got != want {
+			t.Errorf("status %s: counted %v, want %v", status, got, want)
+		}
+	}
+}
+
+// counted returns how often the status was counted.
+func counted(t *testing.T, metrics *prometheus.Registry, status string) (n float64) {
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			for _, label := range m.GetLabel() {
+				if family.GetName() == "http_requests_total" && label.GetName() == "status" && label.GetValue() == status {
+					n += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return n
 }
 
 // TestAListOfThousandsOfTypesIsLookedThroughCheaply: what an Accept header names is parsed only where

@@ -89,6 +89,7 @@ func New(o Options) *Server {
 	fast.LazyRequestTime = true // nobody asks for it
 	fast.NoDefaultServerHeader = true
 	fast.Logger = quietLogger{o.Log}
+	fast.ErrorHandler = s.countUnparsed(fast.ErrorHandler)
 	known := fast.Handler
 	fast.Handler = func(ctx *fasthttp.RequestCtx) {
 		if knownMethod(string(ctx.Method())) == otherMethod {

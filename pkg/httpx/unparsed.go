@@ -1,0 +1,54 @@
+package httpx
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
+)
+
+// unparsedRoute is the route label of requests that fasthttp could not parse.
+const unparsedRoute = "(unparsed)"
+
+// Junk comes as fast as its senders like, and no limit of requests holds it: the log has this many
+// lines of it a second, the metric counts all.
+const (
+	unparsedPerSecond = 10
+	unparsedBurst     = 100
+)
+
+// errBrokenOff stands for an error of the client's connection, which Fiber would take for one of ours.
+var errBrokenOff = errors.New("the connection broke off")
+
+// countUnparsed counts and logs what handle answers: requests that fasthttp could not parse, which
+// reach no handler.
+func (s *Server) countUnparsed(handle func(*fasthttp.RequestCtx, error)) func(*fasthttp.RequestCtx, error) {
+	lines := rate.NewLimiter(unparsedPerSecond, unparsedBurst)
+	return func(ctx *fasthttp.RequestCtx, err error) {
+		if broken, ok := errors.AsType[net.Error](err); ok && !broken.Timeout() {
+			err = errBrokenOff
+		}
+		start := time.Now()
+		handle(ctx, err)
+		status, took := ctx.Response.StatusCode(), time.Since(start)
+		series := s.metrics.of(otherMethod, unparsedRoute, status)
+		series.answered.Inc()
+		series.duration.Observe(took.Seconds())
+		if !lines.Allow() {
+			return
+		}
+		var peer netip.Addr
+		if tcp, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
+			peer = tcp.AddrPort().Addr().Unmap()
+		}
+		s.o.Log.LogAttrs(ctx, slog.LevelInfo, "request",
+			slog.String("request_id", string(ctx.Response.Header.Peek(fiber.HeaderXRequestID))), slog.String("method", otherMethod),
+			slog.String("route", unparsedRoute), slog.Int("status", status), slog.Duration("took", took), slog.String("user_id", ""),
+			slog.String("client_addr", peer.String()), slog.Int("bytes", len(ctx.Response.Body())))
+	}
+}
