@@ -20,14 +20,6 @@ type store struct {
 	partitions partitions
 }
 
-// Advisory locks. Whoever moves how far the counts reach, or drops a day, holds countsLock alone; those who add records share it.
-// partitionLock lets one replica at a time make partitions, and maintenanceLock lets one do the work of all.
-const (
-	countsLock      = "activity counts"
-	partitionLock   = "activity partitions"
-	maintenanceLock = "activity maintenance"
-)
-
 // insert stores the rows in one transaction and marks those that are new as stored. A row that is there already changes
 // nothing, also when another replica is storing it at this moment.
 func (s *store) insert(ctx context.Context, rows []*record) error {
@@ -57,11 +49,7 @@ func (s *store) insert(ctx context.Context, rows []*record) error {
 
 // inCounting lets write store rows, adds to the counts those that came late, and returns all that were stored.
 func (s *store) inCounting(ctx context.Context, rows []*record, write func(context.Context, pgx.Tx, []*record) ([]*record, error)) (fresh []*record, err error) {
-	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		now, err := shareCounts(ctx, tx)
-		if err != nil {
-			return err
-		}
+	err = s.withCounts(ctx, func(tx pgx.Tx, now counted) (err error) {
 		if fresh, err = write(ctx, tx, rows); err != nil {
 			return err
 		}
@@ -79,15 +67,6 @@ type counted struct {
 const readCounted = `SELECT before, summed_until FROM activity_counted`
 
 func (c *counted) scan(row pgx.Row) error { return row.Scan(&c.before, &c.summedUntil) }
-
-// shareCounts keeps counted from changing before the end of tx, and returns it.
-func shareCounts(ctx context.Context, tx pgx.Tx) (c counted, err error) {
-	b := &pgx.Batch{}
-	b.Queue(`SELECT pg_advisory_xact_lock_shared(hashtext($1))`, countsLock)
-	b.Queue(readCounted).QueryRow(c.scan) // a statement of its own, so that it sees what the holder of the lock committed
-	err = tx.SendBatch(ctx, b).Close()
-	return c, err
-}
 
 // insertNew stores the rows that are not there and returns them.
 func insertNew(ctx context.Context, tx pgx.Tx, rows []*record) ([]*record, error) {

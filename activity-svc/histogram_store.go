@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/realmgate/realmgate/pkg/db"
 )
 
 const readBuckets = `
@@ -163,10 +161,7 @@ func countHistogram(ctx context.Context, tx pgx.Tx, userID []byte, h *histogram)
 
 // makeHistogram makes the histogram of a user's day, unless another replica has.
 func (s *store) makeHistogram(ctx context.Context, userID []byte, day time.Time) error {
-	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockAlone(ctx, tx, countsLock); err != nil {
-			return err
-		}
+	return s.countsAlone(ctx, func(tx pgx.Tx) error {
 		var c counted
 		if err := c.scan(tx.QueryRow(ctx, readCounted)); err != nil {
 			return err

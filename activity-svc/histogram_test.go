@@ -106,7 +106,7 @@ func (w *walked) compare(stage string, ranges []string) {
 func (w *walked) addAsBefore(e event.Request) {
 	w.h.t.Helper()
 	err := db.InTx(w.h.t.Context(), w.s.pool, func(tx pgx.Tx) error {
-		reach, err := shareCounts(w.h.t.Context(), tx)
+		reach, err := shareCounts(w.h.t.Context(), tx, true)
 		if err != nil {
 			return err
 		}
@@ -129,10 +129,7 @@ func (w *walked) addAsBefore(e event.Request) {
 func (w *walked) countAsBefore() {
 	w.h.t.Helper()
 	ctx, now := w.h.t.Context(), time.Now().Truncate(time.Millisecond)
-	err := db.InTx(ctx, w.s.pool, func(tx pgx.Tx) error {
-		if err := lockAlone(ctx, tx, countsLock); err != nil {
-			return err
-		}
+	err := w.s.countsAlone(ctx, func(tx pgx.Tx) error {
 		var c counted
 		if err := c.scan(tx.QueryRow(ctx, readCounted)); err != nil {
 			return err

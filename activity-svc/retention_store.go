@@ -59,7 +59,7 @@ func (s *store) makePartitions(ctx context.Context, days []time.Time) error {
 		return nil
 	}
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockAlone(ctx, tx, partitionLock); err != nil {
+		if err := lockAlone(ctx, tx, lockPartitions); err != nil {
 			return err
 		}
 		for _, day := range days {
@@ -86,15 +86,6 @@ func makePartition(ctx context.Context, tx pgx.Tx, day time.Time) error {
 	// DDL takes no parameters; name and bounds are digits of our own.
 	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s PARTITION OF activity FOR VALUES FROM ('\x%x') TO ('\x%x')`,
 		name, firstID(day), firstID(day.Add(oneDay))))
-	return err
-}
-
-// lockAlone waits for the lock, and bounds every other wait of tx: whoever changes tables must not make the rest of the world queue behind it.
-func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
-	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, lock)
-	if err == nil {
-		_, err = tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10min'; `+planForValues)
-	}
 	return err
 }
 
@@ -129,25 +120,6 @@ func (s *store) newestDay(ctx context.Context, days []time.Time) (time.Time, err
 	return time.Time{}, nil
 }
 
-// alone runs f unless another replica is running the same; the lock ends with the connection, so a replica that dies holds nobody up.
-func (s *store) alone(ctx context.Context, f func(context.Context) error) error {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	var mine bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext($1))`, maintenanceLock).Scan(&mine); err != nil || !mine {
-		return err
-	}
-	defer func() {
-		if _, err := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(hashtext($1))`, maintenanceLock); err != nil {
-			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // which also unlocks
-		}
-	}()
-	return f(ctx)
-}
-
 // counted returns how far the counts reach.
 func (s *store) counted(ctx context.Context) (c counted, err error) {
 	return c, c.scan(s.pool.QueryRow(ctx, readCounted))
@@ -168,10 +140,7 @@ const countRecords = intoDaily + `
 
 // count moves the counts forward to before, unless they are there. Those who store records wait meanwhile, so it must come often.
 func (s *store) count(ctx context.Context, before time.Time) error {
-	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockAlone(ctx, tx, countsLock); err != nil {
-			return err
-		}
+	return s.countsAlone(ctx, func(tx pgx.Tx) error {
 		var c counted
 		if err := c.scan(tx.QueryRow(ctx, readCounted)); err != nil || !c.before.Before(before) {
 			return err
@@ -235,10 +204,7 @@ func (s *store) firstCounted(ctx context.Context, day time.Time) (time.Time, err
 
 // sum adds the counts of the days until day, which must be counted to its end, to their months.
 func (s *store) sum(ctx context.Context, day time.Time) error {
-	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockAlone(ctx, tx, countsLock); err != nil {
-			return err
-		}
+	return s.countsAlone(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO activity_monthly AS c (user_id, month, realm_id, method, status, records, bytes)
 			SELECT user_id, date_trunc('month', day)::date AS month, realm_id, method, status, sum(records), sum(bytes)
@@ -254,10 +220,7 @@ func (s *store) sum(ctx context.Context, day time.Time) error {
 
 // drop forgets a day: its records and their counts go in one transaction, so that no total ever speaks of records that are gone.
 func (s *store) drop(ctx context.Context, day time.Time) error {
-	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockAlone(ctx, tx, countsLock); err != nil {
-			return err
-		}
+	return s.countsAlone(ctx, func(tx pgx.Tx) error {
 		return dropDay(ctx, tx, day)
 	})
 }
@@ -290,10 +253,7 @@ func (s *store) dropDeadLetters(ctx context.Context, before time.Time) error {
 
 // recount makes the counts again from the records before the time before; events wait in the stream meanwhile. It returns how many there are.
 func (s *store) recount(ctx context.Context, before time.Time) (records int64, err error) {
-	err = db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockAlone(ctx, tx, countsLock); err != nil {
-			return err
-		}
+	err = s.countsAlone(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; DELETE FROM activity_daily; DELETE FROM activity_monthly; DELETE FROM activity_busy_days`); err != nil {
 			return err
 		}

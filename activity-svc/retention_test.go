@@ -262,8 +262,6 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 	h.agrees(left)
 }
 
-func isLockTimeout(err error) bool { _, code := sqlState(err); return code == "55P03" }
-
 func TestOneReplicaMaintains(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, testkit.Postgres(t))
