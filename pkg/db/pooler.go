@@ -11,8 +11,8 @@ import (
 )
 
 // errPooler is the line with which a process ends that was given the address of a pooler.
-var errPooler = errors.New("DATABASE_URL leads to a connection pooler that shares sessions or drops their settings, such as " +
-	"PgBouncer: name PostgreSQL itself (each process has a pool of DATABASE_MAX_CONNS)")
+var errPooler = errors.New("DATABASE_URL leads to a pooler that shares sessions or drops their settings: name PostgreSQL itself, " +
+	"or set up PgBouncer in session mode as deploy/docs/growth.md says")
 
 // refusal is the error of an attempt to connect that no waiting can change, nil for others.
 func refusal(err error) error {
