@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/monotonic"
 )
 
 // journal is the gateway's write-ahead log of events: what is appended survives the end of the process and is shipped to JetStream.
@@ -43,10 +44,9 @@ type journal struct {
 	bytes    int64 // of all segments
 	entries  int64 // not yet acknowledged
 
-	// retryAt, Unix nanoseconds: the disk failed and is not written to before. stuck: the oldest event is older than MaxAge.
-	retryAt atomic.Int64
-	stuck   atomic.Bool
-	oldest  atomic.Int64 // Unix milliseconds: of the event that the shipper has to ship first; 0 when there is none
+	diskPause monotonic.Pause // after a failure of the disk
+	stuck     atomic.Bool     // the oldest event is older than MaxAge
+	oldest    atomic.Int64    // Unix milliseconds: of the event that the shipper has to ship first; 0 when there is none
 }
 
 // batch is what is written together.
@@ -169,7 +169,7 @@ func (j *journal) age() float64 {
 
 // accepts returns why an event could not be written now, nil when it probably could.
 func (j *journal) accepts() error {
-	if time.Now().UnixNano() < j.retryAt.Load() {
+	if !j.diskPause.Over() {
 		return errJournalDisk
 	}
 	if j.stuck.Load() {
@@ -266,7 +266,7 @@ func (b *batch) await(mu *sync.Mutex) bool {
 
 // write is called by one leader at a time.
 func (j *journal) write(b *batch) error {
-	if time.Now().UnixNano() < j.retryAt.Load() {
+	if !j.diskPause.Over() {
 		return errJournalDisk
 	}
 	s, err := j.writable()
@@ -275,7 +275,7 @@ func (j *journal) write(b *batch) error {
 		written, err = s.write(b.records)
 	}
 	if err != nil {
-		j.retryAt.Store(time.Now().Add(diskPause).UnixNano())
+		j.diskPause.Begin(diskPause)
 		j.log.Error("the journal of events cannot be written", "error", err.Error())
 		j.seal()
 		return errJournalDisk

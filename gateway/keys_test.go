@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"math"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -49,7 +48,7 @@ func newKeyRig(t *testing.T) *keyRig {
 	st := newStates(0, nil, testkit.Log(t), newIdentityMetrics(prometheus.NewRegistry()), func(context.Context, bool, string) (session.State, error) {
 		return session.State{Alive: true, UserID: r.claims.UserID, SessionID: r.claims.SessionID, Version: 1}, nil
 	})
-	st.redisAfter.Store(math.MaxInt64) // there is none
+	st.redisPause.Begin(time.Hour) // there is none
 	unlimited, err := newGuesses(limit.Rate{})
 	if err != nil {
 		t.Fatal(err)

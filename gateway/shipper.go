@@ -13,6 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/monotonic"
 )
 
 // publisher is JetStream, as far as the shipper needs it.
@@ -38,7 +39,10 @@ const (
 	shipGather = 20 * time.Millisecond
 	// shipPatience bounds the wait for one batch's acknowledgements, shipLast that and all else once the process is to end.
 	shipPatience = 10 * time.Second
-	shipLast     = 5 * time.Second
+	// ageWait is how long a process cannot ship before it looks for events that are too old: the time of day
+	// may be wrong for a moment.
+	ageWait  = time.Hour
+	shipLast = 5 * time.Second
 )
 
 // run ships until ctx ends, and then for a short time what is left. A batch that is under way then is waited for: sent again, with what came since,
@@ -48,13 +52,21 @@ func (s *shipper) run(ctx context.Context) error {
 	defer end()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(shipLast, end) })()
 	pause := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 5 * time.Second}
+	clock, failing := monotonic.Clock(), time.Time{}
 	for ctx.Err() == nil {
 		shipped, err := s.step(patient)
+		if err == nil {
+			failing = time.Time{}
+		} else if failing.IsZero() {
+			failing = time.Now()
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			d := pause.NextBackOff()
 			s.log.Warn("events wait in the journal", "error", err.Error(), "pause", d)
-			s.age()
+			if time.Since(failing) >= min(ageWait, s.journal.cfg.MaxAge) {
+				s.age(clock())
+			}
 			wait(ctx, d)
 		case err == nil && shipped == 0:
 			select {
@@ -160,7 +172,8 @@ func pack(records [][]byte, most int) (messages []event.Message, damaged, large 
 }
 
 // age deals with events that could not be shipped for longer than JOURNAL_MAX_AGE: they are dropped, or no more are taken.
-func (s *shipper) age() {
+// It goes by the time of day or by now, whichever is earlier.
+func (s *shipper) age(now time.Time) {
 	if s.journal.cfg.MaxAge == 0 {
 		return
 	}
@@ -172,7 +185,7 @@ func (s *shipper) age() {
 		old := slices.IndexFunc(records, func(r []byte) bool {
 			eventID, _, ok := decodeRecord(r)
 			at, _ := id.Time(eventID)
-			return ok && time.Since(at) < s.journal.cfg.MaxAge
+			return ok && min(time.Since(at), now.Sub(at)) < s.journal.cfg.MaxAge
 		})
 		if old < 0 {
 			old = len(records)

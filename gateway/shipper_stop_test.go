@@ -124,7 +124,7 @@ func TestAGatewayThatWasStuckTakesRequestsAgainOnceItShips(t *testing.T) {
 	_ = j.append(old)
 	answered := make(chan *jetstream.PubAck)
 	s := &shipper{journal: j, to: &slow{answer: answered, first: make(chan struct{})}, subject: testSubject, log: testkit.Log(t)}
-	s.age() // as after a failure
+	s.age(time.Now()) // as after a failure
 	if err := j.accepts(); !errors.Is(err, errJournalStuck) {
 		t.Fatalf("with an event that is too old: %v", err)
 	}

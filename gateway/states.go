@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/monotonic"
 	"github.com/realmgate/realmgate/pkg/session"
 )
 
@@ -87,7 +88,7 @@ type states struct {
 	epoch      atomic.Int64                // counts announcements
 	generation atomic.Int64                // counts gaps
 	flight     singleflight.Group
-	redisAfter atomic.Int64 // Unix nanoseconds: Redis failed and is not asked before
+	redisPause monotonic.Pause // after a failure of Redis
 }
 
 // How many states and versions a gateway remembers. A version must be remembered for longer than Redis keeps a state.
@@ -189,7 +190,7 @@ func (s *states) read(ctx context.Context, key string, token bool, id string, pa
 }
 
 func (s *states) fromRedis(ctx context.Context, key string) (session.State, bool) {
-	if time.Now().UnixNano() < s.redisAfter.Load() {
+	if !s.redisPause.Over() {
 		return session.State{}, false
 	}
 	st, err := s.shared.Get(ctx, key)
@@ -197,7 +198,7 @@ func (s *states) fromRedis(ctx context.Context, key string) (session.State, bool
 	case err == nil:
 		return st, true
 	case err != session.ErrMiss:
-		s.redisAfter.Store(time.Now().Add(redisPause).UnixNano())
+		s.redisPause.Begin(redisPause)
 		s.log.Warn("session states come from users-svc: Redis", "error", err.Error())
 	}
 	return session.State{}, false

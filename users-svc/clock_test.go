@@ -77,3 +77,17 @@ func (h *harness) sweepsInDoubt() {
 	from := doubted()
 	eventually(h.t, "some sweeps find the clock doubted", func() bool { return doubted() > from+3 })
 }
+
+// TestAClockThatWasAheadLocksNobodyOut: waits that it wrote into the database do not last until then.
+func TestAClockThatWasAheadLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	h.clock.forward(yearAhead)
+	for range 10 {
+		h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
+	}
+	h.tryLogin("203.0.113.9", ann.email, password).want(429, "RATE_LIMITED", "")
+	h.clock.forward(-yearAhead)
+	h.tryLogin("203.0.113.9", ann.email, password).want(200, "", "")
+}

@@ -29,6 +29,9 @@ func newThrottle(c *core, h *hasher) *throttle {
 	return &throttle{core: c, rate: rate, hasher: h, turns: newTurns(rate, h.line.slots, c.now)}
 }
 
+// maxClocksApart is how far the clocks of replicas may be apart for their waits to count.
+const maxClocksApart = time.Minute
+
 // maxWaitPeriods bounds the wait, in periods of the limit.
 const maxWaitPeriods = 4
 
@@ -68,7 +71,8 @@ func (at standing) refusal(rate limit.Rate, now time.Time) error {
 	if rate.Off() || at.until == nil {
 		return nil
 	}
-	if left := at.until.Sub(now); left > 0 {
+	// A longer wait than there is was written by a clock that was ahead.
+	if left := at.until.Sub(now); left > 0 && left <= maxWaitPeriods*rate.Period+maxClocksApart {
 		return apperr.RateLimitExceeded(left).WithLimit(rate.Count)
 	}
 	return nil

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
 	"github.com/throttled/throttled/v2"
 	"github.com/throttled/throttled/v2/store/memstore"
+
+	"github.com/realmgate/realmgate/pkg/monotonic"
 )
 
 // Rate is a limit, Count events per Period with a burst of Count. The zero Rate is no limit.
@@ -63,8 +64,7 @@ type Limiter struct {
 	shared *redis_rate.Limiter
 	store  throttled.GCRAStoreCtx
 	onErr  func(error)
-	// downUntil, Unix nanoseconds: Redis is not asked again before, so that its absence does not slow every request.
-	downUntil atomic.Int64
+	pause  monotonic.Pause // after a failure of Redis, so that its absence does not slow every request
 }
 
 // localKeys bounds the keys that a process remembers while Redis is away.
@@ -75,11 +75,12 @@ const retryRedisAfter = time.Second
 
 // New returns a limiter that shares its counts through rdb; onErr hears of each failure of Redis. rdb may be nil: local only.
 func New(rdb redis.UniversalClient, onErr func(error)) (*Limiter, error) {
-	store, err := memstore.NewCtx(localKeys)
+	store, err := memstore.New(localKeys)
 	if err != nil {
 		return nil, err
 	}
-	l := &Limiter{store: store, onErr: onErr}
+	store.SetTimeNow(monotonic.Clock())
+	l := &Limiter{store: throttled.WrapStoreWithContext(store), onErr: onErr}
 	if rdb != nil {
 		l.shared = redis_rate.NewLimiter(rdb)
 	}
@@ -91,13 +92,19 @@ func (l *Limiter) Allow(ctx context.Context, key string, r Rate, n int) Result {
 	if r.Off() {
 		return Result{Allowed: true}
 	}
-	if l.shared != nil && time.Now().UnixNano() >= l.downUntil.Load() {
-		res, err := l.shared.AllowN(ctx, key, redis_rate.Limit{Rate: r.Count, Burst: r.Count, Period: r.Period}, n)
+	if l.shared != nil && l.pause.Over() {
+		of := redis_rate.Limit{Rate: r.Count, Burst: r.Count, Period: r.Period}
+		res, err := l.shared.AllowN(ctx, key, of, n)
+		if err == nil && res.ResetAfter > 2*r.Period { // more than there ever is: Redis's clock was ahead
+			if err = l.shared.Reset(ctx, key); err == nil {
+				res, err = l.shared.AllowN(ctx, key, of, n)
+			}
+		}
 		if err == nil {
 			return fromRedis(res, n, r)
 		}
 		if ctx.Err() == nil {
-			l.downUntil.Store(time.Now().Add(retryRedisAfter).UnixNano())
+			l.pause.Begin(retryRedisAfter)
 		}
 		l.onErr(err)
 	}

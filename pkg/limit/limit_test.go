@@ -108,3 +108,26 @@ func TestRateIsReadFromSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestAClockOfRedisThatWasAheadLocksNobodyOut until the time that it showed.
+func TestAClockOfRedisThatWasAheadLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	url, r := testkit.Redis(t).URL(), Rate{Count: 2, Period: time.Minute}
+	l := limiter(t, url)
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(o)
+	defer rdb.Close()
+	// redis_rate keeps the seconds since 2017 at which the burst is whole again.
+	ahead := time.Since(time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC)) + 400*24*time.Hour
+	if err := rdb.Set(t.Context(), "rate:k", ahead.Seconds(), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range []bool{true, true, false} {
+		if got := l.Allow(t.Context(), "k", r, 1); got.Allowed != want {
+			t.Errorf("event %d: got %+v, want allowed %v", n, got, want)
+		}
+	}
+}

@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -101,7 +101,7 @@ type exporter struct {
 	to      sdk.SpanExporter
 	log     *slog.Logger
 	metrics *metrics
-	quiet   atomic.Int64 // Unix nanoseconds before which nothing is said
+	told    rate.Sometimes
 }
 
 // ExportSpans is part of the SDK's SpanExporter.
@@ -112,15 +112,14 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 		return nil
 	}
 	e.metrics.failed.Add(float64(len(spans)))
-	now := time.Now()
-	if quiet := e.quiet.Load(); now.UnixNano() >= quiet && e.quiet.CompareAndSwap(quiet, now.Add(complainEvery).UnixNano()) {
+	e.told.Do(func() {
 		var urlErr interface{ Unwrap() error } // without the URL, which could hold a key
 		reason := err
 		for errors.As(reason, &urlErr) && urlErr.Unwrap() != nil {
 			reason = urlErr.Unwrap()
 		}
 		e.log.Warn("traces cannot be sent and are lost", "spans", len(spans), "error", reason.Error())
-	}
+	})
 	return nil
 }
 

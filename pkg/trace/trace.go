@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	otel "go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 )
 
 // scope names this instrumentation in spans.
@@ -55,7 +56,9 @@ func New(c Config, service, version string, log *slog.Logger, reg prometheus.Reg
 	}
 	m := newMetrics(reg)
 	// Every option is given, so that the SDK does not look for it in the environment of the process.
-	queue := sdk.NewBatchSpanProcessor(&exporter{to: otlptrace.NewUnstarted(to), log: log, metrics: m}, sdk.WithMaxQueueSize(c.QueueSize),
+	queue := sdk.NewBatchSpanProcessor(&exporter{
+		to: otlptrace.NewUnstarted(to), log: log, metrics: m, told: rate.Sometimes{Interval: complainEvery},
+	}, sdk.WithMaxQueueSize(c.QueueSize),
 		sdk.WithMaxExportBatchSize(c.BatchSize), sdk.WithBatchTimeout(time.Duration(c.ScheduleDelay)*time.Millisecond), sdk.WithExportTimeout(c.timeout()))
 	tp := sdk.NewTracerProvider(sdk.WithSampler(sampler), sdk.WithResource(c.resource(service, version)), sdk.WithRawSpanLimits(limits()),
 		sdk.WithSpanProcessor(counting{queue, m.ended}))
