@@ -15,15 +15,11 @@ func (t *twoFactor) postConfirm(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	body.DropNull("password", "code")
+	body.DropNull("code")
 	var p proof
-	p.password = readStoredPassword(body, "password", 0)
 	p.code, _ = body.String("code", minCode, maxCode)
-	if err := body.Err(); err != nil {
+	if p.password, err = currentPassword(body); err != nil {
 		return err
-	}
-	if p.password == "" {
-		return errPasswordRequired("Current password is required")
 	}
 	confirmation, err := t.confirmSession(c.UserContext(), caller.UserID, p, deviceOf(c, nil))
 	if err != nil {

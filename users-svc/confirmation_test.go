@@ -212,3 +212,25 @@ func TestUnknownFieldsOfATokenAreRefused(t *testing.T) {
 		t.Errorf("got %s", a.body)
 	}
 }
+
+// TestAMissingPasswordIsAskedFor with one code wherever a password is asked for again.
+func TestAMissingPasswordIsAskedFor(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	for route, rest := range map[string]string{
+		"POST /setup": ``, "DELETE ": `,"code":"123456"`, "POST /backup-codes/regenerate": `,"code":"123456"`,
+		"PUT /token-gate": `,"enabled":false,"otp_code":"123456"`,
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		for _, password := range []string{`"x":0`, `"password":null`, `"password":""`} {
+			h.do(me.identity, method, factorPath+path, "{"+password+rest+"}").
+				want(400, "CURRENT_PASSWORD_REQUIRED", "Current password is required")
+		}
+		if method != "PUT" {
+			h.do(me.identity, method, factorPath+path, nil).want(400, "CURRENT_PASSWORD_REQUIRED", "")
+		}
+	}
+	h.do(me.identity, "POST", factorPath+"/setup", `{"password":"short"}`).want(400, "CURRENT_PASSWORD_INCORRECT", "")
+	h.do(me.identity, "DELETE", factorPath, `{"password":"`+password+`"}`).want(400, "VALIDATION_ERROR", "")
+}

@@ -35,10 +35,28 @@ func ownFactor(c *fiber.Ctx) (auth.Identity, *input.Object, error) {
 	return caller, body, err
 }
 
-// passwordField reads a required password field.
-func passwordField(body *input.Object) string {
-	require(body, "password")
-	return readStoredPassword(body, "password", minCurrentPassword)
+// currentPassword reads the password that is asked for again: 400 CURRENT_PASSWORD_REQUIRED when it is
+// missing, unless a field that was read before breaks its rule.
+func currentPassword(body *input.Object) (string, error) {
+	body.DropNull("password")
+	password := readStoredPassword(body, "password", 0)
+	if err := body.Err(); err != nil {
+		return "", err
+	}
+	if password == "" {
+		return "", errPasswordRequired("Current password is required")
+	}
+	return password, nil
+}
+
+// passwordAndCode reads the password and the code that are asked for again.
+func passwordAndCode(body *input.Object, codeName string) (password, code string, err error) {
+	code, _ = body.String(codeName, minCode, maxCode)
+	if password, err = currentPassword(body); err != nil {
+		return "", "", err
+	}
+	require(body, codeName)
+	return password, code, body.Err()
 }
 
 // codeField reads a required field that holds a code of the authenticator or a backup code.
@@ -59,8 +77,8 @@ func (t *twoFactor) postSetup(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	password := passwordField(body)
-	if err := body.Err(); err != nil {
+	password, err := currentPassword(body)
+	if err != nil {
 		return err
 	}
 	setup, err := t.setup(c.UserContext(), caller.UserID, password, deviceOf(c, nil))
@@ -142,8 +160,8 @@ func confirmed(c *fiber.Ctx) (caller auth.Identity, password, code string, err e
 	if err != nil {
 		return caller, "", "", err
 	}
-	password, code = passwordField(body), codeField(body, "code")
-	return caller, password, code, body.Err()
+	password, code, err = passwordAndCode(body, "code")
+	return caller, password, code, err
 }
 
 func (t *twoFactor) deleteFactor(c *fiber.Ctx) error {
@@ -179,7 +197,9 @@ func (t *twoFactor) putGate(c *fiber.Ctx) error {
 	on, ok := body.Bool("enabled")
 	var password, code string
 	if ok && !on {
-		password, code = passwordField(body), codeField(body, "otp_code")
+		if password, code, err = passwordAndCode(body, "otp_code"); err != nil {
+			return err
+		}
 	} else {
 		password = readStoredPassword(body, "password", minCurrentPassword)
 		code, _ = body.String("otp_code", minCode, maxCode)

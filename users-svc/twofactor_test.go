@@ -306,7 +306,7 @@ func TestTheTokenGateAsksSessionsForACode(t *testing.T) {
 	h.issue(h.as(secret), nil) // a token is bounded by its rights instead
 	h.do(me.identity, "DELETE", tokens+"/"+tokenID, nil).must(200)
 
-	h.do(me.identity, "PUT", gate, `{"enabled":false}`).want(400, "VALIDATION_ERROR", "")
+	h.do(me.identity, "PUT", gate, `{"enabled":false}`).want(400, "CURRENT_PASSWORD_REQUIRED", "")
 	h.do(me.identity, "PUT", gate, map[string]any{"enabled": false, "password": password, "otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
 	a := h.do(me.identity, "PUT", gate, map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).want(200, "", "Token gate updated successfully")
 	if fmt.Sprint(a.data) != "map[require_for_tokens:false]" {
@@ -360,6 +360,9 @@ func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
 		}
 		for _, name := range names {
 			for _, v := range []any{1, nil, []string{"x"}, map[string]any{}, "\x00\x00\x00\x00\x00\x00", strings.Repeat("9", 2000), ""} {
+				if s, ok := v.(string); name == "password" && (v == nil || ok && len(s) < 100) {
+					continue // see TestAMissingPasswordIsAskedFor
+				}
 				a := h.do(me.identity, method, factorPath+path, map[string]any{name: v}).want(400, "VALIDATION_ERROR", "Validation failed")
 				if !strings.Contains(string(a.body), `"instancePath":"/`+name+`"`) {
 					t.Errorf("%s %s=%v: got %s, want the field named", route, name, v, a.body)
@@ -367,7 +370,6 @@ func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
 			}
 		}
 		if len(names) > 0 {
-			h.do(me.identity, method, factorPath+path, nil).want(400, "VALIDATION_ERROR", "")
 			h.do(me.identity, method, factorPath+path, "{\"code\":\"\xff\"}").want(400, "VALIDATION_ERROR", "")
 		}
 	}

@@ -111,8 +111,10 @@ func contractSecondFactor(r *running) {
 	for _, o := range []operation{{"DELETE", ""}, {"POST", "/backup-codes/regenerate"}, {"PUT", "/token-gate"}} {
 		r.do(o.method, base+o.path, u.Token, map[string]any{"password": userPassword, "code": "000000", "otp_code": "000000", "enabled": true}).want(t, o.method+o.path+" without 2FA", 409, "TWOFACTOR_NOT_ENABLED")
 		r.do(o.method, base+o.path, u.Token, map[string]any{"password": 1, "code": 2, "enabled": 3}).want(t, o.method+o.path+" with wrong types", 400, "VALIDATION_ERROR")
+		r.do(o.method, base+o.path, u.Token, map[string]any{"code": "000000", "otp_code": "000000", "enabled": false}).
+			want(t, o.method+o.path+" without a password", 400, "CURRENT_PASSWORD_REQUIRED")
 	}
-	r.do("POST", base+"/setup", u.Token, nil).want(t, "setup without password", 400, "VALIDATION_ERROR")
+	r.do("POST", base+"/setup", u.Token, nil).want(t, "setup without password", 400, "CURRENT_PASSWORD_REQUIRED")
 	r.do("POST", base+"/setup", u.Token, map[string]any{"password": "not-that-one"}).want(t, "setup", 400, "CURRENT_PASSWORD_INCORRECT")
 	var setup struct {
 		Key   string   `json:"manual_entry_key"`
