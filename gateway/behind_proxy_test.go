@@ -9,6 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +193,54 @@ func TestBrowsersAreToldToStayWithTLS(t *testing.T) {
 		r := c.door.do(ask{method: "GET", path: "/api/v1/auth/config", header: map[string]string{"X-Forwarded-Proto": c.proto}})
 		if got := r.header.Get("Strict-Transport-Security"); (got != "") != c.want {
 			t.Errorf("X-Forwarded-Proto %q, trusted: %v: %q", c.proto, c.door == plain, got)
+		}
+	}
+}
+
+var links = regexp.MustCompile(`(?:href|src)="([^"#]+)`)
+
+// TestTheDocumentsWorkBelowAPath: behind a proxy that takes a prefix off, everything that the pages
+// refer to is found below the prefix.
+func TestTheDocumentsWorkBelowAPath(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	door, err := url.Parse("http://" + d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := http.NewServeMux()
+	outside.Handle("/realm/gate/", http.StripPrefix("/realm/gate", httputil.NewSingleHostReverseProxy(door)))
+	proxy := httptest.NewServer(outside)
+	t.Cleanup(proxy.Close)
+	seen := map[string]bool{}
+	for next := []string{proxy.URL + "/realm/gate/"}; len(next) > 0; next = next[1:] {
+		if seen[next[0]] {
+			continue
+		}
+		seen[next[0]] = true
+		res, err := http.Get(next[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || res.StatusCode != 200 {
+			t.Errorf("%s: %d %v", next[0], res.StatusCode, err)
+		}
+		if !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+			continue
+		}
+		for _, m := range links.FindAllStringSubmatch(string(body), -1) {
+			to, err := res.Request.URL.Parse(m[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			next = append(next, to.String())
+		}
+	}
+	for _, path := range []string{"docs", "docs/style.css", "docs/app.js", "openapi.json", "openapi.yaml", "docs/errors/NOT_FOUND"} {
+		if !seen[proxy.URL+"/realm/gate/"+path] {
+			t.Errorf("%s was not found", path)
 		}
 	}
 }
