@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
@@ -16,11 +18,12 @@ type mails struct {
 	rule   passwordRule
 	sender sender // nil: no mail server
 	due    chan struct{}
+	tries  *prometheus.CounterVec // mails_total
 }
 
 // newMails makes the domain; without SMTP_URL it sends nothing.
-func newMails(c *core, h *hasher, rule passwordRule) (*mails, error) {
-	m := &mails{core: c, hasher: h, rule: rule, due: make(chan struct{}, 1)}
+func newMails(c *core, h *hasher, rule passwordRule, reg prometheus.Registerer) (*mails, error) {
+	m := &mails{core: c, hasher: h, rule: rule, due: make(chan struct{}, 1), tries: newMailMetrics(reg)}
 	if !c.cfg.Mail.On() {
 		return m, nil
 	}
@@ -127,6 +130,7 @@ func (m *mails) sendNext(ctx context.Context) (bool, error) {
 		cancel()
 	}
 	if refused, ok := errors.AsType[errRefused](err); ok {
+		m.tries.WithLabelValues(mailRefused).Inc()
 		m.log.Error("a mail is refused for good and is not tried again", "kind", j.kind, "attempt", j.attempts, "user_id", l.userID,
 			"error", refused.Error())
 		return true, m.giveUp(context.WithoutCancel(ctx), j, l.token)
@@ -134,6 +138,9 @@ func (m *mails) sendNext(ctx context.Context) (bool, error) {
 	if err != nil {
 		m.log.Warn("a mail was not sent", "kind", j.kind, "attempt", j.attempts, "error", err.Error())
 		return true, m.postpone(context.WithoutCancel(ctx), j, l.token)
+	}
+	if wanted {
+		m.tries.WithLabelValues(mailSent).Inc()
 	}
 	return true, m.done(ctx, j)
 }

@@ -21,7 +21,30 @@ func TestAMailThatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
 		office.Reject(0)
 		h.do(anonymous, "POST", resendPath, map[string]string{"email": email}).must(200)
 		tokenIn(t, office.Await(t, email, 1), "verify-email")
+		h.mailed()
+		for outcome, want := range map[string]float64{"refused": 1, "sent": 1, "delayed": 0, "given_up": 0} {
+			if got := h.mails(outcome); got != want {
+				t.Errorf("mails %s after a %d: counted %v, want %v", outcome, code, got, want)
+			}
+		}
 	}
+}
+
+// mails returns how many tries to send a mail had the outcome.
+func (h *harness) mails(outcome string) float64 {
+	h.t.Helper()
+	families, err := h.metrics.Gather()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "mails_total" && m.GetLabel()[0].GetValue() == outcome {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return -1
 }
 
 func TestAMailServerThatWantsASignInIsTriedAgain(t *testing.T) {
@@ -34,6 +57,9 @@ func TestAMailServerThatWantsASignInIsTriedAgain(t *testing.T) {
 	eventually(t, "a second try", func() bool {
 		return query[int](h, `SELECT coalesce(max(attempts), 0)::int FROM mail_jobs`) >= 2
 	})
+	if h.mails("delayed") < 1 || h.mails("refused") != 0 {
+		t.Errorf("counted %v delayed and %v refused", h.mails("delayed"), h.mails("refused"))
+	}
 	office.Reject(0)
 	office.Await(t, email, 1)
 }

@@ -41,9 +41,11 @@ func (m *mails) lease(ctx context.Context) (job, bool, error) {
 // take it for a mail that was sent just now.
 func (m *mails) postpone(ctx context.Context, j job, token string) error {
 	if j.attempts >= mailAttempts {
+		m.tries.WithLabelValues(mailGivenUp).Inc()
 		m.log.Error("a mail is given up", "kind", j.kind, "attempts", j.attempts)
 		return m.giveUp(ctx, j, token)
 	}
+	m.tries.WithLabelValues(mailDelayed).Inc()
 	if err := m.deleteToken(ctx, token); err != nil {
 		return err
 	}

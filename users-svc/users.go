@@ -28,7 +28,7 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 		return err
 	}
 	rule := newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
-	letters, err := newMails(c, hashes, rule)
+	letters, err := newMails(c, hashes, rule, rt.Metrics)
 	if err != nil {
 		return err
 	}
