@@ -109,6 +109,9 @@ func (st *stack) sharedSettings(ctx context.Context, environ []string) ([]string
 	if st.cfg.NATSURL == "" { // the embedded one speaks plainly, on the loopback
 		out = append(out, "NATS_TLS_CA_FILE=", "NATS_TLS_CERT_FILE=", "NATS_TLS_KEY_FILE=", "NATS_CREDS_FILE=")
 	}
+	if st.cfg.RedisURL == "" {
+		out = append(out, "REDIS_TLS_CA_FILE=", "REDIS_TLS_CERT_FILE=", "REDIS_TLS_KEY_FILE=")
+	}
 	for _, name := range []string{"USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS"} {
 		key, err := longRandomText() // both sides are in this process, so it need not outlive it
 		if err != nil {

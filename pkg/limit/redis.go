@@ -12,7 +12,8 @@ import (
 
 // RedisConfig is the part of a service's settings that concerns Redis.
 type RedisConfig struct {
-	URL config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0 (rediss:// with TLS). A cluster: the other nodes as ?addr=host:6379&addr=…; behind Sentinel: the sentinels' addresses in the same way and master_name=…"`
+	URL   config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0 (rediss:// with TLS). A cluster: the other nodes as ?addr=host:6379&addr=…; behind Sentinel: the sentinels' addresses in the same way and master_name=…"`
+	Files FilesConfig
 }
 
 // exampleURL is what REDIS_URL looks like.
@@ -53,6 +54,9 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 			return nil, invalid
 		}
 		hasten(&o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
+		if o.TLSConfig, err = c.Files.secure(o.TLSConfig); err != nil {
+			return nil, err
+		}
 		return redis.NewFailoverClient(o), nil
 	case q.Has("addr"):
 		o, err := redis.ParseClusterURL(text)
@@ -60,6 +64,9 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 			return nil, invalid
 		}
 		hasten(&o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
+		if o.TLSConfig, err = c.Files.secure(o.TLSConfig); err != nil {
+			return nil, err
+		}
 		o.ClusterStateReloadInterval = time.Second // or who took a dead node's place would not be asked for a minute
 		return redis.NewClusterClient(o), nil
 	}
@@ -68,6 +75,9 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 		return nil, invalid
 	}
 	hasten(&o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
+	if o.TLSConfig, err = c.Files.secure(o.TLSConfig); err != nil {
+		return nil, err
+	}
 	return redis.NewClient(o), nil
 }
 

@@ -1,0 +1,50 @@
+package limit
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// FilesConfig names the files of a connection to Redis. Those of the client are read again at each connection.
+type FilesConfig struct {
+	CA   string `env:"REDIS_TLS_CA_FILE" doc:"Certificates (PEM) of the authorities of the Redis servers; connections are then TLS."`
+	Cert string `env:"REDIS_TLS_CERT_FILE" doc:"Certificate (PEM) that this process shows to Redis; connections are then TLS."`
+	Key  string `env:"REDIS_TLS_KEY_FILE" doc:"Its private key (PEM)."`
+}
+
+// secure returns what the files make of the TLS settings of REDIS_URL, nil for plain connections.
+func (f FilesConfig) secure(url *tls.Config) (*tls.Config, error) {
+	if (f.Cert == "") != (f.Key == "") {
+		return nil, errors.New("REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE go together")
+	}
+	if f.CA == "" && f.Cert == "" {
+		return url, nil
+	}
+	out := url
+	if out == nil {
+		out = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if f.CA != "" {
+		pem, err := os.ReadFile(f.CA)
+		if err != nil {
+			return nil, fmt.Errorf("REDIS_TLS_CA_FILE: %w", err)
+		}
+		if out.RootCAs = x509.NewCertPool(); !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("REDIS_TLS_CA_FILE: no certificate in %s", f.CA)
+		}
+	}
+	if f.Cert != "" {
+		load := func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+			return &pair, err
+		}
+		if _, err := load(); err != nil {
+			return nil, fmt.Errorf("REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: %w", err)
+		}
+		out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	}
+	return out, nil
+}
