@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -49,5 +51,38 @@ func TestEventsOfAnOldDateAreShippedForAWhileFirst(t *testing.T) {
 	}
 	if got := contents(t, j); !slices.Equal(got, []string{old.ID}) {
 		t.Errorf("left: %v, want the event", got)
+	}
+}
+
+func TestEventsThatCannotBeShippedForTooLongAreDroppedOrStopTheGateway(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]float64{modeBestEffort: 2, modeRequired: 0} {
+		cfg := journalConfig(t.TempDir())
+		cfg.Mode, cfg.MaxAge = mode, time.Hour
+		j := open(t, cfg)
+		for range 2 {
+			old := newEvent()
+			old.ID = id.New(time.Now().Add(-2 * time.Hour))
+			_ = j.append(old)
+		}
+		fresh := newEvent()
+		_ = j.append(fresh)
+		s := &shipper{journal: j, subject: testSubject, log: testkit.Log(t)}
+		s.age(time.Now().Add(-90 * time.Minute)) // the time of day is ahead of how long the process has run
+		if err := j.accepts(); err != nil || testutil.ToFloat64(j.metrics.dropped.WithLabelValues(dropAge)) != 0 {
+			t.Errorf("%s: by a time of day that is ahead events are too old (%v)", mode, err)
+		}
+		s.age(time.Now())
+		if got := testutil.ToFloat64(j.metrics.dropped.WithLabelValues(dropAge)); got != want {
+			t.Errorf("%s: %v dropped, want %v", mode, got, want)
+		}
+		if err := j.accepts(); (err != nil) != (mode == modeRequired) {
+			t.Errorf("%s: accepts says %v", mode, err)
+		}
+		if mode == modeBestEffort {
+			if got := contents(t, j); !slices.Equal(got, []string{fresh.ID}) {
+				t.Errorf("left: %v", got)
+			}
+		}
 	}
 }
