@@ -202,3 +202,23 @@ func exprString(e ast.Expr) string {
 		return "?"
 	}
 }
+
+// TestWaitsAreMonotonic: a number of nanoseconds since 1970 is compared with another when somebody has set
+// the clock; pkg/monotonic has what waits within a process need.
+func TestWaitsAreMonotonic(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || strings.HasPrefix(s.path, "deploy/bench/") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			f, ok := n.(*ast.SelectorExpr)
+			if !ok || !strings.HasPrefix(f.Sel.Name, "Unix") {
+				return true
+			}
+			if call, ok := f.X.(*ast.CallExpr); ok && exprString(call.Fun) == "time.Now" {
+				t.Errorf("%s calls time.Now().%s; use pkg/monotonic", s.path, f.Sel.Name)
+			}
+			return true
+		})
+	}
+}

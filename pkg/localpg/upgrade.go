@@ -136,6 +136,6 @@ func (c *Cluster) restart(ctx context.Context) error {
 	if err := c.launch(ctx, o); err != nil {
 		return err
 	}
-	c.log.Info("PostgreSQL was restarted with the programs that replaced its own", "folder", c.bin.dir)
+	c.log.Warn("PostgreSQL was restarted with the programs that replaced its own", "folder", c.bin.dir)
 	return nil
 }
