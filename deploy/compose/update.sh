@@ -56,6 +56,7 @@ REALMGATE_COMMIT=$(sh deploy/commit.sh)
 export REALMGATE_COMMIT
 docker compose "${REALMGATE_UPDATE:-build}"
 docker compose run --rm --no-deps -T secrets
+docker compose kill -s HUP nats || true   # reads its users again, before the services are replaced that are new ones
 docker compose up -d --no-deps --wait postgres nats redis   # left alone unless their part of the file changed
 for service in users-svc vault-svc activity-svc; do
   echo "update: $service"

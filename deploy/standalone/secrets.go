@@ -32,7 +32,9 @@ var secretKinds = []struct {
 	{"postgres-vault_svc", randomText},
 	{"postgres-activity_svc", randomText},
 	{"redis", randomText},
-	{"nats", randomText},
+	{"nats-gateway", randomText},
+	{"nats-users-svc", randomText},
+	{"nats-activity-svc", randomText},
 	{"grafana", randomText},
 	{"admin-password", typeablePassword},
 }
@@ -46,10 +48,12 @@ func typeablePassword() (string, error) {
 type secretFile struct{ reader, file, text string }
 
 // Hosts are the names of docker-compose.yml. A password has letters and digits only, so that it needs no quoting anywhere.
-const (
-	natsAddress  = "nats://realmgate:{nats}@nats:4222"
-	redisAddress = "redis://:{redis}@redis:6379/0"
-)
+const redisAddress = "redis://:{redis}@redis:6379/0"
+
+// natsAddress is that of a service, which is a user of NATS with the rights of natsUsers.
+func natsAddress(service string) string {
+	return "nats://" + service + ":{nats-" + service + "}@nats:4222"
+}
 
 func databaseAddress(schema string) string {
 	return "postgres://" + schema + ":{postgres-" + schema + "}@postgres:5432/realmgate?sslmode=disable"
@@ -61,13 +65,15 @@ var secretFiles = []secretFile{
 	{"gateway", "vault-internal-keys", "{vault-internal-keys}"},
 	{"gateway", "activity-internal-keys", "{activity-internal-keys}"},
 	{"gateway", "internal-keys", "{internal-keys}"},
-	{"gateway", "nats-url", natsAddress},
+	{"gateway", "nats-user-url", natsAddress("gateway")},
+	{"gateway", "nats-url", "{nats-old-url}"},
 	{"gateway", "redis-url", redisAddress},
 	{"users-svc", "users-internal-keys", "{users-internal-keys}"},
 	{"users-svc", "internal-keys", "{internal-keys}"},
 	{"users-svc", "key-encryption-key", "{users-key-encryption-key}"},
 	{"users-svc", "database-url", databaseAddress("users_svc")},
-	{"users-svc", "nats-url", natsAddress},
+	{"users-svc", "nats-user-url", natsAddress("users-svc")},
+	{"users-svc", "nats-url", "{nats-old-url}"},
 	{"users-svc", "redis-url", redisAddress},
 	{"users-svc", "admin-password", "{admin-password}"},
 	{"vault-svc", "vault-internal-keys", "{vault-internal-keys}"},
@@ -77,12 +83,14 @@ var secretFiles = []secretFile{
 	{"activity-svc", "activity-internal-keys", "{activity-internal-keys}"},
 	{"activity-svc", "internal-keys", "{internal-keys}"},
 	{"activity-svc", "database-url", databaseAddress("activity_svc")},
-	{"activity-svc", "nats-url", natsAddress},
+	{"activity-svc", "nats-user-url", natsAddress("activity-svc")},
+	{"activity-svc", "nats-url", "{nats-old-url}"},
 	{"postgres", "superuser", "{postgres-superuser}"},
 	{"postgres", "users_svc", "{postgres-users_svc}"},
 	{"postgres", "vault_svc", "{postgres-vault_svc}"},
 	{"postgres", "activity_svc", "{postgres-activity_svc}"},
-	{"nats", "auth.conf", "authorization { user: realmgate, password: \"{nats}\" }\n"},
+	{"nats", "users.conf", natsUsers},
+	{"nats", "auth.conf", "{nats-old-auth}"},
 	{"redis", "auth.conf", "requirepass {redis}\n"},
 	{"redis", "password", "{redis}"},
 	{"grafana", "password", "{grafana}"},
@@ -116,13 +124,11 @@ func makeSecrets(dir string, environ ...string) error {
 		}
 		filled = append(filled, "{"+k.name+"}", value)
 	}
-	for _, name := range oldSecrets {
-		value, err := d.oldSecret(name)
-		if err != nil {
-			return fmt.Errorf("secret %s: %w", name, err)
-		}
-		filled = append(filled, "{"+name+"}", value)
+	old, err := d.oldTexts()
+	if err != nil {
+		return err
 	}
+	filled = append(filled, old...)
 	fill := strings.NewReplacer(filled...)
 	for _, f := range secretFiles {
 		text := fill.Replace(f.text)

@@ -15,6 +15,9 @@ import (
 // setting is the name of the setting whose value the file holds, as <NAME>_FILE of the reader says.
 func (f secretFile) setting() string {
 	name := strings.ToUpper(strings.ReplaceAll(f.file, "-", "_"))
+	if f.file == "nats-user-url" {
+		name = "NATS_URL"
+	}
 	if f.reader == "vault-svc" && f.file == "key-encryption-key" {
 		name = "VAULT_" + name
 	}

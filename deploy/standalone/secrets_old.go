@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,7 +11,7 @@ import (
 
 // oldSecrets are those of the previous release that this one still accepts. They are never made: what reads
 // them gets an empty file in an installation that does not have them, or not any more.
-var oldSecrets = []string{"internal-keys"}
+var oldSecrets = []string{"internal-keys", "nats"}
 
 // oldSecret returns the secret called name, "" when there is none.
 func (d *dataDir) oldSecret(name string) (string, error) {
@@ -19,6 +20,23 @@ func (d *dataDir) oldSecret(name string) (string, error) {
 		return "", nil
 	}
 	return strings.TrimSpace(string(content)), err
+}
+
+// oldTexts returns what to fill into files for these secrets, each name followed by its text.
+func (d *dataDir) oldTexts() ([]string, error) {
+	var out []string
+	for _, name := range oldSecrets {
+		value, err := d.oldSecret(name)
+		if err != nil {
+			return nil, fmt.Errorf("secret %s: %w", name, err)
+		}
+		out = append(out, "{"+name+"}", value)
+		if name == "nats" {
+			address, conf, user := natsOld(value)
+			out = append(out, "{nats-old-url}", address, "{nats-old-auth}", conf, "{nats-old-user}", user)
+		}
+	}
+	return out, nil
 }
 
 // dropOldSecrets deletes them, for an operator whose programs are all of this release, and empties the files

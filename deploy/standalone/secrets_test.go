@@ -163,8 +163,8 @@ func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
 				t.Errorf("%s: %s holds %q, want %q", step.name, file, after[file], text)
 			}
 		}
-		if !strings.HasPrefix(after["gateway/nats-url"], "nats://") {
-			t.Errorf("%s: an empty setting took the place of an address: %q", step.name, after["gateway/nats-url"])
+		if !strings.HasPrefix(after["gateway/nats-user-url"], "nats://") {
+			t.Errorf("%s: an empty setting took the place of an address: %q", step.name, after["gateway/nats-user-url"])
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -66,7 +67,7 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{log: log, told: rate.Sometimes{Interval: tellEvery}}
-	nc, err := nats.Connect(c.URL.Reveal(), c.Files.option, nats.Name(name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
+	nc, err := nats.Connect(c.URL.Reveal(), c.Files.option, nats.Name(name), nats.CustomInboxPrefix(inbox(name)), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second), nats.Timeout(2*time.Second),
 		nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(2), nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -93,6 +94,16 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// inbox begins the subjects on which the process called name gets answers: NATS can so keep them from others.
+func inbox(name string) string {
+	return "_INBOX." + strings.Map(func(r rune) rune {
+		if r == '.' || r == '*' || r == '>' || unicode.IsSpace(r) {
+			return '_'
+		}
+		return r
+	}, name)
 }
 
 // failed keeps why an attempt to connect failed, and tells it now and then.

@@ -1,0 +1,37 @@
+package main
+
+// natsUsers is the part of NATS's configuration that says who may do what: a service reaches what it needs, and a
+// service that was taken over no more. {nats-old-user} is the one user of the previous release, as long as its
+// secret is there.
+const natsUsers = `# Made by -make-secrets; changes are lost.
+authorization {
+  users = [
+    { user: "gateway", password: "{nats-gateway}", permissions: {
+      publish: ["activity.requests", "activity.*.requests"]
+      subscribe: ["_INBOX.gateway.>", "realmgate.sessions.changed", "realmgate.*.sessions.changed"]
+    } }
+    { user: "users-svc", password: "{nats-users-svc}", permissions: {
+      publish: ["realmgate.sessions.changed", "realmgate.*.sessions.changed"]
+      subscribe: ["_INBOX.users-svc.>"]
+    } }
+    { user: "activity-svc", password: "{nats-activity-svc}", permissions: {
+      publish: [
+        "activity.requests", "activity.*.requests", "$JS.ACK.>"
+        "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*"
+        "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DURABLE.CREATE.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*"
+      ]
+      subscribe: ["_INBOX.activity-svc.>"]
+    } }
+    {nats-old-user}
+  ]
+}
+`
+
+// The files and the user of the previous release, in which all services shared one.
+func natsOld(password string) (address, conf, user string) {
+	if password == "" {
+		return "", "", ""
+	}
+	user = `{ user: "realmgate", password: "` + password + `" }`
+	return "nats://realmgate:" + password + "@nats:4222", "authorization " + user + "\n", user
+}
