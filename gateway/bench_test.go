@@ -97,28 +97,3 @@ func bareGateway(b *testing.B, cfg Config) *gateway {
 	b.Cleanup(func() { _ = svc.Close(context.Background()) })
 	return g
 }
-
-// BenchmarkJournal is one append, alone and with others.
-func BenchmarkJournal(b *testing.B) {
-	for name, parallel := range map[string]int{"alone": 1, "with 32 others": 32} {
-		b.Run(name, func(b *testing.B) {
-			cfg := journalConfig(b.TempDir())
-			cfg.MaxBytes = 1 << 40
-			j := open(b, cfg)
-			e := newEvent()
-			b.ReportAllocs()
-			if parallel == 1 {
-				for b.Loop() {
-					_ = j.append(e)
-				}
-				return
-			}
-			b.SetParallelism(parallel)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					_ = j.append(e)
-				}
-			})
-		})
-	}
-}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
@@ -47,7 +48,7 @@ func (g *gateway) serve(c *fiber.Ctx) error {
 	if err != nil {
 		return err // BeforeFailure records it
 	}
-	if err := g.record(c, cl, c.Response().StatusCode()); err != nil && g.cfg.Journal.Mode == modeRequired {
+	if err := g.record(c, cl, c.Response().StatusCode()); err != nil && g.cfg.Journal.Mode == journal.ModeRequired {
 		return apperr.ServiceUnavailable(err)
 	}
 	return nil
@@ -178,10 +179,10 @@ func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
 
 // recordable refuses a request whose event could not be written, where that is required.
 func (g *gateway) recordable(cl *call) error {
-	if g.cfg.Journal.Mode != modeRequired || cl.who == nil {
+	if g.cfg.Journal.Mode != journal.ModeRequired || cl.who == nil {
 		return nil
 	}
-	if err := g.journal.accepts(); err != nil {
+	if err := g.journal.Accepts(); err != nil {
 		return apperr.ServiceUnavailable(err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/limit"
@@ -30,7 +31,7 @@ type Config struct {
 	Redis       limit.RedisConfig
 	Edge        EdgeConfig
 	Limits      LimitConfig
-	Journal     JournalConfig
+	Journal     journal.Config
 }
 
 // UpstreamConfig says where the services are and how patient the gateway is with them.
@@ -69,21 +70,6 @@ type LimitConfig struct {
 	Verify     limit.Rate `env:"RATE_LIMIT_VERIFY" envDefault:"10/1h" doc:"E-mail verifications and password resets from one address."`
 	Resend     limit.Rate `env:"RATE_LIMIT_RESEND" envDefault:"3/1h" doc:"Requests for a verification or reset mail from one address."`
 	RetrySetup limit.Rate `env:"RATE_LIMIT_RETRY_SETUP" envDefault:"10/1m" doc:"retry-setup calls of one user."`
-}
-
-// The values of ACTIVITY_MODE.
-const (
-	modeBestEffort = "best_effort"
-	modeRequired   = "required"
-)
-
-// JournalConfig says how events survive on their way to JetStream.
-type JournalConfig struct {
-	Dir      string        `env:"JOURNAL_DIR" envDefault:"journal" doc:"Folder of the journal of events that JetStream does not have yet; one for each gateway."`
-	MaxBytes int64         `env:"JOURNAL_MAX_BYTES" envDefault:"1073741824" doc:"Largest size of the journal."`
-	MaxAge   time.Duration `env:"JOURNAL_MAX_AGE" envDefault:"168h" doc:"Events that could not be shipped for so long are dropped and counted (best_effort) or stop new requests (required). 0: no bound."`
-	Sync     bool          `env:"JOURNAL_SYNC" envDefault:"false" doc:"Flush to the disk before every answer. Without it a killed process loses nothing, a power loss what the system had not written yet."`
-	Mode     string        `env:"ACTIVITY_MODE" envDefault:"best_effort" doc:"When an event cannot be written: best_effort answers and counts the event as dropped, required answers 503."`
 }
 
 // TextList is a comma-separated list.
@@ -134,8 +120,8 @@ func (c Config) Validate() error {
 	p.Must(edge.VaultMaxBodyMB >= 0, "VAULT_MAX_BODY_MB must not be negative")
 	p.Must(edge.BodyMemoryMB >= max(edge.VaultMaxBodyMB, 1), "BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
 	p.Must(edge.BodyWait > 0, "BODY_WAIT must be above 0s")
-	p.Must(c.Journal.Mode == modeBestEffort || c.Journal.Mode == modeRequired, "ACTIVITY_MODE must be best_effort or required")
-	p.Must(c.Journal.MaxBytes >= minJournalBytes, "JOURNAL_MAX_BYTES must be at least %d", minJournalBytes)
+	p.Must(c.Journal.Mode == journal.ModeBestEffort || c.Journal.Mode == journal.ModeRequired, "ACTIVITY_MODE must be best_effort or required")
+	p.Must(c.Journal.MaxBytes >= journal.MinBytes, "JOURNAL_MAX_BYTES must be at least %d", journal.MinBytes)
 	p.Must(c.Journal.MaxAge >= 0, "JOURNAL_MAX_AGE must not be negative")
 	return p.Err()
 }

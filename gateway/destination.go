@@ -36,7 +36,10 @@ func (d *destination) run(ctx context.Context) error {
 		if err := d.learn(ctx); err != nil && d.subject.Load() == nil {
 			pause = destinationRetry
 		}
-		wait(ctx, pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -28,16 +27,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(journalChild) != "" {
-		appendUntilKilled()
-	}
 	testkit.Main(m)
 }
 
 // testInstallation is the id that the fake activity-svc tells.
 const testInstallation = "0123456789abcdef01234567"
-
-func testSubject() (string, error) { return event.NamesOf(testInstallation).Subject, nil }
 
 // testKey is the internal key that the gateway and a service have.
 func testKey(service string) config.Secret {

@@ -1,6 +1,12 @@
 package gateway
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/gateway/internal/journal"
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/testkit"
 	"slices"
 	"sync"
 	"testing"
@@ -29,10 +35,14 @@ func BenchmarkJournalShare(b *testing.B) {
 		req.Header.Set("Authorization", "Bearer "+token)
 		return client.Do(req, resp) == nil && resp.StatusCode() == 200
 	}
-	cfg := journalConfig(b.TempDir())
-	cfg.MaxBytes = 1 << 40
-	j, e := open(b, cfg), newEvent()
-	write := func() bool { return j.append(e) == nil }
+	j, err := journal.Open(journal.Config{Dir: b.TempDir(), MaxBytes: 1 << 40, Mode: journal.ModeBestEffort}, testkit.Log(b), prometheus.NewRegistry())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = j.Close() })
+	now := time.Now()
+	e := event.Request{ID: id.New(now), UserID: id.New(now), Method: "GET", Path: "/api/v1/vault/keys", Status: 200, IPAddress: "192.0.2.1"}
+	write := func() bool { return j.Append(e) == nil }
 	const goroutines, each = 64, 200
 	timed := func(f func() bool) time.Duration {
 		var all sync.WaitGroup

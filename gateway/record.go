@@ -25,7 +25,7 @@ func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
 		Path: text(cl.path, event.MaxPath), Status: status, IPAddress: cl.who.addrText(cl.addr),
 		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser, Traceparent: g.traceparent(c),
 	}
-	return g.journal.append(e)
+	return g.journal.Append(e)
 }
 
 // text returns what a client sent as valid UTF-8 of at most max bytes, cut between characters. It may stand in memory that is used again after

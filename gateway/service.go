@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/gateway/openapi"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
@@ -47,7 +48,7 @@ type gateway struct {
 	streams         *shares.Shares // answers that pass through
 	used            *lastUsed
 	anonymous       anonymous
-	journal         *journal
+	journal         *journal.Journal
 	events          id.Sequence // names them
 	docs            *openapi.Docs
 	health          health
@@ -141,14 +142,13 @@ func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt se
 
 func (g *gateway) openJournal(svc *service.Service, conn *bus.Conn, rt service.Runtime) error {
 	var err error
-	if g.journal, err = openJournal(g.cfg.Journal, rt.Log, rt.Metrics); err != nil {
+	if g.journal, err = journal.Open(g.cfg.Journal, rt.Log, rt.Metrics); err != nil {
 		return err
 	}
-	svc.OnStop("journal", func(context.Context) error { return g.journal.close() })
+	svc.OnStop("journal", func(context.Context) error { return g.journal.Close() })
 	to := &destination{ask: g.askInstallation, log: rt.Log}
 	svc.Go("destination of events", to.run)
-	ship := &shipper{journal: g.journal, to: conn, subject: to.get, log: rt.Log}
-	svc.Go("shipper", ship.run)
+	svc.Go("shipper", journal.NewShipper(g.journal, conn, to.get, rt.Log).Run)
 	return nil
 }
 

@@ -1,13 +1,11 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
@@ -58,17 +56,4 @@ func (g *gateway) traceparent(c *fiber.Ctx) string {
 		return span.Traceparent()
 	}
 	return ""
-}
-
-// traceparentOf returns the span of an event as the journal has it. Only an event of a traced request has the field, and what a client sent
-// cannot look like it, because JSON escapes quotes: the others need not be decoded.
-func traceparentOf(body []byte) string {
-	if !bytes.Contains(body, []byte(`"tp":"`)) {
-		return ""
-	}
-	e, err := event.Decode(body)
-	if err != nil {
-		return "" // activity-svc says what is wrong with it
-	}
-	return e.Traceparent
 }

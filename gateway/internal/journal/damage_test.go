@@ -1,4 +1,4 @@
-package gateway
+package journal
 
 import (
 	"context"
@@ -29,26 +29,26 @@ var damages = map[string]struct {
 }
 
 // damage changes the log of a segment that nobody has open.
-func damage(t *testing.T, cfg JournalConfig, segment string, do func(b []byte, at int) []byte) {
+func damage(t *testing.T, cfg Config, segment string, do func(b []byte, at int) []byte) {
 	t.Helper()
 	path := filepath.Join(cfg.Dir, segment, logFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, _ := scanRecords(b[:len(b)/2])
+	at, _ := scanFrames(b[:len(b)/2])
 	if err := os.WriteFile(path, do(b, at), 0o640); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // shipAll ships until nothing is left and returns the ids of what arrived.
-func shipAll(t *testing.T, j *journal) []string {
+func shipAll(t *testing.T, j *Journal) []string {
 	t.Helper()
 	answered := make(chan *jetstream.PubAck)
 	close(answered)
 	to := &slow{answer: answered, first: make(chan struct{})}
-	s := &shipper{journal: j, to: to, subject: testSubject, log: testkit.Log(t)}
+	s := &Shipper{journal: j, to: to, subject: subject, log: testkit.Log(t)}
 	for range 20 {
 		if n, err := s.step(context.Background()); n == 0 && err == nil {
 			return to.stored
@@ -60,11 +60,11 @@ func shipAll(t *testing.T, j *journal) []string {
 
 const inSegment = 500 // events of the tests below, all in the first segment
 
-func fill(t *testing.T, j *journal, n int) (ids []string) {
+func fill(t *testing.T, j *Journal, n int) (ids []string) {
 	t.Helper()
 	for range n {
 		e := newEvent()
-		if err := j.append(e); err != nil {
+		if err := j.Append(e); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, e.ID)
@@ -75,10 +75,10 @@ func fill(t *testing.T, j *journal, n int) (ids []string) {
 func TestDamageOfTheJournalCostsOnlyWhatIsDamagedAndIsCounted(t *testing.T) {
 	t.Parallel()
 	for name, d := range damages {
-		cfg := journalConfig(t.TempDir())
+		cfg := testConfig(t.TempDir())
 		j := open(t, cfg)
 		want := fill(t, j, inSegment)
-		_ = j.close()
+		_ = j.Close()
 		damage(t, cfg, "00000000000000000001", d.do)
 		j = open(t, cfg)
 		got := shipAll(t, j)
@@ -97,7 +97,7 @@ func TestDamageOfTheJournalCostsOnlyWhatIsDamagedAndIsCounted(t *testing.T) {
 func TestDamageWhileTheGatewayRunsStopsNothing(t *testing.T) {
 	t.Parallel()
 	for name, d := range damages {
-		cfg := journalConfig(t.TempDir())
+		cfg := testConfig(t.TempDir())
 		j := open(t, cfg)
 		want := fill(t, j, inSegment)
 		j.seal() // as after a failure of the disk
@@ -135,13 +135,13 @@ func inOrder(got, want []string) bool {
 // TestAFlushedJournalTakesEvents and gives them back; that a power loss leaves its folders no test here can see.
 func TestAFlushedJournalTakesEvents(t *testing.T) {
 	t.Parallel()
-	cfg := journalConfig(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Sync = true
 	j := open(t, cfg)
 	want := fill(t, j, 3)
 	j.seal()
 	want = append(want, fill(t, j, 3)...)
-	_ = j.close()
+	_ = j.Close()
 	if got := contents(t, open(t, cfg)); !slices.Equal(got, want) {
 		t.Errorf("got %d events, want 6", len(got))
 	}

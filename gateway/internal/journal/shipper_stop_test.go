@@ -1,4 +1,4 @@
-package gateway
+package journal
 
 import (
 	"context"
@@ -40,15 +40,15 @@ func (s *slow) Publish(_, _, _ string, data []byte) (bus.Future, error) {
 // TestAStopWaitsForTheBatchUnderWay: its events must not be sent once more with those that came since, in a message that JetStream does not know.
 func TestAStopWaitsForTheBatchUnderWay(t *testing.T) {
 	t.Parallel()
-	j := open(t, journalConfig(t.TempDir()))
+	j := open(t, testConfig(t.TempDir()))
 	to := &slow{answer: make(chan *jetstream.PubAck), first: make(chan struct{})}
-	s := &shipper{journal: j, to: to, subject: testSubject, log: testkit.Log(t)}
-	_ = j.append(newEvent())
+	s := &Shipper{journal: j, to: to, subject: subject, log: testkit.Log(t)}
+	_ = j.Append(newEvent())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
+	go func() { done <- s.Run(ctx) }()
 	<-to.first
-	_ = j.append(newEvent())
+	_ = j.Append(newEvent())
 	cancel()
 	time.Sleep(50 * time.Millisecond) // the stop is noticed before the answer comes
 	close(to.answer)
@@ -64,13 +64,13 @@ func TestAStopWaitsForTheBatchUnderWay(t *testing.T) {
 func TestAJournalThatIsClosedUnderItsShipperLosesNothing(t *testing.T) {
 	t.Parallel()
 	for range 10 {
-		cfg := journalConfig(t.TempDir())
-		cfg.MaxBytes = minJournalBytes // segments of 128 KB
+		cfg := testConfig(t.TempDir())
+		cfg.MaxBytes = MinBytes // segments of 128 KB
 		j := open(t, cfg)
 		want := map[string]bool{}
 		for range 2000 {
 			e := newEvent()
-			if err := j.append(e); err != nil {
+			if err := j.Append(e); err != nil {
 				t.Fatal(err)
 			}
 			want[e.ID] = true
@@ -96,13 +96,13 @@ func TestAJournalThatIsClosedUnderItsShipperLosesNothing(t *testing.T) {
 			}
 		}()
 		<-begun
-		if err := j.close(); err != nil {
+		if err := j.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := <-done; err != nil && !errors.Is(err, errJournalClosed) { // nil: it was quicker
+		if err := <-done; err != nil && !errors.Is(err, errClosed) { // nil: it was quicker
 			t.Error(err)
 		}
-		if _, _, err := j.next(10); !errors.Is(err, errJournalClosed) {
+		if _, _, err := j.next(10); !errors.Is(err, errClosed) {
 			t.Errorf("the closed journal is read: %v", err)
 		}
 		for _, eventID := range contents(t, open(t, cfg)) {
@@ -116,25 +116,25 @@ func TestAJournalThatIsClosedUnderItsShipperLosesNothing(t *testing.T) {
 
 func TestAGatewayThatWasStuckTakesRequestsAgainOnceItShips(t *testing.T) {
 	t.Parallel()
-	cfg := journalConfig(t.TempDir())
-	cfg.Mode, cfg.MaxAge = modeRequired, time.Hour
+	cfg := testConfig(t.TempDir())
+	cfg.Mode, cfg.MaxAge = ModeRequired, time.Hour
 	j := open(t, cfg)
 	old := newEvent()
 	old.ID = id.New(time.Now().Add(-2 * time.Hour))
-	_ = j.append(old)
+	_ = j.Append(old)
 	answered := make(chan *jetstream.PubAck)
-	s := &shipper{journal: j, to: &slow{answer: answered, first: make(chan struct{})}, subject: testSubject, log: testkit.Log(t)}
-	s.age(time.Now()) // as after a failure
-	if err := j.accepts(); !errors.Is(err, errJournalStuck) {
+	s := &Shipper{journal: j, to: &slow{answer: answered, first: make(chan struct{})}, subject: subject, log: testkit.Log(t)}
+	s.enforceMaxAge(time.Now()) // as after a failure
+	if err := j.Accepts(); !errors.Is(err, errOverAge) {
 		t.Fatalf("with an event that is too old: %v", err)
 	}
 	close(answered)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
-	for end := time.Now().Add(testkit.Patience); j.accepts() != nil; time.Sleep(time.Millisecond) {
+	go func() { done <- s.Run(ctx) }()
+	for end := time.Now().Add(testkit.Patience); j.Accepts() != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Errorf("everything is shipped, and still: %v", j.accepts())
+			t.Errorf("everything is shipped, and still: %v", j.Accepts())
 			break
 		}
 	}

@@ -1,4 +1,4 @@
-package gateway
+package journal
 
 import (
 	"context"
@@ -16,41 +16,47 @@ import (
 	"github.com/realmgate/realmgate/pkg/monotonic"
 )
 
-// publisher is JetStream, as far as the shipper needs it.
-type publisher interface {
+// Publisher is JetStream, as far as the shipper needs it.
+type Publisher interface {
 	Publish(subject, msgID, traceparent string, data []byte) (bus.Future, error)
 	MaxData() int // of one message; 0: not known
 }
 
-// shipper sends what the journal holds to JetStream, in order, and lets the journal forget what was acknowledged. It retries for ever; an event
+// Shipper sends what the journal holds to JetStream, in order, and lets the journal forget what was acknowledged. It retries for ever; an event
 // that is sent twice is stored once, because it has the same id.
-type shipper struct {
-	journal *journal
-	to      publisher
+type Shipper struct {
+	journal *Journal
+	to      Publisher
 	subject func() (string, error) // where events go, as far as that is known
 	log     *slog.Logger
 
 	lastMaxData int // that was looked at
 }
 
+// NewShipper returns a shipper of j's events to p. subject returns an error until the subject is
+// known.
+func NewShipper(j *Journal, p Publisher, subject func() (string, error), log *slog.Logger) *Shipper {
+	return &Shipper{journal: j, to: p, subject: subject, log: log}
+}
+
 const (
-	shipBatch = 1000 // events under way together
-	// shipGather is the rest after a batch that was not full: what comes meanwhile goes together. The first event after a quiet time does not wait.
-	shipGather = 20 * time.Millisecond
-	// shipPatience bounds the wait for one batch's acknowledgements, shipLast that and all else once the process is to end.
-	shipPatience = 10 * time.Second
+	batchSize = 1000 // events under way together
+	// batchDelay is the rest after a batch that was not full: what comes meanwhile goes together. The first event after a quiet time does not wait.
+	batchDelay = 20 * time.Millisecond
+	// ackTimeout bounds the wait for one batch's acknowledgements, drainTimeout that and all else once the process is to end.
+	ackTimeout = 10 * time.Second
 	// ageWait is how long a process cannot ship before it looks for events that are too old: the time of day
 	// may be wrong for a moment.
-	ageWait  = time.Hour
-	shipLast = 5 * time.Second
+	ageWait      = time.Hour
+	drainTimeout = 5 * time.Second
 )
 
-// run ships until ctx ends, and then for a short time what is left. A batch that is under way then is waited for: sent again, with what came since,
+// Run ships until ctx ends, and then for a short time what is left. A batch that is under way then is waited for: sent again, with what came since,
 // its messages would be others to JetStream.
-func (s *shipper) run(ctx context.Context) error {
+func (s *Shipper) Run(ctx context.Context) error {
 	patient, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(shipLast, end) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTimeout, end) })()
 	pause := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 5 * time.Second}
 	clock, failing := monotonic.Clock(), time.Time{}
 	for ctx.Err() == nil {
@@ -65,7 +71,7 @@ func (s *shipper) run(ctx context.Context) error {
 			d := pause.NextBackOff()
 			s.log.Warn("events wait in the journal", "error", err.Error(), "pause", d)
 			if time.Since(failing) >= min(ageWait, s.journal.cfg.MaxAge) {
-				s.age(clock())
+				s.enforceMaxAge(clock())
 			}
 			wait(ctx, d)
 		case err == nil && shipped == 0:
@@ -75,9 +81,9 @@ func (s *shipper) run(ctx context.Context) error {
 			}
 		case err == nil:
 			pause.Reset()
-			s.journal.stuck.Store(false)
-			if shipped < shipBatch {
-				wait(ctx, shipGather)
+			s.journal.overAge.Store(false)
+			if shipped < batchSize {
+				wait(ctx, batchDelay)
 			}
 		}
 	}
@@ -99,19 +105,19 @@ func wait(ctx context.Context, d time.Duration) {
 }
 
 // step ships one batch and returns how many records it dealt with.
-func (s *shipper) step(ctx context.Context) (int, error) {
-	seg, records, err := s.journal.next(shipBatch)
+func (s *Shipper) step(ctx context.Context) (int, error) {
+	seg, records, err := s.journal.next(batchSize)
 	most := s.largest()
 	messages, damaged, large := pack(records, most)
 	if damaged > 0 || errors.Is(err, wal.ErrCorrupt) || errors.Is(err, wal.ErrNotFound) {
-		if mended, err := s.journal.mend(seg); mended || err != nil {
+		if mended, err := s.journal.repairLive(seg); mended || err != nil {
 			return 0, errors.Join(errDamaged, err) // once more, with what is left
 		}
 	}
 	if len(records) == 0 {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, shipPatience)
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
 	subject, err := s.subject()
 	if err != nil {
@@ -142,7 +148,7 @@ func (s *shipper) step(ctx context.Context) (int, error) {
 }
 
 // largest is how large a message may be, and says so once where that is too small for some event.
-func (s *shipper) largest() int {
+func (s *Shipper) largest() int {
 	data := s.to.MaxData()
 	if data != s.lastMaxData && data != 0 && data < maxRecord {
 		s.log.Warn("NATS takes small messages only, and an event may be larger and is then lost: raise its max_payload", "largest", data)
@@ -165,20 +171,20 @@ func pack(records [][]byte, most int) (messages []event.Message, damaged, large 
 		case len(body) > most:
 			large++
 		default:
-			messages = event.Pack(messages, eventID, body, traceparentOf(body), most)
+			messages = event.Pack(messages, eventID, body, event.Traceparent(body), most)
 		}
 	}
 	return messages, damaged, large
 }
 
-// age deals with events that could not be shipped for longer than JOURNAL_MAX_AGE: they are dropped, or no more are taken.
+// enforceMaxAge deals with events that could not be shipped for longer than JOURNAL_MAX_AGE: they are dropped, or no more are taken.
 // It goes by the time of day or by now, whichever is earlier.
-func (s *shipper) age(now time.Time) {
+func (s *Shipper) enforceMaxAge(now time.Time) {
 	if s.journal.cfg.MaxAge == 0 {
 		return
 	}
 	for {
-		seg, records, err := s.journal.next(shipBatch)
+		seg, records, err := s.journal.next(batchSize)
 		if err != nil || len(records) == 0 {
 			return
 		}
@@ -191,11 +197,11 @@ func (s *shipper) age(now time.Time) {
 			old = len(records)
 		}
 		if old == 0 {
-			s.journal.stuck.Store(false)
+			s.journal.overAge.Store(false)
 			return
 		}
-		if s.journal.cfg.Mode == modeRequired {
-			s.journal.stuck.Store(true)
+		if s.journal.cfg.Mode == ModeRequired {
+			s.journal.overAge.Store(true)
 			return
 		}
 		s.journal.metrics.dropped.WithLabelValues(dropAge).Add(float64(old))
@@ -206,13 +212,13 @@ func (s *shipper) age(now time.Time) {
 }
 
 // next returns the oldest records that are not acknowledged, all of one segment, with an error the segment alone; none when there are none. Only the shipper calls it.
-func (j *journal) next(max int) (*segment, [][]byte, error) {
+func (j *Journal) next(max int) (*segment, [][]byte, error) {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
-		return nil, nil, errJournalClosed
+		return nil, nil, errClosed
 	}
 	var idle []*segment
 	var seg *segment
@@ -257,8 +263,8 @@ func (j *journal) next(max int) (*segment, [][]byte, error) {
 // errDamaged says that a segment was found to be damaged while the process ran.
 var errDamaged = errors.New("a segment of the journal is damaged")
 
-// mend repairs a segment that turned out to be damaged, and reports whether that changed it. What is gone is counted as lost.
-func (j *journal) mend(seg *segment) (bool, error) {
+// repairLive repairs a segment that turned out to be damaged, and reports whether that changed it. What is gone is counted as lost.
+func (j *Journal) repairLive(seg *segment) (bool, error) {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
 	j.mu.Lock()
@@ -288,13 +294,13 @@ func (j *journal) mend(seg *segment) (bool, error) {
 }
 
 // ack marks n more records of seg as dealt with, and removes the segments that are done with.
-func (j *journal) ack(seg *segment, n int) error {
+func (j *Journal) ack(seg *segment, n int) error {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
-		return errJournalClosed // they are shipped again, no more
+		return errClosed // they are shipped again, no more
 	}
 	seg.acked += uint64(n)
 	j.entries -= int64(n)
@@ -310,7 +316,7 @@ func (j *journal) ack(seg *segment, n int) error {
 	})
 	j.mu.Unlock()
 	if !slices.Contains(done, seg) {
-		if err := seg.note(acked); err != nil {
+		if err := seg.writeAck(acked); err != nil {
 			j.log.Warn("note in the journal what was shipped", "error", err.Error()) // it would be shipped again, no more
 		}
 	}

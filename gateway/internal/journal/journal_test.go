@@ -1,4 +1,4 @@
-package gateway
+package journal
 
 import (
 	"errors"
@@ -22,17 +22,20 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-func journalConfig(dir string) JournalConfig {
-	return JournalConfig{Dir: dir, MaxBytes: 1 << 30, Mode: modeBestEffort}
+func testConfig(dir string) Config {
+	return Config{Dir: dir, MaxBytes: 1 << 30, Mode: ModeBestEffort}
 }
 
-func open(t testing.TB, cfg JournalConfig) *journal {
+// subject is where a shipper of the tests publishes.
+func subject() (string, error) { return "events", nil }
+
+func open(t testing.TB, cfg Config) *Journal {
 	t.Helper()
-	j, err := openJournal(cfg, testkit.Log(t), prometheus.NewRegistry())
+	j, err := Open(cfg, testkit.Log(t), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = j.close() })
+	t.Cleanup(func() { _ = j.Close() })
 	return j
 }
 
@@ -42,7 +45,7 @@ func newEvent() event.Request {
 }
 
 // contents returns the ids of everything that is not acknowledged, acknowledging it.
-func contents(t testing.TB, j *journal) []string {
+func contents(t testing.TB, j *Journal) []string {
 	t.Helper()
 	var out []string
 	for {
@@ -68,14 +71,14 @@ func contents(t testing.TB, j *journal) []string {
 
 func TestWhatIsAppendedIsReadInOrderOverRestarts(t *testing.T) {
 	t.Parallel()
-	cfg := journalConfig(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	var want []string
 	for range 5 {
 		j := open(t, cfg)
 		for range 10 {
 			e := newEvent()
 			want = append(want, e.ID)
-			if err := j.append(e); err != nil {
+			if err := j.Append(e); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -89,7 +92,7 @@ func TestWhatIsAppendedIsReadInOrderOverRestarts(t *testing.T) {
 			}
 			left -= len(records)
 		}
-		if err := j.close(); err != nil {
+		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -104,8 +107,8 @@ func TestWhatIsAppendedIsReadInOrderOverRestarts(t *testing.T) {
 
 func TestConcurrentAppendsAndAcknowledgementsLoseNothing(t *testing.T) {
 	t.Parallel()
-	cfg := journalConfig(t.TempDir())
-	cfg.MaxBytes = minJournalBytes // segments of 128 KB
+	cfg := testConfig(t.TempDir())
+	cfg.MaxBytes = MinBytes // segments of 128 KB
 	j := open(t, cfg)
 	const writers, each = 16, 1000
 	var want sync.Map
@@ -114,7 +117,7 @@ func TestConcurrentAppendsAndAcknowledgementsLoseNothing(t *testing.T) {
 		wait.Go(func() {
 			for range each {
 				e := newEvent()
-				for j.append(e) != nil { // full until the reader has caught up
+				for j.Append(e) != nil { // full until the reader has caught up
 					time.Sleep(time.Millisecond)
 				}
 				want.Store(e.ID, true)
@@ -153,9 +156,9 @@ func TestConcurrentAppendsAndAcknowledgementsLoseNothing(t *testing.T) {
 
 func TestAFolderBelongsToOneGateway(t *testing.T) {
 	t.Parallel()
-	cfg := journalConfig(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	open(t, cfg)
-	if _, err := openJournal(cfg, testkit.Log(t), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "another gateway") {
+	if _, err := Open(cfg, testkit.Log(t), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "another gateway") {
 		t.Errorf("a second gateway opened it: %v", err)
 	}
 }
@@ -169,15 +172,15 @@ func TestATornTailIsCutOff(t *testing.T) {
 		"an absurd length":      {0xff, 0xff, 0xff, 0xff, 0x7f, 1, 2},
 		"no length that is one": {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 	} {
-		cfg := journalConfig(t.TempDir())
+		cfg := testConfig(t.TempDir())
 		j := open(t, cfg)
 		var want []string
 		for range 3 {
 			e := newEvent()
 			want = append(want, e.ID)
-			_ = j.append(e)
+			_ = j.Append(e)
 		}
-		_ = j.close()
+		_ = j.Close()
 		files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*", logFile))
 		f, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
@@ -193,14 +196,14 @@ func TestATornTailIsCutOff(t *testing.T) {
 
 func TestAFullJournalDropsAndCountsOrRefuses(t *testing.T) {
 	t.Parallel()
-	cfg := journalConfig(t.TempDir())
-	cfg.MaxBytes = minJournalBytes
+	cfg := testConfig(t.TempDir())
+	cfg.MaxBytes = MinBytes
 	j := open(t, cfg)
 	accepted := 0
 	for range 20_000 {
-		err := j.append(newEvent())
+		err := j.Append(newEvent())
 		if err != nil {
-			if !errors.Is(err, errJournalFull) {
+			if !errors.Is(err, errFull) {
 				t.Fatal(err)
 			}
 			break
@@ -216,85 +219,8 @@ func TestAFullJournalDropsAndCountsOrRefuses(t *testing.T) {
 	if got := len(contents(t, j)); got != accepted {
 		t.Errorf("%d events, accepted %d", got, accepted)
 	}
-	if err := j.append(newEvent()); err != nil {
+	if err := j.Append(newEvent()); err != nil {
 		t.Errorf("with room again: %v", err)
-	}
-}
-
-func TestRequiredModeRefusesRequestsThatCannotBeRecorded(t *testing.T) {
-	t.Parallel()
-	full := func(mode string) *door {
-		return openDoor(t, func(c *Config) { c.Journal.Mode, c.Journal.MaxBytes, c.Limits = mode, minJournalBytes, LimitConfig{} })
-	}
-	fill := func(d *door, token string) (last reply) {
-		for range 12_000 {
-			if last = d.do(ask{method: "GET", path: "/nowhere/" + strings.Repeat("x", 2000), bearer: token}); last.status == 503 || d.value("events_dropped_total") > 0 {
-				return last
-			}
-		}
-		return last
-	}
-	d := full(modeRequired) // no stream: nothing can be shipped
-	ada := d.users.signIn(t)
-	fill(d, ada.token)
-	d.vault.got()
-	r := d.do(ask{method: "DELETE", path: "/api/v1/vault", bearer: ada.token})
-	if r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || r.header.Get("Retry-After") == "" {
-		t.Errorf("required: %d %s", r.status, r.raw)
-	}
-	if got := d.vault.got(); len(got) != 0 {
-		t.Errorf("the vault was cleared although the request could not be recorded")
-	}
-	if r := d.do(ask{method: "GET", path: "/api/v1/auth/config"}); r.status != 200 {
-		t.Errorf("a public route: %d", r.status)
-	}
-	d = full(modeBestEffort)
-	ada = d.users.signIn(t)
-	fill(d, ada.token)
-	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
-		t.Errorf("best effort: %d", r.status)
-	}
-	if d.value("events_dropped_total", "reason=full") == 0 {
-		t.Error("nothing was counted as dropped")
-	}
-}
-
-func TestEventsWaitForNATSAndAreSentOnce(t *testing.T) {
-	t.Parallel()
-	d := openDoor(t)
-	events := d.listen()
-	ada := d.users.signIn(t)
-	request := func(n int) {
-		for range n {
-			if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
-				t.Errorf("got %d", r.status)
-			}
-		}
-	}
-	request(20)
-	d.until("the first have arrived", func() bool { return len(events.of(ada.userID)) >= 20 })
-	d.broker.Stop()
-	request(30)
-	if got := d.value("journal_entries"); got < 30 {
-		t.Errorf("the journal holds %v", got)
-	}
-	d.until("the oldest event has an age", func() bool { return d.value("journal_oldest_seconds") > 0 })
-	d.stop() // with NATS away: what is left stays
-	d.start()
-	request(10)
-	d.broker.Restart()
-	d.until("all have arrived", func() bool { return len(events.of(ada.userID)) >= 60 })
-	d.until("the journal is empty", func() bool { return d.value("journal_entries") == 0 && d.value("journal_oldest_seconds") == 0 })
-	time.Sleep(100 * time.Millisecond)
-	ids := map[string]bool{}
-	for _, e := range events.of(ada.userID) {
-		ids[e.ID] = true
-	}
-	if n := len(events.of(ada.userID)); n != 60 || len(ids) != 60 {
-		t.Errorf("%d events, %d different, want 60", n, len(ids))
-	}
-	if accepted, shipped := d.value("events_accepted_total"), d.value("events_shipped_total"); accepted != 10 || shipped != 40 {
-		t.Errorf("this process accepted %v and shipped %v, want 10 and 40", accepted, shipped)
 	}
 }
 
@@ -331,15 +257,15 @@ func (f *flaky) Publish(_, _, _ string, data []byte) (bus.Future, error) {
 
 func TestTheShipperAdvancesOnlyOverWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
-	j := open(t, journalConfig(t.TempDir()))
+	j := open(t, testConfig(t.TempDir()))
 	var want []string
 	for range 3 * event.MaxEvents / 2 { // two messages: of any two publishes in a row, some pair is not refused
 		e := newEvent()
 		want = append(want, e.ID)
-		_ = j.append(e)
+		_ = j.Append(e)
 	}
 	f := &flaky{}
-	s := &shipper{journal: j, to: f, subject: testSubject, log: testkit.Log(t)}
+	s := &Shipper{journal: j, to: f, subject: subject, log: testkit.Log(t)}
 	for tries := 0; ; tries++ {
 		if n, err := s.step(t.Context()); n == 0 && err == nil {
 			break // nothing is left
@@ -361,7 +287,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add(append([]byte{byte(len(good) & 0x7f)}, good...))
 	f.Add(make([]byte, 40))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if n, records := scanRecords(b); n > len(b) || records > n {
+		if n, records := scanFrames(b); n > len(b) || records > n {
 			t.Fatal(n, records)
 		}
 		if eventID, body, ok := decodeRecord(b); ok && (!id.Valid(eventID) || len(body) == 0) {

@@ -1,4 +1,7 @@
-package gateway
+// Package journal owns the gateway's write-ahead log of request events and ships it to JetStream.
+// It serves no route. [Journal.Append] is on the way of every recorded request, [Shipper.Run] is
+// the background work; start reading at [Open].
+package journal
 
 import (
 	"errors"
@@ -19,16 +22,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/monotonic"
 )
 
-// journal is the gateway's write-ahead log of events: what is appended survives the end of the process and is shipped to JetStream.
+// Journal is the gateway's write-ahead log of events: what is appended survives the end of the process and is shipped to JetStream.
 //
 // It is a row of segments, each a small log in a folder of its own. Only the last is written to. The shipper reads from the first, notes in it
 // how far JetStream has acknowledged, and removes it when all of it is. Concurrent appends share one write: whoever finds no write under way lets
 // those run first who are ready to, and then leads for all that came; those that come meanwhile are the next leader's batch.
-type journal struct {
-	cfg     JournalConfig
+type Journal struct {
+	cfg     Config
 	log     *slog.Logger
 	lock    *flock.Flock
-	metrics *journalMetrics
+	metrics *metrics
 	wake    chan struct{} // tells the shipper that there is something
 
 	shipping sync.Mutex // held by who reads segments or notes in them; taken before mu
@@ -45,7 +48,7 @@ type journal struct {
 	entries  int64 // not yet acknowledged
 
 	diskPause monotonic.Pause // after a failure of the disk
-	stuck     atomic.Bool     // the oldest event is older than MaxAge
+	overAge   atomic.Bool     // the oldest event is older than MaxAge
 	oldest    atomic.Int64    // Unix milliseconds: of the event that the shipper has to ship first; 0 when there is none
 }
 
@@ -67,27 +70,27 @@ func newBatch() *batch {
 }
 
 const (
-	minJournalBytes = 1 << 20
+	MinBytes        = 1 << 20
 	maxSegmentBytes = 2 << 20
 	diskPause       = 250 * time.Millisecond
 )
 
 // Why an event cannot be written.
 var (
-	errJournalFull   = errors.New("the journal of events is full")
-	errJournalStuck  = errors.New("the journal holds events that could not be shipped for too long")
-	errJournalDisk   = errors.New("the journal's disk fails")
-	errJournalClosed = errors.New("the journal is closed")
+	errFull    = errors.New("the journal of events is full")
+	errOverAge = errors.New("the journal holds events that could not be shipped for too long")
+	errDisk    = errors.New("the journal's disk fails")
+	errClosed  = errors.New("the journal is closed")
 )
 
-type journalMetrics struct {
+type metrics struct {
 	accepted, shipped prometheus.Counter
 	dropped           *prometheus.CounterVec
 }
 
-// openJournal opens the folder, which belongs to one process at a time, repairs what a crash left half written, and finds what is still to be
+// Open opens the folder, which belongs to one process at a time, repairs what a crash left half written, and finds what is still to be
 // shipped.
-func openJournal(cfg JournalConfig, log *slog.Logger, reg prometheus.Registerer) (*journal, error) {
+func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Journal, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("JOURNAL_DIR: %w", err)
 	}
@@ -98,7 +101,7 @@ func openJournal(cfg JournalConfig, log *slog.Logger, reg prometheus.Registerer)
 	case !locked:
 		return nil, fmt.Errorf("JOURNAL_DIR: %s belongs to another gateway that is running", cfg.Dir)
 	}
-	j := &journal{cfg: cfg, log: log, lock: lock, wake: make(chan struct{}, 1), forming: newBatch()}
+	j := &Journal{cfg: cfg, log: log, lock: lock, wake: make(chan struct{}, 1), forming: newBatch()}
 	j.quiet = sync.NewCond(&j.mu)
 	var err error
 	if j.segments, err = openSegments(cfg.Dir, log); err != nil {
@@ -119,8 +122,8 @@ func openJournal(cfg JournalConfig, log *slog.Logger, reg prometheus.Registerer)
 	return j, nil
 }
 
-func (j *journal) register(reg prometheus.Registerer) {
-	j.metrics = &journalMetrics{
+func (j *Journal) register(reg prometheus.Registerer) {
+	j.metrics = &metrics{
 		accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "events_accepted_total", Help: "Events written to the journal."}),
 		shipped:  prometheus.NewCounter(prometheus.CounterOpts{Name: "events_shipped_total", Help: "Events that JetStream acknowledged."}),
 		dropped:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "events_dropped_total", Help: "Events that were lost, by reason."}, []string{"reason"}),
@@ -136,7 +139,7 @@ func (j *journal) register(reg prometheus.Registerer) {
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "journal_oldest_seconds", Help: "Age of the oldest event that JetStream has not acknowledged, 0 without one; compare JOURNAL_MAX_AGE.",
-		}, j.age))
+		}, j.oldestAge))
 	for _, reason := range []string{dropFull, dropDisk, dropAge, dropCorrupt, dropInvalid, dropLarge} {
 		j.metrics.dropped.WithLabelValues(reason)
 	}
@@ -152,14 +155,14 @@ const (
 	dropLarge   = "large"
 )
 
-func (j *journal) size() (entries, bytes int64) {
+func (j *Journal) size() (entries, bytes int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.entries, j.bytes
 }
 
-// age is how old the oldest event is that waits to be shipped, in seconds.
-func (j *journal) age() float64 {
+// oldestAge is how old the oldest event is that waits to be shipped, in seconds.
+func (j *Journal) oldestAge() float64 {
 	oldest := j.oldest.Load()
 	if oldest == 0 {
 		return 0
@@ -167,22 +170,22 @@ func (j *journal) age() float64 {
 	return max(0, time.Since(time.UnixMilli(oldest)).Seconds())
 }
 
-// accepts returns why an event could not be written now, nil when it probably could.
-func (j *journal) accepts() error {
+// Accepts returns why an event could not be written now, nil when it probably could.
+func (j *Journal) Accepts() error {
 	if !j.diskPause.Over() {
-		return errJournalDisk
+		return errDisk
 	}
-	if j.stuck.Load() {
-		return errJournalStuck
+	if j.overAge.Load() {
+		return errOverAge
 	}
 	if _, bytes := j.size(); bytes+maxRecord > j.cfg.MaxBytes {
-		return errJournalFull
+		return errFull
 	}
 	return nil
 }
 
-// append writes e; it counts the event as accepted or dropped.
-func (j *journal) append(e event.Request) error {
+// Append writes e; it counts the event as accepted or dropped.
+func (j *Journal) Append(e event.Request) error {
 	record, err := encodeRecord(e)
 	if err != nil {
 		j.metrics.dropped.WithLabelValues(dropInvalid).Inc()
@@ -191,7 +194,7 @@ func (j *journal) append(e event.Request) error {
 	switch err = j.commit(record); err {
 	case nil:
 		j.metrics.accepted.Inc()
-	case errJournalFull, errJournalStuck:
+	case errFull, errOverAge:
 		j.metrics.dropped.WithLabelValues(dropFull).Inc()
 	default:
 		j.metrics.dropped.WithLabelValues(dropDisk).Inc()
@@ -200,11 +203,11 @@ func (j *journal) append(e event.Request) error {
 }
 
 // commit writes one record together with those that others bring at the same time.
-func (j *journal) commit(record []byte) error {
+func (j *Journal) commit(record []byte) error {
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
-		return errJournalClosed
+		return errClosed
 	}
 	b := j.forming
 	b.records = append(b.records, record)
@@ -227,9 +230,9 @@ func (j *journal) commit(record []byte) error {
 	var err error
 	switch {
 	case closed:
-		err = errJournalClosed
+		err = errClosed
 	case full:
-		err = errJournalFull
+		err = errFull
 	default:
 		err = j.write(b)
 	}
@@ -265,9 +268,9 @@ func (b *batch) await(mu *sync.Mutex) bool {
 }
 
 // write is called by one leader at a time.
-func (j *journal) write(b *batch) error {
+func (j *Journal) write(b *batch) error {
 	if !j.diskPause.Over() {
-		return errJournalDisk
+		return errDisk
 	}
 	s, err := j.writable()
 	var written int64
@@ -278,7 +281,7 @@ func (j *journal) write(b *batch) error {
 		j.diskPause.Begin(diskPause)
 		j.log.Error("the journal of events cannot be written", "error", err.Error())
 		j.seal()
-		return errJournalDisk
+		return errDisk
 	}
 	j.mu.Lock()
 	s.entries += uint64(len(b.records))
@@ -291,7 +294,7 @@ func (j *journal) write(b *batch) error {
 }
 
 // seal ends the current segment after a failure: what it holds stays to be shipped, and the next append begins another.
-func (j *journal) seal() {
+func (j *Journal) seal() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := j.current
@@ -303,7 +306,7 @@ func (j *journal) seal() {
 }
 
 // writable returns the segment to append to, a new one when there is none or the last is large enough.
-func (j *journal) writable() (*segment, error) {
+func (j *Journal) writable() (*segment, error) {
 	j.mu.Lock()
 	s, seq := j.current, j.nextSeq
 	j.mu.Unlock()
@@ -322,16 +325,16 @@ func (j *journal) writable() (*segment, error) {
 	return s, nil
 }
 
-func (j *journal) signal() {
+func (j *Journal) signal() {
 	select {
 	case j.wake <- struct{}{}:
 	default:
 	}
 }
 
-// close ends the journal; appends fail from now on, but for the one that is being written, and so does what the shipper still asks for: it may not have
+// Close ends the journal; appends fail from now on, but for the one that is being written, and so does what the shipper still asks for: it may not have
 // ended when the time for a stop is over.
-func (j *journal) close() error {
+func (j *Journal) Close() error {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
 	j.mu.Lock()

@@ -1,4 +1,4 @@
-package gateway
+package journal
 
 import (
 	"bufio"
@@ -26,9 +26,16 @@ import (
 // "full <dir>" on a disk that fails.
 const journalChild = "REALMGATE_TEST_JOURNAL"
 
+func TestMain(m *testing.M) {
+	if os.Getenv(journalChild) != "" {
+		appendUntilKilled()
+	}
+	testkit.Main(m)
+}
+
 func appendUntilKilled() {
 	what, dir, _ := strings.Cut(os.Getenv(journalChild), " ")
-	j, err := openJournal(journalConfig(dir), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	j, err := Open(testConfig(dir), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -41,7 +48,7 @@ func appendUntilKilled() {
 		go func() {
 			for {
 				e := newEvent()
-				if err := j.append(e); err != nil {
+				if err := j.Append(e); err != nil {
 					os.Exit(1)
 				}
 				out.Lock()
@@ -54,7 +61,7 @@ func appendUntilKilled() {
 }
 
 // appendOnFullDisk lets no file grow above 50,000 bytes: writes then fail, half done, as they do when the disk is full.
-func appendOnFullDisk(j *journal) {
+func appendOnFullDisk(j *Journal) {
 	signal.Ignore(syscall.SIGXFSZ)
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 50_000, Max: 50_000}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -64,7 +71,7 @@ func appendOnFullDisk(j *journal) {
 	failures := 0
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
 		e := newEvent()
-		if j.append(e) == nil {
+		if j.Append(e) == nil {
 			accepted = append(accepted, e.ID)
 		} else {
 			failures++
@@ -111,7 +118,7 @@ func TestKillingTheGatewayLosesNoEventThatWasAnswered(t *testing.T) {
 		}
 		_ = c.Wait()
 	}
-	kept := contents(t, open(t, journalConfig(dir)))
+	kept := contents(t, open(t, testConfig(dir)))
 	seen := map[string]bool{}
 	for _, eventID := range kept {
 		if seen[eventID] {
@@ -146,7 +153,7 @@ func TestADiskThatFailsLosesNothingThatWasAcceptedAndKeepsNothingThatWasNot(t *t
 	if said.Failures == 0 || len(said.Accepted) < 500 {
 		t.Fatalf("%d failures, %d accepted: the test is too weak", said.Failures, len(said.Accepted))
 	}
-	if got := contents(t, open(t, journalConfig(dir))); !slices.Equal(got, said.Accepted) {
+	if got := contents(t, open(t, testConfig(dir))); !slices.Equal(got, said.Accepted) {
 		t.Errorf("the journal holds %d events, %d were accepted", len(got), len(said.Accepted))
 	}
 }
@@ -154,17 +161,17 @@ func TestADiskThatFailsLosesNothingThatWasAcceptedAndKeepsNothingThatWasNot(t *t
 func TestAppendsBesideTheEndOfTheJournal(t *testing.T) {
 	t.Parallel()
 	for range 50 {
-		cfg := journalConfig(t.TempDir())
+		cfg := testConfig(t.TempDir())
 		j := open(t, cfg)
 		var accepted atomic.Int64
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
 				for {
-					switch err := j.append(newEvent()); {
+					switch err := j.Append(newEvent()); {
 					case err == nil:
 						accepted.Add(1)
-					case errors.Is(err, errJournalClosed):
+					case errors.Is(err, errClosed):
 						return
 					default:
 						t.Error(err)
@@ -176,7 +183,7 @@ func TestAppendsBesideTheEndOfTheJournal(t *testing.T) {
 		for accepted.Load() < 10 {
 			time.Sleep(10 * time.Microsecond)
 		}
-		if err := j.close(); err != nil {
+		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
 		all.Wait()

@@ -1,4 +1,4 @@
-package gateway
+package journal
 
 import (
 	"bytes"
@@ -88,8 +88,8 @@ func (s *segment) read(acked, entries uint64, max int) ([][]byte, error) {
 	return out, nil
 }
 
-// note writes down how many records are acknowledged, twice, so that a half-written note is seen to be one. Losing it only ships again.
-func (s *segment) note(acked uint64) error {
+// writeAck writes down how many records are acknowledged, twice, so that a half-written note is seen to be one. Losing it only ships again.
+func (s *segment) writeAck(acked uint64) error {
 	if s.noted == nil {
 		f, err := os.OpenFile(filepath.Join(s.dir, ackedFile), os.O_CREATE|os.O_WRONLY, 0o640)
 		if err != nil {
@@ -154,7 +154,7 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, err
 	}
-	good, entries := readable(content)
+	good, entries := salvage(content)
 	switch {
 	case !bytes.HasPrefix(content, good):
 		log.Error("a segment of the journal is damaged; the events in the damaged part are lost", "segment", s.seq)
@@ -181,23 +181,23 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 // maxRecord bounds a record: every text of an event is bounded, and JSON makes at most six bytes of one.
 const maxRecord = 32 << 10
 
-// readable makes of a log's file one that wal can read to its end, and returns how many records that has. What lies between whole records stays as
+// salvage makes of a log's file one that wal can read to its end, and returns how many records that has. What lies between whole records stays as
 // about as many damaged ones as it was, for the shipper to count as lost. What follows the last whole record is what a crash left half written, and
 // stays as far as it has the form of records.
-func readable(b []byte) (out []byte, records int) {
+func salvage(b []byte) (out []byte, records int) {
 	out = make([]byte, 0, len(b))
 	whole, length := 0, 0 // records and their bytes
 	for pos := 0; pos < len(b); {
-		if n := wholeRecord(b[pos:]); n > 0 {
+		if n := recordLen(b[pos:]); n > 0 {
 			out = append(out, b[pos:pos+n]...)
 			whole, length, records, pos = whole+1, length+n, records+1, pos+n
 			continue
 		}
 		next := pos + 1
-		for next < len(b) && wholeRecord(b[next:]) == 0 {
+		for next < len(b) && recordLen(b[next:]) == 0 {
 			next++
 		}
-		good, framed := scanRecords(b[pos:next])
+		good, framed := scanFrames(b[pos:next])
 		if next == len(b) || good == next-pos {
 			out = append(out, b[pos:pos+good]...)
 			records += framed
@@ -216,8 +216,8 @@ func readable(b []byte) (out []byte, records int) {
 	return out, records
 }
 
-// wholeRecord returns how long the record that b begins with is with its length, 0 when b does not begin with one, or with a damaged one.
-func wholeRecord(b []byte) int {
+// recordLen returns how long the record that b begins with is with its length, 0 when b does not begin with one, or with a damaged one.
+func recordLen(b []byte) int {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > maxRecord || uint64(len(b)-n) < size {
 		return 0
@@ -228,9 +228,9 @@ func wholeRecord(b []byte) int {
 	return n + int(size)
 }
 
-// scanRecords returns how many bytes of b have the form of records, and of how many. A length of zero, which a file that the system had grown but not
+// scanFrames returns how many bytes of b have the form of records, and of how many. A length of zero, which a file that the system had grown but not
 // filled is made of, ends it.
-func scanRecords(b []byte) (good, records int) {
+func scanFrames(b []byte) (good, records int) {
 	for good < len(b) {
 		size, n := binary.Uvarint(b[good:])
 		if n <= 0 || size == 0 || size > maxRecord || uint64(len(b)-good-n) < size {

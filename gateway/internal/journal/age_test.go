@@ -1,4 +1,4 @@
-package gateway
+package journal
 
 import (
 	"context"
@@ -29,17 +29,17 @@ func (r *refusing) Publish(string, string, string, []byte) (bus.Future, error) {
 // TestEventsOfAnOldDateAreShippedForAWhileFirst: the time of day may be wrong for a moment.
 func TestEventsOfAnOldDateAreShippedForAWhileFirst(t *testing.T) {
 	t.Parallel()
-	cfg := journalConfig(t.TempDir())
-	cfg.Mode, cfg.MaxAge = modeBestEffort, 24*time.Hour
+	cfg := testConfig(t.TempDir())
+	cfg.Mode, cfg.MaxAge = ModeBestEffort, 24*time.Hour
 	j := open(t, cfg)
 	old := newEvent()
 	old.ID = id.New(time.Now().AddDate(0, 0, -400))
-	_ = j.append(old)
+	_ = j.Append(old)
 	to := &refusing{}
-	s := &shipper{journal: j, to: to, subject: testSubject, log: slog.New(slog.DiscardHandler)}
+	s := &Shipper{journal: j, to: to, subject: subject, log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
+	go func() { done <- s.Run(ctx) }()
 	for end := time.Now().Add(testkit.Patience); to.offered.Load() < 3; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the event is not tried again")
@@ -56,30 +56,30 @@ func TestEventsOfAnOldDateAreShippedForAWhileFirst(t *testing.T) {
 
 func TestEventsThatCannotBeShippedForTooLongAreDroppedOrStopTheGateway(t *testing.T) {
 	t.Parallel()
-	for mode, want := range map[string]float64{modeBestEffort: 2, modeRequired: 0} {
-		cfg := journalConfig(t.TempDir())
+	for mode, want := range map[string]float64{ModeBestEffort: 2, ModeRequired: 0} {
+		cfg := testConfig(t.TempDir())
 		cfg.Mode, cfg.MaxAge = mode, time.Hour
 		j := open(t, cfg)
 		for range 2 {
 			old := newEvent()
 			old.ID = id.New(time.Now().Add(-2 * time.Hour))
-			_ = j.append(old)
+			_ = j.Append(old)
 		}
 		fresh := newEvent()
-		_ = j.append(fresh)
-		s := &shipper{journal: j, subject: testSubject, log: testkit.Log(t)}
-		s.age(time.Now().Add(-90 * time.Minute)) // the time of day is ahead of how long the process has run
-		if err := j.accepts(); err != nil || testutil.ToFloat64(j.metrics.dropped.WithLabelValues(dropAge)) != 0 {
+		_ = j.Append(fresh)
+		s := &Shipper{journal: j, subject: subject, log: testkit.Log(t)}
+		s.enforceMaxAge(time.Now().Add(-90 * time.Minute)) // the time of day is ahead of how long the process has run
+		if err := j.Accepts(); err != nil || testutil.ToFloat64(j.metrics.dropped.WithLabelValues(dropAge)) != 0 {
 			t.Errorf("%s: by a time of day that is ahead events are too old (%v)", mode, err)
 		}
-		s.age(time.Now())
+		s.enforceMaxAge(time.Now())
 		if got := testutil.ToFloat64(j.metrics.dropped.WithLabelValues(dropAge)); got != want {
 			t.Errorf("%s: %v dropped, want %v", mode, got, want)
 		}
-		if err := j.accepts(); (err != nil) != (mode == modeRequired) {
+		if err := j.Accepts(); (err != nil) != (mode == ModeRequired) {
 			t.Errorf("%s: accepts says %v", mode, err)
 		}
-		if mode == modeBestEffort {
+		if mode == ModeBestEffort {
 			if got := contents(t, j); !slices.Equal(got, []string{fresh.ID}) {
 				t.Errorf("left: %v", got)
 			}
