@@ -21,6 +21,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/monotonic"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
@@ -48,7 +49,15 @@ type replica struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	turns   *turns
 	took    prometheus.Observer // hears how long an answer took
+	// draining begins when an answer says "Connection: close": the replica is about to end and gets
+	// requests only when there is no other. A connection that is opened at the moment when it closes
+	// its listener is reset, and whether its request arrived cannot be known.
+	draining monotonic.Pause
 }
+
+// drainTime is for how long an address is avoided after it closed a connection. A replica that stops
+// answers on for less.
+const drainTime = time.Second
 
 // The breaker of an address opens after this many failures in a row, and lets one request try again after the pause.
 const (
@@ -199,12 +208,15 @@ func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patie
 	}
 	if err == nil {
 		r.took.Observe(took.Seconds())
+		if resp.ConnectionClose() {
+			r.draining.Begin(drainTime)
+		}
 	}
 	return took, err
 }
 
 // pick chooses the less busy of two random addresses (Mitzenmacher, The Power of Two Choices, 2001) that were not tried and whose breaker lets
-// a request through; an address that was tried only when there is no other. done must be called with the outcome.
+// a request through; an address that is about to end only when there is no other. done must be called with the outcome.
 func (u *upstream) pick(tried []*replica) (r *replica, done func(error)) {
 	all := *u.replicas.Load()
 	if len(all) == 1 {
@@ -221,15 +233,16 @@ func (u *upstream) pick(tried []*replica) (r *replica, done func(error)) {
 	if all[j].client.PendingRequests() < all[i].client.PendingRequests() {
 		i, j = j, i
 	}
-	for _, c := range [2]*replica{all[i], all[j]} {
-		if !slices.Contains(tried, c) {
-			if r, done = admit(c); r != nil {
-				return r, done
+	chosen := [2]*replica{all[i], all[j]}
+	for _, draining := range [2]bool{false, true} {
+		for n := range len(chosen) + len(all) { // the breaker of one that was asked answers the same again
+			c := chosen[min(n, 1)]
+			if n >= len(chosen) {
+				c = all[n-len(chosen)]
 			}
-		}
-	}
-	for _, c := range all {
-		if c != all[i] && c != all[j] && !slices.Contains(tried, c) {
+			if c.draining.Over() == draining || slices.Contains(tried, c) {
+				continue
+			}
 			if r, done = admit(c); r != nil {
 				return r, done
 			}

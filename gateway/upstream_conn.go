@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"syscall"
 	"time"
@@ -13,8 +14,8 @@ import (
 
 var get = []byte("GET ")
 
-// errStale says that a kept connection had been closed by the service before the request was written: nothing was sent.
-var errStale = errors.New("connection closed by the service before it was used again")
+// errStale says that the service had closed a connection before the request was written: nothing was sent.
+var errStale = errors.New("connection closed by the service before a request was written")
 
 // dialTimeout bounds a connection's beginning, and its handshake once more.
 const dialTimeout = 2 * time.Second
@@ -66,6 +67,7 @@ type upstreamConn struct {
 	patient time.Duration
 	// used: an answer was read, so that the next write begins a request on a kept connection. Only one goroutine at a time has a connection.
 	used, reading bool
+	begun         bool // a part of the request was written
 	deadlines     httpx.Deadlines
 }
 
@@ -94,7 +96,12 @@ func (c *upstreamConn) Write(p []byte) (int, error) {
 			return 0, errStale
 		}
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	if err != nil && n == 0 && !c.begun {
+		return 0, fmt.Errorf("%w: %w", errStale, err)
+	}
+	c.begun = true
+	return n, err
 }
 
 // Read reads a part of an answer. The deadline that was set holds for the first part; every later one has the same time again.
@@ -104,6 +111,6 @@ func (c *upstreamConn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	c.used, c.reading = true, true
+	c.used, c.reading, c.begun = true, true, false
 	return c.Conn.Read(p)
 }
