@@ -287,3 +287,27 @@ func TestChartPodsCanBeShaped(t *testing.T) {
 		t.Errorf("egress: %v", egress["spec"])
 	}
 }
+
+// TestChartServicesHaveTheirOwnKeys holds which internal keys a service gets, and that the key of all
+// of the previous release is there only while both releases run.
+func TestChartServicesHaveTheirOwnKeys(t *testing.T) {
+	t.Parallel()
+	for value, shared := range map[string]bool{"sharedInternalKeys=false": false, "sharedInternalKeys=true": true} {
+		all := render(t, value)
+		for _, name := range ours {
+			kind := map[bool]string{true: "StatefulSet", false: "Deployment"}[name == "gateway"]
+			w := find(t, all, kind, "rg-"+name)
+			environ := environOf(object(w.at("spec", "template", "spec", "containers", 0).(map[string]any)))
+			holdSettings(t, "the chart", name, environ)
+			if _, ok := environ["INTERNAL_KEYS_FILE"]; ok != shared {
+				t.Errorf("%s: %s has the key of all: %v, want %v", value, name, ok, shared)
+			}
+			for _, service := range []string{"users", "vault", "activity"} {
+				_, ok := environ[strings.ToUpper(service)+"_INTERNAL_KEYS_FILE"]
+				if want := name == "gateway" || name == service+"-svc"; ok != want {
+					t.Errorf("%s: %s has the key of %s: %v, want %v", value, name, service, ok, want)
+				}
+			}
+		}
+	}
+}
