@@ -166,7 +166,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	g.permits = newPermits(limiter, rt.Now)
 	g.anonymous = newAnonymous()
 	st := newStates(g.cfg.SessionTTL, session.NewCache(rdb, g.upstreams[toUsers].keys), rt.Log, newIdentityMetrics(rt.Metrics), g.askState)
-	stop, err := conn.Listen(session.Subject, st.changed, st.gap)
+	stop, err := listenToChanges(conn, st)
 	if err != nil {
 		return err
 	}
@@ -197,6 +197,20 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 		return nil
 	})
 	return nil
+}
+
+// listenToChanges hears of changed sessions until stop is called.
+func listenToChanges(conn *bus.Conn, st *states) (stop func(), err error) {
+	stopOld, err := conn.Listen(session.Subject, st.changedBefore, nil)
+	if err != nil {
+		return nil, err
+	}
+	stopNew, err := conn.Listen(session.SealedSubject, st.changed, st.gap)
+	if err != nil {
+		stopOld()
+		return nil, err
+	}
+	return func() { stopNew(); stopOld() }, nil
 }
 
 // fetchKeys asks users-svc for its public keys; one of the previous release only has the public route.

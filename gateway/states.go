@@ -225,14 +225,23 @@ func (s *states) outdated(p *principal) bool {
 	return ok && p.state.Version < low
 }
 
-// changed hears an announcement.
+// changed hears a sealed announcement; those of other installations on the same NATS server cannot be opened.
 func (s *states) changed(data []byte) {
+	if ch, ok := s.shared.OpenChange(data); ok {
+		s.raise(ch)
+	}
+}
+
+// changedBefore hears an announcement of a users-svc of the previous release.
+func (s *states) changedBefore(data []byte) {
 	var ch session.Change
 	if err := json.Unmarshal(data, &ch); err != nil || ch.UserID == "" {
 		s.log.Warn("announcement of a session change cannot be read")
 		return
 	}
-	s.raise(ch)
+	if !ch.Sealed {
+		s.raise(ch)
+	}
 }
 
 // told hears from a forwarded answer of users-svc what the request changed.

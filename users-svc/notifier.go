@@ -2,7 +2,6 @@ package users
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -72,11 +71,8 @@ func (n *notifier) say(ctx context.Context, u unsaid) (unsaid, error) {
 		u.redis = redisErr != nil
 	}
 	if u.gates {
-		data, err := json.Marshal(u.change)
-		if err == nil {
-			err = n.bus.Announce(session.Subject, data)
-		}
-		busErr, u.gates = err, err != nil
+		busErr = n.cache.Announce(u.change, n.bus.Announce)
+		u.gates = busErr != nil
 	}
 	return u, errors.Join(redisErr, busErr)
 }

@@ -1,7 +1,6 @@
 package users_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -30,9 +29,8 @@ func newGate(h *harness) *gate {
 		h.t.Fatal(err)
 	}
 	g := &gate{cache: session.NewCache(rdb, h.keys), changes: make(chan session.Change, 100)}
-	stop, err := conn.Listen(session.Subject, func(data []byte) {
-		var ch session.Change
-		if json.Unmarshal(data, &ch) == nil {
+	stop, err := conn.Listen(session.SealedSubject, func(data []byte) {
+		if ch, ok := g.cache.OpenChange(data); ok {
 			g.changes <- ch
 		}
 	}, nil)

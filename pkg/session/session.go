@@ -18,8 +18,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// Subject is where users-svc announces a Change.
-const Subject = "realmgate.sessions.changed"
+// Where users-svc announces a Change. What is sealed counts only for the gateways of the same installation, and nobody
+// else can make it. The plain one is for gateways of the previous release, and goes with the next.
+const (
+	Subject       = "realmgate.sessions.changed"
+	SealedSubject = "realmgate.sealed.sessions.changed"
+)
 
 // State is what a gateway must know before it lets a request through.
 type State struct {
@@ -46,6 +50,7 @@ type Token struct {
 type Change struct {
 	UserID  string `json:"user_id"`
 	Version int64  `json:"version"`
+	Sealed  bool   `json:"sealed,omitempty"` // of a plain one: it is announced as a sealed one too
 }
 
 // How long the copies in Redis live. A state lives only seconds: that bounds how long a revocation can go unseen when users-svc cannot reach
