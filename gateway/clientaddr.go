@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
 // clientAddress returns the address of the request's client. The first X-Forwarded-For of a peer
@@ -17,7 +19,7 @@ func (g *gateway) clientAddress(c *fiber.Ctx) netip.Addr {
 	if len(lines) == 0 {
 		return peerAddr(peer)
 	}
-	if !contains(g.trusted, peerAddr(peer)) {
+	if !netaddr.Contains(g.trusted, peerAddr(peer)) {
 		g.untrusted.Do(func() {
 			g.log.Warn("X-Forwarded-For is ignored: if the peer is a proxy, add it to TRUSTED_PROXIES", "peer", peerAddr(peer).String())
 		})
@@ -35,7 +37,7 @@ func (g *gateway) clientAddress(c *fiber.Ctx) netip.Addr {
 // believed; neither is anything that is no address. Empty elements of the list are ignored (RFC 9110, section 5.6.1).
 func clientAddr(peer net.Addr, forwarded []string, trusted []netip.Prefix) netip.Addr {
 	at := peerAddr(peer)
-	if len(trusted) == 0 || !contains(trusted, at) {
+	if len(trusted) == 0 || !netaddr.Contains(trusted, at) {
 		return at
 	}
 	for i := len(forwarded) - 1; i >= 0; i-- {
@@ -53,7 +55,7 @@ func clientAddr(peer net.Addr, forwarded []string, trusted []netip.Prefix) netip
 			if !ok {
 				return at
 			}
-			if at = next; !contains(trusted, at) {
+			if at = next; !netaddr.Contains(trusted, at) {
 				return at
 			}
 		}
@@ -82,31 +84,12 @@ func forwardedAddr(s string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), true
 }
 
-func contains(prefixes []netip.Prefix, a netip.Addr) bool {
-	for _, p := range prefixes {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
 // addressSite is what large bodies without a user are accounted to: the address, of IPv6 the /48 that
 // a site gets, whose /64 networks would otherwise count as 65,536 senders.
 func addressSite(a netip.Addr) string {
 	if a.Is6() {
 		if p, err := a.Prefix(48); err == nil {
 			return p.String()
-		}
-	}
-	return a.String()
-}
-
-// addressKey is what requests without a user are counted by: the address, of IPv6 the /64 that one customer has.
-func addressKey(a netip.Addr) string {
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr().String()
 		}
 	}
 	return a.String()

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
@@ -106,7 +105,7 @@ func (c Config) Validate() error {
 	p.Must(up.MaxConns >= 1, "UPSTREAM_MAX_CONNS must be at least 1")
 	p.Must(up.QueueWait >= 0, "UPSTREAM_QUEUE_WAIT must not be negative")
 	edge := c.Edge
-	_, err = parsePrefixes(edge.TrustedProxies)
+	_, err = netaddr.ParsePrefixes(edge.TrustedProxies)
 	p.Must(err == nil, "TRUSTED_PROXIES: %w", err)
 	for _, o := range edge.CORSOrigins {
 		p.Must(o == "*" || isOrigin(strings.Replace(o, "://"+anySubdomain, "://any.", 1)) && !strings.HasSuffix(o, anySubdomain),
@@ -140,24 +139,3 @@ func isOrigin(s string) bool {
 
 // tokenCharacters are those of a header's name (RFC 9110, section 5.6.2).
 const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-// parsePrefixes reads addresses and CIDR blocks.
-func parsePrefixes(list []string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for _, s := range list {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			a, err := netip.ParseAddr(s)
-			if err != nil {
-				return nil, fmt.Errorf("%q is neither an address nor a CIDR block", s)
-			}
-			a = a.Unmap().WithZone("")
-			p = netip.PrefixFrom(a, a.BitLen())
-		}
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		out = append(out, p.Masked())
-	}
-	return out, nil
-}

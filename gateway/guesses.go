@@ -6,6 +6,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
 // guesses counts the credentials of each address that turned out to be nobody's. An address that has used up what requests without a user may be has
@@ -23,7 +24,7 @@ func newGuesses(r limit.Rate) (*guesses, error) {
 
 // refusal is why a credential that nobody remembers is not looked at: 429 RATE_LIMITED, nil when it is.
 func (g *guesses) refusal(ctx context.Context, addr netip.Addr) error {
-	if r := g.own.Allow(ctx, addressKey(addr), g.rate, 0); !r.Allowed {
+	if r := g.own.Allow(ctx, netaddr.Network(addr), g.rate, 0); !r.Allowed {
 		return apperr.RateLimitExceeded(r.RetryAfter)
 	}
 	return nil
@@ -31,5 +32,5 @@ func (g *guesses) refusal(ctx context.Context, addr netip.Addr) error {
 
 // wrong counts a credential that turned out to be nobody's.
 func (g *guesses) wrong(ctx context.Context, addr netip.Addr) {
-	g.own.Allow(ctx, addressKey(addr), g.rate, 1)
+	g.own.Allow(ctx, netaddr.Network(addr), g.rate, 1)
 }

@@ -5,6 +5,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
 // keepTLS makes browsers use TLS for a year (RFC 6797). It leaves the host's subdomains out: the
@@ -17,7 +18,7 @@ func (g *gateway) secure(c *fiber.Ctx) bool {
 	if g.cfg.TLS.Cert != "" {
 		return true
 	}
-	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" && contains(g.trusted, peerAddr(c.Context().RemoteAddr()))
+	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" && netaddr.Contains(g.trusted, peerAddr(c.Context().RemoteAddr()))
 }
 
 // passes reports whether a service's header of this name, as fasthttp writes names, goes to the client: those that pkg/httpx and the services' pages set.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
 // permits takes what a high rate allows from Redis in small batches, so that not every request costs a round trip. A rate below 200 has no
@@ -127,7 +128,7 @@ func (g *gateway) countInClass(c *fiber.Ctx, cl *call) error {
 }
 
 // addressLimitKey is what stands for an address where requests without a user are counted.
-func addressLimitKey(addr netip.Addr) string { return "addr:" + addressKey(addr) }
+func addressLimitKey(addr netip.Addr) string { return "addr:" + netaddr.Network(addr) }
 
 func (g *gateway) countAs(ctx context.Context, cl *call, key string, r limit.Rate) error {
 	if r.Off() {

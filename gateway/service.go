@@ -20,6 +20,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/session"
 	"github.com/realmgate/realmgate/pkg/shares"
@@ -76,7 +77,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	}
 	g.health.check, g.health.now = svc.CheckReady, rt.Now
 	var err error
-	if g.trusted, err = parsePrefixes(cfg.Edge.TrustedProxies); err != nil {
+	if g.trusted, err = netaddr.ParsePrefixes(cfg.Edge.TrustedProxies); err != nil {
 		return fmt.Errorf("TRUSTED_PROXIES: %w", err)
 	}
 	if cfg.SharedKeys != "" {

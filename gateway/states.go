@@ -15,6 +15,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/monotonic"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/session"
 )
 
@@ -32,7 +33,7 @@ type principal struct {
 
 // usableFrom reports whether the credential may be used from the address.
 func (p *principal) usableFrom(addr netip.Addr) bool {
-	return p.state.Token == nil || len(p.state.Token.IPWhitelist) == 0 || contains(p.allowed, addr)
+	return p.state.Token == nil || len(p.state.Token.IPWhitelist) == 0 || netaddr.Contains(p.allowed, addr)
 }
 
 // addrText is an address and how it is written.
@@ -174,7 +175,7 @@ func (s *states) read(ctx context.Context, key string, token bool, id string, pa
 		s.metrics.users.Inc()
 	}
 	if t := p.state.Token; t != nil {
-		allowed, err := parsePrefixes(t.IPWhitelist)
+		allowed, err := netaddr.ParsePrefixes(t.IPWhitelist)
 		if err != nil {
 			return nil, err // refuse rather than let in from everywhere
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
@@ -25,8 +26,8 @@ func parseAddresses(entries []string) (addressList, bool) {
 			everywhere = true
 			continue
 		}
-		p, ok := parsePrefix(entry)
-		if !ok {
+		p, err := netaddr.ParsePrefix(entry)
+		if err != nil {
 			return nil, false
 		}
 		if !slices.Contains(list, p) {
@@ -37,22 +38,6 @@ func parseAddresses(entries []string) (addressList, bool) {
 		return nil, true
 	}
 	return list, true
-}
-
-func parsePrefix(s string) (netip.Prefix, bool) {
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		addr, err := netip.ParseAddr(s)
-		if err != nil || addr.Zone() != "" {
-			return netip.Prefix{}, false
-		}
-		p = netip.PrefixFrom(addr, addr.BitLen())
-	}
-	// ::ffff:192.0.2.1 is 192.0.2.1, and gateways see it as that.
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), true
 }
 
 // strings writes single addresses without a length; empty when the list is.

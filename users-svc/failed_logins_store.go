@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
 // countFailedLogin counts a failed sign-in by its address and hour. userID is "" for a name that no
@@ -18,7 +20,7 @@ func countFailedLogin(ctx context.Context, tx dbtx, userID string, d device, now
 		VALUES ($1, $2, 1, $3, $4)
 		ON CONFLICT (address, hour) DO UPDATE
 		SET failures = f.failures + 1, unknown = f.unknown + excluded.unknown, last_at = excluded.last_at`,
-		addressKey(d.Address), now.UTC().Truncate(time.Hour), unknown, now)
+		netaddr.NetworkOf(d.Address), now.UTC().Truncate(time.Hour), unknown, now)
 	return err
 }
 

@@ -1,8 +1,6 @@
 package users
 
 import (
-	"net/netip"
-
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
@@ -51,20 +49,4 @@ type historyFilter struct {
 	UserID                         string
 	IncludeFailed, IncludeSecurity bool
 	Page, Limit                    int
-}
-
-// addressKey is what an address counts as: itself, or its /64 network for IPv6, because a host has all addresses of its network.
-func addressKey(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	if a = a.Unmap().WithZone(""); a.Is4() {
-		return a.String()
-	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return p.String()
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
 
@@ -15,7 +16,7 @@ import (
 func remember(ctx context.Context, tx dbtx, now time.Time, h happening) error {
 	_, err := tx.Exec(ctx, `INSERT INTO login_history (id, user_id, event, failed, security, ip_address, address_key, client, created_at)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE $2 <> ''`,
-		id.New(now), h.UserID, h.Event, h.Failed, h.Event != eventLogin, h.Device.Address, addressKey(h.Device.Address), h.Device.Client, now)
+		id.New(now), h.UserID, h.Event, h.Failed, h.Event != eventLogin, h.Device.Address, netaddr.NetworkOf(h.Device.Address), h.Device.Client, now)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
 // login is what somebody claims: a username or an address, and a password.
@@ -63,12 +64,12 @@ func readLogin(o *input.Object) (login, error) {
 // login checks the password and opens a session, or answers what the second factor asks for. An account that does not exist costs the same
 // work and gets the same answer as a wrong password.
 func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
-	address := "login:" + addressKey(d.Address)
+	address := "login:" + netaddr.NetworkOf(d.Address)
 	if r := s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 0); !r.Allowed {
 		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.LoginAddress.Count)
 	}
 	moment := s.throttle.turns.moment()
-	found, at, err := claimed(ctx, s.pool, in.Name, addressKey(d.Address), s.now())
+	found, at, err := claimed(ctx, s.pool, in.Name, netaddr.NetworkOf(d.Address), s.now())
 	at.moment = moment
 	if err == nil {
 		err = at.refusal(s.throttle.rate, s.now())

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/session"
 )
 
@@ -204,7 +205,7 @@ func (m *mails) useReset(ctx context.Context, token, hash string, d device) erro
 		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`, userID, hash, now); err != nil {
 			return err
 		}
-		counts := [][]byte{accountKey(userID), knownKey(userID, addressKey(d.Address))}
+		counts := [][]byte{accountKey(userID), knownKey(userID, netaddr.NetworkOf(d.Address))}
 		if _, err := tx.Exec(ctx, `DELETE FROM login_throttle WHERE key = ANY ($1)`, counts); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/session"
 	"github.com/realmgate/realmgate/pkg/wire"
 )
@@ -41,7 +42,7 @@ func (s *sessions) open(ctx context.Context, q dbtx, o opening, most int, now ti
 		LEFT JOIN LATERAL (`+selectProvisioned+`) had ON o_outcome = 'opened'`,
 		o.live.UserID, o.trusted, owed, now.Add(s.cfg.Tokens.HalfLogin), o.throttle, now,
 		o.live.ID, o.live.ExpiresAt, now.Add(s.cfg.Tokens.MaxSession), tokenHash(o.live.Refresh), newSalt(),
-		id.New(now), o.device.Address, addressKey(o.device.Address), o.device.UserAgent, o.device.Client, most)
+		id.New(now), o.device.Address, netaddr.NetworkOf(o.device.Address), o.device.UserAgent, o.device.Client, most)
 	if err != nil {
 		return opened{}, err
 	}
