@@ -9,6 +9,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/quota"
@@ -51,20 +52,20 @@ const drained = 256 << 10
 
 // bodyLimit returns the most bytes that the body may have: in a write to the vault whatever fits the user's quota must pass.
 func (g *gateway) bodyLimit(cl *call) int {
-	edge := &g.cfg.Edge
+	cfg := &g.cfg.Edge
 	switch {
 	case cl.route.body == fieldsBody:
 		return maxFields
 	case cl.route.body == objectBody:
 		return maxObject
-	case edge.VaultMaxBodyMB > 0:
-		return edge.VaultMaxBodyMB << 20
+	case cfg.VaultMaxBodyMB > 0:
+		return cfg.VaultMaxBodyMB << 20
 	}
-	bytes := int64(edge.VaultQuotaMB) << 20
+	bytes := int64(cfg.VaultQuotaMB) << 20
 	if cl.who != nil && cl.who.state.VaultQuota > 0 {
 		bytes = cl.who.state.VaultQuota
 	}
-	return int(min(quota.MaxBody(bytes), int64(edge.BodyMemoryMB)<<20))
+	return int(min(quota.MaxBody(bytes), int64(cfg.BodyMemoryMB)<<20))
 }
 
 // readBody reads the whole body before anything is sent on, so that a slow client holds no connection to a service and a request can be sent
@@ -179,7 +180,7 @@ func brokenBody(err error) error {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return apperr.New(apperr.RequestTimeout, "REQUEST_TIMEOUT", "The request took too long to arrive")
 	}
-	return badRequest()
+	return edge.BadRequest()
 }
 
 // leaveBody prepares the end of the connection when more of the body is unread than is worth reading.

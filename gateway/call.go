@@ -5,6 +5,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -16,7 +17,7 @@ import (
 // call is what the gateway knows about one request.
 type call struct {
 	path, query []byte // of the raw target; they point into the request
-	fault       pathFault
+	fault       edge.PathFault
 	endpoint    *endpoint // nil: no such path
 	route       *route    // nil: no such path, or not this method
 	who         *principal
@@ -88,14 +89,14 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	cl.addr = g.clientAddress(c)
 	httpx.SetClientAddr(c, cl.addr)
 	takeAbsoluteForm(in)
-	if err := checkRequest(in); err != nil {
+	if err := edge.CheckRequest(in); err != nil {
 		c.Response().SetConnectionClose() // where the next request begins is not certain
 		if over := g.count(c, cl); over != nil {
 			return over
 		}
 		return err
 	}
-	cl.path, cl.query = splitTarget(in.RequestURI())
+	cl.path, cl.query = edge.SplitTarget(in.RequestURI())
 	cl.hostRealm = hostRealm(in.Host())
 	cl.realm = cl.hostRealm
 	g.find(c, cl)
@@ -116,7 +117,7 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	if cl.who != nil && cl.who.state.Token != nil {
 		g.used.saw(cl.who.state.Token.ID, cl.addr)
 	}
-	if cl.fault == pathOddKey {
+	if cl.fault == edge.InvalidKey {
 		return apperr.InvalidField("/key", "must be 1 to 255 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
 	}
 	if err := g.recordable(cl); err != nil {
@@ -133,16 +134,16 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 
 // find looks the path up and names the route for metrics.
 func (g *gateway) find(c *fiber.Ctx, cl *call) {
-	cl.fault = checkPath(cl.path)
-	if cl.fault == pathAmbiguous {
+	cl.fault = edge.CheckPath(cl.path)
+	if cl.fault == edge.PathAmbiguous {
 		return
 	}
 	if cl.endpoint = g.router.find(cl.path); cl.endpoint == nil {
 		return
 	}
 	rt := cl.endpoint.byMethod[c.Method()]
-	if cl.fault == pathOddKey && (rt == nil || rt.traits&vaultKey == 0) {
-		cl.fault, cl.endpoint = pathAmbiguous, nil
+	if cl.fault == edge.InvalidKey && (rt == nil || rt.traits&vaultKey == 0) {
+		cl.fault, cl.endpoint = edge.PathAmbiguous, nil
 		return
 	}
 	cl.route = rt
@@ -165,8 +166,8 @@ func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
 		}
 		c.Status(fiber.StatusNoContent)
 		return nil
-	case cl.fault != pathFine:
-		return badRequest()
+	case cl.fault != edge.PathFine:
+		return edge.BadRequest()
 	case cl.endpoint == nil:
 		return apperr.RouteNotFound()
 	case c.Method() == fiber.MethodOptions:

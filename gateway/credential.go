@@ -84,7 +84,7 @@ func isAuthToken(s []byte) bool {
 
 func isHex(s []byte) bool {
 	for _, c := range s {
-		if unhex(c) < 0 {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/netaddr"
 )
@@ -93,7 +94,7 @@ func TestTheClientIsTheLastAddressThatNoTrustedProxyHas(t *testing.T) {
 		{"IPv4 in IPv6", "::ffff:10.0.0.1", []string{"::ffff:1.1.1.1"}, trusted, "1.1.1.1"},
 		{"a block written as IPv4 in IPv6", "172.16.3.4", []string{"1.1.1.1"}, trusted, "1.1.1.1"},
 	} {
-		got := clientAddr(&net.TCPAddr{IP: net.ParseIP(c.peer), Port: 1}, c.forwarded, c.trusted)
+		got := edge.ClientAddr(&net.TCPAddr{IP: net.ParseIP(c.peer), Port: 1}, c.forwarded, c.trusted)
 		if got.String() != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
@@ -105,7 +106,7 @@ func FuzzClientAddr(f *testing.F) {
 	f.Add("1.1.1.1, 10.0.0.2")
 	f.Add("[::1]:80,,")
 	f.Fuzz(func(t *testing.T, forwarded string) {
-		got := clientAddr(&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}, []string{forwarded}, trusted)
+		got := edge.ClientAddr(&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}, []string{forwarded}, trusted)
 		if !got.IsValid() || got.Zone() != "" || got.Is4In6() {
 			t.Fatalf("%q gave %v", forwarded, got)
 		}

@@ -21,19 +21,3 @@ func hostRealm(host []byte) string {
 	}
 	return realm
 }
-
-// saneHost reports whether a Host header can be one: a name or a literal of at most 255 characters, with or without a port.
-func saneHost(host []byte) bool {
-	if len(host) == 0 || len(host) > 255+len(":65535") {
-		return false
-	}
-	for _, c := range host {
-		switch {
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
-		case c == '.', c == '-', c == '_', c == ':', c == '[', c == ']', c == '%':
-		default:
-			return false
-		}
-	}
-	return true
-}

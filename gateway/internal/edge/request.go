@@ -1,0 +1,89 @@
+// Package edge owns what the gateway refuses before it routes a request: malformed requests, ambiguous
+// paths and hosts that are none, and the address of the client. It serves no route. Start reading at
+// CheckRequest, CheckPath and ClientAddr.
+package edge
+
+import (
+	"bytes"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/ascii"
+)
+
+// maxTarget bounds the request target, path and query together.
+const maxTarget = 8 << 10
+
+// CheckRequest refuses what two HTTP implementations could read differently (RFC 9112, sections 3.2, 5.2 and 6.3), before anything is routed.
+// fasthttp has already refused a second Content-Length, a second Host and malformed lines.
+func CheckRequest(h *fasthttp.RequestHeader) error {
+	target := h.RequestURI()
+	switch {
+	case len(target) > maxTarget:
+		return apperr.New(apperr.URITooLong, "URI_TOO_LONG", "Request target is too long")
+	case len(target) == 0 || target[0] != '/': // authority-form, *, absolute-form of another host
+		return BadRequest()
+	case !saneHost(h.Host()) && (len(h.Host()) > 0 || string(h.Protocol()) != "HTTP/1.0"): // a probe of HTTP/1.0 may have none
+		return BadRequest()
+	case bytes.IndexByte(target, '#') >= 0:
+		return BadRequest()
+	case !bytes.HasPrefix(h.Protocol(), []byte("HTTP/1.")):
+		return BadRequest()
+	}
+	return checkHeaderLines(h.RawHeaders())
+}
+
+// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines, takes names with a space in them and lines
+// that end without a CR, so that two requests could stand where others see one, and forgets a Content-Length beside a Transfer-Encoding and a
+// Transfer-Encoding of identity.
+func checkHeaderLines(raw []byte) error {
+	length, encoded := false, false
+	for line := range bytes.Lines(raw) {
+		if colon := bytes.IndexByte(line, ':'); colon >= 0 && bytes.IndexByte(line[:colon], ' ') >= 0 {
+			return BadRequest()
+		}
+		if bytes.HasSuffix(line, []byte("\n")) && !bytes.HasSuffix(line, []byte("\r\n")) {
+			return BadRequest()
+		}
+		switch line[0] {
+		case ' ', '\t': // obs-fold
+			return BadRequest()
+		case 'c', 'C':
+			length = length || isHeader(line, fiber.HeaderContentLength)
+		case 't', 'T':
+			if isHeader(line, fiber.HeaderTransferEncoding) {
+				if encoded || !ascii.EqualFold(headerValue(line), "chunked") {
+					return BadRequest()
+				}
+				encoded = true
+			}
+		}
+	}
+	if length && encoded {
+		return BadRequest()
+	}
+	return nil
+}
+
+func isHeader(line []byte, name string) bool {
+	return len(line) > len(name) && line[len(name)] == ':' && ascii.EqualFold(line[:len(name)], name)
+}
+
+// headerValue returns a header's value without the blanks around it, which are spaces and tabs only.
+func headerValue(line []byte) []byte {
+	_, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\r\n")), []byte(":"))
+	return bytes.Trim(value, " \t")
+}
+
+// BadRequest is the answer to a malformed request.
+func BadRequest() error {
+	return apperr.New(apperr.Invalid, "BAD_REQUEST", "Malformed HTTP request")
+}
+
+// SplitTarget cuts a request target into its path and its query.
+func SplitTarget(target []byte) (path, query []byte) {
+	path, query, _ = bytes.Cut(target, []byte("?"))
+	return path, query
+}
