@@ -197,7 +197,11 @@ func (s *stack) startNATS() {
 		s.t.Fatal(err)
 	}
 	program := filepath.Join(scratch, "nats-server")
-	run(s.t, filepath.Join(root, "deploy"), "go", "build", "-o", program, "github.com/nats-io/nats-server/v2")
+	build := testkit.Command(s.t, "go", "build", "-o", program, "github.com/nats-io/nats-server/v2")
+	build.Dir, build.Env = filepath.Join(root, "deploy"), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath") // as the images
+	if out, err := build.CombinedOutput(); err != nil {
+		s.t.Fatalf("build nats-server: %v\n%s", err, out)
+	}
 	s.spawn("nats", nil, program, "--config", filepath.Join(etc, "nats.conf"))
 	s.waitTCP(s.hosts["nats:4222"])
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +21,10 @@ import (
 // on its way.
 func TestAHangUpEndsTheProcessInOrder(t *testing.T) {
 	t.Parallel()
+	// A child of a process that handles the signal gets its default action, also where nohup started the tests.
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangUps) })
 	p := spawn(t, "DATA_DIR="+dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0")
 	if p.url == "" {
 		t.Fatalf("no start:\n%s%s", p.said, p.errors)

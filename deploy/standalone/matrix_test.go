@@ -53,7 +53,7 @@ GET    /api/v1/auth/tokens/me                 401M 401I    401E    401I     401I
 GET    /api/v1/auth/tokens/{none}             401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
 DELETE /api/v1/auth/tokens/{none}             401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
 GET    /api/v1/users/auth/2fa/status          401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
-POST   /api/v1/users/auth/2fa/setup           401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
+POST   /api/v1/users/auth/2fa/setup           401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
 GET    /api/v1/users                          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
 POST   /api/v1/users                          401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
 GET    /api/v1/servers                        401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
@@ -79,8 +79,8 @@ POST   /api/v1/auth/tokens/{none}/copy        401M 401I    401E    401I     401I
 POST   /api/v1/auth/tokens/{none}/add-realm   401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
 POST   /api/v1/auth/tokens/{none}/remove-realm 401M 401I   401E    401I     401I    403B   400V  400V  403P   403R   400V
 POST   /api/v1/users/auth/2fa/verify-setup    401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
-DELETE /api/v1/users/auth/2fa                 401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
-POST   /api/v1/users/auth/2fa/backup-codes/regenerate 401M 401I 401E 401I   401I    403B   400V  400V  403P   403R   403P
+DELETE /api/v1/users/auth/2fa                 401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
+POST   /api/v1/users/auth/2fa/backup-codes/regenerate 401M 401I 401E 401I   401I    403B   400Q  400Q  403P   403R   403P
 PUT    /api/v1/users/auth/2fa/token-gate      401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
 POST   /api/v1/users/auth/logout              401M 401I    401E    401I     401I    200    200   200   403P   403R   403P
 `

@@ -30,7 +30,10 @@ func binary(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out, err := testkit.Command(t, "go", "build", "-o", dir, ".").CombinedOutput(); err != nil {
+		cmd := testkit.Command(t, "go", "build", "-o", dir, ".")
+		// As the images are built, so that deploy/operate and this share what is compiled.
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+		if out, err := cmd.CombinedOutput(); err != nil {
 			_ = os.RemoveAll(dir)
 			t.Fatalf("go build: %v\n%s", err, out)
 		}
