@@ -207,3 +207,30 @@ func TestAServiceThatIsAwayIsLookedUpRarely(t *testing.T) {
 		})
 	}
 }
+
+// TestAnAddressThatEndsIsAvoided holds that one answer with "Connection: close" is enough: requests
+// go to the other address, and the name is looked up for a successor.
+func TestAnAddressThatEndsIsAvoided(t *testing.T) {
+	t.Parallel()
+	old := startGraceful(t, "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(old.addr)
+	other, successor := startGraceful(t, "127.0.0.2:"+port), startGraceful(t, "127.0.0.3:"+port)
+	n := &names{}
+	n.set("127.0.0.1", "127.0.0.2")
+	u := named(t, n, port)
+	n.set("127.0.0.1", "127.0.0.2", "127.0.0.3")
+	for _, r := range *u.replicas.Load() {
+		if r.addr == old.addr {
+			u.avoid(r)
+			r.draining.Begin(time.Hour)
+		}
+	}
+	for end := time.Now().Add(testkit.Patience); successor.hits.Load() == 0 && time.Now().Before(end); {
+		if status, err := send(u, "POST"); err != nil || status != 200 {
+			t.Fatalf("got %d %v", status, err)
+		}
+	}
+	if successor.hits.Load() == 0 || other.hits.Load() == 0 || old.hits.Load() != 0 {
+		t.Errorf("the one that ends got %d, the other %d, the successor %d", old.hits.Load(), other.hits.Load(), successor.hits.Load())
+	}
+}

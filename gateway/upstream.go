@@ -37,6 +37,7 @@ type upstream struct {
 	lookup     func(ctx context.Context, network, host string) ([]netip.Addr, error) // the resolver's
 	replicas   atomic.Pointer[[]*replica]
 	looking    chan struct{}  // held by the one that looks the name up
+	lookNow    chan struct{}  // asks run to look it up
 	lookedUp   time.Time      // when that was last done; held by looking
 	resending  atomic.Int32   // requests that are sent again though they may have arrived
 	shedding   rate.Sometimes // a line for the log
@@ -95,7 +96,7 @@ func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *
 	}
 	u := &upstream{
 		name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m, lookup: net.DefaultResolver.LookupNetIP,
-		looking: make(chan struct{}, 1), shedding: rate.Sometimes{Interval: shedLogEvery},
+		looking: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), shedding: rate.Sometimes{Interval: shedLogEvery},
 	}
 	u.replicas.Store(&[]*replica{})
 	m.add(u)
@@ -173,6 +174,9 @@ func (u *upstream) sendToKnown(req *fasthttp.Request, resp *fasthttp.Response, p
 		took, err = r.exchange(req, resp, patience, inTurn)
 		done(err)
 		if err == nil {
+			if resp.ConnectionClose() {
+				u.avoid(r)
+			}
 			return nil
 		}
 		if patience -= took; patience <= 0 {
@@ -194,6 +198,18 @@ func (u *upstream) sendToKnown(req *fasthttp.Request, resp *fasthttp.Response, p
 	return err
 }
 
+// avoid marks an address that is about to end. The name is looked up then: it may have a successor
+// that is not known yet.
+func (u *upstream) avoid(r *replica) {
+	if r.draining.Over() {
+		select {
+		case u.lookNow <- struct{}{}:
+		default: // it is to be looked up anyway
+		}
+	}
+	r.draining.Begin(drainTime)
+}
+
 // exchange sends req and reads the answer, when its turn has come, and returns how long that took.
 func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) (took time.Duration, err error) {
 	req.SetTimeout(patience)
@@ -208,9 +224,6 @@ func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patie
 	}
 	if err == nil {
 		r.took.Observe(took.Seconds())
-		if resp.ConnectionClose() {
-			r.draining.Begin(drainTime)
-		}
 	}
 	return took, err
 }

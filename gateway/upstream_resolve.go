@@ -30,6 +30,7 @@ func (u *upstream) run(ctx context.Context) error {
 		case <-ctx.Done():
 			u.close()
 			return nil
+		case <-u.lookNow:
 		case <-time.After(every):
 		}
 	}
