@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ type harness struct {
 	nats  *testkit.Broker
 	clock *clock
 	log   *slog.Logger
+	mu    sync.Mutex // replicas may be started at once
 	// Of the newest replica.
 	metrics   *prometheus.Registry
 	adminAddr string
@@ -85,13 +87,13 @@ func start(t testing.TB, edits ...func(*users.Config)) *harness {
 func (h *harness) replica() string {
 	h.t.Helper()
 	rt := h.runtime()
-	h.metrics = prometheus.NewRegistry()
-	rt.Metrics = h.metrics
 	svc, err := users.New(h.t.Context(), h.cfg, rt)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.adminAddr = svc.AdminAddr()
+	h.mu.Lock()
+	h.metrics, h.adminAddr = rt.Metrics, svc.AdminAddr()
+	h.mu.Unlock()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- svc.Run(ctx) }()
