@@ -45,6 +45,24 @@ func connectTo(t *testing.T, address string) *pgx.Conn {
 	return conn
 }
 
+// beginPrevious begins a transaction of a replica of the previous release, which takes the lock of the
+// counts with the function lock.
+func beginPrevious(t *testing.T, address, lock string) pgx.Tx {
+	t.Helper()
+	conn := connectTo(t, address)
+	if _, err := conn.Exec(t.Context(), `SET search_path = activity_svc`); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT `+lock+`(hashtext($1))`, previousLocks()[0]); err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
 func TestLocksOfAnotherRoleStopNothing(t *testing.T) {
 	t.Parallel()
 	address := testkit.Postgres(t)
@@ -89,17 +107,7 @@ func TestCountingWaitsForAWriterOfThePreviousRelease(t *testing.T) {
 	if err := s.makePartitions(t.Context(), daysOf(recordsOf(e))); err != nil {
 		t.Fatal(err)
 	}
-	old := connectTo(t, address)
-	if _, err := old.Exec(t.Context(), `SET search_path = activity_svc`); err != nil {
-		t.Fatal(err)
-	}
-	tx, err := old.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock_shared(hashtext($1))`, previousLocks()[0]); err != nil {
-		t.Fatal(err)
-	}
+	tx := beginPrevious(t, address, "pg_advisory_xact_lock_shared")
 	counted := make(chan error, 1)
 	go func() { counted <- s.count(t.Context(), now.Truncate(time.Millisecond)) }()
 	select {
@@ -124,17 +132,7 @@ func TestAWriterWaitsForCountingOfThePreviousRelease(t *testing.T) {
 	t.Parallel()
 	address := testkit.Postgres(t)
 	s := openStore(t, address)
-	old := connectTo(t, address)
-	if _, err := old.Exec(t.Context(), `SET search_path = activity_svc`); err != nil {
-		t.Fatal(err)
-	}
-	tx, err := old.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock(hashtext($1))`, previousLocks()[0]); err != nil {
-		t.Fatal(err)
-	}
+	tx := beginPrevious(t, address, "pg_advisory_xact_lock")
 	now := time.Now()
 	stored := make(chan error, 1)
 	go func() {
