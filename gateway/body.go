@@ -12,6 +12,7 @@ import (
 	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/shares"
 )
@@ -127,7 +128,7 @@ type bodyPool struct {
 
 func (g *gateway) bodyPool(cl *call) bodyPool {
 	if cl.who == nil {
-		return bodyPool{holder: addressSite(cl.addr), free: freeAnonymous, small: g.anonymousBodies, most: maxFields}
+		return bodyPool{holder: netaddr.Site(cl.addr), free: freeAnonymous, small: g.anonymousBodies, most: maxFields}
 	}
 	return bodyPool{holder: cl.who.limitKey, free: freeBody, small: g.bodies, large: g.largeBodies, most: g.smallBody}
 }

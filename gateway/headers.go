@@ -4,7 +4,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/netaddr"
 )
@@ -19,7 +18,7 @@ func (g *gateway) secure(c *fiber.Ctx) bool {
 	if g.cfg.TLS.Cert != "" {
 		return true
 	}
-	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" && netaddr.Contains(g.trusted, edge.PeerAddr(c.Context().RemoteAddr()))
+	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" && netaddr.Contains(g.trusted, netaddr.Peer(c.Context().RemoteAddr()))
 }
 
 // passes reports whether a service's header of this name, as fasthttp writes names, goes to the client: those that pkg/httpx and the services' pages set.

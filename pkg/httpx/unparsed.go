@@ -4,12 +4,13 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
+
+	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
 // unparsedRoute is the route label of requests that fasthttp could not parse.
@@ -42,13 +43,9 @@ func (s *Server) countUnparsed(handle func(*fasthttp.RequestCtx, error)) func(*f
 		if !lines.Allow() {
 			return
 		}
-		var peer netip.Addr
-		if tcp, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
-			peer = tcp.AddrPort().Addr().Unmap()
-		}
 		s.o.Log.LogAttrs(ctx, slog.LevelInfo, "request",
 			slog.String("request_id", string(ctx.Response.Header.Peek(fiber.HeaderXRequestID))), slog.String("method", otherMethod),
 			slog.String("route", unparsedRoute), slog.Int("status", status), slog.Duration("took", took), slog.String("user_id", ""),
-			slog.String("client_addr", peer.String()), slog.Int("bytes", len(ctx.Response.Body())))
+			slog.String("client_addr", netaddr.Peer(ctx.RemoteAddr()).String()), slog.Int("bytes", len(ctx.Response.Body())))
 	}
 }

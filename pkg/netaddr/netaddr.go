@@ -4,6 +4,7 @@ package netaddr
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 )
 
@@ -48,11 +49,28 @@ func Contains(prefixes []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
+// Peer returns the address of a connection's other end; the zero Addr when it is not TCP.
+func Peer(peer net.Addr) netip.Addr {
+	if tcp, ok := peer.(*net.TCPAddr); ok {
+		a, _ := netip.AddrFromSlice(tcp.IP)
+		return a.Unmap()
+	}
+	return netip.Addr{}
+}
+
 // Network returns what a sender is counted by: an IPv4 address itself, of an IPv6 address the /64
 // network, all of whose addresses one host has.
 func Network(a netip.Addr) string {
+	return networkOf(a, 64)
+}
+
+// Site is [Network] with the /48 that a site gets, whose /64 networks would otherwise count as 65,536
+// senders.
+func Site(a netip.Addr) string { return networkOf(a, 48) }
+
+func networkOf(a netip.Addr, bitsOfIPv6 int) string {
 	if a = a.Unmap().WithZone(""); a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
+		if p, err := a.Prefix(bitsOfIPv6); err == nil {
 			return p.String()
 		}
 	}

@@ -36,6 +36,11 @@ func TestASenderIsAnAddressOrANetworkOfIPv6(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", address, got, want)
 		}
 	}
+	for address, want := range map[string]string{"192.0.2.1": "192.0.2.1", "2001:db8:1:2:3::4": "2001:db8:1::/48"} {
+		if got := Site(netip.MustParseAddr(address)); got != want {
+			t.Errorf("the site of %s: got %s, want %s", address, got, want)
+		}
+	}
 }
 
 func TestContains(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // X-Forwarded-For, read from right to left, that no trusted proxy has. Whatever stands left of it was written by the client and is not
 // believed; neither is anything that is no address. Empty elements of the list are ignored (RFC 9110, section 5.6.1).
 func ClientAddr(peer net.Addr, forwarded []string, trusted []netip.Prefix) netip.Addr {
-	at := PeerAddr(peer)
+	at := netaddr.Peer(peer)
 	if len(trusted) == 0 || !netaddr.Contains(trusted, at) {
 		return at
 	}
@@ -37,15 +37,6 @@ func ClientAddr(peer net.Addr, forwarded []string, trusted []netip.Prefix) netip
 		}
 	}
 	return at
-}
-
-// PeerAddr returns the address of a connection's other end; the zero Addr when it is not TCP.
-func PeerAddr(peer net.Addr) netip.Addr {
-	if tcp, ok := peer.(*net.TCPAddr); ok {
-		a, _ := netip.AddrFromSlice(tcp.IP)
-		return a.Unmap()
-	}
-	return netip.Addr{}
 }
 
 // forwardedAddr reads one entry: an address, with or without a port.
