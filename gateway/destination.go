@@ -38,10 +38,8 @@ func (d *destination) run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-		if ctx.Err() != nil {
 			return nil
+		case <-time.After(pause):
 		}
 	}
 }

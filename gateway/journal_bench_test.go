@@ -3,14 +3,15 @@ package gateway
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/realmgate/realmgate/gateway/internal/journal"
-	"github.com/realmgate/realmgate/pkg/event"
-	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/testkit"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/realmgate/realmgate/gateway/internal/journal"
+	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/testkit"
 
 	"github.com/valyala/fasthttp"
 

@@ -248,17 +248,23 @@ func (u *upstream) pick(tried []*replica) (r *replica, done func(error)) {
 	}
 	chosen := [2]*replica{all[i], all[j]}
 	for _, draining := range [2]bool{false, true} {
-		for n := range len(chosen) + len(all) { // the breaker of one that was asked answers the same again
-			c := chosen[min(n, 1)]
-			if n >= len(chosen) {
-				c = all[n-len(chosen)]
-			}
-			if c.draining.Over() == draining || slices.Contains(tried, c) {
-				continue
-			}
-			if r, done = admit(c); r != nil {
+		for _, candidates := range [2][]*replica{chosen[:], all} { // the breaker of one that was asked answers the same again
+			if r, done = admitOne(candidates, draining, tried); r != nil {
 				return r, done
 			}
+		}
+	}
+	return nil, nil
+}
+
+// admitOne returns the first of the candidates that is draining, or not, was not tried and is admitted.
+func admitOne(candidates []*replica, draining bool, tried []*replica) (r *replica, done func(error)) {
+	for _, c := range candidates {
+		if c.draining.Over() == draining || slices.Contains(tried, c) {
+			continue
+		}
+		if r, done = admit(c); r != nil {
+			return r, done
 		}
 	}
 	return nil, nil
