@@ -9,11 +9,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// What replicas exclude each other with are locks of tables, which only the schema's owner can take. Any role of the
+// Replicas exclude each other with table locks, which only the schema's owner can take. Any role of the
 // database could hold an advisory lock, and so stop the log.
 //
-// Who moves how far the counts reach, or drops a day, locks activity_counted alone; who adds records shares it. Reading
-// waits for neither.
+// Moving the watermark of the counts and dropping a day lock activity_counted exclusively; adding records
+// shares the lock. Reading waits for neither.
 const (
 	lockCountsShared = `LOCK TABLE activity_counted IN ROW SHARE MODE`
 	lockCounts       = `LOCK TABLE activity_counted IN EXCLUSIVE MODE`
@@ -21,23 +21,24 @@ const (
 	lockMaintenance  = `LOCK TABLE maintenance_lock IN EXCLUSIVE MODE NOWAIT`
 )
 
-// The advisory locks that the previous release counts and writes under: they are taken as well, so that it and this
-// one may run together, and go with the next release. The wait for them is bounded.
+// The previous release counts and writes under these advisory locks. This release takes them as well, so
+// that replicas of both may run together; the next release does not. The wait for them is bounded.
 const (
 	previousKey    = `hashtext('activity counts')`
 	previousShared = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock_shared(` + previousKey + `), set_config('lock_timeout', '0', true)`
 	previousAlone  = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock(` + previousKey + `), set_config('lock_timeout', '0', true)`
 
-	// holdsPrevious: a replica of ours has such a lock. Another role's is not waited for.
+	// holdsPrevious reports whether a replica of this service holds such a lock. A lock of another role is
+	// not waited for.
 	holdsPrevious = `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.objid::bigint = ` + previousKey + `::bigint & 4294967295
 		AND a.datname = current_database() AND a.usename = session_user)`
 )
 
-// errPreviousHeld says that the advisory lock was not to be had in its time.
+// errPreviousHeld reports that the wait for the advisory lock timed out.
 var errPreviousHeld = errors.New("another process holds the lock of the counts")
 
-// withCounts runs f in a transaction in which nobody else moves how far the counts reach.
+// withCounts runs f in a transaction during which the watermark of the counts does not move.
 func (s *store) withCounts(ctx context.Context, f func(pgx.Tx, counted) error) error {
 	return s.locked(ctx, func(tx pgx.Tx, previous bool) error {
 		c, err := shareCounts(ctx, tx, previous)
@@ -48,7 +49,7 @@ func (s *store) withCounts(ctx context.Context, f func(pgx.Tx, counted) error) e
 	})
 }
 
-// countsAlone runs f in a transaction in which nobody else counts or adds records.
+// countsAlone runs f in a transaction during which no other replica counts or adds records.
 func (s *store) countsAlone(ctx context.Context, f func(pgx.Tx) error) error {
 	return s.locked(ctx, func(tx pgx.Tx, previous bool) error {
 		if previous {
@@ -63,7 +64,8 @@ func (s *store) countsAlone(ctx context.Context, f func(pgx.Tx) error) error {
 	})
 }
 
-// locked runs f until it gets its locks: without that of the previous release when another role holds it.
+// locked runs f until it gets its locks. It leaves out the previous release's lock when another role holds
+// it.
 func (s *store) locked(ctx context.Context, f func(tx pgx.Tx, previous bool) error) error {
 	for previous := true; ; {
 		err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error { return f(tx, previous) })
@@ -100,7 +102,8 @@ func previousHeld(err error) error {
 
 func isLockTimeout(err error) bool { _, code := sqlState(err); return code == "55P03" }
 
-// lockAlone waits for the lock, and bounds every other wait of tx: whoever changes tables must not make the rest of the world queue behind it.
+// lockAlone waits for the lock, and bounds every other wait of tx: a change of tables must not make other
+// transactions queue behind it.
 func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
 	_, err := tx.Exec(ctx, lock)
 	if err == nil {
@@ -109,8 +112,8 @@ func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
 	return err
 }
 
-// alone runs f unless another replica is running the same; the lock ends with the connection, so a replica that dies
-// holds nobody up. Its transaction has no snapshot, so it is in the way of no VACUUM.
+// alone runs f unless another replica is running the same. The lock ends with the connection, so a replica
+// that dies does not block the others. Its transaction has no snapshot, so it does not hold back VACUUM.
 func (s *store) alone(ctx context.Context, f func(context.Context) error) error {
 	tx, err := s.pool.Begin(ctx)
 	if err != nil {

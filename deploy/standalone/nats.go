@@ -21,15 +21,15 @@ const (
 	natsUser    = "realmgate"
 	natsReady   = 10 * time.Second
 	natsMaxDisk = 8 << 30
-	// The server is asked for its health every natsPause, less often when that did not help.
+	// The server's health is checked every natsPause, less often after restarts that did not help.
 	natsPause    = 5 * time.Second
 	natsMaxPause = 5 * time.Minute
-	// natsRoom is what the disk must have room for before the server is started again.
+	// natsRoom is the free space in bytes that the disk must have before the server is restarted.
 	natsRoom = 1 << 20
 )
 
-// natsServer is the embedded NATS server. A stream that once could not write to the disk stores nothing until the
-// server is started again (nats-server 2.15), so watch does that.
+// natsServer is the embedded NATS server. After a failed write to the disk a stream stores nothing until
+// the server is restarted (nats-server 2.15); watch restarts it.
 type natsServer struct {
 	options server.Options
 	log     *slog.Logger
@@ -85,8 +85,8 @@ func (n *natsServer) stop() {
 	}
 }
 
-// watch starts the server again when it is unwell at two looks and its disk has room. What a new start does not
-// cure is tried at longer and longer intervals.
+// watch restarts the server when two health checks in a row fail and its disk has room. Restarts that do
+// not help are repeated at growing intervals.
 func (n *natsServer) watch(ctx context.Context) {
 	pause, unwell := natsPause, false
 	for {
@@ -106,7 +106,7 @@ func (n *natsServer) watch(ctx context.Context) {
 	}
 }
 
-// health is what the server says of itself and of each of its streams.
+// health returns why the server or one of its streams does not work, nil when they do.
 func (n *natsServer) health() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -121,7 +121,7 @@ func (n *natsServer) health() error {
 	return nil
 }
 
-// healthAnswer is an [http.ResponseWriter] in memory: the server tells its health to HTTP only.
+// healthAnswer is an [http.ResponseWriter] in memory: the server reports its health over HTTP only.
 type healthAnswer struct {
 	status int
 	header http.Header
@@ -132,7 +132,7 @@ func (a *healthAnswer) Header() http.Header         { return a.header }
 func (a *healthAnswer) WriteHeader(status int)      { a.status = status }
 func (a *healthAnswer) Write(b []byte) (int, error) { return a.text.Write(b) }
 
-// restart starts the server again and reports whether it tried to.
+// restart restarts the server and reports whether it tried.
 func (n *natsServer) restart(why error) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -151,13 +151,13 @@ func (n *natsServer) restart(why error) bool {
 	return true
 }
 
-// roomFor tries whether a file of so many bytes can be written into dir.
+// roomFor returns an error when a file of so many bytes cannot be written into dir.
 func roomFor(dir string, bytes int) error {
 	path := filepath.Join(dir, "room")
 	return errors.Join(os.WriteFile(path, make([]byte, bytes), 0o600), os.Remove(path))
 }
 
-// natsLog gives what the NATS server says the level that it has for an operator of Realmgate.
+// natsLog logs the messages of the NATS server at the level that they have for an operator of Realmgate.
 type natsLog struct{ log *slog.Logger }
 
 func (l natsLog) Noticef(f string, v ...any) { l.log.Debug("nats", "says", fmt.Sprintf(f, v...)) }

@@ -22,11 +22,13 @@ import (
 	"github.com/realmgate/realmgate/pkg/monotonic"
 )
 
-// Journal is the gateway's write-ahead log of events: what is appended survives the end of the process and is shipped to JetStream.
+// Journal is the gateway's write-ahead log of events: an appended event survives the end of the process
+// and is shipped to JetStream.
 //
-// It is a row of segments, each a small log in a folder of its own. Only the last is written to. The shipper reads from the first, notes in it
-// how far JetStream has acknowledged, and removes it when all of it is. Concurrent appends share one write: whoever finds no write under way lets
-// those run first who are ready to, and then leads for all that came; those that come meanwhile are the next leader's batch.
+// It is a list of segments, each a small log in its own folder. Only the last segment is written to. The
+// shipper reads from the first, stores in it how far JetStream has acknowledged, and removes it when all
+// records are acknowledged. Concurrent appends share one write (group commit): the first append leads the
+// write for all appends that arrived, and appends during that write form the next batch.
 type Journal struct {
 	cfg     Config
 	log     *slog.Logger
@@ -88,8 +90,8 @@ type metrics struct {
 	dropped           *prometheus.CounterVec
 }
 
-// Open opens the folder, which belongs to one process at a time, repairs what a crash left half written, and finds what is still to be
-// shipped.
+// Open opens the folder, which belongs to one process at a time, repairs records that a crash left half
+// written, and finds the events that are not shipped yet. Its error names JOURNAL_DIR.
 func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Journal, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("JOURNAL_DIR: %w", err)
@@ -161,7 +163,7 @@ func (j *Journal) size() (entries, bytes int64) {
 	return j.entries, j.bytes
 }
 
-// oldestAge is how old the oldest event is that waits to be shipped, in seconds.
+// oldestAge returns the age of the oldest event without an acknowledgement, in seconds; 0 without one.
 func (j *Journal) oldestAge() float64 {
 	oldest := j.oldest.Load()
 	if oldest == 0 {
@@ -332,8 +334,8 @@ func (j *Journal) signal() {
 	}
 }
 
-// Close ends the journal; appends fail from now on, but for the one that is being written, and so does what the shipper still asks for: it may not have
-// ended when the time for a stop is over.
+// Close closes the journal. A write in progress is completed; later calls of Append and of the shipper,
+// which may still run when the time for a stop is over, fail.
 func (j *Journal) Close() error {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()

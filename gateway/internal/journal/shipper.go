@@ -16,21 +16,22 @@ import (
 	"github.com/realmgate/realmgate/pkg/monotonic"
 )
 
-// Publisher is JetStream, as far as the shipper needs it.
+// Publisher is the part of JetStream that the shipper uses.
 type Publisher interface {
 	Publish(subject, msgID, traceparent string, data []byte) (bus.Future, error)
 	MaxData() int // of one message; 0: not known
 }
 
-// Shipper sends what the journal holds to JetStream, in order, and lets the journal forget what was acknowledged. It retries for ever; an event
-// that is sent twice is stored once, because it has the same id.
+// Shipper sends the journal's events to JetStream, in order, and acknowledges to the journal the events
+// that JetStream acknowledged. It retries for ever. An event that is sent twice is stored once, because
+// it has the same id.
 type Shipper struct {
 	journal *Journal
 	to      Publisher
-	subject func() (string, error) // where events go, as far as that is known
+	subject func() (string, error) // of events; an error until it is known
 	log     *slog.Logger
 
-	lastMaxData int // that was looked at
+	lastMaxData int // the last answer of Publisher.MaxData
 }
 
 // NewShipper returns a shipper of j's events to p. subject returns an error until the subject is
@@ -40,19 +41,22 @@ func NewShipper(j *Journal, p Publisher, subject func() (string, error), log *sl
 }
 
 const (
-	batchSize = 1000 // events under way together
-	// batchDelay is the rest after a batch that was not full: what comes meanwhile goes together. The first event after a quiet time does not wait.
+	batchSize = 1000 // events in flight
+	// batchDelay is the pause after a batch that was not full, so that the next events share a batch.
+	// The first event after an idle time does not wait.
 	batchDelay = 20 * time.Millisecond
-	// ackTimeout bounds the wait for one batch's acknowledgements, drainTimeout that and all else once the process is to end.
+	// ackTimeout bounds the wait for the acknowledgements of one batch.
 	ackTimeout = 10 * time.Second
-	// ageWait is how long a process cannot ship before it looks for events that are too old: the time of day
-	// may be wrong for a moment.
-	ageWait      = time.Hour
+	// ageWait is how long shipping must have failed before events are dropped for their age: the time
+	// of day may be wrong for a moment.
+	ageWait = time.Hour
+	// drainTimeout bounds shipping after the process was told to stop.
 	drainTimeout = 5 * time.Second
 )
 
-// Run ships until ctx ends, and then for a short time what is left. A batch that is under way then is waited for: sent again, with what came since,
-// its messages would be others to JetStream.
+// Run ships until ctx ends, and then the remaining events for at most drainTimeout. It waits for a batch
+// in flight: a second attempt would pack it together with newer events into messages with other ids,
+// which JetStream would not recognise as duplicates.
 func (s *Shipper) Run(ctx context.Context) error {
 	patient, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -147,7 +151,8 @@ func (s *Shipper) step(ctx context.Context) (int, error) {
 	return len(records), s.journal.ack(seg, len(records))
 }
 
-// largest is how large a message may be, and says so once where that is too small for some event.
+// largest returns the most bytes that a message may have. It logs a limit of the server that is too
+// small for some events, once for each limit.
 func (s *Shipper) largest() int {
 	data := s.to.MaxData()
 	if data != s.lastMaxData && data != 0 && data < maxRecord {
@@ -160,8 +165,8 @@ func (s *Shipper) largest() int {
 	return min(data, event.MaxMessage)
 }
 
-// pack makes messages of at most so many bytes of records, in their order, and counts those that are damaged and
-// those that no message has room for.
+// pack makes messages of at most most bytes from the records, in their order. It returns how many records
+// are damaged, and how many are too large for a message.
 func pack(records [][]byte, most int) (messages []event.Message, damaged, large int) {
 	for _, r := range records {
 		eventID, body, ok := decodeRecord(r)
@@ -177,8 +182,8 @@ func pack(records [][]byte, most int) (messages []event.Message, damaged, large 
 	return messages, damaged, large
 }
 
-// enforceMaxAge deals with events that could not be shipped for longer than JOURNAL_MAX_AGE: they are dropped, or no more are taken.
-// It goes by the time of day or by now, whichever is earlier.
+// enforceMaxAge drops events older than JOURNAL_MAX_AGE, or in mode "required" makes the journal accept no
+// more. It uses the earlier of the time of day and now.
 func (s *Shipper) enforceMaxAge(now time.Time) {
 	if s.journal.cfg.MaxAge == 0 {
 		return
@@ -211,7 +216,8 @@ func (s *Shipper) enforceMaxAge(now time.Time) {
 	}
 }
 
-// next returns the oldest records that are not acknowledged, all of one segment, with an error the segment alone; none when there are none. Only the shipper calls it.
+// next returns the oldest records without an acknowledgement, all of one segment. With an error it returns
+// the segment alone, and nothing when every record is acknowledged. Only the shipper calls it.
 func (j *Journal) next(max int) (*segment, [][]byte, error) {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
@@ -260,10 +266,11 @@ func (j *Journal) next(max int) (*segment, [][]byte, error) {
 	return seg, records, err
 }
 
-// errDamaged says that a segment was found to be damaged while the process ran.
+// errDamaged reports damage to a segment that was found while the process ran.
 var errDamaged = errors.New("a segment of the journal is damaged")
 
-// repairLive repairs a segment that turned out to be damaged, and reports whether that changed it. What is gone is counted as lost.
+// repairLive repairs a damaged segment while the process runs, counts the lost events, and reports whether
+// the segment changed.
 func (j *Journal) repairLive(seg *segment) (bool, error) {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
@@ -293,7 +300,7 @@ func (j *Journal) repairLive(seg *segment) (bool, error) {
 	return changed, nil
 }
 
-// ack marks n more records of seg as dealt with, and removes the segments that are done with.
+// ack marks n more records of seg as acknowledged, and removes the segments without other records.
 func (j *Journal) ack(seg *segment, n int) error {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
