@@ -11,8 +11,8 @@ import (
 	"encoding/hex"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/event"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // record is a row of the log. Ids are their 12 raw bytes.
@@ -57,24 +57,24 @@ func raw(id string) string {
 
 // Record is a record as the contract has it.
 type Record struct {
-	ID         string    `json:"id"`
-	UserID     string    `json:"user_id"`
-	RealmID    string    `json:"realm_id"`
-	Method     string    `json:"method"`
-	Path       string    `json:"path"`
-	StatusCode int       `json:"status_code"`
-	IPAddress  string    `json:"ip_address"`
-	UserAgent  string    `json:"user_agent"`
-	CreatedAt  wire.Time `json:"created_at"`
+	ID         string   `json:"id"`
+	UserID     string   `json:"user_id"`
+	RealmID    string   `json:"realm_id"`
+	Method     string   `json:"method"`
+	Path       string   `json:"path"`
+	StatusCode int      `json:"status_code"`
+	IPAddress  string   `json:"ip_address"`
+	UserAgent  string   `json:"user_agent"`
+	CreatedAt  api.Time `json:"created_at"`
 }
 
 // Stats is the size and the span of a user's log.
 type Stats struct {
-	TotalSizeBytes int64      `json:"total_size_bytes"` // bytes of the columns of the records
-	TotalRecords   int64      `json:"total_records"`
-	OldestRecord   *wire.Time `json:"oldest_record"`
-	NewestRecord   *wire.Time `json:"newest_record"`
-	RetentionDays  int        `json:"retention_days"`
+	TotalSizeBytes int64     `json:"total_size_bytes"` // bytes of the columns of the records
+	TotalRecords   int64     `json:"total_records"`
+	OldestRecord   *api.Time `json:"oldest_record"`
+	NewestRecord   *api.Time `json:"newest_record"`
+	RetentionDays  int       `json:"retention_days"`
 }
 
 // RealmUsage says how much of a user's log is in one realm.

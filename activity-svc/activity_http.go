@@ -6,13 +6,13 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // Bounds of the query, from the contract's section 5.
@@ -94,7 +94,7 @@ func (h *handlers) list(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	metadata := wire.NewPage(total, page, limit)
+	metadata := api.NewPage(total, page, limit)
 	metadata.Pages = min(metadata.Pages, maxPage)
 	return httpx.Paged(c, "Activity logs retrieved successfully", records, metadata)
 }

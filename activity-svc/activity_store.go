@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // reading runs f on one snapshot, so that a total and the page beside it speak of the same log, and tells it how far the log is counted there.
@@ -280,7 +280,7 @@ func readPieces(ctx context.Context, tx pgx.Tx, f filter, pieces []piece) ([]Rec
 			var id, realm []byte
 			r := Record{UserID: user}
 			_, err := pgx.ForEachRow(rows, []any{&id, &realm, &r.Method, &r.Path, &r.StatusCode, &r.IPAddress, &r.UserAgent}, func() error {
-				r.ID, r.RealmID, r.CreatedAt = hex.EncodeToString(id), hex.EncodeToString(realm), wire.Time(idTime(string(id)))
+				r.ID, r.RealmID, r.CreatedAt = hex.EncodeToString(id), hex.EncodeToString(realm), api.Time(idTime(string(id)))
 				out = append(out, r)
 				return nil
 			})
@@ -291,7 +291,7 @@ func readPieces(ctx context.Context, tx pgx.Tx, f filter, pieces []piece) ([]Rec
 }
 
 // readEnd returns the time of the newest (DESC) or oldest (ASC) record that f selects in s.
-func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*wire.Time, error) {
+func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*api.Time, error) {
 	if s.coarse {
 		days, err := readDays(ctx, tx, f, []span{s})
 		if err != nil || len(days) == 0 {
@@ -311,6 +311,6 @@ func readEnd(ctx context.Context, tx pgx.Tx, f filter, s span, order string) (*w
 	if err != nil {
 		return nil, err
 	}
-	t := wire.Time(idTime(string(id)))
+	t := api.Time(idTime(string(id)))
 	return &t, nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/limit"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/redisdb"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -36,10 +36,10 @@ type caller struct {
 
 func sessionCallers(t *testing.T, d *door) []caller {
 	member := d.users.signIn(t)
-	banned := d.users.signIn(t, func(s *session.State) { s.Banned = true })
-	bannedAdmin := d.users.signIn(t, func(s *session.State) { s.Banned, s.Admin = true, true })
-	root := d.users.signIn(t, func(s *session.State) { s.Admin = true })
-	ended := d.users.signIn(t, func(s *session.State) { s.Alive = false })
+	banned := d.users.signIn(t, func(s *sessionstate.State) { s.Banned = true })
+	bannedAdmin := d.users.signIn(t, func(s *sessionstate.State) { s.Banned, s.Admin = true, true })
+	root := d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
+	ended := d.users.signIn(t, func(s *sessionstate.State) { s.Alive = false })
 	unknown := person{userID: id.New(time.Now()), sessionID: id.New(time.Now())}
 	mixed := member
 	mixed.userID = root.userID
@@ -71,13 +71,13 @@ func sessionCallers(t *testing.T, d *door) []caller {
 func tokenCallers(d *door, realm string) []caller {
 	other := strings.Repeat("b", 24)
 	free, _ := d.users.authToken()
-	adminToken, _ := d.users.authToken(func(s *session.State) { s.Admin = true })
-	bannedToken, _ := d.users.authToken(func(s *session.State) { s.Banned = true })
-	bound, _ := d.users.authToken(func(s *session.State) { s.Token.Grant.Realms = []string{realm} })
-	elsewhere, _ := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
-	local, _ := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24", "127.0.0.0/8"} })
-	expired, _ := d.users.authToken(func(s *session.State) { s.ExpiresAt = time.Now().Add(-time.Minute) })
-	dead, _ := d.users.authToken(func(s *session.State) { s.Alive = false })
+	adminToken, _ := d.users.authToken(func(s *sessionstate.State) { s.Admin = true })
+	bannedToken, _ := d.users.authToken(func(s *sessionstate.State) { s.Banned = true })
+	bound, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.Realms = []string{realm} })
+	elsewhere, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
+	local, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24", "127.0.0.0/8"} })
+	expired, _ := d.users.authToken(func(s *sessionstate.State) { s.ExpiresAt = time.Now().Add(-time.Minute) })
+	dead, _ := d.users.authToken(func(s *sessionstate.State) { s.Alive = false })
 	return []caller{
 		{"token", "Bearer " + free, "", [4]string{ok, ok, forbidden, ok}},
 		{"bare token", free, "", [4]string{ok, ok, forbidden, ok}},
@@ -129,8 +129,8 @@ func TestARestrictedTokenStaysInItsRealms(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
 	realm, other := strings.Repeat("a", 24), strings.Repeat("b", 24)
-	bound, _ := d.users.authToken(func(s *session.State) { s.Token.Grant.Realms = []string{realm} })
-	scoped, _ := d.users.authToken(func(s *session.State) { s.Token.Grant.AllowNoRealm = false })
+	bound, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.Realms = []string{realm} })
+	scoped, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.AllowNoRealm = false })
 	for _, c := range []struct{ name, token, host, query, want, says string }{
 		{"its realm by query", bound, "", "?realm_id=" + strings.ToUpper(realm), "200", ""},
 		{"its realm by both", bound, realm + ".h", "?realm_id=" + realm, "200", ""},
@@ -174,8 +174,8 @@ func (d *door) announce(userID string, version int64) {
 		d.t.Fatal(err)
 	}
 	defer conn.Close()
-	raw, _ := json.Marshal(session.Change{UserID: userID, Version: version})
-	d.until("the change is announced", func() bool { return conn.Announce(session.Subject, raw) == nil })
+	raw, _ := json.Marshal(sessionstate.Change{UserID: userID, Version: version})
+	d.until("the change is announced", func() bool { return conn.Announce(sessionstate.Subject, raw) == nil })
 	time.Sleep(20 * time.Millisecond) // the connection writes in the background
 }
 
@@ -196,7 +196,7 @@ func TestAnAnnouncedChangeActsBeforeTheMemoryForgets(t *testing.T) {
 	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
 		t.Fatalf("got %d %s", r.status, r.raw)
 	}
-	d.users.set(ada.sessionID, session.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
+	d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
 	d.announce(ada.userID, 2)
 	d.until("the ban acts", func() bool {
 		return d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}).code == "ACCOUNT_BANNED"
@@ -206,11 +206,11 @@ func TestAnAnnouncedChangeActsBeforeTheMemoryForgets(t *testing.T) {
 func TestAChangeIsInForceBeforeItsAnswerLeaves(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) { c.SessionTTL = 5 * time.Second })
-	ada, root := d.users.signIn(t), d.users.signIn(t, func(s *session.State) { s.Admin = true })
+	ada, root := d.users.signIn(t), d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	d.users.answers(func(w http.ResponseWriter, r seen) {
 		if r.method == "PATCH" { // announced to nobody
-			d.users.set(ada.sessionID, session.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
-			w.Header().Set(session.ChangedHeader, "junk,"+ada.userID+":2")
+			d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
+			w.Header().Set(sessionstate.ChangedHeader, "junk,"+ada.userID+":2")
 		}
 		d.users.serve(w, r)
 	})
@@ -218,7 +218,7 @@ func TestAChangeIsInForceBeforeItsAnswerLeaves(t *testing.T) {
 		t.Fatalf("got %d %s", r.status, r.raw)
 	}
 	r := d.do(ask{method: "PATCH", path: "/api/v1/users/" + ada.userID, bearer: root.token, body: `{"is_banned":true}`})
-	if r.status != 200 || r.header.Get(session.ChangedHeader) != "" {
+	if r.status != 200 || r.header.Get(sessionstate.ChangedHeader) != "" {
 		t.Fatalf("got %d %s %v, want 200 without an internal header", r.status, r.raw, r.header)
 	}
 	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.code != "ACCOUNT_BANNED" {
@@ -230,14 +230,14 @@ func TestAStaleStateInRedisIsNotUsedAfterAnAnnouncement(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) { c.SessionTTL = 5 * time.Second })
 	ada := d.users.signIn(t)
-	rdb, err := limit.OpenRedis(limit.RedisConfig{URL: config.Secret(d.redis.URL())})
+	rdb, err := redisdb.Open(redisdb.Config{URL: config.Secret(d.redis.URL())})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	cache := session.NewCache(rdb, testKeys(t, "users-svc"))
-	old := session.State{Alive: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 1}
-	if err := cache.Put(context.Background(), session.SessionKey(ada.sessionID), old); err != nil {
+	cache := sessionstate.NewCache(rdb, testKeys(t, "users-svc"))
+	old := sessionstate.State{Alive: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 1}
+	if err := cache.Put(context.Background(), sessionstate.SessionKey(ada.sessionID), old); err != nil {
 		t.Fatal(err)
 	}
 	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
@@ -246,9 +246,9 @@ func TestAStaleStateInRedisIsNotUsedAfterAnAnnouncement(t *testing.T) {
 	if d.users.asked != 0 {
 		t.Errorf("users-svc was asked %d times although Redis knew", d.users.asked)
 	}
-	d.users.set(ada.sessionID, session.State{Alive: false, Version: 2})
+	d.users.set(ada.sessionID, sessionstate.State{Alive: false, Version: 2})
 	d.announce(ada.userID, 2) // users-svc could not reach Redis
-	_ = cache.Put(context.Background(), session.SessionKey(ada.sessionID), old)
+	_ = cache.Put(context.Background(), sessionstate.SessionKey(ada.sessionID), old)
 	d.until("the session is over", func() bool {
 		return d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}).code == "INVALID_TOKEN"
 	})
@@ -259,7 +259,7 @@ func TestWithoutAnnouncementsAChangeActsWithinTheMemorysTime(t *testing.T) {
 	d := openDoor(t)
 	ada := d.users.signIn(t)
 	d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
-	d.users.set(ada.sessionID, session.State{})
+	d.users.set(ada.sessionID, sessionstate.State{})
 	d.until("the session is over", func() bool {
 		return d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}).status == 401
 	})
@@ -271,7 +271,7 @@ func TestAGapInTheAnnouncementsDropsEverything(t *testing.T) {
 	ada := d.users.signIn(t)
 	d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
 	d.broker.Stop()
-	d.users.set(ada.sessionID, session.State{}) // announced to nobody
+	d.users.set(ada.sessionID, sessionstate.State{}) // announced to nobody
 	d.broker.Restart()
 	d.until("the session is over", func() bool {
 		return d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}).status == 401
@@ -324,10 +324,10 @@ func TestANewSigningKeyIsFetchedWhenATokenNamesIt(t *testing.T) {
 func TestTheUseOfATokenIsReportedOnceAndNoneThatWasRefused(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
-	for name, change := range map[string]func(*session.State){
-		"from another address": func(s *session.State) { s.Token.IPWhitelist = []string{"10.9.9.9"} },
-		"of a banned user":     func(s *session.State) { s.Banned = true },
-		"outside of its realm": func(s *session.State) {
+	for name, change := range map[string]func(*sessionstate.State){
+		"from another address": func(s *sessionstate.State) { s.Token.IPWhitelist = []string{"10.9.9.9"} },
+		"of a banned user":     func(s *sessionstate.State) { s.Banned = true },
+		"outside of its realm": func(s *sessionstate.State) {
 			s.Token.Grant.Realms, s.Token.Grant.AllowNoRealm = []string{strings.Repeat("a", 24)}, false
 		},
 	} {
@@ -381,7 +381,7 @@ func TestRealmsAreMergedFromTheServices(t *testing.T) {
 	if r := d.do(ask{method: "GET", path: "/api/v1/realms?include_usage=1", bearer: ada.token}); r.code != "VALIDATION_ERROR" {
 		t.Errorf("got %d %s", r.status, r.raw)
 	}
-	blind, _ := d.users.authToken(func(s *session.State) { s.Token.Grant.Permissions = nil })
+	blind, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.Permissions = nil })
 	if r := d.do(ask{method: "GET", path: "/api/v1/realms", authorization: blind}); r.code != "INSUFFICIENT_PERMISSIONS" {
 		t.Errorf("a token without the permission: %d %s", r.status, r.raw)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // authenticator finds out who sends a request.
@@ -80,7 +80,7 @@ func (a *authenticator) bySession(ctx context.Context, token []byte, addr netip.
 		if !id.Valid(parsed.SessionID) {
 			return nil, apperr.InvalidToken()
 		}
-		claims = verifiedToken{parsed, session.SessionKey(parsed.SessionID), generation}
+		claims = verifiedToken{parsed, sessionstate.SessionKey(parsed.SessionID), generation}
 		a.verified.Set(key, claims)
 	case !a.now().Before(claims.ExpiresAt):
 		return nil, apperr.TokenExpired()
@@ -109,7 +109,7 @@ func refused(err error) error {
 
 func (a *authenticator) byToken(ctx context.Context, token []byte, addr netip.Addr) (*principal, error) {
 	hash := tokenHash(token)
-	key := session.TokenKey(hash)
+	key := sessionstate.TokenKey(hash)
 	p := a.states.remembered(key)
 	if p == nil {
 		if err := a.guesses.refusal(ctx, addr); err != nil {
@@ -134,15 +134,15 @@ func (a *authenticator) byToken(ctx context.Context, token []byte, addr netip.Ad
 }
 
 // askState reads a state from users-svc.
-func (g *gateway) askState(ctx context.Context, token bool, id string) (session.State, error) {
+func (g *gateway) askState(ctx context.Context, token bool, id string) (sessionstate.State, error) {
 	path := "/internal/sessions/" + id
 	if token {
 		path = "/internal/tokens/" + id
 	}
-	var s session.State
+	var s sessionstate.State
 	err := g.ask(ctx, g.upstreams[toUsers], "GET", path, nil, &s)
 	if errors.Is(err, errNotFound) {
-		return session.State{}, nil // nobody's
+		return sessionstate.State{}, nil // nobody's
 	}
 	return s, err
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/service"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // benchService answers like a service, at no cost worth mentioning.
@@ -58,7 +58,7 @@ func hammer(b *testing.B, addr, token string) {
 func BenchmarkProxiedEverything(b *testing.B) {
 	addr := benchService(b)
 	d := openDoor(b, func(c *Config) {
-		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors", limit.Rate{Count: 100_000_000, Period: time.Minute}
+		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors", ratelimit.Rate{Count: 100_000_000, Period: time.Minute}
 	})
 	d.listen()
 	hammer(b, d.addr, d.users.signIn(b).token)
@@ -72,7 +72,7 @@ func BenchmarkProxiedBare(b *testing.B) {
 	d := openDoor(b, func(c *Config) { c.Upstreams.Vault = "http://" + addr })
 	g := bareGateway(b, d.cfg)
 	rt := g.router.find([]byte("/api/v1/vault/keys")).byMethod["GET"]
-	who := &principal{state: session.State{UserID: "u"}}
+	who := &principal{state: sessionstate.State{UserID: "u"}}
 	server := httpx.New(httpx.Options{Name: Name, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), RequestTimeout: -1, LogErrorsOnly: true})
 	server.Use(func(c *fiber.Ctx) error { return g.forward(c, &call{route: rt, who: who}) })
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -11,10 +11,10 @@ import (
 
 	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/quota"
-	"github.com/realmgate/realmgate/pkg/shares"
 )
 
 // The limits of bodies by class. Every field of a body of fields fits into maxFields several times,
@@ -121,8 +121,8 @@ func (g *gateway) readChunked(c *fiber.Ctx, cl *call, pool bodyPool, stream io.R
 // bodyPool is the memory that a body is accounted to.
 type bodyPool struct {
 	holder       string
-	free         int            // the size up to which a body is not accounted for
-	small, large *shares.Shares // large is of bodies above most
+	free         int                // the size up to which a body is not accounted for
+	small, large *fairsem.Semaphore // large is of bodies above most
 	most         int
 }
 
@@ -154,11 +154,11 @@ func (g *gateway) hold(c *fiber.Ctx, cl *call, pool bodyPool, size int) error {
 		share, from = &cl.largeMemory, pool.large
 	}
 	if share.Size() == 0 {
-		*share = from.Of(pool.holder)
+		*share = from.For(pool.holder)
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), g.cfg.Edge.BodyWait)
 	defer cancel()
-	if err := share.Take(ctx, int64(size)); err != nil {
+	if err := share.Acquire(ctx, int64(size)); err != nil {
 		return apperr.ServiceUnavailable(errors.New("no memory for another large body"))
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // TestEveryRouteTakesAsMuchAsItNeeds sends each route a body of its limit and one of a byte more.
@@ -17,7 +17,7 @@ func TestEveryRouteTakesAsMuchAsItNeeds(t *testing.T) {
 	d := openDoor(t, func(c *Config) {
 		c.Limits.Signup.Count, c.Limits.Verify.Count, c.Limits.Resend.Count, c.Limits.RetrySetup.Count = 0, 0, 0, 0
 	})
-	root := d.users.signIn(t, func(s *session.State) { s.Admin = true })
+	root := d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	d.vault.answers(answerWithBodyLength)
 	d.users.answers(func(w http.ResponseWriter, r seen) {
 		if strings.HasPrefix(r.target, "/internal/") || r.target == "/.well-known/jwks.json" {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/gateway/openapi"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -108,7 +108,9 @@ func TestARefusalOfALargeBodyCanBeRead(t *testing.T) {
 
 func TestAWriteMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
 	t.Parallel()
-	quota := func(mb int64) func(*session.State) { return func(s *session.State) { s.VaultQuota = mb << 20 } }
+	quota := func(mb int64) func(*sessionstate.State) {
+		return func(s *sessionstate.State) { s.VaultQuota = mb << 20 }
+	}
 	d, of500 := openDoor(t), openDoor(t, func(c *Config) { c.Edge.VaultQuotaMB, c.Edge.BodyMemoryMB = 500, 1500 })
 	for _, c := range []struct {
 		name  string

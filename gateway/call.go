@@ -9,9 +9,9 @@ import (
 	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/limit"
-	"github.com/realmgate/realmgate/pkg/shares"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
 // call is what the gateway knows about one request.
@@ -26,13 +26,13 @@ type call struct {
 	realm       string // that the request is about: of the host or the query
 	onUser      string // whom an admin's request acted on
 	body        []byte
-	bodyRead    bool          // to its end
-	memory      shares.Share  // of the memory for bodies
-	largeMemory shares.Share  // of the memory for large ones
-	stream      *shares.Share // the answer's place among those that pass through; nil for none
+	bodyRead    bool           // to its end
+	memory      fairsem.Lease  // of the memory for bodies
+	largeMemory fairsem.Lease  // of the memory for large ones
+	stream      *fairsem.Lease // the answer's place among those that pass through; nil for none
 	// counted is the limit that the request was counted against, for the RateLimit headers.
-	counted     limit.Rate
-	countResult limit.Result
+	counted     ratelimit.Rate
+	countResult ratelimit.Result
 	recorded    bool
 }
 

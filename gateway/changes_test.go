@@ -6,7 +6,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -18,9 +18,9 @@ func (d *door) announceSealed(keys *auth.InternalKeys, userID string, version in
 		d.t.Fatal(err)
 	}
 	defer conn.Close()
-	cache := session.NewCache(nil, keys)
+	cache := sessionstate.NewCache(nil, keys)
 	d.until("the change is announced", func() bool {
-		return cache.Announce(session.Change{UserID: userID, Version: version}, conn.Announce) == nil
+		return cache.Announce(sessionstate.Change{UserID: userID, Version: version}, conn.Announce) == nil
 	})
 }
 
@@ -38,7 +38,7 @@ func TestAChangeOfAnotherInstallationShutsNobodyOut(t *testing.T) {
 	}
 	d.announceSealed(other, ada.userID, 99)
 	// A change of its own comes after it on the same server, so what is in force then has heard both.
-	d.users.set(ada.sessionID, session.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
+	d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
 	d.announceSealed(testKeys(t, "users-svc"), ada.userID, 2)
 	d.until("its own change is in force", func() bool { return status() != 200 })
 	if got := status(); got != 403 {

@@ -8,8 +8,9 @@ import (
 	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/netaddr"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
+	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
@@ -27,7 +28,7 @@ type Config struct {
 	Audience    string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in users-svc."`
 	SessionTTL  time.Duration `env:"SESSION_CACHE_TTL" envDefault:"900ms" doc:"How long the gateway trusts a session state in its memory when no announcement of a change arrives. At most 5s."`
 	Bus         bus.Config
-	Redis       limit.RedisConfig
+	Redis       redisdb.Config
 	Edge        EdgeConfig
 	Limits      LimitConfig
 	Journal     journal.Config
@@ -63,12 +64,12 @@ type EdgeConfig struct {
 
 // LimitConfig is the gateway's part of the contract's table of limits.
 type LimitConfig struct {
-	User       limit.Rate `env:"RATE_LIMIT_USER" envDefault:"6000/1m" doc:"All requests of one user."`
-	Address    limit.Rate `env:"RATE_LIMIT_ADDRESS" envDefault:"600/1m" doc:"All requests without a user from one address."`
-	Signup     limit.Rate `env:"RATE_LIMIT_SIGNUP" envDefault:"5/1h" doc:"Sign-ups from one address."`
-	Verify     limit.Rate `env:"RATE_LIMIT_VERIFY" envDefault:"10/1h" doc:"E-mail verifications and password resets from one address."`
-	Resend     limit.Rate `env:"RATE_LIMIT_RESEND" envDefault:"3/1h" doc:"Requests for a verification or reset mail from one address."`
-	RetrySetup limit.Rate `env:"RATE_LIMIT_RETRY_SETUP" envDefault:"10/1m" doc:"retry-setup calls of one user."`
+	User       ratelimit.Rate `env:"RATE_LIMIT_USER" envDefault:"6000/1m" doc:"All requests of one user."`
+	Address    ratelimit.Rate `env:"RATE_LIMIT_ADDRESS" envDefault:"600/1m" doc:"All requests without a user from one address."`
+	Signup     ratelimit.Rate `env:"RATE_LIMIT_SIGNUP" envDefault:"5/1h" doc:"Sign-ups from one address."`
+	Verify     ratelimit.Rate `env:"RATE_LIMIT_VERIFY" envDefault:"10/1h" doc:"E-mail verifications and password resets from one address."`
+	Resend     ratelimit.Rate `env:"RATE_LIMIT_RESEND" envDefault:"3/1h" doc:"Requests for a verification or reset mail from one address."`
+	RetrySetup ratelimit.Rate `env:"RATE_LIMIT_RETRY_SETUP" envDefault:"10/1m" doc:"retry-setup calls of one user."`
 }
 
 // TextList is a comma-separated list.

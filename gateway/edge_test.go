@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/realmgate/realmgate/gateway/internal/edge"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
@@ -243,7 +243,7 @@ func TestHeadAnswersLikeGetWithoutABody(t *testing.T) {
 func TestAnEmptyBodyWithAContentTypeIsFineEverywhere(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
-	ada := d.users.signIn(t, func(s *session.State) { s.Admin = true })
+	ada := d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	for path, e := range endpoints(newRouter(routeTable())) {
 		path = strings.NewReplacer("{id}", strings.Repeat("a", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}", "app.js").Replace(path)
 		for method, rt := range e.byMethod {

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func TestARequestReachesItsServiceWithASignedIdentityAndNothingInternalFromTheClient(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
-	ada := d.users.signIn(t, func(s *session.State) { s.Admin, s.VaultQuota = true, 7 })
+	ada := d.users.signIn(t, func(s *sessionstate.State) { s.Admin, s.VaultQuota = true, 7 })
 	r := d.do(ask{method: "PATCH", path: "/api/v1/vault/keys/x.y?realm_id=%61aaaaaaaaaaaaaaaaaaaaaaa", bearer: ada.token, body: `{"value":"v"}`, header: map[string]string{
 		"X-Realmgate-Identity": "forged", "X-Realmgate-On-User": "x", "Connection": "keep-alive, X-Hop", "X-Hop": "1", "Cookie": "c=1",
 		"User-Agent": "tester/1", "X-Request-ID": "req-1", "Accept": "application/json",

@@ -5,20 +5,20 @@ import (
 	"net/netip"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/netaddr"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
 // guesses counts the credentials of each address that turned out to be nobody's. An address that has used up what requests without a user may be has
 // its unknown credentials refused before they cost a look-up or the check of a signature; those that are remembered still pass, so that neighbours
 // behind the same address go on. Each gateway counts for itself: this spares users-svc, while the limit itself is counted in Redis.
 type guesses struct {
-	rate limit.Rate
-	own  *limit.Limiter // without Redis
+	rate ratelimit.Rate
+	own  *ratelimit.Limiter // without Redis
 }
 
-func newGuesses(r limit.Rate) (*guesses, error) {
-	own, err := limit.New(nil, nil)
+func newGuesses(r ratelimit.Rate) (*guesses, error) {
+	own, err := ratelimit.New(nil, nil)
 	return &guesses{rate: r, own: own}, err
 }
 

@@ -22,7 +22,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/service"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -124,7 +124,7 @@ type fakeUsers struct {
 	key auth.SigningKey
 
 	mu     sync.Mutex
-	states map[string]session.State // by session id or token hash
+	states map[string]sessionstate.State // by session id or token hash
 	down   bool
 	// previous is a release without /internal/keys; longest is how long it lets a token live.
 	previous bool
@@ -138,7 +138,7 @@ func startUsers(t testing.TB) *fakeUsers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: auth.SigningKey{ID: "k1", Private: private}, states: map[string]session.State{}, longest: 24 * time.Hour}
+	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: auth.SigningKey{ID: "k1", Private: private}, states: map[string]sessionstate.State{}, longest: 24 * time.Hour}
 	u.answers(u.serve)
 	return u
 }
@@ -173,7 +173,7 @@ func (u *fakeUsers) serve(w http.ResponseWriter, r seen) {
 	}
 }
 
-func (u *fakeUsers) set(key string, s session.State) {
+func (u *fakeUsers) set(key string, s sessionstate.State) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.states[key] = s
@@ -189,10 +189,10 @@ func (u *fakeUsers) setDown(down bool) {
 type person struct{ userID, sessionID, token string }
 
 // signIn makes a session; change may alter its state.
-func (u *fakeUsers) signIn(t testing.TB, change ...func(*session.State)) person {
+func (u *fakeUsers) signIn(t testing.TB, change ...func(*sessionstate.State)) person {
 	t.Helper()
 	p := person{userID: id.New(time.Now()), sessionID: id.New(time.Now())}
-	s := session.State{Alive: true, UserID: p.userID, SessionID: p.sessionID, Version: 1}
+	s := sessionstate.State{Alive: true, UserID: p.userID, SessionID: p.sessionID, Version: 1}
 	for _, f := range change {
 		f(&s)
 	}
@@ -213,10 +213,10 @@ func (u *fakeUsers) sign(t testing.TB, p person, ttl time.Duration) string {
 }
 
 // authToken makes an hdy_ token.
-func (u *fakeUsers) authToken(change ...func(*session.State)) (token string, s session.State) {
+func (u *fakeUsers) authToken(change ...func(*sessionstate.State)) (token string, s sessionstate.State) {
 	tokenID := id.New(time.Now())
 	token = "hdy_" + tokenID + "_" + strings.Repeat("0123456789ab", 4)
-	s = session.State{Alive: true, UserID: id.New(time.Now()), Version: 1, Token: &session.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{permRealms}}}}
+	s = sessionstate.State{Alive: true, UserID: id.New(time.Now()), Version: 1, Token: &sessionstate.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{permRealms}}}}
 	for _, f := range change {
 		f(&s)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/auth"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func TestSeveralAcceptLinesAreOneList(t *testing.T) {
@@ -44,7 +44,7 @@ func TestOnlyNamedHeadersOfAnAnswerReachTheClient(t *testing.T) {
 		}
 		for _, name := range []string{
 			"Set-Cookie", "Proxy-Authenticate", "Proxy-Connection", "Upgrade", "Keep-Alive", "Connection", "Server", "X-Request-ID", "X-Internal-Node", "x_odd", "Trailer",
-			session.ChangedHeader, onUserHeader, auth.IdentityHeader, "Access-Control-Allow-Origin",
+			sessionstate.ChangedHeader, onUserHeader, auth.IdentityHeader, "Access-Control-Allow-Origin",
 		} {
 			w.Header().Set(name, "close")
 			w.Header().Add(name, "twice")

@@ -9,14 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
 // TestHealthzSaysWhetherTheGatewayCanServe, however often it is asked and however the services are, until it stops.
 func TestHealthzSaysWhetherTheGatewayCanServe(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
-		c.Limits.Address = limit.Rate{Count: 1, Period: time.Hour}
+		c.Limits.Address = ratelimit.Rate{Count: 1, Period: time.Hour}
 		c.Service.DrainDelay = 5 * time.Second
 	})
 	d.vault.Close()

@@ -15,7 +15,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
 // BenchmarkJournalShare measures what the journal takes of the gateway's throughput: the time of an append ÷ the time of a whole request, both with
@@ -23,7 +23,7 @@ import (
 func BenchmarkJournalShare(b *testing.B) {
 	addr := benchService(b)
 	d := openDoor(b, func(c *Config) {
-		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors", limit.Rate{Count: 100_000_000, Period: time.Minute}
+		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors", ratelimit.Rate{Count: 100_000_000, Period: time.Minute}
 	})
 	d.listen()
 	token := d.users.signIn(b).token

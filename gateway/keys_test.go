@@ -15,8 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/limit"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -45,11 +45,11 @@ func newKeyRig(t *testing.T) *keyRig {
 		}
 		return set, nil
 	})
-	st := newStates(0, nil, testkit.Log(t), newIdentityMetrics(prometheus.NewRegistry()), func(context.Context, bool, string) (session.State, error) {
-		return session.State{Alive: true, UserID: r.claims.UserID, SessionID: r.claims.SessionID, Version: 1}, nil
+	st := newStates(0, nil, testkit.Log(t), newIdentityMetrics(prometheus.NewRegistry()), func(context.Context, bool, string) (sessionstate.State, error) {
+		return sessionstate.State{Alive: true, UserID: r.claims.UserID, SessionID: r.claims.SessionID, Version: 1}, nil
 	})
 	st.redisPause.Begin(time.Hour) // there is none
-	unlimited, err := newGuesses(limit.Rate{})
+	unlimited, err := newGuesses(ratelimit.Rate{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -23,7 +23,7 @@ import (
 func TestAStopUnderLoadFailsNoRequestAndLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
-		c.Limits.User = limit.Rate{}
+		c.Limits.User = ratelimit.Rate{}
 		c.Service.StopTimeout = time.Hour
 	})
 	events := d.listen()

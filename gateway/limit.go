@@ -4,80 +4,14 @@ import (
 	"context"
 	"net/netip"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/maypok86/otter/v2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/netaddr"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
-
-// permits takes what a high rate allows from Redis in small batches, so that not every request costs a round trip. A rate below 200 has no
-// batches and is exact; above, a gateway holds at most a hundredth of it, which it has already paid for.
-type permits struct {
-	shared *limit.Limiter
-	held   *otter.Cache[string, *bucket]
-	now    func() time.Time
-}
-
-// bucket is what is left of a batch for one key, or until when there is nothing.
-type bucket struct {
-	mu     sync.Mutex
-	left   int
-	last   limit.Result
-	denied time.Time
-}
-
-// batchShare is the part of a rate that is taken at once, and bucketMemory how long what is left of it stays good.
-const (
-	batchShare   = 100
-	maxBuckets   = 100_000
-	bucketMemory = time.Minute
-)
-
-func newPermits(shared *limit.Limiter, now func() time.Time) *permits {
-	return &permits{shared: shared, now: now, held: otter.Must(&otter.Options[string, *bucket]{
-		MaximumSize: maxBuckets, ExpiryCalculator: otter.ExpiryAccessing[string, *bucket](bucketMemory),
-	})}
-}
-
-// take counts one event of key against r.
-func (p *permits) take(ctx context.Context, key string, r limit.Rate) limit.Result {
-	batch := r.Count / batchShare
-	if batch < 2 {
-		return p.shared.Allow(ctx, key, r, 1)
-	}
-	b, ok := p.held.GetIfPresent(key)
-	if !ok {
-		b, _ = p.held.SetIfAbsent(key, &bucket{})
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := p.now()
-	if b.left > 0 {
-		b.left--
-		res := b.last
-		res.Remaining += b.left
-		return res
-	}
-	if wait := b.denied.Sub(now); wait > 0 {
-		return limit.Result{RetryAfter: wait, ResetAfter: b.last.ResetAfter}
-	}
-	res := p.shared.Allow(ctx, key, r, batch)
-	if res.Allowed {
-		b.left, b.last = batch-1, res
-		res.Remaining += b.left
-		return res
-	}
-	if res = p.shared.Allow(ctx, key, r, 1); !res.Allowed {
-		b.denied = now.Add(res.RetryAfter)
-	}
-	b.last = res
-	return res
-}
 
 // count counts the request: as its user's, or its address's when there is no user, or the credential
 // is not good or not valid from there: whoever has found a token must not use up its owner's limit.
@@ -108,7 +42,7 @@ func (g *gateway) countInClass(c *fiber.Ctx, cl *call) error {
 	if cl.route == nil {
 		return nil
 	}
-	name, special := "", limit.Rate{}
+	name, special := "", ratelimit.Rate{}
 	switch cl.route.rate {
 	case signup:
 		name, special = "signup:", g.cfg.Limits.Signup
@@ -130,11 +64,11 @@ func (g *gateway) countInClass(c *fiber.Ctx, cl *call) error {
 // addressLimitKey is what stands for an address where requests without a user are counted.
 func addressLimitKey(addr netip.Addr) string { return "addr:" + netaddr.Network(addr) }
 
-func (g *gateway) countAs(ctx context.Context, cl *call, key string, r limit.Rate) error {
+func (g *gateway) countAs(ctx context.Context, cl *call, key string, r ratelimit.Rate) error {
 	if r.Off() {
 		return nil
 	}
-	cl.counted, cl.countResult = r, g.permits.take(ctx, key, r)
+	cl.counted, cl.countResult = r, g.batches.Allow(ctx, key, r)
 	if !cl.countResult.Allowed {
 		return apperr.RateLimitExceeded(cl.countResult.RetryAfter)
 	}

@@ -14,11 +14,11 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/limit"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-func perHour(n int) limit.Rate { return limit.Rate{Count: n, Period: time.Hour} }
+func perHour(n int) ratelimit.Rate { return ratelimit.Rate{Count: n, Period: time.Hour} }
 
 func TestSmallLimitsAreExactAndSayWhereTheClientStands(t *testing.T) {
 	t.Parallel()
@@ -99,23 +99,23 @@ func TestAHighLimitIsNeverPassedByTwoGatewaysAndHardlyMissed(t *testing.T) {
 	t.Parallel()
 	const rate = 1000
 	d := openDoor(t, func(c *Config) { c.Limits.User = perHour(rate) })
-	var gateways []*permits
+	var gateways []*ratelimit.Batches
 	for range 2 {
-		// Not limit.OpenRedis: on a busy machine its 100 ms run out, and each gateway then counts by itself.
+		// Not redisdb.Open: on a busy machine its 100 ms run out, and each gateway then counts by itself.
 		rdb := redis.NewClient(&redis.Options{Addr: d.redis.Addr(), ReadTimeout: 20 * time.Second, DialTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
 		t.Cleanup(func() { _ = rdb.Close() })
-		l, err := limit.New(rdb, func(err error) { t.Error(err) })
+		l, err := ratelimit.New(rdb, func(err error) { t.Error(err) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		gateways = append(gateways, newPermits(l, time.Now))
+		gateways = append(gateways, ratelimit.NewBatches(l, time.Now))
 	}
 	var passed atomic.Int64
 	var wait sync.WaitGroup
 	for i := range 8 {
 		wait.Go(func() {
 			for range rate / 4 {
-				if gateways[i%2].take(t.Context(), "user:x", perHour(rate)).Allowed {
+				if gateways[i%2].Allow(t.Context(), "user:x", perHour(rate)).Allowed {
 					passed.Add(1)
 				}
 			}
@@ -202,7 +202,7 @@ func TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient(t *testing.T) {
 		c.Limits.User, c.Limits.Address, c.Edge.TrustedProxies = perHour(3), perHour(6), TextList{"127.0.0.1"}
 	})
 	events := d.listen()
-	token, owner := d.users.authToken(func(s *session.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
+	token, owner := d.users.authToken(func(s *sessionstate.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
 	from := func(address, path string) reply {
 		header := map[string]string{"X-Forwarded-For": address}
 		return d.do(ask{method: "GET", path: path, bearer: token, header: header})

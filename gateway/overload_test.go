@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -28,7 +28,7 @@ const (
 func busyDoor(t testing.TB) *door {
 	t.Helper()
 	d := openDoor(t, func(c *Config) {
-		c.Limits.User = limit.Rate{Count: 1_000_000, Period: time.Minute}
+		c.Limits.User = ratelimit.Rate{Count: 1_000_000, Period: time.Minute}
 		c.Service.LogRequests = "errors"
 	})
 	slots := semaphore.NewWeighted(capacity)
@@ -104,7 +104,7 @@ func (a *answered) note(r reply, took time.Duration) {
 func TestTwiceTheLoadIsShedAndTheRestIsServed(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
-		c.Limits.User = limit.Rate{}
+		c.Limits.User = ratelimit.Rate{}
 		c.Service.LogRequests = "errors"
 		c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = capacity, time.Second
 	})

@@ -87,8 +87,8 @@ const partOfConns = 16
 // pass takes a place for an answer that passes through, because for as long as its client takes to read it, it has a connection to the service. A read
 // that finds none is refused at once; a write waits, because it is done.
 func (g *gateway) pass(c *fiber.Ctx, cl *call) error {
-	place := g.streams.Of(cl.holder())
-	if cl.body == nil && place.Try(1) || cl.body != nil && place.Take(c.UserContext(), 1) == nil {
+	place := g.streams.For(cl.holder())
+	if cl.body == nil && place.TryAcquire(1) || cl.body != nil && place.Acquire(c.UserContext(), 1) == nil {
 		cl.stream = &place
 		return nil
 	}

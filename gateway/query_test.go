@@ -10,7 +10,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/realmgate/realmgate/gateway/openapi"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // examplePath fills the parameters of a template.
@@ -21,7 +21,7 @@ func examplePath(template string) string {
 func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
-	root := d.users.signIn(t, func(s *session.State) { s.Admin = true })
+	root := d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	realm := strings.Repeat("a", 24)
 	for template, e := range endpoints(newRouter(routeTable())) {
 		for method, rt := range e.byMethod {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func TestARestrictedTokenSeesItsOwnRealmsAlone(t *testing.T) {
@@ -25,7 +25,7 @@ func TestARestrictedTokenSeesItsOwnRealmsAlone(t *testing.T) {
 		"restricted to an empty one": {[]string{a, strings.Repeat("c", 24)}, fmt.Sprintf(`{"realm_ids":[%q],"total":1,`, a)},
 		"not restricted":             {nil, fmt.Sprintf(`{"realm_ids":[%q,%q],"total":2,`, a, b)},
 	} {
-		token, _ := d.users.authToken(func(s *session.State) { s.Token.Grant.Realms = c.realms })
+		token, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.Realms = c.realms })
 		r := d.do(ask{method: "GET", path: "/api/v1/realms?include_usage=true", authorization: token, host: a + ".h"})
 		if r.status != 200 || !strings.Contains(r.raw, c.want) || strings.Count(r.raw, b) != 2*strings.Count(c.want, b) {
 			t.Errorf("%s: got %d %s, want %s", name, r.status, r.raw, c.want)

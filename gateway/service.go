@@ -17,13 +17,14 @@ import (
 	"github.com/realmgate/realmgate/gateway/openapi"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
+	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/limit"
 	"github.com/realmgate/realmgate/pkg/netaddr"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
+	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/service"
-	"github.com/realmgate/realmgate/pkg/session"
-	"github.com/realmgate/realmgate/pkg/shares"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
@@ -41,12 +42,12 @@ type gateway struct {
 	cors            cors
 	trusted         []netip.Prefix
 	untrusted       sync.Once // warns of a proxy that is not trusted
-	permits         *permits
-	bodies          *shares.Shares // bytes of users' bodies of up to smallBody
-	largeBodies     *shares.Shares // bytes of their larger bodies
+	batches         *ratelimit.Batches
+	bodies          *fairsem.Semaphore // bytes of users' bodies of up to smallBody
+	largeBodies     *fairsem.Semaphore // bytes of their larger bodies
 	smallBody       int
-	anonymousBodies *shares.Shares // bytes of the larger bodies of everybody else
-	streams         *shares.Shares // answers that pass through
+	anonymousBodies *fairsem.Semaphore // bytes of the larger bodies of everybody else
+	streams         *fairsem.Semaphore // answers that pass through
 	used            *lastUsed
 	anonymous       anonymous
 	journal         *journal.Journal
@@ -71,9 +72,9 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	small := memory / smallPart
 	g := &gateway{
 		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: newCORS(cfg.Edge),
-		bodies: shares.New(small, small/usersOfSmall), smallBody: int(small / usersOfSmall), largeBodies: shares.New(memory-small, 1),
-		anonymousBodies: shares.New(anonymousMemory, anonymousMemory/partOfAnonymous),
-		streams:         shares.New(max(1, conns/2), max(1, conns/partOfConns)),
+		bodies: fairsem.New(small, small/usersOfSmall), smallBody: int(small / usersOfSmall), largeBodies: fairsem.New(memory-small, 1),
+		anonymousBodies: fairsem.New(anonymousMemory, anonymousMemory/partOfAnonymous),
+		streams:         fairsem.New(max(1, conns/2), max(1, conns/partOfConns)),
 	}
 	g.health.check, g.health.now = svc.CheckReady, rt.Now
 	var err error
@@ -155,18 +156,18 @@ func (g *gateway) openJournal(svc *service.Service, conn *bus.Conn, rt service.R
 
 // openIdentity opens what is needed to know who sends a request and how often.
 func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.Runtime) error {
-	rdb, err := limit.OpenRedis(g.cfg.Redis)
+	rdb, err := redisdb.Open(g.cfg.Redis)
 	if err != nil {
 		return err
 	}
 	svc.OnStop("redis", func(context.Context) error { return rdb.Close() })
-	limiter, err := limit.New(rdb, func(err error) { rt.Log.Warn("this gateway limits by itself: Redis", "error", err.Error()) })
+	limiter, err := ratelimit.New(rdb, func(err error) { rt.Log.Warn("this gateway limits by itself: Redis", "error", err.Error()) })
 	if err != nil {
 		return err
 	}
-	g.permits = newPermits(limiter, rt.Now)
+	g.batches = ratelimit.NewBatches(limiter, rt.Now)
 	g.anonymous = newAnonymous()
-	st := newStates(g.cfg.SessionTTL, session.NewCache(rdb, g.upstreams[toUsers].keys), rt.Log, newIdentityMetrics(rt.Metrics), g.askState)
+	st := newStates(g.cfg.SessionTTL, sessionstate.NewCache(rdb, g.upstreams[toUsers].keys), rt.Log, newIdentityMetrics(rt.Metrics), g.askState)
 	stop, err := listenToChanges(conn, st)
 	if err != nil {
 		return err
@@ -185,7 +186,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 		stop() // no more announcements
 		st.close()
 		g.auth.verified.StopAllGoroutines()
-		g.permits.held.StopAllGoroutines()
+		g.batches.Close()
 		g.anonymous.headers.StopAllGoroutines()
 		g.used.recent.StopAllGoroutines()
 		return nil
@@ -202,11 +203,11 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 
 // listenToChanges hears of changed sessions until stop is called.
 func listenToChanges(conn *bus.Conn, st *states) (stop func(), err error) {
-	stopOld, err := conn.Listen(session.Subject, st.changedBefore, nil)
+	stopOld, err := conn.Listen(sessionstate.Subject, st.changedBefore, nil)
 	if err != nil {
 		return nil, err
 	}
-	stopNew, err := conn.Listen(session.SealedSubject, st.changed, st.gap)
+	stopNew, err := conn.Listen(sessionstate.SealedSubject, st.changed, st.gap)
 	if err != nil {
 		stopOld()
 		return nil, err

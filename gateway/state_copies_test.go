@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/limit"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/redisdb"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // TestAStateThatWasPutIntoRedisLetsNobodyIn: an intruder with access to Redis makes up an auth token, and brings an
@@ -17,16 +17,16 @@ func TestAStateThatWasPutIntoRedisLetsNobodyIn(t *testing.T) {
 	d := openDoor(t)
 	ada := d.users.signIn(t)
 	token, state := d.users.authToken()
-	d.users.set(hashOf(token), session.State{})
-	d.users.set(ada.sessionID, session.State{UserID: ada.userID, SessionID: ada.sessionID})
-	rdb, err := limit.OpenRedis(limit.RedisConfig{URL: config.Secret(d.redis.URL())})
+	d.users.set(hashOf(token), sessionstate.State{})
+	d.users.set(ada.sessionID, sessionstate.State{UserID: ada.userID, SessionID: ada.sessionID})
+	rdb, err := redisdb.Open(redisdb.Config{URL: config.Secret(d.redis.URL())})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	for key, s := range map[string]session.State{
-		session.TokenKey(hashOf(token)):   state,
-		session.SessionKey(ada.sessionID): {Alive: true, UserID: ada.userID, SessionID: ada.sessionID, Admin: true, Version: 1},
+	for key, s := range map[string]sessionstate.State{
+		sessionstate.TokenKey(hashOf(token)):   state,
+		sessionstate.SessionKey(ada.sessionID): {Alive: true, UserID: ada.userID, SessionID: ada.sessionID, Admin: true, Version: 1},
 	} {
 		plain, err := json.Marshal(s)
 		if err != nil {

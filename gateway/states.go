@@ -16,12 +16,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/monotonic"
 	"github.com/realmgate/realmgate/pkg/netaddr"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // principal is a session state as this gateway holds it, and what was derived from it. The state never changes; a newer one is a new principal.
 type principal struct {
-	state   session.State
+	state   sessionstate.State
 	allowed []netip.Prefix // of an auth token's allow-list; empty: any address
 	// generation and epoch say which announcements the state has been held against.
 	generation int64
@@ -79,9 +79,9 @@ func (p *principal) identity(realm, addr string) auth.Identity {
 type states struct {
 	ttl    time.Duration
 	memory *otter.Cache[string, *principal]
-	shared *session.Cache
+	shared *sessionstate.Cache
 	// ask reads the state from users-svc; token says whether id is the hash of an auth token or a session id.
-	ask     func(ctx context.Context, token bool, id string) (session.State, error)
+	ask     func(ctx context.Context, token bool, id string) (sessionstate.State, error)
 	log     *slog.Logger
 	metrics *identityMetrics
 
@@ -100,7 +100,7 @@ const (
 	stateTimeout  = 5 * time.Second
 )
 
-func newStates(ttl time.Duration, shared *session.Cache, log *slog.Logger, m *identityMetrics, ask func(context.Context, bool, string) (session.State, error)) *states {
+func newStates(ttl time.Duration, shared *sessionstate.Cache, log *slog.Logger, m *identityMetrics, ask func(context.Context, bool, string) (sessionstate.State, error)) *states {
 	s := &states{ttl: ttl, shared: shared, ask: ask, log: log, metrics: m}
 	if ttl > 0 {
 		s.memory = otter.Must(&otter.Options[string, *principal]{
@@ -190,19 +190,19 @@ func (s *states) read(ctx context.Context, key string, token bool, id string, pa
 	return p, nil
 }
 
-func (s *states) fromRedis(ctx context.Context, key string) (session.State, bool) {
+func (s *states) fromRedis(ctx context.Context, key string) (sessionstate.State, bool) {
 	if !s.redisPause.Over() {
-		return session.State{}, false
+		return sessionstate.State{}, false
 	}
 	st, err := s.shared.Get(ctx, key)
 	switch {
 	case err == nil:
 		return st, true
-	case err != session.ErrMiss:
+	case err != sessionstate.ErrMiss:
 		s.redisPause.Begin(redisPause)
 		s.log.Warn("session states come from users-svc: Redis", "error", err.Error())
 	}
-	return session.State{}, false
+	return sessionstate.State{}, false
 }
 
 // current reports whether p may still be used.
@@ -235,7 +235,7 @@ func (s *states) changed(data []byte) {
 
 // changedBefore hears an announcement of a users-svc of the previous release.
 func (s *states) changedBefore(data []byte) {
-	var ch session.Change
+	var ch sessionstate.Change
 	if err := json.Unmarshal(data, &ch); err != nil || ch.UserID == "" {
 		s.log.Warn("announcement of a session change cannot be read")
 		return
@@ -247,17 +247,17 @@ func (s *states) changedBefore(data []byte) {
 
 // told hears from a forwarded answer of users-svc what the request changed.
 func (s *states) told(h *fasthttp.ResponseHeader) {
-	told := h.Peek(session.ChangedHeader)
+	told := h.Peek(sessionstate.ChangedHeader)
 	if len(told) == 0 {
 		return
 	}
-	for _, ch := range session.ParseChanges(string(told)) {
+	for _, ch := range sessionstate.ParseChanges(string(told)) {
 		s.raise(ch)
 	}
 }
 
 // raise makes older states than ch's stale.
-func (s *states) raise(ch session.Change) {
+func (s *states) raise(ch sessionstate.Change) {
 	s.lowest.Compute(ch.UserID, func(old int64, _ bool) (int64, otter.ComputeOp) {
 		return max(old, ch.Version), otter.WriteOp
 	})

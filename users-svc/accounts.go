@@ -7,10 +7,10 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/input"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // User is an account as its owner and admins see it.
@@ -26,18 +26,18 @@ type User struct {
 	EmailVerified bool           `json:"email_verified"`
 	AvatarURL     *string        `json:"avatar_url"`
 	SignupMethod  string         `json:"signup_method"`
-	CreatedAt     wire.Time      `json:"created_at"`
-	UpdatedAt     wire.Time      `json:"updated_at"`
+	CreatedAt     api.Time       `json:"created_at"`
+	UpdatedAt     api.Time       `json:"updated_at"`
 }
 
 // ReducedUser is what an auth token without the permission resources.read_account sees of its user.
 type ReducedUser struct {
-	ID        string    `json:"id"`
-	Username  string    `json:"username"`
-	Alias     string    `json:"alias"`
-	PublicKey *string   `json:"public_key"`
-	CreatedAt wire.Time `json:"created_at"`
-	UpdatedAt wire.Time `json:"updated_at"`
+	ID        string   `json:"id"`
+	Username  string   `json:"username"`
+	Alias     string   `json:"alias"`
+	PublicKey *string  `json:"public_key"`
+	CreatedAt api.Time `json:"created_at"`
+	UpdatedAt api.Time `json:"updated_at"`
 }
 
 // seenBy returns the user as the caller may see it.

@@ -5,11 +5,11 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/input"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 func (a *accounts) mount(s *httpx.Server) {
@@ -165,7 +165,7 @@ func (a *accounts) list(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return httpx.Paged(c, "Users retrieved successfully", list, wire.NewPage(total, f.Page, f.Limit))
+	return httpx.Paged(c, "Users retrieved successfully", list, api.NewPage(total, f.Page, f.Limit))
 }
 
 // boolFilter returns nil when the parameter is absent.

@@ -1,10 +1,10 @@
 package users
 
 import (
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/input"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // identityPatch is the part of a patch that changes by which names an account is known.
@@ -83,8 +83,8 @@ func (p identityPatch) events(old account) []string {
 // AdminUser is an account as an admin sees it by its id.
 type AdminUser struct {
 	User
-	BanReason *string    `json:"ban_reason"`
-	BannedAt  *wire.Time `json:"banned_at"`
+	BanReason *string   `json:"ban_reason"`
+	BannedAt  *api.Time `json:"banned_at"`
 }
 
 func (a account) forAdmins() AdminUser {
@@ -92,7 +92,7 @@ func (a account) forAdmins() AdminUser {
 	if !a.IsBanned {
 		return out
 	}
-	out.BanReason, out.BannedAt = a.BanReason, wire.TimePtr(a.BannedAt)
+	out.BanReason, out.BannedAt = a.BanReason, api.TimePtr(a.BannedAt)
 	if out.BannedAt == nil { // the previous release banned it, a moment ago
 		out.BannedAt = &a.UpdatedAt
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 const accountColumns = `id, username, email, email_key, alias, public_key, metadata, password_hash, is_admin, is_banned, ban_reason,
@@ -113,7 +113,7 @@ func unverifiedHash(ctx context.Context, q dbtx, address string) (string, error)
 // password that changed meanwhile is a wrong one. newHash replaces it. keep is the session that survives a change of the password.
 func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHash, newHash, keep string, by device) (updated, error) {
 	var out updated
-	var ch *session.Change
+	var ch *sessionstate.Change
 	err := db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
 		out, ch = updated{}, nil
 		old, err := lockForUpdate(ctx, tx, userID, p)
@@ -210,7 +210,7 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 // consequences writes the history and ends sessions and links for a new password. It returns how many sessions it ended, and the change to
 // announce, nil when the gateways need not know.
 func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, events []string, keep string, by device, now time.Time) (
-	ended int64, change *session.Change, err error) {
+	ended int64, change *sessionstate.Change, err error) {
 	if p.Password != nil {
 		events = append(events, eventPasswordChanged)
 		if ended, err = endSessions(ctx, tx, userID, keep, eventPasswordChanged, now); err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/realmgate/realmgate/pkg/auth"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func TestProfile(t *testing.T) {
@@ -221,11 +221,11 @@ func TestFlags(t *testing.T) {
 	h.do(root.identity, "PATCH", self, `{"is_banned":true}`).want(403, "CANNOT_BAN_ADMIN", "Cannot ban admin users")
 	h.do(root.identity, "PATCH", user, `{"is_admin":true,"is_banned":true}`).want(403, "CANNOT_BAN_ADMIN", "")
 	h.do(root.identity, "PATCH", "/api/v1/users/0123456789abcdef01234567", `{"is_banned":true}`).want(404, "USER_NOT_FOUND", "")
-	before := h.do(root.identity, "PATCH", user, `{"alias":"x"}`).want(200, "", "").header.Get(session.ChangedHeader)
+	before := h.do(root.identity, "PATCH", user, `{"alias":"x"}`).want(200, "", "").header.Get(sessionstate.ChangedHeader)
 	banned := h.do(root.identity, "PATCH", user, `{"is_banned":true}`).want(200, "", "")
-	if told := session.ParseChanges(banned.header.Get(session.ChangedHeader)); banned.at("is_banned") != true || before != "" || len(told) != 1 || told[0].UserID != ann.id {
+	if told := sessionstate.ParseChanges(banned.header.Get(sessionstate.ChangedHeader)); banned.at("is_banned") != true || before != "" || len(told) != 1 || told[0].UserID != ann.id {
 		t.Errorf("is_banned %v, told %q of another alias and %q of the ban; want true, nothing and the change of %s", banned.at("is_banned"), before,
-			banned.header.Get(session.ChangedHeader), ann.id)
+			banned.header.Get(sessionstate.ChangedHeader), ann.id)
 	}
 	if got := h.do(system, "GET", "/internal/sessions/"+ann.identity.SessionID, nil).at("banned"); got != true {
 		t.Errorf("state of a banned user: got banned %v, want true", got)

@@ -8,9 +8,9 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // tokenPrefix begins every auth token.
@@ -32,23 +32,23 @@ type AuthToken struct {
 	RealmIDs         []string       `json:"realm_ids"` // lower-case; empty: not restricted
 	AllowNoRealm     bool           `json:"allow_no_realm"`
 	Permissions      permissionTree `json:"permissions"`
-	ExpiresAt        *wire.Time     `json:"expires_at"` // nil: never
+	ExpiresAt        *api.Time      `json:"expires_at"` // nil: never
 	IsEnabled        bool           `json:"is_enabled"`
 	VaultAccess      bool           `json:"vault_access"`
 	EventAccess      bool           `json:"event_access"`
 	CreatedByTokenID *string        `json:"created_by_token_id"`
 	DelegationDepth  int            `json:"delegation_depth"`
-	LastUsedAt       *wire.Time     `json:"last_used_at"`
+	LastUsedAt       *api.Time      `json:"last_used_at"`
 	LastUsedIP       *string        `json:"last_used_ip"`
-	CreatedAt        wire.Time      `json:"created_at"`
-	UpdatedAt        wire.Time      `json:"updated_at"`
+	CreatedAt        api.Time       `json:"created_at"`
+	UpdatedAt        api.Time       `json:"updated_at"`
 }
 
 // newAuthToken returns a token with the defaults of the contract: no permission, no vault, no restriction, no end.
 func newAuthToken(userID string, now time.Time) AuthToken {
 	t := AuthToken{
 		ID: id.New(now), UserID: userID, Prefix: tokenPrefix, AllowNoRealm: true, IsEnabled: true, EventAccess: true,
-		CreatedAt: wire.Time(now), UpdatedAt: wire.Time(now),
+		CreatedAt: api.Time(now), UpdatedAt: api.Time(now),
 	}
 	t.Alias = "token-" + t.ID[16:]
 	return t

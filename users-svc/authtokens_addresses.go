@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/netaddr"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // addressList is where a token may be used from; empty means anywhere, and is written as ["*"].
@@ -56,7 +56,7 @@ func (l addressList) strings() []string {
 // MarshalJSON writes the list as clients see it.
 func (l addressList) MarshalJSON() ([]byte, error) {
 	if len(l) == 0 {
-		return wire.Marshal([]string{anyAddress})
+		return api.Marshal([]string{anyAddress})
 	}
-	return wire.Marshal(l.strings())
+	return api.Marshal(l.strings())
 }

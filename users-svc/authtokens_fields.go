@@ -10,10 +10,10 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // Bounds of an auth token's lists. The realms travel with every request of the token, so they must fit into a header.
@@ -250,7 +250,7 @@ func (f *tokenFields) readExpiry(o *input.Object, name string, now time.Time) {
 	case !end.After(now):
 		f.fail(errExpirationInPast())
 	default:
-		f.set[name] = func(t *AuthToken) { t.ExpiresAt = wire.TimePtr(&end) }
+		f.set[name] = func(t *AuthToken) { t.ExpiresAt = api.TimePtr(&end) }
 	}
 }
 

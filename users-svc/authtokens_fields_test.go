@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func TestEveryFieldOfATokenIsKept(t *testing.T) {
@@ -52,9 +52,9 @@ func TestEveryFieldOfATokenIsKept(t *testing.T) {
 }
 
 // stateOf2 is stateOf by the id of a token, for tests that do not have its secret at hand.
-func (h *harness) stateOf2(tokenID string) session.State {
+func (h *harness) stateOf2(tokenID string) sessionstate.State {
 	h.t.Helper()
-	var s session.State
+	var s sessionstate.State
 	hash := query[string](h, `SELECT encode(hash, 'hex') FROM auth_tokens WHERE id = $1`, tokenID)
 	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hash, nil).must(200).body, &s); err != nil {
 		h.t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/realmgate/realmgate/pkg/wire"
+	"github.com/realmgate/realmgate/pkg/api"
 )
 
 func FuzzParseTree(f *testing.F) {
@@ -21,7 +21,7 @@ func FuzzParseTree(f *testing.F) {
 		if problem != "" {
 			return
 		}
-		stored, err := wire.Marshal(tree)
+		stored, err := api.Marshal(tree)
 		if err != nil {
 			t.Fatal(err)
 		}

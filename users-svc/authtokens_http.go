@@ -11,7 +11,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func (d *authTokens) mount(app *httpx.Server) {
@@ -221,7 +221,7 @@ func (d *authTokens) getState(c *fiber.Ctx) error {
 	text := utils.CopyString(c.Params("hash"))
 	hash, err := hex.DecodeString(text)
 	if err != nil {
-		return httpx.JSON(c, fiber.StatusOK, session.State{})
+		return httpx.JSON(c, fiber.StatusOK, sessionstate.State{})
 	}
 	s, err := d.state(c.UserContext(), hash)
 	if err != nil {
@@ -229,7 +229,7 @@ func (d *authTokens) getState(c *fiber.Ctx) error {
 	}
 	if s.UserID != "" {
 		// The copy only saves the gateways from asking again, and Redis may be away.
-		_ = d.states.Put(c.UserContext(), session.TokenKey(text), s)
+		_ = d.states.Put(c.UserContext(), sessionstate.TokenKey(text), s)
 	}
 	return httpx.JSON(c, fiber.StatusOK, s)
 }

@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
-	"github.com/realmgate/realmgate/pkg/session"
-	"github.com/realmgate/realmgate/pkg/wire"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // authTokens is the domain of auth tokens.
@@ -71,7 +71,7 @@ func (d *authTokens) create(ctx context.Context, caller auth.Identity, f *tokenF
 			r := rightsOf(makers, d.now())
 			t.RealmIDs, t.IPWhitelist, t.AllowNoRealm, t.EventAccess = r.realms, r.addresses, r.noRealm, r.events
 			if !r.until.IsZero() {
-				t.ExpiresAt = wire.TimePtr(&r.until)
+				t.ExpiresAt = api.TimePtr(&r.until)
 			}
 		}
 		f.apply(&t)
@@ -166,7 +166,7 @@ func (d *authTokens) modify(ctx context.Context, caller auth.Identity, tokenID s
 		if err := edit(&out); err != nil {
 			return err
 		}
-		out.UpdatedAt = wire.Time(d.now())
+		out.UpdatedAt = api.Time(d.now())
 		// A token that is switched off may do nothing, so it is compared as if it were on.
 		if on := out; len(makers) > 0 {
 			on.IsEnabled = true
@@ -229,14 +229,14 @@ func (d *authTokens) current(ctx context.Context, caller auth.Identity, realm st
 }
 
 // state is what the gateways learn about a token; a token that is unknown is not alive.
-func (d *authTokens) state(ctx context.Context, hash []byte) (session.State, error) {
+func (d *authTokens) state(ctx context.Context, hash []byte) (sessionstate.State, error) {
 	s, lineage, err := tokenState(ctx, d.pool, hash)
 	if err != nil || len(lineage) == 0 {
-		return session.State{}, err
+		return sessionstate.State{}, err
 	}
 	r := rightsOf(lineage, d.now())
 	s.Alive, s.ExpiresAt = !r.dead, r.until
-	s.Token = &session.Token{ID: lineage[0].ID, Grant: r.grant()}
+	s.Token = &sessionstate.Token{ID: lineage[0].ID, Grant: r.grant()}
 	if len(r.addresses) > 0 {
 		s.Token.IPWhitelist = r.addresses.strings()
 	}
@@ -284,7 +284,7 @@ func (t tokenTx) narrowed(ctx context.Context, caller auth.Identity, tokenID str
 		return v, apperr.InsufficientPermissions()
 	}
 	if end := (*time.Time)(v.ExpiresAt); !r.until.IsZero() && (end == nil || r.until.Before(*end)) {
-		v.ExpiresAt = wire.TimePtr(&r.until)
+		v.ExpiresAt = api.TimePtr(&r.until)
 	}
 	v.VaultAccess, v.EventAccess, v.AllowNoRealm, v.RealmIDs, v.IPWhitelist = r.vault, r.events, r.noRealm, r.realms, r.addresses
 	v.Permissions = v.Permissions.only(r.permissions)

@@ -8,10 +8,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/session"
-	"github.com/realmgate/realmgate/pkg/wire"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 const tokenColumns = `t.id, t.user_id, t.alias, t.public_key, t.public_storage, t.ip_whitelist, t.realm_ids, t.allow_no_realm, t.permissions, t.expires_at,
@@ -31,8 +31,8 @@ func scanTokenAnd(row pgx.CollectableRow, more ...any) (AuthToken, error) {
 	if err != nil {
 		return t, err
 	}
-	t.PublicStorage, t.ExpiresAt, t.LastUsedAt = jsontext.Value(storage), wire.TimePtr(expires), wire.TimePtr(used)
-	t.CreatedAt, t.UpdatedAt = wire.Time(created), wire.Time(updated)
+	t.PublicStorage, t.ExpiresAt, t.LastUsedAt = jsontext.Value(storage), api.TimePtr(expires), api.TimePtr(used)
+	t.CreatedAt, t.UpdatedAt = api.Time(created), api.Time(updated)
 	for _, a := range addresses {
 		p, err := netip.ParsePrefix(a)
 		if err != nil {
@@ -84,13 +84,13 @@ func tokenLineage(ctx context.Context, q dbtx, userID, tokenID string) ([]AuthTo
 }
 
 // tokenState reads a token by the hash of its secret with its lineage and its user, in one statement, so that the version belongs to the rest.
-func tokenState(ctx context.Context, q dbtx, hash []byte) (session.State, []AuthToken, error) {
+func tokenState(ctx context.Context, q dbtx, hash []byte) (sessionstate.State, []AuthToken, error) {
 	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.hash = $1`+lineageOf+`
 		SELECT `+tokenColumns+`, u.is_banned, u.state_version, u.vault_quota FROM lineage t JOIN users u ON u.id = t.user_id ORDER BY t.step`, hash)
 	if err != nil {
-		return session.State{}, nil, err
+		return sessionstate.State{}, nil, err
 	}
-	var s session.State
+	var s sessionstate.State
 	lineage, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (AuthToken, error) {
 		t, err := scanTokenAnd(row, &s.Banned, &s.Version, &s.VaultQuota)
 		s.UserID = t.UserID
@@ -134,7 +134,7 @@ type tokenTx struct {
 
 // change runs f and makes what the gateways know about the user's tokens stale. f may run more than once.
 func (d *authTokens) change(ctx context.Context, userID string, f func(tokenTx) error) error {
-	var ch session.Change
+	var ch sessionstate.Change
 	err := db.InTx(ctx, d.pool, func(tx pgx.Tx) error {
 		var err error
 		if ch, err = raiseVersion(ctx, tx, userID); err != nil {
@@ -178,7 +178,7 @@ func (t tokenTx) aliases(ctx context.Context) ([]string, error) {
 }
 
 func (t tokenTx) insert(ctx context.Context, v AuthToken, hash []byte) error {
-	permissions, err := wire.Marshal(v.Permissions)
+	permissions, err := api.Marshal(v.Permissions)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (t tokenTx) insert(ctx context.Context, v AuthToken, hash []byte) error {
 }
 
 func (t tokenTx) update(ctx context.Context, v AuthToken) error {
-	permissions, err := wire.Marshal(v.Permissions)
+	permissions, err := api.Marshal(v.Permissions)
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/limit"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/redisdb"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -27,10 +27,10 @@ const (
 )
 
 // stateOf asks for a token as a gateway does.
-func (h *harness) stateOf(secret string) session.State {
+func (h *harness) stateOf(secret string) sessionstate.State {
 	h.t.Helper()
 	sum := sha256.Sum256([]byte(secret))
-	var s session.State
+	var s sessionstate.State
 	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hex.EncodeToString(sum[:]), nil).must(200).body, &s); err != nil {
 		h.t.Fatal(err)
 	}
@@ -298,15 +298,15 @@ func TestAChangeOfATokenEmptiesTheCopyInRedis(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	rdb, err := limit.OpenRedis(h.cfg.Redis)
+	rdb, err := redisdb.Open(h.cfg.Redis)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	cache := session.NewCache(rdb, h.keys)
+	cache := sessionstate.NewCache(rdb, h.keys)
 	tokenID, secret := h.issue(me.identity, nil)
 	sum := sha256.Sum256([]byte(secret))
-	key := session.TokenKey(hex.EncodeToString(sum[:]))
+	key := sessionstate.TokenKey(hex.EncodeToString(sum[:]))
 	for _, c := range [][3]string{
 		{"PATCH", "", `{"vault_access":true}`}, {"POST", "/add-realm", `{"realm_id":"` + realmA + `"}`}, {"POST", "/remove-realm", `{"realm_id":"` + realmA + `"}`},
 		{"PATCH", "", `{"is_enabled":false}`}, {"DELETE", "", ""},

@@ -8,7 +8,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/wire"
+	"github.com/realmgate/realmgate/pkg/api"
 )
 
 // keysRotate adds a signing key, however old the newest is.
@@ -28,7 +28,7 @@ func keysRotate(ctx context.Context, c *core, args []string, out io.Writer) erro
 		return from, true
 	})
 	if err == nil {
-		text, _ := wire.Time(from).MarshalText()
+		text, _ := api.Time(from).MarshalText()
 		fmt.Fprintf(out, "a new key signs from %s; the old one is published until its last token has expired\n", text)
 	}
 	return err

@@ -9,7 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
+	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
@@ -21,7 +22,7 @@ type Config struct {
 	TLS             tlsfiles.Internal
 	DB              db.Config
 	Bus             bus.Config
-	Redis           limit.RedisConfig
+	Redis           redisdb.Config
 	InternalKeys    config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
 	SharedKeys      config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	KeyKey          config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
@@ -72,9 +73,9 @@ type SignupConfig struct {
 
 // ThrottleConfig bounds what can be tried at sign-in.
 type ThrottleConfig struct {
-	LoginAccount limit.Rate `env:"RATE_LIMIT_LOGIN_ACCOUNT" envDefault:"10/15m" doc:"Failed logins per account; then each failure doubles the wait."`
-	LoginAddress limit.Rate `env:"RATE_LIMIT_LOGIN_ADDRESS" envDefault:"1000/30m" doc:"Failed logins per client address."`
-	Refresh      limit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session."`
+	LoginAccount ratelimit.Rate `env:"RATE_LIMIT_LOGIN_ACCOUNT" envDefault:"10/15m" doc:"Failed logins per account; then each failure doubles the wait."`
+	LoginAddress ratelimit.Rate `env:"RATE_LIMIT_LOGIN_ADDRESS" envDefault:"1000/30m" doc:"Failed logins per client address."`
+	Refresh      ratelimit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session."`
 }
 
 // MailConfig says how mail is sent. Without a server no mail is sent and every address counts as verified.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // confirmationTTL is how long a session counts as confirmed after it proved a password or a one-time
@@ -19,7 +19,7 @@ type proof struct{ password, code string }
 
 // Confirmation says until when a session counts as confirmed.
 type Confirmation struct {
-	ConfirmedUntil wire.Time `json:"confirmed_until"`
+	ConfirmedUntil api.Time `json:"confirmed_until"`
 }
 
 func errPasswordRequired(message string) *apperr.Error {
@@ -61,7 +61,7 @@ func (t *twoFactor) confirmSession(ctx context.Context, userID string, p proof, 
 	}
 	now := t.now()
 	_, err = t.check(ctx, userID, p, f, d)
-	return Confirmation{wire.Time(now.Add(confirmationTTL))}, err
+	return Confirmation{api.Time(now.Add(confirmationTTL))}, err
 }
 
 // pass makes twoFactor the gate of auth tokens: a session may make and change them when it was

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -89,7 +89,7 @@ func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
 
 func TestConfirmingASession(t *testing.T) {
 	t.Parallel()
-	h := start(t, withAdmin, func(c *users.Config) { c.Throttle.LoginAccount = limit.Rate{Count: 5, Period: 15 * time.Minute} })
+	h := start(t, withAdmin, func(c *users.Config) { c.Throttle.LoginAccount = ratelimit.Rate{Count: 5, Period: 15 * time.Minute} })
 	me, banned := h.signUp(), h.signUp()
 	_, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
 	h.clock.forward(confirmationTTL + time.Minute)

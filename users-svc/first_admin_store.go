@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func anyAdmin(ctx context.Context, q dbtx) (bool, error) {
@@ -18,7 +18,7 @@ func anyAdmin(ctx context.Context, q dbtx) (bool, error) {
 // insertFirstAdmin returns the id of the admin that it made, "" when there was one meanwhile, and what was revoked of the account that had the
 // address before, nil when there was none.
 func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (userID string, before *revoked, err error) {
-	var ch *session.Change
+	var ch *sessionstate.Change
 	err = db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
 		userID, before, ch = "", nil, nil
 		// One replica at a time. Nobody waits: there is no admin yet, so nearly nobody writes.
@@ -42,7 +42,7 @@ func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (userID s
 	return userID, before, err
 }
 
-func promote(ctx context.Context, tx pgx.Tx, n newAccount) (string, *revoked, *session.Change, error) {
+func promote(ctx context.Context, tx pgx.Tx, n newAccount) (string, *revoked, *sessionstate.Change, error) {
 	key, err := storedKey(ctx, tx, n.Email)
 	if err != nil {
 		return "", nil, nil, err

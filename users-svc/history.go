@@ -1,17 +1,17 @@
 package users
 
 import (
-	"github.com/realmgate/realmgate/pkg/wire"
+	"github.com/realmgate/realmgate/pkg/api"
 )
 
 // HistoryEntry is one line of a user's security history.
 type HistoryEntry struct {
-	ID        string    `json:"id"`
-	Event     string    `json:"event"`
-	Outcome   string    `json:"outcome"` // success or failed
-	IPAddress string    `json:"ip_address"`
-	Client    *string   `json:"client"`
-	CreatedAt wire.Time `json:"created_at"`
+	ID        string   `json:"id"`
+	Event     string   `json:"event"`
+	Outcome   string   `json:"outcome"` // success or failed
+	IPAddress string   `json:"ip_address"`
+	Client    *string  `json:"client"`
+	CreatedAt api.Time `json:"created_at"`
 }
 
 // The events of the security history. All but eventLogin are shown with include_security only.

@@ -3,8 +3,8 @@ package users
 import (
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // history is the domain of what happened to an account.
@@ -35,5 +35,5 @@ func (h *history) answer(c *fiber.Ctx, userID string) error {
 	if err != nil {
 		return err
 	}
-	return httpx.Paged(c, "Login history retrieved successfully", list, wire.NewPage(total, f.Page, f.Limit))
+	return httpx.Paged(c, "Login history retrieved successfully", list, api.NewPage(total, f.Page, f.Limit))
 }

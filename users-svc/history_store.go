@@ -6,9 +6,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/netaddr"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // remember writes one line of the security history, as part of the transaction that it tells of;
@@ -38,7 +38,7 @@ func listHistory(ctx context.Context, db dbtx, f historyFilter) ([]HistoryEntry,
 		var failed bool
 		var at time.Time
 		err := row.Scan(&e.ID, &e.Event, &failed, &e.IPAddress, &e.Client, &at)
-		e.CreatedAt, e.Outcome = wire.Time(at), "success"
+		e.CreatedAt, e.Outcome = api.Time(at), "success"
 		if failed {
 			e.Outcome = "failed"
 		}

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // lastSeen collects which sessions the gateways ask about and writes it down from time to time, so that no request waits for it.
@@ -23,7 +23,7 @@ const (
 func newLastSeen(c *core) *lastSeen { return &lastSeen{core: c, seen: map[string]time.Time{}} }
 
 // note remembers that a session is in use.
-func (l *lastSeen) note(st session.State) {
+func (l *lastSeen) note(st sessionstate.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if st.Alive && len(l.seen) < seenMax {

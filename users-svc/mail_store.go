@@ -8,7 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/netaddr"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // Replicas share the queue of mails, so its times are the database's.
@@ -133,7 +133,7 @@ func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now
 // was not the first, and the account becomes that of the one who can read the mail. One that was used before has no password then: the reader may be
 // its user, and the sign-up a stranger's. Nor has one that earlier releases made an admin before its address was verified.
 func (m *mails) verify(ctx context.Context, token string, d device) (email string, err error) {
-	var ch *session.Change
+	var ch *sessionstate.Change
 	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		ch = nil
 		now := m.now()
@@ -175,7 +175,7 @@ func (m *mails) verify(ctx context.Context, token string, d device) (email strin
 // Whoever reads the mail has the address, so it is verified too. Until then the account was anybody's, so that its second factor goes as well; that
 // of a verified account is its owner's and stays.
 func (m *mails) useReset(ctx context.Context, token, hash string, d device) error {
-	var ch session.Change
+	var ch sessionstate.Change
 	err := db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		now := m.now()
 		userID, _, err := m.spend(ctx, tx, purposeReset, token, now)

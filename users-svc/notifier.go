@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/bus"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // notifier tells the gateways that a user's session states are stale: it empties the copy in Redis and announces the change on NATS. A change
 // is said once while the request waits, so that it is in force when the answer leaves, and again in the background until both have it.
 type notifier struct {
-	cache *session.Cache
+	cache *sessionstate.Cache
 	bus   *bus.Conn
 	log   *slog.Logger
 
@@ -32,19 +32,19 @@ type notifier struct {
 
 // unsaid is a change that Redis or NATS has not heard of.
 type unsaid struct {
-	change       session.Change
+	change       sessionstate.Change
 	since        time.Time
 	redis, gates bool // who is still to be told
 }
 
-func newNotifier(cache *session.Cache, b *bus.Conn, log *slog.Logger) *notifier {
+func newNotifier(cache *sessionstate.Cache, b *bus.Conn, log *slog.Logger) *notifier {
 	return &notifier{cache: cache, bus: b, log: log, pending: map[string]unsaid{}}
 }
 
 // changed says that states of the user older than ch.Version are stale. Call it after the commit of the transaction that raised the version.
 // It never fails: what could not be said now is said by run.
-func (n *notifier) changed(ctx context.Context, ch session.Change) {
-	session.Collect(ctx, ch)
+func (n *notifier) changed(ctx context.Context, ch sessionstate.Change) {
+	sessionstate.Collect(ctx, ch)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTimeout)
 	defer cancel()
 	left, err := n.say(ctx, unsaid{change: ch, since: time.Now(), redis: true, gates: true})

@@ -6,21 +6,21 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // Server is a free-tier server as administrators see it. Capacity and Used count accounts.
 type Server struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Region    string    `json:"region"`
-	Country   string    `json:"country"`
-	City      string    `json:"city"`
-	Capacity  int       `json:"capacity"`
-	Used      int       `json:"used"`
-	CreatedAt wire.Time `json:"created_at"`
-	UpdatedAt wire.Time `json:"updated_at"`
+	ID        string   `json:"id"`
+	Name      string   `json:"name"`
+	Region    string   `json:"region"`
+	Country   string   `json:"country"`
+	City      string   `json:"city"`
+	Capacity  int      `json:"capacity"`
+	Used      int      `json:"used"`
+	CreatedAt api.Time `json:"created_at"`
+	UpdatedAt api.Time `json:"updated_at"`
 }
 
 // Region is a place of the inventory; Available says whether a server is free there at this moment.

@@ -3,9 +3,9 @@ package users
 import (
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/input"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 func (p *provisioning) mount(app *httpx.Server) {
@@ -98,8 +98,8 @@ func (p *provisioning) getProjects(c *fiber.Ctx) error {
 	}
 	return httpx.OK(c, "Projects retrieved successfully", struct {
 		Projects   []Project `json:"projects"`
-		Pagination wire.Page `json:"pagination"`
-	}{list, wire.NewPage(total, page.number, page.limit)})
+		Pagination api.Page  `json:"pagination"`
+	}{list, api.NewPage(total, page.number, page.limit)})
 }
 
 func (p *provisioning) getContainers(c *fiber.Ctx) error {
@@ -117,8 +117,8 @@ func (p *provisioning) getContainers(c *fiber.Ctx) error {
 	}
 	return httpx.OK(c, "Containers retrieved successfully", struct {
 		Containers []Container `json:"containers"`
-		Pagination wire.Page   `json:"pagination"`
-	}{list, wire.NewPage(total, page.number, page.limit)})
+		Pagination api.Page    `json:"pagination"`
+	}{list, api.NewPage(total, page.number, page.limit)})
 }
 
 func (p *provisioning) getProject(c *fiber.Ctx) error {

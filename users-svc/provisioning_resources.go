@@ -3,28 +3,28 @@ package users
 import (
 	"context"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // Project groups an account's containers.
 type Project struct {
-	ID        string    `json:"id"`
-	UserID    string    `json:"user_id"`
-	Alias     string    `json:"alias"`
-	CreatedAt wire.Time `json:"created_at"`
-	UpdatedAt wire.Time `json:"updated_at"`
+	ID        string   `json:"id"`
+	UserID    string   `json:"user_id"`
+	Alias     string   `json:"alias"`
+	CreatedAt api.Time `json:"created_at"`
+	UpdatedAt api.Time `json:"updated_at"`
 }
 
 // Container is a place to run things on the account's server.
 type Container struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Status    string    `json:"status"`
-	ProjectID string    `json:"project_id"`
-	ServerID  string    `json:"server_id"`
-	CreatedAt wire.Time `json:"created_at"`
-	UpdatedAt wire.Time `json:"updated_at"`
+	ID        string   `json:"id"`
+	Name      string   `json:"name"`
+	Status    string   `json:"status"`
+	ProjectID string   `json:"project_id"`
+	ServerID  string   `json:"server_id"`
+	CreatedAt api.Time `json:"created_at"`
+	UpdatedAt api.Time `json:"updated_at"`
 }
 
 // pageRequest is one page of a list: Number counts from 1.

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
-func noRefreshLimit(c *users.Config) { c.Throttle.Refresh = limit.Rate{} }
+func noRefreshLimit(c *users.Config) { c.Throttle.Refresh = ratelimit.Rate{} }
 
 // BenchmarkRefresh shows what one refresh costs.
 func BenchmarkRefresh(b *testing.B) {

@@ -6,13 +6,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // revokeAccess takes away what opens the account besides the password: sessions, auth tokens, the
 // second factor and links in mails. Tell notifier the change after the commit.
 func revokeAccess(ctx context.Context, tx pgx.Tx, userID, why string, now time.Time) (
-	r revoked, ch session.Change, err error) {
+	r revoked, ch sessionstate.Change, err error) {
 	// The user's row first, as everywhere.
 	if ch, err = raiseVersion(ctx, tx, userID); err != nil {
 		return r, ch, err

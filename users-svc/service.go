@@ -13,9 +13,10 @@ import (
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
+	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/service"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // Name is the service's name, which is also the audience of the identities that it accepts.
@@ -31,9 +32,9 @@ type core struct {
 	cfg     Config
 	pool    *db.Pool
 	redis   redis.UniversalClient
-	states  *session.Cache
+	states  *sessionstate.Cache
 	notify  *notifier
-	limiter *limit.Limiter
+	limiter *ratelimit.Limiter
 	sealer  *sealer
 	// internal are the keys that this service shares with the gateways.
 	internal *auth.InternalKeys
@@ -105,7 +106,7 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 	}
 	onStop("database", func(context.Context) error { c.pool.Close(); return nil })
 	c.clock = db.NewClock(c.pool, rt.Now, rt.Log, rt.Metrics)
-	if c.redis, err = limit.OpenRedis(cfg.Redis); err != nil {
+	if c.redis, err = redisdb.Open(cfg.Redis); err != nil {
 		return nil, err
 	}
 	onStop("redis", func(context.Context) error { return c.redis.Close() })
@@ -114,10 +115,10 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 		return nil, err
 	}
 	onStop("nats", func(context.Context) error { nats.Close(); return nil })
-	if c.limiter, err = limit.New(c.redis, func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
+	if c.limiter, err = ratelimit.New(c.redis, func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
 		return nil, err
 	}
-	c.states = session.NewCache(c.redis, c.internal)
+	c.states = sessionstate.NewCache(c.redis, c.internal)
 	c.notify = newNotifier(c.states, nats, rt.Log)
 	return c, nil
 }

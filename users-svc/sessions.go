@@ -9,20 +9,20 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // TokenPair is what a client carries: a short-lived access token and the refresh token that it is renewed with.
 type TokenPair struct {
-	Token            string    `json:"token"`
-	RefreshToken     string    `json:"refreshToken"`
-	ExpiresAt        wire.Time `json:"expires_at"`
-	ExpiresIn        int64     `json:"expires_in"` // seconds
-	RefreshExpiresAt wire.Time `json:"refresh_expires_at"`
-	RefreshExpiresIn int64     `json:"refresh_expires_in"` // seconds
+	Token            string   `json:"token"`
+	RefreshToken     string   `json:"refreshToken"`
+	ExpiresAt        api.Time `json:"expires_at"`
+	ExpiresIn        int64    `json:"expires_in"` // seconds
+	RefreshExpiresAt api.Time `json:"refresh_expires_at"`
+	RefreshExpiresIn int64    `json:"refresh_expires_in"` // seconds
 }
 
 // SignedIn is the answer to a sign-in. Server, Project and Container are nil for an account that has none.
@@ -35,14 +35,14 @@ type SignedIn struct {
 
 // Session is a session as its user sees it.
 type Session struct {
-	ID         string    `json:"id"`
-	Client     *string   `json:"client"`
-	UserAgent  string    `json:"user_agent"`
-	IPAddress  string    `json:"ip_address"`
-	Current    bool      `json:"current"`
-	CreatedAt  wire.Time `json:"created_at"`
-	LastSeenAt wire.Time `json:"last_seen_at"`
-	ExpiresAt  wire.Time `json:"expires_at"`
+	ID         string   `json:"id"`
+	Client     *string  `json:"client"`
+	UserAgent  string   `json:"user_agent"`
+	IPAddress  string   `json:"ip_address"`
+	Current    bool     `json:"current"`
+	CreatedAt  api.Time `json:"created_at"`
+	LastSeenAt api.Time `json:"last_seen_at"`
+	ExpiresAt  api.Time `json:"expires_at"`
 }
 
 // sessions is the domain of signing in and staying signed in.
@@ -114,8 +114,8 @@ func (s *sessions) pair(ctx context.Context, live liveSession) (TokenPair, error
 		return TokenPair{}, apperr.ServiceUnavailable(err)
 	}
 	return TokenPair{
-		Token: token, RefreshToken: live.Refresh, ExpiresAt: wire.Time(expires), ExpiresIn: seconds(expires.Sub(now)),
-		RefreshExpiresAt: wire.Time(live.ExpiresAt), RefreshExpiresIn: seconds(live.ExpiresAt.Sub(now)),
+		Token: token, RefreshToken: live.Refresh, ExpiresAt: api.Time(expires), ExpiresIn: seconds(expires.Sub(now)),
+		RefreshExpiresAt: api.Time(live.ExpiresAt), RefreshExpiresIn: seconds(live.ExpiresAt.Sub(now)),
 	}, nil
 }
 

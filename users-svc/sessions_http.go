@@ -8,7 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 func (s *sessions) mount(server *httpx.Server) {
@@ -117,7 +117,7 @@ func (s *sessions) state(c *fiber.Ctx) error {
 	}
 	sessionID := strings.Clone(c.Params("sid"))
 	if !id.Valid(sessionID) {
-		return httpx.JSON(c, http.StatusOK, session.State{})
+		return httpx.JSON(c, http.StatusOK, sessionstate.State{})
 	}
 	state, err := s.readState(c.UserContext(), sessionID)
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *sessions) state(c *fiber.Ctx) error {
 	}
 	if state.UserID != "" {
 		s.seen.note(state)
-		if err := s.states.Put(c.UserContext(), session.SessionKey(sessionID), state); err != nil {
+		if err := s.states.Put(c.UserContext(), sessionstate.SessionKey(sessionID), state); err != nil {
 			s.log.Debug("session state was not copied to Redis", "error", err.Error())
 		}
 	}
@@ -134,11 +134,11 @@ func (s *sessions) state(c *fiber.Ctx) error {
 
 // tellGateway puts what a request changed on its answer, for the gateway that forwards it.
 func tellGateway(c *fiber.Ctx) error {
-	ctx, changes := session.Collecting(c.UserContext())
+	ctx, changes := sessionstate.WithCollector(c.UserContext())
 	c.SetUserContext(ctx)
 	err := c.Next()
 	if told := changes.Header(); told != "" {
-		c.Set(session.ChangedHeader, told)
+		c.Set(sessionstate.ChangedHeader, told)
 	}
 	return err
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // maxSessions bounds the live sessions of a user: what signs in with every run and never signs out
@@ -19,7 +19,7 @@ const maxSessions = 1000
 // transaction. The history tells, and the gateways refuse the ended ones at once.
 func (s *sessions) openInPlaceOfOldest(ctx context.Context, o opening, now time.Time) (opened, error) {
 	var out opened
-	var ch *session.Change
+	var ch *sessionstate.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		ch = nil
 		var err error

@@ -6,11 +6,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/netaddr"
-	"github.com/realmgate/realmgate/pkg/session"
-	"github.com/realmgate/realmgate/pkg/wire"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 // The outcomes of the function open_session.
@@ -72,7 +72,7 @@ func (s *sessions) replaceAll(ctx context.Context, userID, event string, d devic
 	var o opening
 	var found account
 	var out opened
-	var ch session.Change
+	var ch sessionstate.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var err error
 		if found, err = oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID); err != nil {
@@ -125,7 +125,7 @@ func (s *sessions) endAll(ctx context.Context, userID, keep, event string, d dev
 // endAllAnd is endAll with the change that also makes, in one transaction.
 func (s *sessions) endAllAnd(ctx context.Context, userID, keep, event string, d device, also func(dbtx) error) (int64, error) {
 	var ended int64
-	var ch session.Change
+	var ch sessionstate.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		// The user's row first, as everywhere: two transactions that take the same locks in two orders would end each other.
 		var err error
@@ -152,7 +152,7 @@ func (s *sessions) endAllAnd(ctx context.Context, userID, keep, event string, d 
 
 // endOne ends one live session of the user for what h tells; SESSION_NOT_FOUND when there is none.
 func (s *sessions) endOne(ctx context.Context, sessionID string, h happening) error {
-	var ch session.Change
+	var ch sessionstate.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var err error
 		if ch, err = raiseVersion(ctx, tx, h.UserID); err != nil {
@@ -189,7 +189,7 @@ func (s *sessions) live(ctx context.Context, userID, current string) ([]Session,
 		var one Session
 		var created, seen, expires time.Time
 		err := row.Scan(&one.ID, &one.Client, &one.UserAgent, &one.IPAddress, &created, &seen, &expires)
-		one.CreatedAt, one.LastSeenAt, one.ExpiresAt, one.Current = wire.Time(created), wire.Time(seen), wire.Time(expires), one.ID == current
+		one.CreatedAt, one.LastSeenAt, one.ExpiresAt, one.Current = api.Time(created), api.Time(seen), api.Time(expires), one.ID == current
 		return one, err
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -98,7 +98,7 @@ func TestAccessTokenSaysWhoAndHowLong(t *testing.T) {
 
 func TestRefresh(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(c *users.Config) { c.Throttle.Refresh = limit.Rate{} })
+	h := start(t, func(c *users.Config) { c.Throttle.Refresh = ratelimit.Rate{} })
 	for name, body := range map[string]string{"nothing": ``, "a number": `{"refreshToken":1}`, "empty": `{"refreshToken":""}`, "NUL": `{"refreshToken":"\u0000"}`,
 		"200 KB": `{"refreshToken":"` + strings.Repeat("x", 200<<10) + `"}`} {
 		a := h.do(anonymous, "POST", refreshPath, body)
@@ -159,7 +159,7 @@ func TestConcurrentRefreshesAgree(t *testing.T) {
 
 func TestRefreshLimitIsPerSession(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(c *users.Config) { c.Throttle.Refresh = limit.Rate{Count: 3, Period: time.Hour} })
+	h := start(t, func(c *users.Config) { c.Throttle.Refresh = ratelimit.Rate{Count: 3, Period: time.Hour} })
 	ann := h.signUp()
 	token := ann.refresh
 	for range 3 {

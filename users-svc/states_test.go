@@ -7,20 +7,20 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/limit"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/redisdb"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // gate is what a gateway has: the copies in Redis and the announcements.
 type gate struct {
-	cache   *session.Cache
-	changes chan session.Change
+	cache   *sessionstate.Cache
+	changes chan sessionstate.Change
 }
 
 func newGate(h *harness) *gate {
 	h.t.Helper()
-	rdb, err := limit.OpenRedis(limit.RedisConfig{URL: config.Secret(h.redis.URL())})
+	rdb, err := redisdb.Open(redisdb.Config{URL: config.Secret(h.redis.URL())})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -28,8 +28,8 @@ func newGate(h *harness) *gate {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	g := &gate{cache: session.NewCache(rdb, h.keys), changes: make(chan session.Change, 100)}
-	stop, err := conn.Listen(session.SealedSubject, func(data []byte) {
+	g := &gate{cache: sessionstate.NewCache(rdb, h.keys), changes: make(chan sessionstate.Change, 100)}
+	stop, err := conn.Listen(sessionstate.SealedSubject, func(data []byte) {
 		if ch, ok := g.cache.OpenChange(data); ok {
 			g.changes <- ch
 		}
@@ -43,7 +43,7 @@ func newGate(h *harness) *gate {
 }
 
 // heard waits for the announcement of a change of the user.
-func (g *gate) heard(t testing.TB, userID string) session.Change {
+func (g *gate) heard(t testing.TB, userID string) sessionstate.Change {
 	t.Helper()
 	for end := time.After(testkit.Patience); ; {
 		select {
@@ -73,11 +73,11 @@ func TestEveryChangeReachesTheGateways(t *testing.T) {
 	} {
 		p := h.signUp()
 		before := h.do(system, "GET", "/internal/sessions/"+p.identity.SessionID, nil).must(200)
-		if _, err := g.cache.Get(t.Context(), session.SessionKey(p.identity.SessionID)); err != nil {
+		if _, err := g.cache.Get(t.Context(), sessionstate.SessionKey(p.identity.SessionID)); err != nil {
 			t.Errorf("%s: the state is not in Redis after it was asked for: %v", name, err)
 		}
 		change(p)
-		if _, err := g.cache.Get(t.Context(), session.SessionKey(p.identity.SessionID)); err != session.ErrMiss {
+		if _, err := g.cache.Get(t.Context(), sessionstate.SessionKey(p.identity.SessionID)); err != sessionstate.ErrMiss {
 			t.Errorf("%s: the old state in Redis: got %v, want a miss", name, err)
 		}
 		if ch := g.heard(t, p.id); float64(ch.Version) <= before.at("version").(float64) {
@@ -102,8 +102,8 @@ func TestAChangeIsSaidAgainWhenRedisAndNATSWereAway(t *testing.T) {
 	h.nats.Restart()
 	g.heard(t, ann.id)
 	eventually(t, "Redis has heard", func() bool {
-		_, err := g.cache.Get(t.Context(), session.SessionKey(ann.identity.SessionID))
-		return err == session.ErrMiss && strings.Contains(strings.Join(h.redis.Keys(), " "), "rg:version:"+ann.id)
+		_, err := g.cache.Get(t.Context(), sessionstate.SessionKey(ann.identity.SessionID))
+		return err == sessionstate.ErrMiss && strings.Contains(strings.Join(h.redis.Keys(), " "), "rg:version:"+ann.id)
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
 // throttle slows guesses at the password of one account. Failures are counted in PostgreSQL, so that the count is one for all replicas and
@@ -19,7 +19,7 @@ import (
 // owner out. A name that no account has is counted just the same.
 type throttle struct {
 	*core
-	rate   limit.Rate
+	rate   ratelimit.Rate
 	hasher *hasher
 	turns  *turns
 }
@@ -67,7 +67,7 @@ type standing struct {
 }
 
 // refusal returns 429 RATE_LIMITED when the account is closed.
-func (at standing) refusal(rate limit.Rate, now time.Time) error {
+func (at standing) refusal(rate ratelimit.Rate, now time.Time) error {
 	if rate.Off() || at.until == nil {
 		return nil
 	}

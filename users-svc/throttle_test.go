@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
@@ -138,7 +138,7 @@ func TestRightPasswordsAtOnceAfterWrongOnesPass(t *testing.T) {
 
 func TestFailuresOfAnAddressAreCounted(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(c *users.Config) { c.Throttle.LoginAddress = limit.Rate{Count: 5, Period: time.Hour} })
+	h := start(t, func(c *users.Config) { c.Throttle.LoginAddress = ratelimit.Rate{Count: 5, Period: time.Hour} })
 	ann := h.signUp()
 	for range 8 {
 		h.tryLogin("2001:db8::1", ann.email, password).want(200, "", "") // successes do not count

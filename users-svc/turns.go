@@ -7,14 +7,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
 // turns lets only as many passwords be checked at the same time for one key as may still be wrong, so that guesses which come at once, and wait for
 // a hash together, are counted as if they came one after the other. Within a process no guess passes the limit; of several replicas each learns with
 // the next failure of its own what the others have counted, so it is passed by fewer than the hashes that they make at once.
 type turns struct {
-	rate     limit.Rate
+	rate     ratelimit.Rate
 	parallel int // hashes at the same time
 	now      func() time.Time
 
@@ -37,7 +37,7 @@ type turn struct {
 	changed  chan struct{} // closed when one who waits should look again
 }
 
-func newTurns(rate limit.Rate, parallel int, now func() time.Time) *turns {
+func newTurns(rate ratelimit.Rate, parallel int, now func() time.Time) *turns {
 	return &turns{rate: rate, parallel: parallel, now: now, keys: map[string]*turn{}}
 }
 

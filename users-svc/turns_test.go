@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
 // TestAFailureThatCouldNotBeCountedIsNoSuccess: when the database does not take a failure, the guesses that wait are no freer than before.
 func TestAFailureThatCouldNotBeCountedIsNoSuccess(t *testing.T) {
 	t.Parallel()
-	turns := newTurns(limit.Rate{Count: 10, Period: time.Minute}, 4, time.Now)
+	turns := newTurns(ratelimit.Rate{Count: 10, Period: time.Minute}, 4, time.Now)
 	at := standing{key: []byte("key"), failures: 8}
 	one, err := turns.wait(t.Context(), at)
 	if err != nil {
@@ -36,7 +36,7 @@ func TestAFailureThatCouldNotBeCountedIsNoSuccess(t *testing.T) {
 // account was counted meanwhile, of which nobody is left to tell.
 func TestOnlyAChangeOfItsOwnKeyMakesAStandingOld(t *testing.T) {
 	t.Parallel()
-	turns := newTurns(limit.Rate{Count: 10, Period: time.Minute}, 4, time.Now)
+	turns := newTurns(ratelimit.Rate{Count: 10, Period: time.Minute}, 4, time.Now)
 	ann, bob := standing{key: accountKey("ann")}, standing{key: accountKey("bob")}
 	ann.moment = turns.moment()
 	for failures := range 3 {

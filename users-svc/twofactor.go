@@ -17,9 +17,9 @@ import (
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/ascii"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 // TwoFactorSetup is what somebody needs to add the account to an authenticator, and the backup codes; all of it is shown once.
@@ -31,18 +31,18 @@ type TwoFactorSetup struct {
 
 // TwoFactorStatus is the state of an account's second factor.
 type TwoFactorStatus struct {
-	Enabled              bool       `json:"enabled"`
-	Verified             bool       `json:"verified"`
-	EnabledAt            *wire.Time `json:"enabled_at"`
-	BackupCodesRemaining int        `json:"backup_codes_remaining"`
-	RequireForTokens     bool       `json:"require_for_tokens"`
+	Enabled              bool      `json:"enabled"`
+	Verified             bool      `json:"verified"`
+	EnabledAt            *api.Time `json:"enabled_at"`
+	BackupCodesRemaining int       `json:"backup_codes_remaining"`
+	RequireForTokens     bool      `json:"require_for_tokens"`
 }
 
 // TwoFactorChanged answers a change that ended all other sessions, with the pair of the one that took their place.
 type TwoFactorChanged struct {
-	Enabled         bool       `json:"enabled"`
-	EnabledAt       *wire.Time `json:"enabled_at"`
-	SessionsRevoked bool       `json:"sessions_revoked"`
+	Enabled         bool      `json:"enabled"`
+	EnabledAt       *api.Time `json:"enabled_at"`
+	SessionsRevoked bool      `json:"sessions_revoked"`
 	TokenPair
 }
 
@@ -259,7 +259,7 @@ func (t *twoFactor) enable(ctx context.Context, userID, code string, withTokens 
 		}
 		return enableFactor(ctx, tx, userID, f.sealed, now)
 	})
-	changed := TwoFactorChanged{Enabled: true, EnabledAt: wire.TimePtr(&now), SessionsRevoked: true, TokenPair: in.TokenPair}
+	changed := TwoFactorChanged{Enabled: true, EnabledAt: api.TimePtr(&now), SessionsRevoked: true, TokenPair: in.TokenPair}
 	return TwoFactorEnabled{changed, revoked}, err
 }
 

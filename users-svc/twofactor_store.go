@@ -6,10 +6,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/session"
-	"github.com/realmgate/realmgate/pkg/wire"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 const selectFactor = `SELECT secret, enabled_at, last_step, require_for_tokens, failures, failed_at FROM two_factor WHERE user_id = $1`
@@ -260,7 +260,7 @@ func (t *twoFactor) status(ctx context.Context, userID string) (TwoFactorStatus,
 	if db.NoRows(err) {
 		return TwoFactorStatus{}, nil
 	}
-	s.Enabled, s.Verified, s.EnabledAt = true, true, wire.TimePtr(enabledAt)
+	s.Enabled, s.Verified, s.EnabledAt = true, true, api.TimePtr(enabledAt)
 	return s, err
 }
 
@@ -280,7 +280,7 @@ func (t *twoFactor) owed(ctx context.Context, hash []byte) (owedLogin, error) {
 
 // reset takes a user's second factor away for an admin and ends the user's sessions; without a second factor nothing happens.
 func (t *twoFactor) reset(ctx context.Context, userID string, by device) error {
-	var ch *session.Change
+	var ch *sessionstate.Change
 	err := db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
 		ch = nil
 		if _, err := oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID); err != nil {

@@ -14,39 +14,40 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
-// api answers HTTP for a Vault.
-type api struct {
-	vault    *Vault
-	inflight *Inflight
-	quota    int64 // of users without their own, bytes
-	maxBody  func(quota int64) int64
+// handler serves the public API of the vault.
+type handler struct {
+	vault   *Vault
+	memory  *memory.Budget
+	quota   int64 // of users without their own, bytes
+	maxBody func(quota int64) int64
 }
 
 // routes mounts the API. Paths are exact: Fiber matches the request target as it was sent, so neither a dot segment nor a trailing slash can turn
 // one call into another.
-func (a *api) routes(srv *httpx.Server) {
+func (h *handler) routes(srv *httpx.Server) {
 	// Bodies are read by the handler, which asks for memory first.
 	srv.App.Server().StreamRequestBody = true
-	srv.Use(a.limitBody)
+	srv.Use(h.limitBody)
 
-	srv.Get("/api/v1/vault/keys", a.list)
-	srv.Get("/api/v1/vault/keys/:key", a.get)
-	srv.Put("/api/v1/vault/keys/:key", a.put)
-	srv.Patch("/api/v1/vault/keys/:key", a.put)
-	srv.Delete("/api/v1/vault/keys/:key", a.delete)
-	srv.Delete("/api/v1/vault", a.clear)
-	srv.Get("/api/v1/vault/stats", a.stats)
-	srv.Get("/internal/realms", a.realms)
+	srv.Get("/api/v1/vault/keys", h.list)
+	srv.Get("/api/v1/vault/keys/:key", h.get)
+	srv.Put("/api/v1/vault/keys/:key", h.put)
+	srv.Patch("/api/v1/vault/keys/:key", h.put)
+	srv.Delete("/api/v1/vault/keys/:key", h.delete)
+	srv.Delete("/api/v1/vault", h.clear)
+	srv.Get("/api/v1/vault/stats", h.stats)
+	srv.Get("/internal/realms", h.realms)
 }
 
 // limitBody refuses a body that says that it is too long: much for a write of an item, little for all else. (Streamed bodies have no limit of the
 // server's own.)
-func (a *api) limitBody(c *fiber.Ctx) error {
+func (h *handler) limitBody(c *fiber.Ctx) error {
 	limit := int64(httpx.DefaultBodyLimit)
 	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) && strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") {
-		limit = a.maxBody(a.quotaOf(httpx.Caller(c)))
+		limit = h.maxBody(h.quotaOf(httpx.Caller(c)))
 	}
 	if int64(c.Request().Header.ContentLength()) > limit {
 		return apperr.PayloadTooLarge()
@@ -61,7 +62,7 @@ type scope struct {
 }
 
 // scope returns whose vault a request is about, or why the caller may not use it.
-func (a *api) scope(c *fiber.Ctx) (scope, error) {
+func (h *handler) scope(c *fiber.Ctx) (scope, error) {
 	caller, err := httpx.User(c)
 	if err != nil {
 		return scope{}, err
@@ -70,20 +71,20 @@ func (a *api) scope(c *fiber.Ctx) (scope, error) {
 	if err == nil {
 		err = authorize(caller, realm)
 	}
-	return scope{user: caller.UserID, realm: realm, quota: a.quotaOf(caller)}, err
+	return scope{user: caller.UserID, realm: realm, quota: h.quotaOf(caller)}, err
 }
 
 // quotaOf returns the quota of the caller in bytes.
-func (a *api) quotaOf(caller auth.Identity) int64 {
+func (h *handler) quotaOf(caller auth.Identity) int64 {
 	if caller.VaultQuota == 0 {
-		return a.quota
+		return h.quota
 	}
 	return max(caller.VaultQuota, 0)
 }
 
 // item is scope for a request about one item.
-func (a *api) item(c *fiber.Ctx) (scope, Ref, error) {
-	s, err := a.scope(c)
+func (h *handler) item(c *fiber.Ctx) (scope, Ref, error) {
+	s, err := h.scope(c)
 	if err != nil {
 		return s, Ref{}, err
 	}
@@ -96,16 +97,16 @@ func (a *api) item(c *fiber.Ctx) (scope, Ref, error) {
 	return s, Ref{User: s.user, Realm: s.realm, Key: key}, checkKey(key)
 }
 
-func (a *api) list(c *fiber.Ctx) error {
-	s, err := a.scope(c)
+func (h *handler) list(c *fiber.Ctx) error {
+	s, err := h.scope(c)
 	if err != nil {
 		return err
 	}
-	hold := a.inflight.Hold(s.user)
+	reserved := h.memory.For(s.user)
 	body := appendEnvelope(nil, http.StatusOK, "Vault keys retrieved successfully")
 	body = append(body, '[')
 	empty := len(body)
-	err = a.vault.List(c.UserContext(), s.user, s.realm, func(i Info) error {
+	err = h.vault.List(c.UserContext(), s.user, s.realm, func(i Info) error {
 		if len(body) > empty {
 			body = append(body, ',')
 		}
@@ -114,51 +115,51 @@ func (a *api) list(c *fiber.Ctx) error {
 			return nil
 		}
 		// The connection to the database waits meanwhile: others need it, so this does not.
-		return hold.TryTake(copies * int64(cap(body)))
+		return reserved.TryGrow(memoryCopies * int64(cap(body)))
 	})
 	if err != nil {
-		hold.Release()
+		reserved.Release()
 		return err
 	}
 	body = append(body, "]}"...)
-	hold.Keep(int64(cap(body)))
-	return answer(c, http.StatusOK, hold, body)
+	reserved.ShrinkTo(int64(cap(body)))
+	return answer(c, http.StatusOK, reserved, body)
 }
 
-func (a *api) get(c *fiber.Ctx) error {
-	_, ref, err := a.item(c)
+func (h *handler) get(c *fiber.Ctx) error {
+	_, ref, err := h.item(c)
 	if err != nil {
 		return err
 	}
-	hold := a.inflight.Hold(ref.User)
-	info, value, err := a.vault.Get(c.UserContext(), ref, hold)
+	reserved := h.memory.For(ref.User)
+	info, value, err := h.vault.Get(c.UserContext(), ref, reserved)
 	if err != nil {
-		hold.Release()
+		reserved.Release()
 		return err
 	}
 	quoted, err := quote(value)
 	if err != nil {
-		hold.Release()
+		reserved.Release()
 		return err
 	}
-	hold.Keep(int64(cap(quoted))) // the message and the value are not needed any more
-	return answerItem(c, http.StatusOK, "Vault key retrieved successfully", info, quoted, hold)
+	reserved.ShrinkTo(int64(cap(quoted))) // the message and the value are not needed any more
+	return answerItem(c, http.StatusOK, "Vault key retrieved successfully", info, quoted, reserved)
 }
 
-func (a *api) put(c *fiber.Ctx) error {
-	s, ref, err := a.item(c)
+func (h *handler) put(c *fiber.Ctx) error {
+	s, ref, err := h.item(c)
 	if err != nil {
 		return err
 	}
-	hold := a.inflight.Hold(s.user)
-	if err = a.putHolding(c, s, ref, hold); err != nil {
-		hold.Release()
+	reserved := h.memory.For(s.user)
+	if err = h.putHolding(c, s, ref, reserved); err != nil {
+		reserved.Release()
 	}
 	return err
 }
 
-func (a *api) putHolding(c *fiber.Ctx, s scope, ref Ref, hold *Hold) error {
-	body, err := a.readBody(c, hold, a.maxBody(s.quota))
+func (h *handler) putHolding(c *fiber.Ctx, s scope, ref Ref, reserved *memory.Reservation) error {
+	body, err := h.readBody(c, reserved, h.maxBody(s.quota))
 	if err != nil {
 		return err
 	}
@@ -171,15 +172,15 @@ func (a *api) putHolding(c *fiber.Ctx, s scope, ref Ref, hold *Hold) error {
 	if err != nil {
 		return err
 	}
-	info, created, err := a.vault.Put(c.UserContext(), w, s.quota)
+	info, created, err := h.vault.Put(c.UserContext(), w, s.quota)
 	if err != nil {
 		return err
 	}
-	hold.Keep(int64(cap(body))) // the answer points into it, or spells the value no longer than it does
+	reserved.ShrinkTo(int64(cap(body))) // the answer points into it, or spells the value no longer than it does
 	if created {
-		return answerItem(c, http.StatusCreated, "Vault key created successfully", info, quoted, hold)
+		return answerItem(c, http.StatusCreated, "Vault key created successfully", info, quoted, reserved)
 	}
-	return answerItem(c, http.StatusOK, "Vault key updated successfully", info, quoted, hold)
+	return answerItem(c, http.StatusOK, "Vault key updated successfully", info, quoted, reserved)
 }
 
 // parseWrite reads the fields of a write, and the value as the answer will spell it. Both may point into the body.
@@ -208,23 +209,23 @@ func parseWrite(ref Ref, o *input.Object) (w Write, quoted []byte, err error) {
 	return w, quoted, o.Err()
 }
 
-func (a *api) delete(c *fiber.Ctx) error {
-	_, ref, err := a.item(c)
+func (h *handler) delete(c *fiber.Ctx) error {
+	_, ref, err := h.item(c)
 	if err != nil {
 		return err
 	}
-	if err := a.vault.Delete(c.UserContext(), ref); err != nil {
+	if err := h.vault.Delete(c.UserContext(), ref); err != nil {
 		return err
 	}
 	return httpx.OK(c, "Vault key deleted successfully", nil)
 }
 
-func (a *api) clear(c *fiber.Ctx) error {
-	s, err := a.scope(c)
+func (h *handler) clear(c *fiber.Ctx) error {
+	s, err := h.scope(c)
 	if err != nil {
 		return err
 	}
-	n, err := a.vault.Clear(c.UserContext(), s.user, s.realm)
+	n, err := h.vault.Clear(c.UserContext(), s.user, s.realm)
 	if err != nil {
 		return err
 	}
@@ -233,12 +234,12 @@ func (a *api) clear(c *fiber.Ctx) error {
 	}{n})
 }
 
-func (a *api) stats(c *fiber.Ctx) error {
-	s, err := a.scope(c)
+func (h *handler) stats(c *fiber.Ctx) error {
+	s, err := h.scope(c)
 	if err != nil {
 		return err
 	}
-	stats, err := a.vault.Stats(c.UserContext(), s.user, s.realm, s.quota)
+	stats, err := h.vault.Stats(c.UserContext(), s.user, s.realm, s.quota)
 	if err != nil {
 		return err
 	}
@@ -246,7 +247,7 @@ func (a *api) stats(c *fiber.Ctx) error {
 }
 
 // realms tells the gateway in which realms a user has keys.
-func (a *api) realms(c *fiber.Ctx) error {
+func (h *handler) realms(c *fiber.Ctx) error {
 	if err := httpx.RequireSystem(c); err != nil {
 		return err
 	}
@@ -254,7 +255,7 @@ func (a *api) realms(c *fiber.Ctx) error {
 	if !id.Valid(user) {
 		return apperr.InvalidField("/user_id", "must be 24 lower-case hexadecimal characters")
 	}
-	realms, err := a.vault.Realms(c.UserContext(), user)
+	realms, err := h.vault.Realms(c.UserContext(), user)
 	if err != nil {
 		return err
 	}

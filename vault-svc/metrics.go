@@ -2,6 +2,8 @@ package vault
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
 type metrics struct {
@@ -9,7 +11,7 @@ type metrics struct {
 	reads, writes                         prometheus.Counter // one by one, however many statements they take or share
 }
 
-func newMetrics(reg prometheus.Registerer, v *Vault, inflight *Inflight) *metrics {
+func newMetrics(reg prometheus.Registerer, v *Vault, budget *memory.Budget) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -33,9 +35,9 @@ func newMetrics(reg prometheus.Registerer, v *Vault, inflight *Inflight) *metric
 		read("vault_write_statements_total", "Statements that were to write them: one for many of them, or a second one for one that could not share it.",
 			func() float64 { return float64(v.writes.statements.Load() + v.alone.statements.Load()) }),
 		read("vault_inflight_refusals_total", "Requests answered 503 because large values held all of VAULT_MAX_INFLIGHT_BYTES, or the user's own their part of them.",
-			func() float64 { return float64(inflight.refused.Load()) }),
+			func() float64 { return float64(budget.Refused()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vault_inflight_bytes", Help: "Memory that large values hold."},
-			func() float64 { return float64(inflight.used.Load()) }),
+			func() float64 { return float64(budget.Used()) }),
 	)
 	return m
 }

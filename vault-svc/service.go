@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
 // Name is the service's name, and the audience of the identities that it accepts.
@@ -63,7 +64,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err != nil {
 		return err
 	}
-	inflight := newInflight(cfg.InflightBytes, cfg.InflightWait)
+	budget := memory.New(cfg.InflightBytes, cfg.InflightWait)
 	// A quarter of the connections for shared reads, one for shared writes, and as many as are left for those who wait for locks by themselves.
 	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
 	v := &Vault{
@@ -71,10 +72,10 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		reads: newTogether(atOnce, mostTogether, nil, items.readTogether), writes: newTogether(atOnce, mostTogether, (*itemWrite).user, items.putTogether),
 		alone: newTogether(max(1, int(cfg.DB.MaxConns)-2*atOnce), 1, (*itemWrite).user, items.putAlone),
 	}
-	v.metrics = newMetrics(rt.Metrics, v, inflight)
-	a := &api{
-		vault:    v,
-		inflight: inflight, quota: cfg.quota(), maxBody: cfg.maxBody,
+	v.metrics = newMetrics(rt.Metrics, v, budget)
+	a := &handler{
+		vault:  v,
+		memory: budget, quota: cfg.quota(), maxBody: cfg.maxBody,
 	}
 	srv := httpx.New(httpx.Options{
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: quota.LargestBody,

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/realmgate/realmgate/pkg/trace"
+	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
 // Vault does what the API offers: it seals and opens, and leaves rows and accounts to its store.
@@ -87,9 +88,9 @@ func seal(key *DataKey, w Write) (s sealedWrite, err error) {
 	return s, err
 }
 
-// Get returns an item and its value. Memory for a large one is taken from hold first. The error is 404 VAULT_KEY_NOT_FOUND when there is none;
+// Get returns an item and its value. Memory for a large one is taken into reserved first. The error is 404 VAULT_KEY_NOT_FOUND when there is none;
 // an item that does not open is an internal error, never another value.
-func (v *Vault) Get(ctx context.Context, ref Ref, hold *Hold) (info Info, value []byte, err error) {
+func (v *Vault) Get(ctx context.Context, ref Ref, reserved *memory.Reservation) (info Info, value []byte, err error) {
 	key, err := v.keys.Find(ctx, ref.User)
 	if err != nil {
 		return info, nil, err
@@ -108,7 +109,7 @@ func (v *Vault) Get(ctx context.Context, ref Ref, hold *Hold) (info Info, value 
 	v.metrics.reads.Inc()
 	found, err := v.readSmall(ctx, ref, open)
 	for err == nil && found && value == nil { // too large to read without asking; larger yet if it was overwritten meanwhile
-		if err = hold.Take(ctx, copies*info.SizeBytes); err == nil {
+		if err = reserved.Grow(ctx, memoryCopies*info.SizeBytes); err == nil {
 			found, err = v.readAlone(ctx, ref, info.SizeBytes, open)
 		}
 	}

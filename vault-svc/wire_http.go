@@ -10,25 +10,33 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/wire"
+	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
 // Values may be tens of megabytes, so bodies are read and answers are written here by hand: one allocation of the known size for each, no
 // reflection over them, and memory asked for before it is used.
 
-// readBody reads the body of a write, at most max bytes, taking memory for a large one from hold first. (limitBody has refused a length above max.)
-func (a *api) readBody(c *fiber.Ctx, hold *Hold, max int64) ([]byte, error) {
+// smallBody is the size in bytes up to which bodies and values are not accounted: the limit of connections bounds them.
+const smallBody = 64 << 10
+
+// memoryCopies is how many copies of a large value exist at the same time at most: as received, sealed, and in the message
+// to or from PostgreSQL.
+const memoryCopies = 3
+
+// readBody reads the body of a write, at most max bytes, taking memory for a large one into reserved first. (limitBody has refused a length above max.)
+func (h *handler) readBody(c *fiber.Ctx, reserved *memory.Reservation, max int64) ([]byte, error) {
 	length, stream := int64(c.Request().Header.ContentLength()), c.Context().RequestBodyStream()
 	switch {
 	case stream == nil || length == 0:
 		return nil, nil
 	case length < 0:
-		return readChunked(c, hold, stream, max)
+		return readChunked(c, reserved, stream, max)
 	}
 	if length > smallBody {
-		if err := hold.Take(c.UserContext(), copies*length); err != nil {
+		if err := reserved.Grow(c.UserContext(), memoryCopies*length); err != nil {
 			discard(stream, length)
 			return nil, err
 		}
@@ -39,7 +47,7 @@ func (a *api) readBody(c *fiber.Ctx, hold *Hold, max int64) ([]byte, error) {
 }
 
 // readChunked reads a body whose length nobody told. Once it is no longer small, it is held to be as large as a body may be.
-func readChunked(c *fiber.Ctx, hold *Hold, stream io.Reader, max int64) ([]byte, error) {
+func readChunked(c *fiber.Ctx, reserved *memory.Reservation, stream io.Reader, max int64) ([]byte, error) {
 	var body bytes.Buffer
 	n, err := io.CopyN(&body, stream, smallBody)
 	if errors.Is(err, io.EOF) {
@@ -48,7 +56,7 @@ func readChunked(c *fiber.Ctx, hold *Hold, stream io.Reader, max int64) ([]byte,
 	if err != nil {
 		return nil, brokenBody(err)
 	}
-	if err := hold.Take(c.UserContext(), copies*max); err != nil {
+	if err := reserved.Grow(c.UserContext(), memoryCopies*max); err != nil {
 		discard(stream, max)
 		return nil, err
 	}
@@ -58,7 +66,7 @@ func readChunked(c *fiber.Ctx, hold *Hold, stream io.Reader, max int64) ([]byte,
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	hold.Keep(copies * int64(body.Cap()))
+	reserved.ShrinkTo(memoryCopies * int64(body.Cap()))
 	return body.Bytes(), brokenBody(err)
 }
 
@@ -116,13 +124,13 @@ func appendItemTail(b []byte, i Info) []byte {
 		b = append(b, i.Metadata...)
 	}
 	b = strconv.AppendInt(append(b, `,"size_bytes":`...), i.SizeBytes, 10)
-	b = i.CreatedAt.UTC().AppendFormat(append(b, `,"created_at":"`...), wire.TimeLayout)
-	b = i.UpdatedAt.UTC().AppendFormat(append(b, `","updated_at":"`...), wire.TimeLayout)
+	b = i.CreatedAt.UTC().AppendFormat(append(b, `,"created_at":"`...), api.TimeLayout)
+	b = i.UpdatedAt.UTC().AppendFormat(append(b, `","updated_at":"`...), api.TimeLayout)
 	return append(b, `"}`...)
 }
 
 // answerItem answers with an item and its value.
-func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte, hold *Hold) error {
+func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte, reserved *memory.Reservation) error {
 	end, err := envelopeEnd(httpx.Warnings(c))
 	if err != nil {
 		return err
@@ -130,11 +138,11 @@ func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte,
 	head := make([]byte, 0, 512+len(i.Key)+len(i.Metadata)+len(end)+min(len(quoted), smallBody))
 	head = appendEnvelope(head, status, message)
 	if len(quoted) <= smallBody {
-		return answer(c, status, hold, append(appendItem(head, i, quoted), end...))
+		return answer(c, status, reserved, append(appendItem(head, i, quoted), end...))
 	}
 	head = append(appendItemHead(head, i), `"value":`...)
 	tail := append(appendItemTail([]byte{','}, i), end...)
-	return answer(c, status, hold, head, quoted, tail)
+	return answer(c, status, reserved, head, quoted, tail)
 }
 
 // envelopeEnd is what follows the data of a success envelope.
@@ -142,15 +150,15 @@ func envelopeEnd(warnings []string) ([]byte, error) {
 	if warnings == nil {
 		return []byte{'}'}, nil
 	}
-	list, err := wire.Marshal(warnings)
+	list, err := api.Marshal(warnings)
 	return append(append([]byte(`,"warnings":`), list...), '}'), err
 }
 
-// answer sends the parts as one body. What hold has is given back when they have been sent.
-func answer(c *fiber.Ctx, status int, hold *Hold, parts ...[]byte) error {
+// answer sends the parts as one body. What reserved has is given back when they have been sent.
+func answer(c *fiber.Ctx, status int, reserved *memory.Reservation, parts ...[]byte) error {
 	c.Response().SetStatusCode(status)
 	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
-	if len(parts) == 1 && hold.share.Size() == 0 {
+	if len(parts) == 1 && reserved.Size() == 0 {
 		c.Response().SetBodyRaw(parts[0])
 		return nil
 	}
@@ -158,19 +166,19 @@ func answer(c *fiber.Ctx, status int, hold *Hold, parts ...[]byte) error {
 	for _, p := range parts {
 		size += len(p)
 	}
-	c.Response().SetBodyStream(&heldBody{Buffers: parts, hold: hold}, size)
+	c.Response().SetBodyStream(&heldBody{Buffers: parts, reserved: reserved}, size)
 	return nil
 }
 
 // heldBody is an answer that gives memory back when it has been sent, or could not be. Its parts are written to the connection from where they are.
 type heldBody struct {
 	net.Buffers
-	hold *Hold
+	reserved *memory.Reservation
 }
 
 // Close is called by the server when it is done with the answer.
 func (b *heldBody) Close() error {
 	b.Buffers = nil
-	b.hold.Release()
+	b.reserved.Release()
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/realmgate/realmgate/pkg/atomicfile"
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/durable"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/users-svc"
 )
@@ -87,7 +87,7 @@ func (st *stack) serversForUsers() []string {
 }
 
 func (st *stack) writeServersFile() error {
-	return durable.WriteFile(st.dir.sub(serversFile), []byte(strings.Join(st.serversForUsers(), "\n")+"\n"))
+	return atomicfile.Write(st.dir.sub(serversFile), []byte(strings.Join(st.serversForUsers(), "\n")+"\n"))
 }
 
 func (st *stack) removeServersFile() error {

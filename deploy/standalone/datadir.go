@@ -12,7 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/realmgate/realmgate/pkg/durable"
+	"github.com/realmgate/realmgate/pkg/atomicfile"
 	"github.com/realmgate/realmgate/vault-svc"
 )
 
@@ -92,7 +92,7 @@ func (d *dataDir) secret(name string, generate func() (string, error)) (string, 
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
-	return made, durable.WriteFile(path, []byte(made))
+	return made, atomicfile.Write(path, []byte(made))
 }
 
 // randomText generates a secret of 26 characters, 128 bits.

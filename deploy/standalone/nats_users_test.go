@@ -16,7 +16,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/event"
-	"github.com/realmgate/realmgate/pkg/session"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -117,13 +117,13 @@ func TestEachServiceHasAUserOfNATSForWhatItNeeds(t *testing.T) {
 		sendEvents(ctx, t, gateway, activity, installation)
 	}
 	heard := make(chan []byte, 1)
-	stop, err := gateway.Listen(session.Subject, func(data []byte) { heard <- data }, nil)
+	stop, err := gateway.Listen(sessionstate.Subject, func(data []byte) { heard <- data }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
 	for ctx.Err() == nil {
-		if err := users.Announce(session.Subject, []byte("change")); err != nil {
+		if err := users.Announce(sessionstate.Subject, []byte("change")); err != nil {
 			t.Log(err)
 		}
 		select {
@@ -144,14 +144,14 @@ func TestAServiceThatWasTakenOverReachesNothingElseOnNATS(t *testing.T) {
 	}
 	address := natsOf(t, dir)
 	for _, c := range []struct{ service, publish, subscribe string }{
-		{"activity-svc", session.Subject, session.Subject},
+		{"activity-svc", sessionstate.Subject, sessionstate.Subject},
 		{"activity-svc", "realmgate.0123456789abcdef01234567.sessions.changed", "activity.>"},
 		{"activity-svc", "_INBOX.gateway.x", "_INBOX.gateway.>"},
 		{"activity-svc", "$JS.API.STREAM.DELETE.ACTIVITY", ">"},
 		{"users-svc", "activity.requests", "_INBOX.>"},
 		{"users-svc", "$JS.API.STREAM.INFO.ACTIVITY", "activity.*.requests"},
-		{"users-svc", "$JS.ACK.x", session.Subject},
-		{"gateway", session.Subject, "activity.>"},
+		{"users-svc", "$JS.ACK.x", sessionstate.Subject},
+		{"gateway", sessionstate.Subject, "activity.>"},
 		{"gateway", "$JS.API.STREAM.DELETE.ACTIVITY", "_INBOX.activity-svc.>"},
 		{"gateway", "$JS.API.CONSUMER.MSG.NEXT.ACTIVITY.activity-svc", ">"},
 	} {

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/realmgate/realmgate/pkg/durable"
+	"github.com/realmgate/realmgate/pkg/atomicfile"
 )
 
 // masterFolder holds every secret in its folder secrets, readable by its owner only; it is what a backup needs.
@@ -175,7 +175,7 @@ func writeForReader(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(path, []byte(text)); err != nil {
+	if err := atomicfile.Write(path, []byte(text)); err != nil {
 		return err
 	}
 	return openToGroup(path)

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/realmgate/realmgate/pkg/atomicfile"
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/durable"
 )
 
 // setting is the name of the setting whose value the file holds, as <NAME>_FILE of the reader says.
@@ -99,5 +99,5 @@ func (g given) adopt(d *dataDir, kind string, generate func() (string, error)) (
 	if err != nil || there == value {
 		return value, err
 	}
-	return value, durable.WriteFile(filepath.Join(d.path, "secrets", kind), []byte(value))
+	return value, atomicfile.Write(filepath.Join(d.path, "secrets", kind), []byte(value))
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/ascii"
-	"github.com/realmgate/realmgate/pkg/wire"
 )
 
 const (
@@ -24,20 +24,20 @@ const (
 
 // OK answers 200 with the success envelope.
 func OK(c *fiber.Ctx, message string, data any) error {
-	return success(c, wire.Success{StatusCode: http.StatusOK, Message: message, Data: data})
+	return success(c, api.Success{StatusCode: http.StatusOK, Message: message, Data: data})
 }
 
 // Created answers 201 with the success envelope.
 func Created(c *fiber.Ctx, message string, data any) error {
-	return success(c, wire.Success{StatusCode: http.StatusCreated, Message: message, Data: data})
+	return success(c, api.Success{StatusCode: http.StatusCreated, Message: message, Data: data})
 }
 
 // Paged answers 200 with one page of a list and its metadata.
-func Paged(c *fiber.Ctx, message string, data any, page wire.Page) error {
-	return success(c, wire.Success{StatusCode: http.StatusOK, Message: message, Data: data, Metadata: &page})
+func Paged(c *fiber.Ctx, message string, data any, page api.Page) error {
+	return success(c, api.Success{StatusCode: http.StatusOK, Message: message, Data: data, Metadata: &page})
 }
 
-func success(c *fiber.Ctx, envelope wire.Success) error {
+func success(c *fiber.Ctx, envelope api.Success) error {
 	envelope.Warnings = Warnings(c)
 	return write(c, typeJSON, envelope.StatusCode, envelope)
 }
@@ -46,7 +46,7 @@ func success(c *fiber.Ctx, envelope wire.Success) error {
 func JSON(c *fiber.Ctx, status int, v any) error { return write(c, typeJSON, status, v) }
 
 func write(c *fiber.Ctx, contentType string, status int, v any) error {
-	body, err := wire.Marshal(v)
+	body, err := api.Marshal(v)
 	if err != nil {
 		return err
 	}
@@ -106,8 +106,8 @@ func wantsProblem(accept string) bool {
 	return false
 }
 
-func failure(e *apperr.Error) wire.Failure {
-	f := wire.Failure{StatusCode: e.Kind.Status(), Error: reason(e.Kind.Status()), Message: e.Message, Code: e.Code, Data: e.Data}
+func failure(e *apperr.Error) api.Failure {
+	f := api.Failure{StatusCode: e.Kind.Status(), Error: reason(e.Kind.Status()), Message: e.Message, Code: e.Code, Data: e.Data}
 	if e.Violations != nil {
 		f.Data = e.Violations
 	}
@@ -125,8 +125,8 @@ func reason(status int) string {
 	return http.StatusText(status)
 }
 
-func problem(c *fiber.Ctx, e *apperr.Error) wire.Problem {
-	return wire.Problem{
+func problem(c *fiber.Ctx, e *apperr.Error) api.Problem {
+	return api.Problem{
 		Type: "/docs/errors/" + e.Code, Title: reason(e.Kind.Status()), Status: e.Kind.Status(), Detail: e.Message,
 		Instance: RequestID(c), Code: e.Code, Errors: e.Violations,
 	}

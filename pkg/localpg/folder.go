@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/realmgate/realmgate/pkg/durable"
+	"github.com/realmgate/realmgate/pkg/atomicfile"
 )
 
 // Names in Options.Dir.
@@ -155,7 +155,7 @@ func (f *folder) place(ctx context.Context, bin binaries) error {
 	if err := f.lock(home); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(f.path(pointerFile), []byte(home+"\n")); err != nil {
+	if err := atomicfile.Write(f.path(pointerFile), []byte(home+"\n")); err != nil {
 		return err
 	}
 	f.log.Warn("the PostgreSQL data lies outside of its folder, which the user that PostgreSQL runs as may not enter",
@@ -197,7 +197,7 @@ func (f *folder) password() (string, error) {
 		return "", fmt.Errorf("%s is missing; restore it from a backup, the data cannot be opened without it", name)
 	}
 	password := rand.Text()
-	return password, durable.WriteFile(name, []byte(password+"\n"))
+	return password, atomicfile.Write(name, []byte(password+"\n"))
 }
 
 // initialize creates the cluster under another name and moves it in place,
@@ -212,7 +212,7 @@ func (f *folder) initialize(ctx context.Context, bin binaries, password string, 
 	}
 	secret := filepath.Join(f.home, passwordFile+".initdb")
 	defer os.Remove(secret)
-	if err := durable.WriteFile(secret, []byte(password+"\n")); err != nil {
+	if err := atomicfile.Write(secret, []byte(password+"\n")); err != nil {
 		return err
 	}
 	if err := errors.Join(f.account.own(unfinished), f.account.own(secret)); err != nil {
@@ -229,7 +229,7 @@ func (f *folder) initialize(ctx context.Context, bin binaries, password string, 
 	if err := os.Rename(unfinished, f.data()); err != nil {
 		return err
 	}
-	return durable.SyncFolder(f.home)
+	return atomicfile.SyncDir(f.home)
 }
 
 func (f *folder) serverCommand(bin binaries, port int, custom map[string]string) *exec.Cmd {
@@ -251,7 +251,7 @@ func (f *folder) port(wished int, another bool) (int, error) {
 }
 
 func (f *folder) keepPort(port int) error {
-	return durable.WriteFile(f.path(portFile), []byte(strconv.Itoa(port)+"\n"))
+	return atomicfile.Write(f.path(portFile), []byte(strconv.Itoa(port)+"\n"))
 }
 
 func isFree(port int) bool {

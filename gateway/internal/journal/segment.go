@@ -15,7 +15,7 @@ import (
 
 	"github.com/tidwall/wal"
 
-	"github.com/realmgate/realmgate/pkg/durable"
+	"github.com/realmgate/realmgate/pkg/atomicfile"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 )
@@ -42,7 +42,7 @@ func createSegment(root string, seq uint64, sync bool) (*segment, error) {
 	s := &segment{seq: seq, dir: filepath.Join(root, fmt.Sprintf("%020d", seq)), sync: sync}
 	err := s.open()
 	if err == nil && sync {
-		err = errors.Join(durable.SyncFolder(s.dir), durable.SyncFolder(root))
+		err = errors.Join(atomicfile.SyncDir(s.dir), atomicfile.SyncDir(root))
 	}
 	if err != nil {
 		_ = s.remove() // err says what is wrong
@@ -158,7 +158,7 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 	switch {
 	case !bytes.HasPrefix(content, good):
 		log.Error("a segment of the journal is damaged; the events in the damaged part are lost", "segment", s.seq)
-		if err := durable.WriteFile(path, good); err != nil {
+		if err := atomicfile.Write(path, good); err != nil {
 			return false, err
 		}
 	case len(good) < len(content):

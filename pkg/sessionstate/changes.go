@@ -1,4 +1,4 @@
-package session
+package sessionstate
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 // before the client has the answer. Announcements reach the other gateways a moment later.
 const ChangedHeader = "X-Realmgate-Changed"
 
-// mostTold bounds the header; a request changes the states of one user, rarely of two.
-const mostTold = 100
+// maxChanges bounds the header; a request changes the states of one user, rarely of two.
+const maxChanges = 100
 
 // Changes are what one request has changed so far.
 type Changes struct {
@@ -24,8 +24,8 @@ type Changes struct {
 
 type changesKey struct{}
 
-// Collecting returns a context whose requests' changes are collected.
-func Collecting(ctx context.Context) (context.Context, *Changes) {
+// WithCollector returns a context whose requests' changes are collected.
+func WithCollector(ctx context.Context) (context.Context, *Changes) {
 	c := &Changes{}
 	return context.WithValue(ctx, changesKey{}, c), c
 }
@@ -38,7 +38,7 @@ func Collect(ctx context.Context, ch Change) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.all) < mostTold {
+	if len(c.all) < maxChanges {
 		c.all = append(c.all, ch)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/testkit"
+	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
 // deaf sends a request and reads nothing of the answer. Its client hangs up at the end of the test, or before.
@@ -42,7 +43,7 @@ func (s *stack) holds(what string, right func(bytes float64) bool) {
 
 func TestWhoDoesNotReadTheirValuesKeepsNobodyElseFromTheirs(t *testing.T) {
 	t.Parallel()
-	const large, capacity = 8 << 20, 4 * copies * (8<<20 + 1024)
+	const large, capacity = 8 << 20, 4 * memoryCopies * (8<<20 + 1024)
 	s := start(t, func(c *Config) { c.InflightBytes, c.InflightWait = capacity, 2*time.Second })
 	eve, ann := user(), user()
 	s.put(eve, "large", "", strings.Repeat("v", large))
@@ -57,8 +58,8 @@ func TestWhoDoesNotReadTheirValuesKeepsNobodyElseFromTheirs(t *testing.T) {
 				t.Errorf("%s beside eve's: %d %.200s", method, r.status, r.raw)
 			}
 		}
-		if got := s.metric("vault_inflight_bytes"); got > capacity/partOfInflight+1<<20 {
-			t.Errorf("eve's values hold %v bytes, a part is %d", got, capacity/partOfInflight)
+		if got := s.metric("vault_inflight_bytes"); got > capacity/memory.UserShare+1<<20 {
+			t.Errorf("eve's values hold %v bytes, a part is %d", got, capacity/memory.UserShare)
 		}
 	}
 	s.holds("only the one that is on its way", func(bytes float64) bool { return bytes < 2*large })

@@ -1,10 +1,10 @@
-// Package session owns what users-svc tells the gateways about sessions and auth tokens: the State, its copy in Redis, and the announcement
+// Package sessionstate owns what users-svc tells the gateways about sessions and auth tokens: the State, its copy in Redis, and the announcement
 // that a user's states changed. Start reading at State and Cache.
 //
 // PostgreSQL holds the truth; Redis only saves the gateways from asking users-svc, and may be away. Every change of a user (ban, logout,
 // password, flags, tokens) raises that user's Version in the same transaction; a state with a lower version than the user's lowest valid one
 // is stale and is not used, which closes the race between a reader that fills the cache and a writer that empties it.
-package session
+package sessionstate
 
 import (
 	"context"

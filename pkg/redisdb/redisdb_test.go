@@ -1,4 +1,4 @@
-package limit
+package redisdb
 
 import (
 	"strings"
@@ -8,8 +8,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
+
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestRedisIsOneServerOrACluster(t *testing.T) {
 	t.Parallel()
@@ -21,18 +24,18 @@ func TestRedisIsOneServerOrACluster(t *testing.T) {
 		{server.URL(), false},
 		{"redis://" + server.Addr() + "?addr=" + server.Addr(), true},
 	} {
-		rdb, err := OpenRedis(RedisConfig{URL: config.Secret(c.url)})
+		rdb, err := Open(Config{URL: config.Secret(c.url)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, cluster := rdb.(*redis.ClusterClient); cluster != c.cluster {
 			t.Errorf("%s: got a %T", c.url, rdb)
 		}
-		l, err := New(rdb, func(err error) { t.Errorf("%s: %v", c.url, err) })
+		l, err := ratelimit.New(rdb, func(err error) { t.Errorf("%s: %v", c.url, err) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := Rate{Count: 2, Period: time.Hour}
+		r := ratelimit.Rate{Count: 2, Period: time.Hour}
 		for i, want := range []bool{true, true, false} {
 			if got := l.Allow(t.Context(), c.url, r, 1).Allowed; got != want {
 				t.Errorf("%s: event %d: %v, want %v", c.url, i+1, got, want)
@@ -53,7 +56,7 @@ func TestARedisURLThatIsNoneIsNotQuoted(t *testing.T) {
 		"http://h:6379", "redis://u:hunter2@h:6379/x", "redis://u:hunter2@h:6379?addr=h2", "redis://u:hunter2@h:6379?addr=h2:1&unknown=1",
 		"redis://u:hunter2@h:6379?master_name=m&unknown=1", "://hunter2", "redis://u:hunter2@h:6379?unknown=1",
 	} {
-		if rdb, err := OpenRedis(RedisConfig{URL: config.Secret(url)}); err == nil {
+		if rdb, err := Open(Config{URL: config.Secret(url)}); err == nil {
 			_ = rdb.Close()
 			t.Errorf("%s was taken", url)
 		} else if strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "REDIS_URL") {
@@ -66,7 +69,7 @@ func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 	t.Parallel()
 	for _, password := range testkit.RawPasswords() {
 		for _, url := range []string{"redis://:" + password + "@127.0.0.1:1", "rediss://u:" + password + "@127.0.0.1:1/0", "redis://u:" + password + "@127.0.0.1:1?addr=127.0.0.1:2", password} {
-			rdb, err := OpenRedis(RedisConfig{URL: config.Secret(url)})
+			rdb, err := Open(Config{URL: config.Secret(url)})
 			if err != nil {
 				if testkit.Leaks(err.Error()) || !strings.Contains(err.Error(), "percent-encode") {
 					t.Errorf("%s: %v", url, err)
@@ -86,7 +89,7 @@ func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 
 func TestSentinelIsAskedForTheServer(t *testing.T) {
 	t.Parallel()
-	rdb, err := OpenRedis(RedisConfig{URL: "redis://127.0.0.1:1?master_name=main&addr=127.0.0.1:2"})
+	rdb, err := Open(Config{URL: "redis://127.0.0.1:1?master_name=main&addr=127.0.0.1:2"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package session
+package sessionstate
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/config"
-	"github.com/realmgate/realmgate/pkg/limit"
+	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -36,7 +36,7 @@ func keys(t *testing.T, letters ...string) *auth.InternalKeys {
 
 func client(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
-	rdb, err := limit.OpenRedis(limit.RedisConfig{URL: config.Secret(url)})
+	rdb, err := redisdb.Open(redisdb.Config{URL: config.Secret(url)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package limit owns rate limits: how they are written in settings, and how they are kept, shared through Redis or, while Redis is away, by
-// each process alone. Start reading at Limiter. The algorithm is GCRA (ITU-T I.371) by redis_rate and, locally, throttled.
-package limit
+// Package ratelimit provides rate limits: their form in settings, and their counts, shared through Redis or, while Redis
+// is away, kept by each process alone. The algorithm is GCRA (ITU-T I.371). Start reading at Limiter.
+package ratelimit
 
 import (
 	"context"
@@ -108,7 +108,7 @@ func (l *Limiter) Allow(ctx context.Context, key string, r Rate, n int) Result {
 		}
 		l.onErr(err)
 	}
-	return l.alone(ctx, key, r, n)
+	return l.allowLocally(ctx, key, r, n)
 }
 
 func fromRedis(res *redis_rate.Result, n int, r Rate) Result {
@@ -120,7 +120,7 @@ func fromRedis(res *redis_rate.Result, n int, r Rate) Result {
 	return out
 }
 
-func (l *Limiter) alone(ctx context.Context, key string, r Rate, n int) Result {
+func (l *Limiter) allowLocally(ctx context.Context, key string, r Rate, n int) Result {
 	g, err := throttled.NewGCRARateLimiterCtx(l.store, throttled.RateQuota{MaxRate: throttled.PerDuration(r.Count, r.Period), MaxBurst: r.Count - 1})
 	if err != nil {
 		return Result{Allowed: true}

@@ -1,4 +1,4 @@
-package limit
+package redisdb
 
 import (
 	"crypto/tls"
@@ -8,15 +8,15 @@ import (
 	"os"
 )
 
-// FilesConfig names the files of a connection to Redis. Those of the client are read again at each connection.
-type FilesConfig struct {
+// TLSConfig names the certificates of connections to Redis. The client's own are read again for each connection.
+type TLSConfig struct {
 	CA   string `env:"REDIS_TLS_CA_FILE" doc:"Certificates (PEM) of the authorities of the Redis servers; connections are then TLS."`
 	Cert string `env:"REDIS_TLS_CERT_FILE" doc:"Certificate (PEM) that this process shows to Redis; connections are then TLS."`
 	Key  string `env:"REDIS_TLS_KEY_FILE" doc:"Its private key (PEM)."`
 }
 
-// secure returns what the files make of the TLS settings of REDIS_URL, nil for plain connections.
-func (f FilesConfig) secure(url *tls.Config) (*tls.Config, error) {
+// config adds the files to the TLS settings that REDIS_URL implies; nil means plain connections.
+func (f TLSConfig) config(url *tls.Config) (*tls.Config, error) {
 	if (f.Cert == "") != (f.Key == "") {
 		return nil, errors.New("REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE go together")
 	}

@@ -1,6 +1,6 @@
-// Package wire owns the shapes that every answer of Realmgate has: the success and error envelopes, page metadata and times (contract,
+// Package api owns the shapes that every answer of Realmgate has: the success and error envelopes, page metadata and times (contract,
 // section 1). Start reading at Success and Failure. It knows no HTTP framework.
-package wire
+package api
 
 import (
 	"time"

@@ -1,4 +1,4 @@
-package limit
+package redisdb
 
 import (
 	"crypto/tls"
@@ -33,19 +33,19 @@ func TestMutualTLSWithRedis(t *testing.T) {
 	addr := "localhost:" + server.Port()
 	for name, c := range map[string]struct {
 		url    string
-		files  FilesConfig
+		files  TLSConfig
 		passes bool
 	}{
-		"with both":                {"redis://" + addr, FilesConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
-		"with both and rediss":     {"rediss://" + addr, FilesConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
-		"a cluster":                {"redis://" + addr + "?addr=" + addr, FilesConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
-		"without a certificate":    {"redis://" + addr, FilesConfig{CA: a.File}, false},
-		"with a stranger's":        {"redis://" + addr, FilesConfig{CA: a.File, Cert: theirs, Key: theirsKey}, false},
-		"trusting somebody else":   {"redis://" + addr, FilesConfig{CA: stranger.File, Cert: ours, Key: oursKey}, false},
-		"rediss without the files": {"rediss://" + addr, FilesConfig{}, false},
-		"without TLS":              {"redis://" + addr, FilesConfig{}, false},
+		"with both":                {"redis://" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
+		"with both and rediss":     {"rediss://" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
+		"a cluster":                {"redis://" + addr + "?addr=" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
+		"without a certificate":    {"redis://" + addr, TLSConfig{CA: a.File}, false},
+		"with a stranger's":        {"redis://" + addr, TLSConfig{CA: a.File, Cert: theirs, Key: theirsKey}, false},
+		"trusting somebody else":   {"redis://" + addr, TLSConfig{CA: stranger.File, Cert: ours, Key: oursKey}, false},
+		"rediss without the files": {"rediss://" + addr, TLSConfig{}, false},
+		"without TLS":              {"redis://" + addr, TLSConfig{}, false},
 	} {
-		rdb, err := OpenRedis(RedisConfig{URL: config.Secret(c.url), Files: c.files})
+		rdb, err := Open(Config{URL: config.Secret(c.url), TLS: c.files})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,11 +59,11 @@ func TestMutualTLSWithRedis(t *testing.T) {
 		}
 		_ = rdb.Close()
 	}
-	for says, f := range map[string]FilesConfig{
+	for says, f := range map[string]TLSConfig{
 		"REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE go together": {Cert: ours}, "REDIS_TLS_CA_FILE: no certificate": {CA: key},
 		"REDIS_TLS_CA_FILE: open": {CA: key + "x"}, "REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: ": {Cert: ours, Key: theirsKey},
 	} {
-		if err := (RedisConfig{URL: "redis://h:6379", Files: f}).Validate(); err == nil || !strings.HasPrefix(err.Error(), says) {
+		if err := (Config{URL: "redis://h:6379", TLS: f}).Validate(); err == nil || !strings.HasPrefix(err.Error(), says) {
 			t.Errorf("got %v, want %s", err, says)
 		}
 	}

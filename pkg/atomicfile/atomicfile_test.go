@@ -1,4 +1,4 @@
-package durable
+package atomicfile
 
 import (
 	"os"
@@ -11,7 +11,7 @@ func TestAFileIsReplacedWholeOrNotAtAll(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "secret")
 	for _, content := range []string{"first", "", "a longer second one"} {
-		if err := WriteFile(path, []byte(content)); err != nil {
+		if err := Write(path, []byte(content)); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(path); err != nil || string(got) != content {
@@ -25,10 +25,10 @@ func TestAFileIsReplacedWholeOrNotAtAll(t *testing.T) {
 	if err := os.Mkdir(taken, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteFile(taken, []byte("x")); err == nil {
+	if err := Write(taken, []byte("x")); err == nil {
 		t.Error("a folder was replaced")
 	}
-	if err := WriteFile(filepath.Join(dir, "missing", "secret"), nil); err == nil {
+	if err := Write(filepath.Join(dir, "missing", "secret"), nil); err == nil {
 		t.Error("a file in no folder was written")
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {

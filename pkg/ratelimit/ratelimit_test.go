@@ -1,4 +1,4 @@
-package limit
+package ratelimit
 
 import (
 	"sync"
@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// limiter is one process's. Its client waits for Redis as long as it takes: one that gives up after 100 ms, as OpenRedis makes it, limits by itself
+// limiter is one process's. Its client waits for Redis as long as it takes: one that gives up after 100 ms, as redisdb.Open makes it, limits by itself
 // on a machine that does other work.
 func limiter(t *testing.T, url string) *Limiter {
 	t.Helper()

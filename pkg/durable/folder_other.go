@@ -1,6 +1,0 @@
-//go:build !unix
-
-package durable
-
-// SyncFolder does nothing where folders cannot be flushed.
-func SyncFolder(string) error { return nil }

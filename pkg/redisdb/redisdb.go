@@ -1,0 +1,99 @@
+// Package redisdb provides the Redis settings that services share, and the client for one server, a cluster or Sentinel.
+// Start reading at Open.
+package redisdb
+
+import (
+	"context"
+	"crypto/tls"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/realmgate/realmgate/pkg/config"
+)
+
+// Config is the part of a service's settings that concerns Redis.
+type Config struct {
+	URL config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0 (rediss:// with TLS). A cluster: the other nodes as ?addr=host:6379&addr=…; behind Sentinel: the sentinels' addresses in the same way and master_name=…"`
+	TLS TLSConfig
+}
+
+// exampleURL is what REDIS_URL looks like.
+const exampleURL = "redis://user:password@host:6379"
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	client, err := Open(c) // connects to nothing yet
+	if err != nil {
+		return err
+	}
+	return client.Close()
+}
+
+// silence keeps go-redis from writing lines of its own, with addresses in them, past the service's logger: each failure is an error that some
+// caller already gets. The library has one logger for the whole process.
+var silence = sync.OnceFunc(func() { redis.SetLogger(mute{}) })
+
+type mute struct{}
+
+func (mute) Printf(context.Context, string, ...any) {}
+
+// timeout limits each operation of a client.
+const timeout = 100 * time.Millisecond
+
+// Open returns a client of one server, of a cluster, or of the server that sentinels name; the caller closes it. Every
+// operation takes at most 100 ms and is tried once, because each user of Redis can go on without it. Each command of
+// theirs has one key, so a cluster serves as well as one server.
+func Open(c Config) (redis.UniversalClient, error) {
+	silence()
+	text := c.URL.Reveal()
+	u, err := config.SecretURL("REDIS_URL", text, exampleURL, "redis", "rediss", "unix")
+	if err != nil {
+		return nil, err
+	}
+	invalid := config.SecretURLError("REDIS_URL", exampleURL) // the library's text may quote the password
+	switch q := u.Query(); {
+	case q.Has("master_name"):
+		o, err := redis.ParseFailoverURL(text)
+		if err != nil {
+			return nil, invalid
+		}
+		if err := c.configure(&o.TLSConfig, &o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries,
+			&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout); err != nil {
+			return nil, err
+		}
+		return redis.NewFailoverClient(o), nil
+	case q.Has("addr"):
+		o, err := redis.ParseClusterURL(text)
+		if err != nil {
+			return nil, invalid
+		}
+		if err := c.configure(&o.TLSConfig, &o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries,
+			&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout); err != nil {
+			return nil, err
+		}
+		o.ClusterStateReloadInterval = time.Second // the default is a minute, in which a dead node's successor is not asked
+		return redis.NewClusterClient(o), nil
+	}
+	o, err := redis.ParseURL(text)
+	if err != nil {
+		return nil, invalid
+	}
+	if err := c.configure(&o.TLSConfig, &o.ContextTimeoutEnabled, &o.MaxRetries, &o.DialerRetries,
+		&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout); err != nil {
+		return nil, err
+	}
+	return redis.NewClient(o), nil
+}
+
+// configure sets fields that the three kinds of options have under the same names.
+func (c Config) configure(tlsConfig **tls.Config, contextTimeout *bool, retries, dialerRetries *int,
+	timeouts ...*time.Duration) (err error) {
+	*contextTimeout, *retries, *dialerRetries = true, -1, 1
+	for _, t := range timeouts {
+		*t = timeout
+	}
+	*tlsConfig, err = c.TLS.config(*tlsConfig)
+	return err
+}
