@@ -1,10 +1,13 @@
-// Package activity owns the log of every user's requests: it takes them from the stream, stores each one once, counts them, serves the log a
-// page at a time and forgets what is too old. Start reading at consume.go for the way in, and at activity_http.go for the way out.
+// Package activity owns the log of every user's requests: it takes them from the stream, stores
+// each one once, counts them, serves the log a page at a time and forgets what is too old. Start
+// reading at consume.go for the way in, and at activity_http.go for the way out.
 //
-// Four tables tell the same story: activity has the records, in one partition a day; activity_daily counts them per user, day, realm, method and
-// status, up to a few seconds ago; activity_monthly sums the days that are over; activity_histogram has the counts of days with many records by the
-// quarter of an hour. Totals, statistics and the place of a page come from the counts, from the few records that are not counted yet, and from those
-// that a quarter of an hour, or a day with few, has too many or too little. So what they cost does not grow with the log, and they are exact.
+// Four tables tell the same story: activity has the records, in one partition a day; activity_daily
+// counts them per user, day, realm, method and status, up to a few seconds ago; activity_monthly
+// sums the days that are over; activity_histogram has the counts of days with many records by the
+// quarter of an hour. Totals, statistics and the place of a page come from the counts, from the few
+// records that are not counted yet, and from those that a quarter of an hour, or a day with few,
+// has too many or too little. So what they cost does not grow with the log, and they are exact.
 package activity
 
 import (
@@ -25,9 +28,10 @@ type record struct {
 	stored              bool // set by store.insert: the row is new
 }
 
-// recordsOf returns the rows that an event becomes: one in the log of the user who acted and, when the request acted on somebody else, one with
-// the same id in that user's log. The second says what was done, but neither from which address nor with which program: those are the
-// administrator's own affair.
+// recordsOf returns the rows that an event becomes: one in the log of the user who acted and, when
+// the request acted on somebody else, one with the same id in that user's log. The second says what
+// was done, but neither from which address nor with which program: those are the administrator's
+// own affair.
 func recordsOf(e event.Request) []*record {
 	mine := &record{
 		userID: raw(e.UserID), id: raw(e.ID), realmID: raw(e.RealmID), method: e.Method, path: e.Path, status: int16(e.Status),
@@ -44,7 +48,8 @@ func recordsOf(e event.Request) []*record {
 // fixedBytes is what a record takes besides its texts and realm: two ids and the status.
 const fixedBytes = 12 + 12 + 2
 
-// bytes is the size of a record: the bytes of its columns, without what PostgreSQL adds. sizeOf is the same in SQL.
+// bytes is the size of a record: the bytes of its columns, without what PostgreSQL adds. sizeOf is
+// the same in SQL.
 func (r *record) bytes() int64 {
 	return int64(fixedBytes + len(r.realmID) + len(r.method) + len(r.path) + len(r.ipAddress) + len(r.userAgent))
 }

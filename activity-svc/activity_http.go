@@ -48,8 +48,9 @@ func (h *handlers) tellInstallation(c *fiber.Ctx) error {
 	return httpx.JSON(c, http.StatusOK, event.Installation{ID: h.installation})
 }
 
-// reader returns the caller, who may read the own log: an auth token needs event_access, whatever its permissions. The gateway has decided this and
-// inRealm already; here they hold also when the gateway errs.
+// reader returns the caller, who may read the own log: an auth token needs event_access, whatever
+// its permissions. The gateway has decided this and inRealm already; here they hold also when the
+// gateway errs.
 func reader(c *fiber.Ctx) (auth.Identity, error) {
 	who, err := httpx.User(c)
 	switch {
@@ -99,10 +100,12 @@ func (h *handlers) list(c *fiber.Ctx) error {
 	return httpx.Paged(c, "Activity logs retrieved successfully", records, metadata)
 }
 
-// readFilter reads everything but the realm, which the host may decide, and notes what breaks a rule.
+// readFilter reads everything but the realm, which the host may decide, and notes what breaks a
+// rule.
 func readFilter(q *input.Query, userID string) filter {
 	f := everything(userID)
-	// Records carry milliseconds: an instant between two of them moves to the later one as a start and to the earlier one as an inclusive end.
+	// Records carry milliseconds: an instant between two of them moves to the later one as a start
+	// and to the earlier one as an inclusive end.
 	start, end := q.Time("start_date", input.StartOfDay), q.Time("end_date", input.EndOfDay)
 	if !start.IsZero() {
 		f.from = within(start.Add(time.Millisecond - 1).Truncate(time.Millisecond))

@@ -12,12 +12,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// reading runs f on one snapshot, so that a total and the page beside it speak of the same log, and tells it how far the log is counted there.
-// Statements over counts are planned once for a connection, as each is a walk along a key whatever its values; planning took longer than walking. Those
-// over activity come after planForValues.
+// reading runs f on one snapshot, so that a total and the page beside it speak of the same log, and
+// tells it how far the log is counted there. Statements over counts are planned once for a
+// connection, as each is a walk along a key whatever its values; planning took longer than walking.
+// Those over activity come after planForValues.
 //
-// When f comes to a day that was dropped after the snapshot was taken, it returns errGone and is run once more, with the lock that whoever drops a
-// day waits for taken before the snapshot: then none is dropped in between.
+// When f comes to a day that was dropped after the snapshot was taken, it returns errGone and is
+// run once more, with the lock that whoever drops a day waits for taken before the snapshot: then
+// none is dropped in between.
 func (s *store) reading(ctx context.Context, f func(tx pgx.Tx, reach counted) error) error {
 	err := s.onSnapshot(ctx, beginReading, f)
 	if errors.Is(err, errGone) {
@@ -41,8 +43,8 @@ func (s *store) onSnapshot(ctx context.Context, begin string, f func(tx pgx.Tx, 
 	})
 }
 
-// planForValues has the statements that follow it planned for their own values: only then are the partitions of other days left out before they are
-// locked.
+// planForValues has the statements that follow it planned for their own values: only then are the
+// partitions of other days left out before they are locked.
 const planForValues = `SET LOCAL plan_cache_mode = force_custom_plan`
 
 // list returns limit records after the newest offset ones, newest first, and how many match in all.
@@ -88,7 +90,8 @@ func (s *store) stats(ctx context.Context, f filter) (out Stats, err error) {
 	return out, err
 }
 
-// The condition that a filter puts on records and counts alike; its parameters are those of filter.args.
+// The condition that a filter puts on records and counts alike; its parameters are those of
+// filter.args.
 const matches = ` user_id = $1 AND ($2::bytea IS NULL OR realm_id = $2) AND ($3::text IS NULL OR method = $3) AND status BETWEEN $4 AND $5`
 
 // of returns the statement for all realms, or the one for one of them.
@@ -110,8 +113,9 @@ func (f filter) args(more ...any) []any {
 	return append([]any{[]byte(f.userID), realm, method, f.minStatus, f.maxStatus}, more...)
 }
 
-// countWholeDays reads the counts: of whole months up to the day until which they are summed ($10), and of the other days. The three ranges of
-// days stand apart so that each is one walk along the key.
+// countWholeDays reads the counts: of whole months up to the day until which they are summed ($10),
+// and of the other days. The three ranges of days stand apart so that each is one walk along the
+// key.
 const countWholeDays = `
 	WITH days AS (
 		SELECT day, records, bytes FROM activity_daily WHERE` + matches + ` AND day >= $6::date AND day < $7::date
@@ -125,13 +129,14 @@ const countWholeDays = `
 	UNION ALL
 	SELECT day, day + 1, false, sum(records)::bigint, sum(bytes)::bigint FROM days GROUP BY day`
 
-// The edges of parts of days, and what is not counted yet, are counted along the key. Only the latter is asked for its bytes, which are in the
-// rows.
+// The edges of parts of days, and what is not counted yet, are counted along the key. Only the
+// latter is asked for its bytes, which are in the rows.
 const countEdge = `SELECT count(*), 0::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
 
 const countTail = `SELECT count(*), coalesce(sum` + sizeOf + `, 0)::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
 
-// readSpans returns where the records that f selects are, the newest first. What follows it is planned for its values.
+// readSpans returns where the records that f selects are, the newest first. What follows it is
+// planned for its values.
 func readSpans(ctx context.Context, tx pgx.Tx, f filter, reach counted) ([]span, error) {
 	c := cutTime(f.from, f.to)
 	var spans []span
@@ -194,7 +199,8 @@ func collectSpans(rows pgx.Rows, spans []span) ([]span, error) {
 	return spans, err
 }
 
-// locatePage finds the page, with days in place of months, and less than a bucket to skip where a day has a histogram.
+// locatePage finds the page, with days in place of months, and less than a bucket to skip where a
+// day has a histogram.
 func locatePage(ctx context.Context, tx pgx.Tx, f filter, reach counted, spans []span, offset, limit int64) ([]piece, error) {
 	pieces := locate(spans, offset, limit)
 	var fine, coarse []span
@@ -242,8 +248,9 @@ func readDays(ctx context.Context, tx pgx.Tx, f filter, months []span) ([]span, 
 	return collectSpans(rows, nil)
 }
 
-// readPiece finds the ids along the key first, which needs no look at the rows that are passed over, and then looks up the rows of the page, each by
-// its id. Without OFFSET 0 that is a join, and as long as PostgreSQL has no statistics of a day it joins each id to all the rows in between.
+// readPiece finds the ids along the key first, which needs no look at the rows that are passed
+// over, and then looks up the rows of the page, each by its id. Without OFFSET 0 that is a join,
+// and as long as PostgreSQL has no statistics of a day it joins each id to all the rows in between.
 const readPiece = `
 	SELECT a.* FROM (SELECT id FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7 ORDER BY id DESC OFFSET $8 LIMIT $9) AS page
 	CROSS JOIN LATERAL (
@@ -257,7 +264,8 @@ const readPlainPiece = `
 	SELECT id, realm_id, method, path, status, ip_address, user_agent
 	FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7 ORDER BY id DESC OFFSET $8 LIMIT $9`
 
-// fewSkipped is up to how many rows readPlainPiece passes over, and no histogram is asked for how to skip them.
+// fewSkipped is up to how many rows readPlainPiece passes over, and no histogram is asked for how
+// to skip them.
 const fewSkipped = 200
 
 func (f filter) readPiece(p piece) string {

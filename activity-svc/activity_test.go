@@ -180,7 +180,8 @@ func TestRealmsOfAUser(t *testing.T) {
 	}
 }
 
-// TestRealmsThatWereUsedLast: each request may be in a realm of its own, and the answer must not grow with them.
+// TestRealmsThatWereUsedLast: each request may be in a realm of its own, and the answer must not
+// grow with them.
 func TestRealmsThatWereUsedLast(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
@@ -259,8 +260,8 @@ func TestPagesNeverExceedTheLastOneThatMayBeAsked(t *testing.T) {
 	}
 }
 
-// TestEveryFilterAgreesWithAWalkOverTheRecords compares pages and totals with what a plain walk over all events says, while some days are summed
-// into months and some are not.
+// TestEveryFilterAgreesWithAWalkOverTheRecords compares pages and totals with what a plain walk
+// over all events says, while some days are summed into months and some are not.
 func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)

@@ -15,7 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// traffic makes n encoded events: of users who are not equally busy (Zipf over the given number of them), now, with a dozen paths and statuses.
+// traffic makes n encoded events: of users who are not equally busy (Zipf over the given number of
+// them), now, with a dozen paths and statuses.
 func traffic(n, users int) [][]byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	zipf := rand.NewZipf(r, 1.1, 10, uint64(users-1))
@@ -52,9 +53,10 @@ func decodeAll(b *testing.B, messages [][]byte) (rows []*record) {
 	return rows
 }
 
-// BenchmarkStore compares, batch by batch in turn, what the consumer does with 1000 messages (decode, store once, and count them every countEvery
-// batches) to a bare COPY of the same rows into the same table, one transaction each. The metric "ratio" is rows/s stored by rows/s copied. A day is
-// busy, with a histogram to keep, for none of the users or for all.
+// BenchmarkStore compares, batch by batch in turn, what the consumer does with 1000 messages
+// (decode, store once, and count them every countEvery batches) to a bare COPY of the same rows
+// into the same table, one transaction each. The metric "ratio" is rows/s stored by rows/s copied.
+// A day is busy, with a histogram to keep, for none of the users or for all.
 func BenchmarkStore(b *testing.B) {
 	const countEvery = 40
 	for _, kind := range []struct {

@@ -11,8 +11,8 @@ import (
 
 const yearAhead = 400 * oneDay
 
-// TestAClockThatIsAheadDeletesNothing lets a replica whose clock is ahead, or behind, maintain, count and
-// take events.
+// TestAClockThatIsAheadDeletesNothing lets a replica whose clock is ahead, or behind, maintain,
+// count and take events.
 func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 	t.Parallel()
 	for name, off := range map[string]time.Duration{"ahead": yearAhead, "behind": -yearAhead} {
@@ -80,7 +80,8 @@ func TestALogThatNothingIsAddedToIsKept(t *testing.T) {
 	h.agrees(1)
 }
 
-// TestALeapOfTheDatabasesClockDeletesNothing, as when the clock of the whole machine is wrong for a moment.
+// TestALeapOfTheDatabasesClockDeletesNothing, as when the clock of the whole machine is wrong for a
+// moment.
 func TestALeapOfTheDatabasesClockDeletesNothing(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)

@@ -15,8 +15,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAClusterOfNATSLosesItsServersInTurnAndNoEvent: with three copies of the stream, one server after the other goes away and comes back while events
-// are published and stored; the one that leads the stream goes first.
+// TestAClusterOfNATSLosesItsServersInTurnAndNoEvent: with three copies of the stream, one server
+// after the other goes away and comes back while events are published and stored; the one that
+// leads the stream goes first.
 func TestAClusterOfNATSLosesItsServersInTurnAndNoEvent(t *testing.T) {
 	t.Parallel()
 	brokers := testkit.NATSCluster(t, 3)

@@ -44,7 +44,8 @@ type StreamConfig struct {
 // minAckWait leaves room for a replica that is only slow to say that it lives.
 const minAckWait = time.Second
 
-// minConns is what the service cannot do with less of: maintenance keeps one connection, for its lock, while it works with others.
+// minConns is what the service cannot do with less of: maintenance keeps one connection, for its
+// lock, while it works with others.
 const minConns = 2
 
 func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
@@ -110,5 +111,6 @@ func (r *Retention) UnmarshalText(text []byte) error {
 // MarshalText writes the days.
 func (r Retention) MarshalText() ([]byte, error) { return []byte(strconv.Itoa(int(r)) + "d"), nil }
 
-// firstDay returns the first day that is kept at the time now. A day is dropped as a whole once its last moment is too old.
+// firstDay returns the first day that is kept at the time now. A day is dropped as a whole once its
+// last moment is too old.
 func (r Retention) firstDay(now time.Time) time.Time { return dayOf(now).AddDate(0, 0, -int(r)) }

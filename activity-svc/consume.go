@@ -12,7 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// outcome is what became of an event; every event that is taken from the stream ends as exactly one.
+// outcome is what became of an event; every event that is taken from the stream ends as exactly
+// one.
 type outcome string
 
 const (
@@ -41,8 +42,8 @@ type consumer struct {
 // run stores batches until ctx ends.
 func (c *consumer) run(ctx context.Context) error { return c.bus.Consume(ctx, c.cfg, c.take) }
 
-// previous is the consumer of the stream in which gateways of the previous release put their events. It makes
-// no stream, and takes none that another installation has taken.
+// previous is the consumer of the stream in which gateways of the previous release put their
+// events. It makes no stream, and takes none that another installation has taken.
 func (c *consumer) previous(cfg Config, installation string) *consumer {
 	p := *c
 	p.cfg = cfg.consumer("")
@@ -67,8 +68,9 @@ func (c *consumer) boundsAt(now db.Times) bounds {
 	return bounds{c.retention.firstDay(now.Earlier()), now.Later().AddDate(0, 0, daysAhead)}
 }
 
-// take stores a batch. Everything is committed before anything is acknowledged: a crash in between delivers the batch again, and what is there
-// is passed over. An error means that nothing was acknowledged and that the batch must be tried again.
+// take stores a batch. Everything is committed before anything is acknowledged: a crash in between
+// delivers the batch again, and what is there is passed over. An error means that nothing was
+// acknowledged and that the batch must be tried again.
 func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 	start := c.now()
 	ctx, finish := c.startTrace(ctx, batch)
@@ -138,8 +140,9 @@ func (c *consumer) read(data []byte, seq uint64, mayStore bounds) (*delivery, ti
 	return d, at
 }
 
-// put stores deliveries in one transaction. When one of them is such that no database would take it, the halves are stored each by itself, and so
-// on, until that one is alone and found: it must not hold up the others.
+// put stores deliveries in one transaction. When one of them is such that no database would take
+// it, the halves are stored each by itself, and so on, until that one is alone and found: it must
+// not hold up the others.
 func (c *consumer) put(ctx context.Context, deliveries []*delivery) error {
 	var rows []*record
 	for _, d := range deliveries {

@@ -20,8 +20,8 @@ type store struct {
 	partitions partitions
 }
 
-// insert stores the rows in one transaction and marks those that are new as stored. A row that is there already changes
-// nothing, also when another replica is storing it at this moment.
+// insert stores the rows in one transaction and marks those that are new as stored. A row that is
+// there already changes nothing, also when another replica is storing it at this moment.
 func (s *store) insert(ctx context.Context, rows []*record) error {
 	rows = inOrder(rows)
 	if len(rows) == 0 {
@@ -32,7 +32,8 @@ func (s *store) insert(ctx context.Context, rows []*record) error {
 	}
 	fresh, err := s.inCounting(ctx, rows, copyIn)
 	if isUniqueViolation(err) {
-		// COPY cannot pass over what is there, but it is twice as fast: the slower road is for the rare batch that comes a second time.
+		// COPY cannot pass over what is there, but it is twice as fast: the slower road is for the
+		// rare batch that comes a second time.
 		fresh, err = s.inCounting(ctx, rows, insertNew)
 	}
 	if err != nil {
@@ -47,7 +48,8 @@ func (s *store) insert(ctx context.Context, rows []*record) error {
 	return nil
 }
 
-// inCounting lets write store rows, adds to the counts those that came late, and returns all that were stored.
+// inCounting lets write store rows, adds to the counts those that came late, and returns all that
+// were stored.
 func (s *store) inCounting(ctx context.Context, rows []*record, write func(context.Context, pgx.Tx, []*record) ([]*record, error)) (fresh []*record, err error) {
 	err = s.withCounts(ctx, func(tx pgx.Tx, now counted) (err error) {
 		if fresh, err = write(ctx, tx, rows); err != nil {
@@ -94,7 +96,8 @@ func insertNew(ctx context.Context, tx pgx.Tx, rows []*record) ([]*record, error
 	})
 }
 
-// inOrder sorts rows by key, the order in which every replica locks them, and drops those that are there twice.
+// inOrder sorts rows by key, the order in which every replica locks them, and drops those that are
+// there twice.
 func inOrder(rows []*record) []*record {
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, func(a, b *record) int {
@@ -139,13 +142,15 @@ func (c counts) add(k cell, bytes int64) {
 	t.bytes += bytes
 }
 
-// lateCounts are what late records add to activity_daily, to activity_monthly and, by the bucket, to activity_histogram.
+// lateCounts are what late records add to activity_daily, to activity_monthly and, by the bucket,
+// to activity_histogram.
 type lateCounts struct {
 	daily, monthly counts
 	buckets        [bucketsOfDay]counts
 }
 
-// countLate returns what rows add to the counts: nothing, unless they are older than what is counted already.
+// countLate returns what rows add to the counts: nothing, unless they are older than what is
+// counted already.
 func countLate(rows []*record, c counted) lateCounts {
 	late := lateCounts{daily: counts{}, monthly: counts{}}
 	for _, r := range rows {
@@ -192,7 +197,8 @@ func addCounts(ctx context.Context, tx pgx.Tx, late lateCounts) error {
 	return tx.SendBatch(ctx, b).Close()
 }
 
-// queue adds the statement with the counts as its arrays after what comes first, in the order in which every replica locks their rows.
+// queue adds the statement with the counts as its arrays after what comes first, in the order in
+// which every replica locks their rows.
 func (c counts) queue(b *pgx.Batch, sql string, first ...any) {
 	if len(c) == 0 {
 		return
@@ -242,7 +248,8 @@ const (
 	uniqueViolation = "23505"
 	checkViolation  = "23514"
 	dataException   = "22"
-	// Of the class of data exceptions, and no fault of the data: what copyFormat writes is not what the columns take.
+	// Of the class of data exceptions, and no fault of the data: what copyFormat writes is not what
+	// the columns take.
 	wrongBinary     = "22P03"
 	wrongCopy       = "22P04"
 	integrityBroken = "23"
@@ -257,7 +264,8 @@ func sqlState(err error) (*pgconn.PgError, string) {
 
 func isUniqueViolation(err error) bool { _, code := sqlState(err); return code == uniqueViolation }
 
-// isNoPartition reports that a row's day has no partition: it was dropped, by a replica whose clock is ahead, after this one had seen it.
+// isNoPartition reports that a row's day has no partition: it was dropped, by a replica whose clock
+// is ahead, after this one had seen it.
 func isNoPartition(err error) bool {
 	pe, code := sqlState(err)
 	return code == checkViolation && pe.ConstraintName == ""

@@ -19,7 +19,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// agrees checks that the log holds n records, that the counts say the same, and that no record is there without being counted.
+// agrees checks that the log holds n records, that the counts say the same, and that no record is
+// there without being counted.
 func (h *harness) agrees(n int64) {
 	h.t.Helper()
 	if got := h.query(`SELECT count(*) FROM activity`); got != n {

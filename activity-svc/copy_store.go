@@ -12,7 +12,8 @@ import (
 
 var columns = []string{"user_id", "id", "realm_id", "method", "path", "status", "ip_address", "user_agent"}
 
-// copyIn stores the rows, none of which may be there. With pgx's own CopyFrom their values would be a sixth of what this service takes for a record.
+// copyIn stores the rows, none of which may be there. With pgx's own CopyFrom their values would be
+// a sixth of what this service takes for a record.
 func copyIn(ctx context.Context, tx pgx.Tx, rows []*record) ([]*record, error) {
 	return rows, db.Copy(ctx, tx, "activity", columns, bytes.NewReader(copyFormat(rows)))
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestWhatIsCopiedInIsWhatWasGiven: empty texts, long ones, separators of COPY's other formats, the bounds of a status.
+// TestWhatIsCopiedInIsWhatWasGiven: empty texts, long ones, separators of COPY's other formats, the
+// bounds of a status.
 func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, testkit.Postgres(t))
@@ -52,7 +53,8 @@ func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 	}
 }
 
-// TestAColumnOfAnotherTypeBuriesNobody: a later release may change a column while this one still runs. Its events wait then.
+// TestAColumnOfAnotherTypeBuriesNobody: a later release may change a column while this one still
+// runs. Its events wait then.
 func TestAColumnOfAnotherTypeBuriesNobody(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, testkit.Postgres(t))

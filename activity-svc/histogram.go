@@ -5,14 +5,16 @@ import "time"
 const (
 	bucketWidth  = 15 * time.Minute
 	bucketsOfDay = int(oneDay / bucketWidth) // 96, as the migration has it
-	// manyRecords is from how many records of a day on its user has a histogram of it. So many are walked over along the key in under a
-	// millisecond, and so is a bucket of a day that has a hundred times as many.
+	// manyRecords is from how many records of a day on its user has a histogram of it. So many are
+	// walked over along the key in under a millisecond, and so is a bucket of a day that has a
+	// hundred times as many.
 	manyRecords = 4000
 )
 
 func bucketOf(t time.Time) int { return int(t.Sub(dayOf(t)) / bucketWidth) }
 
-// histogram says when in a day the records that a filter selects were made, as far as they are counted.
+// histogram says when in a day the records that a filter selects were made, as far as they are
+// counted.
 type histogram struct {
 	day     time.Time
 	until   time.Time // records of the day before it are counted
@@ -20,8 +22,9 @@ type histogram struct {
 	buckets [bucketsOfDay]int64
 }
 
-// whole reports whether the buckets have all the records. They do not when the day is not busy, or when a replica of a release that does not know
-// buckets has counted some of them. Buckets never have too many, so when the sum is right each of them is.
+// whole reports whether the buckets have all the records. They do not when the day is not busy, or
+// when a replica of a release that does not know buckets has counted some of them. Buckets never
+// have too many, so when the sum is right each of them is.
 func (h *histogram) whole() bool {
 	var n int64
 	for _, records := range h.buckets {
@@ -36,8 +39,9 @@ func (h *histogram) bucket(i int) span {
 	return span{from: from, to: earlier(from.Add(bucketWidth), h.until), records: h.buckets[i]}
 }
 
-// split parts a stretch of the day into its middle, which the buckets count, and its edges, which they do not: each shorter than a bucket when
-// the histogram is whole, else there is one, which is everything.
+// split parts a stretch of the day into its middle, which the buckets count, and its edges, which
+// they do not: each shorter than a bucket when the histogram is whole, else there is one, which is
+// everything.
 func (h *histogram) split(part stretch) (middle span, edges []stretch) {
 	m := stretch{part.from.Add(bucketWidth - 1).Truncate(bucketWidth), part.to.Truncate(bucketWidth)}
 	if !part.to.Before(h.until) {
@@ -60,7 +64,8 @@ func (h *histogram) split(part stretch) (middle span, edges []stretch) {
 	return middle, edges
 }
 
-// skip moves the newer end of p to before the buckets that it passes over, so that what is left to skip is less than one of them.
+// skip moves the newer end of p to before the buckets that it passes over, so that what is left to
+// skip is less than one of them.
 func (h *histogram) skip(p piece) piece {
 	if !h.whole() {
 		return p

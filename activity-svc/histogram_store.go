@@ -30,8 +30,8 @@ func queueHistogram(b *pgx.Batch, f filter, day time.Time, reach counted) *histo
 	return h
 }
 
-// oneBucket makes the buckets of which only the one with the number $1, the first being 1, has records; addBuckets ends a statement that inserts
-// such rows as h.
+// oneBucket makes the buckets of which only the one with the number $1, the first being 1, has
+// records; addBuckets ends a statement that inserts such rows as h.
 const (
 	oneBucket = `array_fill(0, ARRAY[$1::int - 1]) || records::int || array_fill(0, ARRAY[96 - $1::int])`
 
@@ -39,16 +39,17 @@ const (
 		SET records = h.records + excluded.records, buckets[$1] = h.buckets[$1] + excluded.buckets[$1]`
 )
 
-// countBucket is countRecords for a bucket, $1, of a day, $2, with ids from $3 to before $4: it adds to activity_histogram too, for those whose day is
-// busy, what it read and grouped once.
+// countBucket is countRecords for a bucket, $1, of a day, $2, with ids from $3 to before $4: it
+// adds to activity_histogram too, for those whose day is busy, what it read and grouped once.
 const countBucket = `
 	WITH fresh AS MATERIALIZED (` + fresh + ` WHERE id >= $3 AND id < $4` + groupsFresh + `),
 	daily AS (` + intoDaily + ` SELECT user_id, $2, realm_id, method, status, records, bytes FROM fresh` + addDaily + `)
 	INSERT INTO activity_histogram AS h (user_id, day, realm_id, method, status, records, buckets)
 	SELECT user_id, day, realm_id, method, status, records, ` + oneBucket + ` FROM fresh JOIN activity_busy_days USING (user_id) WHERE day = $2` + addBuckets
 
-// addLate adds counts, which are those of counts.queue, to a bucket of the days that are busy. No two writers wait for each other's rows here, in
-// whatever order they come: who adds to one holds that of activity_daily with the same key.
+// addLate adds counts, which are those of counts.queue, to a bucket of the days that are busy. No
+// two writers wait for each other's rows here, in whatever order they come: who adds to one holds
+// that of activity_daily with the same key.
 const addLate = `
 	INSERT INTO activity_histogram AS h (user_id, day, realm_id, method, status, records, buckets)
 	SELECT user_id, day, realm_id, method, status, records, ` + oneBucket + `
@@ -61,7 +62,8 @@ func isBusy(ctx context.Context, tx pgx.Tx, day time.Time) (busy bool, err error
 	return busy, err
 }
 
-// countBusy is countBucket for activity_histogram alone: it reads the records of those whose day is busy, along the key.
+// countBusy is countBucket for activity_histogram alone: it reads the records of those whose day is
+// busy, along the key.
 const countBusy = `
 	INSERT INTO activity_histogram AS h (user_id, day, realm_id, method, status, records, buckets)
 	SELECT user_id, $2, realm_id, method, status, records, ` + oneBucket + ` FROM (
@@ -69,8 +71,9 @@ const countBusy = `
 		WHERE day = $2 AND id >= $3 AND id < $4 GROUP BY user_id, realm_id, method, status
 	) AS fresh` + addBuckets
 
-// fewBuckets is up to how many buckets are counted by countBucket each. PostgreSQL may read the whole day for each of them: after a long pause of
-// counting the day is read once, and then along the key.
+// fewBuckets is up to how many buckets are counted by countBucket each. PostgreSQL may read the
+// whole day for each of them: after a long pause of counting the day is read once, and then along
+// the key.
 const fewBuckets = 4
 
 // countBusyDay counts the records in part of a day that is somebody's busy one.
@@ -81,8 +84,10 @@ func countBusyDay(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) e
 		}
 		return countBuckets(ctx, tx, countBusy, day, part)
 	}
-	// Without statistics PostgreSQL might compare each count with each busy day. And lockAlone has every statement planned for its values: that includes
-	// the look at the foreign key for each new row, most of which was planning. A statement without a name is planned for its values anyway.
+	// Without statistics PostgreSQL might compare each count with each busy day. And lockAlone has
+	// every statement planned for its values: that includes the look at the foreign key for each
+	// new row, most of which was planning. A statement without a name is planned for its values
+	// anyway.
 	if _, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = auto`); err != nil {
 		return err
 	}
@@ -116,8 +121,8 @@ func (s *store) crowded(ctx context.Context, day time.Time) ([][]byte, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[[]byte])
 }
 
-// countByBucket counts the records of a user with ids from $2 to before $3, the first six bytes of which are milliseconds, into buckets of $5 from
-// the time $4 on.
+// countByBucket counts the records of a user with ids from $2 to before $3, the first six bytes of
+// which are milliseconds, into buckets of $5 from the time $4 on.
 const countByBucket = `
 	SELECT realm_id, method, status, ((('x' || encode(substr(id, 1, 6), 'hex'))::bit(48)::bigint - $4) / $5)::int AS bucket, count(*)::int
 	FROM activity WHERE user_id = $1 AND id >= $2 AND id < $3 GROUP BY realm_id, method, status, bucket`

@@ -17,7 +17,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/event"
 )
 
-// bucketsAgree checks that histograms say of every bucket what a count of the records says, and returns how many days have one.
+// bucketsAgree checks that histograms say of every bucket what a count of the records says, and
+// returns how many days have one.
 func (h *harness) bucketsAgree() int64 {
 	h.t.Helper()
 	const told = `SELECT h.user_id, h.day, h.realm_id, h.method, h.status, b.bucket - 1, b.records::bigint
@@ -43,7 +44,8 @@ type walked struct {
 	events []event.Request
 }
 
-// add stores n events, spread evenly over a stretch of time, of every kind: each hundredth one of a kind that is rare.
+// add stores n events, spread evenly over a stretch of time, of every kind: each hundredth one of a
+// kind that is rare.
 func (w *walked) add(n int, from, to time.Time) (added []event.Request) {
 	w.h.t.Helper()
 	for i := range n {
@@ -154,8 +156,8 @@ const (
 	laterDay = 40
 )
 
-// startWalk runs a service with a log of two busy days, today among them, and two quiet ones, and returns stretches of time that begin and end
-// anywhere in them.
+// startWalk runs a service with a log of two busy days, today among them, and two quiet ones, and
+// returns stretches of time that begin and end anywhere in them.
 func startWalk(t *testing.T) (w *walked, ranges []string) {
 	t.Helper()
 	h := prepare(t)
@@ -211,7 +213,8 @@ func (w *walked) selected(events []event.Request, query string) (out []event.Req
 	return out
 }
 
-// TestBusyAndQuietDaysAgreeWithAWalkOverTheRecords follows a log through all that can happen to a busy day, asking for every kind of page after each.
+// TestBusyAndQuietDaysAgreeWithAWalkOverTheRecords follows a log through all that can happen to a
+// busy day, asking for every kind of page after each.
 func TestBusyAndQuietDaysAgreeWithAWalkOverTheRecords(t *testing.T) {
 	t.Parallel()
 	w, ranges := startWalk(t)
@@ -245,7 +248,8 @@ func TestBusyAndQuietDaysAgreeWithAWalkOverTheRecords(t *testing.T) {
 	}
 }
 
-// TestAnEarlierReleaseMayRunBeside: it adds to the counts of days alone, and knows no histogram that it could make wrong.
+// TestAnEarlierReleaseMayRunBeside: it adds to the counts of days alone, and knows no histogram
+// that it could make wrong.
 func TestAnEarlierReleaseMayRunBeside(t *testing.T) {
 	t.Parallel()
 	w, ranges := startWalk(t)
@@ -286,7 +290,8 @@ func TestADayThatIsDroppedTakesItsHistogramsAlong(t *testing.T) {
 	}
 }
 
-// TestReplicasThatCountAtOnceFillEachBucketOnce lets two replicas count, make histograms and store what is new and what is late, while somebody reads.
+// TestReplicasThatCountAtOnceFillEachBucketOnce lets two replicas count, make histograms and store
+// what is new and what is late, while somebody reads.
 func TestReplicasThatCountAtOnceFillEachBucketOnce(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
@@ -337,7 +342,8 @@ func TestReplicasThatCountAtOnceFillEachBucketOnce(t *testing.T) {
 	}
 }
 
-// TestABusyDayIsCountedInWhateverPieces counts it anew, at once as after a long pause, and in pieces as when nothing holds the counting up.
+// TestABusyDayIsCountedInWhateverPieces counts it anew, at once as after a long pause, and in
+// pieces as when nothing holds the counting up.
 func TestABusyDayIsCountedInWhateverPieces(t *testing.T) {
 	t.Parallel()
 	w, _ := startWalk(t)

@@ -5,7 +5,8 @@ import "context"
 // installation names what is ours on a NATS server that others use as well.
 type installation struct {
 	id string
-	// upgraded says that a release before the id wrote to this database, and to a stream without an id.
+	// upgraded says that a release before the id wrote to this database, and to a stream without an
+	// id.
 	upgraded bool
 }
 

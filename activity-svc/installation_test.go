@@ -60,8 +60,8 @@ func TestAForeignStreamIsRefused(t *testing.T) {
 	}
 }
 
-// TestEventsOfThePreviousReleaseAreTaken by an installation that was updated, and by no other: a gateway that is not
-// updated yet goes on putting events where it did.
+// TestEventsOfThePreviousReleaseAreTaken by an installation that was updated, and by no other: a
+// gateway that is not updated yet goes on putting events where it did.
 func TestEventsOfThePreviousReleaseAreTaken(t *testing.T) {
 	t.Parallel()
 	old := event.NamesOf("")

@@ -12,8 +12,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// BenchmarkRead compares reading the log of a user who made a quarter of all records, over a year, to that of one with 1,000. ACTIVITY_BENCH_ROWS says
-// how many records there are in all (400,000). The metric "p99-ratio" is the busy user's p99 by the other's.
+// BenchmarkRead compares reading the log of a user who made a quarter of all records, over a year,
+// to that of one with 1,000. ACTIVITY_BENCH_ROWS says how many records there are in all (400,000).
+// The metric "p99-ratio" is the busy user's p99 by the other's.
 func BenchmarkRead(b *testing.B) {
 	total, _ := strconv.Atoi(os.Getenv("ACTIVITY_BENCH_ROWS"))
 	total = max(total, 400_000)
@@ -69,7 +70,8 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// fill makes records of the past year: a quarter of them of busy, 1,000 of quiet, the rest of 500 others.
+// fill makes records of the past year: a quarter of them of busy, 1,000 of quiet, the rest of 500
+// others.
 func fill(b *testing.B, s *store, busy, quiet string, total int) {
 	b.Helper()
 	var days []time.Time

@@ -10,7 +10,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAPageIsLookedUpByItsIDs also in a day that PostgreSQL has no statistics of, as every day is at first.
+// TestAPageIsLookedUpByItsIDs also in a day that PostgreSQL has no statistics of, as every day is
+// at first.
 func TestAPageIsLookedUpByItsIDs(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, testkit.Postgres(t))

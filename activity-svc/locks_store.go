@@ -9,11 +9,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// Replicas exclude each other with table locks, which only the schema's owner can take. Any role of the
-// database could hold an advisory lock, and so stop the log.
+// Replicas exclude each other with table locks, which only the schema's owner can take. Any role of
+// the database could hold an advisory lock, and so stop the log.
 //
-// Moving the watermark of the counts and dropping a day lock activity_counted exclusively; adding records
-// shares the lock. Reading waits for neither.
+// Moving the watermark of the counts and dropping a day lock activity_counted exclusively; adding
+// records shares the lock. Reading waits for neither.
 const (
 	lockCountsShared = `LOCK TABLE activity_counted IN ROW SHARE MODE`
 	lockCounts       = `LOCK TABLE activity_counted IN EXCLUSIVE MODE`
@@ -21,15 +21,16 @@ const (
 	lockMaintenance  = `LOCK TABLE maintenance_lock IN EXCLUSIVE MODE NOWAIT`
 )
 
-// The previous release counts and writes under these advisory locks. This release takes them as well, so
-// that replicas of both may run together; the next release does not. The wait for them is bounded.
+// The previous release counts and writes under these advisory locks. This release takes them as
+// well, so that replicas of both may run together; the next release does not. The wait for them is
+// bounded.
 const (
 	previousKey    = `hashtext('activity counts')`
 	previousShared = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock_shared(` + previousKey + `), set_config('lock_timeout', '0', true)`
 	previousAlone  = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock(` + previousKey + `), set_config('lock_timeout', '0', true)`
 
-	// holdsPrevious reports whether a replica of this service holds such a lock. A lock of another role is
-	// not waited for.
+	// holdsPrevious reports whether a replica of this service holds such a lock. A lock of another
+	// role is not waited for.
 	holdsPrevious = `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.objid::bigint = ` + previousKey + `::bigint & 4294967295
 		AND a.datname = current_database() AND a.usename = session_user)`
@@ -64,8 +65,8 @@ func (s *store) countsAlone(ctx context.Context, f func(pgx.Tx) error) error {
 	})
 }
 
-// locked runs f until it gets its locks. It leaves out the previous release's lock when another role holds
-// it.
+// locked runs f until it gets its locks. It leaves out the previous release's lock when another
+// role holds it.
 func (s *store) locked(ctx context.Context, f func(tx pgx.Tx, previous bool) error) error {
 	for previous := true; ; {
 		err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error { return f(tx, previous) })
@@ -102,8 +103,8 @@ func previousHeld(err error) error {
 
 func isLockTimeout(err error) bool { _, code := sqlState(err); return code == "55P03" }
 
-// lockAlone waits for the lock, and bounds every other wait of tx: a change of tables must not make other
-// transactions queue behind it.
+// lockAlone waits for the lock, and bounds every other wait of tx: a change of tables must not make
+// other transactions queue behind it.
 func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
 	_, err := tx.Exec(ctx, lock)
 	if err == nil {
@@ -112,8 +113,9 @@ func lockAlone(ctx context.Context, tx pgx.Tx, lock string) error {
 	return err
 }
 
-// alone runs f unless another replica is running the same. The lock ends with the connection, so a replica
-// that dies does not block the others. Its transaction has no snapshot, so it does not hold back VACUUM.
+// alone runs f unless another replica is running the same. The lock ends with the connection, so a
+// replica that dies does not block the others. Its transaction has no snapshot, so it does not hold
+// back VACUUM.
 func (s *store) alone(ctx context.Context, f func(context.Context) error) error {
 	tx, err := s.pool.Begin(ctx)
 	if err != nil {

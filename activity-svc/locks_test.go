@@ -45,8 +45,8 @@ func connectTo(t *testing.T, address string) *pgx.Conn {
 	return conn
 }
 
-// beginPrevious begins a transaction of a replica of the previous release, which takes the lock of the
-// counts with the function lock.
+// beginPrevious begins a transaction of a replica of the previous release, which takes the lock of
+// the counts with the function lock.
 func beginPrevious(t *testing.T, address, lock string) pgx.Tx {
 	t.Helper()
 	conn := connectTo(t, address)
@@ -96,8 +96,8 @@ func TestLocksOfAnotherRoleStopNothing(t *testing.T) {
 	}
 }
 
-// A writer of the previous release has the advisory lock only, and adds nothing to counts that it saw end before its
-// records: they must not move on before it has committed.
+// A writer of the previous release has the advisory lock only, and adds nothing to counts that it
+// saw end before its records: they must not move on before it has committed.
 func TestCountingWaitsForAWriterOfThePreviousRelease(t *testing.T) {
 	t.Parallel()
 	address := testkit.Postgres(t)

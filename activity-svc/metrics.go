@@ -2,7 +2,8 @@ package activity
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics of the way in. The sum of activity_events_total over its outcomes is what was taken from the stream.
+// metrics of the way in. The sum of activity_events_total over its outcomes is what was taken from
+// the stream.
 type metrics struct {
 	events              *prometheus.CounterVec
 	batchSize           prometheus.Histogram

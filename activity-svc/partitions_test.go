@@ -12,8 +12,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAConnectionThatWritesWhileADayIsMadeHasTheDay: connections that use the log for the first time, while a partition is made beside them,
-// must know that partition afterwards. PostgreSQL's ATTACH PARTITION does not promise that.
+// TestAConnectionThatWritesWhileADayIsMadeHasTheDay: connections that use the log for the first
+// time, while a partition is made beside them, must know that partition afterwards. PostgreSQL's
+// ATTACH PARTITION does not promise that.
 func TestAConnectionThatWritesWhileADayIsMadeHasTheDay(t *testing.T) {
 	t.Parallel()
 	url := testkit.Postgres(t)
@@ -59,7 +60,8 @@ func TestAConnectionThatWritesWhileADayIsMadeHasTheDay(t *testing.T) {
 	}
 }
 
-// TestADayIsMadeWhileNobodyUsesTheLog is the same without luck: a transaction that has read waits for nobody, and the day waits for it.
+// TestADayIsMadeWhileNobodyUsesTheLog is the same without luck: a transaction that has read waits
+// for nobody, and the day waits for it.
 func TestADayIsMadeWhileNobodyUsesTheLog(t *testing.T) {
 	t.Parallel()
 	s, day := openStore(t, testkit.Postgres(t)), []time.Time{dayOf(time.Now())}

@@ -6,8 +6,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The key of the counts has the day before the realm, so a walk along it passes over the counts of all other realms, of which a user may have any
-// number. What follows looks the counts of one realm up by the whole key instead, in each month and day of which the user has any; those are found by
+// The key of the counts has the day before the realm, so a walk along it passes over the counts of
+// all other realms, of which a user may have any number. What follows looks the counts of one realm
+// up by the whole key instead, in each month and day of which the user has any; those are found by
 // steps along the key.
 const (
 	matchesOfRealm = ` user_id = $1 AND realm_id = $2 AND ($3::text IS NULL OR method = $3) AND status BETWEEN $4 AND $5`
@@ -50,11 +51,13 @@ const (
 	SELECT 0, buckets FROM activity_histogram WHERE` + matchesOfRealm + ` AND day = $6::date`
 )
 
-// mostRealms is how many realms of a user are listed. Each request may be in a realm of its own, so something must bound the answer.
+// mostRealms is how many realms of a user are listed. Each request may be in a realm of its own, so
+// something must bound the answer.
 const mostRealms = 10_000
 
-// realms returns the realms that a user's records were in last, the last one first, and how many records each has; the place outside of every realm is
-// none. What is summed by months was as far as this knows used on the first day of its month.
+// realms returns the realms that a user's records were in last, the last one first, and how many
+// records each has; the place outside of every realm is none. What is summed by months was as far
+// as this knows used on the first day of its month.
 func (s *store) realms(ctx context.Context, userID string) (out []RealmUsage, err error) {
 	err = s.reading(ctx, func(tx pgx.Tx, reach counted) error {
 		b := &pgx.Batch{}

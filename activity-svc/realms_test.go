@@ -11,7 +11,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestOneRealmAmongManyIsLookedUpByItsKey: what is read for the counts of a realm does not grow with the realms that its user has beside it.
+// TestOneRealmAmongManyIsLookedUpByItsKey: what is read for the counts of a realm does not grow
+// with the realms that its user has beside it.
 func TestOneRealmAmongManyIsLookedUpByItsKey(t *testing.T) {
 	t.Parallel()
 	s, who := openStore(t, testkit.Postgres(t)), user()
@@ -72,7 +73,8 @@ func TestOneRealmAmongManyIsLookedUpByItsKey(t *testing.T) {
 	}
 }
 
-// TestADroppedDayIsTakenOutOfEachRealmsMonth: several realms have counts of one month that differ in nothing else.
+// TestADroppedDayIsTakenOutOfEachRealmsMonth: several realms have counts of one month that differ
+// in nothing else.
 func TestADroppedDayIsTakenOutOfEachRealmsMonth(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
@@ -107,7 +109,8 @@ func TestADroppedDayIsTakenOutOfEachRealmsMonth(t *testing.T) {
 	}
 }
 
-// pagesOf runs a statement and returns how many pages of tables and indexes it looks at, and its plan.
+// pagesOf runs a statement and returns how many pages of tables and indexes it looks at, and its
+// plan.
 func pagesOf(t *testing.T, tx pgx.Tx, sql string, args []any) (pages int, plan string) {
 	t.Helper()
 	rows, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS)`+sql, args...)

@@ -10,22 +10,27 @@ import (
 )
 
 const (
-	// daysAhead is how many days after today have their partitions made before the first record needs them, and how far ahead of the
-	// clocks the time of an event may be.
+	// daysAhead is how many days after today have their partitions made before the first record
+	// needs them, and how far ahead of the clocks the time of an event may be.
 	daysAhead = 7
-	// openDays is how many days before today are not yet summed into months, because late events still change them.
+	// openDays is how many days before today are not yet summed into months, because late events
+	// still change them.
 	openDays = 2
-	// The work is cheap when there is nothing to do, and is tried again soon when somebody was in its way.
+	// The work is cheap when there is nothing to do, and is tried again soon when somebody was in
+	// its way.
 	maintenancePause      = time.Hour
 	maintenanceRetryPause = 30 * time.Second
-	// Records are counted when they are countAge old. Reading looks at the ones that are younger; those that come later cost their writer more.
+	// Records are counted when they are countAge old. Reading looks at the ones that are younger;
+	// those that come later cost their writer more.
 	countPause = 3 * time.Second
 	countAge   = 3 * time.Second
-	// A day that has become busy gets its histogram this soon, or within a day when it is older than openDays.
+	// A day that has become busy gets its histogram this soon, or within a day when it is older
+	// than openDays.
 	histogramPause = time.Minute
 )
 
-// keeper counts records, makes the partitions of the coming days, sums the days that are over and drops those that are too old.
+// keeper counts records, makes the partitions of the coming days, sums the days that are over and
+// drops those that are too old.
 type keeper struct {
 	store     *store
 	retention Retention
@@ -52,7 +57,8 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// count keeps the counts a few seconds behind the records until ctx ends. Every replica does it; there is nothing left for the second.
+// count keeps the counts a few seconds behind the records until ctx ends. Every replica does it;
+// there is nothing left for the second.
 func (k *keeper) count(ctx context.Context) error {
 	for {
 		if err := k.countNow(ctx); err != nil && ctx.Err() == nil {
@@ -131,7 +137,8 @@ func (k *keeper) makeNewHistograms(ctx context.Context) error {
 	return k.makeHistogramsOf(ctx, days)
 }
 
-// makeOldHistograms looks at every day once a day: at first because an earlier release made none, and then for what late events have made busy.
+// makeOldHistograms looks at every day once a day: at first because an earlier release made none,
+// and then for what late events have made busy.
 func (k *keeper) makeOldHistograms(ctx context.Context, today time.Time) error {
 	if k.lookedThrough.Equal(today) {
 		return nil
@@ -146,7 +153,8 @@ func (k *keeper) makeOldHistograms(ctx context.Context, today time.Time) error {
 	return err
 }
 
-// makeHistogramsOf makes those that are missing, each in a transaction of its own, so that none holds up the writers for long.
+// makeHistogramsOf makes those that are missing, each in a transaction of its own, so that none
+// holds up the writers for long.
 func (k *keeper) makeHistogramsOf(ctx context.Context, days []time.Time) error {
 	for _, day := range days {
 		users, err := k.store.crowded(ctx, day)
@@ -187,8 +195,8 @@ func (k *keeper) sum(ctx context.Context, last time.Time) error {
 	return err
 }
 
-// forget drops the days that are over their retention, both at the time now and at that of the newest
-// record: a log that nothing is added to is kept.
+// forget drops the days that are over their retention, both at the time now and at that of the
+// newest record: a log that nothing is added to is kept.
 func (k *keeper) forget(ctx context.Context, now time.Time) error {
 	days, err := k.store.days(ctx)
 	if err != nil {

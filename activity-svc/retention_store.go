@@ -81,8 +81,9 @@ func makePartition(ctx context.Context, tx pgx.Tx, day time.Time) error {
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'activity'::regclass AND inhrelid = to_regclass($1))`, name).Scan(&there); err != nil || there {
 		return err
 	}
-	// It locks readers and writers out for some milliseconds. ATTACH PARTITION would not, but a connection that reads the list of partitions
-	// while one is attached may keep the old list for good (PostgreSQL 15 to 18): it cannot store records of the new day, and does not see them.
+	// It locks readers and writers out for some milliseconds. ATTACH PARTITION would not, but a
+	// connection that reads the list of partitions while one is attached may keep the old list for
+	// good (PostgreSQL 15 to 18): it cannot store records of the new day, and does not see them.
 	// DDL takes no parameters; name and bounds are digits of our own.
 	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s PARTITION OF activity FOR VALUES FROM ('\x%x') TO ('\x%x')`,
 		name, firstID(day), firstID(day.Add(oneDay))))
@@ -108,7 +109,8 @@ func days(ctx context.Context, q interface {
 	})
 }
 
-// newestDay returns the last of the days, which are in order, that has a record; the zero time for none.
+// newestDay returns the last of the days, which are in order, that has a record; the zero time for
+// none.
 func (s *store) newestDay(ctx context.Context, days []time.Time) (time.Time, error) {
 	for _, day := range slices.Backward(days) {
 		var some bool
@@ -138,7 +140,8 @@ const (
 const countRecords = intoDaily + `
 	SELECT user_id, $1, realm_id, method, status, records, bytes FROM (` + fresh + ` WHERE id >= $2 AND id < $3` + groupsFresh + `) AS fresh` + addDaily
 
-// count moves the counts forward to before, unless they are there. Those who store records wait meanwhile, so it must come often.
+// count moves the counts forward to before, unless they are there. Those who store records wait
+// meanwhile, so it must come often.
 func (s *store) count(ctx context.Context, before time.Time) error {
 	return s.countsAlone(ctx, func(tx pgx.Tx) error {
 		var c counted
@@ -187,7 +190,8 @@ func countDay(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) error
 	return err
 }
 
-// preferHashing is for counting records: a new partition has no statistics, and without them PostgreSQL sorts all the records instead.
+// preferHashing is for counting records: a new partition has no statistics, and without them
+// PostgreSQL sorts all the records instead.
 func preferHashing(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL work_mem = '64MB'`)
 	return err
@@ -218,7 +222,8 @@ func (s *store) sum(ctx context.Context, day time.Time) error {
 	})
 }
 
-// drop forgets a day: its records and their counts go in one transaction, so that no total ever speaks of records that are gone.
+// drop forgets a day: its records and their counts go in one transaction, so that no total ever
+// speaks of records that are gone.
 func (s *store) drop(ctx context.Context, day time.Time) error {
 	return s.countsAlone(ctx, func(tx pgx.Tx) error {
 		return dropDay(ctx, tx, day)
@@ -240,7 +245,8 @@ func dropDay(ctx context.Context, tx pgx.Tx, day time.Time) error {
 			return err
 		}
 	}
-	// Last, because it locks out the readers until the commit; those who have their snapshot read once more then (errGone).
+	// Last, because it locks out the readers until the commit; those who have their snapshot read
+	// once more then (errGone).
 	_, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+partitionName(day))
 	return err
 }
@@ -251,7 +257,8 @@ func (s *store) dropDeadLetters(ctx context.Context, before time.Time) error {
 	return err
 }
 
-// recount makes the counts again from the records before the time before; events wait in the stream meanwhile. It returns how many there are.
+// recount makes the counts again from the records before the time before; events wait in the stream
+// meanwhile. It returns how many there are.
 func (s *store) recount(ctx context.Context, before time.Time) (records int64, err error) {
 	err = s.countsAlone(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; DELETE FROM activity_daily; DELETE FROM activity_monthly; DELETE FROM activity_busy_days`); err != nil {

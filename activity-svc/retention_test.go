@@ -80,7 +80,8 @@ func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
 	})
 }
 
-// TestAReaderWaitsWhileADayIsDropped has taken its snapshot of the counts before, and comes to the records after.
+// TestAReaderWaitsWhileADayIsDropped has taken its snapshot of the counts before, and comes to the
+// records after.
 func TestAReaderWaitsWhileADayIsDropped(t *testing.T) {
 	t.Parallel()
 	s, who, now := openStore(t, testkit.Postgres(t)), user(), time.Now()
@@ -212,7 +213,8 @@ func TestALateEventOfASummedDayIsCountedInItsMonth(t *testing.T) {
 	}
 }
 
-// TestMaintenanceBesideWriters lets days be made, summed and dropped while records are stored and read.
+// TestMaintenanceBesideWriters lets days be made, summed and dropped while records are stored and
+// read.
 func TestMaintenanceBesideWriters(t *testing.T) {
 	t.Parallel()
 	h := prepare(t, func(c *Config) { c.Retention = 20 })

@@ -61,8 +61,9 @@ func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, ou
 	return err
 }
 
-// New opens the database, NATS and the listener, brings the schema up to date, and declares the service; Run serves. NATS may be away: the
-// service then reads, and stores what comes when NATS is back.
+// New opens the database, NATS and the listener, brings the schema up to date, and declares the
+// service; Run serves. NATS may be away: the service then reads, and stores what comes when NATS is
+// back.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
 	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }

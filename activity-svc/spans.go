@@ -8,7 +8,8 @@ import (
 
 const oneDay = 24 * time.Hour
 
-// The moments that bound every log. Ids reach from 1970 to the year 10889, dates of PostgreSQL and RFC 3339 to 9999.
+// The moments that bound every log. Ids reach from 1970 to the year 10889, dates of PostgreSQL and
+// RFC 3339 to 9999.
 var (
 	firstMoment = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 	lastMoment  = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -61,8 +62,9 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// cut says how a stretch of time is counted: whole months from activity_monthly, other whole days from activity_daily, and what is left at both
-// ends, less than a day each, from the histogram of its day and from the records themselves.
+// cut says how a stretch of time is counted: whole months from activity_monthly, other whole days
+// from activity_daily, and what is left at both ends, less than a day each, from the histogram of
+// its day and from the records themselves.
 type cut struct {
 	before stretch   // whole days before the first whole month
 	months stretch   // whole months
@@ -124,7 +126,8 @@ func taken(pieces []piece) (n int64) {
 	return n
 }
 
-// locate finds a page in spans, which are in the order of newestFirst: where its records are, without reading one.
+// locate finds a page in spans, which are in the order of newestFirst: where its records are,
+// without reading one.
 func locate(spans []span, offset, limit int64) []piece {
 	var out []piece
 	for _, s := range spans {

@@ -11,9 +11,10 @@ import (
 // insertSpan is the name of the span in which an event is stored.
 const insertSpan = "insert activity"
 
-// startTrace begins the spans of a batch in which there are events of traced requests; finish ends them. The batch is stored together, so it has
-// one span, with its statements inside of it: it stands in the trace of the first event and links to all of them. Every other event has a span
-// of its own in its own trace, with a link to that of the batch.
+// startTrace begins the spans of a batch in which there are events of traced requests; finish ends
+// them. The batch is stored together, so it has one span, with its statements inside of it: it
+// stands in the trace of the first event and links to all of them. Every other event has a span of
+// its own in its own trace, with a link to that of the batch.
 func (c *consumer) startTrace(ctx context.Context, batch []bus.Message) (traced context.Context, finish func(error)) {
 	if c.traces == nil {
 		return ctx, func(error) {}

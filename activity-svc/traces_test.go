@@ -13,7 +13,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// TestEachTracedEventOfABatchHasItsInsertInItsOwnTrace stores three traced events, one whose trace is not kept and one without a trace together.
+// TestEachTracedEventOfABatchHasItsInsertInItsOwnTrace stores three traced events, one whose trace
+// is not kept and one without a trace together.
 func TestEachTracedEventOfABatchHasItsInsertInItsOwnTrace(t *testing.T) {
 	t.Parallel()
 	to := testkit.Traces(t)
@@ -60,7 +61,8 @@ func TestEachTracedEventOfABatchHasItsInsertInItsOwnTrace(t *testing.T) {
 	holdInserts(t, to, events, traceID)
 }
 
-// holdInserts holds that each event, "<trace id>-<span id>", has one insert in its trace, and that the batch and the event are linked.
+// holdInserts holds that each event, "<trace id>-<span id>", has one insert in its trace, and that
+// the batch and the event are linked.
 func holdInserts(t *testing.T, to *testkit.Collector, events []string, traceID func(int) string) {
 	t.Helper()
 	byTrace, batches := map[string]testkit.Span{}, 0

@@ -65,8 +65,9 @@ func (w *watcher) look(ctx context.Context) {
 	w.metrics.streamBytes.Set(float64(s.Bytes))
 }
 
-// probe puts a message into the stream, because a server that answers every question may yet store nothing: once
-// a stream could not write to its disk it refuses all messages until nats-server is started again.
+// probe puts a message into the stream, because a server that answers every question may yet store
+// nothing: once a stream could not write to its disk it refuses all messages until nats-server is
+// started again.
 func (w *watcher) probe(ctx context.Context) {
 	probing, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()

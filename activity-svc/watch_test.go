@@ -56,7 +56,8 @@ func TestAStreamWhoseDiskWasFullIsReportedUntilItStores(t *testing.T) {
 	disk.Fill()
 	h.streamIs(r, false)
 	disk.Free()
-	// nats-server 2.15 stores nothing before its next start, 2.12 stores again: the report says what is true.
+	// nats-server 2.15 stores nothing before its next start, 2.12 stores again: the report says
+	// what is true.
 	err := h.store(at(time.Now(), who, "GET", 200))
 	h.streamIs(r, err == nil)
 	h.drained()

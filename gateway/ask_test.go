@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestAnInternalRequestEndsWithItsContext though UPSTREAM_TIMEOUT is longer: neither who hangs nor who ends every connection is waited for.
+// TestAnInternalRequestEndsWithItsContext though UPSTREAM_TIMEOUT is longer: neither who hangs nor
+// who ends every connection is waited for.
 func TestAnInternalRequestEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	g, release := &gateway{}, make(chan struct{})

@@ -28,7 +28,8 @@ const (
 	noRealm, notRealm, notAddress  = "403 REALM_SCOPE_REQUIRED", "403 REALM_NOT_ALLOWED", "403 IP_NOT_ALLOWED"
 )
 
-// caller is somebody in the matrix; want is by access: user, evenBanned, admin, anyRealm. Public routes let everybody in.
+// caller is somebody in the matrix; want is by access: user, evenBanned, admin, anyRealm. Public
+// routes let everybody in.
 type caller struct {
 	name, authorization, host string
 	want                      [4]string

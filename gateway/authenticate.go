@@ -22,11 +22,13 @@ type authenticator struct {
 	issuer, audience string
 	now              func() time.Time
 	guesses          *guesses
-	// verified remembers the claims of JWTs whose signature was checked, by the SHA-256 of the JWT, until they expire.
+	// verified remembers the claims of JWTs whose signature was checked, by the SHA-256 of the JWT,
+	// until they expire.
 	verified *otter.Cache[[sha256.Size]byte, verifiedToken]
 }
 
-// verifiedToken is what a JWT says, the name of its session's state, and since when the keys that it was verified with have been in use.
+// verifiedToken is what a JWT says, the name of its session's state, and since when the keys that
+// it was verified with have been in use.
 type verifiedToken struct {
 	auth.Claims
 	stateKey   string
@@ -46,8 +48,9 @@ func newAuthenticator(cfg Config, keys *keySet, st *states, guesses *guesses, no
 	return a
 }
 
-// authenticate returns whose credential, sent from addr, it is. Errors: 401 MISSING_TOKEN, INVALID_TOKEN or TOKEN_EXPIRED, 429 RATE_LIMITED when the
-// address has guessed too often, or 503 when it cannot be known.
+// authenticate returns whose credential, sent from addr, it is. Errors: 401 MISSING_TOKEN,
+// INVALID_TOKEN or TOKEN_EXPIRED, 429 RATE_LIMITED when the address has guessed too often, or 503
+// when it cannot be known.
 func (a *authenticator) authenticate(ctx context.Context, cred credential, addr netip.Addr) (*principal, error) {
 	switch cred.kind {
 	case jwtCredential:

@@ -33,7 +33,8 @@ func benchService(b *testing.B) string {
 	return ln.Addr().String()
 }
 
-// hammer sends GET /api/v1/vault/keys from several connections and counts allocations of the whole process, the client's included.
+// hammer sends GET /api/v1/vault/keys from several connections and counts allocations of the whole
+// process, the client's included.
 func hammer(b *testing.B, addr, token string) {
 	client := &fasthttp.HostClient{Addr: addr, MaxConns: 256}
 	b.ReportAllocs()
@@ -54,7 +55,8 @@ func hammer(b *testing.B, addr, token string) {
 	})
 }
 
-// BenchmarkProxiedEverything is a request with its JWT, session state, limit, identity and recorded event.
+// BenchmarkProxiedEverything is a request with its JWT, session state, limit, identity and recorded
+// event.
 func BenchmarkProxiedEverything(b *testing.B) {
 	addr := benchService(b)
 	d := openDoor(b, func(c *Config) {

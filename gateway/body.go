@@ -25,8 +25,9 @@ const (
 	maxObject = 8*64<<10 + 128<<10
 )
 
-// Bodies up to these sizes are not accounted for, because the number of connections bounds them well
-// enough: freeBody of a user, freeAnonymous of anybody else, which is more than signing in needs.
+// Bodies up to these sizes are not accounted for, because the number of connections bounds them
+// well enough: freeBody of a user, freeAnonymous of anybody else, which is more than signing in
+// needs.
 const (
 	freeBody      = 64 << 10
 	freeAnonymous = 8 << 10
@@ -40,18 +41,20 @@ const (
 	partOfAnonymous = 16
 )
 
-// Users' bodies of up to smallBody share a part of the memory, of which one user may have what one such
-// body needs. Larger bodies share the rest, and one user may send one of them at a time. So slow senders
-// of large bodies keep out nobody but each other.
+// Users' bodies of up to smallBody share a part of the memory, of which one user may have what one
+// such body needs. Larger bodies share the rest, and one user may send one of them at a time. So
+// slow senders of large bodies keep out nobody but each other.
 const (
 	smallPart    = 4  // a quarter of BODY_MEMORY_MB
 	usersOfSmall = 16 // so many users fill it
 )
 
-// drained is how much of an unread body fasthttp reads away after the answer; with more it closes the connection.
+// drained is how much of an unread body fasthttp reads away after the answer; with more it closes
+// the connection.
 const drained = 256 << 10
 
-// bodyLimit returns the most bytes that the body may have: in a write to the vault whatever fits the user's quota must pass.
+// bodyLimit returns the most bytes that the body may have: in a write to the vault whatever fits
+// the user's quota must pass.
 func (g *gateway) bodyLimit(cl *call) int {
 	cfg := &g.cfg.Edge
 	switch {
@@ -69,8 +72,9 @@ func (g *gateway) bodyLimit(cl *call) int {
 	return int(min(quota.MaxBody(bytes), int64(cfg.BodyMemoryMB)<<20))
 }
 
-// readBody reads the whole body before anything is sent on, so that a slow client holds no connection to a service and a request can be sent
-// again elsewhere. Large bodies wait until there is memory for them.
+// readBody reads the whole body before anything is sent on, so that a slow client holds no
+// connection to a service and a request can be sent again elsewhere. Large bodies wait until there
+// is memory for them.
 func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
 	stream := c.Context().RequestBodyStream()
 	if stream == nil || c.Method() == fiber.MethodGet || c.Method() == fiber.MethodHead {
@@ -96,9 +100,9 @@ func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
 // chunkedGrowth is how many times as much room a body of unknown length gets when its room is full.
 const chunkedGrowth = 4
 
-// readChunked reads a body that does not say how long it is, most often much shorter than it may be. It
-// reserves what the largest body of the pool needs, because of bodies that reserved more and more, each
-// could wait for another.
+// readChunked reads a body that does not say how long it is, most often much shorter than it may
+// be. It reserves what the largest body of the pool needs, because of bodies that reserved more and
+// more, each could wait for another.
 func (g *gateway) readChunked(c *fiber.Ctx, cl *call, pool bodyPool, stream io.Reader, limit int) error {
 	for room := min(pool.free, limit); ; room = min(chunkedGrowth*room, limit) {
 		if err := g.hold(c, cl, pool, pool.reservation(room, limit)); err != nil {
@@ -164,7 +168,8 @@ func (g *gateway) hold(c *fiber.Ctx, cl *call, pool bodyPool, size int) error {
 	return nil
 }
 
-// holder is who is held to account for what the request holds: its user, or the address where there is none.
+// holder is who is held to account for what the request holds: its user, or the address where there
+// is none.
 func (cl *call) holder() string {
 	if cl.who != nil {
 		return cl.who.limitKey
@@ -184,7 +189,8 @@ func brokenBody(err error) error {
 	return edge.BadRequest()
 }
 
-// leaveBody prepares the end of the connection when more of the body is unread than is worth reading.
+// leaveBody prepares the end of the connection when more of the body is unread than is worth
+// reading.
 func leaveBody(c *fiber.Ctx, cl *call) {
 	if cl.bodyRead || c.Context().RequestBodyStream() == nil {
 		return

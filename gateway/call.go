@@ -64,7 +64,8 @@ func (g *gateway) answerHolding(c *fiber.Ctx, cl *call) error {
 	return g.answer(c, cl)
 }
 
-// Close ends the call after its answer was written: fasthttp calls it, as that of every value of a request that has one.
+// Close ends the call after its answer was written: fasthttp calls it, as that of every value of a
+// request that has one.
 func (cl *call) Close() error {
 	if cl.stream != nil {
 		cl.stream.Release()
@@ -72,7 +73,8 @@ func (cl *call) Close() error {
 	return nil
 }
 
-// failed is called with every answer of 400 and above, also with those to requests that fasthttp could not parse.
+// failed is called with every answer of 400 and above, also with those to requests that fasthttp
+// could not parse.
 func (g *gateway) failed(c *fiber.Ctx, status int) {
 	cl, ok := c.Locals(keyCall).(*call)
 	if !ok {
@@ -83,7 +85,8 @@ func (g *gateway) failed(c *fiber.Ctx, status int) {
 	_ = g.record(c, cl, status) // the failure is counted, and the answer is a failure already
 }
 
-// answer takes the request through the gateway's stations, in the order in which a reader of the contract expects their errors.
+// answer takes the request through the gateway's stations, in the order in which a reader of the
+// contract expects their errors.
 func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 	in := &c.Request().Header
 	cl.addr = g.clientAddress(c)
@@ -150,7 +153,8 @@ func (g *gateway) find(c *fiber.Ctx, cl *call) {
 	httpx.SetRoute(c, cl.endpoint.template)
 }
 
-// unrouted answers what no route takes. A valid credential is looked at all the same, so that the request stands in its user's log.
+// unrouted answers what no route takes. A valid credential is looked at all the same, so that the
+// request stands in its user's log.
 func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
 	cl.who, _ = g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header), cl.addr)
 	if err := g.count(c, cl); err != nil {

@@ -90,7 +90,8 @@ func (d *door) try(a ask) (reply, error) {
 	return out, nil
 }
 
-// wire sends bytes as they are and returns everything that comes back until the gateway closes or the time is over.
+// wire sends bytes as they are and returns everything that comes back until the gateway closes or
+// the time is over.
 func (d *door) wire(text string) string {
 	d.t.Helper()
 	return d.send(text, false)
@@ -129,8 +130,8 @@ func (d *door) send(text string, all bool) string {
 	}
 }
 
-// listener collects the events that JetStream gets, each once: as activity-svc, it knows by its id one that comes again, because the shipper or
-// JetStream did not hear in time that it had arrived.
+// listener collects the events that JetStream gets, each once: as activity-svc, it knows by its id
+// one that comes again, because the shipper or JetStream did not hear in time that it had arrived.
 type listener struct {
 	mu     sync.Mutex
 	events []event.Request

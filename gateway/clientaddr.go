@@ -10,8 +10,9 @@ import (
 )
 
 // clientAddress returns the address of the request's client. The first X-Forwarded-For of a peer
-// that is not trusted is logged: it is the sign of a proxy that TRUSTED_PROXIES lacks, whose clients
-// then share one address in limits and logs. Anybody may send it, so it is logged only once.
+// that is not trusted is logged: it is the sign of a proxy that TRUSTED_PROXIES lacks, whose
+// clients then share one address in limits and logs. Anybody may send it, so it is logged only
+// once.
 func (g *gateway) clientAddress(c *fiber.Ctx) netip.Addr {
 	conn := c.Context().RemoteAddr()
 	peer := netaddr.Peer(conn)

@@ -126,7 +126,8 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-// isOrigin reports whether browsers may send s as the origin of a page (Fetch standard): they leave out what the scheme implies.
+// isOrigin reports whether browsers may send s as the origin of a page (Fetch standard): they leave
+// out what the scheme implies.
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {

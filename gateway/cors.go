@@ -19,8 +19,8 @@ const (
 // anySubdomain stands at the beginning of a host in CORS_ORIGINS for one or more labels.
 const anySubdomain = "*."
 
-// cors answers the questions of the Fetch standard about scripts of other origins. Credentials travel
-// in the Authorization header only, so cookies are never allowed.
+// cors answers the questions of the Fetch standard about scripts of other origins. Credentials
+// travel in the Authorization header only, so cookies are never allowed.
 type cors struct {
 	origins []string // as in CORS_ORIGINS; none: no script of another origin may call
 	headers string
@@ -57,8 +57,8 @@ func matchesSubdomain(allowed, origin string) bool {
 	return true
 }
 
-// preflight reports whether the request is a browser's question about another request, which scripts
-// of its origin may send.
+// preflight reports whether the request is a browser's question about another request, which
+// scripts of its origin may send.
 func (s cors) preflight(c *fiber.Ctx) bool {
 	return c.Method() == fiber.MethodOptions && c.Get(fiber.HeaderAccessControlRequestMethod) != "" && s.allows(c.Get(fiber.HeaderOrigin))
 }

@@ -46,7 +46,8 @@ func TestScriptsMaySendTheHeadersOfTheSettings(t *testing.T) {
 	}
 }
 
-// TestPreflightsOfUnknownPathsAreAnswered, because a browser hides the 404 of a request whose preflight fails.
+// TestPreflightsOfUnknownPathsAreAnswered, because a browser hides the 404 of a request whose
+// preflight fails.
 func TestPreflightsOfUnknownPathsAreAnswered(t *testing.T) {
 	t.Parallel()
 	const app = "https://app.example"

@@ -36,7 +36,8 @@ const (
 	bearerScheme = "Bearer"
 )
 
-// readCredential reads the Authorization header: "Bearer <JWT>", "Bearer hdy_…" or a bare "hdy_…". The scheme's case does not matter.
+// readCredential reads the Authorization header: "Bearer <JWT>", "Bearer hdy_…" or a bare "hdy_…".
+// The scheme's case does not matter.
 func readCredential(h *fasthttp.RequestHeader) credential {
 	all := h.PeekAll(fiber.HeaderAuthorization)
 	if len(all) > 1 {

@@ -12,15 +12,17 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// destination is the subject of this installation's events, which activity-svc tells: another installation on
-// the same NATS server has another one. Until it is known, events wait in the journal.
+// destination is the subject of this installation's events, which activity-svc tells: another
+// installation on the same NATS server has another one. Until it is known, events wait in the
+// journal.
 type destination struct {
 	ask     func(context.Context) (installation string, err error)
 	log     *slog.Logger
 	subject atomic.Pointer[string]
 }
 
-// How often activity-svc is asked: it may be updated, or put back to the previous release, while a gateway runs.
+// How often activity-svc is asked: it may be updated, or put back to the previous release, while a
+// gateway runs.
 const (
 	destinationEvery = 5 * time.Second
 	destinationRetry = 250 * time.Millisecond

@@ -9,8 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestEventsGoWhereActivitySvcSays: they wait in the journal until it does, and go where the previous release takes
-// them while activity-svc is of that release.
+// TestEventsGoWhereActivitySvcSays: they wait in the journal until it does, and go where the
+// previous release takes them while activity-svc is of that release.
 func TestEventsGoWhereActivitySvcSays(t *testing.T) {
 	t.Parallel()
 	d := &destination{log: testkit.Log(t)}

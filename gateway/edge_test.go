@@ -69,7 +69,8 @@ func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 func TestALoadBalancerMayAskWithoutAHost(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
-	// As HAProxy's httpchk and other old probes do: only HTTP/1.1 demands a Host (RFC 9112, section 3.2).
+	// As HAProxy's httpchk and other old probes do: only HTTP/1.1 demands a Host (RFC 9112, section
+	// 3.2).
 	raw := d.wire("GET /api/v1/auth/config HTTP/1.0\r\n\r\n")
 	if !strings.HasPrefix(raw, "HTTP/1.0 200 ") && !strings.HasPrefix(raw, "HTTP/1.1 200 ") {
 		t.Errorf("got %.200q", raw)

@@ -88,7 +88,8 @@ func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 	}
 }
 
-// TestAServiceWithOtherInternalKeysSignsNobodyOut: its 401 is about the gateway, and a client would take it for the end of its session.
+// TestAServiceWithOtherInternalKeysSignsNobodyOut: its 401 is about the gateway, and a client would
+// take it for the end of its session.
 func TestAServiceWithOtherInternalKeysSignsNobodyOut(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)

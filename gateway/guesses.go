@@ -9,9 +9,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// guesses counts the credentials of each address that turned out to be nobody's. An address that has used up what requests without a user may be has
-// its unknown credentials refused before they cost a look-up or the check of a signature; those that are remembered still pass, so that neighbours
-// behind the same address go on. Each gateway counts for itself: this spares users-svc, while the limit itself is counted in Redis.
+// guesses counts the credentials of each address that turned out to be nobody's. An address that
+// has used up what requests without a user may be has its unknown credentials refused before they
+// cost a look-up or the check of a signature; those that are remembered still pass, so that
+// neighbours behind the same address go on. Each gateway counts for itself: this spares users-svc,
+// while the limit itself is counted in Redis.
 type guesses struct {
 	rate ratelimit.Rate
 	own  *ratelimit.Limiter // without Redis
@@ -22,7 +24,8 @@ func newGuesses(r ratelimit.Rate) (*guesses, error) {
 	return &guesses{rate: r, own: own}, err
 }
 
-// refusal is why a credential that nobody remembers is not looked at: 429 RATE_LIMITED, nil when it is.
+// refusal is why a credential that nobody remembers is not looked at: 429 RATE_LIMITED, nil when it
+// is.
 func (g *guesses) refusal(ctx context.Context, addr netip.Addr) error {
 	if r := g.own.Allow(ctx, netaddr.Network(addr), g.rate, 0); !r.Allowed {
 		return apperr.RateLimitExceeded(r.RetryAfter)

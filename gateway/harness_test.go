@@ -53,7 +53,8 @@ type seen struct {
 	identity             auth.Identity
 }
 
-// fakeService is a service that verifies the gateway's identity, remembers what it was asked and answers with what the test says.
+// fakeService is a service that verifies the gateway's identity, remembers what it was asked and
+// answers with what the test says.
 type fakeService struct {
 	*httptest.Server
 	name string
@@ -118,7 +119,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// fakeUsers is users-svc as far as the gateway knows it: keys, states, and public routes that only answer.
+// fakeUsers is users-svc as far as the gateway knows it: keys, states, and public routes that only
+// answer.
 type fakeUsers struct {
 	*fakeService
 	key auth.SigningKey
@@ -316,7 +318,8 @@ func (d *door) until(what string, f func() bool) {
 	}
 }
 
-// value reads a counter, a gauge or how often a histogram was told something; labels are "name=value".
+// value reads a counter, a gauge or how often a histogram was told something; labels are
+// "name=value".
 func (d *door) value(name string, labels ...string) float64 {
 	d.t.Helper()
 	families, err := d.metrics.Gather()

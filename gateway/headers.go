@@ -12,8 +12,8 @@ import (
 // realms among them say the same themselves, and others need not have TLS.
 const keepTLS = "max-age=31536000"
 
-// secure reports whether the client sent its request over TLS, to this gateway or, as far as that can
-// be believed, to a proxy.
+// secure reports whether the client sent its request over TLS, to this gateway or, as far as that
+// can be believed, to a proxy.
 func (g *gateway) secure(c *fiber.Ctx) bool {
 	if g.cfg.TLS.Cert != "" {
 		return true
@@ -21,7 +21,8 @@ func (g *gateway) secure(c *fiber.Ctx) bool {
 	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" && netaddr.Contains(g.trusted, netaddr.Peer(c.Context().RemoteAddr()))
 }
 
-// passes reports whether a service's header of this name, as fasthttp writes names, goes to the client: those that pkg/httpx and the services' pages set.
+// passes reports whether a service's header of this name, as fasthttp writes names, goes to the
+// client: those that pkg/httpx and the services' pages set.
 func passes(name []byte) bool {
 	switch string(name) {
 	case "Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Cache-Control", "X-Content-Type-Options", "Content-Security-Policy", "Referrer-Policy",

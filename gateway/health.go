@@ -13,11 +13,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
-// healthAge is how long a finding of /healthz is good for, so that asking costs nothing however many do.
+// healthAge is how long a finding of /healthz is good for, so that asking costs nothing however
+// many do.
 const healthAge = time.Second
 
-// health answers /healthz, for load balancers that cannot reach the admin port: whether this gateway can serve, and
-// nothing about why not.
+// health answers /healthz, for load balancers that cannot reach the admin port: whether this
+// gateway can serve, and nothing about why not.
 type health struct {
 	check    func(context.Context) (int, map[string]string) // the service's
 	now      func() time.Time
@@ -30,7 +31,8 @@ type healthFinding struct {
 	ok bool
 }
 
-// fine returns what the last check found, and makes one when that is old. While one is made nobody else waits for it.
+// fine returns what the last check found, and makes one when that is old. While one is made nobody
+// else waits for it.
 func (h *health) fine(ctx context.Context) bool {
 	last := h.last.Load()
 	if last != nil && h.now().Sub(last.at) < healthAge {

@@ -12,7 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// TestHealthzSaysWhetherTheGatewayCanServe, however often it is asked and however the services are, until it stops.
+// TestHealthzSaysWhetherTheGatewayCanServe, however often it is asked and however the services are,
+// until it stops.
 func TestHealthzSaysWhetherTheGatewayCanServe(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestAServiceIsToldTheRealmAndAddressOfEachRequest although an identity that was signed a moment ago is used again.
+// TestAServiceIsToldTheRealmAndAddressOfEachRequest although an identity that was signed a moment
+// ago is used again.
 func TestAServiceIsToldTheRealmAndAddressOfEachRequest(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) { c.Edge.TrustedProxies = TextList{"127.0.0.1"} })

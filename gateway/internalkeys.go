@@ -8,8 +8,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// internalKeys returns the keys of each service. A key that two services have is an error, because either
-// could sign for the other with it; those of the deprecated common list are accepted for one release.
+// internalKeys returns the keys of each service. A key that two services have is an error, because
+// either could sign for the other with it; those of the deprecated common list are accepted for one
+// release.
 func (c Config) internalKeys(now func() time.Time) (map[target]*auth.InternalKeys, error) {
 	shared := c.SharedKeys.Reveal()
 	if shared != "" {

@@ -18,8 +18,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// BenchmarkJournalShare measures what the journal takes of the gateway's throughput: the time of an append ÷ the time of a whole request, both with
-// the CPUs used up by the same number of goroutines, in turn in one run. "share" is the median; the promise is below 0.10.
+// BenchmarkJournalShare measures what the journal takes of the gateway's throughput: the time of an
+// append ÷ the time of a whole request, both with the CPUs used up by the same number of
+// goroutines, in turn in one run. "share" is the median; the promise is below 0.10.
 func BenchmarkJournalShare(b *testing.B) {
 	addr := benchService(b)
 	d := openDoor(b, func(c *Config) {

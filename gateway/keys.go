@@ -15,7 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// keySet holds the public keys of users-svc. It goes on with the last ones it got while users-svc is away.
+// keySet holds the public keys of users-svc. It goes on with the last ones it got while users-svc
+// is away.
 type keySet struct {
 	fetch   func(context.Context) (auth.Published, error)
 	log     *slog.Logger
@@ -31,13 +32,16 @@ type keySet struct {
 type keyring struct {
 	byID    map[string]ed25519.PublicKey
 	longest time.Duration // that a token may live; 0: not known
-	// generation grows with every keyring that lacks a key of the one before, or lets tokens live for less: what was verified in an earlier generation
-	// must be verified again. It is compared whenever a token is used, because a token may be verified with the old keys and remembered when the new ones are in use already.
+	// generation grows with every keyring that lacks a key of the one before, or lets tokens live
+	// for less: what was verified in an earlier generation must be verified again. It is compared
+	// whenever a token is used, because a token may be verified with the old keys and remembered
+	// when the new ones are in use already.
 	generation int64
 }
 
-// How often the keys are fetched, and at most how often because of a token whose key is not known. A revoked key
-// must be refused within a second, whatever else is away: so the gateway does not wait to be told.
+// How often the keys are fetched, and at most how often because of a token whose key is not known.
+// A revoked key must be refused within a second, whatever else is away: so the gateway does not
+// wait to be told.
 const (
 	keysEvery      = 500 * time.Millisecond
 	keysRetryEvery = time.Second
@@ -80,8 +84,8 @@ func (k *keySet) refreshWithin(ctx context.Context, patience time.Duration) erro
 	return k.refresh(ctx, 0)
 }
 
-// refresh fetches the keys. With notWithin it is for a request, and does so unless another request wanted them less
-// than that ago; then it returns the outcome of the last try.
+// refresh fetches the keys. With notWithin it is for a request, and does so unless another request
+// wanted them less than that ago; then it returns the outcome of the last try.
 func (k *keySet) refresh(ctx context.Context, notWithin time.Duration) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -129,8 +133,8 @@ func (k *keySet) take(set auth.Published) error {
 	return nil
 }
 
-// parse verifies a JWT and says with which generation of keys. A key that is not known is asked for once a second at most. The error is
-// auth.ErrExpired, auth.ErrInvalid or errNoKeys.
+// parse verifies a JWT and says with which generation of keys. A key that is not known is asked for
+// once a second at most. The error is auth.ErrExpired, auth.ErrInvalid or errNoKeys.
 func (k *keySet) parse(ctx context.Context, token, issuer, audience string, now func() time.Time) (auth.Claims, int64, error) {
 	for try := 0; ; try++ {
 		keys := k.current.Load()

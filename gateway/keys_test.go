@@ -87,7 +87,8 @@ func (r *keyRig) asks(t *testing.T, key auth.SigningKey) error {
 	return err
 }
 
-// TestATokenOfAWithdrawnKeyIsNotRemembered, also when the key is withdrawn at the very moment at which the token is verified.
+// TestATokenOfAWithdrawnKeyIsNotRemembered, also when the key is withdrawn at the very moment at
+// which the token is verified.
 func TestATokenOfAWithdrawnKeyIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	stolen, fresh, other := signingKey(t, "old"), signingKey(t, "new"), signingKey(t, "old")
@@ -169,7 +170,8 @@ func TestATokenThatLivesForTooLongIsRefused(t *testing.T) {
 	}
 }
 
-// TestAShorterLifeCountsForTokensThatAreRemembered, and a users-svc that tells none takes no bound away.
+// TestAShorterLifeCountsForTokensThatAreRemembered, and a users-svc that tells none takes no bound
+// away.
 func TestAShorterLifeCountsForTokensThatAreRemembered(t *testing.T) {
 	t.Parallel()
 	key, r := signingKey(t, "k1"), newKeyRig(t)
@@ -210,8 +212,8 @@ func TestAStaleSetBringsNoRevokedKeyBack(t *testing.T) {
 	}
 }
 
-// TestAKeyIsRevokedOnEveryGatewayWithoutNATSAndRedis: tokens of the key that were taken a moment ago are refused, and
-// the new key's are taken.
+// TestAKeyIsRevokedOnEveryGatewayWithoutNATSAndRedis: tokens of the key that were taken a moment
+// ago are refused, and the new key's are taken.
 func TestAKeyIsRevokedOnEveryGatewayWithoutNATSAndRedis(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)

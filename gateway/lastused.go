@@ -10,7 +10,8 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// lastUsed tells users-svc that auth tokens are in use: for each token at most once a minute, and never while a client waits.
+// lastUsed tells users-svc that auth tokens are in use: for each token at most once a minute, and
+// never while a client waits.
 type lastUsed struct {
 	recent *otter.Cache[string, struct{}]
 	queue  chan tokenUse

@@ -16,10 +16,13 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAStopUnderLoadFailsNoRequestAndLosesNoEvent: clients go on until they get no connection. What the gateway took before it stopped it answers
-// and records. Not every failure of a client is one of the gateway's: when a listener closes, the system resets the connections that it has
-// established and nobody has accepted, and no program can keep it from doing so. Those brought nothing to the service, and that is what counts here.
-// Nor are all events in the stream when the gateway has stopped, which waits only for a few seconds for the stream: the next start ships the rest.
+// TestAStopUnderLoadFailsNoRequestAndLosesNoEvent: clients go on until they get no connection. What
+// the gateway took before it stopped it answers and records. Not every failure of a client is one
+// of the gateway's: when a listener closes, the system resets the connections that it has
+// established and nobody has accepted, and no program can keep it from doing so. Those brought
+// nothing to the service, and that is what counts here. Nor are all events in the stream when the
+// gateway has stopped, which waits only for a few seconds for the stream: the next start ships the
+// rest.
 func TestAStopUnderLoadFailsNoRequestAndLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
@@ -99,7 +102,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	users.CloseClientConnections()
 	vault.CloseClientConnections()
 	goleak.VerifyNone(t, before,
-		// fasthttp keeps one clock for the process, and cleans a client's idle connections up every ten seconds.
+		// fasthttp keeps one clock for the process, and cleans a client's idle connections up every
+		// ten seconds.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),

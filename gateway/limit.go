@@ -13,10 +13,10 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// count counts the request: as its user's, or its address's when there is no user, or the credential
-// is not good or not valid from there: whoever has found a token must not use up its owner's limit.
-// And in the class of its route. The error is 429 RATE_LIMITED; it stands in the log of the owner only
-// if it is the owner's limit.
+// count counts the request: as its user's, or its address's when there is no user, or the
+// credential is not good or not valid from there: whoever has found a token must not use up its
+// owner's limit. And in the class of its route. The error is 429 RATE_LIMITED; it stands in the log
+// of the owner only if it is the owner's limit.
 func (g *gateway) count(c *fiber.Ctx, cl *call) error {
 	err := g.countInClass(c, cl)
 	if err != nil && cl.who != nil && !cl.who.usableFrom(cl.addr) {
@@ -75,8 +75,8 @@ func (g *gateway) countAs(ctx context.Context, cl *call, key string, r ratelimit
 	return nil
 }
 
-// limitHeaders tells the client where it stands (draft-ietf-httpapi-ratelimit-headers): Reset in seconds. What a service says of a limit of its
-// own that is used up stays.
+// limitHeaders tells the client where it stands (draft-ietf-httpapi-ratelimit-headers): Reset in
+// seconds. What a service says of a limit of its own that is used up stays.
 func limitHeaders(c *fiber.Ctx, cl *call) {
 	h := &c.Response().Header
 	if cl.counted.Off() || len(h.Peek("RateLimit-Limit")) > 0 {

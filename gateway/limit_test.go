@@ -101,7 +101,8 @@ func TestAHighLimitIsNeverPassedByTwoGatewaysAndHardlyMissed(t *testing.T) {
 	d := openDoor(t, func(c *Config) { c.Limits.User = perHour(rate) })
 	var gateways []*ratelimit.Batches
 	for range 2 {
-		// Not redisdb.Open: on a busy machine its 100 ms run out, and each gateway then counts by itself.
+		// Not redisdb.Open: on a busy machine its 100 ms run out, and each gateway then counts by
+		// itself.
 		rdb := redis.NewClient(&redis.Options{Addr: d.redis.Addr(), ReadTimeout: 20 * time.Second, DialTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
 		t.Cleanup(func() { _ = rdb.Close() })
 		l, err := ratelimit.New(rdb, func(err error) { t.Error(err) })

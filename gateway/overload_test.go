@@ -17,14 +17,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// A service of a test answers so many requests at once, each in this time: 160 a second. More of them wait inside of it.
+// A service of a test answers so many requests at once, each in this time: 160 a second. More of
+// them wait inside of it.
 const (
 	capacity    = 16
 	serviceTime = 100 * time.Millisecond
 	fullRate    = capacity * int(time.Second/serviceTime) // requests a second
 )
 
-// busyDoor is a gateway with the settings that nobody has changed, before a service of that capacity.
+// busyDoor is a gateway with the settings that nobody has changed, before a service of that
+// capacity.
 func busyDoor(t testing.TB) *door {
 	t.Helper()
 	d := openDoor(t, func(c *Config) {
@@ -41,7 +43,8 @@ func busyDoor(t testing.TB) *door {
 	return d
 }
 
-// answered is what came back from requests that were sent at a steady rate, whether or not earlier ones were answered.
+// answered is what came back from requests that were sent at a steady rate, whether or not earlier
+// ones were answered.
 type answered struct {
 	mu    sync.Mutex
 	took  []time.Duration // of what was served
@@ -55,7 +58,8 @@ func (a *answered) p99() time.Duration {
 	return a.took[len(a.took)*99/100]
 }
 
-// offer sends rate requests a second for a time and returns what came of those sent after the first settle of it.
+// offer sends rate requests a second for a time and returns what came of those sent after the first
+// settle of it.
 func (d *door) offer(bearer string, rate int, settle, lasts time.Duration) *answered {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4096}, Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
@@ -99,8 +103,9 @@ func (a *answered) note(r reply, took time.Duration) {
 	}
 }
 
-// TestTwiceTheLoadIsShedAndTheRestIsServed: the service serves one request for each two that come, however fast this machine is. The tests of
-// the bound itself, in which no time passes but their own, hold how far it adapts; BenchmarkTwiceTheLoad measures how quickly.
+// TestTwiceTheLoadIsShedAndTheRestIsServed: the service serves one request for each two that come,
+// however fast this machine is. The tests of the bound itself, in which no time passes but their
+// own, hold how far it adapts; BenchmarkTwiceTheLoad measures how quickly.
 func TestTwiceTheLoadIsShedAndTheRestIsServed(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
@@ -157,8 +162,9 @@ func (d *door) offerOne(a *answered, bearer string) {
 	a.note(r, time.Since(start))
 }
 
-// BenchmarkTwiceTheLoad measures, once the bound has found its place, the 99th percentile of what is served at twice the load that the service can
-// serve ÷ that of a service without load (the promise is at most 3), and how much of what the service can do is done.
+// BenchmarkTwiceTheLoad measures, once the bound has found its place, the 99th percentile of what
+// is served at twice the load that the service can serve ÷ that of a service without load (the
+// promise is at most 3), and how much of what the service can do is done.
 func BenchmarkTwiceTheLoad(b *testing.B) {
 	for range b.N {
 		d := busyDoor(b)
@@ -198,7 +204,8 @@ func TestARushWaitsAndNobodyIsRefused(t *testing.T) {
 	})
 }
 
-// TestTheWayInStaysOpenWhileTheServiceIsBusy: who signs in, and what the gateway itself asks, does not stand in the queue.
+// TestTheWayInStaysOpenWhileTheServiceIsBusy: who signs in, and what the gateway itself asks, does
+// not stand in the queue.
 func TestTheWayInStaysOpenWhileTheServiceIsBusy(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) { c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = 1, 50*time.Millisecond })
@@ -308,8 +315,8 @@ func TestALoadThatStaysShortensTheWait(t *testing.T) {
 	}
 }
 
-// BenchmarkTurn measures what a turn that nobody waits for costs a request, with the two looks at the clock around it: alone, and beside requests on
-// other CPUs.
+// BenchmarkTurn measures what a turn that nobody waits for costs a request, with the two looks at
+// the clock around it: alone, and beside requests on other CPUs.
 func BenchmarkTurn(b *testing.B) {
 	turn := func(t *turns) {
 		if t.take() {

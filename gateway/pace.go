@@ -14,12 +14,13 @@ const (
 	paceAnswers = 16
 )
 
-// headroom is how many times what an address works on, when nothing waits inside of it, it is given: it never runs dry, and an answer takes at
-// most as many times as long.
+// headroom is how many times what an address works on, when nothing waits inside of it, it is
+// given: it never runs dry, and an answer takes at most as many times as long.
 const headroom = 1.3
 
-// The time of an answer without a queue is looked at anew every so often, and after no fewer times itself: that costs a few in a hundred of
-// what is served. So many answers make it. The first look is early: the machine may not be as quiet any more as it was without the overload.
+// The time of an answer without a queue is looked at anew every so often, and after no fewer times
+// itself: that costs a few in a hundred of what is served. So many answers make it. The first look
+// is early: the machine may not be as quiet any more as it was without the overload.
 const (
 	firstProbe   = 500 * time.Millisecond
 	probeEvery   = 2 * time.Second
@@ -27,17 +28,21 @@ const (
 	probeAnswers = 12
 )
 
-// forgetting is how slowly the shortest time of an answer is forgotten while there is no overload, in which probes see to it.
+// forgetting is how slowly the shortest time of an answer is forgotten while there is no overload,
+// in which probes see to it.
 const forgetting = 30 * time.Second
 
-// pace measures how fast an address answers, and how many requests it can work on before they only wait inside of it. As BBR does it for the
-// path of a connection (Cardwell et al., BBR: Congestion-Based Congestion Control, ACM Queue 14/5, 2016), that is the rate of its answers times
-// what an answer takes when nothing waits; to see the latter, the bound is lowered for a moment now and then.
+// pace measures how fast an address answers, and how many requests it can work on before they only
+// wait inside of it. As BBR does it for the path of a connection (Cardwell et al., BBR:
+// Congestion-Based Congestion Control, ACM Queue 14/5, 2016), that is the rate of its answers times
+// what an answer takes when nothing waits; to see the latter, the bound is lowered for a moment now
+// and then.
 type pace struct {
 	mean  time.Duration // moving average of how long an answer takes
 	alone time.Duration // what an answer takes when nothing waits inside of the address
 
-	// The window, or the phase of a probe: when it began, its answers, those for whose turns others waited, and their times.
+	// The window, or the phase of a probe: when it began, its answers, those for whose turns others
+	// waited, and their times.
 	began            time.Time
 	answers, awaited int
 	sum              time.Duration
@@ -87,7 +92,8 @@ func (p *pace) note(took time.Duration, awaited bool) {
 	}
 }
 
-// settle ends a window while there is no overload: what an answer takes alone is the least of the windows, slowly forgotten.
+// settle ends a window while there is no overload: what an answer takes alone is the least of the
+// windows, slowly forgotten.
 func (p *pace) settle(now time.Time) {
 	if !p.full(now) {
 		return
@@ -105,11 +111,13 @@ func (p *pace) full(now time.Time) bool {
 	return p.answers >= paceAnswers && now.Sub(p.began) >= paceWindow
 }
 
-// idle says that for most of the answers nobody waited: what was asked for, and not what the address can do, made their rate.
+// idle says that for most of the answers nobody waited: what was asked for, and not what the
+// address can do, made their rate.
 func (p *pace) idle() bool { return 2*p.awaited < p.answers }
 
-// bound returns how many requests the address may work on during an overload, when it works on so many and the bound has been limit: as many as it
-// answers in the time of one alone, or in slack when that is longer.
+// bound returns how many requests the address may work on during an overload, when it works on so
+// many and the bound has been limit: as many as it answers in the time of one alone, or in slack
+// when that is longer.
 func (p *pace) bound(now time.Time, working, limit int, slack time.Duration) int {
 	if p.probe.phase != noProbe {
 		return p.look(now, working, limit)
@@ -152,8 +160,9 @@ func (p *pace) look(now time.Time, working, limit int) int {
 	return limit
 }
 
-// learn takes on what a probe found an answer to take alone, by Little's law. The mean of their own times would be too small: of requests sent at the
-// same time the quick ones are answered first. It believes in at most twice of what it knew: the address may have stood still meanwhile.
+// learn takes on what a probe found an answer to take alone, by Little's law. The mean of their own
+// times would be too small: of requests sent at the same time the quick ones are answered first. It
+// believes in at most twice of what it knew: the address may have stood still meanwhile.
 func (p *pace) learn(alone time.Duration) {
 	if p.alone > 0 {
 		alone = min(alone, 2*p.alone)

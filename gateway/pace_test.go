@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// simulated is a service of a test in which no time passes but its own: it works on width requests at once, each for one service time; the others wait
-// inside of it in order. The gateway keeps it as full as the bound of its turns allows, as in an overload.
+// simulated is a service of a test in which no time passes but its own: it works on width requests
+// at once, each for one service time; the others wait inside of it in order. The gateway keeps it
+// as full as the bound of its turns allows, as in an overload.
 type simulated struct {
 	now     time.Time
 	width   int
@@ -41,7 +42,8 @@ func (d *departures) Pop() any {
 	return last
 }
 
-// simulate returns a service in an overload that has just begun: it holds most requests, and its pace knows alone.
+// simulate returns a service in an overload that has just begun: it holds most requests, and its
+// pace knows alone.
 func simulate(width int, each, alone time.Duration, most int) *simulated {
 	s := &simulated{now: time.Unix(1_800_000_000, 0), width: width, each: each, random: rand.New(rand.NewPCG(1, 2))}
 	s.turns = newTurns(most, 5*time.Second, func() time.Time { return s.now })
@@ -91,7 +93,8 @@ func (s *simulated) slowest() time.Duration {
 	return longest
 }
 
-// busyFor fails the test unless the last run, which lasted so long, did at least so many in a hundred of the requests that the service can do.
+// busyFor fails the test unless the last run, which lasted so long, did at least so many in a
+// hundred of the requests that the service can do.
 func (s *simulated) busyFor(t *testing.T, lasts time.Duration, percent int) {
 	t.Helper()
 	if got, could := len(s.took), int(lasts/s.each)*s.width; got < could*percent/100 {
@@ -130,7 +133,8 @@ func TestTheBoundOfAnOverloadFindsWhatTheServiceCanDo(t *testing.T) {
 	}
 }
 
-// TestTheBoundOfAnOverloadOutlivesNoise: times that scatter, as on a busy machine, must not talk the bound down, window after window.
+// TestTheBoundOfAnOverloadOutlivesNoise: times that scatter, as on a busy machine, must not talk
+// the bound down, window after window.
 func TestTheBoundOfAnOverloadOutlivesNoise(t *testing.T) {
 	t.Parallel()
 	s := simulate(64, 20*time.Millisecond, time.Millisecond, 256) // it was quick while the machine was quiet
@@ -140,7 +144,8 @@ func TestTheBoundOfAnOverloadOutlivesNoise(t *testing.T) {
 	s.busyFor(t, 30*time.Second, 75)
 }
 
-// TestABusyGatewayLeavesTheServiceAlone: when the gateway's own goroutines are late, times say nothing of the service.
+// TestABusyGatewayLeavesTheServiceAlone: when the gateway's own goroutines are late, times say
+// nothing of the service.
 func TestABusyGatewayLeavesTheServiceAlone(t *testing.T) {
 	t.Parallel()
 	s := simulate(256, 100*time.Millisecond, time.Millisecond, 256)
@@ -150,7 +155,8 @@ func TestABusyGatewayLeavesTheServiceAlone(t *testing.T) {
 	s.busyFor(t, 10*time.Second, 75)
 }
 
-// TestAnOverloadEndsWithTheLoad: once the service is asked for less than it can do nobody is refused, whatever the bound had become.
+// TestAnOverloadEndsWithTheLoad: once the service is asked for less than it can do nobody is
+// refused, whatever the bound had become.
 func TestAnOverloadEndsWithTheLoad(t *testing.T) {
 	t.Parallel()
 	for _, left := range []int{300, 800} { // a second, of 1600

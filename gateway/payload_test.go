@@ -7,7 +7,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// TestAServerOfSmallMessagesGetsWhatItTakes: one event that is larger than a message may be held up all others.
+// TestAServerOfSmallMessagesGetsWhatItTakes: one event that is larger than a message may be held up
+// all others.
 func TestAServerOfSmallMessagesGetsWhatItTakes(t *testing.T) {
 	t.Parallel()
 	d := surroundings(t)

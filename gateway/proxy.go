@@ -22,11 +22,13 @@ import (
 // onUserHeader is how a service tells that an admin acted on another user.
 const onUserHeader = "X-Realmgate-On-User"
 
-// bufferedAnswer is how long an answer may be that is read whole before it is passed on; a longer one passes through.
+// bufferedAnswer is how long an answer may be that is read whole before it is passed on; a longer
+// one passes through.
 const bufferedAnswer = 256 << 10
 
-// forward passes the request to the service of its route and the answer back. Only named headers pass in either direction: what a client
-// sends under an internal name, and what belongs to one connection, ends here.
+// forward passes the request to the service of its route and the answer back. Only named headers
+// pass in either direction: what a client sends under an internal name, and what belongs to one
+// connection, ends here.
 func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	u := g.upstreams[cl.route.target]
 	identity, err := g.signed(cl, u)
@@ -56,7 +58,8 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	resp := c.Response()
 	resp.StreamBody = cl.route.traits&vaultKey != 0 && (cl.body == nil || len(cl.body) > bufferedAnswer) // what is written is what is answered
 	span := g.calling(c.UserContext(), req, u, cl.endpoint)
-	// What costs behind a public route is hashing, for which users-svc keeps a bounded queue of its own.
+	// What costs behind a public route is hashing, for which users-svc keeps a bounded queue of its
+	// own.
 	err = u.send(req, resp, u.cfg.Timeout, cl.route.access != public)
 	called(span, resp, err)
 	if err != nil {
@@ -80,12 +83,13 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	return g.pass(c, cl)
 }
 
-// partOfConns is the part of the connections to one address of a service that one client may hold for answers that pass through, which have half of
-// them together.
+// partOfConns is the part of the connections to one address of a service that one client may hold
+// for answers that pass through, which have half of them together.
 const partOfConns = 16
 
-// pass takes a place for an answer that passes through, because for as long as its client takes to read it, it has a connection to the service. A read
-// that finds none is refused at once; a write waits, because it is done.
+// pass takes a place for an answer that passes through, because for as long as its client takes to
+// read it, it has a connection to the service. A read that finds none is refused at once; a write
+// waits, because it is done.
 func (g *gateway) pass(c *fiber.Ctx, cl *call) error {
 	place := g.streams.For(cl.holder())
 	if cl.body == nil && place.TryAcquire(1) || cl.body != nil && place.Acquire(c.UserContext(), 1) == nil {
@@ -120,7 +124,8 @@ func copyList(to, from *fasthttp.Request, name string) {
 	}
 }
 
-// accept makes the service's answer ours. What is not of the route's type did not come from a handler of ours and is not shown.
+// accept makes the service's answer ours. What is not of the route's type did not come from a
+// handler of ours and is not shown.
 func (cl *call) accept(resp *fasthttp.Response) error {
 	expected := isJSON(resp.Header.ContentType()) || cl.route.traits&webPage != 0 && bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html"))
 	if !expected || resp.StatusCode() < 200 {
@@ -146,8 +151,9 @@ func (cl *call) accept(resp *fasthttp.Response) error {
 	return nil
 }
 
-// readWhole reads a streamed answer of n bytes of JSON and gives its connection back; false when it broke off. Then fasthttp puts the text of the error
-// in the body's place, which would be told from an answer of the same length by its first character.
+// readWhole reads a streamed answer of n bytes of JSON and gives its connection back; false when it
+// broke off. Then fasthttp puts the text of the error in the body's place, which would be told from
+// an answer of the same length by its first character.
 func readWhole(resp *fasthttp.Response, n int) bool {
 	body := resp.Body()
 	return len(body) == n && (n == 0 || body[0] == '{')
@@ -159,8 +165,8 @@ func isJSON(contentType []byte) bool {
 	return bytes.Equal(media, []byte("application/json")) || bytes.Equal(media, []byte("application/problem+json")) || bytes.Equal(media, []byte("application/jwk-set+json"))
 }
 
-// signed returns the internal identity of the request for a service. One that was signed a moment ago for the same caller, realm and address
-// is used again.
+// signed returns the internal identity of the request for a service. One that was signed a moment
+// ago for the same caller, realm and address is used again.
 func (g *gateway) signed(cl *call, u *upstream) (string, error) {
 	if cl.who == nil {
 		return g.anonymous.signed(cl, u)
@@ -210,7 +216,8 @@ func (a anonymous) signed(cl *call, u *upstream) (string, error) {
 // errNotFound is what ask returns when the service answers 404.
 var errNotFound = errors.New("not found")
 
-// left returns how much time there is until the deadline of ctx, most when that is more; the error says that there is none.
+// left returns how much time there is until the deadline of ctx, most when that is more; the error
+// says that there is none.
 func left(ctx context.Context, most time.Duration) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -225,8 +232,9 @@ func left(ctx context.Context, most time.Duration) (time.Duration, error) {
 	return most, nil
 }
 
-// ask makes an internal request in the gateway's own name and decodes the answer into out, which may be nil. It waits until the deadline of ctx, but a
-// ctx that is cancelled before ends no request that is under way.
+// ask makes an internal request in the gateway's own name and decodes the answer into out, which
+// may be nil. It waits until the deadline of ctx, but a ctx that is cancelled before ends no
+// request that is under way.
 func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, body []byte, out any) error {
 	patience, err := left(ctx, u.cfg.Timeout)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// apiPrefix begins the paths whose requests are read strictly: documents outside of it take whatever a
-// link carries, and the pages that mails link to take even a realm_id that is none.
+// apiPrefix begins the paths whose requests are read strictly: documents outside of it take
+// whatever a link carries, and the pages that mails link to take even a realm_id that is none.
 const apiPrefix = "/api/v1/"
 
 // realmParam is the query parameter that every route of the API knows, because the official clients
@@ -28,9 +28,10 @@ const (
 // inAPI reports whether requests to the route are read strictly.
 func (row routeRow) inAPI() bool { return strings.HasPrefix(row.path, apiPrefix) }
 
-// readQuery refuses a parameter that the route does not know, because the caller meant something by it,
-// and one that is there twice, because two readers could take different values. It returns the realm
-// that the query asks for, "" when it names none. All other values are for the handler to judge.
+// readQuery refuses a parameter that the route does not know, because the caller meant something by
+// it, and one that is there twice, because two readers could take different values. It returns the
+// realm that the query asks for, "" when it names none. All other values are for the handler to
+// judge.
 func (rt *route) readQuery(query []byte) (realm string, err error) {
 	if len(query) == 0 || rt.traits&webPage != 0 {
 		return "", nil
@@ -71,12 +72,14 @@ func (rt *route) readQuery(query []byte) (realm string, err error) {
 	return realm, nil
 }
 
-// paramPath points at a parameter as a JSON pointer (RFC 6901) does, with a bounded part of its name.
+// paramPath points at a parameter as a JSON pointer (RFC 6901) does, with a bounded part of its
+// name.
 func paramPath(name []byte) string {
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(text(name, maxParamName))
 }
 
-// readRealm returns the realm that the query asks for, which must be the host's if both name one (contract, section 8).
+// readRealm returns the realm that the query asks for, which must be the host's if both name one
+// (contract, section 8).
 func (cl *call) readRealm() (string, error) {
 	realm, err := cl.route.readQuery(cl.query)
 	if err != nil {
@@ -89,10 +92,10 @@ func (cl *call) readRealm() (string, error) {
 }
 
 // checkPreconditions refuses a request that is to be carried out under a condition only (RFC 9110,
-// section 13), while no route evaluates conditions: to carry it out all the same would overwrite what
-// the client wants to keep. The headers that merely save a client from downloading again what it has
-// (If-None-Match and If-Modified-Since with GET and HEAD) and If-Range are answered in full, as the
-// RFC allows, because browsers and proxies add them by themselves.
+// section 13), while no route evaluates conditions: to carry it out all the same would overwrite
+// what the client wants to keep. The headers that merely save a client from downloading again what
+// it has (If-None-Match and If-Modified-Since with GET and HEAD) and If-Range are answered in full,
+// as the RFC allows, because browsers and proxies add them by themselves.
 func checkPreconditions(h *fasthttp.RequestHeader) error {
 	for _, name := range [...]string{fiber.HeaderIfMatch, fiber.HeaderIfUnmodifiedSince, fiber.HeaderIfNoneMatch} {
 		if name == fiber.HeaderIfNoneMatch && (h.IsGet() || h.IsHead()) {

@@ -94,7 +94,8 @@ func TestARefusedParameterIsNamed(t *testing.T) {
 	}
 }
 
-// TestTheRouteTableKnowsTheDocumentedParameters holds the table against the OpenAPI document, in both directions.
+// TestTheRouteTableKnowsTheDocumentedParameters holds the table against the OpenAPI document, in
+// both directions.
 func TestTheRouteTableKnowsTheDocumentedParameters(t *testing.T) {
 	t.Parallel()
 	doc, err := openapi3.NewLoader().LoadFromData(openapi.Written())

@@ -35,7 +35,8 @@ type realmList struct {
 	Usage    map[string]realmUsage `json:"usage,omitzero"`
 }
 
-// listRealms asks the three services in which realms the caller has something, and merges what they say.
+// listRealms asks the three services in which realms the caller has something, and merges what they
+// say.
 func (g *gateway) listRealms(c *fiber.Ctx, cl *call) error {
 	if t := cl.who.state.Token; t != nil && !t.Grant.Allows(permRealms) {
 		return apperr.InsufficientPermissions()

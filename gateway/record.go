@@ -13,8 +13,8 @@ import (
 // maxMethod bounds the method of an event; longer ones are no method that any client means.
 const maxMethod = 16
 
-// record writes the event of an answered request into the journal; it returns when the event would survive the end of this process. A request
-// that nobody can be made answerable for has no event.
+// record writes the event of an answered request into the journal; it returns when the event would
+// survive the end of this process. A request that nobody can be made answerable for has no event.
 func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
 	if cl.who == nil || cl.recorded {
 		return nil
@@ -28,8 +28,9 @@ func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
 	return g.journal.Append(e)
 }
 
-// text returns what a client sent as valid UTF-8 of at most max bytes, cut between characters. It may stand in memory that is used again after
-// the request: the journal copies it before append returns.
+// text returns what a client sent as valid UTF-8 of at most max bytes, cut between characters. It
+// may stand in memory that is used again after the request: the journal copies it before append
+// returns.
 func text(b []byte, max int) string {
 	s := utils.UnsafeString(b)
 	if !utf8.ValidString(s) {

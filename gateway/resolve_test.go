@@ -18,7 +18,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestReplicasComeAndGoWithTheName scales a service out and in again under load, by what its name stands for.
+// TestReplicasComeAndGoWithTheName scales a service out and in again under load, by what its name
+// stands for.
 func TestReplicasComeAndGoWithTheName(t *testing.T) {
 	t.Parallel()
 	one := startReplica(t, "127.0.0.1:0", nil)
@@ -79,7 +80,8 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 	}
 }
 
-// TestABreakerOfAnAddressThatLeftIsNotCounted: requests were under way there when it left, and fail afterwards.
+// TestABreakerOfAnAddressThatLeftIsNotCounted: requests were under way there when it left, and fail
+// afterwards.
 func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 	t.Parallel()
 	var arrived sync.WaitGroup

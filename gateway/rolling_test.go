@@ -41,7 +41,8 @@ func (n *names) lookup(ctx context.Context, _, _ string) ([]netip.Addr, error) {
 	return nil, ctx.Err()
 }
 
-// named makes an upstream whose name is looked up once and then, as far as the clock is concerned, never again.
+// named makes an upstream whose name is looked up once and then, as far as the clock is concerned,
+// never again.
 func named(t *testing.T, n *names, port string) *upstream {
 	t.Helper()
 	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{
@@ -93,8 +94,9 @@ func startGraceful(t *testing.T, addr string) *gracefulReplica {
 	return r
 }
 
-// TestARollingReplacementLosesNoRequest replaces the replicas of a service one after the other, as an update does: the
-// successor answers before the old one stops. Whatever the clock says, the name is looked up when no address is left.
+// TestARollingReplacementLosesNoRequest replaces the replicas of a service one after the other, as
+// an update does: the successor answers before the old one stops. Whatever the clock says, the name
+// is looked up when no address is left.
 func TestARollingReplacementLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	for name, replicas := range map[string]int{"one replica": 1, "two replicas": 2} {
@@ -172,7 +174,8 @@ func TestARequestFindsAServiceThatJustCame(t *testing.T) {
 	}
 }
 
-// TestAServiceThatIsAwayIsLookedUpRarely, however many requests fail, and also when the resolver does not answer.
+// TestAServiceThatIsAwayIsLookedUpRarely, however many requests fail, and also when the resolver
+// does not answer.
 func TestAServiceThatIsAwayIsLookedUpRarely(t *testing.T) {
 	t.Parallel()
 	for name, known := range map[string][]string{"refuses connections": {"127.0.0.1"}, "has no address": {}, "the resolver is away": nil} {

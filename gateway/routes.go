@@ -58,8 +58,9 @@ const (
 	vaultBody                   // as large as a value of the vault
 )
 
-// routeRow is one line of the table: methods separated by spaces, a path whose {parameters} are one segment each, who may, how it is counted,
-// who answers, and what is special. A path with and without a trailing slash is two paths.
+// routeRow is one line of the table: methods separated by spaces, a path whose {parameters} are one
+// segment each, who may, how it is counted, who answers, and what is special. A path with and
+// without a trailing slash is two paths.
 type routeRow struct {
 	methods, path string
 	query         string // the query parameters that it knows besides realm_id, separated by spaces
@@ -187,7 +188,8 @@ type endpoint struct {
 	allow    string // the value of Allow
 }
 
-// router finds endpoints by exact segments; a parameter takes any one segment that is not empty, and an exact segment wins.
+// router finds endpoints by exact segments; a parameter takes any one segment that is not empty,
+// and an exact segment wins.
 type router struct{ root node }
 
 type node struct {

@@ -1,7 +1,9 @@
-// Package gateway owns the public door: it decides which requests are well formed, who sends them and whether they may pass, forwards them to
-// the services with a signed identity, and records each one that a user can be made answerable for. It owns no data.
+// Package gateway owns the public door: it decides which requests are well formed, who sends them
+// and whether they may pass, forwards them to the services with a signed identity, and records each
+// one that a user can be made answerable for. It owns no data.
 //
-// Start reading at routeTable, the public API as one table, then at (*gateway).answer, the stations of a request in their order.
+// Start reading at routeTable, the public API as one table, then at (*gateway).answer, the stations
+// of a request in their order.
 package gateway
 
 import (
@@ -62,7 +64,8 @@ func Program() service.Program[Config] {
 	return service.Program[Config]{Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }}
 }
 
-// New opens the journal, Redis, NATS and the listener and declares the service; Run serves. It needs none of the services to be there.
+// New opens the journal, Redis, NATS and the listener and declares the service; Run serves. It
+// needs none of the services to be there.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
 	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }
@@ -117,7 +120,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	return nil
 }
 
-// openUpstreams looks the services' names up once, so that the first request finds them, and then again and again.
+// openUpstreams looks the services' names up once, so that the first request finds them, and then
+// again and again.
 func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt service.Runtime) error {
 	metrics := newUpstreamMetrics(rt.Metrics)
 	keys, err := g.cfg.internalKeys(rt.Now)
@@ -215,7 +219,8 @@ func listenToChanges(conn *bus.Conn, st *states) (stop func(), err error) {
 	return func() { stopNew(); stopOld() }, nil
 }
 
-// fetchKeys asks users-svc for its public keys; one of the previous release only has the public route.
+// fetchKeys asks users-svc for its public keys; one of the previous release only has the public
+// route.
 func (g *gateway) fetchKeys(ctx context.Context) (auth.Published, error) {
 	var set auth.Published
 	err := g.ask(ctx, g.upstreams[toUsers], "GET", "/internal/keys", nil, &set)

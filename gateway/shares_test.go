@@ -59,8 +59,8 @@ func TestLargeBodiesShareTheMemory(t *testing.T) {
 	}
 }
 
-// TestSlowAccountsKeepNobodyFromTheVault: large bodies that never end hold their part of the memory, and
-// middle ones of the same users one part each.
+// TestSlowAccountsKeepNobodyFromTheVault: large bodies that never end hold their part of the
+// memory, and middle ones of the same users one part each.
 func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
@@ -97,7 +97,8 @@ func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
 	}
 }
 
-// TestNobodyTakesEveryConnectionByNotReading: a client that asks for large values and does not read them has a connection to vault-svc for each.
+// TestNobodyTakesEveryConnectionByNotReading: a client that asks for large values and does not read
+// them has a connection to vault-svc for each.
 func TestNobodyTakesEveryConnectionByNotReading(t *testing.T) {
 	t.Parallel()
 	const conns = 32

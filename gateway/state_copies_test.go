@@ -10,8 +10,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-// TestAStateThatWasPutIntoRedisLetsNobodyIn: an intruder with access to Redis makes up an auth token, and brings an
-// ended session to life.
+// TestAStateThatWasPutIntoRedisLetsNobodyIn: an intruder with access to Redis makes up an auth
+// token, and brings an ended session to life.
 func TestAStateThatWasPutIntoRedisLetsNobodyIn(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)

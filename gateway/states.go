@@ -19,7 +19,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-// principal is a session state as this gateway holds it, and what was derived from it. The state never changes; a newer one is a new principal.
+// principal is a session state as this gateway holds it, and what was derived from it. The state
+// never changes; a newer one is a new principal.
 type principal struct {
 	state   sessionstate.State
 	allowed []netip.Prefix // of an auth token's allow-list; empty: any address
@@ -71,16 +72,19 @@ func (p *principal) identity(realm, addr string) auth.Identity {
 	return i
 }
 
-// states answers what is known about a session or an auth token: from memory for at most ttl, else from Redis, else from users-svc.
+// states answers what is known about a session or an auth token: from memory for at most ttl, else
+// from Redis, else from users-svc.
 //
-// A change is announced over NATS with the user's new version; an older state is then not used any more. The gateway through which it was made has it
-// from the answer, before the client has. Announcements that were missed while NATS was away are made up for by dropping everything, and in any case
-// by ttl.
+// A change is announced over NATS with the user's new version; an older state is then not used any
+// more. The gateway through which it was made has it from the answer, before the client has.
+// Announcements that were missed while NATS was away are made up for by dropping everything, and in
+// any case by ttl.
 type states struct {
 	ttl    time.Duration
 	memory *otter.Cache[string, *principal]
 	shared *sessionstate.Cache
-	// ask reads the state from users-svc; token says whether id is the hash of an auth token or a session id.
+	// ask reads the state from users-svc; token says whether id is the hash of an auth token or a
+	// session id.
 	ask     func(ctx context.Context, token bool, id string) (sessionstate.State, error)
 	log     *slog.Logger
 	metrics *identityMetrics
@@ -92,7 +96,8 @@ type states struct {
 	redisPause monotonic.Pause // after a failure of Redis
 }
 
-// How many states and versions a gateway remembers. A version must be remembered for longer than Redis keeps a state.
+// How many states and versions a gateway remembers. A version must be remembered for longer than
+// Redis keeps a state.
 const (
 	maxStates     = 100_000
 	versionMemory = time.Minute
@@ -127,8 +132,8 @@ func (s *states) remembered(key string) *principal {
 	return nil
 }
 
-// get returns the state of the session or auth token that is called id, and key among the cached states; the error means that it cannot be
-// known now.
+// get returns the state of the session or auth token that is called id, and key among the cached
+// states; the error means that it cannot be known now.
 func (s *states) get(ctx context.Context, key string, token bool, id string) (*principal, error) {
 	if p := s.remembered(key); p != nil {
 		return p, nil
@@ -153,7 +158,8 @@ func (s *states) learn(ctx context.Context, key string, token bool, id string) (
 	}
 }
 
-// read asks Redis, then users-svc. It has a time of its own, because several requests wait for it; it stands in the trace of the first.
+// read asks Redis, then users-svc. It has a time of its own, because several requests wait for it;
+// it stands in the trace of the first.
 func (s *states) read(ctx context.Context, key string, token bool, id string, pastRedis bool) (*principal, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
 	defer cancel()
@@ -226,7 +232,8 @@ func (s *states) outdated(p *principal) bool {
 	return ok && p.state.Version < low
 }
 
-// changed hears a sealed announcement; those of other installations on the same NATS server cannot be opened.
+// changed hears a sealed announcement; those of other installations on the same NATS server cannot
+// be opened.
 func (s *states) changed(data []byte) {
 	if ch, ok := s.shared.OpenChange(data); ok {
 		s.raise(ch)

@@ -8,10 +8,10 @@ import (
 	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
-// takeAbsoluteForm turns a target in absolute-form, which a client of a proxy sends and a server must
-// accept (RFC 9112, section 3.2.2), into the origin-form that all other code knows. A target whose
-// authority is not the Host of the request stays as it is: proxies and servers disagree about which
-// of the two counts.
+// takeAbsoluteForm turns a target in absolute-form, which a client of a proxy sends and a server
+// must accept (RFC 9112, section 3.2.2), into the origin-form that all other code knows. A target
+// whose authority is not the Host of the request stays as it is: proxies and servers disagree about
+// which of the two counts.
 func takeAbsoluteForm(h *fasthttp.RequestHeader) {
 	target := h.RequestURI()
 	scheme, rest, ok := bytes.Cut(target, []byte("://"))

@@ -12,8 +12,8 @@ import (
 // internalRoute stands for the paths of the gateway's own requests in traces: they hold ids.
 const internalRoute = "/internal"
 
-// calling begins the span of a request to a service and tells the service about it; called ends it. at is what the client asked for, nil for
-// a request of the gateway's own.
+// calling begins the span of a request to a service and tells the service about it; called ends it.
+// at is what the client asked for, nil for a request of the gateway's own.
 func (g *gateway) calling(ctx context.Context, req *fasthttp.Request, u *upstream, at *endpoint) trace.Span {
 	if g.traces == nil {
 		return trace.Span{}

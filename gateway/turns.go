@@ -10,27 +10,34 @@ import (
 // errBusy says that an address works on as many requests as it may: nothing was sent.
 var errBusy = errors.New("the service works on as many requests as it may")
 
-// rush is how long requests may have to wait, one after the other, before that is a load that stays and not a rush that passes: what CoDel
-// (Nichols and Jacobson, Controlling Queue Delay, ACM Queue 10/5, 2012) calls its interval, longer because clients of one user come in crowds.
+// rush is how long requests may have to wait, one after the other, before that is a load that stays
+// and not a rush that passes: what CoDel (Nichols and Jacobson, Controlling Queue Delay, ACM Queue
+// 10/5, 2012) calls its interval, longer because clients of one user come in crowds.
 const rush = 500 * time.Millisecond
 
-// brief is a wait that nobody is refused for, however quickly the address answers: a crowd of clients that each wait for their answer before they ask
-// again is served within it by an address that is quick, and is no overload.
+// brief is a wait that nobody is refused for, however quickly the address answers: a crowd of
+// clients that each wait for their answer before they ask again is served within it by an address
+// that is quick, and is no overload.
 const brief = 250 * time.Millisecond
 
-// slackTimes is how many times what its own goroutines are late the gateway adds to what it lets an address have and requests wait. When they are
-// late the gateway's own CPUs are busy: then times say more about them than about the address, and to refuse a request costs about as much as to
+// slackTimes is how many times what its own goroutines are late the gateway adds to what it lets an
+// address have and requests wait. When they are late the gateway's own CPUs are busy: then times
+// say more about them than about the address, and to refuse a request costs about as much as to
 // serve it, the more so when its client asks again at once.
 const slackTimes = 10
 
-// turns bounds how many requests an address works on at once, so that more load than it can serve makes refusals and not ever longer answers.
+// turns bounds how many requests an address works on at once, so that more load than it can serve
+// makes refusals and not ever longer answers.
 //
-// Those over the bound wait in order. A rush may wait for long, because it passes. While waiting goes on, a request waits no longer than an
-// answer takes, or briefly: the adaptive time-out that Facebook puts before its services (Maurer, Fail at Scale, ACM Queue 13/8, 2015). When that
-// refuses somebody, at least twice the bound are here and more come: an overload. Until nobody has had to wait for the time of a rush, the bound
-// then is what pace finds that the address can work on, and nobody waits longer than an answer takes alone, or slack is. Clients that wait for their
-// answers before they ask again never come to that, however slow the address is, if they are not more than twice the bound; nor, if they are, when
-// the address is so quick that their wait is brief.
+// Those over the bound wait in order. A rush may wait for long, because it passes. While waiting
+// goes on, a request waits no longer than an answer takes, or briefly: the adaptive time-out that
+// Facebook puts before its services (Maurer, Fail at Scale, ACM Queue 13/8, 2015). When that
+// refuses somebody, at least twice the bound are here and more come: an overload. Until nobody has
+// had to wait for the time of a rush, the bound then is what pace finds that the address can work
+// on, and nobody waits longer than an answer takes alone, or slack is. Clients that wait for their
+// answers before they ask again never come to that, however slow the address is, if they are not
+// more than twice the bound; nor, if they are, when the address is so quick that their wait is
+// brief.
 type turns struct {
 	most    int
 	patient time.Duration // in a rush
@@ -77,7 +84,8 @@ func (t *turns) take() bool {
 	}
 }
 
-// leave ends the waiting of one whose patience is at its end, unless his turn has come in the meantime.
+// leave ends the waiting of one whose patience is at its end, unless his turn has come in the
+// meantime.
 func (t *turns) leave(place *list.Element, turn chan time.Time, patience time.Duration, over time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,7 +136,8 @@ func (t *turns) admit() {
 	}
 }
 
-// done gives the turn back that was taken before start, after the time that it took; answered says that there is an answer, whose time tells something.
+// done gives the turn back that was taken before start, after the time that it took; answered says
+// that there is an answer, whose time tells something.
 func (t *turns) done(start time.Time, took time.Duration, answered bool) {
 	now := start.Add(took)
 	t.mu.Lock()
@@ -145,7 +154,8 @@ func (t *turns) done(start time.Time, took time.Duration, answered bool) {
 	t.admit()
 }
 
-// turnState is how many are worked on, how many wait, how many may be worked on, and how late those run whose turn has come; in an overload only.
+// turnState is how many are worked on, how many wait, how many may be worked on, and how late those
+// run whose turn has come; in an overload only.
 type turnState struct {
 	working, waiting, limit int
 	late                    time.Duration

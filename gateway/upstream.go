@@ -25,7 +25,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
-// upstream is a service: a name that may stand for several addresses, each with its own connections and circuit breaker.
+// upstream is a service: a name that may stand for several addresses, each with its own connections
+// and circuit breaker.
 type upstream struct {
 	name       string // of the service: the audience of identities and the label of metrics
 	host, port string
@@ -51,28 +52,32 @@ type replica struct {
 	turns   *turns
 	took    prometheus.Observer // hears how long an answer took
 	// draining begins when an answer says "Connection: close": the replica is about to end and gets
-	// requests only when there is no other. A connection that is opened at the moment when it closes
-	// its listener is reset, and whether its request arrived cannot be known.
+	// requests only when there is no other. A connection that is opened at the moment when it
+	// closes its listener is reset, and whether its request arrived cannot be known.
 	draining monotonic.Pause
 }
 
-// drainTime is for how long an address is avoided after it closed a connection. A replica that stops
-// answers on for less.
+// drainTime is for how long an address is avoided after it closed a connection. A replica that
+// stops answers on for less.
 const drainTime = time.Second
 
-// The breaker of an address opens after this many failures in a row, and lets one request try again after the pause.
+// The breaker of an address opens after this many failures in a row, and lets one request try again
+// after the pause.
 const (
 	breakerFailures = 5
 	breakerPause    = 500 * time.Millisecond
 )
 
-// shedLogEvery is how often an overload is logged: a line for each refused request would be one more load.
+// shedLogEvery is how often an overload is logged: a line for each refused request would be one
+// more load.
 const shedLogEvery = 10 * time.Second
 
-// maxAttempts bounds how often one request is sent. Every attempt but the last provably did not arrive, except for one of a request that changes nothing.
+// maxAttempts bounds how often one request is sent. Every attempt but the last provably did not
+// arrive, except for one of a request that changes nothing.
 const maxAttempts = 4
 
-// hostPort reads the URL of a service: of https when the processes know each other by certificates, else of http.
+// hostPort reads the URL of a service: of https when the processes know each other by certificates,
+// else of http.
 func hostPort(service string, secure bool) (host, port string, err error) {
 	scheme := "http"
 	if secure {
@@ -133,9 +138,10 @@ func (u *upstream) close() {
 
 var errNoReplica = errors.New("no address of the service can be asked now")
 
-// send sends req to one of the addresses and reads the answer into resp, for which all attempts together may take as long as patience. It sends again,
-// elsewhere if it can, only what was not delivered. The error names the service, not the address. InTurn, the request may be refused: an address
-// that works on as many requests as it may gets no more, and the error is errBusy.
+// send sends req to one of the addresses and reads the answer into resp, for which all attempts
+// together may take as long as patience. It sends again, elsewhere if it can, only what was not
+// delivered. The error names the service, not the address. InTurn, the request may be refused: an
+// address that works on as many requests as it may gets no more, and the error is errBusy.
 func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
 	start, known := time.Now(), u.replicas.Load()
 	err := u.sendToKnown(req, resp, patience, inTurn)
@@ -228,8 +234,9 @@ func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patie
 	return took, err
 }
 
-// pick chooses the less busy of two random addresses (Mitzenmacher, The Power of Two Choices, 2001) that were not tried and whose breaker lets
-// a request through; an address that is about to end only when there is no other. done must be called with the outcome.
+// pick chooses the less busy of two random addresses (Mitzenmacher, The Power of Two Choices, 2001)
+// that were not tried and whose breaker lets a request through; an address that is about to end
+// only when there is no other. done must be called with the outcome.
 func (u *upstream) pick(tried []*replica) (r *replica, done func(error)) {
 	all := *u.replicas.Load()
 	if len(all) == 1 {
@@ -257,7 +264,8 @@ func (u *upstream) pick(tried []*replica) (r *replica, done func(error)) {
 	return nil, nil
 }
 
-// admitOne returns the first of the candidates that is draining, or not, was not tried and is admitted.
+// admitOne returns the first of the candidates that is draining, or not, was not tried and is
+// admitted.
 func admitOne(candidates []*replica, draining bool, tried []*replica) (r *replica, done func(error)) {
 	for _, c := range candidates {
 		if c.draining.Over() == draining || slices.Contains(tried, c) {
@@ -278,11 +286,13 @@ func admit(r *replica) (*replica, func(error)) {
 	return r, done
 }
 
-// undelivered reports whether a request never left. One that waited for a connection in vain never did, but it has waited long enough.
+// undelivered reports whether a request never left. One that waited for a connection in vain never
+// did, but it has waited long enough.
 func undelivered(err error) bool { return isDialError(err) || errors.Is(err, errStale) }
 
-// repeatable reports whether req may be sent once more although it may have arrived: the connection ended before a byte of the answer came, and the
-// method changes nothing. Not more often: the service may have died of it.
+// repeatable reports whether req may be sent once more although it may have arrived: the connection
+// ended before a byte of the answer came, and the method changes nothing. Not more often: the
+// service may have died of it.
 func repeatable(req *fasthttp.Request, err error) bool {
 	if !req.Header.IsGet() && !req.Header.IsHead() {
 		return false

@@ -14,7 +14,8 @@ import (
 
 var get = []byte("GET ")
 
-// errStale says that the service had closed a connection before the request was written: nothing was sent.
+// errStale says that the service had closed a connection before the request was written: nothing
+// was sent.
 var errStale = errors.New("connection closed by the service before a request was written")
 
 // dialTimeout bounds a connection's beginning, and its handshake once more.
@@ -30,8 +31,9 @@ func isDialError(err error) bool {
 	return errors.As(err, &d)
 }
 
-// dial opens a connection to an address of the service, who must prove to be it when there are certificates. Patience is what is left of the request's;
-// 0: the connection is for whoever comes first.
+// dial opens a connection to an address of the service, who must prove to be it when there are
+// certificates. Patience is what is left of the request's; 0: the connection is for whoever comes
+// first.
 func (u *upstream) dial(addr string, patience time.Duration) (net.Conn, error) {
 	if patience <= 0 {
 		patience = 2 * dialTimeout
@@ -58,14 +60,16 @@ func (u *upstream) dial(addr string, patience time.Duration) (net.Conn, error) {
 	return c, nil
 }
 
-// upstreamConn is a kept connection to a service. It looks whether the service has closed it before a request is written to it, and lets an
-// answer that keeps coming take longer than one that does not come at all.
+// upstreamConn is a kept connection to a service. It looks whether the service has closed it before
+// a request is written to it, and lets an answer that keeps coming take longer than one that does
+// not come at all.
 type upstreamConn struct {
 	net.Conn
 	raw     syscall.RawConn // nil when the system cannot be asked
 	of      *upstream
 	patient time.Duration
-	// used: an answer was read, so that the next write begins a request on a kept connection. Only one goroutine at a time has a connection.
+	// used: an answer was read, so that the next write begins a request on a kept connection. Only
+	// one goroutine at a time has a connection.
 	used, reading bool
 	begun         bool // a part of the request was written
 	deadlines     httpx.Deadlines
@@ -86,9 +90,11 @@ func newUpstreamConn(tcp net.Conn, of *upstream) *upstreamConn {
 	return c
 }
 
-// Write sends p, unless p begins a request that must not be sent twice and the service has closed the connection since its last answer: then
-// errStale. A request that changes nothing is just sent, and sent again when that fails: asking the kernel first costs as much as sending. Because it
-// is sent again but once, the kernel is asked while any is: the connections to all addresses may have ended.
+// Write sends p, unless p begins a request that must not be sent twice and the service has closed
+// the connection since its last answer: then errStale. A request that changes nothing is just sent,
+// and sent again when that fails: asking the kernel first costs as much as sending. Because it is
+// sent again but once, the kernel is asked while any is: the connections to all addresses may have
+// ended.
 func (c *upstreamConn) Write(p []byte) (int, error) {
 	if c.used {
 		c.used, c.reading = false, false
@@ -104,7 +110,8 @@ func (c *upstreamConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Read reads a part of an answer. The deadline that was set holds for the first part; every later one has the same time again.
+// Read reads a part of an answer. The deadline that was set holds for the first part; every later
+// one has the same time again.
 func (c *upstreamConn) Read(p []byte) (int, error) {
 	if c.reading {
 		if err := c.SetReadDeadline(time.Now().Add(c.patient)); err != nil {

@@ -46,7 +46,8 @@ func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 	return m
 }
 
-// add makes u one of those whose turns and breakers are shown, and counts that nothing has failed yet: a counter that is not there until it is 1 has no rate.
+// add makes u one of those whose turns and breakers are shown, and counts that nothing has failed
+// yet: a counter that is not there until it is 1 has no rate.
 func (m *upstreamMetrics) add(u *upstream) {
 	for _, c := range []*prometheus.CounterVec{m.failures, m.retries, m.shed} {
 		c.WithLabelValues(u.name)
@@ -56,8 +57,9 @@ func (m *upstreamMetrics) add(u *upstream) {
 	m.upstreams = append(m.upstreams, u)
 }
 
-// Describe and Collect make the turns and breakers a prometheus.Collector: they are looked at when somebody asks, not with each request, and only
-// those of the addresses that the name stands for now.
+// Describe and Collect make the turns and breakers a prometheus.Collector: they are looked at when
+// somebody asks, not with each request, and only those of the addresses that the name stands for
+// now.
 func (m *upstreamMetrics) Describe(to chan<- *prometheus.Desc) {
 	to <- m.working
 	to <- m.waiting

@@ -4,5 +4,6 @@ package gateway
 
 import "syscall"
 
-// closedByPeer cannot be known here: a request on a connection that the service has closed fails instead of being sent again.
+// closedByPeer cannot be known here: a request on a connection that the service has closed fails
+// instead of being sent again.
 func closedByPeer(syscall.RawConn) bool { return false }

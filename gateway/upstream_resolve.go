@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// A name is looked up out of turn when none of its addresses answers, with this pause between two look-ups. A request
-// waits for that no longer than the patience, so that a service that is away is a quick 503 also while the resolver is.
+// A name is looked up out of turn when none of its addresses answers, with this pause between two
+// look-ups. A request waits for that no longer than the patience, so that a service that is away is
+// a quick 503 also while the resolver is.
 const (
 	lookAgainPause    = 50 * time.Millisecond
 	lookAgainPatience = time.Second
@@ -36,7 +37,8 @@ func (u *upstream) run(ctx context.Context) error {
 	}
 }
 
-// resolve takes on the addresses that the name has now; those that stay keep their connections and breakers.
+// resolve takes on the addresses that the name has now; those that stay keep their connections and
+// breakers.
 func (u *upstream) resolve(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -84,11 +86,12 @@ func (u *upstream) resolveAlone(ctx context.Context) error {
 	return nil
 }
 
-// nobodyThere reports whether a request reached no address, which is no proof that the name has none by now.
+// nobodyThere reports whether a request reached no address, which is no proof that the name has
+// none by now.
 func nobodyThere(err error) bool { return errors.Is(err, errNoReplica) || isDialError(err) }
 
-// lookAgain looks the name up at once and reports whether it has other addresses than those known. Callers that come
-// meanwhile share the answer.
+// lookAgain looks the name up at once and reports whether it has other addresses than those known.
+// Callers that come meanwhile share the answer.
 func (u *upstream) lookAgain(known *[]*replica, patience time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), min(patience, lookAgainPatience))
 	defer cancel()

@@ -139,7 +139,8 @@ func TestAServiceThatRestartsBetweenRequestsLosesNone(t *testing.T) {
 	}
 }
 
-// TestAReadSurvivesTheRestartOfEveryAddress: it is sent again but once, and not on one more connection that has ended.
+// TestAReadSurvivesTheRestartOfEveryAddress: it is sent again but once, and not on one more
+// connection that has ended.
 func TestAReadSurvivesTheRestartOfEveryAddress(t *testing.T) {
 	t.Parallel()
 	all := []*replicaServer{startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil)}
@@ -158,7 +159,8 @@ func TestAReadSurvivesTheRestartOfEveryAddress(t *testing.T) {
 	}
 }
 
-// TestWhatMayHaveArrivedIsNotSentAgain: the service takes the request and closes without an answer. What changes nothing is sent again once.
+// TestWhatMayHaveArrivedIsNotSentAgain: the service takes the request and closes without an answer.
+// What changes nothing is sent again once.
 func TestWhatMayHaveArrivedIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	var taken atomic.Int64

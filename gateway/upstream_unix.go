@@ -4,7 +4,8 @@ package gateway
 
 import "syscall"
 
-// closedByPeer asks the kernel, without waiting, whether an idle connection has ended or holds bytes that nobody asked for.
+// closedByPeer asks the kernel, without waiting, whether an idle connection has ended or holds
+// bytes that nobody asked for.
 func closedByPeer(raw syscall.RawConn) bool {
 	closed := false
 	err := raw.Control(func(fd uintptr) {

@@ -51,7 +51,8 @@ func (u User) seenBy(caller auth.Identity) any {
 const (
 	maxAlias    = 100
 	maxMetadata = 64 << 10 // bytes of compact JSON
-	// The bounds of current_password are those of the oldest rule, so that every password that was ever allowed can be given.
+	// The bounds of current_password are those of the oldest rule, so that every password that was
+	// ever allowed can be given.
 	minCurrentPassword = 8
 )
 
@@ -76,7 +77,8 @@ func (p patch) empty() bool {
 	return p.identityPatch.empty() && p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil && p.Admin == nil && p.Banned == nil && p.VaultQuota == nil && !p.Vouched
 }
 
-// readPatch reads and checks the body of a PATCH or PUT by caller on the user id: every rule that needs no look at the database.
+// readPatch reads and checks the body of a PATCH or PUT by caller on the user id: every rule that
+// needs no look at the database.
 func readPatch(o *input.Object, caller auth.Identity, id string) (patch, error) {
 	p := patch{
 		Alias: optional(o.String("alias", 1, maxAlias)), PublicKey: optional(o.Text("public_key")),
@@ -117,7 +119,8 @@ func readPatch(o *input.Object, caller auth.Identity, id string) (patch, error) 
 	return p, nil
 }
 
-// optional turns the two results of an input getter into a pointer, nil when the field was not there.
+// optional turns the two results of an input getter into a pointer, nil when the field was not
+// there.
 func optional[T any](v T, ok bool) *T {
 	if !ok {
 		return nil
@@ -169,8 +172,9 @@ type flagChange struct {
 	bannedNow, unbannedNow bool
 }
 
-// flags decides what p makes of the account's flags. An account that is an admin, or would be one, is never banned in the same step. One whose
-// address was never verified does not become an admin: its password may be a stranger's.
+// flags decides what p makes of the account's flags. An account that is an admin, or would be one,
+// is never banned in the same step. One whose address was never verified does not become an admin:
+// its password may be a stranger's.
 func (p patch) flags(a account) (flagChange, error) {
 	f := flagChange{admin: a.IsAdmin, banned: a.IsBanned}
 	if p.Admin != nil {
@@ -240,7 +244,8 @@ type accounts struct {
 	rule     passwordRule
 }
 
-// change checks the current password when one is asked for and applies p to the user id. by is from where it is done, as the user may know it.
+// change checks the current password when one is asked for and applies p to the user id. by is from
+// where it is done, as the user may know it.
 func (a *accounts) change(ctx context.Context, caller auth.Identity, id string, p patch, by device) (updated, error) {
 	var checkedHash, newHash string
 	if p.Password != nil {

@@ -22,7 +22,8 @@ func (a *accounts) mount(s *httpx.Server) {
 	s.Put("/api/v1/users/:id", a.patch)
 }
 
-// headerOnUser tells the gateway that an admin acted on another user, so that the event is recorded for both.
+// headerOnUser tells the gateway that an admin acted on another user, so that the event is recorded
+// for both.
 const headerOnUser = "X-Realmgate-On-User"
 
 // notBanned returns the caller, who must be a user that is not banned.
@@ -34,7 +35,8 @@ func notBanned(c *fiber.Ctx) (auth.Identity, error) {
 	return caller, err
 }
 
-// inSession returns the caller, who must be signed in by a session: an auth token may not manage sessions.
+// inSession returns the caller, who must be signed in by a session: an auth token may not manage
+// sessions.
 func inSession(c *fiber.Ctx) (auth.Identity, error) {
 	caller, err := httpx.User(c)
 	if err == nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// listAccounts returns one page of users, the newest first, and how many the filter matches: of a search at most maxFound. Everything is of one
-// snapshot.
+// listAccounts returns one page of users, the newest first, and how many the filter matches: of a
+// search at most maxFound. Everything is of one snapshot.
 func (a *accounts) listAccounts(ctx context.Context, f userFilter) (list []User, total int64, err error) {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, a.pool, options, func(tx pgx.Tx) error {
@@ -21,7 +21,8 @@ func (a *accounts) listAccounts(ctx context.Context, f userFilter) (list []User,
 	return list, total, err
 }
 
-// conditions are those of the flags, each written out: only then does PostgreSQL see which index serves it.
+// conditions are those of the flags, each written out: only then does PostgreSQL see which index
+// serves it.
 func (f userFilter) conditions() string {
 	var s string
 	for _, flag := range []struct {
@@ -39,8 +40,8 @@ func (f userFilter) conditions() string {
 	return s
 }
 
-// listAll reads a page of all users, or of those with the flags. Their number is kept by triggers; the users between the page and the nearer end are
-// passed over in the index alone.
+// listAll reads a page of all users, or of those with the flags. Their number is kept by triggers;
+// the users between the page and the nearer end are passed over in the index alone.
 func listAll(ctx context.Context, tx pgx.Tx, f userFilter) ([]User, int64, error) {
 	var total int64
 	if err := tx.QueryRow(ctx, `SELECT coalesce(sum(users), 0)::bigint FROM user_counts WHERE true`+f.conditions()).Scan(&total); err != nil {
@@ -71,17 +72,20 @@ func readUsers(ctx context.Context, tx pgx.Tx, ids string, args ...any) ([]User,
 const (
 	// maxFound is how many users a search finds, the newest of those that match.
 	maxFound = 1000
-	// A text that more than commonAmong of the newest newestUsers hold is looked for in the newest users without a look at the index.
+	// A text that more than commonAmong of the newest newestUsers hold is looked for in the newest
+	// users without a look at the index.
 	newestUsers, commonAmong = 1000, 200
-	// maxCandidates is up to how many users are looked at because the index says that they may match.
+	// maxCandidates is up to how many users are looked at because the index says that they may
+	// match.
 	maxCandidates = 5000
 )
 
 // Where the text stands in a user. strpos finds it as it is: LIKE would read % and _ in it.
 const holdsText = `(id = $1 OR strpos(lower(username), lower($1)) > 0 OR strpos(email_key, lower($1)) > 0 OR strpos(lower(alias), lower($1)) > 0)`
 
-// listFound reads a page of the users that a search finds. Of a text that few users hold the index knows who may; a text that many hold is soon
-// found in the newest users. All users are read only for a text of more than three characters that fewer than maxFound hold, while more than
+// listFound reads a page of the users that a search finds. Of a text that few users hold the index
+// knows who may; a text that many hold is soon found in the newest users. All users are read only
+// for a text of more than three characters that fewer than maxFound hold, while more than
 // maxCandidates hold each three characters of it.
 func listFound(ctx context.Context, tx pgx.Tx, f userFilter) ([]User, int64, error) {
 	var common int
@@ -110,8 +114,9 @@ func listFound(ctx context.Context, tx pgx.Tx, f userFilter) ([]User, int64, err
 	return list, int64(len(found)), err
 }
 
-// findAmongFew asks the index users_search for the users that hold every run of three characters of the text, or the whole text when it is shorter,
-// and looks at these. It says false when they are too many. PostgreSQL could instead work out the runs of every user anew, and would not know how
+// findAmongFew asks the index users_search for the users that hold every run of three characters of
+// the text, or the whole text when it is shorter, and looks at these. It says false when they are
+// too many. PostgreSQL could instead work out the runs of every user anew, and would not know how
 // long that takes: so the other ways are closed meanwhile.
 func findAmongFew(ctx context.Context, tx pgx.Tx, f userFilter) (found []string, few bool, err error) {
 	const allow = `SELECT set_config(name, $1, true) FROM unnest('{enable_seqscan,enable_indexscan,enable_indexonlyscan}'::text[]) AS name`

@@ -20,7 +20,8 @@ import (
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
-// addUsers writes n users at the database, numbered from first, as the release before would: it knows nothing of counts and of the search.
+// addUsers writes n users at the database, numbered from first, as the release before would: it
+// knows nothing of counts and of the search.
 func addUsers(t *testing.T, conn *pgx.Conn, first, n int) {
 	t.Helper()
 	_, err := conn.Exec(t.Context(), `INSERT INTO users_svc.users (id, username, email, email_key, alias, password_hash, email_verified, signup_method, created_at, updated_at)
@@ -139,7 +140,8 @@ func TestUsersAreCountedWhoeverChangesThem(t *testing.T) {
 	check("leaving nobody", 0, 0, 0)
 }
 
-// TestTheSearchNeedsNoRightsBeyondTheSchema upgrades a database in which the previous release ran, as a role that owns its schema and nothing else.
+// TestTheSearchNeedsNoRightsBeyondTheSchema upgrades a database in which the previous release ran,
+// as a role that owns its schema and nothing else.
 func TestTheSearchNeedsNoRightsBeyondTheSchema(t *testing.T) {
 	t.Parallel()
 	superuser := testkit.Postgres(t)

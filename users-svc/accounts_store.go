@@ -30,7 +30,8 @@ func scanAccount(row pgx.CollectableRow) (account, error) {
 	return a, err
 }
 
-// oneAccount returns the account that the rest of the query selects; USER_NOT_FOUND when there is none.
+// oneAccount returns the account that the rest of the query selects; USER_NOT_FOUND when there is
+// none.
 func oneAccount(ctx context.Context, q dbtx, rest string, args ...any) (account, error) {
 	rows, err := q.Query(ctx, `SELECT `+accountColumns+` FROM users `+rest, args...)
 	if err != nil {
@@ -49,11 +50,13 @@ func accountByID(ctx context.Context, q dbtx, userID string) (account, error) {
 
 const (
 	usernameTries = 16
-	// After shortTries a long suffix is taken: an address as common as info@ can use up the 65,536 short ones.
+	// After shortTries a long suffix is taken: an address as common as info@ can use up the 65,536
+	// short ones.
 	shortTries = 8
 )
 
-// insertAccount creates an account; false when there is one with the address already, USERNAME_TAKEN when the name that was asked for is.
+// insertAccount creates an account; false when there is one with the address already,
+// USERNAME_TAKEN when the name that was asked for is.
 func insertAccount(ctx context.Context, q dbtx, n newAccount) (string, bool, error) {
 	key, err := storedKey(ctx, q, n.Email)
 	if err != nil {
@@ -98,7 +101,8 @@ func insertUser(ctx context.Context, q dbtx, userID, username, emailKey string, 
 	return tag.RowsAffected(), err
 }
 
-// unverifiedHash returns the password hash of the account with an address that is not verified; "" when there is none.
+// unverifiedHash returns the password hash of the account with an address that is not verified; ""
+// when there is none.
 func unverifiedHash(ctx context.Context, q dbtx, address string) (string, error) {
 	key, err := storedKey(ctx, q, address)
 	if err != nil {
@@ -109,8 +113,9 @@ func unverifiedHash(ctx context.Context, q dbtx, address string) (string, error)
 	return hash, err
 }
 
-// update applies p to the user, all or nothing. checkedHash is the hash that the current password was checked against, "" when it was not: a
-// password that changed meanwhile is a wrong one. newHash replaces it. keep is the session that survives a change of the password.
+// update applies p to the user, all or nothing. checkedHash is the hash that the current password
+// was checked against, "" when it was not: a password that changed meanwhile is a wrong one.
+// newHash replaces it. keep is the session that survives a change of the password.
 func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHash, newHash, keep string, by device) (updated, error) {
 	var out updated
 	var ch *sessionstate.Change
@@ -169,8 +174,9 @@ func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHa
 	return out, err
 }
 
-// lockForUpdate locks the user, and all admins when the patch could take an admin away: so that of two admins who demote each other at once
-// the second sees what the first did. Rows are locked in the order of their ids.
+// lockForUpdate locks the user, and all admins when the patch could take an admin away: so that of
+// two admins who demote each other at once the second sees what the first did. Rows are locked in
+// the order of their ids.
 func lockForUpdate(ctx context.Context, tx pgx.Tx, userID string, p patch) (account, error) {
 	if p.Admin != nil && !*p.Admin {
 		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE is_admin OR id = $1 ORDER BY id FOR UPDATE`, userID); err != nil {
@@ -207,8 +213,8 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 	return accountByID(ctx, tx, userID)
 }
 
-// consequences writes the history and ends sessions and links for a new password. It returns how many sessions it ended, and the change to
-// announce, nil when the gateways need not know.
+// consequences writes the history and ends sessions and links for a new password. It returns how
+// many sessions it ended, and the change to announce, nil when the gateways need not know.
 func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, events []string, keep string, by device, now time.Time) (
 	ended int64, change *sessionstate.Change, err error) {
 	if p.Password != nil {
@@ -232,7 +238,8 @@ func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p
 	return ended, &ch, err
 }
 
-// renewHash replaces a hash by a stronger one of the same password, and reports whether it did: the hash may have changed meanwhile.
+// renewHash replaces a hash by a stronger one of the same password, and reports whether it did: the
+// hash may have changed meanwhile.
 func renewHash(ctx context.Context, q dbtx, userID, old, renewed string) (bool, error) {
 	tag, err := q.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, userID, old, renewed)
 	return tag.RowsAffected() > 0, err

@@ -85,8 +85,9 @@ type Quota struct {
 	LimitMB *int64 `json:"limit_mb"` // mebibytes over all realms; nil: the default of vault-svc
 }
 
-// A quota of nothing. The database has 0 for the default, and one byte for nothing: all other quotas are whole mebibytes. The gateway and vault-svc
-// cannot be told one byte, for it holds a byte.
+// A quota of nothing. The database has 0 for the default, and one byte for nothing: all other
+// quotas are whole mebibytes. The gateway and vault-svc cannot be told one byte, for it holds a
+// byte.
 const (
 	nothingStored = 1
 	nothingTold   = -1

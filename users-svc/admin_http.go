@@ -30,8 +30,8 @@ func actedOn(c *fiber.Ctx, id string) {
 	}
 }
 
-// actorOf describes where the request comes from to the user id, in whose history it will stand. Of another who acts on the user it says nothing: from
-// where admins act is their own affair.
+// actorOf describes where the request comes from to the user id, in whose history it will stand. Of
+// another who acts on the user it says nothing: from where admins act is their own affair.
 func actorOf(c *fiber.Ctx, id string) device {
 	if id != httpx.Caller(c).UserID {
 		return device{}

@@ -19,8 +19,8 @@ const tokenPrefix = "hdy_"
 // maxDelegation is how many tokens may stand between a token and the session that began the line.
 const maxDelegation = 5
 
-// AuthToken is a long-lived credential of a user, without its secret. The secret, hdy_<id>_<48 hexadecimal characters>, is shown once; the
-// database has its hash.
+// AuthToken is a long-lived credential of a user, without its secret. The secret, hdy_<id>_<48
+// hexadecimal characters>, is shown once; the database has its hash.
 type AuthToken struct {
 	ID               string         `json:"id"`
 	UserID           string         `json:"-"`
@@ -44,7 +44,8 @@ type AuthToken struct {
 	UpdatedAt        api.Time       `json:"updated_at"`
 }
 
-// newAuthToken returns a token with the defaults of the contract: no permission, no vault, no restriction, no end.
+// newAuthToken returns a token with the defaults of the contract: no permission, no vault, no
+// restriction, no end.
 func newAuthToken(userID string, now time.Time) AuthToken {
 	t := AuthToken{
 		ID: id.New(now), UserID: userID, Prefix: tokenPrefix, AllowNoRealm: true, IsEnabled: true, EventAccess: true,
@@ -54,7 +55,8 @@ func newAuthToken(userID string, now time.Time) AuthToken {
 	return t
 }
 
-// newSecret makes the secret of a token and its hash. 24 random bytes make guessing hopeless, so a plain SHA-256 is enough for the hash.
+// newSecret makes the secret of a token and its hash. 24 random bytes make guessing hopeless, so a
+// plain SHA-256 is enough for the hash.
 func newSecret(tokenID string) (secret string, hash []byte) {
 	var b [24]byte
 	_, _ = rand.Read(b[:]) // crypto/rand.Read never fails: it crashes the program instead
@@ -78,7 +80,8 @@ type CurrentToken struct {
 	Restrictions TokenRestrictions `json:"restrictions"`
 }
 
-// TokenRestrictions says where a token works. A token with realms works in those only, whatever AllowNoRealm says.
+// TokenRestrictions says where a token works. A token with realms works in those only, whatever
+// AllowNoRealm says.
 type TokenRestrictions struct {
 	HasRealmRestrictions bool     `json:"has_realm_restrictions"`
 	RequiresRealmScope   bool     `json:"requires_realm_scope"`

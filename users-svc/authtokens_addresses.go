@@ -15,8 +15,9 @@ type addressList []netip.Prefix
 // anyAddress is how clients write that every address will do.
 const anyAddress = "*"
 
-// parseAddresses reads addresses and CIDR ranges (RFC 4632, RFC 4291), IPv4 and IPv6, in their canonical form and without repeats. One "*" among them
-// makes the list empty; false when an entry is none of these.
+// parseAddresses reads addresses and CIDR ranges (RFC 4632, RFC 4291), IPv4 and IPv6, in their
+// canonical form and without repeats. One "*" among them makes the list empty; false when an entry
+// is none of these.
 func parseAddresses(entries []string) (addressList, bool) {
 	var list addressList
 	everywhere := false

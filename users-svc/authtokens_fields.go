@@ -16,7 +16,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 )
 
-// Bounds of an auth token's lists. The realms travel with every request of the token, so they must fit into a header.
+// Bounds of an auth token's lists. The realms travel with every request of the token, so they must
+// fit into a header.
 const (
 	maxTokenRealms    = 100
 	maxTokenAddresses = 200
@@ -54,13 +55,15 @@ func errExpirationInPast() *apperr.Error {
 	return apperr.New(apperr.Invalid, "EXPIRATION_IN_PAST", "Expiration date must be in the future")
 }
 
-// commonTokenFields are known wherever a token is made or changed. deny_reauthorization, which official clients may send, has no effect.
+// commonTokenFields are known wherever a token is made or changed. deny_reauthorization, which
+// official clients may send, has no effect.
 func commonTokenFields() []string {
 	return []string{"current_password", "otp_code", "deny_reauthorization"}
 }
 
-// readTokenFields reads the named and the common fields of body, all of them optional. An unknown field is a VALIDATION_ERROR, because a token
-// without the limit that somebody meant is one with more rights; so is a wrong JSON type. Both go before the errors that have a code of their own.
+// readTokenFields reads the named and the common fields of body, all of them optional. An unknown
+// field is a VALIDATION_ERROR, because a token without the limit that somebody meant is one with
+// more rights; so is a wrong JSON type. Both go before the errors that have a code of their own.
 func readTokenFields(body *input.Object, now time.Time, names ...string) (*tokenFields, error) {
 	body.DropNull("deny_reauthorization")
 	names = append(names, commonTokenFields()...)
@@ -254,11 +257,12 @@ func (f *tokenFields) readExpiry(o *input.Object, name string, now time.Time) {
 	}
 }
 
-// millisecondsFrom is the least number that is read as milliseconds: as seconds it is the year 5138, as milliseconds 1973.
+// millisecondsFrom is the least number that is read as milliseconds: as seconds it is the year
+// 5138, as milliseconds 1973.
 const millisecondsFrom = 1e11
 
-// parseExpiry reads an ISO 8601 time (UTC when it names no zone), a date (its end), "today" or "tomorrow" (the end of that UTC day), or a Unix
-// time in seconds or milliseconds.
+// parseExpiry reads an ISO 8601 time (UTC when it names no zone), a date (its end), "today" or
+// "tomorrow" (the end of that UTC day), or a Unix time in seconds or milliseconds.
 func parseExpiry(s string, now time.Time) (time.Time, bool) {
 	switch s {
 	case "today":

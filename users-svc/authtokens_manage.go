@@ -15,21 +15,24 @@ import (
 
 // authTokens is the domain of auth tokens.
 //
-// A session manages all tokens of its user. A token manages only those that it made itself, and itself it may only delete: with the permission
-// resources.read_tokens it sees them, with resources.create_tokens it makes, changes and deletes them, and never gives a right that it lacks
+// A session manages all tokens of its user. A token manages only those that it made itself, and
+// itself it may only delete: with the permission resources.read_tokens it sees them, with
+// resources.create_tokens it makes, changes and deletes them, and never gives a right that it lacks
 // (see rightsOf). To a token, all others are as unknown as another user's.
 type authTokens struct {
 	*core
 	gate tokenGate
 }
 
-// tokenGate asks a session to prove password or code before it makes or changes tokens; the two-factor domain is one.
+// tokenGate asks a session to prove password or code before it makes or changes tokens; the
+// two-factor domain is one.
 type tokenGate interface {
 	// pass is nil when the session of caller was confirmed a moment ago, or p confirms it.
 	pass(ctx context.Context, caller auth.Identity, p proof, by device) error
 }
 
-// passGate asks sessions only: a token could not answer, and is bounded by its own rights. A token must not try passwords.
+// passGate asks sessions only: a token could not answer, and is bounded by its own rights. A token
+// must not try passwords.
 func (d *authTokens) passGate(ctx context.Context, caller auth.Identity, p proof, by device) error {
 	switch {
 	case caller.Kind == auth.Session:
@@ -60,7 +63,8 @@ func (d *authTokens) get(ctx context.Context, caller auth.Identity, tokenID stri
 	return t, err
 }
 
-// create makes a token. What the request leaves out has the contract's defaults; made by a token, it has that token's restrictions.
+// create makes a token. What the request leaves out has the contract's defaults; made by a token,
+// it has that token's restrictions.
 func (d *authTokens) create(ctx context.Context, caller auth.Identity, f *tokenFields, by device) (AuthToken, string, error) {
 	if err := d.passGate(ctx, caller, f.proof, by); err != nil {
 		return AuthToken{}, "", err
@@ -106,7 +110,8 @@ func (d *authTokens) duplicate(ctx context.Context, caller auth.Identity, tokenI
 	})
 }
 
-// issue stores the token that build describes, if the user may have one more and the caller may make one like it.
+// issue stores the token that build describes, if the user may have one more and the caller may
+// make one like it.
 func (d *authTokens) issue(ctx context.Context, caller auth.Identity, build func(tokenTx, []AuthToken) (AuthToken, error)) (AuthToken, string, error) {
 	var made AuthToken
 	var secret string
@@ -182,8 +187,9 @@ func (d *authTokens) modify(ctx context.Context, caller auth.Identity, tokenID s
 // realmEdit is addRealm or removeRealm.
 type realmEdit func(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken, error)
 
-// addRealm restricts the token to realm as well; removeRealm is its opposite. A token that loses its last realm is restricted to none by them
-// any more: it works everywhere, or with allow_no_realm false in any realm.
+// addRealm restricts the token to realm as well; removeRealm is its opposite. A token that loses
+// its last realm is restricted to none by them any more: it works everywhere, or with
+// allow_no_realm false in any realm.
 func (d *authTokens) addRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken, error) {
 	return d.modify(ctx, caller, tokenID, p, by, func(t *AuthToken) error {
 		switch {
@@ -243,8 +249,9 @@ func (d *authTokens) state(ctx context.Context, hash []byte) (sessionstate.State
 	return s, nil
 }
 
-// makers returns the calling token and those that it descends from; none for a session. A token or session that is no longer good is INVALID_TOKEN:
-// what ended it may also have taken the user's tokens away, and none may be made after that by a request that came before.
+// makers returns the calling token and those that it descends from; none for a session. A token or
+// session that is no longer good is INVALID_TOKEN: what ended it may also have taken the user's
+// tokens away, and none may be made after that by a request that came before.
 func (t tokenTx) makers(ctx context.Context, caller auth.Identity, now time.Time) ([]AuthToken, error) {
 	if caller.Kind != auth.Token {
 		return nil, t.demandLive(ctx, caller.SessionID, now)
@@ -265,9 +272,10 @@ func (t tokenTx) managed(ctx context.Context, caller auth.Identity, tokenID stri
 	return v, err
 }
 
-// narrowed returns a token that the caller manages with no right but those that the tokens which it descends from have as well. 403
-// INSUFFICIENT_PERMISSIONS when they leave it none, because one is switched off or has expired, or no realm or address is left: a token that is
-// restricted to nothing cannot be written down.
+// narrowed returns a token that the caller manages with no right but those that the tokens which it
+// descends from have as well. 403 INSUFFICIENT_PERMISSIONS when they leave it none, because one is
+// switched off or has expired, or no realm or address is left: a token that is restricted to
+// nothing cannot be written down.
 func (t tokenTx) narrowed(ctx context.Context, caller auth.Identity, tokenID string, now time.Time) (AuthToken, error) {
 	v, err := t.managed(ctx, caller, tokenID)
 	if err != nil {

@@ -14,9 +14,10 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// The permissions that Realmgate decides by: paths to leaves of an auth token's permission tree. A session has them all, a token those that its
-// tree grants; what the tree does not name is denied. Trees may hold other leaves too, for programs that read the tree themselves. The activity
-// log is not among them: event_access alone opens it (contract, section 7).
+// The permissions that Realmgate decides by: paths to leaves of an auth token's permission tree. A
+// session has them all, a token those that its tree grants; what the tree does not name is denied.
+// Trees may hold other leaves too, for programs that read the tree themselves. The activity log is
+// not among them: event_access alone opens it (contract, section 7).
 const (
 	permReadAccount      = "resources.read_account"   // the whole profile; without it only the reduced view
 	permUpdateAccount    = "resources.update_account" // PATCH of the own profile, never of the password
@@ -29,7 +30,8 @@ const (
 	permContainersCreate = "containers.create" // retry-setup
 )
 
-// knownPermissions are all of them. Only these travel with a request, which bounds the size of the internal identity.
+// knownPermissions are all of them. Only these travel with a request, which bounds the size of the
+// internal identity.
 func knownPermissions() []string {
 	return []string{permReadAccount, permUpdateAccount, permVault, permRealms, permReadTokens, permCreateTokens,
 		permProjectsRead, permContainersRead, permContainersCreate}
@@ -56,7 +58,8 @@ func demandSession(caller auth.Identity) error {
 	return nil
 }
 
-// permissionTree is a tree whose leaves are booleans. A boolean above a leaf speaks for everything below it.
+// permissionTree is a tree whose leaves are booleans. A boolean above a leaf speaks for everything
+// below it.
 type permissionTree map[string]any // bool or permissionTree
 
 // Bounds of a tree, so that no token is a store of its own.
@@ -93,8 +96,8 @@ func treeOf(paths ...string) permissionTree {
 	return t
 }
 
-// only returns the tree without the known permissions that are not among the allowed ones. Where a boolean speaks for a group, it then grants those of
-// the group that are left.
+// only returns the tree without the known permissions that are not among the allowed ones. Where a
+// boolean speaks for a group, it then grants those of the group that are left.
 func (t permissionTree) only(allowed []string) permissionTree {
 	out := maps.Clone(t)
 	for _, path := range knownPermissions() {
@@ -120,7 +123,8 @@ type TokenTemplate struct {
 	Permissions permissionTree `json:"permissions"`
 }
 
-// tokenTemplates are the trees that permission_template names. resources.vault opens reading and writing alike, so read_only is without it.
+// tokenTemplates are the trees that permission_template names. resources.vault opens reading and
+// writing alike, so read_only is without it.
 func tokenTemplates() []TokenTemplate {
 	return []TokenTemplate{
 		{"full_access", "Everything that an auth token can be allowed; the vault still needs vault_access.", treeOf(knownPermissions()...)},
@@ -146,7 +150,8 @@ func templateNamed(name string) (permissionTree, bool) {
 
 var permissionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// parseTree reads a permission tree; problem says what is wrong and at which JSON pointer below the tree, "" when nothing is.
+// parseTree reads a permission tree; problem says what is wrong and at which JSON pointer below the
+// tree, "" when nothing is.
 func parseTree(raw jsontext.Value) (tree permissionTree, at, problem string) {
 	if len(raw) > maxTreeBytes {
 		return nil, "", fmt.Sprintf("must be at most %d bytes of JSON", maxTreeBytes)

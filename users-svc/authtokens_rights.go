@@ -18,8 +18,9 @@ type rights struct {
 	dead                   bool        // disabled, expired, or left with no realm or no address
 }
 
-// rightsOf returns what the first token of lineage may do. The others are the token that made it, the one that made that, and so on: a token
-// never has a right that one of them lacks at this moment, so narrowing or disabling a token acts on all that came from it.
+// rightsOf returns what the first token of lineage may do. The others are the token that made it,
+// the one that made that, and so on: a token never has a right that one of them lacks at this
+// moment, so narrowing or disabling a token acts on all that came from it.
 func rightsOf(lineage []AuthToken, now time.Time) rights {
 	r := rights{vault: true, events: true, noRealm: true, permissions: knownPermissions()}
 	for _, t := range lineage {
@@ -35,7 +36,8 @@ func rightsOf(lineage []AuthToken, now time.Time) rights {
 	return r
 }
 
-// meet returns the realms that both allow. Two restrictions with nothing in common leave no place where the token works.
+// meet returns the realms that both allow. Two restrictions with nothing in common leave no place
+// where the token works.
 func (r *rights) meet(a, b []string) []string {
 	if len(a) == 0 || len(b) == 0 {
 		return append(slices.Clone(a), b...)

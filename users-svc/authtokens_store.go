@@ -70,10 +70,12 @@ func tokenByID(ctx context.Context, q dbtx, userID, tokenID string) (AuthToken, 
 	return t, err
 }
 
-// lineageOf continues a query for one token with the tokens that it descends from, the nearest first.
+// lineageOf continues a query for one token with the tokens that it descends from, the nearest
+// first.
 const lineageOf = ` UNION ALL SELECT p.*, l.step + 1 FROM auth_tokens p JOIN lineage l ON p.id = l.created_by_token_id)`
 
-// tokenLineage returns a token and those that it descends from, the nearest first; nothing when it does not exist.
+// tokenLineage returns a token and those that it descends from, the nearest first; nothing when it
+// does not exist.
 func tokenLineage(ctx context.Context, q dbtx, userID, tokenID string) ([]AuthToken, error) {
 	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.user_id = $1 AND a.id = $2`+lineageOf+`
 		SELECT `+tokenColumns+` FROM lineage t ORDER BY t.step`, userID, tokenID)
@@ -83,7 +85,8 @@ func tokenLineage(ctx context.Context, q dbtx, userID, tokenID string) ([]AuthTo
 	return pgx.CollectRows(rows, scanToken)
 }
 
-// tokenState reads a token by the hash of its secret with its lineage and its user, in one statement, so that the version belongs to the rest.
+// tokenState reads a token by the hash of its secret with its lineage and its user, in one
+// statement, so that the version belongs to the rest.
 func tokenState(ctx context.Context, q dbtx, hash []byte) (sessionstate.State, []AuthToken, error) {
 	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.hash = $1`+lineageOf+`
 		SELECT `+tokenColumns+`, u.is_banned, u.state_version, u.vault_quota FROM lineage t JOIN users u ON u.id = t.user_id ORDER BY t.step`, hash)
@@ -103,7 +106,8 @@ func tokenState(ctx context.Context, q dbtx, hash []byte) (sessionstate.State, [
 // usedAtMostEvery is how often the last use of a token is written.
 const usedAtMostEvery = time.Minute
 
-// tokenUsed notes a use of a token; a later call within the minute changes nothing, nor does one for a token that is gone.
+// tokenUsed notes a use of a token; a later call within the minute changes nothing, nor does one
+// for a token that is gone.
 func tokenUsed(ctx context.Context, q dbtx, tokenID, address string, now time.Time) error {
 	_, err := q.Exec(ctx, `UPDATE auth_tokens SET last_used_at = $2, last_used_ip = nullif($3, '')
 		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $4)`, tokenID, now, address, now.Add(-usedAtMostEvery))
@@ -125,14 +129,16 @@ func tokenRealms(ctx context.Context, q dbtx, userID string) ([]realmUse, error)
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[realmUse])
 }
 
-// tokenTx is a transaction that holds the lock on the user's row, so that the changes of a user's tokens happen one after the other and every
-// rule about all of them (how many, which aliases) is exact.
+// tokenTx is a transaction that holds the lock on the user's row, so that the changes of a user's
+// tokens happen one after the other and every rule about all of them (how many, which aliases) is
+// exact.
 type tokenTx struct {
 	tx     pgx.Tx
 	userID string
 }
 
-// change runs f and makes what the gateways know about the user's tokens stale. f may run more than once.
+// change runs f and makes what the gateways know about the user's tokens stale. f may run more than
+// once.
 func (d *authTokens) change(ctx context.Context, userID string, f func(tokenTx) error) error {
 	var ch sessionstate.Change
 	err := db.InTx(ctx, d.pool, func(tx pgx.Tx) error {

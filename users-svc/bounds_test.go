@@ -9,8 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 )
 
-// TestAFieldOverItsBoundCostsNoMoreThanReadingIt counts the allocations of token and password fields
-// of half a megabyte: they must not grow with the number of entries in them.
+// TestAFieldOverItsBoundCostsNoMoreThanReadingIt counts the allocations of token and password
+// fields of half a megabyte: they must not grow with the number of entries in them.
 func TestAFieldOverItsBoundCostsNoMoreThanReadingIt(t *testing.T) {
 	addresses := make([]string, 40_000)
 	for i := range addresses {

@@ -13,8 +13,8 @@ import (
 // sweepRows bounds the rows that one statement deletes, so that no transaction is long.
 const sweepRows = 5000
 
-// sweep deletes in small transactions until nothing is left to delete that is old by the clock of this
-// process and by that of the database.
+// sweep deletes in small transactions until nothing is left to delete that is old by the clock of
+// this process and by that of the database.
 func (c *cleanup) sweep(ctx context.Context) error {
 	now, err := c.clock.Read(ctx)
 	if errors.Is(err, db.ErrClockDoubted) {

@@ -8,8 +8,8 @@ import (
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
-// age makes the rows of a table older in all of the columns: they are deleted by the database's clock, which
-// tests cannot move.
+// age makes the rows of a table older in all of the columns: they are deleted by the database's
+// clock, which tests cannot move.
 func (h *harness) age(table string, by time.Duration, columns ...string) {
 	h.t.Helper()
 	var set []string
@@ -51,8 +51,8 @@ func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 	}
 }
 
-// TestALeapOfTheDatabasesClockDeletesNothing, as when the clock of the whole machine is wrong for a moment:
-// what a replica saw just now lies far back.
+// TestALeapOfTheDatabasesClockDeletesNothing, as when the clock of the whole machine is wrong for a
+// moment: what a replica saw just now lies far back.
 func TestALeapOfTheDatabasesClockDeletesNothing(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
@@ -70,7 +70,8 @@ func TestALeapOfTheDatabasesClockDeletesNothing(t *testing.T) {
 	})
 }
 
-// sweepsInDoubt waits until the newest replica has looked several times for what is old, and doubted the clock.
+// sweepsInDoubt waits until the newest replica has looked several times for what is old, and
+// doubted the clock.
 func (h *harness) sweepsInDoubt() {
 	h.t.Helper()
 	doubted := func() float64 { return h.counters("clock_doubted_total")[""] }
@@ -78,7 +79,8 @@ func (h *harness) sweepsInDoubt() {
 	eventually(h.t, "some sweeps find the clock doubted", func() bool { return doubted() > from+3 })
 }
 
-// TestAClockThatWasAheadLocksNobodyOut: waits that it wrote into the database do not last until then.
+// TestAClockThatWasAheadLocksNobodyOut: waits that it wrote into the database do not last until
+// then.
 func TestAClockThatWasAheadLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	h := start(t)

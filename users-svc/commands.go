@@ -61,7 +61,8 @@ func parseFlags(name string, args []string, out io.Writer, define func(*flag.Fla
 	return flags, flags.Parse(args)
 }
 
-// onlyFlags is parseFlags for a command that takes nothing else: a forgotten dash must not be taken for a wish.
+// onlyFlags is parseFlags for a command that takes nothing else: a forgotten dash must not be taken
+// for a wish.
 func onlyFlags(name string, args []string, out io.Writer, define func(*flag.FlagSet)) error {
 	flags, err := parseFlags(name, args, out, define)
 	if err == nil && flags.NArg() > 0 {

@@ -66,7 +66,8 @@ func TestAdminByCommand(t *testing.T) {
 	}
 }
 
-// TestAnAdminByCommandNeedsNoMail: who can run commands vouches for the address, and whoever signed up with it before keeps nothing.
+// TestAnAdminByCommandNeedsNoMail: who can run commands vouches for the address, and whoever signed
+// up with it before keeps nothing.
 func TestAnAdminByCommandNeedsNoMail(t *testing.T) {
 	t.Parallel()
 	h := start(t)

@@ -78,7 +78,8 @@ type ThrottleConfig struct {
 	Refresh      ratelimit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session."`
 }
 
-// MailConfig says how mail is sent. Without a server no mail is sent and every address counts as verified.
+// MailConfig says how mail is sent. Without a server no mail is sent and every address counts as
+// verified.
 type MailConfig struct {
 	URL       config.Secret `env:"SMTP_URL" doc:"Mail server: smtp://user:password@host:587 (STARTTLS when offered) or smtps://host:465; ?tls=required or ?tls=off. Empty: no mail."`
 	From      string        `env:"MAIL_FROM" envDefault:"Realmgate <no-reply@localhost>" doc:"Sender of mails."`
@@ -100,7 +101,8 @@ func (c MailConfig) base() string {
 	return strings.TrimRight(c.PublicURL, "/")
 }
 
-// link is where a mailed token is used. The token stands in the fragment, which browsers do not send, so that it gets into no access log.
+// link is where a mailed token is used. The token stands in the fragment, which browsers do not
+// send, so that it gets into no access log.
 func (c MailConfig) link(purpose, token string) string {
 	page := "/verify-email"
 	if purpose == purposeReset {

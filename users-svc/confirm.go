@@ -4,9 +4,10 @@ import (
 	"context"
 )
 
-// confirm checks the password of a signed-in user before something that a stolen session must not be able to do, and returns the hash that
-// it was checked against; the session of d counts as confirmed. 400 CURRENT_PASSWORD_INCORRECT when it is wrong, 429 RATE_LIMITED after as many
-// wrong ones as a login allows.
+// confirm checks the password of a signed-in user before something that a stolen session must not
+// be able to do, and returns the hash that it was checked against; the session of d counts as
+// confirmed. 400 CURRENT_PASSWORD_INCORRECT when it is wrong, 429 RATE_LIMITED after as many wrong
+// ones as a login allows.
 func (a *accounts) confirm(ctx context.Context, userID, password string, d device) (string, error) {
 	at, err := a.throttle.standing(ctx, digest("confirm", userID))
 	if err == nil {

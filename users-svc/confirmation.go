@@ -9,12 +9,13 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// confirmationTTL is how long a session counts as confirmed after it proved a password or a one-time
-// code. It is long enough for somebody at work in the settings of an account, and short enough that
-// a session which was stolen some time ago cannot make credentials that outlive it.
+// confirmationTTL is how long a session counts as confirmed after it proved a password or a
+// one-time code. It is long enough for somebody at work in the settings of an account, and short
+// enough that a session which was stolen some time ago cannot make credentials that outlive it.
 const confirmationTTL = 10 * time.Minute
 
-// proof is what a request brings along to prove that the user of the account sends it; "" for nothing.
+// proof is what a request brings along to prove that the user of the account sends it; "" for
+// nothing.
 type proof struct{ password, code string }
 
 // Confirmation says until when a session counts as confirmed.

@@ -26,7 +26,8 @@ func (h *harness) blocked(n int) {
 	}
 }
 
-// overtaken holds the row of an account until request waits for it, makes the changes, whose $1 is the account, lets go of it, and returns the answer.
+// overtaken holds the row of an account until request waits for it, makes the changes, whose $1 is
+// the account, lets go of it, and returns the answer.
 func (h *harness) overtaken(id string, request func() *answer, changes ...string) *answer {
 	h.t.Helper()
 	tx, err := h.database().Begin(h.t.Context())

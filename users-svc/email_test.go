@@ -10,7 +10,8 @@ import (
 
 const firstPassword, secondPassword = "The-first-ones-1", "The-second-ones-2"
 
-// TestTwoAddressesAreOneAccountWhenTheyAreOneMailbox signs up both and looks which password opens what.
+// TestTwoAddressesAreOneAccountWhenTheyAreOneMailbox signs up both and looks which password opens
+// what.
 func TestTwoAddressesAreOneAccountWhenTheyAreOneMailbox(t *testing.T) {
 	t.Parallel()
 	h := start(t)

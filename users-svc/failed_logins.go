@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// loginsFailed prints the addresses that failed sign-ins came from, for an operator who wants to block
-// some of them.
+// loginsFailed prints the addresses that failed sign-ins came from, for an operator who wants to
+// block some of them.
 func loginsFailed(ctx context.Context, c *core, args []string, out io.Writer) error {
 	since, limit := 24*time.Hour, 50
 	if err := onlyFlags("logins failed", args, out, func(f *flag.FlagSet) {

@@ -32,8 +32,8 @@ type failedLogins struct {
 	LastAt            time.Time
 }
 
-// listFailedLogins returns the addresses with the most failed sign-ins since the hour of a time, and
-// how many addresses there are.
+// listFailedLogins returns the addresses with the most failed sign-ins since the hour of a time,
+// and how many addresses there are.
 func listFailedLogins(ctx context.Context, q dbtx, since time.Time, limit int) ([]failedLogins, int, error) {
 	rows, err := q.Query(ctx, `WITH tried AS (
 			SELECT address_key, count(DISTINCT user_id)::int AS accounts FROM login_history

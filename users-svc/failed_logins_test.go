@@ -19,8 +19,8 @@ func (h *harness) failedLogins(args ...string) []string {
 	return strings.Split(strings.TrimSpace(regexp.MustCompile(` +`).ReplaceAllString(out, " ")), "\n")
 }
 
-// TestFailedSignInsAreListedByAddress, those with a name that no account has and wrong second factors
-// included.
+// TestFailedSignInsAreListedByAddress, those with a name that no account has and wrong second
+// factors included.
 func TestFailedSignInsAreListedByAddress(t *testing.T) {
 	t.Parallel()
 	h := start(t)

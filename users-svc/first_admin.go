@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// makeFirstAdmin creates the admin that the settings name while there is no admin. Several replicas may call it at once. An account that has
-// the address already becomes the admin, with the password of the settings and without the sessions, auth tokens and second factor that it had:
-// whoever made it before the operator came must not be it.
+// makeFirstAdmin creates the admin that the settings name while there is no admin. Several replicas
+// may call it at once. An account that has the address already becomes the admin, with the password
+// of the settings and without the sessions, auth tokens and second factor that it had: whoever made
+// it before the operator came must not be it.
 func (a *accounts) makeFirstAdmin(ctx context.Context) error {
 	email, password := a.cfg.Signup.AdminEmail, a.cfg.Signup.AdminPassword.Reveal()
 	if email == "" {

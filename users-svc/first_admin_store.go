@@ -15,8 +15,8 @@ func anyAdmin(ctx context.Context, q dbtx) (bool, error) {
 	return there, err
 }
 
-// insertFirstAdmin returns the id of the admin that it made, "" when there was one meanwhile, and what was revoked of the account that had the
-// address before, nil when there was none.
+// insertFirstAdmin returns the id of the admin that it made, "" when there was one meanwhile, and
+// what was revoked of the account that had the address before, nil when there was none.
 func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (userID string, before *revoked, err error) {
 	var ch *sessionstate.Change
 	err = db.InTx(ctx, a.pool, func(tx pgx.Tx) error {

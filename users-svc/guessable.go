@@ -37,7 +37,8 @@ func newPasswordRule(on bool, app string) passwordRule {
 const (
 	// minUnrelatedLetters must be in a password besides names of the user and the product.
 	minUnrelatedLetters = 5
-	// maxBesideRuns characters beside runs of neighbours on the keyboard do not make a password good.
+	// maxBesideRuns characters beside runs of neighbours on the keyboard do not make a password
+	// good.
 	maxBesideRuns = 3
 	minRun        = 3
 	// maxRepeats of anything make a password that is guessed like one of them.
@@ -46,8 +47,8 @@ const (
 
 // check returns 400 WEAK_PASSWORD for what attackers try first, whatever case it is in: a common
 // password or a single word with digits, a year or symbols around it or with the usual digits for
-// letters; runs of neighbouring keys; and little more than one of own, the user's address and names,
-// or the product's name.
+// letters; runs of neighbouring keys; and little more than one of own, the user's address and
+// names, or the product's name.
 func (r passwordRule) check(password string, own ...string) error {
 	if err := checkStrength(password); err != nil || !r.on {
 		return err
@@ -147,8 +148,8 @@ func repeated(text string) (unit string, times int) {
 	return "", 0
 }
 
-// mostlyRuns reports whether text is made of runs of one character, of the alphabet, of digits or of
-// neighbouring keys, either way, with at most some characters beside.
+// mostlyRuns reports whether text is made of runs of one character, of the alphabet, of digits or
+// of neighbouring keys, either way, with at most some characters beside.
 func mostlyRuns(text string, beside int) bool {
 	for text != "" {
 		n := runLength(text)

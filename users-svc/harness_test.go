@@ -129,7 +129,8 @@ var (
 	system    = auth.Identity{Kind: auth.System}
 )
 
-// do sends a request with the identity who. A body that is a string or bytes goes as it is, nil as nothing, all else as JSON.
+// do sends a request with the identity who. A body that is a string or bytes goes as it is, nil as
+// nothing, all else as JSON.
 func (h *harness) do(who auth.Identity, method, path string, body any, header ...string) *answer {
 	h.t.Helper()
 	return h.doAt(h.url, who, method, path, body, header...)
@@ -180,7 +181,8 @@ func encode(t testing.TB, body any) []byte {
 	return raw
 }
 
-// decode reads the envelope and fails the test when it is not one; internal and well-known documents have none.
+// decode reads the envelope and fails the test when it is not one; internal and well-known
+// documents have none.
 func decode(t testing.TB, what string, res *http.Response, raw []byte) *answer {
 	t.Helper()
 	a := &answer{t: t, what: what, status: res.StatusCode, header: res.Header, body: raw}

@@ -57,8 +57,8 @@ func (h *harness) importAll(hashes map[string]string) {
 	}
 }
 
-// setHashes is importAll for hashes that are too cheap to be imported: costly ones take minutes with
-// the race detector.
+// setHashes is importAll for hashes that are too cheap to be imported: costly ones take minutes
+// with the race detector.
 func (h *harness) setHashes(hashes map[string]string) {
 	h.t.Helper()
 	costly := map[string]string{}

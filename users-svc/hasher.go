@@ -15,8 +15,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/service"
 )
 
-// hasher makes and checks password hashes (Argon2id, RFC 9106, in PHC form). A hash takes tens of milliseconds of a core and megabytes, so
-// only as many run at once as there are slots; a bounded number waits, and what comes on top is refused.
+// hasher makes and checks password hashes (Argon2id, RFC 9106, in PHC form). A hash takes tens of
+// milliseconds of a core and megabytes, so only as many run at once as there are slots; a bounded
+// number waits, and what comes on top is refused.
 type hasher struct {
 	params  argon2id.Params
 	line    *hashQueue
@@ -30,10 +31,12 @@ const (
 	hashBytes = 32
 	hugePage  = 2 << 20
 	besides   = 64 << 20 // what a heap has grown to that holds no hashes, and more
-	// hashRoom lets a service with two cores collect after every five hashes instead of three: a collection stops all of them until each has noticed.
-	// With more cores a collection comes after more hashes anyway.
+	// hashRoom lets a service with two cores collect after every five hashes instead of three: a
+	// collection stops all of them until each has noticed. With more cores a collection comes after
+	// more hashes anyway.
 	hashRoom = 32 << 20
-	// mostHugePages bounds what is asked for, because a system that overcommits nothing takes it for used.
+	// mostHugePages bounds what is asked for, because a system that overcommits nothing takes it
+	// for used.
 	mostHugePages = 512 << 20
 )
 
@@ -48,7 +51,8 @@ func newHasher(c PasswordConfig) *hasher {
 	}
 	if memory := int(c.MemoryKiB) << 10; memory >= hugePage {
 		h.room = service.Untouched(hashRoom)
-		// The heap grows to twice of what is in use before it is collected, and meanwhile hashes go on.
+		// The heap grows to twice of what is in use before it is collected, and meanwhile hashes go
+		// on.
 		hugePages(min(3*parallel*memory+hashRoom+besides, mostHugePages))
 	}
 	h.dummy = h.unknown()
@@ -56,7 +60,8 @@ func newHasher(c PasswordConfig) *hasher {
 	return h
 }
 
-// unknown returns a hash that no password is known for, without the work of making one: its salt and its key are random.
+// unknown returns a hash that no password is known for, without the work of making one: its salt
+// and its key are random.
 func (h *hasher) unknown() string {
 	random := func(n int) string {
 		b := make([]byte, n)
@@ -113,8 +118,9 @@ func (h *hasher) hash(ctx context.Context, address, password string) (string, er
 	return out, err
 }
 
-// hashLike is hash with the salt of another hash, so that the two are equal when the passwords are; with a salt of its own when the other is of none
-// of today's parameters, or "". The work is the same.
+// hashLike is hash with the salt of another hash, so that the two are equal when the passwords are;
+// with a salt of its own when the other is of none of today's parameters, or "". The work is the
+// same.
 func (h *hasher) hashLike(ctx context.Context, address, password, other string) (string, error) {
 	p, salt, _, err := argon2id.DecodeHash(other)
 	if err != nil || *p != h.params {

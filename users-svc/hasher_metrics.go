@@ -2,7 +2,8 @@ package users
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// hashMetrics shows the queue before the password hashes, which is the narrowest place of the whole product.
+// hashMetrics shows the queue before the password hashes, which is the narrowest place of the whole
+// product.
 type hashMetrics struct {
 	refused          prometheus.Counter
 	duration         prometheus.Histogram

@@ -7,7 +7,8 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// TestTheHashOfNobodyCostsWhatEveryHashCosts: whoever asks for an account that does not exist must wait as for one that does.
+// TestTheHashOfNobodyCostsWhatEveryHashCosts: whoever asks for an account that does not exist must
+// wait as for one that does.
 func TestTheHashOfNobodyCostsWhatEveryHashCosts(t *testing.T) {
 	t.Parallel()
 	h := newHasher(PasswordConfig{MemoryKiB: 19456, Time: 2, Threads: 1, Parallel: 1})

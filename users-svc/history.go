@@ -44,7 +44,8 @@ type happening struct {
 	Device device
 }
 
-// historyFilter says which entries to list: successful logins, and on demand failed ones and everything else.
+// historyFilter says which entries to list: successful logins, and on demand failed ones and
+// everything else.
 type historyFilter struct {
 	UserID                         string
 	IncludeFailed, IncludeSecurity bool

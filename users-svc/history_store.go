@@ -20,9 +20,11 @@ func remember(ctx context.Context, tx dbtx, now time.Time, h happening) error {
 	return err
 }
 
-// listHistory returns one page of the history, newest first, and how many entries the filter matches.
+// listHistory returns one page of the history, newest first, and how many entries the filter
+// matches.
 func listHistory(ctx context.Context, db dbtx, f historyFilter) ([]HistoryEntry, int64, error) {
-	// Of the columns that the index login_history_list has, so that counting reads hardly a row once VACUUM has been there.
+	// Of the columns that the index login_history_list has, so that counting reads hardly a row
+	// once VACUUM has been there.
 	const where = ` FROM login_history WHERE user_id = $1 AND CASE WHEN security THEN $3 ELSE $2 OR NOT failed END`
 	var total int64
 	if err := db.QueryRow(ctx, `SELECT count(*)`+where, f.UserID, f.IncludeFailed, f.IncludeSecurity).Scan(&total); err != nil {

@@ -50,7 +50,8 @@ func TestSecurityHistory(t *testing.T) {
 	}
 }
 
-// TestAUserDoesNotSeeFromWhereAnAdminActed, as in the activity log; what admins do to themselves is their own.
+// TestAUserDoesNotSeeFromWhereAnAdminActed, as in the activity log; what admins do to themselves is
+// their own.
 func TestAUserDoesNotSeeFromWhereAnAdminActed(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)

@@ -10,7 +10,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// flush writes the batch in one transaction. An address or a name that is taken is refused; any other failure loses the whole batch.
+// flush writes the batch in one transaction. An address or a name that is taken is refused; any
+// other failure loses the whole batch.
 func (im *importer) flush(ctx context.Context) error {
 	var refused []func()
 	err := db.InTx(ctx, im.pool, func(tx pgx.Tx) error {

@@ -8,7 +8,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// TestJunkIsNeverOurFault sends to every route what no client should: the answer is an envelope with a status below 500.
+// TestJunkIsNeverOurFault sends to every route what no client should: the answer is an envelope
+// with a status below 500.
 func TestJunkIsNeverOurFault(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)

@@ -15,8 +15,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// keyring holds the Ed25519 keys that sign access tokens. They live in PostgreSQL, so that every replica has the same; a new key is published
-// for a while before it signs, and an old one until the last token that it signed has expired.
+// keyring holds the Ed25519 keys that sign access tokens. They live in PostgreSQL, so that every
+// replica has the same; a new key is published for a while before it signs, and an old one until
+// the last token that it signed has expired.
 type keyring struct {
 	*core
 
@@ -36,8 +37,9 @@ type signingKey struct {
 
 const (
 	keyUpkeep = 30 * time.Second // how often a replica looks whether a key is due; far less than the default SIGNING_KEY_LEAD
-	// keyFresh is how old the keys may be that are published or sign: with keysEvery of the gateways and the
-	// time that a request takes it stays below the second within which a revoked key must be refused.
+	// keyFresh is how old the keys may be that are published or sign: with keysEvery of the
+	// gateways and the time that a request takes it stays below the second within which a revoked
+	// key must be refused.
 	keyFresh = 200 * time.Millisecond
 	// keyPatience bounds the wait for the database, which others share.
 	keyPatience  = time.Second
@@ -60,8 +62,8 @@ func (k *keyring) sign(ctx context.Context, c auth.Claims) (string, error) {
 	return k.keys[i].Sign(c, k.cfg.Tokens.Issuer, k.cfg.Tokens.Audience)
 }
 
-// published returns the public keys, those that do not sign yet or any more included. While the database is away it returns what it
-// knows, and fresh is false.
+// published returns the public keys, those that do not sign yet or any more included. While the
+// database is away it returns what it knows, and fresh is false.
 func (k *keyring) published(ctx context.Context) (set auth.JWKS, fresh bool) {
 	fresh = k.refresh(ctx)
 	k.mu.RLock()
@@ -72,8 +74,8 @@ func (k *keyring) published(ctx context.Context) (set auth.JWKS, fresh bool) {
 	return set, fresh
 }
 
-// refresh reads the keys again when they are older than keyFresh. While the database is away those that are
-// known stay in use, and it returns false.
+// refresh reads the keys again when they are older than keyFresh. While the database is away those
+// that are known stay in use, and it returns false.
 func (k *keyring) refresh(ctx context.Context) bool {
 	if tried, ok := k.lastTry(); tried {
 		return ok
@@ -119,8 +121,9 @@ func (k *keyring) load(ctx context.Context) error {
 	return nil
 }
 
-// upkeep makes a key when there is none or the newest is too old, forgets those that no token needs, and loads the rest.
-// While the clock is doubted it makes and forgets none, unless there is none.
+// upkeep makes a key when there is none or the newest is too old, forgets those that no token
+// needs, and loads the rest. While the clock is doubted it makes and forgets none, unless there is
+// none.
 func (k *keyring) upkeep(ctx context.Context) error {
 	now, err := k.clock.Read(ctx)
 	doubted := errors.Is(err, db.ErrClockDoubted)
@@ -152,7 +155,8 @@ func (k *keyring) decideNext(keys []signingKey, now time.Time) (signsFrom time.T
 	return now.Add(k.cfg.Tokens.KeyLead), now.Sub(newest.createdAt) > k.cfg.Tokens.KeyMaxAge
 }
 
-// expired returns the ids of the keys whose last token has expired: another key signs for longer than a token lives.
+// expired returns the ids of the keys whose last token has expired: another key signs for longer
+// than a token lives.
 func (k *keyring) expired(keys []signingKey, now time.Time) []string {
 	var out []string
 	longest := k.cfg.Tokens.AccessTTL + keyMargin
@@ -193,9 +197,9 @@ func signing(keys []signingKey, now time.Time) int {
 	return -1
 }
 
-// successorOf says whether a key must take the place of keys[i], which is revoked, and from when that signs.
-// It takes over the time of the revoked one: by the clock of a replica that is behind, a later time would let
-// an older key sign again.
+// successorOf says whether a key must take the place of keys[i], which is revoked, and from when
+// that signs. It takes over the time of the revoked one: by the clock of a replica that is behind,
+// a later time would let an older key sign again.
 func (k *keyring) successorOf(keys []signingKey, i int) (signsFrom time.Time, wanted bool) {
 	now := k.now()
 	if i != signing(keys, now) && i != len(keys)-1 {

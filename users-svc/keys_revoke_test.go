@@ -22,8 +22,8 @@ func (h *harness) toldKeys() auth.Published {
 	return p
 }
 
-// TestARevokedKeyIsGone: no replica publishes it or signs with it any more, also those that had it in memory, and
-// sessions go on.
+// TestARevokedKeyIsGone: no replica publishes it or signs with it any more, also those that had it
+// in memory, and sessions go on.
 func TestARevokedKeyIsGone(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin, func(c *users.Config) { c.Tokens.AccessTTL = time.Hour })
@@ -64,8 +64,8 @@ func TestARevokedKeyIsGone(t *testing.T) {
 	}
 }
 
-// TestRevokingAKeyNeverLetsAnOlderOneSignAgain, whichever of three is revoked: one that signed before, the one that
-// signs, and one that is yet to sign.
+// TestRevokingAKeyNeverLetsAnOlderOneSignAgain, whichever of three is revoked: one that signed
+// before, the one that signs, and one that is yet to sign.
 func TestRevokingAKeyNeverLetsAnOlderOneSignAgain(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)

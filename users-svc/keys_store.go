@@ -41,8 +41,8 @@ func (k *keyring) readKeys(ctx context.Context, q dbtx) ([]signingKey, error) {
 // aboutSigningKey ties a sealed seed to its key.
 func aboutSigningKey(keyID string) string { return "signing-key:" + keyID }
 
-// renew adds a key when next says so, and deletes those that have expired at the time expiry, the zero time
-// for none; one replica at a time.
+// renew adds a key when next says so, and deletes those that have expired at the time expiry, the
+// zero time for none; one replica at a time.
 func (k *keyring) renew(ctx context.Context, expiry time.Time, next func([]signingKey) (signsFrom time.Time, make bool)) error {
 	return db.InTx(ctx, k.pool, func(tx pgx.Tx) error {
 		if err := lockKeys(ctx, tx); err != nil {
@@ -65,14 +65,15 @@ func (k *keyring) renew(ctx context.Context, expiry time.Time, next func([]signi
 	})
 }
 
-// lockKeys lets one at a time change which keys there are, until the end of tx; others may read them.
+// lockKeys lets one at a time change which keys there are, until the end of tx; others may read
+// them.
 func lockKeys(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`)
 	return err
 }
 
-// revoke deletes a key, so that no gateway takes what it signed. When it was the newest or the one that signs,
-// a new one signs at once, which replaced says.
+// revoke deletes a key, so that no gateway takes what it signed. When it was the newest or the one
+// that signs, a new one signs at once, which replaced says.
 func (k *keyring) revoke(ctx context.Context, keyID string) (replaced bool, err error) {
 	err = db.InTx(ctx, k.pool, func(tx pgx.Tx) error {
 		if err := lockKeys(ctx, tx); err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-// lastSeen collects which sessions the gateways ask about and writes it down from time to time, so that no request waits for it.
+// lastSeen collects which sessions the gateways ask about and writes it down from time to time, so
+// that no request waits for it.
 type lastSeen struct {
 	*core
 	mu   sync.Mutex

@@ -6,7 +6,8 @@ import (
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
-// TestAdvisoryLocksOfOthersHoldNothingUp: any role of the database may take them, so nothing may wait for one.
+// TestAdvisoryLocksOfOthersHoldNothingUp: any role of the database may take them, so nothing may
+// wait for one.
 func TestAdvisoryLocksOfOthersHoldNothingUp(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin, func(c *users.Config) { c.DB.Timeout = 5e9 })

@@ -61,8 +61,8 @@ func readLogin(o *input.Object) (login, error) {
 	return in, nil
 }
 
-// login checks the password and opens a session, or answers what the second factor asks for. An account that does not exist costs the same
-// work and gets the same answer as a wrong password.
+// login checks the password and opens a session, or answers what the second factor asks for. An
+// account that does not exist costs the same work and gets the same answer as a wrong password.
 func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
 	address := "login:" + netaddr.NetworkOf(d.Address)
 	if r := s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 0); !r.Allowed {
@@ -120,8 +120,8 @@ func (s *sessions) prove(ctx context.Context, found *account, password string, a
 	return nil
 }
 
-// proveAgain checks the password against the hash that has taken the place of the one that it was right for: that of another login's renewal, or that
-// of another password.
+// proveAgain checks the password against the hash that has taken the place of the one that it was
+// right for: that of another login's renewal, or that of another password.
 func (s *sessions) proveAgain(ctx context.Context, found *account, password string, d device) error {
 	again, err := accountByID(ctx, s.pool, found.ID)
 	if err != nil {

@@ -23,8 +23,8 @@ func BenchmarkLogin(b *testing.B) {
 	}
 }
 
-// BenchmarkLoginStorm shows 200 logins at once: how many pass a second, the most memory the process holds, and how long another route takes
-// beside them (p50 and p99).
+// BenchmarkLoginStorm shows 200 logins at once: how many pass a second, the most memory the process
+// holds, and how long another route takes beside them (p50 and p99).
 func BenchmarkLoginStorm(b *testing.B) {
 	h := start(b, realHashes)
 	ann := h.signUp()

@@ -8,7 +8,8 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// TestWhatChangesWhileAPasswordIsCheckedCounts holds an account's row while somebody signs in to it, and changes it after the password was checked.
+// TestWhatChangesWhileAPasswordIsCheckedCounts holds an account's row while somebody signs in to
+// it, and changes it after the password was checked.
 func TestWhatChangesWhileAPasswordIsCheckedCounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -40,8 +41,9 @@ func TestWhatChangesWhileAPasswordIsCheckedCounts(t *testing.T) {
 	}
 }
 
-// TestAPasswordThatChangesWhileItsHashIsRenewedCounts: the old password has been proved, against a hash that is weaker than today's; it opens nothing
-// when there is another one before the stronger hash is stored.
+// TestAPasswordThatChangesWhileItsHashIsRenewedCounts: the old password has been proved, against a
+// hash that is weaker than today's; it opens nothing when there is another one before the stronger
+// hash is stored.
 func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -58,7 +60,8 @@ func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
 	h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) }, another).want(401, "INVALID_CREDENTIALS", "")
 }
 
-// TestEachOfTheFirstLoginsAtOnceShowsTheServer, also one that finds the first at giving the account its place.
+// TestEachOfTheFirstLoginsAtOnceShowsTheServer, also one that finds the first at giving the account
+// its place.
 func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -99,7 +102,8 @@ func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
 	logins.Wait()
 }
 
-// TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer also when the account changes at that moment, so that it is read again.
+// TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer also when the account changes at that
+// moment, so that it is read again.
 func TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer(t *testing.T) {
 	t.Parallel()
 	h := start(t)

@@ -8,9 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// selectClaimed returns one row for a name that somebody wants to sign in with, whether an account has it or not: its columns are null then. The
-// same is asked for both, so that it takes the same time. The key is a digest of throttle.go, of which Go makes the ends: it is made here because
-// it needs the account, and the failures need it. OFFSET 0 keeps the planner from making it, and from asking the history, each time that it is named.
+// selectClaimed returns one row for a name that somebody wants to sign in with, whether an account
+// has it or not: its columns are null then. The same is asked for both, so that it takes the same
+// time. The key is a digest of throttle.go, of which Go makes the ends: it is made here because it
+// needs the account, and the failures need it. OFFSET 0 keeps the planner from making it, and from
+// asking the history, each time that it is named.
 const selectClaimed = `SELECT ` + accountColumns + `, claimed.key, CASE WHEN t.forget_at > $7 THEN t.failures ELSE 0 END, t.blocked_until
 	FROM (
 	    SELECT of_account.*, CASE WHEN id IS NULL THEN $3 WHEN known THEN sha256($5::bytea || id::bytea || $6::bytea) ELSE sha256($4::bytea || id::bytea) END AS key
@@ -21,7 +23,8 @@ const selectClaimed = `SELECT ` + accountColumns + `, claimed.key, CASE WHEN t.f
 
 const restOfClaimed = ` = $1 OFFSET 0) of_account OFFSET 0) claimed LEFT JOIN login_throttle t ON t.key = claimed.key`
 
-// claimed finds the account that a login names, an address in any case, else the exact username, and how its failures stand for the address.
+// claimed finds the account that a login names, an address in any case, else the exact username,
+// and how its failures stand for the address.
 func claimed(ctx context.Context, q dbtx, name, address string, now time.Time) (account, standing, error) {
 	column, value := "u.username", name
 	if strings.Contains(name, "@") {

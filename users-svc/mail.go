@@ -10,8 +10,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-// mails is the domain of everything that goes by mail: verifying an address and resetting a password. A request only notes what is asked for;
-// a worker finds out whether there is an account, makes the token and sends the mail, so that no answer tells whether there is one.
+// mails is the domain of everything that goes by mail: verifying an address and resetting a
+// password. A request only notes what is asked for; a worker finds out whether there is an account,
+// makes the token and sends the mail, so that no answer tells whether there is one.
 type mails struct {
 	*core
 	hasher *hasher
@@ -59,7 +60,8 @@ const (
 	mailLease    = 2 * time.Minute  // after which another replica tries
 	mailTimeout  = 30 * time.Second // of one delivery
 	mailAttempts = 12               // with doubling pauses, about a day
-	// mailPause is the least time between two mails of one kind to one address: nobody's mailbox is flooded through us.
+	// mailPause is the least time between two mails of one kind to one address: nobody's mailbox is
+	// flooded through us.
 	mailPause = time.Minute
 )
 

@@ -8,7 +8,8 @@ import (
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
-// TestAMailThatIsRefusedForGoodIsNotTriedAgain: the job ends with the first reply; asking anew begins anew.
+// TestAMailThatIsRefusedForGoodIsNotTriedAgain: the job ends with the first reply; asking anew
+// begins anew.
 func TestAMailThatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{550, 551, 553, 554} {

@@ -42,8 +42,9 @@ func (l letter) subject() string {
 	}
 }
 
-// fill puts what the letter says, escaped, into its template. The templates know names and no more than that: text/template calls methods by name, so
-// that the linker would keep every exported method of every type, ten megabytes of them.
+// fill puts what the letter says, escaped, into its template. The templates know names and no more
+// than that: text/template calls methods by name, so that the linker would keep every exported
+// method of every type, ten megabytes of them.
 func (l letter) fill(ending string, escape func(string) string) (string, error) {
 	content, err := mailTemplates.ReadFile("templates/" + l.template + ending)
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMailsSayWhatTheyAreGiven: every name of every template is known, and nothing that somebody chose becomes markup or another name.
+// TestMailsSayWhatTheyAreGiven: every name of every template is known, and nothing that somebody
+// chose becomes markup or another name.
 func TestMailsSayWhatTheyAreGiven(t *testing.T) {
 	t.Parallel()
 	plain := func(s string) string { return s }

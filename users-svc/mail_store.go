@@ -13,8 +13,9 @@ import (
 
 // Replicas share the queue of mails, so its times are the database's.
 
-// note remembers that a mail is wanted, now: one that waits for its next try begins anew. One mail for two sign-ups with different passwords carries one
-// that nobody knows: its reader cannot tell whose it would be, and has to ask for a new one.
+// note remembers that a mail is wanted, now: one that waits for its next try begins anew. One mail
+// for two sign-ups with different passwords carries one that nobody knows: its reader cannot tell
+// whose it would be, and has to ask for a new one.
 func (m *mails) note(ctx context.Context, kind, emailKey, passwordHash string) error {
 	_, err := m.pool.Exec(ctx, `INSERT INTO mail_jobs AS j (kind, email_key, not_before, created_at, password_hash) VALUES ($1, $2, now(), now(), nullif($3, ''))
 		ON CONFLICT (kind, email_key) DO UPDATE SET attempts = 0, not_before = least(j.not_before, now()), created_at = now(),
@@ -23,7 +24,8 @@ func (m *mails) note(ctx context.Context, kind, emailKey, passwordHash string) e
 	return err
 }
 
-// lease takes a job that is due, so that no other replica takes it for a while; the release before this one sees so in not_before.
+// lease takes a job that is due, so that no other replica takes it for a while; the release before
+// this one sees so in not_before.
 func (m *mails) lease(ctx context.Context) (job, bool, error) {
 	var j job
 	err := m.pool.QueryRow(ctx, `UPDATE mail_jobs SET attempts = attempts + 1, not_before = now() + $1::interval, leased_until = now() + $1::interval
@@ -38,8 +40,9 @@ func (m *mails) lease(ctx context.Context) (job, bool, error) {
 	return j, err == nil, err
 }
 
-// postpone lets a job wait twice as long as the last time, or gives it up, unless somebody asked for it meanwhile. The token that nobody got is deleted: else the next attempt would
-// take it for a mail that was sent just now.
+// postpone lets a job wait twice as long as the last time, or gives it up, unless somebody asked
+// for it meanwhile. The token that nobody got is deleted: else the next attempt would take it for a
+// mail that was sent just now.
 func (m *mails) postpone(ctx context.Context, j job, token string) error {
 	if j.attempts >= mailAttempts {
 		m.tries.WithLabelValues(mailGivenUp).Inc()
@@ -77,11 +80,12 @@ func (m *mails) done(ctx context.Context, j job) error {
 	return err
 }
 
-// makeToken keeps the hash of a new token, unless the account was sent one for the same purpose just now. One that no sign-up asked for carries the
-// password of the newest that did.
+// makeToken keeps the hash of a new token, unless the account was sent one for the same purpose
+// just now. One that no sign-up asked for carries the password of the newest that did.
 //
-// Links of sign-ups with another password than this one's then carry one that nobody knows: also when this one gets no mail. So the reader of an older
-// mail, who may take it for the answer to the newer sign-up, lets nobody in.
+// Links of sign-ups with another password than this one's then carry one that nobody knows: also
+// when this one gets no mail. So the reader of an older mail, who may take it for the answer to the
+// newer sign-up, lets nobody in.
 func (m *mails) makeToken(ctx context.Context, found account, purpose, token string, ttl time.Duration, passwordHash *string) (made bool, err error) {
 	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		now := m.now()
@@ -105,14 +109,15 @@ func (m *mails) makeToken(ctx context.Context, found account, purpose, token str
 	return made, err
 }
 
-// accountOf returns the account that a token which is good was made for; USER_NOT_FOUND when it is not good.
+// accountOf returns the account that a token which is good was made for; USER_NOT_FOUND when it is
+// not good.
 func (m *mails) accountOf(ctx context.Context, purpose, token string) (account, error) {
 	return oneAccount(ctx, m.pool, `WHERE id = (SELECT user_id FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3)`,
 		tokenHash(token), purpose, m.now())
 }
 
-// spend deletes a token and all others of its user and purpose, and returns the user, "" when the token is none that is good, and the hash of the
-// password that it carries, "" for none.
+// spend deletes a token and all others of its user and purpose, and returns the user, "" when the
+// token is none that is good, and the hash of the password that it carries, "" for none.
 func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now time.Time) (userID, passwordHash string, err error) {
 	const good = ` FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3`
 	// The user's row first, as everywhere.
@@ -129,9 +134,11 @@ func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now
 	return userID, passwordHash, err
 }
 
-// verify spends a token and marks its user's address as verified. When the sign-up that the mail answers gave another password than the account has, it
-// was not the first, and the account becomes that of the one who can read the mail. One that was used before has no password then: the reader may be
-// its user, and the sign-up a stranger's. Nor has one that earlier releases made an admin before its address was verified.
+// verify spends a token and marks its user's address as verified. When the sign-up that the mail
+// answers gave another password than the account has, it was not the first, and the account becomes
+// that of the one who can read the mail. One that was used before has no password then: the reader
+// may be its user, and the sign-up a stranger's. Nor has one that earlier releases made an admin
+// before its address was verified.
 func (m *mails) verify(ctx context.Context, token string, d device) (email string, err error) {
 	var ch *sessionstate.Change
 	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -171,9 +178,10 @@ func (m *mails) verify(ctx context.Context, token string, d device) (email strin
 	return email, err
 }
 
-// useReset spends a token, sets the password and ends every session and auth token: who uses the account may be an intruder, whom its owner locks out.
-// Whoever reads the mail has the address, so it is verified too. Until then the account was anybody's, so that its second factor goes as well; that
-// of a verified account is its owner's and stays.
+// useReset spends a token, sets the password and ends every session and auth token: who uses the
+// account may be an intruder, whom its owner locks out. Whoever reads the mail has the address, so
+// it is verified too. Until then the account was anybody's, so that its second factor goes as well;
+// that of a verified account is its owner's and stays.
 func (m *mails) useReset(ctx context.Context, token, hash string, d device) error {
 	var ch sessionstate.Change
 	err := db.InTx(ctx, m.pool, func(tx pgx.Tx) error {

@@ -115,7 +115,8 @@ func TestResetByMail(t *testing.T) {
 	}
 }
 
-// TestANewPasswordUnlocksTheAccount: elsewhere, and at the address that it is set from, which has a count of its own.
+// TestANewPasswordUnlocksTheAccount: elsewhere, and at the address that it is set from, which has a
+// count of its own.
 func TestANewPasswordUnlocksTheAccount(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
@@ -147,7 +148,8 @@ func TestALinkForANewPasswordEndsWithTheOldOne(t *testing.T) {
 	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Attackers-pass-3"}).want(400, "INVALID_RESET_TOKEN", "")
 }
 
-// TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused: the account's row is locked first, so that neither of two that change it waits for the other.
+// TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused: the account's row is locked first, so
+// that neither of two that change it waits for the other.
 func TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
@@ -209,7 +211,8 @@ func TestAMailIsTriedAgain(t *testing.T) {
 	tokenIn(t, office.Await(t, email, 1), "verify-email")
 }
 
-// TestAMailThatWaitsIsSentWhenSomebodyAsksAgain: the pauses between tries have grown to hours by the time that the mail server is back.
+// TestAMailThatWaitsIsSentWhenSomebodyAsksAgain: the pauses between tries have grown to hours by
+// the time that the mail server is back.
 func TestAMailThatWaitsIsSentWhenSomebodyAsksAgain(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)

@@ -14,13 +14,15 @@ import (
 const (
 	notifyTimeout = 200 * time.Millisecond // of the attempt that a request waits for
 	notifyPause   = 250 * time.Millisecond
-	// notifyGiveUp is longer than any copy of a state lives in Redis or in a gateway: what was not said by then need not be said.
+	// notifyGiveUp is longer than any copy of a state lives in Redis or in a gateway: what was not
+	// said by then need not be said.
 	notifyGiveUp = time.Minute
 	notifyMax    = 100_000 // users with an unsaid change; more are left to the copies' own end
 )
 
-// notifier tells the gateways that a user's session states are stale: it empties the copy in Redis and announces the change on NATS. A change
-// is said once while the request waits, so that it is in force when the answer leaves, and again in the background until both have it.
+// notifier tells the gateways that a user's session states are stale: it empties the copy in Redis
+// and announces the change on NATS. A change is said once while the request waits, so that it is in
+// force when the answer leaves, and again in the background until both have it.
 type notifier struct {
 	cache *sessionstate.Cache
 	bus   *bus.Conn
@@ -41,8 +43,9 @@ func newNotifier(cache *sessionstate.Cache, b *bus.Conn, log *slog.Logger) *noti
 	return &notifier{cache: cache, bus: b, log: log, pending: map[string]unsaid{}}
 }
 
-// changed says that states of the user older than ch.Version are stale. Call it after the commit of the transaction that raised the version.
-// It never fails: what could not be said now is said by run.
+// changed says that states of the user older than ch.Version are stale. Call it after the commit of
+// the transaction that raised the version. It never fails: what could not be said now is said by
+// run.
 func (n *notifier) changed(ctx context.Context, ch sessionstate.Change) {
 	sessionstate.Collect(ctx, ch)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTimeout)

@@ -18,8 +18,9 @@ var (
 	resetPage string
 )
 
-// mountPages serves where the links in mails lead. A page spends its token only when somebody presses the button: programs that look at the
-// links of a mail before its reader does must not use them up.
+// mountPages serves where the links in mails lead. A page spends its token only when somebody
+// presses the button: programs that look at the links of a mail before its reader does must not use
+// them up.
 func (m *mails) mountPages(s *httpx.Server) {
 	s.Get("/verify-email", servePage(verifyPage))
 	s.Get("/reset-password", servePage(resetPage))

@@ -45,7 +45,8 @@ func TestAnUnverifiedAccountIsNotPromotedByRequest(t *testing.T) {
 	h.do(root.identity, "PATCH", "/api/v1/users/"+stranger, `{"is_admin":true}`).want(200, "", "")
 }
 
-// TestPromotionAndVerificationAtOnce: whichever comes first, an unverified account is never an admin.
+// TestPromotionAndVerificationAtOnce: whichever comes first, an unverified account is never an
+// admin.
 func TestPromotionAndVerificationAtOnce(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
@@ -72,8 +73,8 @@ func TestPromotionAndVerificationAtOnce(t *testing.T) {
 	}
 }
 
-// TestWhatACommandPromotesIsNobodyElses: the stranger's password, session, auth token, second factor
-// and the link in the mail are worth nothing afterwards.
+// TestWhatACommandPromotesIsNobodyElses: the stranger's password, session, auth token, second
+// factor and the link in the mail are worth nothing afterwards.
 func TestWhatACommandPromotesIsNobodyElses(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string]func(t *testing.T) []string{

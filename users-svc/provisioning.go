@@ -94,7 +94,8 @@ const maxRegion = 50
 
 var regionPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 
-// provisioning hands out the free tier: one server for an account, with a default project and container on it.
+// provisioning hands out the free tier: one server for an account, with a default project and
+// container on it.
 type provisioning struct {
 	store *provisioningStore
 	gated bool // only accounts that came with an invite code, and administrators, may claim
@@ -108,8 +109,9 @@ func newProvisioning(ctx context.Context, c *core) (*provisioning, error) {
 	return p, p.store.seed(ctx, c.cfg.FreeTierServers, c.now())
 }
 
-// setup gives the account its server, project and container, exactly once however often it is called, and returns what the account has. A
-// region is kept to strictly: an account is bound to its server for good, so it must not land elsewhere unasked. "" is any.
+// setup gives the account its server, project and container, exactly once however often it is
+// called, and returns what the account has. A region is kept to strictly: an account is bound to
+// its server for good, so it must not land elsewhere unasked. "" is any.
 func (p *provisioning) setup(ctx context.Context, userID, region string) (Setup, error) {
 	if err := p.checkRegion(ctx, region); err != nil {
 		return Setup{}, err
@@ -172,8 +174,9 @@ func (p *provisioning) status(ctx context.Context, userID string) (FreeTierStatu
 	return s, nil
 }
 
-// atSignup makes provisioning a placement: it claims the server of a new account, so that its first login shows it. The account exists whatever
-// happens here, and retry-setup makes up for it, so a failure is logged and not returned. An unknown region claims nothing.
+// atSignup makes provisioning a placement: it claims the server of a new account, so that its first
+// login shows it. The account exists whatever happens here, and retry-setup makes up for it, so a
+// failure is logged and not returned. An unknown region claims nothing.
 func (p *provisioning) atSignup(ctx context.Context, userID, region string) {
 	if _, err := p.setup(ctx, userID, region); err != nil && !apperr.Is(err, "VALIDATION_ERROR") && !apperr.Is(err, "FREE_TIER_INVITE_REQUIRED") {
 		p.log.WarnContext(ctx, "no free server at sign-up; retry-setup will try again", "user_id", userID, "error", err.Error())

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Inventory is the setting that lists the free-tier servers: "region:country:city:capacity", separated by semicolons.
+// Inventory is the setting that lists the free-tier servers: "region:country:city:capacity",
+// separated by semicolons.
 type Inventory []serverSpec
 
 // serverSpec is a server before it is in the database.
@@ -18,7 +19,8 @@ type serverSpec struct {
 // maxCapacity bounds the accounts of one server.
 const maxCapacity = 1_000_000
 
-// UnmarshalText reads the setting. A server is named after its region and its number there: eu-west-1, eu-west-2.
+// UnmarshalText reads the setting. A server is named after its region and its number there:
+// eu-west-1, eu-west-2.
 func (inv *Inventory) UnmarshalText(text []byte) error {
 	*inv = nil
 	seen := map[string]int{}

@@ -42,7 +42,8 @@ func provisionedOf(ctx context.Context, q dbtx, userID string) (Provisioned, err
 	return have, err
 }
 
-// columns are where the columns of selectProvisioned go, which are those of row from the one on; nowhere when nothing was joined there.
+// columns are where the columns of selectProvisioned go, which are those of row from the one on;
+// nowhere when nothing was joined there.
 func (p *Provisioned) columns(row pgx.CollectableRow, from int) []any {
 	*p = Provisioned{Server: &ServerSummary{IsReady: true}, Project: &ProjectSummary{}, Container: &ContainerSummary{}}
 	to := []any{&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City, &p.Project.ID, &p.Project.Alias, &p.Container.ID, &p.Container.Name}
@@ -53,8 +54,9 @@ func (p *Provisioned) columns(row pgx.CollectableRow, from int) []any {
 	return to
 }
 
-// claim takes one place on a server and creates the default project and container, all or nothing. The user's row is locked first, so that the
-// calls of one account queue up and all but the first find what is there. It returns nothing when no server has room.
+// claim takes one place on a server and creates the default project and container, all or nothing.
+// The user's row is locked first, so that the calls of one account queue up and all but the first
+// find what is there. It returns nothing when no server has room.
 func (s *provisioningStore) claim(ctx context.Context, userID, region string, now time.Time) (Provisioned, error) {
 	if have, err := s.provisioned(ctx, userID); err != nil || have.Server != nil {
 		return have, err
@@ -81,8 +83,9 @@ func (s *provisioningStore) claim(ctx context.Context, userID, region string, no
 	return out, err
 }
 
-// takePlace locks the candidates in one order (by id, so that no two callers wait for each other) and takes the first that still has room
-// once its lock is held: a full server is passed over, never oversold, and "none" is only said after all of them were looked at.
+// takePlace locks the candidates in one order (by id, so that no two callers wait for each other)
+// and takes the first that still has room once its lock is held: a full server is passed over,
+// never oversold, and "none" is only said after all of them were looked at.
 func takePlace(ctx context.Context, tx pgx.Tx, userID, region string, now time.Time) (bool, error) {
 	var serverID string
 	err := tx.QueryRow(ctx, `
@@ -175,8 +178,9 @@ func (s *provisioningStore) addServer(ctx context.Context, spec serverSpec, now 
 	return v, err
 }
 
-// seed adds the servers of the setting that are missing and resizes the others, though never below what is claimed. It removes none, because
-// accounts may live there. Several processes may seed at once.
+// seed adds the servers of the setting that are missing and resizes the others, though never below
+// what is claimed. It removes none, because accounts may live there. Several processes may seed at
+// once.
 func (s *provisioningStore) seed(ctx context.Context, inv Inventory, now time.Time) error {
 	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		for _, spec := range inv {

@@ -44,7 +44,8 @@ func query[T any](h *harness, sql string, args ...any) T {
 	return v
 }
 
-// newcomers puts n accounts into the database, without a password that anybody knows, and returns their identities.
+// newcomers puts n accounts into the database, without a password that anybody knows, and returns
+// their identities.
 func (h *harness) newcomers(n int) []auth.Identity {
 	h.t.Helper()
 	who := make([]auth.Identity, n)

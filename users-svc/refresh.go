@@ -7,12 +7,15 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-// refresh trades a refresh token for a fresh pair. The token rotates. One that was replaced less than REFRESH_GRACE ago gets the token that
-// the chain has come to since, so that a client that lost the answer, or two that share a token, end up with the same good pair; one that was
-// replaced longer ago is stolen or leaked, and ends the session.
+// refresh trades a refresh token for a fresh pair. The token rotates. One that was replaced less
+// than REFRESH_GRACE ago gets the token that the chain has come to since, so that a client that
+// lost the answer, or two that share a token, end up with the same good pair; one that was replaced
+// longer ago is stolen or leaked, and ends the session.
 //
-// It reads once and writes once: the limit is that of the session, and the successor is made with the salt, which both have to be read first. A stolen
-// token is told before the limit is asked, which the thief could keep used up; it ends a session once, so that nothing is gained by coming with it often.
+// It reads once and writes once: the limit is that of the session, and the successor is made with
+// the salt, which both have to be read first. A stolen token is told before the limit is asked,
+// which the thief could keep used up; it ends a session once, so that nothing is gained by coming
+// with it often.
 func (s *sessions) refresh(ctx context.Context, token string, d device) (TokenPair, error) {
 	now := s.now()
 	p, err := s.find(ctx, token, now)
@@ -57,9 +60,10 @@ func rotateRefusal(outcome string) error {
 	return fmt.Errorf("rotate: outcome %q", outcome)
 }
 
-// endReused ends a session of which an old token was used, and returns 401 INVALID_TOKEN. It is a transaction of its own, which locks the user's row
-// for a change from the start: a refresh only shares that lock, and two that both wait to change what they share would end each other. Nothing is
-// lost in between, as a token that was replaced stays so.
+// endReused ends a session of which an old token was used, and returns 401 INVALID_TOKEN. It is a
+// transaction of its own, which locks the user's row for a change from the start: a refresh only
+// shares that lock, and two that both wait to change what they share would end each other. Nothing
+// is lost in between, as a token that was replaced stays so.
 func (s *sessions) endReused(ctx context.Context, sessionID string, h happening) error {
 	if err := s.endOne(ctx, sessionID, h); err != nil && !apperr.Is(err, "SESSION_NOT_FOUND") {
 		return err

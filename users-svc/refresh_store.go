@@ -9,7 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// presented is a refresh token that somebody came with, and what never changes about it, but for the end of its session.
+// presented is a refresh token that somebody came with, and what never changes about it, but for
+// the end of its session.
 type presented struct {
 	sessionID, userID string
 	maxAt             time.Time // the session lives no longer
@@ -17,7 +18,8 @@ type presented struct {
 	reused            bool // it was replaced longer ago than the grace, and its session lives
 }
 
-// find looks a refresh token up, also one of a session that has ended; 401 INVALID_TOKEN when there is none.
+// find looks a refresh token up, also one of a session that has ended; 401 INVALID_TOKEN when there
+// is none.
 func (s *sessions) find(ctx context.Context, token string, now time.Time) (presented, error) {
 	var p presented
 	err := s.pool.QueryRow(ctx, `SELECT s.id, s.user_id, s.max_at, t.salt, coalesce(t.replaced_at < $2, false) AND s.ended_at IS NULL AND s.expires_at > $3
@@ -40,7 +42,8 @@ const (
 	rotateReplaced = "replaced"
 )
 
-// rotate replaces token by that of live, or says why it does not: see the function rotate. It returns live with the end that the session has then.
+// rotate replaces token by that of live, or says why it does not: see the function rotate. It
+// returns live with the end that the session has then.
 func (s *sessions) rotate(ctx context.Context, token string, live liveSession, now time.Time) (liveSession, string, error) {
 	var outcome string
 	var expires *time.Time

@@ -21,8 +21,9 @@ func BenchmarkRefresh(b *testing.B) {
 	}
 }
 
-// TestOneSessionRefreshedFromManySidesKeepsOneChain: clients of two replicas that share a session, and each refresh what they were given last, all stay
-// signed in, and the session never has more than one token that was not replaced.
+// TestOneSessionRefreshedFromManySidesKeepsOneChain: clients of two replicas that share a session,
+// and each refresh what they were given last, all stay signed in, and the session never has more
+// than one token that was not replaced.
 func TestOneSessionRefreshedFromManySidesKeepsOneChain(t *testing.T) {
 	t.Parallel()
 	h := start(t, noRefreshLimit)
@@ -54,7 +55,8 @@ func TestOneSessionRefreshedFromManySidesKeepsOneChain(t *testing.T) {
 	}
 }
 
-// TestASecondUseWithinTheGraceMovesNoEnd: the session ends when the refresh said that replaced the token.
+// TestASecondUseWithinTheGraceMovesNoEnd: the session ends when the refresh said that replaced the
+// token.
 func TestASecondUseWithinTheGraceMovesNoEnd(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -69,8 +71,8 @@ func TestASecondUseWithinTheGraceMovesNoEnd(t *testing.T) {
 	}
 }
 
-// TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce: of all sessions of the user that are refreshed with old tokens at once each ends, once, and each
-// end is announced.
+// TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce: of all sessions of the user that are
+// refreshed with old tokens at once each ends, once, and each end is announced.
 func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, noRefreshLimit)
@@ -98,7 +100,8 @@ func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
 	}
 }
 
-// TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp: else a thief who keeps the session's limit used up would never be noticed.
+// TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp: else a thief who keeps the session's limit
+// used up would never be noticed.
 func TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Throttle.Refresh.Count = 3 })
@@ -119,7 +122,8 @@ func TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp(t *testing.T) {
 	h.refresh(ann.refresh).want(429, "RATE_LIMITED", "") // there is nothing left to end, so the limit counts
 }
 
-// TestWhatChangesWhileARefreshWaitsCounts holds the account's row while somebody refreshes, and changes something meanwhile.
+// TestWhatChangesWhileARefreshWaitsCounts holds the account's row while somebody refreshes, and
+// changes something meanwhile.
 func TestWhatChangesWhileARefreshWaitsCounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

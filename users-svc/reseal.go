@@ -22,7 +22,8 @@ type sealedKind struct {
 	about func(id string) string
 	// list returns rows after an id, in the order of their ids.
 	list string
-	// replace stores new seals ($3) for ids ($1), unless a row's seal is not the one of before ($2) any more.
+	// replace stores new seals ($3) for ids ($1), unless a row's seal is not the one of before ($2)
+	// any more.
 	replace string
 }
 
@@ -32,8 +33,9 @@ var sealedKinds = []sealedKind{
 	{"second factors", aboutFactor, listFactors, resealFactors},
 }
 
-// keysReseal seals every secret under the first key of KEY_ENCRYPTION_KEY, beside running replicas. Afterwards nothing needs the other keys, unless a
-// replica without the new key has written meanwhile. The error counts what no key opens; it is left as it is.
+// keysReseal seals every secret under the first key of KEY_ENCRYPTION_KEY, beside running replicas.
+// Afterwards nothing needs the other keys, unless a replica without the new key has written
+// meanwhile. The error counts what no key opens; it is left as it is.
 func keysReseal(ctx context.Context, c *core, args []string, out io.Writer) error {
 	if err := onlyFlags("keys reseal", args, out, func(*flag.FlagSet) {}); err != nil {
 		return err

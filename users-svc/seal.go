@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// sealer keeps secrets unreadable in the database: AES-256-GCM with a random nonce (NIST SP 800-38D). The first key seals; all open, so that a
-// key can be replaced without a stop.
+// sealer keeps secrets unreadable in the database: AES-256-GCM with a random nonce (NIST SP
+// 800-38D). The first key seals; all open, so that a key can be replaced without a stop.
 type sealer struct{ keys []cipher.AEAD }
 
 // newSealer reads a comma-separated list of base64 keys of 32 bytes.
@@ -34,8 +34,8 @@ func newSealer(list string) (*sealer, error) {
 	return s, nil
 }
 
-// seal returns plain encrypted; about says what it is (such as "totp:<user id>"), and open needs the same, so that a row copied elsewhere
-// does not open.
+// seal returns plain encrypted; about says what it is (such as "totp:<user id>"), and open needs
+// the same, so that a row copied elsewhere does not open.
 func (s *sealer) seal(plain []byte, about string) []byte {
 	return s.keys[0].Seal(nil, nil, plain, []byte(about))
 }

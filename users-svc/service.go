@@ -55,7 +55,8 @@ func Migrate(ctx context.Context, cfg Config, rt service.Runtime) error {
 	return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles, rt.Log)
 }
 
-// New opens the database, Redis, NATS and the listener, brings the schema up to date, and declares the service; Run serves.
+// New opens the database, Redis, NATS and the listener, brings the schema up to date, and declares
+// the service; Run serves.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
 	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }
@@ -91,7 +92,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	return nil
 }
 
-// openCore opens what the domains share and says through onStop how it is closed. The database need not answer yet.
+// openCore opens what the domains share and says through onStop how it is closed. The database need
+// not answer yet.
 func openCore(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config, rt service.Runtime) (*core, error) {
 	c := &core{cfg: cfg, log: rt.Log, now: rt.Now}
 	var err error

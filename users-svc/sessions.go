@@ -15,7 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// TokenPair is what a client carries: a short-lived access token and the refresh token that it is renewed with.
+// TokenPair is what a client carries: a short-lived access token and the refresh token that it is
+// renewed with.
 type TokenPair struct {
 	Token            string   `json:"token"`
 	RefreshToken     string   `json:"refreshToken"`
@@ -25,7 +26,8 @@ type TokenPair struct {
 	RefreshExpiresIn int64    `json:"refresh_expires_in"` // seconds
 }
 
-// SignedIn is the answer to a sign-in. Server, Project and Container are nil for an account that has none.
+// SignedIn is the answer to a sign-in. Server, Project and Container are nil for an account that
+// has none.
 type SignedIn struct {
 	TokenPair
 	ClientIP string `json:"client_ip"`
@@ -94,8 +96,9 @@ func newSalt() []byte {
 	return salt
 }
 
-// successor is the refresh token that follows token: HMAC-SHA-256 (RFC 2104) with the token as the key and the salt that the database keeps.
-// Neither a holder of the token nor a reader of the database can tell it alone.
+// successor is the refresh token that follows token: HMAC-SHA-256 (RFC 2104) with the token as the
+// key and the salt that the database keeps. Neither a holder of the token nor a reader of the
+// database can tell it alone.
 func successor(token string, salt []byte) string {
 	mac := hmac.New(sha256.New, []byte(token))
 	mac.Write(salt)
@@ -129,8 +132,9 @@ func (s *sessions) fresh(userID string, now time.Time) liveSession {
 	}
 }
 
-// signIn opens a session for an account that has proved who it is, and answers with everything that a login answers with; or with a challenge,
-// when it owes a second factor. A change of the password since it was proved is 401 INVALID_CREDENTIALS.
+// signIn opens a session for an account that has proved who it is, and answers with everything that
+// a login answers with; or with a challenge, when it owes a second factor. A change of the password
+// since it was proved is 401 INVALID_CREDENTIALS.
 func (s *sessions) signIn(ctx context.Context, found account, o opening) (any, error) {
 	now := s.now()
 	o.live = s.fresh(found.ID, now)
@@ -169,7 +173,8 @@ func (o opened) refusal() error {
 	return fmt.Errorf("sign_in: outcome %q", o.outcome)
 }
 
-// renewAll makes the change that also makes, ends every session of the user for the reason event and opens a fresh one, in one transaction.
+// renewAll makes the change that also makes, ends every session of the user for the reason event
+// and opens a fresh one, in one transaction.
 func (s *sessions) renewAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (SignedIn, error) {
 	live, found, out, err := s.replaceAll(ctx, userID, event, d, also)
 	if err != nil {
@@ -192,8 +197,10 @@ func (s *sessions) answer(ctx context.Context, live liveSession, found account, 
 	return SignedIn{TokenPair: pair, ClientIP: d.Address, User: found.User, Provisioned: had}, err
 }
 
-// welcome offers a free server at the first sign-in. (At sign-up the time that it takes would tell a free address from one that is taken.) All that
-// sign in until it is done do the same, and wait at the account for the one place; it is marked last, so that who finds the mark finds the place too.
+// welcome offers a free server at the first sign-in. (At sign-up the time that it takes would tell
+// a free address from one that is taken.) All that sign in until it is done do the same, and wait
+// at the account for the one place; it is marked last, so that who finds the mark finds the place
+// too.
 func (s *sessions) welcome(ctx context.Context, userID string) error {
 	region, err := signupRegion(ctx, s.pool, userID)
 	if err != nil {

@@ -110,7 +110,8 @@ func (s *sessions) deleteOne(c *fiber.Ctx) error {
 	return httpx.OK(c, "Session ended successfully", nil)
 }
 
-// state answers a gateway that has no fresh copy of a session's state, and leaves a copy in Redis for the others.
+// state answers a gateway that has no fresh copy of a session's state, and leaves a copy in Redis
+// for the others.
 func (s *sessions) state(c *fiber.Ctx) error {
 	if err := httpx.RequireSystem(c); err != nil {
 		return err

@@ -110,14 +110,16 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// endSessions ends every live session of the user but keep ("" keeps none) and returns how many there were.
+// endSessions ends every live session of the user but keep ("" keeps none) and returns how many
+// there were.
 func endSessions(ctx context.Context, tx dbtx, userID, keep, why string, now time.Time) (int64, error) {
 	tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL AND expires_at > $3`,
 		userID, keep, now, why)
 	return tag.RowsAffected(), err
 }
 
-// endAll ends every live session of the user but keep, writes event into the history and tells the gateways.
+// endAll ends every live session of the user but keep, writes event into the history and tells the
+// gateways.
 func (s *sessions) endAll(ctx context.Context, userID, keep, event string, d device) (int64, error) {
 	return s.endAllAnd(ctx, userID, keep, event, d, func(dbtx) error { return nil })
 }
@@ -127,7 +129,8 @@ func (s *sessions) endAllAnd(ctx context.Context, userID, keep, event string, d 
 	var ended int64
 	var ch sessionstate.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		// The user's row first, as everywhere: two transactions that take the same locks in two orders would end each other.
+		// The user's row first, as everywhere: two transactions that take the same locks in two
+		// orders would end each other.
 		var err error
 		if ch, err = raiseVersion(ctx, tx, userID); err != nil {
 			if db.NoRows(err) {

@@ -21,7 +21,8 @@ type signup struct {
 	Region, InviteCode, Client *string
 }
 
-// readClient reads how a client names itself: a string, or an object, which is kept as its JSON. What is too long is cut.
+// readClient reads how a client names itself: a string, or an object, which is kept as its JSON.
+// What is too long is cut.
 func readClient(o *input.Object) *string {
 	raw, ok := o.Raw("client")
 	if !ok {
@@ -59,8 +60,9 @@ func readSignup(o *input.Object) (signup, error) {
 	return in, checkStrength(in.Password)
 }
 
-// signUp creates an account. The caller learns nothing about addresses that have one: the work and the answer are the same. To an address that is not
-// verified yet anybody may have signed up before: the mail carries this password, and that of whoever follows the link counts.
+// signUp creates an account. The caller learns nothing about addresses that have one: the work and
+// the answer are the same. To an address that is not verified yet anybody may have signed up
+// before: the mail carries this password, and that of whoever follows the link counts.
 func (a *accounts) signUp(ctx context.Context, in signup, address string) error {
 	if err := a.rule.check(in.Password, in.Email); err != nil {
 		return err

@@ -22,7 +22,8 @@ func (h *harness) opens(email string, attacker, victim int) {
 	}
 }
 
-// mailed waits until no mail is on its way: a sign-up that comes between the delivery of a mail and the end of its job shares the job.
+// mailed waits until no mail is on its way: a sign-up that comes between the delivery of a mail and
+// the end of its job shares the job.
 func (h *harness) mailed() {
 	h.t.Helper()
 	eventually(h.t, "no mail waits", func() bool { return query[int](h, `SELECT count(*)::int FROM mail_jobs`) == 0 })
@@ -44,7 +45,8 @@ func TestThePasswordOfTheSignUpWhoseMailIsReadCounts(t *testing.T) {
 	h.do(anonymous, "POST", verifyPath, map[string]string{"token": first}).want(400, "INVALID_VERIFICATION_TOKEN", "")
 }
 
-// TestAnOldMailOpensNothingForWhoSignedUpFirst: a reader who takes it for the answer to the newer sign-up has to ask for a password.
+// TestAnOldMailOpensNothingForWhoSignedUpFirst: a reader who takes it for the answer to the newer
+// sign-up has to ask for a password.
 func TestAnOldMailOpensNothingForWhoSignedUpFirst(t *testing.T) {
 	t.Parallel()
 	for name, pause := range map[string]time.Duration{"before the pause between two mails is over": 0, "after it": 2 * time.Minute} {
@@ -115,8 +117,9 @@ func TestAMailAskedForAgainCarriesTheNewestSignUp(t *testing.T) {
 	h.opens(email, 401, 200)
 }
 
-// TestWhatSomebodyHadBeforeTheAddressWasProvedIsGone: an account whose address is not verified can have been used, without a mail server. A sign-up does
-// not open it: who follows the link may be its user, who never signed up, and what is in it is not the stranger's.
+// TestWhatSomebodyHadBeforeTheAddressWasProvedIsGone: an account whose address is not verified can
+// have been used, without a mail server. A sign-up does not open it: who follows the link may be
+// its user, who never signed up, and what is in it is not the stranger's.
 func TestWhatSomebodyHadBeforeTheAddressWasProvedIsGone(t *testing.T) {
 	t.Parallel()
 	for name, prove := range map[string]func(h *harness, office *testkit.PostOffice, email string) (login int){

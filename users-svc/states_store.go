@@ -18,15 +18,16 @@ type dbtx interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// raiseVersion makes every state of the user that was read before this transaction's commit stale. It locks the user's row. Tell notifier
-// the result after the commit.
+// raiseVersion makes every state of the user that was read before this transaction's commit stale.
+// It locks the user's row. Tell notifier the result after the commit.
 func raiseVersion(ctx context.Context, tx pgx.Tx, userID string) (sessionstate.Change, error) {
 	ch := sessionstate.Change{UserID: userID}
 	err := tx.QueryRow(ctx, `UPDATE users SET state_version = state_version + 1 WHERE id = $1 RETURNING state_version`, userID).Scan(&ch.Version)
 	return ch, err
 }
 
-// readState reads what the gateways must know of a session; a state that is not alive and has no user when there is no such session.
+// readState reads what the gateways must know of a session; a state that is not alive and has no
+// user when there is no such session.
 func (s *sessions) readState(ctx context.Context, sessionID string) (sessionstate.State, error) {
 	st := sessionstate.State{SessionID: sessionID}
 	err := s.pool.QueryRow(ctx, `SELECT s.ended_at IS NULL AND s.expires_at > $2, u.id, u.is_admin, u.is_banned, u.state_version, u.vault_quota

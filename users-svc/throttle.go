@@ -11,12 +11,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// throttle slows guesses at the password of one account. Failures are counted in PostgreSQL, so that the count is one for all replicas and
-// survives restarts. When the limit's count is reached within its period, each further failure doubles the wait, which begins at
-// period/count; the count is forgotten a period after the last wait.
+// throttle slows guesses at the password of one account. Failures are counted in PostgreSQL, so
+// that the count is one for all replicas and survives restarts. When the limit's count is reached
+// within its period, each further failure doubles the wait, which begins at period/count; the count
+// is forgotten a period after the last wait.
 //
-// An address from which the account was signed in to before has a count of its own, so that an attack from elsewhere does not lock the
-// owner out. A name that no account has is counted just the same.
+// An address from which the account was signed in to before has a count of its own, so that an
+// attack from elsewhere does not lock the owner out. A name that no account has is counted just the
+// same.
 type throttle struct {
 	*core
 	rate   ratelimit.Rate
@@ -35,8 +37,9 @@ const maxClocksApart = time.Minute
 // maxWaitPeriods bounds the wait, in periods of the limit.
 const maxWaitPeriods = 4
 
-// accountKey names the count for an account, nameKey the one for a name that no account has: as it is compared, so that another case of it is another
-// name exactly where it would be with an account. knownKey that for an account and an address which it knows.
+// accountKey names the count for an account, nameKey the one for a name that no account has: as it
+// is compared, so that another case of it is another name exactly where it would be with an
+// account. knownKey that for an account and an address which it knows.
 func accountKey(userID string) []byte { return digest("account", userID) }
 
 func knownKey(userID, addressKey string) []byte { return digest("known", userID, addressKey) }
@@ -78,8 +81,9 @@ func (at standing) refusal(rate ratelimit.Rate, now time.Time) error {
 	return nil
 }
 
-// guess runs check, which tells whether a password is right, when the key of at has a turn and the hasher a slot. A wrong password is counted and
-// written down as wrong. Nothing but check runs in the slot.
+// guess runs check, which tells whether a password is right, when the key of at has a turn and the
+// hasher a slot. A wrong password is counted and written down as wrong. Nothing but check runs in
+// the slot.
 func (t *throttle) guess(ctx context.Context, at standing, wrong happening, check func() (bool, error)) (right bool, err error) {
 	err = t.hasher.queue(ctx, queueHolder(wrong.Device.Address), func(place *hashPlace) error {
 		var then *standing

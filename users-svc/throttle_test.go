@@ -81,7 +81,8 @@ func TestUnknownNamesAreSlowedAlike(t *testing.T) {
 	h.tryLogin("198.51.100.7", "NOBODY@example.com", "Wrong-horse-1").want(429, "RATE_LIMITED", "")
 }
 
-// TestTheCaseOfAUserNameTellsNotWhetherThereIsOne: names are told apart by case, whether an account has them or not.
+// TestTheCaseOfAUserNameTellsNotWhetherThereIsOne: names are told apart by case, whether an account
+// has them or not.
 func TestTheCaseOfAUserNameTellsNotWhetherThereIsOne(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
@@ -210,7 +211,8 @@ func TestGuessesFromOneAddressDelayNobodyElse(t *testing.T) {
 	guesses.Wait()
 }
 
-// TestReplicasOfTwoReleasesCountTogether: the keys of the counts must not change, nor differ between where they are read and where they are written.
+// TestReplicasOfTwoReleasesCountTogether: the keys of the counts must not change, nor differ
+// between where they are read and where they are written.
 func TestReplicasOfTwoReleasesCountTogether(t *testing.T) {
 	t.Parallel()
 	h := start(t)

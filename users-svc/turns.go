@@ -10,9 +10,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// turns lets only as many passwords be checked at the same time for one key as may still be wrong, so that guesses which come at once, and wait for
-// a hash together, are counted as if they came one after the other. Within a process no guess passes the limit; of several replicas each learns with
-// the next failure of its own what the others have counted, so it is passed by fewer than the hashes that they make at once.
+// turns lets only as many passwords be checked at the same time for one key as may still be wrong,
+// so that guesses which come at once, and wait for a hash together, are counted as if they came one
+// after the other. Within a process no guess passes the limit; of several replicas each learns with
+// the next failure of its own what the others have counted, so it is passed by fewer than the
+// hashes that they make at once.
 type turns struct {
 	rate     ratelimit.Rate
 	parallel int // hashes at the same time
@@ -24,7 +26,8 @@ type turns struct {
 	last    [places]uint64   // the change that came last to the keys of a place
 }
 
-// places bounds what is remembered of keys that nobody holds. Two that share a place, by chance, are read again for each other's changes.
+// places bounds what is remembered of keys that nobody holds. Two that share a place, by chance,
+// are read again for each other's changes.
 const places = 4096
 
 func place(key []byte) int { return int(binary.BigEndian.Uint16(key)) % places }
@@ -41,7 +44,8 @@ func newTurns(rate ratelimit.Rate, parallel int, now func() time.Time) *turns {
 	return &turns{rate: rate, parallel: parallel, now: now, keys: map[string]*turn{}}
 }
 
-// uncounted are the failures when a wrong password could not be counted, or nobody knows whether it was.
+// uncounted are the failures when a wrong password could not be counted, or nobody knows whether it
+// was.
 const uncounted = -1
 
 // errOld says that failures of the key may have been counted since its standing was read.
@@ -54,8 +58,8 @@ func (t *turns) moment() uint64 {
 	return t.changes
 }
 
-// wait returns when a password may be checked for the key of at; the turn ends with done. 429 RATE_LIMITED when the account is closed, errOld when at
-// is to be read again.
+// wait returns when a password may be checked for the key of at; the turn ends with done. 429
+// RATE_LIMITED when the account is closed, errOld when at is to be read again.
 func (t *turns) wait(ctx context.Context, at standing) (*turn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,7 +90,8 @@ func (t *turns) wait(ctx context.Context, at standing) (*turn, error) {
 	}
 }
 
-// hold finds or makes the turn of a key. Who read of more failures than are known here is believed: they were counted by other replicas.
+// hold finds or makes the turn of a key. Who read of more failures than are known here is believed:
+// they were counted by other replicas.
 func (t *turns) hold(at standing) (*turn, error) {
 	k := t.keys[string(at.key)]
 	if k == nil {
@@ -109,8 +114,9 @@ func (t *turns) leave(k *turn) {
 	}
 }
 
-// done ends a turn, after which the failures stand like at; nil when nothing became of it. No failures are those that a right password ended; of
-// others the most count, because those who counted them come here in any order.
+// done ends a turn, after which the failures stand like at; nil when nothing became of it. No
+// failures are those that a right password ended; of others the most count, because those who
+// counted them come here in any order.
 func (t *turns) done(k *turn, at *standing) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// TestAFailureThatCouldNotBeCountedIsNoSuccess: when the database does not take a failure, the guesses that wait are no freer than before.
+// TestAFailureThatCouldNotBeCountedIsNoSuccess: when the database does not take a failure, the
+// guesses that wait are no freer than before.
 func TestAFailureThatCouldNotBeCountedIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	turns := newTurns(ratelimit.Rate{Count: 10, Period: time.Minute}, 4, time.Now)
@@ -32,8 +33,9 @@ func TestAFailureThatCouldNotBeCountedIsNoSuccess(t *testing.T) {
 	turns.done(two, nil)
 }
 
-// TestOnlyAChangeOfItsOwnKeyMakesAStandingOld: a login does not read again because somebody else signed in meanwhile, but does when a guess at the same
-// account was counted meanwhile, of which nobody is left to tell.
+// TestOnlyAChangeOfItsOwnKeyMakesAStandingOld: a login does not read again because somebody else
+// signed in meanwhile, but does when a guess at the same account was counted meanwhile, of which
+// nobody is left to tell.
 func TestOnlyAChangeOfItsOwnKeyMakesAStandingOld(t *testing.T) {
 	t.Parallel()
 	turns := newTurns(ratelimit.Rate{Count: 10, Period: time.Minute}, 4, time.Now)

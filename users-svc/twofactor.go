@@ -22,7 +22,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
-// TwoFactorSetup is what somebody needs to add the account to an authenticator, and the backup codes; all of it is shown once.
+// TwoFactorSetup is what somebody needs to add the account to an authenticator, and the backup
+// codes; all of it is shown once.
 type TwoFactorSetup struct {
 	QRCode         string   `json:"qr_code"` // a data URI of a PNG
 	ManualEntryKey string   `json:"manual_entry_key"`
@@ -38,7 +39,8 @@ type TwoFactorStatus struct {
 	RequireForTokens     bool      `json:"require_for_tokens"`
 }
 
-// TwoFactorChanged answers a change that ended all other sessions, with the pair of the one that took their place.
+// TwoFactorChanged answers a change that ended all other sessions, with the pair of the one that
+// took their place.
 type TwoFactorChanged struct {
 	Enabled         bool      `json:"enabled"`
 	EnabledAt       *api.Time `json:"enabled_at"`
@@ -83,7 +85,8 @@ const (
 	eventTokenGateChanged  = "2fa_token_gate_changed"
 )
 
-// twoFactor is the domain of the second factor: time-based one-time passwords (RFC 6238: SHA-1, six digits, 30 seconds) and backup codes.
+// twoFactor is the domain of the second factor: time-based one-time passwords (RFC 6238: SHA-1, six
+// digits, 30 seconds) and backup codes.
 type twoFactor struct {
 	*core
 	accounts *accounts
@@ -220,7 +223,8 @@ func orEnabled(err error) error {
 	return errTwoFactorEnabled()
 }
 
-// maxLabel bounds the name of the account in bytes, so that its otpauth address, percent-encoded, fits into a QR code.
+// maxLabel bounds the name of the account in bytes, so that its otpauth address, percent-encoded,
+// fits into a QR code.
 const maxLabel = 128
 
 // labelOf is what an authenticator shows beside the code.
@@ -243,7 +247,8 @@ func qrCode(key *otp.Key) (string, error) {
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes()), nil
 }
 
-// enable turns the second factor on after a first right code of the authenticator. With withTokens the auth tokens end, which know no second factor.
+// enable turns the second factor on after a first right code of the authenticator. With withTokens
+// the auth tokens end, which know no second factor.
 func (t *twoFactor) enable(ctx context.Context, userID, code string, withTokens bool, d device) (TwoFactorEnabled, error) {
 	f, err := t.spend(ctx, userID, d, spending{code: code, setup: true})
 	if err != nil {
@@ -272,7 +277,8 @@ func (t *twoFactor) disable(ctx context.Context, userID, password, code string, 
 	return TwoFactorChanged{SessionsRevoked: true, TokenPair: in.TokenPair}, err
 }
 
-// prove asks for the password and a code, in this order, so that no code is spent on a wrong password.
+// prove asks for the password and a code, in this order, so that no code is spent on a wrong
+// password.
 func (t *twoFactor) prove(ctx context.Context, userID, password, code string, d device) error {
 	if f, found, err := t.read(ctx, t.pool, userID); err != nil || !found || f.enabledAt == nil {
 		return orNotEnabled(err)
@@ -299,7 +305,8 @@ func (t *twoFactor) regenerate(ctx context.Context, userID, password, code strin
 	return t.replaceBackupCodes(ctx, userID, d)
 }
 
-// setGate says whether sessions need a code to make and change auth tokens. Turning that off needs password and code.
+// setGate says whether sessions need a code to make and change auth tokens. Turning that off needs
+// password and code.
 func (t *twoFactor) setGate(ctx context.Context, userID string, on bool, password, code string, d device) error {
 	if !on {
 		if err := t.prove(ctx, userID, password, code, d); err != nil {
@@ -309,7 +316,8 @@ func (t *twoFactor) setGate(ctx context.Context, userID string, on bool, passwor
 	return t.writeGate(ctx, userID, on, d)
 }
 
-// finish trades a temporary token and a code for a session. The token survives a wrong code, and is gone after a right one.
+// finish trades a temporary token and a code for a session. The token survives a wrong code, and is
+// gone after a right one.
 func (t *twoFactor) finish(ctx context.Context, token, code string, d device) (any, error) {
 	hash := tokenHash(token)
 	owed, err := t.owed(ctx, hash)

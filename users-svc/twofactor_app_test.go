@@ -63,7 +63,8 @@ func (h *harness) begin(p person) *authenticator {
 	return app
 }
 
-// secure enables a second factor; p becomes the fresh session. more holds names and values of further fields in turn.
+// secure enables a second factor; p becomes the fresh session. more holds names and values of
+// further fields in turn.
 func (h *harness) secure(p *person, more ...any) *authenticator {
 	h.t.Helper()
 	app := h.begin(*p)

@@ -24,8 +24,9 @@ func (t *twoFactor) mount(app *httpx.Server) {
 	t.mountConfirmation(app)
 }
 
-// ownFactor returns the caller and the body of a request about the caller's second factor. Auth tokens are refused: a token that could change
-// what guards the account would be more than the account's password.
+// ownFactor returns the caller and the body of a request about the caller's second factor. Auth
+// tokens are refused: a token that could change what guards the account would be more than the
+// account's password.
 func ownFactor(c *fiber.Ctx) (auth.Identity, *input.Object, error) {
 	caller, err := ownSessions(c)
 	if err != nil {
@@ -35,8 +36,8 @@ func ownFactor(c *fiber.Ctx) (auth.Identity, *input.Object, error) {
 	return caller, body, err
 }
 
-// currentPassword reads the password that is asked for again: 400 CURRENT_PASSWORD_REQUIRED when it is
-// missing, unless a field that was read before breaks its rule.
+// currentPassword reads the password that is asked for again: 400 CURRENT_PASSWORD_REQUIRED when it
+// is missing, unless a field that was read before breaks its rule.
 func currentPassword(body *input.Object) (string, error) {
 	body.DropNull("password")
 	password := readStoredPassword(body, "password", 0)
@@ -154,7 +155,8 @@ func bearer(c *fiber.Ctx) string {
 	return strings.Clone(strings.TrimSpace(token))
 }
 
-// confirmed returns the caller, and the password and code with which they confirm a change of their own second factor.
+// confirmed returns the caller, and the password and code with which they confirm a change of their
+// own second factor.
 func confirmed(c *fiber.Ctx) (caller auth.Identity, password, code string, err error) {
 	caller, body, err := ownFactor(c)
 	if err != nil {

@@ -28,8 +28,9 @@ func (t *twoFactor) scan(row pgx.Row) (factor, bool, error) {
 	return f, err == nil, err
 }
 
-// lock returns the account's second factor with its secret, and locks it: so codes are tried one after the other. The user's row comes first, as
-// everywhere: two transactions that take the same locks in two orders would end each other.
+// lock returns the account's second factor with its secret, and locks it: so codes are tried one
+// after the other. The user's row comes first, as everywhere: two transactions that take the same
+// locks in two orders would end each other.
 func (t *twoFactor) lock(ctx context.Context, tx dbtx, userID string) (factor, bool, error) {
 	if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR KEY SHARE`, userID); err != nil {
 		return factor{}, false, err
@@ -59,8 +60,9 @@ const (
 	codeRight
 )
 
-// spend uses up a code: it never works again, whoever races. A wrong one counts, and after maxWrongCodes of them in a row none works for
-// codeLock; one that was used is no guess, so that a client that submits twice locks nobody out. The count is kept when the code is refused, so the
+// spend uses up a code: it never works again, whoever races. A wrong one counts, and after
+// maxWrongCodes of them in a row none works for codeLock; one that was used is no guess, so that a
+// client that submits twice locks nobody out. The count is kept when the code is refused, so the
 // refusal is not an error of the transaction.
 func (t *twoFactor) spend(ctx context.Context, userID string, d device, s spending) (factor, error) {
 	var f factor
@@ -264,7 +266,8 @@ func (t *twoFactor) status(ctx context.Context, userID string) (TwoFactorStatus,
 	return s, err
 }
 
-// owed finds a login by its temporary token: INVALID_TOKEN when there is none, TOKEN_EXPIRED when it came too late.
+// owed finds a login by its temporary token: INVALID_TOKEN when there is none, TOKEN_EXPIRED when
+// it came too late.
 func (t *twoFactor) owed(ctx context.Context, hash []byte) (owedLogin, error) {
 	var o owedLogin
 	var expires time.Time
@@ -278,7 +281,8 @@ func (t *twoFactor) owed(ctx context.Context, hash []byte) (owedLogin, error) {
 	return o, err
 }
 
-// reset takes a user's second factor away for an admin and ends the user's sessions; without a second factor nothing happens.
+// reset takes a user's second factor away for an admin and ends the user's sessions; without a
+// second factor nothing happens.
 func (t *twoFactor) reset(ctx context.Context, userID string, by device) error {
 	var ch *sessionstate.Change
 	err := db.InTx(ctx, t.pool, func(tx pgx.Tx) error {

@@ -1,9 +1,11 @@
-// Package users owns who people are: accounts, sign-in, sessions and their tokens, auth tokens, two-factor, and the servers, projects and
-// containers that an account is given. It is the only service that can mint a token.
+// Package users owns who people are: accounts, sign-in, sessions and their tokens, auth tokens,
+// two-factor, and the servers, projects and containers that an account is given. It is the only
+// service that can mint a token.
 //
-// Start reading at New in service.go, then at mountDomains below: each domain is one struct with its rules in <noun>.go, its routes in
-// <noun>_http.go and its SQL in <noun>_store.go. The domains share a core and nothing else; where one needs another it says so with a small
-// interface or a pointer in its struct.
+// Start reading at New in service.go, then at mountDomains below: each domain is one struct with
+// its rules in <noun>.go, its routes in <noun>_http.go and its SQL in <noun>_store.go. The domains
+// share a core and nothing else; where one needs another it says so with a small interface or a
+// pointer in its struct.
 package users
 
 import (

@@ -13,8 +13,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// The benchmarks compare one call of the service, over HTTP on the loopback, with the bare statement of the same row through pgx: the client's own
-// work is part of both. Run: go test -run '^$' -bench . -benchtime 3s -count 6
+// The benchmarks compare one call of the service, over HTTP on the loopback, with the bare
+// statement of the same row through pgx: the client's own work is part of both. Run: go test -run
+// '^$' -bench . -benchtime 3s -count 6
 
 // quiet logs errors only, and connects as often as the benchmark has clients.
 func quiet(c *Config) { c.Service.LogRequests, c.DB.MaxConns = "errors", 16 }
@@ -40,7 +41,8 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// BenchmarkPut gives each client a user of its own: the account of one user is a lock that its writers take in turn.
+// BenchmarkPut gives each client a user of its own: the account of one user is a lock that its
+// writers take in turn.
 func BenchmarkPut(b *testing.B) {
 	for _, size := range []int{100, 10_000, 1 << 20} {
 		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
@@ -114,7 +116,8 @@ func bench(b *testing.B, size int, newClient func() func() error) {
 	})
 }
 
-// cpu is what this process has used, without PostgreSQL: on a busy machine it says more than the time that went by.
+// cpu is what this process has used, without PostgreSQL: on a busy machine it says more than the
+// time that went by.
 func cpu(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

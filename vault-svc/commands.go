@@ -10,8 +10,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/service"
 )
 
-// commands are what the binary does besides serving. To replace the key-encryption key without a stop: keys add, give the new keyset to every
-// replica; keys promote, give that to every replica; keys rotate; then the old key may be taken out of the keyset.
+// commands are what the binary does besides serving. To replace the key-encryption key without a
+// stop: keys add, give the new keyset to every replica; keys promote, give that to every replica;
+// keys rotate; then the old key may be taken out of the keyset.
 func commands() []service.Command[Config] {
 	return []service.Command[Config]{
 		{Name: "keys generate", Doc: "Print a new keyset for VAULT_KEY_ENCRYPTION_KEY.", Bare: true, Run: keysGenerate},
@@ -74,7 +75,8 @@ func verifyAll(ctx context.Context, cfg Config, _ service.Runtime, _ []string, o
 	return withKeys(ctx, cfg, func(keys *Keys, pool *db.Pool) error { return verify(ctx, &verifyStore{pool}, keys, out) })
 }
 
-// withKeys opens the database without a limit on the time of a statement: these commands read everything.
+// withKeys opens the database without a limit on the time of a statement: these commands read
+// everything.
 func withKeys(ctx context.Context, cfg Config, f func(*Keys, *db.Pool) error) error {
 	cfg.DB.Timeout, cfg.DB.MaxConns = 0, max(cfg.DB.MaxConns, 2) // verify loads keys while it reads items
 	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)

@@ -36,7 +36,8 @@ type stack struct {
 	metrics *prometheus.Registry
 }
 
-// start runs the service with settings changed by edit; it stops, and must stop in order, at the end of t.
+// start runs the service with settings changed by edit; it stops, and must stop in order, at the
+// end of t.
 func start(t testing.TB, edit ...func(*Config)) *stack {
 	t.Helper()
 	var cfg Config

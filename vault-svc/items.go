@@ -1,5 +1,6 @@
-// Package vault owns the vault: a key-value store for each user and realm, sealed at rest, with a quota over all realms (contract, section 6).
-// Start reading at Item and Write in items.go; items_http.go is the API, items_store.go the SQL with the quota in it, seal.go the encryption.
+// Package vault owns the vault: a key-value store for each user and realm, sealed at rest, with a
+// quota over all realms (contract, section 6). Start reading at Item and Write in items.go;
+// items_http.go is the API, items_store.go the SQL with the quota in it, seal.go the encryption.
 package vault
 
 import (
@@ -65,7 +66,8 @@ type Usage struct {
 	TotalBytes             int64 // over all realms
 }
 
-// Stats is the answer of the statistics call. MB are 1,048,576 bytes, rounded to six decimals; the percentage to two.
+// Stats is the answer of the statistics call. MB are 1,048,576 bytes, rounded to six decimals; the
+// percentage to two.
 type Stats struct {
 	TotalKeys      int64   `json:"total_keys"`
 	TotalSizeBytes int64   `json:"total_size_bytes"`
@@ -75,8 +77,8 @@ type Stats struct {
 	RemainingMB    float64 `json:"remaining_mb"`
 }
 
-// newStats reports u against a quota of limit bytes. A user may be over a quota that was lowered: nothing remains then, and the percentage is
-// above 100.
+// newStats reports u against a quota of limit bytes. A user may be over a quota that was lowered:
+// nothing remains then, and the percentage is above 100.
 func newStats(u Usage, limit int64) Stats {
 	used := 100.0 // of nothing
 	if limit > 0 {
@@ -113,8 +115,8 @@ func limitExceeded() error {
 // permission is the leaf of an auth token's permission tree that opens the vault.
 const permission = "resources.vault"
 
-// authorize returns nil when the caller may use the vault in realm ("" for the global scope), else 403. The gateway has decided most of this
-// already; here it holds also when the gateway errs.
+// authorize returns nil when the caller may use the vault in realm ("" for the global scope), else
+// 403. The gateway has decided most of this already; here it holds also when the gateway errs.
 func authorize(i auth.Identity, realm string) error {
 	switch g := i.Grant; {
 	case i.Banned:

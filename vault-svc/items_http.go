@@ -25,8 +25,8 @@ type handler struct {
 	maxBody func(quota int64) int64
 }
 
-// routes mounts the API. Paths are exact: Fiber matches the request target as it was sent, so neither a dot segment nor a trailing slash can turn
-// one call into another.
+// routes mounts the API. Paths are exact: Fiber matches the request target as it was sent, so
+// neither a dot segment nor a trailing slash can turn one call into another.
 func (h *handler) routes(srv *httpx.Server) {
 	// Bodies are read by the handler, which asks for memory first.
 	srv.App.Server().StreamRequestBody = true
@@ -42,8 +42,8 @@ func (h *handler) routes(srv *httpx.Server) {
 	srv.Get("/internal/realms", h.realms)
 }
 
-// limitBody refuses a body that says that it is too long: much for a write of an item, little for all else. (Streamed bodies have no limit of the
-// server's own.)
+// limitBody refuses a body that says that it is too long: much for a write of an item, little for
+// all else. (Streamed bodies have no limit of the server's own.)
 func (h *handler) limitBody(c *fiber.Ctx) error {
 	limit := int64(httpx.DefaultBodyLimit)
 	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) && strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") {
@@ -88,7 +88,8 @@ func (h *handler) item(c *fiber.Ctx) (scope, Ref, error) {
 	if err != nil {
 		return s, Ref{}, err
 	}
-	// A percent-encoded character of a key is the character itself (RFC 3986, section 6.2.2.2). What else decodes, a slash or a NUL, is no legal key.
+	// A percent-encoded character of a key is the character itself (RFC 3986, section 6.2.2.2).
+	// What else decodes, a slash or a NUL, is no legal key.
 	key, err := url.PathUnescape(c.Params("key"))
 	if err != nil {
 		return s, Ref{}, apperr.InvalidField("/key", "must be a valid percent-encoding")
@@ -183,7 +184,8 @@ func (h *handler) putHolding(c *fiber.Ctx, s scope, ref Ref, reserved *memory.Re
 	return answerItem(c, http.StatusOK, "Vault key updated successfully", info, quoted, reserved)
 }
 
-// parseWrite reads the fields of a write, and the value as the answer will spell it. Both may point into the body.
+// parseWrite reads the fields of a write, and the value as the answer will spell it. Both may point
+// into the body.
 func parseWrite(ref Ref, o *input.Object) (w Write, quoted []byte, err error) {
 	w.Ref = ref
 	switch raw, ok := o.Raw("value"); {

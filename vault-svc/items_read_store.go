@@ -27,7 +27,8 @@ const itemColumns = `CASE WHEN size_bytes <= $4 THEN sealed END, version, sealed
 
 const readItem = `SELECT ` + itemColumns + ` FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`
 
-// readItems looks each item up along the key; the lateral join keeps the planner from reading the table and joining it.
+// readItems looks each item up along the key; the lateral join keeps the planner from reading the
+// table and joining it.
 const readItems = `
 	SELECT n, item.* FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (user_id, realm_id, key, n)
 	CROSS JOIN LATERAL (SELECT ` + itemColumns + ` FROM vault_items i
@@ -71,8 +72,9 @@ func (s *itemStore) readTogether(ctx context.Context, batch []*itemRead) error {
 	return rows.Err()
 }
 
-// read reads one item. open is called with the row while its bytes are still in the connection's memory, and must not keep them; they are nil when the
-// value is larger than inline bytes. It returns false when there is no such item.
+// read reads one item. open is called with the row while its bytes are still in the connection's
+// memory, and must not keep them; they are nil when the value is larger than inline bytes. It
+// returns false when there is no such item.
 func (s *itemStore) read(ctx context.Context, ref Ref, inline int64, open func(storedItem) error) (bool, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {

@@ -13,9 +13,12 @@ import (
 
 // itemStore keeps sealed items and the account of their sizes.
 //
-// Every change is one transaction in one round trip, of one user or, for small values, of many (putTogether). What changes an account locks the user's row of vault_usage first, in a statement of its own
-// because READ COMMITTED takes a snapshot for each statement: the one that follows sees all that earlier holders of the lock committed, and so can
-// compute differences that no concurrent writer falsifies. (Locking inside the writing statement would wait, and then still read the old item.)
+// Every change is one transaction in one round trip, of one user or, for small values, of many
+// (putTogether). What changes an account locks the user's row of vault_usage first, in a statement
+// of its own because READ COMMITTED takes a snapshot for each statement: the one that follows sees
+// all that earlier holders of the lock committed, and so can compute differences that no concurrent
+// writer falsifies. (Locking inside the writing statement would wait, and then still read the old
+// item.)
 type itemStore struct{ pool *db.Pool }
 
 // sealedInfo is a row without its value.
@@ -28,7 +31,8 @@ type sealedInfo struct {
 	updated         time.Time
 }
 
-// fits reports, as of now, whether a write of these sizes would be allowed: to refuse a large one before it is sealed and sent.
+// fits reports, as of now, whether a write of these sizes would be allowed: to refuse a large one
+// before it is sealed and sent.
 func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT delta <= 0 OR bytes + delta <= $6 FROM (
@@ -42,11 +46,13 @@ func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err
 // largeMessage is the size from which a connection is made to forget what it sent or received.
 const largeMessage = 1 << 20
 
-// forgetSQL has as many parameters and columns as the widest statement here: each takes the place of one that pgx still points to.
+// forgetSQL has as many parameters and columns as the widest statement here: each takes the place
+// of one that pgx still points to.
 const forgetSQL = `SELECT $1::int, $2::int, $3::int, $4::int, $5::int, $6::int, $7::int, $8::int, $9::int, $10::int, $11::int, $12::int`
 
-// release gives conn back to the pool after a statement with these values. pgx keeps the parameters of a connection's last statement, and the last
-// row that it read, until others take their place: an idle pool would hold a large value, twice, for each connection.
+// release gives conn back to the pool after a statement with these values. pgx keeps the parameters
+// of a connection's last statement, and the last row that it read, until others take their place:
+// an idle pool would hold a large value, twice, for each connection.
 func release(ctx context.Context, conn *pgxpool.Conn, values []any) {
 	defer conn.Release()
 	for _, v := range values {
@@ -58,7 +64,8 @@ func release(ctx context.Context, conn *pgxpool.Conn, values []any) {
 	}
 }
 
-// list calls each for the items of a realm in the order of their keys, bytewise, without their values. The row's bytes may not be kept.
+// list calls each for the items of a realm in the order of their keys, bytewise, without their
+// values. The row's bytes may not be kept.
 func (s *itemStore) list(ctx context.Context, user, realm string, each func(sealedInfo) error) error {
 	rows, err := s.pool.Query(ctx, `
 		SELECT key, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
@@ -81,8 +88,8 @@ func (s *itemStore) list(ctx context.Context, user, realm string, each func(seal
 	return rows.Err()
 }
 
-// locked runs sql, which returns one row, in one transaction under the lock of the user's account, and scans the row into dst. The account is made
-// first when there is none.
+// locked runs sql, which returns one row, in one transaction under the lock of the user's account,
+// and scans the row into dst. The account is made first when there is none.
 func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, dst ...any) error {
 	var batch pgx.Batch
 	batch.Queue(`INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING`, user)

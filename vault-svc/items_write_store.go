@@ -41,7 +41,8 @@ type itemWrite struct {
 // errOverQuota says that a write was refused by the account.
 var errOverQuota = errors.New("over quota")
 
-// user is whose account a write may lock. One statement writes once for each user, and in the order of their ids, so that no two wait for each other.
+// user is whose account a write may lock. One statement writes once for each user, and in the order
+// of their ids, so that no two wait for each other.
 func (w *itemWrite) user() string { return w.User }
 
 // putRow is a row of vault_put.
@@ -95,11 +96,12 @@ const putItems = `
 	CROSS JOIN LATERAL vault_put(user_id, realm_id, key, sealed, version, metadata, metadata_version, keep_metadata,
 		value_bytes, metadata_bytes, max_bytes, max_items) AS put`
 
-// lockWait is how long a shared statement waits for somebody's account: a large value of theirs may be on its way to the disk.
+// lockWait is how long a shared statement waits for somebody's account: a large value of theirs may
+// be on its way to the disk.
 const lockWait = `50ms`
 
-// putTogether does the writes of batch in one transaction. When PostgreSQL refuses one, for a lock or for whatever else, none is done, and all are to
-// be written by themselves.
+// putTogether does the writes of batch in one transaction. When PostgreSQL refuses one, for a lock
+// or for whatever else, none is done, and all are to be written by themselves.
 func (s *itemStore) putTogether(ctx context.Context, batch []*itemWrite) error {
 	slices.SortFunc(batch, func(a, b *itemWrite) int { return cmp.Compare(a.User, b.User) })
 	rows := make([]putRow, len(batch))

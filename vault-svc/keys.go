@@ -40,8 +40,9 @@ func newKeys(store *keyStore, kek *KeyEncryption, size int) (*Keys, error) {
 // checkedKeys is how many data keys a start tries.
 const checkedKeys = 16
 
-// check fails when there are data keys and none of a few opens: the keyset is another installation's, or was made anew, and what would be stored
-// under it could not be read with the right one.
+// check fails when there are data keys and none of a few opens: the keyset is another
+// installation's, or was made anew, and what would be stored under it could not be read with the
+// right one.
 func (k *Keys) check(ctx context.Context) error {
 	rows, err := k.store.some(ctx, checkedKeys)
 	if err != nil {
@@ -58,7 +59,8 @@ func (k *Keys) check(ctx context.Context) error {
 	return nil
 }
 
-// Find returns the data key of a user, nil when the user has none and so has never stored anything. A key that does not unwrap is an error.
+// Find returns the data key of a user, nil when the user has none and so has never stored anything.
+// A key that does not unwrap is an error.
 func (k *Keys) Find(ctx context.Context, user string) (*DataKey, error) {
 	d, err := k.cache.Get(ctx, user, otter.LoaderFunc[string, *DataKey](k.load))
 	if errors.Is(err, otter.ErrNotFound) {
@@ -67,7 +69,8 @@ func (k *Keys) Find(ctx context.Context, user string) (*DataKey, error) {
 	return d, err
 }
 
-// Ensure returns the data key of a user, made and stored when there is none. Any number of callers, in any number of processes, get the same.
+// Ensure returns the data key of a user, made and stored when there is none. Any number of callers,
+// in any number of processes, get the same.
 func (k *Keys) Ensure(ctx context.Context, user string) (*DataKey, error) {
 	d, err := k.Find(ctx, user)
 	if d != nil || err != nil {
@@ -83,8 +86,9 @@ func (k *Keys) Ensure(ctx context.Context, user string) (*DataKey, error) {
 	if err := k.store.add(ctx, user, wrappedKey{wrapped: wrapped, kek: k.kek.Primary()}); err != nil {
 		return nil, err
 	}
-	// Somebody else's may have been first: what is stored counts. It is read here and not through the cache, which might let us join a load that
-	// began before the key was stored and finds none.
+	// Somebody else's may have been first: what is stored counts. It is read here and not through
+	// the cache, which might let us join a load that began before the key was stored and finds
+	// none.
 	if d, err = k.load(ctx, user); errors.Is(err, otter.ErrNotFound) {
 		return nil, fmt.Errorf("data key of user %s was stored and is not there", user)
 	}
@@ -116,8 +120,9 @@ func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
 // rotateBatch is how many data keys are wrapped again in one transaction.
 const rotateBatch = 500
 
-// Rotate wraps every data key that another key than the primary one wraps, while the service runs: the data keys themselves, and so every item,
-// stay as they are. It writes its progress to out. The error counts the keys that could not be unwrapped; they are left as they are.
+// Rotate wraps every data key that another key than the primary one wraps, while the service runs:
+// the data keys themselves, and so every item, stay as they are. It writes its progress to out. The
+// error counts the keys that could not be unwrapped; they are left as they are.
 func (k *Keys) Rotate(ctx context.Context, out io.Writer) error {
 	total, err := k.store.countOthers(ctx, k.kek.Primary())
 	if err != nil {

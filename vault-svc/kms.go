@@ -21,7 +21,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// KMSConfig says which key management service keeps the keyset of VAULT_KEY_ENCRYPTION_KEY closed. It is asked once at a start.
+// KMSConfig says which key management service keeps the keyset of VAULT_KEY_ENCRYPTION_KEY closed.
+// It is asked once at a start.
 type KMSConfig struct {
 	URI    string        `env:"VAULT_KMS_URI" doc:"Key, in Tink's notation, that wraps VAULT_KEY_ENCRYPTION_KEY: hcvault://host:port/transit/keys/name, the transit engine of HashiCorp Vault or OpenBao over HTTPS. Without it the keyset is in clear."`
 	Token  config.Secret `env:"VAULT_KMS_TOKEN" doc:"Token with which that service is asked to encrypt and decrypt."`
@@ -37,7 +38,8 @@ func (c KMSConfig) Validate() error {
 	return err
 }
 
-// open returns what wraps and unwraps keysets; nothing is asked yet. Another service is another element of the list.
+// open returns what wraps and unwraps keysets; nothing is asked yet. Another service is another
+// element of the list.
 func (c KMSConfig) open() (tink.AEAD, error) {
 	for _, k := range []registry.KMSClient{transitClient{c}} {
 		if k.Supported(c.URI) {
@@ -47,8 +49,9 @@ func (c KMSConfig) open() (tink.AEAD, error) {
 	return nil, errors.New("VAULT_KMS_URI: write hcvault://host:port/transit/keys/name")
 }
 
-// transitClient speaks to the transit engine of HashiCorp Vault and OpenBao as Tink's own client (tink-go-hcvault) does: same addresses, same
-// ciphertexts. Tink's is not used because the library under it reads variables named VAULT_* from the environment, which here are vault-svc's.
+// transitClient speaks to the transit engine of HashiCorp Vault and OpenBao as Tink's own client
+// (tink-go-hcvault) does: same addresses, same ciphertexts. Tink's is not used because the library
+// under it reads variables named VAULT_* from the environment, which here are vault-svc's.
 type transitClient struct{ cfg KMSConfig }
 
 const transitScheme = "hcvault://"

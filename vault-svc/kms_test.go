@@ -18,7 +18,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// transitServer answers as the transit engine of HashiCorp Vault does, for the one key "realmgate" and the token "t0ken".
+// transitServer answers as the transit engine of HashiCorp Vault does, for the one key "realmgate"
+// and the token "t0ken".
 func transitServer(t *testing.T) (KMSConfig, *atomic.Int64) {
 	t.Helper()
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())

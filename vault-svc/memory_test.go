@@ -12,7 +12,8 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
-// deaf sends a request and reads nothing of the answer. Its client hangs up at the end of the test, or before.
+// deaf sends a request and reads nothing of the answer. Its client hangs up at the end of the test,
+// or before.
 func (s *stack) deaf(i auth.Identity, method, path string, body []byte) net.Conn {
 	s.t.Helper()
 	header, err := s.signer.Sign(i, Name)

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestWhatIsReadOrWrittenCountsOnce: the panel "Operations per statement" divides the two, so a large value that is read, which takes a look and
-// a statement of its own, is one operation of two statements. (The look at the quota before a large write is not counted.)
+// TestWhatIsReadOrWrittenCountsOnce: the panel "Operations per statement" divides the two, so a
+// large value that is read, which takes a look and a statement of its own, is one operation of two
+// statements. (The look at the quota before a large write is not counted.)
 func TestWhatIsReadOrWrittenCountsOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -209,7 +209,8 @@ func TestTheFirstWritesOfAUserAtOnce(t *testing.T) {
 	s.checkAccounts()
 }
 
-// TestADataKeyWithoutAnAccount is what a release that made the account with the first item could leave behind when it died in between.
+// TestADataKeyWithoutAnAccount is what a release that made the account with the first item could
+// leave behind when it died in between.
 func TestADataKeyWithoutAnAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -12,7 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// raw sends one request line as it is, with a body that claims to be longer if told to, on a connection of its own, and returns everything that comes back.
+// raw sends one request line as it is, with a body that claims to be longer if told to, on a
+// connection of its own, and returns everything that comes back.
 func (s *stack) raw(i auth.Identity, line, body string, claimed ...int64) (string, error) {
 	header, err := s.signer.Sign(i, Name)
 	if err != nil {

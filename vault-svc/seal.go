@@ -13,10 +13,12 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// Version names one sealing of a value or of metadata: 16 random bytes, stored beside what was sealed.
+// Version names one sealing of a value or of metadata: 16 random bytes, stored beside what was
+// sealed.
 //
-// It is random, and not a counter, because it must be known before the SQL runs: the value is sealed first, and only the statement that writes it
-// learns under the row lock which write it is. Being part of the associated data it ties a ciphertext to the write that it was made for: the
+// It is random, and not a counter, because it must be known before the SQL runs: the value is
+// sealed first, and only the statement that writes it learns under the row lock which write it is.
+// Being part of the associated data it ties a ciphertext to the write that it was made for: the
 // bytes of another write do not open in its place unless the version is moved along with them.
 type Version = uuid.UUID
 
@@ -32,14 +34,16 @@ const (
 	metadataPart Part = "metadata"
 )
 
-// KeyEncryption wraps and unwraps data keys with a Tink keyset: its primary key wraps, all its keys unwrap.
+// KeyEncryption wraps and unwraps data keys with a Tink keyset: its primary key wraps, all its keys
+// unwrap.
 type KeyEncryption struct {
 	handle  *keyset.Handle
 	aead    tink.AEAD
 	primary uint32
 }
 
-// ParseKeyEncryption reads a keyset in Tink's JSON format for cleartext keysets. Its keys must be AEAD keys.
+// ParseKeyEncryption reads a keyset in Tink's JSON format for cleartext keysets. Its keys must be
+// AEAD keys.
 func ParseKeyEncryption(json string) (*KeyEncryption, error) {
 	if strings.TrimSpace(json) == "" {
 		return nil, errors.New("is empty; vault-svc keys generate prints a keyset")
@@ -84,7 +88,8 @@ func (k *KeyEncryption) Reveal() (string, error) {
 	return b.String(), nil
 }
 
-// UnwrapKeyEncryption reads a keyset that kms has wrapped, in Tink's JSON format for encrypted keysets.
+// UnwrapKeyEncryption reads a keyset that kms has wrapped, in Tink's JSON format for encrypted
+// keysets.
 func UnwrapKeyEncryption(json string, kms tink.AEAD) (*KeyEncryption, error) {
 	h, err := keyset.Read(keyset.NewJSONReader(strings.NewReader(json)), kms)
 	if err != nil {
@@ -93,7 +98,8 @@ func UnwrapKeyEncryption(json string, kms tink.AEAD) (*KeyEncryption, error) {
 	return newKeyEncryption(h)
 }
 
-// WrapWith returns the keyset as the JSON that UnwrapKeyEncryption reads: no secret without the KMS.
+// WrapWith returns the keyset as the JSON that UnwrapKeyEncryption reads: no secret without the
+// KMS.
 func (k *KeyEncryption) WrapWith(kms tink.AEAD) (string, error) {
 	var b bytes.Buffer
 	if err := k.handle.Write(keyset.NewJSONWriter(&b), kms); err != nil {
@@ -102,7 +108,8 @@ func (k *KeyEncryption) WrapWith(kms tink.AEAD) (string, error) {
 	return b.String(), nil
 }
 
-// Add returns the keyset with one more key, which unwraps but does not wrap yet: give it to every replica before Promote.
+// Add returns the keyset with one more key, which unwraps but does not wrap yet: give it to every
+// replica before Promote.
 func (k *KeyEncryption) Add() (*KeyEncryption, error) {
 	m := keyset.NewManagerFromHandle(k.handle)
 	if _, err := m.Add(aead.AES256GCMKeyTemplate()); err != nil {
@@ -174,7 +181,8 @@ func (k *KeyEncryption) Unwrap(user string, wrapped []byte) (*DataKey, error) {
 	return newDataKey(user, h)
 }
 
-// Seal encrypts one part of an item with AES-256-GCM; it opens only for the same user, realm, key name, part and version. It adds 33 bytes.
+// Seal encrypts one part of an item with AES-256-GCM; it opens only for the same user, realm, key
+// name, part and version. It adds 33 bytes.
 func (d *DataKey) Seal(part Part, ref Ref, v Version, plain []byte) ([]byte, error) {
 	sealed, err := d.aead.Encrypt(plain, itemContext(part, ref, v))
 	if err != nil {
@@ -183,7 +191,8 @@ func (d *DataKey) Seal(part Part, ref Ref, v Version, plain []byte) ([]byte, err
 	return sealed, nil
 }
 
-// Open is the reverse of Seal. It fails, and returns nothing, when any of the sealed bytes or of their context differs.
+// Open is the reverse of Seal. It fails, and returns nothing, when any of the sealed bytes or of
+// their context differs.
 func (d *DataKey) Open(part Part, ref Ref, v Version, sealed []byte) ([]byte, error) {
 	plain, err := d.aead.Decrypt(sealed, itemContext(part, ref, v))
 	if err != nil {
@@ -192,7 +201,8 @@ func (d *DataKey) Open(part Part, ref Ref, v Version, sealed []byte) ([]byte, er
 	return plain, nil
 }
 
-// openRow opens both parts of a row, and compares their length with what the row says. The value is never nil; the metadata is nil when there is none.
+// openRow opens both parts of a row, and compares their length with what the row says. The value is
+// never nil; the metadata is nil when there is none.
 func (d *DataKey) openRow(ref Ref, row storedItem) (value, metadata []byte, err error) {
 	if value, err = d.Open(valuePart, ref, row.version, row.sealed); err != nil {
 		return nil, nil, err
@@ -214,8 +224,8 @@ func (d *DataKey) openMetadata(ref Ref, row sealedInfo) ([]byte, error) {
 	return d.Open(metadataPart, ref, *row.metadataVersion, row.metadata)
 }
 
-// itemContext is the associated data of an item. No field but the last, which has a fixed length, can hold the NUL that separates them, so no two
-// items have the same.
+// itemContext is the associated data of an item. No field but the last, which has a fixed length,
+// can hold the NUL that separates them, so no two items have the same.
 func itemContext(part Part, ref Ref, v Version) []byte {
 	b := make([]byte, 0, 64+len(ref.User)+len(ref.Realm)+len(ref.Key))
 	for _, s := range []string{"realmgate vault item 1", string(part), ref.User, ref.Realm, ref.Key} {

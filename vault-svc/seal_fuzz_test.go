@@ -72,7 +72,8 @@ func FuzzWrappedDataKey(f *testing.F) {
 			}
 			return
 		}
-		// Around the ciphertext is a protobuf, which has several spellings: whatever unwraps must be the same key.
+		// Around the ciphertext is a protobuf, which has several spellings: whatever unwraps must
+		// be the same key.
 		ref, version := Ref{"u", "r", "k"}, newVersion()
 		sealed, err := got.Seal(valuePart, ref, version, []byte("plain"))
 		if err != nil {

@@ -23,7 +23,8 @@ const schema = "vault_svc"
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// requestTimeout bounds a request with the arrival of its body in it, which may be hundreds of megabytes.
+// requestTimeout bounds a request with the arrival of its body in it, which may be hundreds of
+// megabytes.
 const requestTimeout = 60 * time.Second
 
 // Program is the binary vault-svc.
@@ -65,7 +66,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	budget := memory.New(cfg.InflightBytes, cfg.InflightWait)
-	// A quarter of the connections for shared reads, one for shared writes, and as many as are left for those who wait for locks by themselves.
+	// A quarter of the connections for shared reads, one for shared writes, and as many as are left
+	// for those who wait for locks by themselves.
 	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
 	v := &Vault{
 		items: items, keys: keys, maxItems: cfg.MaxItems,

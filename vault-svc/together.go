@@ -10,17 +10,20 @@ import (
 	"time"
 )
 
-// together does what is asked for at about the same time in one statement: a statement costs PostgreSQL, the kernel and pgx some ten times what one
-// more row costs in one that is sent anyway, and a commit waits for the disk. Nobody waits for company: with no statement under way an operation is
-// done at once, together with those of whoever is ready to run. Those that come while one is are done by the next one, and so never see what was
-// before they were asked. When it takes longer than overdue, because it waits for a disk, a lock or the network, or when as many wait as one may hold,
-// another one begins beside it, up to most.
+// together does what is asked for at about the same time in one statement: a statement costs
+// PostgreSQL, the kernel and pgx some ten times what one more row costs in one that is sent anyway,
+// and a commit waits for the disk. Nobody waits for company: with no statement under way an
+// operation is done at once, together with those of whoever is ready to run. Those that come while
+// one is are done by the next one, and so never see what was before they were asked. When it takes
+// longer than overdue, because it waits for a disk, a lock or the network, or when as many wait as
+// one may hold, another one begins beside it, up to most.
 //
-// The loaders of data that the field has (dataloader and its kin) wait a fixed time for company or remember answers; a service must not be slower for
-// who is alone, and nothing may be remembered.
+// The loaders of data that the field has (dataloader and its kin) wait a fixed time for company or
+// remember answers; a service must not be slower for who is alone, and nothing may be remembered.
 type together[T any] struct {
 	each func(ctx context.Context, batch []*T) error // does all of batch
-	// apart names what only one operation at a time may be about, such as the user whose account a write locks; nil: nothing.
+	// apart names what only one operation at a time may be about, such as the user whose account a
+	// write locks; nil: nothing.
 	apart func(*T) string
 	most  int // statements at once
 	size  int // operations of one
@@ -45,8 +48,9 @@ type seat[T any] struct {
 // overdue is how long a statement takes whose rows are not in PostgreSQL's memory, or more.
 const overdue = 2 * time.Millisecond
 
-// Bounds of one statement: how many operations are done together, and for how long it is waited for. Nobody of those who share a statement can end
-// it, so it has a limit of its own, below the one of a request.
+// Bounds of one statement: how many operations are done together, and for how long it is waited
+// for. Nobody of those who share a statement can end it, so it has a limit of its own, below the
+// one of a request.
 const (
 	mostTogether     = 64
 	statementTimeout = 20 * time.Second
@@ -59,7 +63,8 @@ func newTogether[T any](most, size int, apart func(*T) string, each func(context
 	return &together[T]{each: each, apart: apart, most: most, size: size, busy: map[string]bool{}}
 }
 
-// do does op and returns the error of its statement, or that of ctx when it ended before op was begun.
+// do does op and returns the error of its statement, or that of ctx when it ended before op was
+// begun.
 func (g *together[T]) do(ctx context.Context, op *T) error {
 	me := &seat[T]{op: op}
 	batch, err := g.join(ctx, me)
@@ -90,7 +95,8 @@ func (g *together[T]) join(ctx context.Context, me *seat[T]) ([]*seat[T], error)
 	}
 }
 
-// start lets the first of those who wait lead a statement, when one may begin, for all of them that may be in it.
+// start lets the first of those who wait lead a statement, when one may begin, for all of them that
+// may be in it.
 func (g *together[T]) start() {
 	if len(g.waiting) > 0 && g.running > 0 && !g.look {
 		g.look = true
@@ -112,7 +118,8 @@ func (g *together[T]) start() {
 	}
 }
 
-// take adds those who wait to batch, as many as it may hold, but for those whose turn has to wait for what others are about.
+// take adds those who wait to batch, as many as it may hold, but for those whose turn has to wait
+// for what others are about.
 func (g *together[T]) take(batch []*seat[T]) []*seat[T] {
 	rest := g.waiting[:0]
 	for _, s := range g.waiting {
@@ -152,8 +159,8 @@ func (g *together[T]) leave(me *seat[T]) bool {
 	return true
 }
 
-// lead does batch, and what others ask for who are ready to run: under load that is most of those who come at about the same time, and without it
-// nobody.
+// lead does batch, and what others ask for who are ready to run: under load that is most of those
+// who come at about the same time, and without it nobody.
 func (g *together[T]) lead(ctx context.Context, batch []*seat[T]) {
 	runtime.Gosched()
 	g.mu.Lock()

@@ -15,7 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// slow is a store of a test in which every item is there whose key does not begin with "no"; a statement waits for the test.
+// slow is a store of a test in which every item is there whose key does not begin with "no"; a
+// statement waits for the test.
 type slow struct {
 	*together[itemRead]
 	begun chan []string // the keys of each statement
@@ -223,7 +224,8 @@ func TestWhatMustStayApartIsNotDoneTogether(t *testing.T) {
 	}
 }
 
-// TestConcurrentReadsAndWritesOfManyUsers: everybody reads what they wrote last, theirs and nobody else's, also what shares a statement.
+// TestConcurrentReadsAndWritesOfManyUsers: everybody reads what they wrote last, theirs and nobody
+// else's, also what shares a statement.
 func TestConcurrentReadsAndWritesOfManyUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.DB.MaxConns = 3 }) // one statement at a time
@@ -280,7 +282,8 @@ func withMetadata(value string, set bool) []byte {
 	return append(b, `,"metadata":null}`...)
 }
 
-// TestWhoSharesAStatementKeepsTheirOwnFate: of writes that are done together some are over quota, one waits for its account; the others do not mind.
+// TestWhoSharesAStatementKeepsTheirOwnFate: of writes that are done together some are over quota,
+// one waits for its account; the others do not mind.
 func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.DB.MaxConns, c.QuotaMB = 4, 1 })
@@ -338,7 +341,8 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 	s.checkAccounts()
 }
 
-// TestASharedWriteLeavesItsConnectionAsItWas: its bound on waiting for locks must not become that of the next statement.
+// TestASharedWriteLeavesItsConnectionAsItWas: its bound on waiting for locks must not become that
+// of the next statement.
 func TestASharedWriteLeavesItsConnectionAsItWas(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -12,16 +12,17 @@ type Vault struct {
 	items  *itemStore
 	reads  *together[itemRead]
 	writes *together[itemWrite]
-	// alone are the writes that share no statement. They, too, are done one at a time for a user, so that those who wait for a lock of a user's
-	// account hold one connection and not all.
+	// alone are the writes that share no statement. They, too, are done one at a time for a user,
+	// so that those who wait for a lock of a user's account hold one connection and not all.
 	alone    *together[itemWrite]
 	keys     *Keys
 	maxItems int64
 	metrics  *metrics
 }
 
-// Put stores w within a quota of limit bytes over all realms and returns the item as it is then, and whether it is new.
-// The error is 413 VAULT_LIMIT_EXCEEDED, and nothing has changed, when the quota does not allow it.
+// Put stores w within a quota of limit bytes over all realms and returns the item as it is then,
+// and whether it is new. The error is 413 VAULT_LIMIT_EXCEEDED, and nothing has changed, when the
+// quota does not allow it.
 func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, error) {
 	max := limits{bytes: limit, items: v.maxItems}
 	if w.size() > smallBody {
@@ -53,7 +54,8 @@ func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, erro
 	return info, put.created, err
 }
 
-// write stores an item together with what others store, unless it is large or traced: the statement of what is traced is in its trace.
+// write stores an item together with what others store, unless it is large or traced: the statement
+// of what is traced is in its trace.
 func (v *Vault) write(ctx context.Context, put *itemWrite, size int64) error {
 	v.metrics.writes.Inc()
 	if size > smallBody || trace.Current(ctx).Kept() {
@@ -88,8 +90,9 @@ func seal(key *DataKey, w Write) (s sealedWrite, err error) {
 	return s, err
 }
 
-// Get returns an item and its value. Memory for a large one is taken into reserved first. The error is 404 VAULT_KEY_NOT_FOUND when there is none;
-// an item that does not open is an internal error, never another value.
+// Get returns an item and its value. Memory for a large one is taken into reserved first. The error
+// is 404 VAULT_KEY_NOT_FOUND when there is none; an item that does not open is an internal error,
+// never another value.
 func (v *Vault) Get(ctx context.Context, ref Ref, reserved *memory.Reservation) (info Info, value []byte, err error) {
 	key, err := v.keys.Find(ctx, ref.User)
 	if err != nil {
@@ -119,7 +122,8 @@ func (v *Vault) Get(ctx context.Context, ref Ref, reserved *memory.Reservation) 
 	return info, value, err
 }
 
-// readSmall reads an item without a large value together with what others read, unless it is traced.
+// readSmall reads an item without a large value together with what others read, unless it is
+// traced.
 func (v *Vault) readSmall(ctx context.Context, ref Ref, open func(storedItem) error) (bool, error) {
 	if trace.Current(ctx).Kept() {
 		return v.readAlone(ctx, ref, smallBody, open)
@@ -145,7 +149,8 @@ func (v *Vault) opened(err error) error {
 	return err
 }
 
-// List calls each for the items of a realm in the order of their keys, bytewise, with their metadata and without their values.
+// List calls each for the items of a realm in the order of their keys, bytewise, with their
+// metadata and without their values.
 func (v *Vault) List(ctx context.Context, user, realm string, each func(Info) error) error {
 	key, err := v.keys.Find(ctx, user)
 	if key == nil || err != nil {

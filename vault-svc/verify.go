@@ -11,8 +11,9 @@ import (
 // verifyEvery is after how many items verify reports progress.
 const verifyEvery = 10_000
 
-// verify opens every item and compares every account with its items, writing one line to out for each thing that is wrong. It may run while the
-// service does: each item, and each account, is read as one transaction left it. The error says how much was wrong.
+// verify opens every item and compares every account with its items, writing one line to out for
+// each thing that is wrong. It may run while the service does: each item, and each account, is read
+// as one transaction left it. The error says how much was wrong.
 func verify(ctx context.Context, store *verifyStore, keys *Keys, out io.Writer) error {
 	var items, bad int
 	err := store.items(ctx, func(ref Ref, row storedItem) error {

@@ -15,7 +15,8 @@ type verifyStore struct{ pool *db.Pool }
 // verifyPage is how many items one statement reads; they are streamed, one at a time in memory.
 const verifyPage = 200
 
-// items calls each for every item, in the order of the primary key. The row's bytes may not be kept.
+// items calls each for every item, in the order of the primary key. The row's bytes may not be
+// kept.
 func (s *verifyStore) items(ctx context.Context, each func(Ref, storedItem) error) error {
 	var last Ref
 	for {
@@ -50,7 +51,8 @@ func (s *verifyStore) page(ctx context.Context, last *Ref, each func(Ref, stored
 	return n, rows.Err()
 }
 
-// wrongAccount is an account that does not equal the sum of its items; realm is "*" for the account over all realms.
+// wrongAccount is an account that does not equal the sum of its items; realm is "*" for the account
+// over all realms.
 type wrongAccount struct {
 	user, realm                        string
 	bytes, items, realBytes, realItems int64

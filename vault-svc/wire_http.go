@@ -16,17 +16,20 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
-// Values may be tens of megabytes, so bodies are read and answers are written here by hand: one allocation of the known size for each, no
-// reflection over them, and memory asked for before it is used.
+// Values may be tens of megabytes, so bodies are read and answers are written here by hand: one
+// allocation of the known size for each, no reflection over them, and memory asked for before it is
+// used.
 
-// smallBody is the size in bytes up to which bodies and values are not accounted: the limit of connections bounds them.
+// smallBody is the size in bytes up to which bodies and values are not accounted: the limit of
+// connections bounds them.
 const smallBody = 64 << 10
 
-// memoryCopies is how many copies of a large value exist at the same time at most: as received, sealed, and in the message
-// to or from PostgreSQL.
+// memoryCopies is how many copies of a large value exist at the same time at most: as received,
+// sealed, and in the message to or from PostgreSQL.
 const memoryCopies = 3
 
-// readBody reads the body of a write, at most max bytes, taking memory for a large one into reserved first. (limitBody has refused a length above max.)
+// readBody reads the body of a write, at most max bytes, taking memory for a large one into
+// reserved first. (limitBody has refused a length above max.)
 func (h *handler) readBody(c *fiber.Ctx, reserved *memory.Reservation, max int64) ([]byte, error) {
 	length, stream := int64(c.Request().Header.ContentLength()), c.Context().RequestBodyStream()
 	switch {
@@ -46,7 +49,8 @@ func (h *handler) readBody(c *fiber.Ctx, reserved *memory.Reservation, max int64
 	return body, brokenBody(err)
 }
 
-// readChunked reads a body whose length nobody told. Once it is no longer small, it is held to be as large as a body may be.
+// readChunked reads a body whose length nobody told. Once it is no longer small, it is held to be
+// as large as a body may be.
 func readChunked(c *fiber.Ctx, reserved *memory.Reservation, stream io.Reader, max int64) ([]byte, error) {
 	var body bytes.Buffer
 	n, err := io.CopyN(&body, stream, smallBody)
@@ -70,7 +74,8 @@ func readChunked(c *fiber.Ctx, reserved *memory.Reservation, stream io.Reader, m
 	return body.Bytes(), brokenBody(err)
 }
 
-// discard reads the rest of a body, so that a client that only listens when it has sent everything hears the refusal.
+// discard reads the rest of a body, so that a client that only listens when it has sent everything
+// hears the refusal.
 func discard(stream io.Reader, max int64) { _, _ = io.CopyN(io.Discard, stream, max) }
 
 // brokenBody says what it means for the client that its body could not be read.
@@ -91,7 +96,8 @@ func quote(value []byte) ([]byte, error) {
 	return jsontext.AppendQuote(make([]byte, 0, len(value)+len(value)/64+2), value)
 }
 
-// appendEnvelope begins a success envelope; its data and a closing brace must follow. message holds nothing to be escaped.
+// appendEnvelope begins a success envelope; its data and a closing brace must follow. message holds
+// nothing to be escaped.
 func appendEnvelope(b []byte, status int, message string) []byte {
 	b = append(b, `{"statusCode":`...)
 	b = strconv.AppendInt(b, int64(status), 10)
@@ -100,7 +106,8 @@ func appendEnvelope(b []byte, status int, message string) []byte {
 	return append(b, `","data":`...)
 }
 
-// appendItem writes an item; quoted is its value, nil in lists, which have none. Key and realm hold nothing to be escaped.
+// appendItem writes an item; quoted is its value, nil in lists, which have none. Key and realm hold
+// nothing to be escaped.
 func appendItem(b []byte, i Info, quoted []byte) []byte {
 	b = appendItemHead(b, i)
 	if quoted != nil {
@@ -170,7 +177,8 @@ func answer(c *fiber.Ctx, status int, reserved *memory.Reservation, parts ...[]b
 	return nil
 }
 
-// heldBody is an answer that gives memory back when it has been sent, or could not be. Its parts are written to the connection from where they are.
+// heldBody is an answer that gives memory back when it has been sent, or could not be. Its parts
+// are written to the connection from where they are.
 type heldBody struct {
 	net.Buffers
 	reserved *memory.Reservation

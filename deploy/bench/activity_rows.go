@@ -10,7 +10,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// recorder makes request events as the gateway would: a few methods, paths, statuses and realms, over and over, with the times that it is told.
+// recorder makes request events as the gateway would: a few methods, paths, statuses and realms,
+// over and over, with the times that it is told.
 type recorder struct {
 	random *rand.Rand
 	realms []string

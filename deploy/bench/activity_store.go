@@ -13,13 +13,15 @@ import (
 	"github.com/realmgate/realmgate/pkg/event"
 )
 
-// activityTable is the log of activity-svc, and a copy of it for rows that measure PostgreSQL alone.
+// activityTable is the log of activity-svc, and a copy of it for rows that measure PostgreSQL
+// alone.
 const (
 	activityTable = "activity_svc.activity"
 	copyTable     = "bench.activity"
 )
 
-// makeCopyTable makes an empty table with the same columns, partitions by day and indexes as the log.
+// makeCopyTable makes an empty table with the same columns, partitions by day and indexes as the
+// log.
 func makeCopyTable(ctx context.Context, url string, days ...time.Time) error {
 	err := execute(ctx, url, "CREATE SCHEMA IF NOT EXISTS bench", "DROP TABLE IF EXISTS "+copyTable,
 		"CREATE TABLE "+copyTable+" (LIKE "+activityTable+" INCLUDING ALL) PARTITION BY RANGE (id)")
@@ -80,8 +82,9 @@ type share struct {
 // logDays is over how many days loaded rows are spread, the last of which is yesterday.
 const logDays = 60
 
-// loadLog copies rows of many users into the log, ordered by time as a log is: those of each share, spread evenly, and the others', total rows in
-// all. Then it has activity-svc count them, and PostgreSQL look at them.
+// loadLog copies rows of many users into the log, ordered by time as a log is: those of each share,
+// spread evenly, and the others', total rows in all. Then it has activity-svc count them, and
+// PostgreSQL look at them.
 func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
 	url := b.backing.cluster.URL(databaseName)
 	end := dayOf(time.Now())
@@ -108,7 +111,8 @@ func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
 // logWriters copy the log, each an equal part of its time.
 const logWriters = 2
 
-// copyLog copies the rows of a time, total in all, those of each share and the others' spread evenly.
+// copyLog copies the rows of a time, total in all, those of each share and the others' spread
+// evenly.
 func (b *bench) copyLog(ctx context.Context, url string, begin, end time.Time, total int, shares []share) error {
 	others := make([]string, 1000)
 	for i := range others {

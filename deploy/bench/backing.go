@@ -67,7 +67,8 @@ func (b *bench) startNATS(ctx context.Context) error {
 	return b.backing.nats.listening(ctx, addr)
 }
 
-// startRedis prefers the real one; without it miniredis does, which runs the scripts of rate limits at a ninth of the speed.
+// startRedis prefers the real one; without it miniredis does, which runs the scripts of rate limits
+// at a ninth of the speed.
 func (b *bench) startRedis(ctx context.Context) error {
 	addr, err := b.freeAddr()
 	if err != nil {
@@ -92,7 +93,8 @@ func (b *bench) startRedis(ctx context.Context) error {
 	return b.backing.redis.listening(ctx, addr)
 }
 
-// listener is a slog.Handler that keeps what PostgreSQL says while somebody wants it: the plans of auto_explain.
+// listener is a slog.Handler that keeps what PostgreSQL says while somebody wants it: the plans of
+// auto_explain.
 type listener struct {
 	mu     sync.Mutex
 	wanted bool

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// The versions of the programs that are built from Go modules. They are no dependencies of ours: each is built in a module of its own.
+// The versions of the programs that are built from Go modules. They are no dependencies of ours:
+// each is built in a module of its own.
 const (
 	caddyModule      = "github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9"
 	natsModule       = "github.com/nats-io/nats-server/v2@v2.15.2"
@@ -51,7 +52,8 @@ func (t toolbox) install(ctx context.Context, pkg, program string) (string, erro
 	return path, t.goCommand(ctx, t.bin, []string{"GOBIN=" + t.bin, "GOWORK=off", "GOFLAGS="}, "install", pkg)
 }
 
-// generate builds the program whose source is embedded as scratch/<name>.go.txt against one module, outside of the repository.
+// generate builds the program whose source is embedded as scratch/<name>.go.txt against one module,
+// outside of the repository.
 func (t toolbox) generate(ctx context.Context, name, module string) (string, error) {
 	path := filepath.Join(t.bin, name)
 	if _, err := os.Stat(path); err == nil {
@@ -100,7 +102,8 @@ func describe(cmd *exec.Cmd, what string) error {
 	return fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), what, err, text)
 }
 
-// debian returns the path of a program of Debian's, after installing its package when it is missing and we may.
+// debian returns the path of a program of Debian's, after installing its package when it is missing
+// and we may.
 func (t toolbox) debian(ctx context.Context, program, pkg string) (string, error) {
 	find := func() (string, bool) {
 		for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin", "/usr/bin") {

@@ -13,7 +13,8 @@ func crowdName(clients int) string {
 	return fmt.Sprintf("vault GET through the gateway, %d clients", clients)
 }
 
-// crowdGroup measures what is left of the throughput when far more clients ask at once than can be served, and ask again as soon as they are refused.
+// crowdGroup measures what is left of the throughput when far more clients ask at once than can be
+// served, and ask again as soon as they are refused.
 func crowdGroup() group {
 	return group{name: "crowd", title: "More clients at once than can be served in time", prepare: func(ctx context.Context, b *bench) (plan, error) {
 		p := plan{notes: []string{

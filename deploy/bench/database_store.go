@@ -15,7 +15,8 @@ import (
 // schemas are those of the services.
 func schemas() []string { return []string{"users_svc", "vault_svc", "activity_svc"} }
 
-// prepareDatabase makes the schemas, has sessions load auto_explain where PostgreSQL has it, and returns the process id of the server.
+// prepareDatabase makes the schemas, has sessions load auto_explain where PostgreSQL has it, and
+// returns the process id of the server.
 func prepareDatabase(ctx context.Context, url string) (int, error) {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -83,7 +84,8 @@ func execute(ctx context.Context, url string, statements ...string) error {
 	return nil
 }
 
-// selectItem is the point SELECT that the vault is compared with: the sealed row by its primary key, the columns that vault-svc reads.
+// selectItem is the point SELECT that the vault is compared with: the sealed row by its primary
+// key, the columns that vault-svc reads.
 const selectItem = `SELECT sealed, version::text, sealed_metadata, size_bytes, created_at, updated_at
 	FROM vault_svc.vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`
 

@@ -15,7 +15,8 @@ const (
 	publicRoute = "/api/v1/auth/config"
 )
 
-// forwardGroup compares the gateway with servers that only forward. All of them stand before the same upstream, which answers 1 KB of JSON.
+// forwardGroup compares the gateway with servers that only forward. All of them stand before the
+// same upstream, which answers 1 KB of JSON.
 func forwardGroup() group {
 	return group{name: "forward", title: "Forwarding a request of 1 KB of JSON", prepare: prepareForward}
 }
@@ -76,7 +77,8 @@ func (b *bench) startPeer(ctx context.Context, peer peer, upstream string, reque
 	return s, server.answering(ctx, "http://"+addr+vaultRead)
 }
 
-// gatewaysBefore starts a gateway whose vault-svc is the fixed upstream, and one whose users-svc is.
+// gatewaysBefore starts a gateway whose vault-svc is the fixed upstream, and one whose users-svc
+// is.
 func (b *bench) gatewaysBefore(ctx context.Context, upstream string) ([]subject, error) {
 	full, err := b.startGateway(ctx, "gateway-full", b.product.users.addr, upstream)
 	if err != nil {

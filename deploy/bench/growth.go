@@ -47,7 +47,8 @@ func growthGroup() group {
 	}}
 }
 
-// How many answers make a figure, and how many before them do not count: they fill caches and prepare statements.
+// How many answers make a figure, and how many before them do not count: they fill caches and
+// prepare statements.
 const (
 	growthRepeats = 100
 	growthWarmUp  = 10

@@ -35,8 +35,8 @@ func addUsers(ctx context.Context, url string, n int) error {
 // otherItems is how many items other users have in the group growth.
 const otherItems = 50_000
 
-// fillOtherVaults copies an item of the user into the vaults of others, who could not open it, until there are otherItems: a table in which
-// everything belongs to one user is no example.
+// fillOtherVaults copies an item of the user into the vaults of others, who could not open it,
+// until there are otherItems: a table in which everything belongs to one user is no example.
 func fillOtherVaults(ctx context.Context, url, user string) error {
 	return execute(ctx, url, fmt.Sprintf(`
 		INSERT INTO vault_svc.vault_items (user_id, realm_id, key, sealed, version, size_bytes, metadata_bytes)

@@ -158,7 +158,8 @@ func (g *ingest) drain(ctx context.Context) (cell, error) {
 	return c, err
 }
 
-// counted waits until the counts of the round's users tell of all their records: that work belongs to storing them.
+// counted waits until the counts of the round's users tell of all their records: that work belongs
+// to storing them.
 func (g *ingest) counted(ctx context.Context) error {
 	seen := map[string]bool{}
 	var users [][]byte

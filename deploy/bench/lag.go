@@ -10,7 +10,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// lagGroup measures how long after the answer a request is in the log, while the product works at half of what it can.
+// lagGroup measures how long after the answer a request is in the log, while the product works at
+// half of what it can.
 func lagGroup() group {
 	const full, half = "vault GET through the gateway, as many as it can", "from the answer to the log, at half of that"
 	return group{name: "lag", title: "From the answer to the log", prepare: func(ctx context.Context, b *bench) (plan, error) {

@@ -10,10 +10,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// worker sends one request at a time over what it owns (a connection, a session). It is used by one goroutine.
+// worker sends one request at a time over what it owns (a connection, a session). It is used by one
+// goroutine.
 type worker interface {
-	// do performs one operation and returns when its answer is complete; false when the answer was not the expected one. After an error the
-	// worker must be usable again.
+	// do performs one operation and returns when its answer is complete; false when the answer was
+	// not the expected one. After an error the worker must be usable again.
 	do() (bool, error)
 	close()
 }
@@ -21,8 +22,9 @@ type worker interface {
 // load says how a subject is driven.
 type load struct {
 	conns int
-	// rate, operations a second over all connections, makes it an open loop: an operation is due at its time whether or not the one before it
-	// is over, and its latency counts from when it was due. 0: a closed loop, in which each connection sends again as soon as it has its answer.
+	// rate, operations a second over all connections, makes it an open loop: an operation is due at
+	// its time whether or not the one before it is over, and its latency counts from when it was
+	// due. 0: a closed loop, in which each connection sends again as soon as it has its answer.
 	rate   float64
 	worker func(i int) (worker, error)
 }
@@ -35,7 +37,8 @@ const (
 	maxFailures    = 1000 // a worker that fails more often than this in one cell gives up
 )
 
-// window is the time in which operations count: those that end in it, after the warm-up and before the end.
+// window is the time in which operations count: those that end in it, after the warm-up and before
+// the end.
 type window struct{ start, measure, end time.Time }
 
 // tally is what one worker saw.
@@ -45,7 +48,8 @@ type tally struct {
 	err              error
 }
 
-// run drives l: warm-up, then the measured time. measured is called at the start of the measured time and again at its end.
+// run drives l: warm-up, then the measured time. measured is called at the start of the measured
+// time and again at its end.
 func (l load) run(ctx context.Context, warmup, seconds time.Duration, measured func(begin bool)) (cell, error) {
 	workers, err := l.open()
 	defer func() {
@@ -116,7 +120,8 @@ func (l load) drive(ctx context.Context, i int, w worker, win window) tally {
 	return t
 }
 
-// counts reports whether an operation counts. In an open loop one that was due during the warm-up does not, because it may have waited for it.
+// counts reports whether an operation counts. In an open loop one that was due during the warm-up
+// does not, because it may have waited for it.
 func (l load) counts(win window, due, done time.Time) bool {
 	begin := done
 	if l.rate > 0 {

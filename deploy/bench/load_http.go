@@ -20,7 +20,8 @@ type request struct {
 	body         string
 }
 
-// raw returns the bytes of the request on the wire. Every request of every subject is written the same way.
+// raw returns the bytes of the request on the wire. Every request of every subject is written the
+// same way.
 func (r request) raw(addr string) []byte {
 	var b bytes.Buffer
 	host := r.host
@@ -68,7 +69,8 @@ func (c *conn) redial() error {
 	return nil
 }
 
-// exchange sends raw and reads the answer, which is valid until the next exchange. After an error the connection is opened anew.
+// exchange sends raw and reads the answer, which is valid until the next exchange. After an error
+// the connection is opened anew.
 func (c *conn) exchange(raw []byte, noBody bool) (*fasthttp.Response, error) {
 	if c.nc == nil {
 		if err := c.redial(); err != nil {
@@ -107,8 +109,8 @@ type httpWorker struct {
 	want []int
 }
 
-// httpLoad drives addr with conns connections; requests returns what connection i sends, in turn. Answers with another status than those in
-// want count as failed.
+// httpLoad drives addr with conns connections; requests returns what connection i sends, in turn.
+// Answers with another status than those in want count as failed.
 func httpLoad(addr string, conns int, requests func(i int) []request, want ...int) load {
 	return load{conns: conns, worker: func(i int) (worker, error) {
 		c, err := dial(addr)

@@ -80,8 +80,9 @@ type slowWorker time.Duration
 func (w slowWorker) do() (bool, error) { time.Sleep(time.Duration(w)); return true, nil }
 func (w slowWorker) close()            {}
 
-// TestSlowOperationsCountAsMuchAsQuickOnes: an operation that is under way when the measured time begins is one of those that end in it. Were it left out
-// as the one is that is under way at the end, whoever takes long, or has many at once, would lose one for each connection.
+// TestSlowOperationsCountAsMuchAsQuickOnes: an operation that is under way when the measured time
+// begins is one of those that end in it. Were it left out as the one is that is under way at the
+// end, whoever takes long, or has many at once, would lose one for each connection.
 func TestSlowOperationsCountAsMuchAsQuickOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -161,7 +162,8 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 
 func TestOpenLoopCountsTheWait(t *testing.T) {
 	t.Parallel()
-	// Each operation takes 20 ms but is due every 10 ms: the queue grows, and the latency must say so.
+	// Each operation takes 20 ms but is due every 10 ms: the queue grows, and the latency must say
+	// so.
 	l, _ := lateLoad(1, 100, 20*time.Millisecond, nil)
 	c, err := l.run(t.Context(), 0, 500*time.Millisecond, func(bool) {})
 	if err != nil {

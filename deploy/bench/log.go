@@ -15,7 +15,8 @@ const (
 	lastPage = 10001
 )
 
-// logGroup compares the log of somebody who has a quarter of all rows with the log of somebody who has a thousand.
+// logGroup compares the log of somebody who has a quarter of all rows with the log of somebody who
+// has a thousand.
 func logGroup() group {
 	const (
 		manyList, fewList   = "first page with any filter, many rows", "first page with any filter, 1,000 rows"

@@ -1,9 +1,12 @@
-// Command bench owns the comparison of Realmgate with its peers and with its own targets: it builds and starts the product and the servers that
-// it is compared with, drives them in turn with one load generator, and writes a table and a picture of ratios. Start reading at measureAll; a
-// group of rows stands in a file of its own (forward.go, vault.go, …), suite.go says how they are measured in turn, load.go how they are driven.
+// Command bench owns the comparison of Realmgate with its peers and with its own targets: it builds
+// and starts the product and the servers that it is compared with, drives them in turn with one
+// load generator, and writes a table and a picture of ratios. Start reading at measureAll; a group
+// of rows stands in a file of its own (forward.go, vault.go, …), suite.go says how they are
+// measured in turn, load.go how they are driven.
 //
-// Everything runs on the loopback interface of one machine, in processes of their own, and ends with this command. Only ratios of one run mean
-// something: all subjects share the CPUs with the load generator.
+// Everything runs on the loopback interface of one machine, in processes of their own, and ends
+// with this command. Only ratios of one run mean something: all subjects share the CPUs with the
+// load generator.
 package main
 
 import (
@@ -51,8 +54,8 @@ func main() {
 	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// command is main without the process: 0 when everything was measured, 1 after a failure, 2 when it was called wrongly. A missed target is no
-// failure: it is a finding, and in the table.
+// command is main without the process: 0 when everything was measured, 1 after a failure, 2 when it
+// was called wrongly. A missed target is no failure: it is a finding, and in the table.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	switch {
@@ -183,7 +186,8 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer b.stop()
-	// PostgreSQL runs as another user when this is root, and must reach its folder: else its data would lie elsewhere, and stay.
+	// PostgreSQL runs as another user when this is root, and must reach its folder: else its data
+	// would lie elsewhere, and stay.
 	if err := os.Chmod(b.dir, 0o711); err != nil {
 		return err
 	}

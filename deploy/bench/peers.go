@@ -8,14 +8,16 @@ import (
 	"runtime"
 )
 
-// peer is a forwarder that the gateway is compared with: a server that passes every request to upstream.
+// peer is a forwarder that the gateway is compared with: a server that passes every request to
+// upstream.
 type peer struct {
 	name string
 	// start runs it on addr in front of upstream; dir is a folder of its own.
 	start func(ctx context.Context, b *bench, dir, addr, upstream string) (*process, error)
 }
 
-// peers are the forwarders, all with the same work: keep connections alive on both sides, forward, write no access log. Each may use every CPU.
+// peers are the forwarders, all with the same work: keep connections alive on both sides, forward,
+// write no access log. Each may use every CPU.
 func peers() []peer {
 	return []peer{
 		{"nginx", startNginx},

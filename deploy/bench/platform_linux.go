@@ -14,7 +14,8 @@ import (
 // supported says that /proc tells CPU times and memory.
 const supported = true
 
-// ownGroup makes a child the head of a process group of its own, so that Ctrl-C reaches only us, and ends it when the thread that forked it ends.
+// ownGroup makes a child the head of a process group of its own, so that Ctrl-C reaches only us,
+// and ends it when the thread that forked it ends.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -28,7 +29,8 @@ func thaw(p *os.Process) error { return p.Signal(syscall.SIGCONT) }
 // pinnedVariable tells the program that it runs on the CPUs already.
 const pinnedVariable = "REALMGATE_BENCH_PINNED"
 
-// pin runs this program anew on the given CPUs, such as "0,1"; all that it starts inherits them. It returns when it runs there.
+// pin runs this program anew on the given CPUs, such as "0,1"; all that it starts inherits them. It
+// returns when it runs there.
 func pin(cpus string) error {
 	if cpus == "" || slices.Contains(os.Environ(), pinnedVariable+"="+cpus) {
 		return nil

@@ -48,7 +48,8 @@ func (b *bench) startPocketBase(ctx context.Context) (*pocketbase, error) {
 	return pb, pb.fill()
 }
 
-// fill makes the collection, with the rule that a record is its owner's, the owners and one record for each.
+// fill makes the collection, with the rule that a record is its owner's, the owners and one record
+// for each.
 func (pb *pocketbase) fill() error {
 	c, err := dial(pb.addr)
 	if err != nil {

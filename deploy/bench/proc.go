@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// clockTick is the unit of CPU times in /proc: USER_HZ, which is 100 on every Linux that Go runs on (proc(5)).
+// clockTick is the unit of CPU times in /proc: USER_HZ, which is 100 on every Linux that Go runs on
+// (proc(5)).
 const clockTick = 10 * time.Millisecond
 
 // processStat is the part of /proc/<pid>/stat that is used here.
@@ -19,7 +20,8 @@ type processStat struct {
 	cpu    time.Duration // user and system, of ended children too
 }
 
-// readStat reads /proc/<pid>/stat (proc(5)). The name of the program may hold anything, so fields are counted from the last parenthesis.
+// readStat reads /proc/<pid>/stat (proc(5)). The name of the program may hold anything, so fields
+// are counted from the last parenthesis.
 func readStat(pid int) (processStat, error) {
 	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -81,8 +83,9 @@ func cpuOf(roots []int) time.Duration {
 	return sum
 }
 
-// memoryOf returns the resident memory of the processes and their descendants in bytes. A page that several of them share counts once, by its
-// parts (Pss); where the kernel doesn't tell those, resident sets are added up.
+// memoryOf returns the resident memory of the processes and their descendants in bytes. A page that
+// several of them share counts once, by its parts (Pss); where the kernel doesn't tell those,
+// resident sets are added up.
 func memoryOf(roots []int) int64 {
 	var sum int64
 	for _, pid := range family(roots) {

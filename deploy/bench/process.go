@@ -32,7 +32,8 @@ const (
 	pollEvery    = 10 * time.Millisecond
 )
 
-// start runs a program with the environment and its output in a file of the folder logs. The caller stops it.
+// start runs a program with the environment and its output in a file of the folder logs. The caller
+// stops it.
 func start(logs, name, program string, environ []string, args ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(program, args...), log: filepath.Join(logs, name+".log"), done: make(chan struct{})}
 	out, err := os.Create(p.log)
@@ -51,8 +52,8 @@ func start(logs, name, program string, environ []string, args ...string) (*proce
 	return p, nil
 }
 
-// run starts the program and waits for its end on one thread that it keeps: the end of the thread that forked would end the program
-// (https://go.dev/issue/27505).
+// run starts the program and waits for its end on one thread that it keeps: the end of the thread
+// that forked would end the program (https://go.dev/issue/27505).
 func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

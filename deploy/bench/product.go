@@ -48,7 +48,8 @@ func (b *bench) startProduct(ctx context.Context) error {
 		"ACTIVITY_INTERNAL_KEYS=" + p.internalKeys["activity-svc"],
 		"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing),
 		"VAULT_KEY_ENCRYPTION_KEY=" + strings.TrimSpace(string(keyset)),
-		// The peers write no access log either. The limits work for each request, and are too high to refuse one.
+		// The peers write no access log either. The limits work for each request, and are too high
+		// to refuse one.
 		"LOG_LEVEL=warn", "LOG_REQUESTS=errors", "RATE_LIMIT_USER=10000000/1m", "RATE_LIMIT_ADDRESS=100000000/1m", "RATE_LIMIT_SIGNUP=off",
 		"RATE_LIMIT_REFRESH=off",
 	}
@@ -71,7 +72,8 @@ func (b *bench) startGateway(ctx context.Context, name, users, vault string) (*i
 		"USERS_URL=http://"+users, "VAULT_URL=http://"+vault, "ACTIVITY_URL=http://"+b.product.activity.addr)
 }
 
-// startService starts the program under a name of its own, with its address in the setting addrVariable, and waits until it is ready.
+// startService starts the program under a name of its own, with its address in the setting
+// addrVariable, and waits until it is ready.
 func (b *bench) startService(ctx context.Context, program, name, addrVariable string, own ...string) (*instance, error) {
 	addrs, err := b.freeAddrs(2)
 	if err != nil {
@@ -165,8 +167,8 @@ func (c *conn) call(r request, want ...int) ([]byte, error) {
 	return nil, fmt.Errorf("%s %s: got %d, want %v: %.300s", r.method, r.path, answer.StatusCode(), want, answer.Body())
 }
 
-// identity is the header with which the gateway would forward a request of the account, for rows that measure a service alone. It is good for
-// half a minute: take a new one for each cell.
+// identity is the header with which the gateway would forward a request of the account, for rows
+// that measure a service alone. It is good for half a minute: take a new one for each cell.
 func (b *bench) identity(a account, audience string) (string, error) {
 	return b.signedIdentity(a, audience, false)
 }

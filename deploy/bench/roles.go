@@ -17,13 +17,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// roleFlag makes this program one of the small servers below instead of the benchmark: they are measured in processes of their own.
+// roleFlag makes this program one of the small servers below instead of the benchmark: they are
+// measured in processes of their own.
 const roleFlag = "-role"
 
-// upstreamConns bounds the connections that the forwarders written here keep to their upstream; the other peers get the same number.
+// upstreamConns bounds the connections that the forwarders written here keep to their upstream; the
+// other peers get the same number.
 const upstreamConns = 512
 
-// playRole serves until the process is killed. args are the role, the address to listen on and, for forwarders, the upstream's.
+// playRole serves until the process is killed. args are the role, the address to listen on and, for
+// forwarders, the upstream's.
 func playRole(args []string) error {
 	if len(args) < 2 {
 		return fmt.Errorf("%s needs a role and an address", roleFlag)
@@ -52,7 +55,8 @@ func fixedBody() []byte {
 	return []byte(head + strings.Repeat("x", 1024-len(head)-len(tail)) + tail)
 }
 
-// fixedAnswer answers everything with body, except that a gateway that takes this for users-svc gets a key set, which it needs to be ready.
+// fixedAnswer answers everything with body, except that a gateway that takes this for users-svc
+// gets a key set, which it needs to be ready.
 func fixedAnswer(body []byte) (fasthttp.RequestHandler, error) {
 	public, _, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -69,7 +73,8 @@ func fixedAnswer(body []byte) (fasthttp.RequestHandler, error) {
 	}, err
 }
 
-// serveReverseProxy is net/http/httputil's proxy as its documentation has it, with enough kept connections.
+// serveReverseProxy is net/http/httputil's proxy as its documentation has it, with enough kept
+// connections.
 func serveReverseProxy(addr, upstream string) error {
 	target := &url.URL{Scheme: "http", Host: upstream}
 	proxy := &httputil.ReverseProxy{
@@ -79,7 +84,8 @@ func serveReverseProxy(addr, upstream string) error {
 	return (&http.Server{Addr: addr, Handler: proxy, ReadHeaderTimeout: time.Minute}).ListenAndServe()
 }
 
-// serveBare is the baseline of the gateway: the same libraries (Fiber, fasthttp's HostClient) with the same limits, and nothing but forwarding.
+// serveBare is the baseline of the gateway: the same libraries (Fiber, fasthttp's HostClient) with
+// the same limits, and nothing but forwarding.
 func serveBare(addr, upstream string) error {
 	client := &fasthttp.HostClient{
 		Addr: upstream, MaxConns: upstreamConns, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxIdleConnDuration: time.Minute,

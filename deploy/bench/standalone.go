@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// standaloneGroup measures how fast everything in one process is ready on a folder that it has used before.
+// standaloneGroup measures how fast everything in one process is ready on a folder that it has used
+// before.
 func standaloneGroup() group {
 	return group{name: "standalone", title: "Starting standalone, and idling", alone: true, prepare: func(ctx context.Context, b *bench) (plan, error) {
 		const name = "standalone, on an existing folder"

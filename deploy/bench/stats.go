@@ -15,7 +15,8 @@ type cell struct {
 	P50, P99 time.Duration
 	CPU      time.Duration // of the subject's server processes
 	Memory   int64         // bytes, of the subject's server processes at the end
-	// Amount replaces Requests/Took for subjects that do not answer requests: rows or hashes per second, or seconds.
+	// Amount replaces Requests/Took for subjects that do not answer requests: rows or hashes per
+	// second, or seconds.
 	Amount float64
 }
 
@@ -74,8 +75,9 @@ func medianOf(cells []cell, of func(cell) float64) float64 {
 	return median(values)
 }
 
-// ratio is a comparison of two subjects that were measured in turn: the median, lowest and highest of the ratios of the rounds. What slows the
-// machine down for a while slows both cells of a round down, so that the ratio of a round says more than the ratio of two medians.
+// ratio is a comparison of two subjects that were measured in turn: the median, lowest and highest
+// of the ratios of the rounds. What slows the machine down for a while slows both cells of a round
+// down, so that the ratio of a round says more than the ratio of two medians.
 type ratio struct {
 	Median, Low, High float64
 	Rounds            int

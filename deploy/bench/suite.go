@@ -24,7 +24,8 @@ type plan struct {
 	notes    []string
 	// unit of what throughput counts, "requests" when empty.
 	unit string
-	// base is the subject that the others of the table are divided by; by default the baseline of the first target.
+	// base is the subject that the others of the table are divided by; by default the baseline of
+	// the first target.
 	base string
 	// growth replaces the subjects in the group growth.
 	growth *growthTable
@@ -45,8 +46,8 @@ type subject struct {
 	once          bool // measured in the first round only
 }
 
-// target is one promise: a figure of subject divided by that of baseline, at least or at most bound. Without a baseline the figure itself is
-// divided by limit, and bound is 1.
+// target is one promise: a figure of subject divided by that of baseline, at least or at most
+// bound. Without a baseline the figure itself is divided by limit, and bound is 1.
 type target struct {
 	what              string
 	subject, baseline string
@@ -84,7 +85,8 @@ func (o outcome) find(name string) (series, bool) {
 	return series{}, false
 }
 
-// measure runs the rounds of a group: every subject in turn, then again, so that what changes on the machine meanwhile meets all of them.
+// measure runs the rounds of a group: every subject in turn, then again, so that what changes on
+// the machine meanwhile meets all of them.
 func (b *bench) measure(ctx context.Context, g group) outcome {
 	began := time.Now()
 	o := outcome{group: g}
@@ -168,7 +170,8 @@ const (
 	quietCPU      = settleLook / 10
 )
 
-// settle waits until the product is idle: events that a cell left behind must not be stored at the expense of the next one.
+// settle waits until the product is idle: events that a cell left behind must not be stored at the
+// expense of the next one.
 func (b *bench) settle(ctx context.Context) {
 	if b.product.gateway == nil {
 		return

@@ -23,7 +23,8 @@ const (
 // vaultValue is what is stored and read: 256 bytes, as a secret may have.
 func vaultValue() string { return strings.Repeat("s3cret-", 37)[:256] }
 
-// vaultGroup compares the vault behind the gateway with PocketBase: the same value, the caller's own, by key or id, with a token.
+// vaultGroup compares the vault behind the gateway with PocketBase: the same value, the caller's
+// own, by key or id, with a token.
 func vaultGroup() group {
 	return group{name: "vault", title: "Reading and writing one value", prepare: prepareVault}
 }
@@ -145,7 +146,8 @@ func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
 	return p, nil
 }
 
-// vaultAloneLoad reads values in vault-svc itself, with identities as the gateway signs them, which are valid for a minute or so.
+// vaultAloneLoad reads values in vault-svc itself, with identities as the gateway signs them, which
+// are valid for a minute or so.
 func (b *bench) vaultAloneLoad(conns int) (load, error) {
 	identities := make([]string, accountCount)
 	for i := range identities {

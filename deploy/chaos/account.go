@@ -82,7 +82,8 @@ type listed struct {
 	SizeBytes int64 `json:"size_bytes"`
 }
 
-// auditVault reads everything that an account has, realm by realm, and holds it against the ledger and the statistics.
+// auditVault reads everything that an account has, realm by realm, and holds it against the ledger
+// and the statistics.
 func (w *world) auditVault(index int) error {
 	c, who := w.load.clients[0], w.load.accounts[index]
 	there := map[string]bool{}
@@ -163,10 +164,12 @@ func (w *world) verifyVault(ctx context.Context) error {
 	return nil
 }
 
-// logPatience bounds the wait until all events are stored: a batch of a replica that was killed goes to another after ACTIVITY_ACK_WAIT.
+// logPatience bounds the wait until all events are stored: a batch of a replica that was killed
+// goes to another after ACTIVITY_ACK_WAIT.
 const logPatience = 45 * time.Second
 
-// auditLog waits until the log holds all that it owes, and then for a moment more, because what comes too often may come late.
+// auditLog waits until the log holds all that it owes, and then for a moment more, because what
+// comes too often may come late.
 func (w *world) auditLog(ctx context.Context, r *report) error {
 	known := func(a *attempt) callerKnown {
 		for _, win := range r.windows {
@@ -199,7 +202,8 @@ func (w *world) auditLog(ctx context.Context, r *report) error {
 	return w.auditCounts(ctx)
 }
 
-// unrecordable says whether the request was answered by a gateway whose journal could not be written, and which does not refuse for that.
+// unrecordable says whether the request was answered by a gateway whose journal could not be
+// written, and which does not refuse for that.
 func (r *report) unrecordable(a *attempt) bool {
 	for _, win := range r.windows {
 		if win.unrecorded && a.gateway == 1 && win.touches(a) {
@@ -209,7 +213,8 @@ func (r *report) unrecordable(a *attempt) bool {
 	return false
 }
 
-// excuseDropped returns the requests that may be missing in the log because gateway 2 counted them as dropped; the numbers must be equal.
+// excuseDropped returns the requests that may be missing in the log because gateway 2 counted them
+// as dropped; the numbers must be equal.
 func (w *world) excuseDropped(r *report, known func(*attempt) callerKnown) map[*attempt]bool {
 	out := map[*attempt]bool{}
 	for _, win := range r.windows {

@@ -58,8 +58,8 @@ func (w *world) auditUsage(ctx context.Context) error {
 	})
 }
 
-// auditCounts holds the statistics of the log against its records. Requests of the accounting itself are recorded meanwhile, so the number must
-// lie between two counts.
+// auditCounts holds the statistics of the log against its records. Requests of the accounting
+// itself are recorded meanwhile, so the number must lie between two counts.
 func (w *world) auditCounts(ctx context.Context) error {
 	for _, who := range w.load.accounts {
 		before, err := w.countRecords(ctx, who)

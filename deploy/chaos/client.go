@@ -9,8 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// client speaks to one gateway. It sends each request once: what other clients do by themselves, sending a request again whose connection was
-// lost, would put one request into the log twice.
+// client speaks to one gateway. It sends each request once: what other clients do by themselves,
+// sending a request again whose connection was lost, would put one request into the log twice.
 type client struct {
 	index int
 	addr  string
@@ -72,7 +72,8 @@ func (a answer) data(v any) error {
 	return json.Unmarshal(a.body, &struct{ Data any }{v})
 }
 
-// call sends a request outside of the ledger that must be answered with 200 or 201, trying again for a while: it is part of a preparation.
+// call sends a request outside of the ledger that must be answered with 200 or 201, trying again
+// for a while: it is part of a preparation.
 func (c *client) call(r request, v any) error {
 	var a answer
 	for range 50 {

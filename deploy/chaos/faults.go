@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// fault is one way to break something, and how it is mended. Between begin and mend it lasts for the time that -seconds says, unless it is brief.
+// fault is one way to break something, and how it is mended. Between begin and mend it lasts for
+// the time that -seconds says, unless it is brief.
 type fault struct {
 	name        string
 	begin, mend func(context.Context) error
@@ -20,7 +21,8 @@ type fault struct {
 	brief bool
 	// cutOff: only the third gateway sees the fault, so it is asked too.
 	cutOff bool
-	// callersKnown: gateways know all the time who is asking, so that their refusals must be in the log too.
+	// callersKnown: gateways know all the time who is asking, so that their refusals must be in the
+	// log too.
 	callersKnown bool
 	// unrecorded is set when gateway 2 may answer what it cannot record; it must count such events.
 	unrecorded bool
@@ -151,9 +153,11 @@ func (w *world) list(out io.Writer) error {
 type window struct {
 	fault
 	began, mended time.Time
-	// up is when the part that had ended served again by its own account; mended when it had not ended.
+	// up is when the part that had ended served again by its own account; mended when it had not
+	// ended.
 	up time.Time
-	// calm is when requests were answered well for good, zero when that was not reached in time; closed when the next fault could begin.
+	// calm is when requests were answered well for good, zero when that was not reached in time;
+	// closed when the next fault could begin.
 	calm, closed time.Time
 	dropped      int // events that gateway 2 says that it did not record
 }
@@ -209,7 +213,8 @@ func mend(ctx context.Context, f fault) (time.Time, error) {
 	return at, ctx.Err()
 }
 
-// settle waits until requests are answered well for a while; longer than the stated recovery, so that the table can tell how long it took.
+// settle waits until requests are answered well for a while; longer than the stated recovery, so
+// that the table can tell how long it took.
 func (w *world) settle(ctx context.Context, win *window) {
 	deadline := win.up.Add(3*w.options.recovery + patience)
 	for ctx.Err() == nil && time.Now().Before(deadline) {
@@ -223,7 +228,8 @@ func (w *world) settle(ctx context.Context, win *window) {
 	win.closed = time.Now()
 }
 
-// excuses says whether a request that was under way from sent to answered may have failed because of the fault.
+// excuses says whether a request that was under way from sent to answered may have failed because
+// of the fault.
 func (win *window) excuses(sent, answered time.Time, recovery time.Duration) bool {
 	return !win.orderly && !answered.Before(win.began) && !sent.After(win.up.Add(recovery))
 }

@@ -37,7 +37,8 @@ func (l *ledger) forget() {
 	}
 }
 
-// callerKnown says whether the gateway that answered could know who was asking, whatever was broken then.
+// callerKnown says whether the gateway that answered could know who was asking, whatever was broken
+// then.
 type callerKnown bool
 
 // owed returns the fewest and the most records that the log must and may have of a.
@@ -64,7 +65,8 @@ func (l *ledger) missing(known func(*attempt) callerKnown, excused func(*attempt
 	return n
 }
 
-// judgeLog holds what was entered against what was answered. excused tells which requests a gateway says that it did not record.
+// judgeLog holds what was entered against what was answered. excused tells which requests a gateway
+// says that it did not record.
 func (l *ledger) judgeLog(known func(*attempt) callerKnown, excused func(*attempt) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// ledger is what the clients of a run know: every request that they sent and what came back. The product is held against it.
+// ledger is what the clients of a run know: every request that they sent and what came back. The
+// product is held against it.
 type ledger struct {
 	now func() time.Time
 
@@ -17,7 +18,8 @@ type ledger struct {
 	breaches []breach
 }
 
-// attempt is one request. It is sent once and never again: the User-Agent carries its number, so that its record in the log can be found.
+// attempt is one request. It is sent once and never again: the User-Agent carries its number, so
+// that its record in the log can be found.
 type attempt struct {
 	number               int
 	user                 string // id; "" for a request that nobody can be made answerable for
@@ -126,8 +128,8 @@ func (l *ledger) during(from, to time.Time) span {
 	return s
 }
 
-// calmSince returns the moment from which on every request was answered well, and how many were; a request that waits for its answer for
-// longer than patience is not calm.
+// calmSince returns the moment from which on every request was answered well, and how many were; a
+// request that waits for its answer for longer than patience is not calm.
 func (l *ledger) calmSince(from time.Time, patience time.Duration) (since time.Time, good int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,14 +163,16 @@ type version struct {
 	gone   bool // a deletion
 }
 
-// value is the text that the write with this number stores: unlike any other, and of the given size or a little more.
+// value is the text that the write with this number stores: unlike any other, and of the given size
+// or a little more.
 func (v version) value() string {
 	head := fmt.Sprintf("%d:é\x00\"", v.number)
 	return head + strings.Repeat("v", max(0, v.size-len(head)))
 }
 
-// item is one vault key. One client at a time writes it, so its history is a line: acknowledged writes, and perhaps one at the end that the
-// client got no word about. After such a one the key is left alone, because it may take effect at any later time.
+// item is one vault key. One client at a time writes it, so its history is a line: acknowledged
+// writes, and perhaps one at the end that the client got no word about. After such a one the key is
+// left alone, because it may take effect at any later time.
 type item struct {
 	user       int // index of the account
 	realm, key string
@@ -221,7 +225,8 @@ func (l *ledger) read(it *item, a *attempt, value string) {
 	}
 }
 
-// holds says what is wrong with finding value under the item's key, or nothing; "" when it is as it must be.
+// holds says what is wrong with finding value under the item's key, or nothing; "" when it is as it
+// must be.
 func (it *item) holds(found bool, value string) string {
 	if it.acked.is(found, value) || (it.doubt != nil && it.doubt.is(found, value)) {
 		return ""

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// load is the clients of a run: a mixture of reads and writes at a steady rate, in turn over the gateways of the rotation.
+// load is the clients of a run: a mixture of reads and writes at a steady rate, in turn over the
+// gateways of the rotation.
 type load struct {
 	ledger   *ledger
 	clients  []*client // of all gateways
@@ -237,8 +238,8 @@ func (w *worker) read(who *account) {
 	w.load.ledger.read(it, a, found.Value)
 }
 
-// renew trades the refresh token of the refresher for a fresh pair. When it gets no word it tries again with the same one, as clients do: that
-// must be good for a minute.
+// renew trades the refresh token of the refresher for a fresh pair. When it gets no word it tries
+// again with the same one, as clients do: that must be good for a minute.
 func (d *load) renew() {
 	a, got := d.send(nil, "POST", "/api/v1/users/auth/refresh", "", `{"refreshToken":"`+d.refresher.refresh+`"}`)
 	if a.failed() {

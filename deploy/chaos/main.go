@@ -1,9 +1,11 @@
-// Command chaos owns the proof that nothing is lost when something dies: it starts the real binaries with a real PostgreSQL, nats-server and
-// Redis, each in a process of its own, drives a steady load through the gateways, breaks one part after another, and accounts for every
-// request at the end. It exits with 1 when it finds a breach.
+// Command chaos owns the proof that nothing is lost when something dies: it starts the real
+// binaries with a real PostgreSQL, nats-server and Redis, each in a process of its own, drives a
+// steady load through the gateways, breaks one part after another, and accounts for every request
+// at the end. It exits with 1 when it finds a breach.
 //
-// Start reading at runAll; faults.go lists what is broken and how, ledger.go says what is held against the product, account.go where it looks
-// for it. Everything listens on the loopback interface, lives in a mount namespace of its own and ends with this command.
+// Start reading at runAll; faults.go lists what is broken and how, ledger.go says what is held
+// against the product, account.go where it looks for it. Everything listens on the loopback
+// interface, lives in a mount namespace of its own and ends with this command.
 package main
 
 import (

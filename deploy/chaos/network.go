@@ -6,9 +6,10 @@ import (
 	"sync"
 )
 
-// network is a TCP proxy that stands for the wire to one server. Cut, it neither refuses nor ends connections: bytes just do not arrive, as
-// when a cable is pulled, and those that were sent meanwhile arrive when it is mended. (Toxiproxy's "timeout" toxic drops what was sent and
-// ends the connections, which is kinder.)
+// network is a TCP proxy that stands for the wire to one server. Cut, it neither refuses nor ends
+// connections: bytes just do not arrive, as when a cable is pulled, and those that were sent
+// meanwhile arrive when it is mended. (Toxiproxy's "timeout" toxic drops what was sent and ends the
+// connections, which is kinder.)
 type network struct {
 	ln     net.Listener
 	target string

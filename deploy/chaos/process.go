@@ -18,7 +18,8 @@ import (
 
 // part is a part of the system that can be broken.
 type part interface {
-	// kill ends it at once, as SIGKILL does; start brings it back, and returns when it runs, which is before it serves.
+	// kill ends it at once, as SIGKILL does; start brings it back, and returns when it runs, which
+	// is before it serves.
 	kill() error
 	start() error
 	// stop ends it in its own orderly way.

@@ -33,7 +33,8 @@ func (r *report) breaches() []breach {
 	return out
 }
 
-// write prints the table, and keeps it in the folder of results unless only some faults were injected.
+// write prints the table, and keeps it in the folder of results unless only some faults were
+// injected.
 func (r *report) write(stdout io.Writer) error {
 	var b strings.Builder
 	r.head(&b)
@@ -146,7 +147,8 @@ func (r *report) told(b *strings.Builder) {
 	}
 }
 
-// dump writes every request, one a line: number, when it was sent, how long it took, gateway, status, code, method, path, records in the log.
+// dump writes every request, one a line: number, when it was sent, how long it took, gateway,
+// status, code, method, path, records in the log.
 func (l *ledger) dump(path string) error {
 	var b strings.Builder
 	for _, a := range l.attempts {

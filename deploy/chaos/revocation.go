@@ -13,16 +13,18 @@ import (
 
 const revocationName = "revocation"
 
-// quick is within what time a revocation must be in force on every gateway, whatever single part is broken at that moment. slow is the stated
-// bound for the case that nobody could be told, neither through Redis nor through NATS, while the gateways do find an older copy in Redis: it lives
-// for 5 seconds there and for one in a gateway's memory.
+// quick is within what time a revocation must be in force on every gateway, whatever single part is
+// broken at that moment. slow is the stated bound for the case that nobody could be told, neither
+// through Redis nor through NATS, while the gateways do find an older copy in Redis: it lives for 5
+// seconds there and for one in a gateway's memory.
 const (
 	quick = time.Second
 	slow  = 6 * time.Second
 )
 
-// The times of one condition: how long its credentials are used before, how long the fault lasts from just before the revocation, and how long
-// they are watched after it, which is longer than any copy of a state lives.
+// The times of one condition: how long its credentials are used before, how long the fault lasts
+// from just before the revocation, and how long they are watched after it, which is longer than any
+// copy of a state lives.
 const (
 	warmUp     = 2300 * time.Millisecond
 	faultLasts = 1500 * time.Millisecond
@@ -34,7 +36,8 @@ const (
 type condition struct {
 	name  string
 	bound time.Duration
-	// before breaks it, mend ends that; at breaks something as soon as the revocation was acknowledged.
+	// before breaks it, mend ends that; at breaks something as soon as the revocation was
+	// acknowledged.
 	before, at, mend func(context.Context) error
 }
 
@@ -97,7 +100,8 @@ func revocationKinds() []string {
 	return []string{"ban", "logout by admin", "logout", "password", "session end", "token delete", "token disable"}
 }
 
-// prepare makes one user for each kind of revocation, with the session or token that is to be revoked.
+// prepare makes one user for each kind of revocation, with the session or token that is to be
+// revoked.
 func (w *world) prepare(round int, admin account) ([]*victim, error) {
 	var out []*victim
 	c := newClient(0, w.gateways[0].addr)
@@ -194,7 +198,8 @@ func (w *world) revocation(ctx context.Context) ([]revocationRow, error) {
 	return rows, ctx.Err()
 }
 
-// revokeUnder uses the credentials on every gateway all the time, and revokes them while the condition holds.
+// revokeUnder uses the credentials on every gateway all the time, and revokes them while the
+// condition holds.
 func (w *world) revokeUnder(ctx context.Context, cond condition, victims []*victim) error {
 	using, stop := context.WithCancel(ctx)
 	defer stop()
@@ -202,7 +207,8 @@ func (w *world) revokeUnder(ctx context.Context, cond condition, victims []*vict
 	for n, v := range victims {
 		for i, g := range w.gateways {
 			c := newClient(i, g.addr)
-			// Spread over a second, the copies in the gateways' memory are of every age when the revocation comes.
+			// Spread over a second, the copies in the gateways' memory are of every age when the
+			// revocation comes.
 			later := time.Duration(n*len(w.gateways)+i) * time.Second / time.Duration(len(victims)*len(w.gateways))
 			users.Go(func() {
 				pause(using, later)

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The run has a mount namespace of its own: a name can stand for two addresses there (/etc/hosts), and a journal can have a small disk (tmpfs),
-// without a trace on the machine, however this command ends. Whoever is not root gets the right to mount from a user namespace.
+// The run has a mount namespace of its own: a name can stand for two addresses there (/etc/hosts),
+// and a journal can have a small disk (tmpfs), without a trace on the machine, however this command
+// ends. Whoever is not root gets the right to mount from a user namespace.
 
 const insideVariable = "REALMGATE_CHAOS_INSIDE"
 
@@ -57,7 +58,8 @@ func enterSpace(args []string, stderr io.Writer) int {
 	return 1
 }
 
-// ownHosts puts the file at path, with the system's own names in it, where /etc/hosts is, for the processes of this run only.
+// ownHosts puts the file at path, with the system's own names in it, where /etc/hosts is, for the
+// processes of this run only.
 func ownHosts(path string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
@@ -86,7 +88,8 @@ func removeDisk(path string) { _ = unix.Unmount(path, unix.MNT_DETACH) }
 // leaveHosts undoes ownHosts, so that its file can be removed.
 func leaveHosts() { _ = unix.Unmount("/etc/hosts", unix.MNT_DETACH) }
 
-// child is how a process is started: in a group of its own, so that Ctrl-C reaches only this command, and killed when this command dies.
+// child is how a process is started: in a group of its own, so that Ctrl-C reaches only this
+// command, and killed when this command dies.
 func child() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

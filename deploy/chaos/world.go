@@ -42,8 +42,9 @@ type world struct {
 	adminEmail, adminPassword, vaultKeyMaterial string
 }
 
-// networks are the wires that can be cut. Those to the three services lie behind the third gateway only: a proxy takes connections for a dead
-// server too, and the other gateways shall see what a dead server is like.
+// networks are the wires that can be cut. Those to the three services lie behind the third gateway
+// only: a proxy takes connections for a dead server too, and the other gateways shall see what a
+// dead server is like.
 type networks struct {
 	postgres, nats, redis  *network
 	natsUsers, redisUsers  *network // of users-svc alone
@@ -160,7 +161,8 @@ func (w *world) start(ctx context.Context) error {
 	return w.startServices(ctx)
 }
 
-// nameServices says which addresses the name of users-svc stands for; the others have two replicas all the time.
+// nameServices says which addresses the name of users-svc stands for; the others have two replicas
+// all the time.
 func (w *world) nameServices(users ...string) error {
 	text := w.names + "\n" + loopback + " vault activity\n" + loopback2 + " vault activity\n"
 	for _, a := range users {
@@ -186,7 +188,8 @@ func goBuild(ctx context.Context, dir, to string, packages ...string) error {
 	return nil
 }
 
-// settings makes what all services read: addresses, secrets, and limits that are counted but too high to be in the way.
+// settings makes what all services read: addresses, secrets, and limits that are counted but too
+// high to be in the way.
 func (w *world) settings(ctx context.Context) error {
 	keyset, err := exec.CommandContext(ctx, filepath.Join(w.bin(), "vault-svc"), "keys", "generate").Output()
 	if err != nil {
@@ -213,8 +216,9 @@ func (w *world) settings(ctx context.Context) error {
 	return nil
 }
 
-// Settings that differ from the defaults: a gateway gives up on a service sooner than a fault lasts, and a gateway that drains says so for a
-// moment before it stops, as behind any load balancer.
+// Settings that differ from the defaults: a gateway gives up on a service sooner than a fault
+// lasts, and a gateway that drains says so for a moment before it stops, as behind any load
+// balancer.
 const (
 	upstreamTimeout = 2 * time.Second
 	drainDelay      = 500 * time.Millisecond
@@ -248,8 +252,8 @@ func (w *world) startServices(ctx context.Context) error {
 	return w.startGateways(ctx)
 }
 
-// startGateways starts three: the first answers only what it can record, the second drops and counts what it cannot, and the third reaches
-// the services over networks that can be cut.
+// startGateways starts three: the first answers only what it can record, the second drops and
+// counts what it cannot, and the third reaches the services over networks that can be cut.
 func (w *world) startGateways(ctx context.Context) error {
 	var err error
 	for _, n := range []struct {

@@ -143,8 +143,9 @@ func TestEveryPackageSaysWhatItOwns(t *testing.T) {
 	}
 }
 
-// TestNoGlobalState keeps two instances of anything able to live in one process: no init function, and no variable of a package that is made by
-// a call with an effect outside of itself (metrics, clients, goroutines).
+// TestNoGlobalState keeps two instances of anything able to live in one process: no init function,
+// and no variable of a package that is made by a call with an effect outside of itself (metrics,
+// clients, goroutines).
 func TestNoGlobalState(t *testing.T) {
 	harmless := regexp.MustCompile(`^(errors\.New|fmt\.Errorf|regexp\.MustCompile|template\.Must|strings\.NewReplacer|sync\.OnceFunc|netip\.|big\.|language\.|apperr\.|time\.|map|\[\])`)
 	for _, s := range sources(t) {
@@ -203,8 +204,8 @@ func exprString(e ast.Expr) string {
 	}
 }
 
-// TestWaitsAreMonotonic: a number of nanoseconds since 1970 is compared with another when somebody has set
-// the clock; pkg/monotonic has what waits within a process need.
+// TestWaitsAreMonotonic: a number of nanoseconds since 1970 is compared with another when somebody
+// has set the clock; pkg/monotonic has what waits within a process need.
 func TestWaitsAreMonotonic(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.test || strings.HasPrefix(s.path, "deploy/bench/") {

@@ -13,8 +13,9 @@ import (
 
 const restoredPassword = "correct-Horse-7"
 
-// TestABackupComesBack does what deploy/docs/backup.md says: it dumps the database under a running product and keeps the secrets, loses the
-// machine, restores both on an empty one, verifies, and signs in again.
+// TestABackupComesBack does what deploy/docs/backup.md says: it dumps the database under a running
+// product and keeps the secrets, loses the machine, restores both on an empty one, verifies, and
+// signs in again.
 func TestABackupComesBack(t *testing.T) {
 	s := startStack(t)
 	ada := s.signUp("ada@example.com")
@@ -92,7 +93,8 @@ func (s *stack) backUp() kept {
 	return k
 }
 
-// loseEverything ends all processes and deletes what they kept: database, stream, journal and secrets.
+// loseEverything ends all processes and deletes what they kept: database, stream, journal and
+// secrets.
 func (s *stack) loseEverything() {
 	s.t.Helper()
 	for _, name := range []string{"gateway", "activity-svc", "vault-svc", "users-svc", "nats"} {
@@ -106,7 +108,8 @@ func (s *stack) loseEverything() {
 	}
 }
 
-// restore puts the secrets back, lets PostgreSQL make its roles from them, and loads the dump over the empty schemas.
+// restore puts the secrets back, lets PostgreSQL make its roles from them, and loads the dump over
+// the empty schemas.
 func (s *stack) restore(k kept) {
 	s.t.Helper()
 	if err := os.Mkdir(filepath.Join(s.dir, "secrets"), 0o755); err != nil {
@@ -140,7 +143,8 @@ func (s *stack) postgresTool(name string) string {
 	return path
 }
 
-// command runs one of a binary's commands in the environment of its container; changed replaces variables of it.
+// command runs one of a binary's commands in the environment of its container; changed replaces
+// variables of it.
 func (s *stack) command(name string, changed []string, args ...string) (string, error) {
 	s.t.Helper()
 	cmd := testkit.Command(s.t, binary(s.t, name), args...)

@@ -49,7 +49,8 @@ func (o object) at(path ...any) any {
 func (o object) name() string { s, _ := o.at("metadata", "name").(string); return s }
 func (o object) kind() string { s, _ := o["kind"].(string); return s }
 
-// render renders the chart as the release "rg" and returns its objects; own ones are validated against the schemas of Kubernetes.
+// render renders the chart as the release "rg" and returns its objects; own ones are validated
+// against the schemas of Kubernetes.
 func render(t *testing.T, values ...string) []object {
 	t.Helper()
 	args := []string{"template", "rg", ".", "--namespace", "realmgate", "--kube-version", kubernetesVersion + ".0"}
@@ -135,7 +136,8 @@ func TestChartWorkloads(t *testing.T) {
 		holdSettings(t, "the chart", name, environ)
 		for k, v := range environ {
 			file := p.Services[name].Environment[k]
-			// The services of the compose file share a folder of secrets, so each has a file of its own for NATS.
+			// The services of the compose file share a folder of secrets, so each has a file of its
+			// own for NATS.
 			if strings.HasSuffix(k, "_FILE") && k != "NATS_URL_FILE" && (file == nil || *file != v) {
 				t.Errorf("%s: %s=%s is another file than in docker-compose.yml", name, k, v)
 			}
@@ -171,7 +173,8 @@ func environOf(container object) map[string]string {
 	return out
 }
 
-// TestChartNamesAndPortsAgree holds that what the gateway asks for is there, that it sees each replica, and that nobody else is let in.
+// TestChartNamesAndPortsAgree holds that what the gateway asks for is there, that it sees each
+// replica, and that nobody else is let in.
 func TestChartNamesAndPortsAgree(t *testing.T) {
 	t.Parallel()
 	all := render(t)
@@ -266,7 +269,8 @@ func TestChartRefusesReplicasBesideAutoscaling(t *testing.T) {
 	}
 }
 
-// TestChartPodsCanBeShaped holds what an operator may add to every pod, and what the release may reach.
+// TestChartPodsCanBeShaped holds what an operator may add to every pod, and what the release may
+// reach.
 func TestChartPodsCanBeShaped(t *testing.T) {
 	t.Parallel()
 	values := []string{"serviceAccount.create=true", "networkPolicy.egress.enabled=true", "networkPolicy.egress.rules[0].ports[0].port=5432"}
@@ -290,8 +294,8 @@ func TestChartPodsCanBeShaped(t *testing.T) {
 	}
 }
 
-// TestChartServicesHaveTheirOwnKeys holds which internal keys a service gets, and that the key of all
-// of the previous release is there only while both releases run.
+// TestChartServicesHaveTheirOwnKeys holds which internal keys a service gets, and that the key of
+// all of the previous release is there only while both releases run.
 func TestChartServicesHaveTheirOwnKeys(t *testing.T) {
 	t.Parallel()
 	for value, shared := range map[string]bool{"sharedInternalKeys=false": false, "sharedInternalKeys=true": true} {

@@ -36,8 +36,9 @@ func TestRealmgateEnvIsTakenAsItStands(t *testing.T) {
 	}
 }
 
-// TestSecretsOfRealmgateEnvReachOnlyTheirReader gives every secret setting that there is. One whose file a service mounts
-// reaches the service "secrets" alone, which writes that file; another the services that read it.
+// TestSecretsOfRealmgateEnvReachOnlyTheirReader gives every secret setting that there is. One whose
+// file a service mounts reaches the service "secrets" alone, which writes that file; another the
+// services that read it.
 func TestSecretsOfRealmgateEnvReachOnlyTheirReader(t *testing.T) {
 	t.Parallel()
 	dir := checkout(t)
@@ -71,7 +72,8 @@ func TestSecretsOfRealmgateEnvReachOnlyTheirReader(t *testing.T) {
 	}
 }
 
-// TestReadersOfSecretsAreInTheirGroup: the files of /secrets are readable by the group that "secrets" runs as.
+// TestReadersOfSecretsAreInTheirGroup: the files of /secrets are readable by the group that
+// "secrets" runs as.
 func TestReadersOfSecretsAreInTheirGroup(t *testing.T) {
 	t.Parallel()
 	p := project(t)
@@ -91,7 +93,8 @@ func TestReadersOfSecretsAreInTheirGroup(t *testing.T) {
 	}
 }
 
-// TestTheGatewayWaitsForNoService: an update must not take the gateway away for as long as the services take to start.
+// TestTheGatewayWaitsForNoService: an update must not take the gateway away for as long as the
+// services take to start.
 func TestTheGatewayWaitsForNoService(t *testing.T) {
 	t.Parallel()
 	for on, d := range project(t).Services["gateway"].DependsOn {
@@ -101,7 +104,8 @@ func TestTheGatewayWaitsForNoService(t *testing.T) {
 	}
 }
 
-// TestNoImageOfOursComesFromAPublicRegistry: a name without a registry is one of Docker Hub, where anybody may own it.
+// TestNoImageOfOursComesFromAPublicRegistry: a name without a registry is one of Docker Hub, where
+// anybody may own it.
 func TestNoImageOfOursComesFromAPublicRegistry(t *testing.T) {
 	t.Parallel()
 	p := project(t)
@@ -138,7 +142,8 @@ func TestTwoCheckoutsAreTwoInstallations(t *testing.T) {
 	}
 }
 
-// TestOtherServersCanBeNamed: an address in realmgate.env is what -make-secrets writes into its readers' files.
+// TestOtherServersCanBeNamed: an address in realmgate.env is what -make-secrets writes into its
+// readers' files.
 func TestOtherServersCanBeNamed(t *testing.T) {
 	t.Parallel()
 	dir, environ := filepath.Join(t.TempDir(), "secrets"), []string{"REDIS_URL=rediss://:x@redis.example:6380/0", "ADMIN_PASSWORD=Pa$w0rd#12-and-more"}

@@ -16,7 +16,8 @@ const root = "../.."
 // ours are the containers that run our binaries for good.
 var ours = []string{"gateway", "users-svc", "vault-svc", "activity-svc"}
 
-// project reads docker-compose.yml as Compose does, with an empty environment and every profile: what "docker compose config" prints.
+// project reads docker-compose.yml as Compose does, with an empty environment and every profile:
+// what "docker compose config" prints.
 func project(t *testing.T) *types.Project {
 	t.Helper()
 	dir, err := filepath.Abs(root)
@@ -54,7 +55,8 @@ func checkout(t *testing.T) string {
 	return dir
 }
 
-// TestRealmgateEnvWins holds that a line of realmgate.env has the effect that it says, whatever has a default; without the file the shell decides.
+// TestRealmgateEnvWins holds that a line of realmgate.env has the effect that it says, whatever has
+// a default; without the file the shell decides.
 func TestRealmgateEnvWins(t *testing.T) {
 	t.Parallel()
 	dir := checkout(t)
@@ -78,7 +80,8 @@ func TestRealmgateEnvWins(t *testing.T) {
 	}
 }
 
-// TestReplicasStay holds that the number of replicas can be written down, because "up" goes back to it.
+// TestReplicasStay holds that the number of replicas can be written down, because "up" goes back to
+// it.
 func TestReplicasStay(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.Abs(root)
@@ -94,7 +97,8 @@ func TestReplicasStay(t *testing.T) {
 	}
 }
 
-// TestPrometheusFollowsItsFiles holds that an update's alerts are loaded: nothing restarts a container because a mounted file changed.
+// TestPrometheusFollowsItsFiles holds that an update's alerts are loaded: nothing restarts a
+// container because a mounted file changed.
 func TestPrometheusFollowsItsFiles(t *testing.T) {
 	t.Parallel()
 	if c := project(t).Services["prometheus"].Command; !slices.Contains(c, "--enable-feature=auto-reload-config") {
@@ -184,7 +188,8 @@ func TestOnlyTheGatewayIsPublished(t *testing.T) {
 	}
 }
 
-// TestSecretsReachOnlyTheirReader holds that no container sees another's secrets and that none stands in the file.
+// TestSecretsReachOnlyTheirReader holds that no container sees another's secrets and that none
+// stands in the file.
 func TestSecretsReachOnlyTheirReader(t *testing.T) {
 	t.Parallel()
 	p := project(t)

@@ -9,7 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestGeneratedClientsCompile holds that whoever generates a client from gateway/openapi/openapi.yaml gets one that compiles.
+// TestGeneratedClientsCompile holds that whoever generates a client from
+// gateway/openapi/openapi.yaml gets one that compiles.
 func TestGeneratedClientsCompile(t *testing.T) {
 	t.Parallel()
 	document, err := filepath.Abs(filepath.Join(root, "gateway/openapi/openapi.yaml"))

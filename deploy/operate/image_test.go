@@ -110,7 +110,8 @@ func TestBinariesAreSmallStaticAndStamped(t *testing.T) {
 	}
 }
 
-// TestBuildContext holds that the build sees every source that it needs, and neither tests nor anything that could be a secret.
+// TestBuildContext holds that the build sees every source that it needs, and neither tests nor
+// anything that could be a secret.
 func TestBuildContext(t *testing.T) {
 	t.Parallel()
 	f, err := os.Open(filepath.Join(root, ".dockerignore"))

@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// rawEnv reads an env_file of the format raw, which is docker compose's own and not in its library: NAME=value lines
-// whose value is all that follows, and comments.
+// rawEnv reads an env_file of the format raw, which is docker compose's own and not in its library:
+// NAME=value lines whose value is all that follows, and comments.
 func rawEnv(r io.Reader, _ string, vars map[string]string, _ func(string) (string, bool)) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {

@@ -145,7 +145,8 @@ func TestMetricsExist(t *testing.T) {
 	}
 }
 
-// exportedMetrics returns every text in the sources that could be the name of a metric: it is given to the Prometheus client nowhere else.
+// exportedMetrics returns every text in the sources that could be the name of a metric: it is given
+// to the Prometheus client nowhere else.
 func exportedMetrics(t *testing.T) map[string]bool {
 	t.Helper()
 	name := regexp.MustCompile(`(?:Name: |NewDesc\(|counter\(|gauge\(|read\(|Metric\()"([a-z][a-z0-9_]+)"`)
@@ -208,7 +209,8 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	}
 }
 
-// TestRunbooksNameRealSettings holds that every setting that a page tells somebody to look at exists.
+// TestRunbooksNameRealSettings holds that every setting that a page tells somebody to look at
+// exists.
 func TestRunbooksNameRealSettings(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{"GOMEMLIMIT": true, "COMPOSE_PROJECT_NAME": true} // of Go and of Compose

@@ -25,7 +25,8 @@ func settingsOf() map[string][]config.Setting {
 // notOurs are the variables that the Go runtime reads.
 func notOurs(name string) bool { return name == "GOMEMLIMIT" }
 
-// holdSettings fails the test for every variable that the binary does not read, and for every setting that it needs and does not get.
+// holdSettings fails the test for every variable that the binary does not read, and for every
+// setting that it needs and does not get.
 func holdSettings(t *testing.T, where, binary string, environ map[string]string) {
 	t.Helper()
 	known, secret := map[string]bool{}, map[string]bool{}

@@ -26,8 +26,8 @@ const (
 	stopTimeout  = testkit.Patience
 )
 
-// stack is the compose file as processes on this machine: the same binaries, environment, secrets and configuration files, with ports of the
-// loopback instead of names.
+// stack is the compose file as processes on this machine: the same binaries, environment, secrets
+// and configuration files, with ports of the loopback instead of names.
 type stack struct {
 	t       *testing.T
 	project *types.Project
@@ -45,7 +45,8 @@ type process struct {
 	done    chan error
 }
 
-// startStack starts PostgreSQL, NATS, Redis and then our four binaries, and waits until each says through its own -health that it is ready.
+// startStack starts PostgreSQL, NATS, Redis and then our four binaries, and waits until each says
+// through its own -health that it is ready.
 func startStack(t *testing.T) *stack {
 	t.Helper()
 	s := &stack{t: t, project: project(t), running: map[string]*process{}, hosts: map[string]string{}}
@@ -147,8 +148,8 @@ func (s *stack) startPostgres() {
 	s.hosts["postgres:5432"] = u.Host
 }
 
-// readableByPostgres returns a copy of PostgreSQL's secrets that this machine's user for it can read; in the container it
-// is in the group of the files.
+// readableByPostgres returns a copy of PostgreSQL's secrets that this machine's user for it can
+// read; in the container it is in the group of the files.
 func (s *stack) readableByPostgres() string {
 	s.t.Helper()
 	dir := filepath.Join(s.dir, "secrets-of-postgres")
@@ -176,7 +177,8 @@ func (s *stack) removePostgres() {
 	s.cluster = nil
 }
 
-// startNATS builds the server that the go.mod of deploy names and starts it with the configuration of the compose file.
+// startNATS builds the server that the go.mod of deploy names and starts it with the configuration
+// of the compose file.
 func (s *stack) startNATS() {
 	s.t.Helper()
 	etc := filepath.Join(s.dir, "nats/etc/nats")
@@ -206,7 +208,8 @@ func (s *stack) startNATS() {
 	s.waitTCP(s.hosts["nats:4222"])
 }
 
-// startRedis is the one program that is not the compose file's: no Redis server is a Go module, and this one reads no redis.conf.
+// startRedis is the one program that is not the compose file's: no Redis server is a Go module, and
+// this one reads no redis.conf.
 func (s *stack) startRedis() {
 	s.t.Helper()
 	redis := testkit.Redis(s.t)
@@ -228,7 +231,8 @@ func (s *stack) waitTCP(addr string) {
 	s.t.Fatalf("nothing listens on %s", addr)
 }
 
-// environ returns what the compose file gives a service, with the places of this test for its names, volumes and ports.
+// environ returns what the compose file gives a service, with the places of this test for its
+// names, volumes and ports.
 func (s *stack) environ(name string) []string {
 	s.t.Helper()
 	service := s.project.Services[name]
@@ -258,7 +262,8 @@ func (s *stack) environ(name string) []string {
 	return out
 }
 
-// translated copies a secret that is an address, with this test's port in it, and returns the path of the file to read.
+// translated copies a secret that is an address, with this test's port in it, and returns the path
+// of the file to read.
 func (s *stack) translated(service, file string) string {
 	s.t.Helper()
 	text := s.secret(service, file)

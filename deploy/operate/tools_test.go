@@ -12,7 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// tool returns the path of a program that operators use. The test is skipped where it is not installed, except in CI.
+// tool returns the path of a program that operators use. The test is skipped where it is not
+// installed, except in CI.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := tools.Path(name)

@@ -15,8 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestTheComposeFileRuns starts everything as docker compose would and does what a user does, through the gateway: sign up, sign in, keep a
-// secret, read the log; then it kills a service and a gateway and looks whether anything is missing.
+// TestTheComposeFileRuns starts everything as docker compose would and does what a user does,
+// through the gateway: sign up, sign in, keep a secret, read the log; then it kills a service and a
+// gateway and looks whether anything is missing.
 func TestTheComposeFileRuns(t *testing.T) {
 	s := startStack(t)
 	ada := s.signUp("ada@example.com")
@@ -198,7 +199,8 @@ func (s *stack) rolesAreApart() {
 	}
 }
 
-// metricsAreThere holds that what the overview shows is exported by every process, and the stamped version by build_info.
+// metricsAreThere holds that what the overview shows is exported by every process, and the stamped
+// version by build_info.
 func (s *stack) metricsAreThere() {
 	s.t.Helper()
 	for _, name := range ours {

@@ -14,7 +14,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/localpg"
 )
 
-// backing is the servers that the services need, embedded or somebody else's, and how to stop those that are ours.
+// backing is the servers that the services need, embedded or somebody else's, and how to stop those
+// that are ours.
 type backing struct {
 	// databaseURL returns the address for a service, by its schema.
 	databaseURL       func(schema string) string

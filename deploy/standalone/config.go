@@ -12,7 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
-// Config is what this command adds to the settings of the services; a service's own settings are read from the same environment.
+// Config is what this command adds to the settings of the services; a service's own settings are
+// read from the same environment.
 type Config struct {
 	GatewayAddr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"The public address."`
 	TLS         tlsfiles.Public
@@ -61,7 +62,8 @@ func (c Config) adminAddr(offset int) (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(port+offset)), err
 }
 
-// dataDir returns DATA_DIR, or realmgate in the user's data directory (XDG Base Directory Specification).
+// dataDir returns DATA_DIR, or realmgate in the user's data directory (XDG Base Directory
+// Specification).
 func (c Config) dataDir() (string, error) {
 	if c.DataDir != "" {
 		return filepath.Abs(c.DataDir)
@@ -80,11 +82,13 @@ func (c Config) dataDir() (string, error) {
 	return rootsDataDir, nil
 }
 
-// rootsDataDir is where root's data lies unless there is some in root's home already: PostgreSQL, which runs as another user, may not enter that, and
-// its data would have to lie apart from the rest.
+// rootsDataDir is where root's data lies unless there is some in root's home already: PostgreSQL,
+// which runs as another user, may not enter that, and its data would have to lie apart from the
+// rest.
 const rootsDataDir = "/var/lib/realmgate/data"
 
-// setHere are the settings of the services that standalone sets itself, whatever the environment says.
+// setHere are the settings of the services that standalone sets itself, whatever the environment
+// says.
 var setHere = []string{"USERS_ADDR", "VAULT_ADDR", "ACTIVITY_ADDR", "USERS_URL", "VAULT_URL", "ACTIVITY_URL", "JOURNAL_DIR", "USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS", "INTERNAL_KEYS"}
 
 // ignored returns those of setHere that environ sets in vain.

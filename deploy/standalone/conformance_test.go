@@ -20,7 +20,8 @@ import (
 	"github.com/realmgate/realmgate/gateway/openapi"
 )
 
-// conformance holds every answer of a running product against openapi.yaml and notes which documented answers were seen.
+// conformance holds every answer of a running product against openapi.yaml and notes which
+// documented answers were seen.
 type conformance struct {
 	doc                *openapi3.T
 	router             routers.Router
@@ -60,7 +61,8 @@ func words(t *testing.T, extension any) []string {
 	return out
 }
 
-// hold fails the test when the answer is not documented: operation, status, code, headers and every field of the body.
+// hold fails the test when the answer is not documented: operation, status, code, headers and every
+// field of the body.
 func (c *conformance) hold(t *testing.T, req *http.Request, a answer) {
 	t.Helper()
 	if a.header.Get("X-Request-ID") == "" {

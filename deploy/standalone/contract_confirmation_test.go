@@ -9,7 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// realmField is the body of a request about auth tokens: those that change realms need one, and the others know no such field.
+// realmField is the body of a request about auth tokens: those that change realms need one, and the
+// others know no such field.
 func realmField(path string) map[string]any {
 	if strings.HasSuffix(path, "-realm") {
 		return map[string]any{"realm_id": realm}

@@ -217,7 +217,8 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	r.do("POST", base+"/verify-setup", again.Token, map[string]any{"code": "000000"}).want(t, "setup locked", 429, "TWOFACTOR_RATE_LIMIT")
 }
 
-// contractSecondFactorOff disables 2FA, and meets a ban and a temporary token that is too old between the halves of a login.
+// contractSecondFactorOff disables 2FA, and meets a ban and a temporary token that is too old
+// between the halves of a login.
 func contractSecondFactorOff(r *running) {
 	t, base, admin := r.t, "/api/v1/users/auth/2fa", r.admin()
 	for _, name := range []string{"ruth", "rolf"} {

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// TestContract drives every documented operation through running products and holds each answer against openapi.yaml; at the end every
-// documented answer must have been produced. The products differ only in settings.
+// TestContract drives every documented operation through running products and holds each answer
+// against openapi.yaml; at the end every documented answer must have been produced. The products
+// differ only in settings.
 func TestContract(t *testing.T) {
 	spec := loadConformance(t)
 	t.Run("every area", func(t *testing.T) {
@@ -92,7 +93,8 @@ func isPublicRefusal(o operation) bool {
 	return slices.Contains([]string{"/api/v1/users/auth/refresh", "/api/v1/users/auth/2fa/verify", "/api/v1/users/auth/login"}, o.path)
 }
 
-// contractCredentials tries every operation without, with a broken, and with a banned user's credential.
+// contractCredentials tries every operation without, with a broken, and with a banned user's
+// credential.
 func contractCredentials(r *running) {
 	banned, admin := r.user("banned"), r.admin()
 	r.do("PATCH", "/api/v1/users/"+banned.ID, admin.Token, map[string]any{"is_banned": true}).want(r.t, "ban", 200, "")

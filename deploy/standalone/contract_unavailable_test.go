@@ -10,7 +10,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// contractUnavailable takes the database away under a running product: nobody is let in on old knowledge, and everybody is told when to come back.
+// contractUnavailable takes the database away under a running product: nobody is let in on old
+// knowledge, and everybody is told when to come back.
 func contractUnavailable(t *testing.T, spec *conformance) {
 	database := testkit.Postgres(t)
 	r := product(t, spec, "DATABASE_URL="+database)

@@ -34,8 +34,8 @@ const marker = "realmgate"
 // errRunning says that another process holds the folder.
 var errRunning = errors.New("another Realmgate is running")
 
-// openDataDir takes the folder for this process, making it when it is missing. A folder with somebody else's files, and one that another
-// process uses, are errors that say what to do.
+// openDataDir takes the folder for this process, making it when it is missing. A folder with
+// somebody else's files, and one that another process uses, are errors that say what to do.
 func openDataDir(path string) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("DATA_DIR: cannot make the folder: %w", err)
@@ -72,8 +72,9 @@ func (d *dataDir) sub(name string) string { return filepath.Join(d.path, name) }
 
 func (d *dataDir) close() error { return d.lock.Unlock() }
 
-// secret returns the secret called name, made by generate the first time. It is written whole or not at all, so an empty file was emptied by
-// somebody: a new key in its place would hide that what the old one encrypts is lost.
+// secret returns the secret called name, made by generate the first time. It is written whole or
+// not at all, so an empty file was emptied by somebody: a new key in its place would hide that what
+// the old one encrypts is lost.
 func (d *dataDir) secret(name string, generate func() (string, error)) (string, error) {
 	path := filepath.Join(d.path, "secrets", name)
 	content, err := os.ReadFile(path)

@@ -15,7 +15,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// greet tells a newcomer what runs and what to try. A generated password is shown here, once, and then forgotten.
+// greet tells a newcomer what runs and what to try. A generated password is shown here, once, and
+// then forgotten.
 func (st *stack) greet(ctx context.Context, w io.Writer) error {
 	url := "http://" + displayAddr(st.gateway.Addr())
 	if st.cfg.TLS.Cert != "" {
@@ -63,7 +64,8 @@ func (st *stack) metricsAddrs() string {
 	return list
 }
 
-// forgetPassword notes that somebody knows the admin's password: the generated one, which was shown, or the one that was given when there was none yet.
+// forgetPassword notes that somebody knows the admin's password: the generated one, which was
+// shown, or the one that was given when there was none yet.
 func (st *stack) forgetPassword() error {
 	if _, err := os.Stat(st.dir.sub(shownMarker)); err == nil {
 		return nil

@@ -21,7 +21,8 @@ import (
 // on its way.
 func TestAHangUpEndsTheProcessInOrder(t *testing.T) {
 	t.Parallel()
-	// A child of a process that handles the signal gets its default action, also where nohup started the tests.
+	// A child of a process that handles the signal gets its default action, also where nohup
+	// started the tests.
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(hangUps) })

@@ -27,7 +27,8 @@ const (
 	userPassword  = "correct-Horse-7"
 )
 
-// dataFolder is an empty DATA_DIR that also the user can enter whom PostgreSQL runs as for root: else its data would lie elsewhere, and stay.
+// dataFolder is an empty DATA_DIR that also the user can enter whom PostgreSQL runs as for root:
+// else its data would lie elsewhere, and stay.
 func dataFolder(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +51,8 @@ type running struct {
 	spec *conformance // nil: answers are not held against the OpenAPI file
 }
 
-// start runs the product on a database of its own with the settings in environ, and stops it at the end of the test.
+// start runs the product on a database of its own with the settings in environ, and stops it at the
+// end of the test.
 func start(t *testing.T, environ ...string) *running {
 	t.Helper()
 	environ = append([]string{
@@ -85,7 +87,8 @@ func start(t *testing.T, environ ...string) *running {
 	return &running{t: t, url: "http://" + st.gateway.Addr()}
 }
 
-// request is what a test sends. Body may be a string or bytes, sent as they are, or anything else, sent as JSON.
+// request is what a test sends. Body may be a string or bytes, sent as they are, or anything else,
+// sent as JSON.
 type request struct {
 	method, path, token string
 	body                any
@@ -168,7 +171,8 @@ func (r *running) do(method, path, token string, body any) answer {
 	return r.send(request{method: method, path: path, token: token, body: body})
 }
 
-// want fails the test unless the answer has the status and, when code is not empty, the machine code.
+// want fails the test unless the answer has the status and, when code is not empty, the machine
+// code.
 func (a answer) want(t *testing.T, what string, status int, code string) answer {
 	t.Helper()
 	if a.status != status || a.Code != code {
@@ -216,8 +220,8 @@ func (r *running) admin() account {
 	return r.login(adminEmail, adminPassword)
 }
 
-// eventually waits until ok, for what happens behind the answer. The events that a killed process had in hand come back after ACTIVITY_ACK_WAIT,
-// 30 s, and the last of them a little later.
+// eventually waits until ok, for what happens behind the answer. The events that a killed process
+// had in hand come back after ACTIVITY_ACK_WAIT, 30 s, and the last of them a little later.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(testkit.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {

@@ -14,8 +14,8 @@ import (
 )
 
 // TestHostileBodiesCostAFewTimesTheirLength sends many anonymous requests at once, each with a body
-// that a JSON parser could spend much more memory on than it is long. It is not parallel, because it
-// counts what the whole process allocates: gateway, users-svc and the client of the test.
+// that a JSON parser could spend much more memory on than it is long. It is not parallel, because
+// it counts what the whole process allocates: gateway, users-svc and the client of the test.
 func TestHostileBodiesCostAFewTimesTheirLength(t *testing.T) {
 	r := start(t, noLimits...)
 	const size, senders, most = 64 << 10, 100, 12

@@ -1,8 +1,9 @@
-// Command standalone owns Realmgate in one process: a PostgreSQL of its own, NATS and Redis embedded, and the four services with their real
-// HTTP and NATS connections between them. Start reading at run; stack.go puts the parts together.
+// Command standalone owns Realmgate in one process: a PostgreSQL of its own, NATS and Redis
+// embedded, and the four services with their real HTTP and NATS connections between them. Start
+// reading at run; stack.go puts the parts together.
 //
-// The services do not know that they are here: each is made by the same New as in its own binary, from the same settings; only the addresses
-// differ.
+// The services do not know that they are here: each is made by the same New as in its own binary,
+// from the same settings; only the addresses differ.
 package main
 
 import (
@@ -30,7 +31,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main without the process: 0 after an orderly stop, 1 after a failure, 2 when it was called wrongly.
+// run is main without the process: 0 after an orderly stop, 1 after a failure, 2 when it was called
+// wrongly.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
 	flags.SetOutput(stderr)

@@ -14,15 +14,17 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// matrix is the whole authorisation of the public API: every route that asks who is calling, and what each kind of caller is answered.
+// matrix is the whole authorisation of the public API: every route that asks who is calling, and
+// what each kind of caller is answered.
 //
-// Columns: nobody at all · garbage as a token · a token that has expired · one signed with another key · one with alg none · a banned user ·
-// another user than the path names · an admin · an auth token without the permission · one of another realm · one with every permission.
+// Columns: nobody at all · garbage as a token · a token that has expired · one signed with another
+// key · one with alg none · a banned user · another user than the path names · an admin · an auth
+// token without the permission · one of another realm · one with every permission.
 //
-// Cells: a status alone, or with the first letters of the code: M MISSING_TOKEN, I INVALID_TOKEN, E TOKEN_EXPIRED, B ACCOUNT_BANNED, P
-// INSUFFICIENT_PERMISSIONS, C CANNOT_MODIFY_OTHER_USER, R a realm's refusal, N a *_NOT_FOUND, V VALIDATION_ERROR, Q
-// CURRENT_PASSWORD_REQUIRED. {id} is the user whose auth tokens
-// the last three columns are, {victim} somebody else, {none} nobody's.
+// Cells: a status alone, or with the first letters of the code: M MISSING_TOKEN, I INVALID_TOKEN, E
+// TOKEN_EXPIRED, B ACCOUNT_BANNED, P INSUFFICIENT_PERMISSIONS, C CANNOT_MODIFY_OTHER_USER, R a
+// realm's refusal, N a *_NOT_FOUND, V VALIDATION_ERROR, Q CURRENT_PASSWORD_REQUIRED. {id} is the
+// user whose auth tokens the last three columns are, {victim} somebody else, {none} nobody's.
 const matrix = `
                                               none garbage expired wrongkey algnone banned other admin token- tokenR token+
 GET    /api/v1/users/me                       401M 401I    401E    401I     401I    200    200   200   200    403R   200
@@ -93,7 +95,8 @@ var cellCodes = map[string]string{
 func TestAuthorisationMatrix(t *testing.T) {
 	t.Parallel()
 	spec := loadConformance(t)
-	// Two products on one database and one key: the tokens of the second live for a second, and the first must say that they have expired.
+	// Two products on one database and one key: the tokens of the second live for a second, and the
+	// first must say that they have expired.
 	key, err := randomKey()
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +134,8 @@ func (a answer) cell() string {
 	return fmt.Sprint(a.status, a.Code)
 }
 
-// matrixCallers signs everybody in and returns their credentials by column, and the ids that paths name.
+// matrixCallers signs everybody in and returns their credentials by column, and the ids that paths
+// name.
 func matrixCallers(t *testing.T, r *running) (map[string]string, *strings.Replacer) {
 	u, other, victim, banned, admin := r.user("matrix"), r.user("matrix-other"), r.user("matrix-victim"), r.user("matrix-banned"), r.admin()
 	r.do("PATCH", "/api/v1/users/"+banned.ID, admin.Token, map[string]any{"is_banned": true}).want(t, "ban", 200, "")

@@ -28,8 +28,8 @@ const (
 	natsRoom = 1 << 20
 )
 
-// natsServer is the embedded NATS server. After a failed write to the disk a stream stores nothing until
-// the server is restarted (nats-server 2.15); watch restarts it.
+// natsServer is the embedded NATS server. After a failed write to the disk a stream stores nothing
+// until the server is restarted (nats-server 2.15); watch restarts it.
 type natsServer struct {
 	options server.Options
 	log     *slog.Logger
@@ -85,8 +85,8 @@ func (n *natsServer) stop() {
 	}
 }
 
-// watch restarts the server when two health checks in a row fail and its disk has room. Restarts that do
-// not help are repeated at growing intervals.
+// watch restarts the server when two health checks in a row fail and its disk has room. Restarts
+// that do not help are repeated at growing intervals.
 func (n *natsServer) watch(ctx context.Context) {
 	pause, unwell := natsPause, false
 	for {
@@ -157,7 +157,8 @@ func roomFor(dir string, bytes int) error {
 	return errors.Join(os.WriteFile(path, make([]byte, bytes), 0o600), os.Remove(path))
 }
 
-// natsLog logs the messages of the NATS server at the level that they have for an operator of Realmgate.
+// natsLog logs the messages of the NATS server at the level that they have for an operator of
+// Realmgate.
 type natsLog struct{ log *slog.Logger }
 
 func (l natsLog) Noticef(f string, v ...any) { l.log.Debug("nats", "says", fmt.Sprintf(f, v...)) }

@@ -23,8 +23,8 @@ func watchedNATS(dir string) (string, error) {
 	return n.url(), nil
 }
 
-// TestTheEmbeddedNATSStoresAgainAfterItsDiskWasFull fails without the watcher: the stream then refuses every message
-// until the process ends.
+// TestTheEmbeddedNATSStoresAgainAfterItsDiskWasFull fails without the watcher: the stream then
+// refuses every message until the process ends.
 func TestTheEmbeddedNATSStoresAgainAfterItsDiskWasFull(t *testing.T) {
 	t.Parallel()
 	disk := testkit.StartOnSmallDisk(t)

@@ -1,8 +1,8 @@
 package main
 
-// natsUsers is the part of NATS's configuration that says who may do what: a service reaches what it needs, and a
-// service that was taken over no more. {nats-old-user} is the one user of the previous release, as long as its
-// secret is there.
+// natsUsers is the part of NATS's configuration that says who may do what: a service reaches what
+// it needs, and a service that was taken over no more. {nats-old-user} is the one user of the
+// previous release, as long as its secret is there.
 const natsUsers = `# Made by -make-secrets; changes are lost.
 authorization {
   users = [

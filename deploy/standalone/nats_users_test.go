@@ -20,7 +20,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// natsOf starts a server with the users of the secrets in dir, and returns the address of a service.
+// natsOf starts a server with the users of the secrets in dir, and returns the address of a
+// service.
 func natsOf(t *testing.T, dir string) (address func(file string) string) {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "nats.conf")
@@ -94,7 +95,8 @@ func sendEvents(ctx context.Context, t *testing.T, gateway, activity *bus.Conn, 
 	}
 }
 
-// TestEachServiceHasAUserOfNATSForWhatItNeeds sends an event and a change of a session through real connections.
+// TestEachServiceHasAUserOfNATSForWhatItNeeds sends an event and a change of a session through real
+// connections.
 func TestEachServiceHasAUserOfNATSForWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -185,7 +187,8 @@ func TestAServiceThatWasTakenOverReachesNothingElseOnNATS(t *testing.T) {
 	}
 }
 
-// TestTheSharedUserOfNATSLastsUntilItIsDropped: the previous release goes on during an update, and can be put back.
+// TestTheSharedUserOfNATSLastsUntilItIsDropped: the previous release goes on during an update, and
+// can be put back.
 func TestTheSharedUserOfNATSLastsUntilItIsDropped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

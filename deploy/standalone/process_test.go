@@ -17,7 +17,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// standalone is this command as a program, built by the first test that needs it; removeBinary follows them all.
+// standalone is this command as a program, built by the first test that needs it; removeBinary
+// follows them all.
 var standalone struct {
 	once sync.Once
 	dir  string

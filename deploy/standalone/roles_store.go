@@ -10,8 +10,9 @@ import (
 // schemas are those of the services, each owned by the role of the same name.
 var schemas = [...]string{"users_svc", "vault_svc", "activity_svc"}
 
-// createRoles makes one role and one schema for each service, so that no service can read another's tables, and returns the passwords by
-// schema. It is idempotent; the database at url must be owned by the caller.
+// createRoles makes one role and one schema for each service, so that no service can read another's
+// tables, and returns the passwords by schema. It is idempotent; the database at url must be owned
+// by the caller.
 func createRoles(ctx context.Context, url string, dir *dataDir) (map[string]string, error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {

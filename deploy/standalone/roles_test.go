@@ -15,7 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestARoleReachesItsOwnSchemaOnly makes the roles of a first start and tries with each what only the owner of something else may do.
+// TestARoleReachesItsOwnSchemaOnly makes the roles of a first start and tries with each what only
+// the owner of something else may do.
 func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

@@ -14,7 +14,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/atomicfile"
 )
 
-// masterFolder holds every secret in its folder secrets, readable by its owner only; it is what a backup needs.
+// masterFolder holds every secret in its folder secrets, readable by its owner only; it is what a
+// backup needs.
 const masterFolder = "all"
 
 // secretKinds are the secrets of an installation whose parts are separate, and how each is made.
@@ -47,7 +48,8 @@ func typeablePassword() (string, error) {
 // secretFile is one file of one reader. In its text, {name} stands for the secret of that name.
 type secretFile struct{ reader, file, text string }
 
-// Hosts are the names of docker-compose.yml. A password has letters and digits only, so that it needs no quoting anywhere.
+// Hosts are the names of docker-compose.yml. A password has letters and digits only, so that it
+// needs no quoting anywhere.
 const redisAddress = "redis://:{redis}@redis:6379/0"
 
 // natsAddress is that of a service, which is a user of NATS with the rights of natsUsers.
@@ -59,7 +61,8 @@ func databaseAddress(schema string) string {
 	return "postgres://" + schema + ":{postgres-" + schema + "}@postgres:5432/realmgate?sslmode=disable"
 }
 
-// secretFiles says who reads what, and nobody reads more: a service is named by its folder, which is the only one mounted into it.
+// secretFiles says who reads what, and nobody reads more: a service is named by its folder, which
+// is the only one mounted into it.
 var secretFiles = []secretFile{
 	{"gateway", "users-internal-keys", "{users-internal-keys}"},
 	{"gateway", "vault-internal-keys", "{vault-internal-keys}"},
@@ -96,10 +99,11 @@ var secretFiles = []secretFile{
 	{"grafana", "password", "{grafana}"},
 }
 
-// makeSecrets brings dir up to date: each secret that is missing from dir/all/secrets is made, unless environ has it as a
-// setting; one that is there stays as it is, and each reader's folder gets the files that it reads. A folder may be a
-// volume of its own, and then reaches no other reader. The files of the readers are readable by the owner and the group
-// of this process only: in docker-compose.yml the programs run under different user ids and share a group. What is in
+// makeSecrets brings dir up to date: each secret that is missing from dir/all/secrets is made,
+// unless environ has it as a setting; one that is there stays as it is, and each reader's folder
+// gets the files that it reads. A folder may be a volume of its own, and then reaches no other
+// reader. The files of the readers are readable by the owner and the group of this process only: in
+// docker-compose.yml the programs run under different user ids and share a group. What is in
 // dir/all is the owner's only.
 func makeSecrets(dir string, environ ...string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -142,8 +146,8 @@ func makeSecrets(dir string, environ ...string) error {
 	return nil
 }
 
-// nothingLost fails when a secret is missing from dir/all/secrets and a reader's file was made from it: a new secret would take the place of the last
-// copy of the one that the data needs.
+// nothingLost fails when a secret is missing from dir/all/secrets and a reader's file was made from
+// it: a new secret would take the place of the last copy of the one that the data needs.
 func nothingLost(dir string) error {
 	for _, k := range secretKinds {
 		path := filepath.Join(dir, masterFolder, "secrets", k.name)
@@ -181,7 +185,8 @@ func writeForReader(path, text string) error {
 	return openToGroup(path)
 }
 
-// openToGroup gives the file to the group of this process, which may be another than that of the file's folder.
+// openToGroup gives the file to the group of this process, which may be another than that of the
+// file's folder.
 func openToGroup(path string) error {
 	if group := os.Getegid(); group >= 0 { // there is none on Windows
 		if err := os.Chown(path, -1, group); err != nil {

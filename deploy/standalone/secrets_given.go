@@ -24,7 +24,8 @@ func (f secretFile) setting() string {
 	return name
 }
 
-// kind returns the secret that the file holds and nothing else, "" for one that has more in it, such as an address.
+// kind returns the secret that the file holds and nothing else, "" for one that has more in it,
+// such as an address.
 func (f secretFile) kind() string {
 	kind := strings.TrimSuffix(strings.TrimPrefix(f.text, "{"), "}")
 	if f.text != "{"+kind+"}" {
@@ -36,7 +37,8 @@ func (f secretFile) kind() string {
 // given are the settings of the operator, by name, that take the place of a secret's file.
 type given map[string]string
 
-// givenSecrets finds in environ the settings whose files -make-secrets writes. What is empty counts as not set.
+// givenSecrets finds in environ the settings whose files -make-secrets writes. What is empty counts
+// as not set.
 func givenSecrets(environ []string) (given, error) {
 	g, wanted := given{}, map[string]bool{}
 	for _, f := range secretFiles {
@@ -89,7 +91,8 @@ func (g given) fitsTo(d *dataDir) error {
 	return nil
 }
 
-// adopt returns the secret called kind as the operator gave it, which it keeps in d, else as d has it or generate makes it.
+// adopt returns the secret called kind as the operator gave it, which it keeps in d, else as d has
+// it or generate makes it.
 func (g given) adopt(d *dataDir, kind string, generate func() (string, error)) (string, error) {
 	value, ok := g[settingOf(kind)]
 	if !ok {

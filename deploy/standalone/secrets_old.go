@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// oldSecrets are those of the previous release that this one still accepts. They are never made: what reads
-// them gets an empty file in an installation that does not have them, or not any more.
+// oldSecrets are those of the previous release that this one still accepts. They are never made:
+// what reads them gets an empty file in an installation that does not have them, or not any more.
 var oldSecrets = []string{"internal-keys", "nats"}
 
 // oldSecret returns the secret called name, "" when there is none.
@@ -39,8 +39,8 @@ func (d *dataDir) oldTexts() ([]string, error) {
 	return out, nil
 }
 
-// dropOldSecrets deletes them, for an operator whose programs are all of this release, and empties the files
-// that were made from them.
+// dropOldSecrets deletes them, for an operator whose programs are all of this release, and empties
+// the files that were made from them.
 func dropOldSecrets(dir string, environ ...string) error {
 	for _, name := range oldSecrets {
 		if err := os.Remove(filepath.Join(dir, masterFolder, "secrets", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

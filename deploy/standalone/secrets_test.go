@@ -78,7 +78,8 @@ func readAll(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// TestNoSecretIsReadableByEverybody, neither one that is made nor one that an earlier release left so.
+// TestNoSecretIsReadableByEverybody, neither one that is made nor one that an earlier release left
+// so.
 func TestNoSecretIsReadableByEverybody(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "secrets")
@@ -122,7 +123,8 @@ func TestNoSecretIsReadableByEverybody(t *testing.T) {
 	hold("after an earlier release")
 }
 
-// TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes: nothing is interpreted in them, and a key that data was sealed with is never replaced.
+// TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes: nothing is interpreted in them, and a key that
+// data was sealed with is never replaced.
 func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -169,8 +171,9 @@ func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
 	}
 }
 
-// TestTheOldSecretsLastUntilTheyAreDropped: a new installation gets no list of keys that all services share, and
-// an updated one keeps it until the operator says that nothing needs it any more.
+// TestTheOldSecretsLastUntilTheyAreDropped: a new installation gets no list of keys that all
+// services share, and an updated one keeps it until the operator says that nothing needs it any
+// more.
 func TestTheOldSecretsLastUntilTheyAreDropped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

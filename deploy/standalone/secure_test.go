@@ -12,7 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestTheWholeProductSpeaksTLS: clients with the door, the gateway with each service, and nobody with a service who has no certificate.
+// TestTheWholeProductSpeaksTLS: clients with the door, the gateway with each service, and nobody
+// with a service who has no certificate.
 func TestTheWholeProductSpeaksTLS(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)

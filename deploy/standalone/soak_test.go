@@ -45,8 +45,9 @@ func (f footprint) String() string {
 	return fmt.Sprintf("%d goroutines, %d open files, %d MB heap, %d MB resident", f.goroutines, f.files, f.heapMB, f.residentMB)
 }
 
-// TestSoak holds thousands of idle and slow connections to the product, lets others come and go, sign in and out, move large values and break
-// off, and then looks whether everything has been given back. What it measures is another process.
+// TestSoak holds thousands of idle and slow connections to the product, lets others come and go,
+// sign in and out, move large values and break off, and then looks whether everything has been
+// given back. What it measures is another process.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, append([]string{
@@ -140,7 +141,8 @@ func (s *soak) footprint() footprint {
 	return f
 }
 
-// settled waits until the process holds no more than most of anything that can leak: fasthttp keeps idle goroutines for ten seconds.
+// settled waits until the process holds no more than most of anything that can leak: fasthttp keeps
+// idle goroutines for ten seconds.
 func (s *soak) settled(most footprint) footprint {
 	s.t.Helper()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -158,7 +160,8 @@ func (s *soak) settled(most footprint) footprint {
 
 const plainRequest = "GET /api/v1/auth/config HTTP/1.1\r\nHost: h\r\n\r\n"
 
-// openIdle opens connections that have made one request and then do nothing; as many as the limit of open files allows.
+// openIdle opens connections that have made one request and then do nothing; as many as the limit
+// of open files allows.
 func (s *soak) openIdle() []net.Conn {
 	s.t.Helper()
 	n := idleConnections
@@ -207,7 +210,8 @@ func ask(c net.Conn) error {
 	return err
 }
 
-// openSlow opens connections that send a byte of a header now and then, and holds that each is ended within the time that a request may take.
+// openSlow opens connections that send a byte of a header now and then, and holds that each is
+// ended within the time that a request may take.
 func (s *soak) openSlow() {
 	var wait sync.WaitGroup
 	for range slowConnections {
@@ -255,7 +259,8 @@ func (s *soak) ended(idle []net.Conn) {
 	}
 }
 
-// churn comes and goes for a time, one worker for each user, and returns how many requests were made.
+// churn comes and goes for a time, one worker for each user, and returns how many requests were
+// made.
 func (s *soak) churn(lasts time.Duration) int64 {
 	var made atomic.Int64
 	var wait sync.WaitGroup

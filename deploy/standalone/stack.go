@@ -99,8 +99,9 @@ func portFree(addr string) error {
 	return ln.Close()
 }
 
-// sharedSettings returns the settings that all services read and that differ from those of a service on its own machine: addresses, and the
-// secrets of the data folder unless the environment has its own.
+// sharedSettings returns the settings that all services read and that differ from those of a
+// service on its own machine: addresses, and the secrets of the data folder unless the environment
+// has its own.
 func (st *stack) sharedSettings(ctx context.Context, environ []string) ([]string, error) {
 	out := []string{
 		"NATS_URL=" + st.backing.natsURL, "REDIS_URL=" + st.backing.redisURL,
@@ -139,8 +140,9 @@ func (st *stack) sharedSettings(ctx context.Context, environ []string) ([]string
 	return append(out, admin...), err
 }
 
-// firstAdmin returns the settings of the first admin, empty ones once there is an admin whose password is known to somebody. A generated
-// password is kept in the data folder until it has been shown; none is generated for a database that has an admin already.
+// firstAdmin returns the settings of the first admin, empty ones once there is an admin whose
+// password is known to somebody. A generated password is kept in the data folder until it has been
+// shown; none is generated for a database that has an admin already.
 func (st *stack) firstAdmin(ctx context.Context) ([]string, error) {
 	if given := st.cfg.AdminPassword.Reveal(); given != "" {
 		return []string{"ADMIN_EMAIL=" + st.cfg.AdminEmail, "ADMIN_PASSWORD=" + given}, nil
@@ -205,7 +207,8 @@ func (st *stack) openServices(ctx context.Context, environ []string, log *slog.L
 	return err
 }
 
-// open makes one service from its program, with schema's database when it has one, and its admin port at offset from that of ADMIN_ADDR.
+// open makes one service from its program, with schema's database when it has one, and its admin
+// port at offset from that of ADMIN_ADDR.
 func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Logger, p service.Program[C], schema string, offset int, own ...string) (*service.Service, error) {
 	if schema != "" {
 		own = append(own, "DATABASE_URL="+st.backing.databaseURL(schema))
@@ -242,7 +245,8 @@ func openAt[C any](ctx context.Context, environ []string, log *slog.Logger, p se
 	return svc, nil
 }
 
-// isSet reports whether environ has the setting name, or the file that holds it. What is empty counts as not set, as in package config.
+// isSet reports whether environ has the setting name, or the file that holds it. What is empty
+// counts as not set, as in package config.
 func isSet(environ []string, name string) bool {
 	set := map[string]bool{}
 	for _, kv := range environ {
@@ -252,7 +256,8 @@ func isSet(environ []string, name string) bool {
 	return set[name] || set[name+"_FILE"]
 }
 
-// with returns environ with own settings in the place of its own, also where environ names a file for one.
+// with returns environ with own settings in the place of its own, also where environ names a file
+// for one.
 func with(environ []string, own ...string) []string {
 	out := append(slices.Clone(environ), own...)
 	for _, kv := range own {
@@ -262,7 +267,8 @@ func with(environ []string, own ...string) []string {
 	return out
 }
 
-// run serves until ctx ends or something fails, then stops everything in reverse order. ready is called once, when all services are ready.
+// run serves until ctx ends or something fails, then stops everything in reverse order. ready is
+// called once, when all services are ready.
 func (st *stack) run(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -9,14 +9,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// clientTrace is a traceparent as a client's own instrumentation sends it, with the flag that asks for the trace not to be kept.
+// clientTrace is a traceparent as a client's own instrumentation sends it, with the flag that asks
+// for the trace not to be kept.
 const (
 	clientTrace  = "4bf92f3577b34da6a3ce929d0e0e4736"
 	clientSpan   = "00f067aa0ba902b7"
 	clientParent = "00-" + clientTrace + "-" + clientSpan + "-00"
 )
 
-// TestOneTraceFromTheGatewayToTheInsertOfTheEvent writes a vault key and looks for all that this led to.
+// TestOneTraceFromTheGatewayToTheInsertOfTheEvent writes a vault key and looks for all that this
+// led to.
 func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 	t.Parallel()
 	to := testkit.Traces(t)

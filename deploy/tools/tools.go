@@ -1,6 +1,8 @@
-// Package tools owns the programs of other projects that the acceptance tests run, at the versions that our files are written for: Helm,
-// a validator of Kubernetes objects, promtool and generators of API clients. They take minutes to compile, so `go run ./deploy/tools/install`
-// builds them before the tests, once for each version, and the tests only ask for their paths. Start reading at All.
+// Package tools owns the programs of other projects that the acceptance tests run, at the versions
+// that our files are written for: Helm, a validator of Kubernetes objects, promtool and generators
+// of API clients. They take minutes to compile, so `go run ./deploy/tools/install` builds them
+// before the tests, once for each version, and the tests only ask for their paths. Start reading at
+// All.
 package tools
 
 import (
@@ -24,7 +26,8 @@ type Tool struct {
 	npm     []string // npm packages with their versions; the first one has the program
 }
 
-// All returns every tool. Everything comes from the Go module proxy and the npm registry, because CI reaches nothing else.
+// All returns every tool. Everything comes from the Go module proxy and the npm registry, because
+// CI reaches nothing else.
 func All() []Tool {
 	return []Tool{
 		{Name: "helm", Version: "v3.22.0", pkg: "helm.sh/helm/v3/cmd/helm"},
@@ -110,7 +113,8 @@ func (t Tool) program() string {
 	return filepath.Join(t.home(), path.Base(t.pkg))
 }
 
-// install fills a temporary folder and renames it, so that a tool is there completely or not at all.
+// install fills a temporary folder and renames it, so that a tool is there completely or not at
+// all.
 func (t Tool) install(ctx context.Context, dir string) error {
 	temporary, err := os.MkdirTemp(dir, "."+t.home()+"-")
 	if err != nil {

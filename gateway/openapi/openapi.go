@@ -1,7 +1,9 @@
-// Package openapi owns the public HTTP contract as a document: openapi.yaml, written by hand, and what package render has made of it, a page of
-// documentation and a page for each error code. Start reading at Load; openapi.yaml itself explains its extensions at its top.
+// Package openapi owns the public HTTP contract as a document: openapi.yaml, written by hand, and
+// what package render has made of it, a page of documentation and a page for each error code. Start
+// reading at Load; openapi.yaml itself explains its extensions at its top.
 //
-// The package knows no HTTP framework: the gateway mounts the bytes. After a change of openapi.yaml or of render's templates run
+// The package knows no HTTP framework: the gateway mounts the bytes. After a change of openapi.yaml
+// or of render's templates run
 //
 //	go test ./openapi/render -run Rendered -update
 package openapi
@@ -25,13 +27,16 @@ var (
 	assets embed.FS
 )
 
-// ContentSecurityPolicy is the policy that the pages work under: nothing from another host, no inline style or script.
+// ContentSecurityPolicy is the policy that the pages work under: nothing from another host, no
+// inline style or script.
 const ContentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Docs holds the document in its served forms. It never changes, and callers must not change the slices that it returns.
+// Docs holds the document in its served forms. It never changes, and callers must not change the
+// slices that it returns.
 type Docs struct{ errorPages map[string]string }
 
-// Load returns the embedded document. An error means that what was rendered is broken, which the tests of package render rule out.
+// Load returns the embedded document. An error means that what was rendered is broken, which the
+// tests of package render rule out.
 func Load() (*Docs, error) {
 	d := &Docs{}
 	if err := json.Unmarshal(errorPages, &d.errorPages); err != nil {
@@ -49,18 +54,19 @@ func (d *Docs) YAML() []byte { return written }
 // JSON returns the same document for application/json.
 func (d *Docs) JSON() []byte { return asJSON }
 
-// Page returns the documentation, for text/html. It asks for /docs/style.css and /docs/app.js, see Asset.
+// Page returns the documentation, for text/html. It asks for /docs/style.css and /docs/app.js, see
+// Asset.
 func (d *Docs) Page() []byte { return page }
 
-// ErrorPage returns the page of a machine code such as USER_NOT_FOUND, for text/html; false when there is no such code. Codes are
-// case-sensitive.
+// ErrorPage returns the page of a machine code such as USER_NOT_FOUND, for text/html; false when
+// there is no such code. Codes are case-sensitive.
 func (d *Docs) ErrorPage(code string) ([]byte, bool) {
 	page, ok := d.errorPages[code]
 	return []byte(page), ok
 }
 
-// Asset returns a file that the pages ask for, by its last path element ("style.css", "app.js"), and its content type; false when there is no
-// such file.
+// Asset returns a file that the pages ask for, by its last path element ("style.css", "app.js"),
+// and its content type; false when there is no such file.
 func (d *Docs) Asset(name string) (content []byte, contentType string, ok bool) {
 	switch name {
 	case "style.css":

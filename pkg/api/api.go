@@ -1,5 +1,6 @@
-// Package api owns the shapes that every answer of Realmgate has: the success and error envelopes, page metadata and times (contract,
-// section 1). Start reading at Success and Failure. It knows no HTTP framework.
+// Package api owns the shapes that every answer of Realmgate has: the success and error envelopes,
+// page metadata and times (contract, section 1). Start reading at Success and Failure. It knows no
+// HTTP framework.
 package api
 
 import (
@@ -36,7 +37,8 @@ func TimePtr(t *time.Time) *Time {
 	return (*Time)(t)
 }
 
-// Success is the envelope of every 2xx answer. Data is always written, null when there is nothing: clients only unwrap a body that has it.
+// Success is the envelope of every 2xx answer. Data is always written, null when there is nothing:
+// clients only unwrap a body that has it.
 type Success struct {
 	StatusCode int    `json:"statusCode"`
 	Message    string `json:"message"`
@@ -68,7 +70,8 @@ type Failure struct {
 	Data       any    `json:"data,omitzero"`
 }
 
-// Problem is the same failure as RFC 9457 has it, for clients that ask for application/problem+json.
+// Problem is the same failure as RFC 9457 has it, for clients that ask for
+// application/problem+json.
 type Problem struct {
 	Type     string             `json:"type"` // page of the code in the served docs, relative to the request
 	Title    string             `json:"title"`
@@ -79,7 +82,8 @@ type Problem struct {
 	Errors   []apperr.Violation `json:"errors,omitzero"`
 }
 
-// Marshal writes v as compact JSON: nil slices as [], nil maps as {}, map keys sorted, no HTML escapes.
+// Marshal writes v as compact JSON: nil slices as [], nil maps as {}, map keys sorted, no HTML
+// escapes.
 func Marshal(v any) ([]byte, error) {
 	return json.Marshal(v, json.Deterministic(true))
 }

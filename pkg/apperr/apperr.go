@@ -1,8 +1,10 @@
-// Package apperr owns the error that crosses from a rule to the wire: a kind, a machine code and a message that is safe to show. Start reading
-// at Error; Kind.Status is the one table from kinds to HTTP statuses.
+// Package apperr owns the error that crosses from a rule to the wire: a kind, a machine code and a
+// message that is safe to show. Start reading at Error; Kind.Status is the one table from kinds to
+// HTTP statuses.
 //
-// An error is made once, where it is understood, and travels unchanged to the error handler of package httpx. Any other error is Internal: it
-// is logged with its cause and shown as nothing more than "Internal server error".
+// An error is made once, where it is understood, and travels unchanged to the error handler of
+// package httpx. Any other error is Internal: it is logged with its cause and shown as nothing more
+// than "Internal server error".
 package apperr
 
 import (
@@ -32,7 +34,8 @@ const (
 	Unavailable
 )
 
-// Status returns the HTTP status of the kind (RFC 9110, section 15). It is the only place where a kind becomes a status.
+// Status returns the HTTP status of the kind (RFC 9110, section 15). It is the only place where a
+// kind becomes a status.
 func (k Kind) Status() int {
 	switch k {
 	case Invalid:
@@ -64,7 +67,8 @@ func (k Kind) Status() int {
 	}
 }
 
-// Error is a failure that a client may see. Message and Data must hold no secret, no SQL and no address of ours.
+// Error is a failure that a client may see. Message and Data must hold no secret, no SQL and no
+// address of ours.
 type Error struct {
 	Kind    Kind
 	Code    string // machine code, for example VAULT_KEY_NOT_FOUND
@@ -72,7 +76,8 @@ type Error struct {
 	// Data is sent as "data"; validation errors send Violations there instead.
 	Data       any
 	Violations []Violation
-	// CodeInError puts the code into the envelope's "error" as well: the official clients branch on it there for two codes.
+	// CodeInError puts the code into the envelope's "error" as well: the official clients branch on
+	// it there for two codes.
 	CodeInError bool
 	RetryAfter  time.Duration // sent as Retry-After, whole seconds, rounded up, when above zero
 	Limit       int           // of a rate that is used up: sent as RateLimit-Limit, with nothing remaining until RetryAfter, when above zero
@@ -80,7 +85,8 @@ type Error struct {
 	cause       error
 }
 
-// Violation is one broken rule of a request: where (a JSON pointer such as "/alias", or "/page" for a query parameter) and what the rule is.
+// Violation is one broken rule of a request: where (a JSON pointer such as "/alias", or "/page" for
+// a query parameter) and what the rule is.
 type Violation struct {
 	InstancePath string `json:"instancePath"`
 	Message      string `json:"message"`

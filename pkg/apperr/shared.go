@@ -2,7 +2,8 @@ package apperr
 
 import "time"
 
-// The errors of the contract's section 2, which more than one service answers with. Each call returns a new value.
+// The errors of the contract's section 2, which more than one service answers with. Each call
+// returns a new value.
 
 // MissingToken is 401 MISSING_TOKEN.
 func MissingToken() *Error {
@@ -28,7 +29,8 @@ func AccountBanned() *Error { return New(Forbidden, "ACCOUNT_BANNED", "Your acco
 // RouteNotFound is 404 NOT_FOUND: there is no such route.
 func RouteNotFound() *Error { return New(NotFound, "NOT_FOUND", "Resource not found") }
 
-// InvalidID is 400 INVALID_ID_FORMAT: an id in the path is not 24 lower-case hexadecimal characters.
+// InvalidID is 400 INVALID_ID_FORMAT: an id in the path is not 24 lower-case hexadecimal
+// characters.
 func InvalidID() *Error { return New(Invalid, "INVALID_ID_FORMAT", "Invalid ID format") }
 
 // PayloadTooLarge is 413 PAYLOAD_TOO_LARGE: the body is over the limit of its route.
@@ -53,7 +55,8 @@ func Validation(violations ...Violation) *Error {
 	return e
 }
 
-// InvalidField is Validation for a single rule; path is a JSON pointer or "/" and a query parameter's name.
+// InvalidField is Validation for a single rule; path is a JSON pointer or "/" and a query
+// parameter's name.
 func InvalidField(path, message string) *Error {
 	return Validation(Violation{InstancePath: path, Message: message})
 }

@@ -2,9 +2,9 @@
 // Start reading at EqualFold.
 package ascii
 
-// EqualFold reports whether two tokens are equal without regard to the case of A–Z. The functions of
-// this name in strings and bytes fold by Unicode: for them the Kelvin sign is a k and ſ an s, so they
-// take for "chunked" or "https" what other implementations do not.
+// EqualFold reports whether two tokens are equal without regard to the case of A–Z. The functions
+// of this name in strings and bytes fold by Unicode: for them the Kelvin sign is a k and ſ an s, so
+// they take for "chunked" or "https" what other implementations do not.
 func EqualFold[A, B ~string | ~[]byte](a A, b B) bool {
 	if len(a) != len(b) {
 		return false

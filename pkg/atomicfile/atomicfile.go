@@ -1,5 +1,5 @@
-// Package atomicfile replaces small files atomically: after a crash a file has either its old content or its new one.
-// Start reading at Write.
+// Package atomicfile replaces small files atomically: after a crash a file has either its old
+// content or its new one. Start reading at Write.
 package atomicfile
 
 import (
@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 )
 
-// Write replaces the content of the file path, readable by its owner only. Once it returns nil, the new content
-// survives a crash of the machine. Before that, and after an error, the file has the whole old or the whole new content.
+// Write replaces the content of the file path, readable by its owner only. Once it returns nil, the
+// new content survives a crash of the machine. Before that, and after an error, the file has the
+// whole old or the whole new content.
 func Write(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {

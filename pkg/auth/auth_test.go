@@ -71,7 +71,8 @@ func TestParseRefusesEveryTokenThatIsNotOurs(t *testing.T) {
 	}
 }
 
-// nextBase64 returns the digit that follows: after the last of a signature, which has four unused bits, it means the same bytes.
+// nextBase64 returns the digit that follows: after the last of a signature, which has four unused
+// bits, it means the same bytes.
 func nextBase64(digit byte) string {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(digits[strings.IndexByte(digits, digit)+1])
@@ -129,9 +130,9 @@ func TestIdentityIsBoundToItsServiceItsTimeAndItsKey(t *testing.T) {
 	}
 }
 
-// TestFromOneListForAllToKeysOfTheirOwn goes through the states of an update, in which the gateway and a service
-// have the old list, the new keys, or both: they must understand each other unless the list went from the
-// service first.
+// TestFromOneListForAllToKeysOfTheirOwn goes through the states of an update, in which the gateway
+// and a service have the old list, the new keys, or both: they must understand each other unless
+// the list went from the service first.
 func TestFromOneListForAllToKeysOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	own, shared := strings.Repeat("o", 32), strings.Repeat("s", 32)

@@ -7,14 +7,17 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-// IdentityHeader carries the signed internal identity from the gateway to a service. The gateway strips it from what clients send.
+// IdentityHeader carries the signed internal identity from the gateway to a service. The gateway
+// strips it from what clients send.
 const IdentityHeader = "X-Realmgate-Identity"
 
-// RefusedHeader is on a service's 401 that is about the gateway's identity and not about a client's credential.
+// RefusedHeader is on a service's 401 that is about the gateway's identity and not about a client's
+// credential.
 const RefusedHeader = "X-Realmgate-Refused"
 
-// IdentityTTL is how long a signed identity is good for. IdentityLeeway is how much longer a service takes it, whose clock may be behind the gateway's;
-// one that is ahead takes it for as much less.
+// IdentityTTL is how long a signed identity is good for. IdentityLeeway is how much longer a
+// service takes it, whose clock may be behind the gateway's; one that is ahead takes it for as much
+// less.
 const (
 	IdentityTTL    = 30 * time.Second
 	IdentityLeeway = 5 * time.Second
@@ -31,7 +34,8 @@ const (
 	System    Kind = "system"    // the gateway itself, on internal routes
 )
 
-// Identity is who a request comes from, as the gateway established it. Services trust nothing else about the caller.
+// Identity is who a request comes from, as the gateway established it. Services trust nothing else
+// about the caller.
 type Identity struct {
 	Kind      Kind   `json:"kind"`
 	UserID    string `json:"uid,omitempty"`
@@ -39,7 +43,8 @@ type Identity struct {
 	TokenID   string `json:"tid,omitempty"` // with Kind Token
 	Admin     bool   `json:"adm,omitempty"` // never set with Kind Token
 	Banned    bool   `json:"ban,omitempty"`
-	// Realm is the realm of the host, lower-case, "" when none; the service reconciles it with ?realm_id=.
+	// Realm is the realm of the host, lower-case, "" when none; the service reconciles it with
+	// ?realm_id=.
 	Realm string `json:"rlm,omitempty"`
 	// Grant is what an auth token allows, nil with every other kind.
 	Grant *Grant `json:"grt,omitempty"`
@@ -55,7 +60,8 @@ type Grant struct {
 	EventAccess  bool     `json:"evt,omitempty"`
 	Realms       []string `json:"rls,omitempty"` // empty: not restricted
 	AllowNoRealm bool     `json:"anr,omitempty"`
-	// Permissions holds the allowed leaves of the permission tree as dotted paths, such as "resources.vault".
+	// Permissions holds the allowed leaves of the permission tree as dotted paths, such as
+	// "resources.vault".
 	Permissions []string `json:"prm,omitempty"`
 }
 
@@ -69,8 +75,8 @@ func (g *Grant) Allows(path string) bool {
 	return false
 }
 
-// InRealm keeps an auth token inside of its realms (contract, section 7); realm is "" outside of every realm. The clients look for these words in the
-// messages of the 403.
+// InRealm keeps an auth token inside of its realms (contract, section 7); realm is "" outside of
+// every realm. The clients look for these words in the messages of the 403.
 func (g *Grant) InRealm(realm string) error {
 	switch {
 	case realm == "" && (len(g.Realms) > 0 || !g.AllowNoRealm):

@@ -12,8 +12,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// InternalKeys are what the gateway and one service know, and nobody else: the gateway signs identities
-// with them, the service verifies. All keys verify, so that a key can be replaced without a stop.
+// InternalKeys are what the gateway and one service know, and nobody else: the gateway signs
+// identities with them, the service verifies. All keys verify, so that a key can be replaced
+// without a stop.
 type InternalKeys struct {
 	keys    [][]byte
 	signing []byte
@@ -23,15 +24,16 @@ type InternalKeys struct {
 // minInternalKey is the shortest accepted key: the hash's own length (RFC 7518, section 3.2).
 const minInternalKey = 32
 
-// SharedKeysSetting is the setting of earlier releases, one list of keys for all services. This release
-// still accepts it, and SharedKeysWarning is what a process logs then.
+// SharedKeysSetting is the setting of earlier releases, one list of keys for all services. This
+// release still accepts it, and SharedKeysWarning is what a process logs then.
 const (
 	SharedKeysSetting = "INTERNAL_KEYS"
 	SharedKeysWarning = "INTERNAL_KEYS is deprecated: whoever reads it from one service can sign as the gateway for all. " +
 		"Remove it, from the gateways first, once every process runs this release and has keys of its own"
 )
 
-// NewInternalKeys reads a comma-separated list of keys, at least 32 characters each; the first signs.
+// NewInternalKeys reads a comma-separated list of keys, at least 32 characters each; the first
+// signs.
 func NewInternalKeys(list string, now func() time.Time) (*InternalKeys, error) {
 	k := &InternalKeys{now: now}
 	for s := range strings.SplitSeq(list, ",") {
@@ -44,9 +46,10 @@ func NewInternalKeys(list string, now func() time.Time) (*InternalKeys, error) {
 	return k, nil
 }
 
-// ReadInternalKeys returns the keys of a service from own, the value of the setting called name, and from
-// shared, that of SharedKeysSetting; one of them may be empty. As long as there are shared keys the first of
-// them signs, because a service of the previous release knows no others. The error names the setting.
+// ReadInternalKeys returns the keys of a service from own, the value of the setting called name,
+// and from shared, that of SharedKeysSetting; one of them may be empty. As long as there are shared
+// keys the first of them signs, because a service of the previous release knows no others. The
+// error names the setting.
 func ReadInternalKeys(name, own, shared string, now func() time.Time) (*InternalKeys, error) {
 	if own == "" && shared == "" {
 		return nil, fmt.Errorf("%s is required and not set", name)
@@ -85,7 +88,8 @@ func (k *InternalKeys) Sign(i Identity, audience string) (string, error) {
 	}).SignedString(k.signing)
 }
 
-// Verify checks a header value that was signed for audience. The error is ErrInvalid or ErrExpired, with the reason.
+// Verify checks a header value that was signed for audience. The error is ErrInvalid or ErrExpired,
+// with the reason.
 func (k *InternalKeys) Verify(header, audience string) (Identity, error) {
 	var last error
 	for _, key := range k.keys {
@@ -104,13 +108,14 @@ func (k *InternalKeys) Verify(header, audience string) (Identity, error) {
 	return Identity{}, fmt.Errorf("%w: %w", ErrInvalid, last)
 }
 
-// Seal puts a code in front of data that nobody without the keys can make (HMAC-SHA-256), bound to about,
-// the name under which data is kept. It encrypts nothing.
+// Seal puts a code in front of data that nobody without the keys can make (HMAC-SHA-256), bound to
+// about, the name under which data is kept. It encrypts nothing.
 func (k *InternalKeys) Seal(about string, data []byte) []byte {
 	return append(code(k.keys[0], about, data), data...)
 }
 
-// Open returns what was sealed under the same name; false when the code is not that of one of the keys.
+// Open returns what was sealed under the same name; false when the code is not that of one of the
+// keys.
 func (k *InternalKeys) Open(about string, sealed []byte) ([]byte, bool) {
 	if len(sealed) < sha256.Size {
 		return nil, false

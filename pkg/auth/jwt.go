@@ -1,6 +1,7 @@
-// Package auth owns the two kinds of signed statement in Realmgate: the access token that clients carry (a JWT signed with Ed25519, RFC 7519
-// and RFC 8037) and the internal identity that the gateway adds for the services. Start reading at Claims for the first, at Identity for the
-// second. It does no I/O.
+// Package auth owns the two kinds of signed statement in Realmgate: the access token that clients
+// carry (a JWT signed with Ed25519, RFC 7519 and RFC 8037) and the internal identity that the
+// gateway adds for the services. Start reading at Claims for the first, at Identity for the second.
+// It does no I/O.
 package auth
 
 import (
@@ -22,7 +23,8 @@ type Claims struct {
 	ExpiresAt time.Time // exp
 }
 
-// ErrExpired and ErrInvalid are the two ways in which a token is refused: it was good once, or it never was.
+// ErrExpired and ErrInvalid are the two ways in which a token is refused: it was good once, or it
+// never was.
 var (
 	ErrExpired = errors.New("token expired")
 	ErrInvalid = errors.New("token invalid")
@@ -55,15 +57,17 @@ func (k SigningKey) Sign(c Claims, issuer, audience string) (string, error) {
 // maxSkew is how far the clock of users-svc may be ahead of a gateway's.
 const maxSkew = 5 * time.Minute
 
-// LivesFor reports whether the token lives for longest at most, as users-svc makes them: whoever has a leaked
-// key could make tokens for years. A token without the time of its issue, or issued in the future, does not.
+// LivesFor reports whether the token lives for longest at most, as users-svc makes them: whoever
+// has a leaked key could make tokens for years. A token without the time of its issue, or issued in
+// the future, does not.
 func (c Claims) LivesFor(longest time.Duration, now time.Time) bool {
 	// Both times are whole seconds, each rounded by itself.
 	return !c.IssuedAt.After(now.Add(maxSkew)) && c.ExpiresAt.Sub(c.IssuedAt) <= longest+time.Second
 }
 
-// Parse checks token against keys (by kid), the issuer and the audience. The error is ErrExpired, or ErrInvalid with the reason; a kid that
-// keys does not hold is also ErrUnknownKey. There is no leeway: the issuer's clock and ours are expected to be synchronised.
+// Parse checks token against keys (by kid), the issuer and the audience. The error is ErrExpired,
+// or ErrInvalid with the reason; a kid that keys does not hold is also ErrUnknownKey. There is no
+// leeway: the issuer's clock and ours are expected to be synchronised.
 func Parse(token string, keys map[string]ed25519.PublicKey, issuer, audience string, now func() time.Time) (Claims, error) {
 	var c jwtClaims
 	_, err := jwt.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
@@ -101,7 +105,8 @@ type JWKS struct {
 // Published is what users-svc tells the gateways about access tokens.
 type Published struct {
 	JWKS
-	// MaxSeconds is how long an access token lives at most; 0 when a users-svc of an earlier release tells.
+	// MaxSeconds is how long an access token lives at most; 0 when a users-svc of an earlier
+	// release tells.
 	MaxSeconds int64 `json:"max_seconds"`
 	// Stale says that the database could not be asked: a key may have been revoked since.
 	Stale bool `json:"stale,omitempty"`

@@ -1,5 +1,6 @@
-// Package bus owns the way to NATS: publishing to JetStream, a durable pull consumer that hands over batches, and announcements that are not
-// kept. Start reading at Connect. It is the only package that imports nats.go.
+// Package bus owns the way to NATS: publishing to JetStream, a durable pull consumer that hands
+// over batches, and announcements that are not kept. Start reading at Connect. It is the only
+// package that imports nats.go.
 package bus
 
 import (
@@ -41,7 +42,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Conn is a connection that reconnects for ever. Its methods may be called while NATS is away; they then fail within their context.
+// Conn is a connection that reconnects for ever. Its methods may be called while NATS is away; they
+// then fail within their context.
 type Conn struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
@@ -51,7 +53,8 @@ type Conn struct {
 	told  rate.Sometimes
 }
 
-// publishAckTimeout is how long an asynchronous publish waits for JetStream's word before it counts as failed.
+// publishAckTimeout is how long an asynchronous publish waits for JetStream's word before it counts
+// as failed.
 const publishAckTimeout = 5 * time.Second
 
 // maxPending bounds the asynchronous publishes under way.
@@ -60,8 +63,8 @@ const maxPending = 4096
 // tellEvery is how often the log repeats that NATS cannot be reached.
 const tellEvery = 30 * time.Second
 
-// Connect returns a connection for the process called name. It succeeds also while NATS is away or refuses the login, and tries again for ever; only
-// a malformed URL is an error.
+// Connect returns a connection for the process called name. It succeeds also while NATS is away or
+// refuses the login, and tries again for ever; only a malformed URL is an error.
 func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -96,7 +99,8 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 	return conn, nil
 }
 
-// inbox begins the subjects on which the process called name gets answers: NATS can so keep them from others.
+// inbox begins the subjects on which the process called name gets answers: NATS can so keep them
+// from others.
 func inbox(name string) string {
 	return "_INBOX." + strings.Map(func(r rune) rune {
 		if r == '.' || r == '*' || r == '>' || unicode.IsSpace(r) {
@@ -117,7 +121,8 @@ func (c *Conn) failed(err error) {
 	})
 }
 
-// wellFormed reports whether one of the addresses of NATS_URL can be one: the library takes any scheme and path, and would only never arrive.
+// wellFormed reports whether one of the addresses of NATS_URL can be one: the library takes any
+// scheme and path, and would only never arrive.
 func wellFormed(address string) bool {
 	if !strings.Contains(address, "://") {
 		address = "nats://" + address
@@ -140,7 +145,8 @@ func wellFormed(address string) bool {
 	return false
 }
 
-// away is why nothing can be sent now, nil when it can: the library's own words for it are about its buffers.
+// away is why nothing can be sent now, nil when it can: the library's own words for it are about
+// its buffers.
 func (c *Conn) away() error {
 	if c.nc.IsConnected() {
 		return nil
@@ -160,8 +166,9 @@ func (c *Conn) Ready(context.Context) error { return c.away() }
 // announceTimeout is how long Announce waits for the word of NATS.
 const announceTimeout = 100 * time.Millisecond
 
-// Announce tells every listener of subject, once and without keeping it. It returns when NATS has it, so that it arrives also when this process
-// dies at once; an error when NATS is away or does not answer, and then it may arrive all the same.
+// Announce tells every listener of subject, once and without keeping it. It returns when NATS has
+// it, so that it arrives also when this process dies at once; an error when NATS is away or does
+// not answer, and then it may arrive all the same.
 func (c *Conn) Announce(subject string, data []byte) error {
 	if err := c.away(); err != nil {
 		return err
@@ -172,8 +179,9 @@ func (c *Conn) Announce(subject string, data []byte) error {
 	return c.nc.FlushTimeout(announceTimeout)
 }
 
-// Listen calls handle with every announcement to subject until stop is called; after a lost connection it goes on by itself, and what was
-// announced meanwhile is lost. onGap, when given, is called after each reconnection, because of that loss.
+// Listen calls handle with every announcement to subject until stop is called; after a lost
+// connection it goes on by itself, and what was announced meanwhile is lost. onGap, when given, is
+// called after each reconnection, because of that loss.
 func (c *Conn) Listen(subject string, handle func(data []byte), onGap func()) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(subject, func(m *nats.Msg) { handle(m.Data) })
 	if err != nil {
@@ -197,14 +205,17 @@ type Future struct {
 	Err <-chan error
 }
 
-// roomForHeaders is what a message needs besides its data: the names of its headers, their values, a reply subject.
+// roomForHeaders is what a message needs besides its data: the names of its headers, their values,
+// a reply subject.
 const roomForHeaders = 1 << 10
 
-// MaxData is how large the data of a message may be for the server (max_payload), 0 as long as none has said.
+// MaxData is how large the data of a message may be for the server (max_payload), 0 as long as none
+// has said.
 func (c *Conn) MaxData() int { return max(0, int(c.nc.MaxPayload())-roomForHeaders) }
 
-// Publish sends data to a JetStream subject. JetStream drops a second message with the same msgID inside its duplicate window. traceparent, when
-// it is not "", goes with it as a header. The returned future tells when the stream has it.
+// Publish sends data to a JetStream subject. JetStream drops a second message with the same msgID
+// inside its duplicate window. traceparent, when it is not "", goes with it as a header. The
+// returned future tells when the stream has it.
 func (c *Conn) Publish(subject, msgID, traceparent string, data []byte) (Future, error) {
 	if err := c.away(); err != nil {
 		return Future{}, err
@@ -220,8 +231,9 @@ func (c *Conn) Publish(subject, msgID, traceparent string, data []byte) (Future,
 	return Future{OK: f.Ok(), Err: f.Err()}, nil
 }
 
-// Store publishes data to a JetStream subject and returns when the stream has it; the error says why it does not.
-// ctx must have a deadline: a stream that cannot write to its disk gives no answer (nats-server 2.15).
+// Store publishes data to a JetStream subject and returns when the stream has it; the error says
+// why it does not. ctx must have a deadline: a stream that cannot write to its disk gives no answer
+// (nats-server 2.15).
 func (c *Conn) Store(ctx context.Context, subject string, data []byte) error {
 	if err := c.away(); err != nil {
 		return err

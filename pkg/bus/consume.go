@@ -63,8 +63,8 @@ func (c *Conn) adopt(ctx context.Context, s StreamConfig) error {
 	return ErrForeign
 }
 
-// EnsureStream creates the stream, or changes it to s where it differs. Messages are deleted once they are acknowledged by the one consumer
-// (work queue).
+// EnsureStream creates the stream, or changes it to s where it differs. Messages are deleted once
+// they are acknowledged by the one consumer (work queue).
 func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 	if err := c.away(); err != nil {
 		return err
@@ -83,7 +83,8 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 	case err == nil && s.Owner != "" && there.CachedInfo().Config.Metadata[ownerKey] != s.Owner:
 		err = ErrForeign
 	case err == nil && differs(there.CachedInfo().Config, want):
-		// Not at every start: nats-server 2.15 races when a stream is updated while a consumer of it is made.
+		// Not at every start: nats-server 2.15 races when a stream is updated while a consumer of
+		// it is made.
 		_, err = c.js.UpdateStream(ctx, want)
 	}
 	if err != nil {
@@ -99,7 +100,8 @@ func differs(there, want jetstream.StreamConfig) bool {
 		there.MaxMsgSize > 0 || there.Replicas != want.Replicas || there.Duplicates != want.Duplicates
 }
 
-// Message is one delivered message. Ack must be called, else it is delivered again after the ack wait.
+// Message is one delivered message. Ack must be called, else it is delivered again after the ack
+// wait.
 type Message struct {
 	Data       []byte
 	Seq        uint64 // place in the stream; with Data it tells a message from every other one
@@ -123,7 +125,8 @@ type ConsumerConfig struct {
 	AckWait  time.Duration         // after which the messages of a replica that died go to another; one that lives may take longer
 }
 
-// Handler deals with one batch and acknowledges what it has dealt with. When it fails it must have acknowledged nothing.
+// Handler deals with one batch and acknowledges what it has dealt with. When it fails it must have
+// acknowledged nothing.
 type Handler func(context.Context, []Message) error
 
 // The pauses between attempts.
@@ -132,18 +135,21 @@ const (
 	maxPause   = 10 * time.Second
 )
 
-// maxPulled bounds the messages that wait in this process: they carry up to a hundred events each. It is a number and not bytes, because with a bound
-// of bytes JetStream says at the end of each pull how many were left, and for that the client (nats.go 1.55) has no room beside the messages: it
-// drops one, which comes again after the ack wait.
+// maxPulled bounds the messages that wait in this process: they carry up to a hundred events each.
+// It is a number and not bytes, because with a bound of bytes JetStream says at the end of each
+// pull how many were left, and for that the client (nats.go 1.55) has no room beside the messages:
+// it drops one, which comes again after the ack wait.
 const maxPulled = 64
 
-// lastBatches bounds what is stored of the messages that had already arrived when the consumer was told to stop.
+// lastBatches bounds what is stored of the messages that had already arrived when the consumer was
+// told to stop.
 const lastBatches = 5 * time.Second
 
-// Consume hands batches to handle until ctx ends; all processes with the same durable name share the messages. It makes the stream and the
-// consumer as soon as NATS answers, and again when they are gone. A batch whose handle fails is tried again, for ever, with a growing pause.
-// When ctx ends the messages that had already arrived are handled once more, or given back at once, so that nobody waits for them. The only
-// error is that of a closed connection.
+// Consume hands batches to handle until ctx ends; all processes with the same durable name share
+// the messages. It makes the stream and the consumer as soon as NATS answers, and again when they
+// are gone. A batch whose handle fails is tried again, for ever, with a growing pause. When ctx
+// ends the messages that had already arrived are handled once more, or given back at once, so that
+// nobody waits for them. The only error is that of a closed connection.
 func (c *Conn) Consume(ctx context.Context, cc ConsumerConfig, handle Handler) error {
 	pauses := newPauses()
 	for {
@@ -243,8 +249,9 @@ func attempt(ctx context.Context, batch []Message, handle Handler) error {
 	return handle(ctx, batch)
 }
 
-// keep tells JetStream until release is called that the batch is being dealt with, so that it does not go to another replica however long that
-// takes; a replica that dies says no more, and AckWait may be short.
+// keep tells JetStream until release is called that the batch is being dealt with, so that it does
+// not go to another replica however long that takes; a replica that dies says no more, and AckWait
+// may be short.
 func keep(cc ConsumerConfig, batch []Message) (release func()) {
 	done := make(chan struct{})
 	var ended sync.WaitGroup
@@ -265,8 +272,8 @@ func keep(cc ConsumerConfig, batch []Message) (release func()) {
 	return func() { close(done); ended.Wait() }
 }
 
-// finish deals with batch and with what the iterator still holds after the end of ctx: each batch is tried once, and what cannot be stored in
-// time is given back to the stream.
+// finish deals with batch and with what the iterator still holds after the end of ctx: each batch
+// is tried once, and what cannot be stored in time is given back to the stream.
 func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig, batch []Message, handle Handler) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastBatches)
 	defer cancel()
@@ -283,14 +290,16 @@ func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc Cons
 	}
 }
 
-// giveBack returns messages to the stream at once: unsaid, they would come again after AckWait only.
+// giveBack returns messages to the stream at once: unsaid, they would come again after AckWait
+// only.
 func giveBack(batch []Message) {
 	for _, m := range batch {
 		_ = m.msg.Nak()
 	}
 }
 
-// gather waits for one message and then up to MaxWait for more. A batch that is not empty comes without an error, except that of ctx.
+// gather waits for one message and then up to MaxWait for more. A batch that is not empty comes
+// without an error, except that of ctx.
 func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig) ([]Message, error) {
 	var batch []Message
 	filling := ctx

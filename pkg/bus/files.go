@@ -9,7 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// FilesConfig names the files of a connection to NATS. Those of the client are read again at each connection.
+// FilesConfig names the files of a connection to NATS. Those of the client are read again at each
+// connection.
 type FilesConfig struct {
 	CA    string `env:"NATS_TLS_CA_FILE" doc:"Certificates (PEM) of the authorities of the NATS servers; connections are then TLS."`
 	Cert  string `env:"NATS_TLS_CERT_FILE" doc:"Certificate (PEM) that this process shows to NATS; connections are then TLS."`

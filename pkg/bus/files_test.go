@@ -13,7 +13,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestMutualTLSWithNATS: only a client that trusts the server's authority and shows a certificate of it connects.
+// TestMutualTLSWithNATS: only a client that trusts the server's authority and shows a certificate
+// of it connects.
 func TestMutualTLSWithNATS(t *testing.T) {
 	t.Parallel()
 	a, stranger := testkit.NewAuthority(t), testkit.NewAuthority(t)

@@ -1,9 +1,10 @@
-// Package config owns settings: it fills a struct from environment variables by its tags, reports every problem at once, and lists the settings with the
-// values in force (-config). Start reading at Load; table.go makes the list.
+// Package config owns settings: it fills a struct from environment variables by its tags, reports
+// every problem at once, and lists the settings with the values in force (-config). Start reading
+// at Load; table.go makes the list.
 //
-// Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence". Every field of type Secret may instead be
-// given as NAME_FILE, the path of a file that holds it. What is empty, variable or file, counts as
-// not set; what is between quotation marks is refused.
+// Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence".
+// Every field of type Secret may instead be given as NAME_FILE, the path of a file that holds it.
+// What is empty, variable or file, counts as not set; what is between quotation marks is refused.
 package config
 
 import (
@@ -24,7 +25,8 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Secret is a setting that must not be printed: every way of formatting it gives "[hidden]", or "" when it is empty.
+// Secret is a setting that must not be printed: every way of formatting it gives "[hidden]", or ""
+// when it is empty.
 type Secret string
 
 // Reveal returns the secret itself.
@@ -58,8 +60,9 @@ type Setting struct {
 	Value, Source      string
 }
 
-// Load fills dst, a pointer to a struct, from environ (as of os.Environ), and calls the method Validate() error of dst and of every struct in it
-// that has one. The error names every setting that is wrong, one a line.
+// Load fills dst, a pointer to a struct, from environ (as of os.Environ), and calls the method
+// Validate() error of dst and of every struct in it that has one. The error names every setting
+// that is wrong, one a line.
 func Load(dst any, environ []string) error {
 	vars := env.ToMap(environ)
 	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
@@ -82,7 +85,8 @@ func unrelated(problems, found []error) []error {
 	})
 }
 
-// fill sets the fields of v. Each is parsed in a struct of its own, because the parser's errors name the field only, and many are called Timeout.
+// fill sets the fields of v. Each is parsed in a struct of its own, because the parser's errors
+// name the field only, and many are called Timeout.
 func fill(v reflect.Value, vars map[string]string) []error {
 	var problems []error
 	for i := range v.NumField() {
@@ -116,8 +120,9 @@ func fill(v reflect.Value, vars map[string]string) []error {
 	return problems
 }
 
-// Unquoted refuses a value between quotation marks. No shell has read it, so they would be part of it, which is never
-// what was meant: NAME="value" in a file of "docker run --env-file", or of docker-compose.yml.
+// Unquoted refuses a value between quotation marks. No shell has read it, so they would be part of
+// it, which is never what was meant: NAME="value" in a file of "docker run --env-file", or of
+// docker-compose.yml.
 func Unquoted(name, value string) error {
 	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
 		return fmt.Errorf("%s begins and ends with a quotation mark, which would be part of the value: leave both out", name)
@@ -125,7 +130,8 @@ func Unquoted(name, value string) error {
 	return nil
 }
 
-// fromFile puts what the file NAME_FILE holds in the place of NAME. Of two texts that differ nobody can say which was meant.
+// fromFile puts what the file NAME_FILE holds in the place of NAME. Of two texts that differ nobody
+// can say which was meant.
 func fromFile(name string, vars map[string]string) error {
 	path, ok := vars[name+"_FILE"]
 	if !ok {
@@ -249,7 +255,8 @@ func Defaults(dst any) error {
 	return env.ParseWithOptions(dst, env.Options{Environment: map[string]string{}})
 }
 
-// Settings lists the settings of dst, a pointer to a struct, in the order of its fields; embedded structs are part of the list.
+// Settings lists the settings of dst, a pointer to a struct, in the order of its fields; embedded
+// structs are part of the list.
 func Settings(dst any) []Setting {
 	return settings(reflect.TypeOf(dst).Elem())
 }

@@ -28,9 +28,10 @@ const (
 // ErrClockDoubted says that nothing may be deleted for its age now.
 var ErrClockDoubted = errors.New("the database's clock is far ahead of where it was last seen")
 
-// Clock is the time by which a service deletes what is old. Neither a wrong clock of the process nor a
-// wrong one of the database deletes what the other holds to be young, and when both are wrong, as on
-// one machine, the leap ahead is seen. It needs the table clock_seen in the schema of the pool.
+// Clock is the time by which a service deletes what is old. Neither a wrong clock of the process
+// nor a wrong one of the database deletes what the other holds to be young, and when both are
+// wrong, as on one machine, the leap ahead is seen. It needs the table clock_seen in the schema of
+// the pool.
 type Clock struct {
 	pool    *Pool
 	now     func() time.Time
@@ -110,8 +111,8 @@ func (c *Clock) compare(t Times) {
 	}
 }
 
-// leapt says whether the database's clock is ahead by a gap that is not believed yet. The wait is by
-// the monotonic clock of the process.
+// leapt says whether the database's clock is ahead by a gap that is not believed yet. The wait is
+// by the monotonic clock of the process.
 func (c *Clock) leapt(gap time.Duration) bool {
 	c.mu.Lock()
 	switch {

@@ -1,5 +1,6 @@
-// Package db owns the way to PostgreSQL: the pool, transactions, what an error of the database means, and migrations. Start reading at Open
-// and InTx. The SQL itself stands in the *_store.go files of the services.
+// Package db owns the way to PostgreSQL: the pool, transactions, what an error of the database
+// means, and migrations. Start reading at Open and InTx. The SQL itself stands in the *_store.go
+// files of the services.
 package db
 
 import (
@@ -63,15 +64,18 @@ type Pool = pgxpool.Pool
 // Option changes how the connections of a pool are made.
 type Option func(*pgxpool.Config)
 
-// GenericPlans is for a service none of whose statements gains by knowing its parameters: PostgreSQL plans each once for a connection. Left to itself
-// it plans a statement over unnest($1) again each time that the array is shorter than the ten rows which it takes an unknown one for, and planning
-// costs more than a look-up of some rows (plan_cache_mode, PostgreSQL 12 and later). A plan that was made for an empty table lasts until PostgreSQL
-// has looked at the table again, a minute or so.
+// GenericPlans is for a service none of whose statements gains by knowing its parameters:
+// PostgreSQL plans each once for a connection. Left to itself it plans a statement over unnest($1)
+// again each time that the array is shorter than the ten rows which it takes an unknown one for,
+// and planning costs more than a look-up of some rows (plan_cache_mode, PostgreSQL 12 and later). A
+// plan that was made for an empty table lasts until PostgreSQL has looked at the table again, a
+// minute or so.
 func GenericPlans(c *pgxpool.Config) {
 	c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 }
 
-// Open makes the pool for schema; it does not wait for the database to answer. The caller closes it. Statements are traced unless traces is nil.
+// Open makes the pool for schema; it does not wait for the database to answer. The caller closes
+// it. Statements are traced unless traces is nil.
 func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer, traces *trace.Provider, options ...Option) (*Pool, error) {
 	pc, err := c.parse()
 	if err != nil {
@@ -104,8 +108,9 @@ func Open(ctx context.Context, c Config, schema string, reg prometheus.Registere
 // maxAttempts bounds how often a transaction that lost a race is run.
 const maxAttempts = 5
 
-// InTx runs f in one transaction: committed when f returns nil, else rolled back. A transaction that PostgreSQL ended for a deadlock or a
-// serialization failure is run again, so f must have no effect outside of the transaction.
+// InTx runs f in one transaction: committed when f returns nil, else rolled back. A transaction
+// that PostgreSQL ended for a deadlock or a serialization failure is run again, so f must have no
+// effect outside of the transaction.
 func InTx(ctx context.Context, pool *Pool, f func(tx pgx.Tx) error) error {
 	return Again(func() error { return pgx.BeginFunc(ctx, pool, f) })
 }
@@ -137,7 +142,8 @@ func Constraint(err error) string {
 // NoRows reports whether err says that a query found nothing.
 func NoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
-// Classify returns 503 SERVICE_UNAVAILABLE for errors that mean that the database is away, full or too slow, and nil for others.
+// Classify returns 503 SERVICE_UNAVAILABLE for errors that mean that the database is away, full or
+// too slow, and nil for others.
 func Classify(err error) *apperr.Error {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok { // whatever the server says to a new connection, there is none
 		return apperr.ServiceUnavailable(err)

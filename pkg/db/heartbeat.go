@@ -12,16 +12,18 @@ import (
 )
 
 const (
-	// heartbeatAge is how long a finding is kept, so that probes cost little however many there are.
+	// heartbeatAge is how long a finding is kept, so that probes cost little however many there
+	// are.
 	heartbeatAge = time.Second
-	// newSessionEvery is how often the heartbeat opens a session of its own: those of the pool may work
-	// while the server can no longer start others.
+	// newSessionEvery is how often the heartbeat opens a session of its own: those of the pool may
+	// work while the server can no longer start others.
 	newSessionEvery = 10 * time.Second
 )
 
-// Heartbeat proves for /readyz that the database takes writes: it calls the function heartbeat of the schema,
-// which updates a row and writes a temporary file, in PL/pgSQL. So it fails when the database is read-only,
-// when its disk is full and when new sessions cannot load PL/pgSQL. Nothing is written unless somebody asks.
+// Heartbeat proves for /readyz that the database takes writes: it calls the function heartbeat of
+// the schema, which updates a row and writes a temporary file, in PL/pgSQL. So it fails when the
+// database is read-only, when its disk is full and when new sessions cannot load PL/pgSQL. Nothing
+// is written unless somebody asks.
 type Heartbeat struct {
 	pool *Pool
 
@@ -34,7 +36,8 @@ type Heartbeat struct {
 // NewHeartbeat makes the check of the database of pool.
 func NewHeartbeat(pool *Pool) *Heartbeat { return &Heartbeat{pool: pool} }
 
-// Check returns why the database takes no writes, nil when it does. Its finding may be a second old.
+// Check returns why the database takes no writes, nil when it does. Its finding may be a second
+// old.
 func (h *Heartbeat) Check(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

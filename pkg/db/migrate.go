@@ -19,7 +19,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// migrateWait is how long -migrate waits for a database that does not answer yet. A service waits for as long as it takes.
+// migrateWait is how long -migrate waits for a database that does not answer yet. A service waits
+// for as long as it takes.
 const migrateWait = time.Minute
 
 // tellEvery is how often the log repeats that the database does not answer.
@@ -38,10 +39,11 @@ func MigrateAlone(ctx context.Context, c Config, schema string, files fs.FS, log
 	return Migrate(ctx, pool, schema, files, log)
 }
 
-// Prepare waits until the database answers, however long that takes, and then brings schema up to date, unless
-// DATABASE_MIGRATE says that somebody else does. It says in log why it waits, and refuses a pooler that shares
-// sessions. A service calls it before its first statement: a process that ended because the database is away would be
-// restarted after ever longer pauses (CrashLoopBackOff), and so come back long after the database.
+// Prepare waits until the database answers, however long that takes, and then brings schema up to
+// date, unless DATABASE_MIGRATE says that somebody else does. It says in log why it waits, and
+// refuses a pooler that shares sessions. A service calls it before its first statement: a process
+// that ended because the database is away would be restarted after ever longer pauses
+// (CrashLoopBackOff), and so come back long after the database.
 func Prepare(ctx context.Context, c Config, pool *Pool, schema string, files fs.FS, log *slog.Logger) error {
 	if err := waitFor(ctx, sessions(pool, schema), log, 0); err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -52,9 +54,10 @@ func Prepare(ctx context.Context, c Config, pool *Pool, schema string, files fs.
 	return Migrate(ctx, pool, schema, files, log)
 }
 
-// Migrate brings schema up to the newest file in the folder migrations of files (goose SQL files, forward only), creating the schema when it is
-// missing. Several processes may call it at once: a lock on a table of the schema lets one work and the others wait. It waits up to a minute for the database
-// to answer, and says in log why it waits.
+// Migrate brings schema up to the newest file in the folder migrations of files (goose SQL files,
+// forward only), creating the schema when it is missing. Several processes may call it at once: a
+// lock on a table of the schema lets one work and the others wait. It waits up to a minute for the
+// database to answer, and says in log why it waits.
 func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *slog.Logger) error {
 	migrations, err := fs.Sub(files, "migrations")
 	if err != nil {
@@ -91,9 +94,10 @@ func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *s
 	return nil
 }
 
-// lockMigrations waits until no other process migrates the schema. The lock is on a table of the schema, not an
-// advisory one, which any role of the database could hold. It lasts until unlock or the end of the connection. Its
-// transaction has no snapshot, so it is in the way of no CREATE INDEX CONCURRENTLY.
+// lockMigrations waits until no other process migrates the schema. The lock is on a table of the
+// schema, not an advisory one, which any role of the database could hold. It lasts until unlock or
+// the end of the connection. Its transaction has no snapshot, so it is in the way of no CREATE
+// INDEX CONCURRENTLY.
 func lockMigrations(ctx context.Context, conn *sql.DB) (unlock func(), err error) {
 	if _, err := conn.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migrations_lock ()"); unlessThere(err) != nil {
 		return nil, err
@@ -123,15 +127,16 @@ func unlessThere(err error) error {
 	return err
 }
 
-// migrationConn opens database/sql on the pool's own settings, but without the statement timeout: a migration may take its time.
+// migrationConn opens database/sql on the pool's own settings, but without the statement timeout: a
+// migration may take its time.
 func migrationConn(pool *pgxpool.Pool) *sql.DB {
 	cc := pool.Config().ConnConfig.Copy()
 	delete(cc.RuntimeParams, "statement_timeout")
 	return stdlib.OpenDB(*cc)
 }
 
-// waitFor returns when ping succeeds, and fails when it has not within atMost; 0: it waits without a limit. Its
-// error is why the last try failed, also when ctx ends the waiting.
+// waitFor returns when ping succeeds, and fails when it has not within atMost; 0: it waits without
+// a limit. Its error is why the last try failed, also when ctx ends the waiting.
 func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Logger, atMost time.Duration) error {
 	last, told := errors.New("no answer yet"), rate.Sometimes{Interval: tellEvery}
 	try := func() (struct{}, error) {

@@ -41,7 +41,8 @@ func TestAServiceWaitsForTheDatabaseAsLongAsItTakes(t *testing.T) {
 	}
 }
 
-// TestMigrationsAreLogged: each that was applied is named, those before a failure too, and none twice.
+// TestMigrationsAreLogged: each that was applied is named, those before a failure too, and none
+// twice.
 func TestMigrationsAreLogged(t *testing.T) {
 	t.Parallel()
 	pool := open(t, testkit.Postgres(t), "some_svc")

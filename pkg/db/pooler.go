@@ -29,13 +29,13 @@ func refusal(err error) error {
 // whichSession tells sessions apart, also those of several servers behind one address.
 const whichSession = "SELECT pg_backend_pid() || ' ' || pg_postmaster_start_time()"
 
-// looks is how often two connections are compared. A pooler gives the session that was used last to the next
-// statement, unless another client is quicker.
+// looks is how often two connections are compared. A pooler gives the session that was used last to
+// the next statement, unless another client is quicker.
 const looks = 5
 
-// sessions returns a check that the database answers and that connections to it are sessions: through a pooler the
-// schema and the prepared statements of one connection are seen, or lost, by another. Two connections then have the
-// same session, or one has several.
+// sessions returns a check that the database answers and that connections to it are sessions:
+// through a pooler the schema and the prepared statements of one connection are seen, or lost, by
+// another. Two connections then have the same session, or one has several.
 func sessions(pool *Pool, schema string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var two [2]*pgx.Conn

@@ -11,14 +11,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// tracer makes a span of every statement, batch and COPY of a request that is traced. A span holds the text of the statement, which stands in
-// our source, and never an argument: neither do the errors of pgx and PostgreSQL, which quote arguments, get in, only their SQLSTATE.
+// tracer makes a span of every statement, batch and COPY of a request that is traced. A span holds
+// the text of the statement, which stands in our source, and never an argument: neither do the
+// errors of pgx and PostgreSQL, which quote arguments, get in, only their SQLSTATE.
 type tracer struct {
 	traces *trace.Provider
 	schema string
 }
 
-// started keeps a span for the end of what it is about. That is told from the spans around it, so that only what was begun here is ended here.
+// started keeps a span for the end of what it is about. That is told from the spans around it, so
+// that only what was begun here is ended here.
 type started struct{}
 
 func (t *tracer) start(ctx context.Context, operation, text string) context.Context {
@@ -86,7 +88,8 @@ func (t *tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceBa
 	return ctx
 }
 
-// TraceBatchQuery is part of pgx's BatchTracer: the statements of a batch have one span together, which fails with the first of them.
+// TraceBatchQuery is part of pgx's BatchTracer: the statements of a batch have one span together,
+// which fails with the first of them.
 func (t *tracer) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
 	if span, ok := ctx.Value(started{}).(trace.Span); ok && span == trace.Current(ctx) {
 		fail(span, d.Err)

@@ -33,7 +33,8 @@ func traced(t *testing.T) (*testkit.Collector, *trace.Provider, *Pool) {
 	return to, p, pool
 }
 
-// TestStatementsAreTracedWithoutTheirArguments makes statements fail in each of the ways whose error quotes an argument.
+// TestStatementsAreTracedWithoutTheirArguments makes statements fail in each of the ways whose
+// error quotes an argument.
 func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 	t.Parallel()
 	to, p, pool := traced(t)

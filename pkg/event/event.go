@@ -1,5 +1,5 @@
-// Package event owns the request event: what the gateway says about a request that it answered, and how that is written. Start reading at
-// Request. It is data only; package bus carries it.
+// Package event owns the request event: what the gateway says about a request that it answered, and
+// how that is written. Start reading at Request. It is data only; package bus carries it.
 package event
 
 import (
@@ -18,8 +18,8 @@ import (
 // Names are the JetStream names of the log of requests.
 type Names struct{ Stream, Subject, Consumer string }
 
-// NamesOf returns the names of an installation, which has an id of its own so that several can share a NATS
-// server; "" returns those of earlier releases, which were the same everywhere.
+// NamesOf returns the names of an installation, which has an id of its own so that several can
+// share a NATS server; "" returns those of earlier releases, which were the same everywhere.
 func NamesOf(installation string) Names {
 	if installation == "" {
 		return Names{"ACTIVITY", "activity.requests", "activity-svc"}
@@ -32,8 +32,8 @@ type Installation struct {
 	ID string `json:"id"`
 }
 
-// Request is one answered request that can be attributed to a user. The field names are the wire format; testdata/ holds golden files that
-// every later release must read.
+// Request is one answered request that can be attributed to a user. The field names are the wire
+// format; testdata/ holds golden files that every later release must read.
 type Request struct {
 	ID        string `json:"id"` // carries the time of the request, see At
 	UserID    string `json:"user_id"`
@@ -43,9 +43,11 @@ type Request struct {
 	Status    int    `json:"status"`
 	IPAddress string `json:"ip,omitempty"`
 	UserAgent string `json:"ua,omitempty"`
-	// OnUserID is the other user that an admin's request acted on: the record stands in the log of both.
+	// OnUserID is the other user that an admin's request acted on: the record stands in the log of
+	// both.
 	OnUserID string `json:"on_user_id,omitempty"`
-	// Traceparent is the span of the request at the gateway (W3C Trace Context), when the request is traced; it is not stored.
+	// Traceparent is the span of the request at the gateway (W3C Trace Context), when the request
+	// is traced; it is not stored.
 	Traceparent string `json:"tp,omitempty"`
 }
 
@@ -65,8 +67,8 @@ func (r Request) At() time.Time {
 // Encode writes the event as JSON, without a line feed. The error says that a text is not UTF-8.
 func (r Request) Encode() ([]byte, error) { return r.AppendTo(nil) }
 
-// AppendTo is Encode into memory that the caller has. It is written by hand because the gateway does it with every request; a test holds it against
-// the tags of Request.
+// AppendTo is Encode into memory that the caller has. It is written by hand because the gateway
+// does it with every request; a test holds it against the tags of Request.
 func (r Request) AppendTo(dst []byte) ([]byte, error) {
 	var wrong error
 	text := func(name, value string) {
@@ -94,7 +96,8 @@ func (r Request) AppendTo(dst []byte) ([]byte, error) {
 	return append(dst, '}'), wrong
 }
 
-// Decode reads an event and checks that it can be stored. Unknown fields, from a later release, are ignored.
+// Decode reads an event and checks that it can be stored. Unknown fields, from a later release, are
+// ignored.
 func Decode(b []byte) (Request, error) {
 	var r Request
 	if err := json.Unmarshal(b, &r); err != nil {

@@ -32,7 +32,8 @@ func traced() event.Request {
 	return r
 }
 
-// TestGoldenFiles holds the wire format: what any release wrote must stay readable, and what this one writes must not change by accident.
+// TestGoldenFiles holds the wire format: what any release wrote must stay readable, and what this
+// one writes must not change by accident.
 func TestGoldenFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -142,7 +143,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzMessage: what is in a message is counted as it is split, and each part of it is read or refused by itself.
+// FuzzMessage: what is in a message is counted as it is split, and each part of it is read or
+// refused by itself.
 func FuzzMessage(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.json")
 	var all []byte

@@ -1,6 +1,7 @@
-// Package fairsem provides a weighted semaphore that is divided fairly: its holders together have at most its whole
-// size, and each has at most a part of it, so that no single client keeps the others out. The gateway divides memory and
-// connections with it, vault-svc memory. Start reading at Semaphore.
+// Package fairsem provides a weighted semaphore that is divided fairly: its holders together have
+// at most its whole size, and each has at most a part of it, so that no single client keeps the
+// others out. The gateway divides memory and connections with it, vault-svc memory. Start reading
+// at Semaphore.
 package fairsem
 
 import (
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Semaphore limits the sum of its leases to size, and those of one holder to part. A lease larger than a part is granted
-// only to a holder that has no other lease.
+// Semaphore limits the sum of its leases to size, and those of one holder to part. A lease larger
+// than a part is granted only to a holder that has no other lease.
 type Semaphore struct {
 	all        *semaphore.Weighted
 	size, part int64
@@ -39,15 +40,16 @@ type Lease struct {
 	n    int64
 }
 
-// For returns an empty lease of the holder called name. Release must be called once it has acquired something.
+// For returns an empty lease of the holder called name. Release must be called once it has acquired
+// something.
 func (s *Semaphore) For(name string) Lease { return Lease{sem: s, name: name} }
 
 // Size returns the units that the lease has.
 func (l *Lease) Size() int64 { return l.n }
 
-// Acquire grows the lease to n units, or to the whole semaphore if that is less, and waits until they are free. When ctx
-// ends first, it returns the context's error and the lease stays as it was. A holder that has its whole part waits for
-// itself and delays nobody else.
+// Acquire grows the lease to n units, or to the whole semaphore if that is less, and waits until
+// they are free. When ctx ends first, it returns the context's error and the lease stays as it was.
+// A holder that has its whole part waits for itself and delays nobody else.
 func (l *Lease) Acquire(ctx context.Context, n int64) error {
 	n, more, own := l.missing(n)
 	if more <= 0 {
@@ -103,8 +105,8 @@ func (l *Lease) ShrinkTo(n int64) {
 // Release gives everything back. An empty lease may be released again.
 func (l *Lease) Release() { l.ShrinkTo(0) }
 
-// missing caps n at the size of the semaphore and returns it, the units the lease lacks, and how many of those count
-// against the holder's part.
+// missing caps n at the size of the semaphore and returns it, the units the lease lacks, and how
+// many of those count against the holder's part.
 func (l *Lease) missing(n int64) (size, more, own int64) {
 	size = min(n, l.sem.size)
 	return size, size - l.n, min(size, l.sem.part) - min(l.n, l.sem.part)

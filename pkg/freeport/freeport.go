@@ -1,5 +1,6 @@
-// Package freeport owns how tests and commands find a port for a server that must be told it before it listens. A server that can listen on port 0
-// and be asked where it does needs nothing of this. Start reading at Ports.
+// Package freeport owns how tests and commands find a port for a server that must be told it before
+// it listens. A server that can listen on port 0 and be asked where it does needs nothing of this.
+// Start reading at Ports.
 package freeport
 
 import (
@@ -10,8 +11,9 @@ import (
 	"sync/atomic"
 )
 
-// The ports that are given. They are below those that systems give to connections and to listeners without a wish (from 32,768 on in Linux), which
-// would take one before the server that it is for begins, or while it is dead.
+// The ports that are given. They are below those that systems give to connections and to listeners
+// without a wish (from 32,768 on in Linux), which would take one before the server that it is for
+// begins, or while it is dead.
 const (
 	first = 10_000
 	count = 20_000
@@ -20,8 +22,8 @@ const (
 // Ports gives ports. The zero value is ready.
 type Ports struct{ taken atomic.Uint64 }
 
-// Take returns a port on which nobody listens on any of hosts. It returns no port again before it has returned all others, because the server that it
-// is for may not listen yet.
+// Take returns a port on which nobody listens on any of hosts. It returns no port again before it
+// has returned all others, because the server that it is for may not listen yet.
 func (p *Ports) Take(hosts ...string) (int, error) {
 	p.taken.CompareAndSwap(0, 1+rand.Uint64N(count)) // other processes begin elsewhere
 	for range count {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestNoPortIsGivenTwice, neither to those who ask at once, nor one on which somebody listens already.
+// TestNoPortIsGivenTwice, neither to those who ask at once, nor one on which somebody listens
+// already.
 func TestNoPortIsGivenTwice(t *testing.T) {
 	t.Parallel()
 	hosts := []string{"127.0.0.1"}

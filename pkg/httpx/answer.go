@@ -92,7 +92,8 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	return write(c, typeJSON, status, failure(e))
 }
 
-// wantsProblem reports whether an Accept header (RFC 9110, section 12.5.1) names the type of problems without refusing it by a weight of 0.
+// wantsProblem reports whether an Accept header (RFC 9110, section 12.5.1) names the type of
+// problems without refusing it by a weight of 0.
 func wantsProblem(accept string) bool {
 	for one := range strings.SplitSeq(accept, ",") {
 		if one = strings.TrimLeft(one, " \t"); len(one) < len(typeProblem) || !ascii.EqualFold(one[:len(typeProblem)], typeProblem) {
@@ -117,7 +118,8 @@ func failure(e *apperr.Error) api.Failure {
 	return f
 }
 
-// reason returns the reason phrase of a status. For 413 it is the one of RFC 7231, which the source of the contract shows.
+// reason returns the reason phrase of a status. For 413 it is the one of RFC 7231, which the source
+// of the contract shows.
 func reason(status int) string {
 	if status == http.StatusRequestEntityTooLarge {
 		return "Payload Too Large"
@@ -132,7 +134,8 @@ func problem(c *fiber.Ctx, e *apperr.Error) api.Problem {
 	}
 }
 
-// translate turns what Fiber and fasthttp report, and what Classify knows, into the contract's errors.
+// translate turns what Fiber and fasthttp report, and what Classify knows, into the contract's
+// errors.
 func (s *Server) translate(c *fiber.Ctx, err error) *apperr.Error {
 	if e, ok := errors.AsType[*apperr.Error](err); ok {
 		return e

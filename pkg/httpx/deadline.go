@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Deadlines moves the deadlines of a connection only when that makes a difference. fasthttp sets two or three of them with every request, each of
-// which takes the runtime's timers; on a busy connection they differ by microseconds. A deadline that was set may fire early, by a hundredth of the
-// Timeout that it bounds.
+// Deadlines moves the deadlines of a connection only when that makes a difference. fasthttp sets
+// two or three of them with every request, each of which takes the runtime's timers; on a busy
+// connection they differ by microseconds. A deadline that was set may fire early, by a hundredth of
+// the Timeout that it bounds.
 type Deadlines struct {
 	Timeout     time.Duration // the shortest that deadlines are made of
 	read, write atomic.Int64  // Unix nanoseconds of the last that was set; 0: none

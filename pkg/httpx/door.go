@@ -12,8 +12,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// door is the listener of a server. Once it is to close it takes those who wait already, and others for as long as they come close upon each other:
-// the system resets the connections that it has taken and nobody has accepted.
+// door is the listener of a server. Once it is to close it takes those who wait already, and others
+// for as long as they come close upon each other: the system resets the connections that it has
+// taken and nobody has accepted.
 type door struct {
 	net.Listener
 	timeout  time.Duration // of reading, writing and idling
@@ -33,8 +34,8 @@ const (
 	maxPause   = time.Second
 )
 
-// Accept waits for a connection; net.ErrClosed when the door has closed. What may pass, above all a lack of descriptors, which clients can cause, it
-// waits for: fasthttp would end at it.
+// Accept waits for a connection; net.ErrClosed when the door has closed. What may pass, above all a
+// lack of descriptors, which clients can cause, it waits for: fasthttp would end at it.
 func (d *door) Accept() (net.Conn, error) {
 	c, err := d.Listener.Accept()
 	for pause := firstPause; temporary(err) && !d.stopping.Load(); pause = min(2*pause, maxPause) {
@@ -55,7 +56,8 @@ func (d *door) Accept() (net.Conn, error) {
 	return &lingerConn{Conn: c, deadlines: Deadlines{Timeout: d.timeout}}, nil
 }
 
-// temporary reports whether Accept may succeed later: there are no descriptors or no memory now (accept(2)).
+// temporary reports whether Accept may succeed later: there are no descriptors or no memory now
+// (accept(2)).
 func temporary(err error) bool {
 	var cause syscall.Errno
 	return errors.As(err, &cause) && (cause == syscall.EMFILE || cause == syscall.ENFILE || cause == syscall.ENOMEM || cause == syscall.ENOBUFS)
@@ -87,15 +89,18 @@ func (s *Server) Serve(ln net.Listener) error {
 	return err
 }
 
-// drainTurns, each of drainPause, is how long kept connections may still bring one request each after the door began to close. A client that sends on
-// a connection at the very moment when it is closed cannot know whether the request arrived; told so with its last answer, it does not come to that.
-// Turns are counted, not time: where a busy machine does not let the process run, requests wait unread while time passes.
+// drainTurns, each of drainPause, is how long kept connections may still bring one request each
+// after the door began to close. A client that sends on a connection at the very moment when it is
+// closed cannot know whether the request arrived; told so with its last answer, it does not come to
+// that. Turns are counted, not time: where a busy machine does not let the process run, requests
+// wait unread while time passes.
 const (
 	drainTurns = 50
 	drainPause = 5 * time.Millisecond
 )
 
-// Stop closes the door, answers what kept connections still bring for a moment, and waits for the requests under way until ctx ends.
+// Stop closes the door, answers what kept connections still bring for a moment, and waits for the
+// requests under way until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
 	defer s.verified.StopAllGoroutines()
@@ -110,8 +115,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// drain waits until the door and every connection have been closed, at most for drainTurns; and as long again for the door, which then closes as soon
-// as nobody waits.
+// drain waits until the door and every connection have been closed, at most for drainTurns; and as
+// long again for the door, which then closes as soon as nobody waits.
 func (s *Server) drain(ctx context.Context, d *door) {
 	d.hurry()
 	inTurns(ctx, func() bool {

@@ -30,7 +30,8 @@ func (l lateListener) SetDeadline(t time.Time) error {
 	return l.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
 }
 
-// TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered stops a server that is late to accept, and one that is late to begin.
+// TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered stops a server that is late to accept, and
+// one that is late to begin.
 func TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered(t *testing.T) {
 	t.Parallel()
 	for name, late := range map[string]func(lateListener) net.Listener{
@@ -41,7 +42,8 @@ func TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered(t *testing.T) {
 	}
 }
 
-// unopened is a listener whose server has not come to serve it yet: Fiber asks for the address before.
+// unopened is a listener whose server has not come to serve it yet: Fiber asks for the address
+// before.
 type unopened struct{ lateListener }
 
 func (l unopened) Addr() net.Addr {

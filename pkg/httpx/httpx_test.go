@@ -309,7 +309,8 @@ func TestServicesAnswerOnlyTheGateway(t *testing.T) {
 	}
 }
 
-// TestAStopLosesNoRequest has clients that cannot send a POST twice: each must be answered, or refused before it was sent.
+// TestAStopLosesNoRequest has clients that cannot send a POST twice: each must be answered, or
+// refused before it was sent.
 func TestAStopAnswersEveryRequestThatWasTaken(t *testing.T) {
 	t.Parallel()
 	var taken, answered atomic.Int64

@@ -15,7 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAServiceLogsTheAddressOfTheClient, not that of the gateway, and the route without its parameters.
+// TestAServiceLogsTheAddressOfTheClient, not that of the gateway, and the route without its
+// parameters.
 func TestAServiceLogsTheAddressOfTheClient(t *testing.T) {
 	t.Parallel()
 	var log testkit.Buffer
@@ -126,8 +127,8 @@ func counted(t *testing.T, metrics *prometheus.Registry, status string) (n float
 	return n
 }
 
-// TestAListOfThousandsOfTypesIsLookedThroughCheaply: what an Accept header names is parsed only where
-// it may be the type of problems.
+// TestAListOfThousandsOfTypesIsLookedThroughCheaply: what an Accept header names is parsed only
+// where it may be the type of problems.
 func TestAListOfThousandsOfTypesIsLookedThroughCheaply(t *testing.T) {
 	list := strings.Repeat("text/html;q=0.5,a/b; c=d,", 600)
 	if n := testing.AllocsPerRun(10, func() {

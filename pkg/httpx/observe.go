@@ -15,8 +15,8 @@ import (
 type requestMetrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
-	// series remembers the children of both, because looking them up by their labels costs more than counting. It has as many entries as the
-	// metric has series.
+	// series remembers the children of both, because looking them up by their labels costs more
+	// than counting. It has as many entries as the metric has series.
 	mu     sync.RWMutex
 	series map[seriesKey]requestSeries
 }
@@ -47,7 +47,8 @@ func (m *requestMetrics) of(method, route string, status int) requestSeries {
 	return s
 }
 
-// DurationBuckets are the bounds, in seconds, of histograms of how long a request takes: the same wherever it is measured, so that they compare.
+// DurationBuckets are the bounds, in seconds, of histograms of how long a request takes: the same
+// wherever it is measured, so that they compare.
 func DurationBuckets() []float64 {
 	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 }
@@ -69,8 +70,9 @@ func newRequestMetrics(reg prometheus.Registerer) *requestMetrics {
 	return m
 }
 
-// observe wraps every request: request id, time limit, span, metrics and the log line. Label values are route templates and known methods only, so
-// that no client can make new ones; the log line has no path, no query and no header, so that no credential can get into it.
+// observe wraps every request: request id, time limit, span, metrics and the log line. Label values
+// are route templates and known methods only, so that no client can make new ones; the log line has
+// no path, no query and no header, so that no credential can get into it.
 func (s *Server) observe(c *fiber.Ctx) error {
 	start := time.Now()
 	s.ensureRequestID(c)
@@ -88,7 +90,8 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	return nil
 }
 
-// seen counts and logs an answered request; while the server stops it also tells the client not to come back this way.
+// seen counts and logs an answered request; while the server stops it also tells the client not to
+// come back this way.
 func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	if s.stopping.Load() {
 		c.Response().SetConnectionClose()
@@ -106,7 +109,8 @@ func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	}
 }
 
-// answerBytes returns the length of an answer's body, -1 when it is not known; asking a streamed answer for its body would read it all.
+// answerBytes returns the length of an answer's body, -1 when it is not known; asking a streamed
+// answer for its body would read it all.
 func answerBytes(r *fasthttp.Response) int {
 	if r.IsBodyStream() {
 		return max(r.Header.ContentLength(), -1)
@@ -114,7 +118,8 @@ func answerBytes(r *fasthttp.Response) int {
 	return len(r.Body())
 }
 
-// SetRoute names the template of the route that takes the request, for a server that does not route through Fiber.
+// SetRoute names the template of the route that takes the request, for a server that does not route
+// through Fiber.
 func SetRoute(c *fiber.Ctx, template string) { knownOf(c).route = template }
 
 // RouteName returns the template of the route that took the request, "(none)" when none did.
@@ -122,7 +127,8 @@ func RouteName(c *fiber.Ctx) string {
 	if name := knownOf(c).route; name != "" {
 		return name
 	}
-	// Where no route took the request Fiber invents one of its path, without handlers: a client could make any number of names.
+	// Where no route took the request Fiber invents one of its path, without handlers: a client
+	// could make any number of names.
 	if r := c.Route(); r != nil && len(r.Handlers) > 0 && r.Path != "/" && r.Path != "" {
 		return r.Path
 	}

@@ -20,7 +20,8 @@ type localKey uint8
 
 const keyKnown localKey = 0
 
-// known is what has been found out about a request: one local, because each costs an allocation and a search.
+// known is what has been found out about a request: one local, because each costs an allocation and
+// a search.
 type known struct {
 	requestID string
 	unlogged  bool   // unless it fails
@@ -30,7 +31,8 @@ type known struct {
 	client    netip.Addr    // in the gateway; services have it from the identity
 }
 
-// knownOf returns what is known about the request, to be read and written until it has been answered.
+// knownOf returns what is known about the request, to be read and written until it has been
+// answered.
 func knownOf(c *fiber.Ctx) *known {
 	k, ok := c.Locals(keyKnown).(*known)
 	if !ok {
@@ -66,7 +68,8 @@ func saneRequestID(s string) bool {
 	}) < 0
 }
 
-// Unlogged leaves the line of this request out of the log unless it fails, for what is asked again and again.
+// Unlogged leaves the line of this request out of the log unless it fails, for what is asked again
+// and again.
 func Unlogged(c *fiber.Ctx) { knownOf(c).unlogged = true }
 
 // RequestID returns the id of the request; it may be kept.
@@ -97,8 +100,9 @@ func (s *Server) identify(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// The gateway signs an identity once and uses it for some seconds, so a service sees the same header again and again: it remembers what it has
-// verified. identityMemory is far below the time that a signature is good for.
+// The gateway signs an identity once and uses it for some seconds, so a service sees the same
+// header again and again: it remembers what it has verified. identityMemory is far below the time
+// that a signature is good for.
 const (
 	identityMemory   = 5 * time.Second
 	identitiesInMind = 10_000
@@ -141,7 +145,8 @@ func RequireSystem(c *fiber.Ctx) error {
 	return nil
 }
 
-// PathID returns the path parameter name, which must be an id: 400 INVALID_ID_FORMAT otherwise. It may be kept.
+// PathID returns the path parameter name, which must be an id: 400 INVALID_ID_FORMAT otherwise. It
+// may be kept.
 func PathID(c *fiber.Ctx, name string) (string, error) {
 	s := utils.CopyString(c.Params(name))
 	if !id.Valid(s) {
@@ -150,7 +155,8 @@ func PathID(c *fiber.Ctx, name string) (string, error) {
 	return s, nil
 }
 
-// SetCaller says who is calling, in the gateway, which finds out itself; the log line names the user.
+// SetCaller says who is calling, in the gateway, which finds out itself; the log line names the
+// user.
 func SetCaller(c *fiber.Ctx, i auth.Identity) { knownOf(c).caller = i }
 
 // SetClientAddr says from which address the request came, in the gateway, which finds out itself.
@@ -177,8 +183,8 @@ func Query(c *fiber.Ctx) *input.Query {
 	})
 }
 
-// RealmID returns the realm that a request is about: ?realm_id= or the host's realm; "" when neither. Both and different, or one that a
-// restricted auth token may not use, are errors.
+// RealmID returns the realm that a request is about: ?realm_id= or the host's realm; "" when
+// neither. Both and different, or one that a restricted auth token may not use, are errors.
 func RealmID(c *fiber.Ctx) (string, error) {
 	q := Query(c)
 	asked := q.RealmID("realm_id")

@@ -1,6 +1,6 @@
-// Package httpx owns how every process of Realmgate speaks HTTP: the Fiber app with its limits, request ids, recovery from panics, the one
-// error handler that writes envelopes, the log line and the metrics of a request. Start reading at New; handlers use OK, Paged, Body, Query
-// and Caller.
+// Package httpx owns how every process of Realmgate speaks HTTP: the Fiber app with its limits,
+// request ids, recovery from panics, the one error handler that writes envelopes, the log line and
+// the metrics of a request. Start reading at New; handlers use OK, Paged, Body, Query and Caller.
 package httpx
 
 import (
@@ -27,24 +27,31 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Traces  *trace.Provider // nil: off
-	// Identities verifies who is calling; every route then demands a signed identity. Nil in the gateway, which establishes identities.
+	// Identities verifies who is calling; every route then demands a signed identity. Nil in the
+	// gateway, which establishes identities.
 	Identities *auth.InternalKeys
-	// BodyLimit returns the most bytes that a request to path may send; nil means DefaultBodyLimit everywhere.
+	// BodyLimit returns the most bytes that a request to path may send; nil means DefaultBodyLimit
+	// everywhere.
 	BodyLimit func(method, path []byte) int
 	MaxBody   int // the largest value BodyLimit returns (DefaultBodyLimit)
-	// StreamBody hands a request to its handler before its body has arrived: the handler reads, or refuses, Request().BodyStream() and holds
-	// the limit itself. For the gateway, which asks who is sending before it takes 50 MB.
+	// StreamBody hands a request to its handler before its body has arrived: the handler reads, or
+	// refuses, Request().BodyStream() and holds the limit itself. For the gateway, which asks who
+	// is sending before it takes 50 MB.
 	StreamBody bool
-	// RequestTimeout bounds the context of a handler (30 s; negative: the handler bounds itself); ReadTimeout the reading of one request with
-	// its body (60 s); IdleTimeout a connection between requests (120 s).
+	// RequestTimeout bounds the context of a handler (30 s; negative: the handler bounds itself);
+	// ReadTimeout the reading of one request with its body (60 s); IdleTimeout a connection between
+	// requests (120 s).
 	RequestTimeout, ReadTimeout, IdleTimeout time.Duration
-	// Classify turns errors that this package can't know (a lost database) into an *apperr.Error; nil when it does not know them either.
+	// Classify turns errors that this package can't know (a lost database) into an *apperr.Error;
+	// nil when it does not know them either.
 	Classify func(error) *apperr.Error
 	// LogErrorsOnly leaves the line of a request with a status below 400 out of the log.
 	LogErrorsOnly bool
-	// BeforeFailure is called with every answer of status 400 or more before it is written; the gateway records them.
+	// BeforeFailure is called with every answer of status 400 or more before it is written; the
+	// gateway records them.
 	BeforeFailure func(*fiber.Ctx, int)
-	// UnknownMethod answers requests with a method that RFC 9110 does not know; nil answers 405 METHOD_NOT_ALLOWED.
+	// UnknownMethod answers requests with a method that RFC 9110 does not know; nil answers 405
+	// METHOD_NOT_ALLOWED.
 	UnknownMethod func(*fiber.Ctx) error
 }
 
@@ -146,7 +153,8 @@ func (s *Server) panicked(c *fiber.Ctx, reason any) {
 	s.logger(c).Error("panic in a handler", "request_id", RequestID(c), "route", RouteName(c), "panic", reason, "stack", string(debug.Stack()))
 }
 
-// quietLogger gives fasthttp's own complaints (a client that hangs up, a malformed request) the level that they deserve.
+// quietLogger gives fasthttp's own complaints (a client that hangs up, a malformed request) the
+// level that they deserve.
 type quietLogger struct{ log *slog.Logger }
 
 func (q quietLogger) Printf(format string, _ ...any) { q.log.Debug("http server", "event", format) }

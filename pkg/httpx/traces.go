@@ -8,8 +8,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// startSpan begins the span of a request and puts it into the request's context. The gateway continues a client's trace, a service that of the
-// gateway.
+// startSpan begins the span of a request and puts it into the request's context. The gateway
+// continues a client's trace, a service that of the gateway.
 func (s *Server) startSpan(c *fiber.Ctx) trace.Span {
 	if s.o.Traces == nil {
 		return trace.Span{}

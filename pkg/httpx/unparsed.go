@@ -23,7 +23,8 @@ const (
 	unparsedBurst     = 100
 )
 
-// errBrokenOff stands for an error of the client's connection, which Fiber would take for one of ours.
+// errBrokenOff stands for an error of the client's connection, which Fiber would take for one of
+// ours.
 var errBrokenOff = errors.New("the connection broke off")
 
 // countUnparsed counts and logs what handle answers: requests that fasthttp could not parse, which

@@ -1,8 +1,9 @@
-// Package id owns identifiers: 24 lower-case hexadecimal characters (12 bytes) that sort by the time they were made. Start reading at New; a Sequence
-// keeps the order also within a millisecond.
+// Package id owns identifiers: 24 lower-case hexadecimal characters (12 bytes) that sort by the
+// time they were made. Start reading at New; a Sequence keeps the order also within a millisecond.
 //
-// Layout: 48 bits of Unix milliseconds, 48 random bits. Two ids of one millisecond collide with probability 2^-48; every table also has its
-// unique constraint. An id is no secret: knowing one lets nobody in.
+// Layout: 48 bits of Unix milliseconds, 48 random bits. Two ids of one millisecond collide with
+// probability 2^-48; every table also has its unique constraint. An id is no secret: knowing one
+// lets nobody in.
 package id
 
 import (
@@ -31,15 +32,17 @@ func write(ms int64, tail uint64) string {
 	return string(s[:])
 }
 
-// Sequence makes ids that sort in the order in which they were made, also those of one millisecond (as a ULID's monotonic factory does): each takes a
-// random step up from the one before. Its zero value is ready, for any number of goroutines.
+// Sequence makes ids that sort in the order in which they were made, also those of one millisecond
+// (as a ULID's monotonic factory does): each takes a random step up from the one before. Its zero
+// value is ready, for any number of goroutines.
 type Sequence struct {
 	mu   sync.Mutex
 	ms   int64
 	tail uint64
 }
 
-// Bounds of a Sequence. The first tail of a millisecond leaves room above it for 2^27 steps; a clock that is set back by more than mostBack is believed.
+// Bounds of a Sequence. The first tail of a millisecond leaves room above it for 2^27 steps; a
+// clock that is set back by more than mostBack is believed.
 const (
 	firstTail = 1<<63 - 1
 	step      = 1<<36 - 1 // of the tail's upper 48 bits: up to 2^20
@@ -60,7 +63,8 @@ func (s *Sequence) New(at time.Time) string {
 	return write(ms, tail)
 }
 
-// Time returns the time, to the millisecond and in UTC, at which an id was made; false when s is no id.
+// Time returns the time, to the millisecond and in UTC, at which an id was made; false when s is no
+// id.
 func Time(s string) (time.Time, bool) {
 	if !Valid(s) {
 		return time.Time{}, false

@@ -22,7 +22,8 @@ func members(n int, value string) string {
 	return b.String()
 }
 
-// allocated returns the bytes that f allocates. Nothing else may run meanwhile, so its tests are not parallel.
+// allocated returns the bytes that f allocates. Nothing else may run meanwhile, so its tests are
+// not parallel.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.GC()

@@ -1,8 +1,10 @@
-// Package input owns reading what a client sent, a JSON object or a query string, field by field, and collects every broken rule on the way.
-// Start reading at Object; Query is its twin for the query string.
+// Package input owns reading what a client sent, a JSON object or a query string, field by field,
+// and collects every broken rule on the way. Start reading at Object; Query is its twin for the
+// query string.
 //
-// Getters return the value and whether the field was there. A field of the wrong type counts as not there and adds a violation; Err returns all
-// of them as one VALIDATION_ERROR. A field that no getter asked for is unknown: Warnings names it, RefuseUnknown makes it a violation.
+// Getters return the value and whether the field was there. A field of the wrong type counts as not
+// there and adds a violation; Err returns all of them as one VALIDATION_ERROR. A field that no
+// getter asked for is unknown: Warnings names it, RefuseUnknown makes it a violation.
 package input
 
 import (
@@ -19,8 +21,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-// maxDepth bounds how deep a stored JSON object may nest: it must also fit inside the envelope of an
-// answer.
+// maxDepth bounds how deep a stored JSON object may nest: it must also fit inside the envelope of
+// an answer.
 const maxDepth = 100
 
 // maxMembers bounds the members of a body. No operation has a tenth of that many fields.
@@ -46,7 +48,8 @@ func (v *Violations) Err() error {
 	return apperr.Validation(v.list...)
 }
 
-// Object is the JSON object in a request body. It keeps pointing into the body that it was parsed from.
+// Object is the JSON object in a request body. It keeps pointing into the body that it was parsed
+// from.
 type Object struct {
 	Violations
 	fields []field
@@ -62,9 +65,10 @@ type field struct {
 }
 
 // ParseObject reads body, which must be one JSON object (RFC 8259) of at most 256 members in UTF-8,
-// with no name twice and no lone surrogate (no UTF-8 string can hold one, and storing something else
-// would lose it). An empty body is an empty object, because the official clients send a JSON content
-// type with no body. The error is a VALIDATION_ERROR. It allocates a few bytes for each byte of body.
+// with no name twice and no lone surrogate (no UTF-8 string can hold one, and storing something
+// else would lose it). An empty body is an empty object, because the official clients send a JSON
+// content type with no body. The error is a VALIDATION_ERROR. It allocates a few bytes for each
+// byte of body.
 func ParseObject(body []byte) (*Object, error) {
 	return parse(body, newScanner(body, maxBodyDepth, true), func([]byte) bool { return true })
 }
@@ -129,7 +133,8 @@ func (o *Object) readMember(body []byte, s *scanner, wanted func(name []byte) bo
 	return nil
 }
 
-// maxPointer bounds how precisely a fault is located, in bytes: a body of many levels must not come back as one long path.
+// maxPointer bounds how precisely a fault is located, in bytes: a body of many levels must not come
+// back as one long path.
 const maxPointer = 255
 
 func notJSON(err error) error {
@@ -165,7 +170,8 @@ func (o *Object) Has(name string) bool { _, ok := o.Raw(name); return ok }
 // IsNull reports whether the field was sent as null.
 func (o *Object) IsNull(name string) bool { v, _ := o.Raw(name); return v.Kind() == jsontext.KindNull }
 
-// DropNull forgets the named fields where they are null: optional fields that some clients send as null when they have nothing to say.
+// DropNull forgets the named fields where they are null: optional fields that some clients send as
+// null when they have nothing to say.
 func (o *Object) DropNull(names ...string) {
 	for _, name := range names {
 		if o.Has(name) && o.IsNull(name) {
@@ -189,7 +195,8 @@ func (o *Object) Text(name string) (string, bool) {
 	return string(s), true
 }
 
-// String returns a string field of min to max characters (code points) without NUL, which no PostgreSQL text can hold.
+// String returns a string field of min to max characters (code points) without NUL, which no
+// PostgreSQL text can hold.
 func (o *Object) String(name string, min, max int) (string, bool) {
 	s, ok := o.Text(name)
 	if !ok {
@@ -281,7 +288,8 @@ func (o *Object) JSONObject(name string, max int) (jsontext.Value, bool) {
 	return nil, false
 }
 
-// Strings returns an array of strings, each without NUL and at most maxLen characters, at most maxItems of them.
+// Strings returns an array of strings, each without NUL and at most maxLen characters, at most
+// maxItems of them.
 func (o *Object) Strings(name string, maxItems, maxLen int) ([]string, bool) {
 	raw, ok := o.typed(name, jsontext.KindBeginArray, "must be an array of strings")
 	if !ok {

@@ -12,8 +12,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// Query is the query string of a request. The getters return the value, or the default when the parameter is absent. A parameter that stands
-// more than once is a violation: which of its values is meant, two readers could answer differently.
+// Query is the query string of a request. The getters return the value, or the default when the
+// parameter is absent. A parameter that stands more than once is a violation: which of its values
+// is meant, two readers could answer differently.
 type Query struct {
 	Violations
 	all func(name string) []string
@@ -35,7 +36,8 @@ func (q *Query) get(name string) (string, bool) {
 	return "", false
 }
 
-// Text returns a parameter as it is; "" when absent. One that is empty is a violation, as are bytes that are not UTF-8, and NUL.
+// Text returns a parameter as it is; "" when absent. One that is empty is a violation, as are bytes
+// that are not UTF-8, and NUL.
 func (q *Query) Text(name string, max int) string {
 	s, ok := q.get(name)
 	switch {
@@ -92,8 +94,8 @@ func (q *Query) OneOf(name string, allowed ...string) string {
 	return ""
 }
 
-// RealmID returns a realm id, lower-cased; "" when absent. An empty one is a violation: it comes of a variable that was never set, and must not
-// mean every realm, or none.
+// RealmID returns a realm id, lower-cased; "" when absent. An empty one is a violation: it comes of
+// a variable that was never set, and must not mean every realm, or none.
 func (q *Query) RealmID(name string) string {
 	s, ok := q.get(name)
 	if !ok {
@@ -115,7 +117,8 @@ const (
 	EndOfDay   = 24*time.Hour - time.Nanosecond
 )
 
-// notZero keeps the first instant of the year 1, at which nothing ever happened, from being the zero time, which is no time at all.
+// notZero keeps the first instant of the year 1, at which nothing ever happened, from being the
+// zero time, which is no time at all.
 func notZero(t time.Time) time.Time {
 	if t.IsZero() {
 		return t.Add(1)
@@ -123,7 +126,8 @@ func notZero(t time.Time) time.Time {
 	return t
 }
 
-// Time returns an RFC 3339 time (T and Z in either case, section 5.6), or a date (2006-01-02, a UTC day) moved by inDay. The zero time when absent.
+// Time returns an RFC 3339 time (T and Z in either case, section 5.6), or a date (2006-01-02, a UTC
+// day) moved by inDay. The zero time when absent.
 func (q *Query) Time(name string, inDay time.Duration) time.Time {
 	s, ok := q.get(name)
 	if !ok {

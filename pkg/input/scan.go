@@ -107,7 +107,8 @@ func (s *scanner) nesting(kind jsontext.Kind) error {
 		s.open = s.open[:len(s.open)-1]
 		own := s.seen[begin:]
 		s.seen = s.seen[:begin]
-		// Two names of one object have the same hash by chance once in 10^10 objects of 50,000 names.
+		// Two names of one object have the same hash by chance once in 10^10 objects of 50,000
+		// names.
 		slices.Sort(own)
 		for i := range own {
 			if i > 0 && own[i] == own[i-1] {

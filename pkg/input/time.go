@@ -6,11 +6,13 @@ import (
 	"time"
 )
 
-// rfc3339 is the shape of a time; time.Parse by itself would take a comma for the point, an hour of one digit and an offset of a day.
+// rfc3339 is the shape of a time; time.Parse by itself would take a comma for the point, an hour of
+// one digit and an offset of a day.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // ParseTime reads an RFC 3339 time of the years 1 to 9999 (T and Z in either case, section 5.6). A
-// leap second, which is 23:59:60 UTC at the end of a month, is the second after it, as in Unix time.
+// leap second, which is 23:59:60 UTC at the end of a month, is the second after it, as in Unix
+// time.
 func ParseTime(s string) (time.Time, bool) {
 	s = strings.ToUpper(s)
 	if !rfc3339.MatchString(s) {

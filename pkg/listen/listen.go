@@ -7,8 +7,9 @@ import (
 	"os"
 )
 
-// TCP listens on addr, a host and a port, as net.Listen does. The deadline of the listener is its end: Accept goes on to return the connections that
-// wait already, however late the process is to ask, and fails when there is none, so that Close has hardly anybody to reset. (Accept of
+// TCP listens on addr, a host and a port, as net.Listen does. The deadline of the listener is its
+// end: Accept goes on to return the connections that wait already, however late the process is to
+// ask, and fails when there is none, so that Close has hardly anybody to reset. (Accept of
 // net.TCPListener does not look after its deadline.)
 func TCP(addr string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)

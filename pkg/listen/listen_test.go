@@ -39,7 +39,8 @@ func beLate(t *testing.T, ln net.Listener) {
 	}
 }
 
-// TestALateListenerTakesWhoWaits is a process that a busy machine does not let run until the deadline of its Accept has passed.
+// TestALateListenerTakesWhoWaits is a process that a busy machine does not let run until the
+// deadline of its Accept has passed.
 func TestALateListenerTakesWhoWaits(t *testing.T) {
 	t.Parallel()
 	ln := open(t)
@@ -69,7 +70,8 @@ func TestALateListenerTakesWhoWaits(t *testing.T) {
 	}
 }
 
-// TestALateListenerPassesOverWhoHasGone: a client that reset its connection while it waited does not keep the next from being taken.
+// TestALateListenerPassesOverWhoHasGone: a client that reset its connection while it waited does
+// not keep the next from being taken.
 func TestALateListenerPassesOverWhoHasGone(t *testing.T) {
 	t.Parallel()
 	ln := open(t)

@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// waiting takes a connection that waits at ln, or returns nil when there is none. It does not wait itself: the socket never blocks.
+// waiting takes a connection that waits at ln, or returns nil when there is none. It does not wait
+// itself: the socket never blocks.
 func waiting(ln *net.TCPListener) (c net.Conn) {
 	raw, err := ln.SyscallConn()
 	if err != nil {
@@ -39,7 +40,8 @@ func accept(listening int) (int, error) {
 	return fd, err
 }
 
-// connOf makes a connection of a socket; nil, and the socket is closed, when that fails or its client has gone.
+// connOf makes a connection of a socket; nil, and the socket is closed, when that fails or its
+// client has gone.
 func connOf(fd int) net.Conn {
 	file := os.NewFile(uintptr(fd), "")
 	defer func() { _ = file.Close() }() // FileConn has a copy, which it makes non-blocking

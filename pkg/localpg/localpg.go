@@ -267,8 +267,8 @@ func (c *Cluster) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
-// Done is closed when PostgreSQL has ended, asked or not. A restart because its programs were replaced is
-// no end.
+// Done is closed when PostgreSQL has ended, asked or not. A restart because its programs were
+// replaced is no end.
 func (c *Cluster) Done() <-chan struct{} { return c.ended }
 
 // Stop ends the cluster: it breaks off open connections and writes a

@@ -14,12 +14,13 @@ import (
 const (
 	// watchEvery is how often a running server's programs are looked at.
 	watchEvery = 2 * time.Second
-	// tryAgainAfter is how long programs that did not work, and have not changed since, are left alone.
+	// tryAgainAfter is how long programs that did not work, and have not changed since, are left
+	// alone.
 	tryAgainAfter = time.Minute
 )
 
-// programs is the state of the files that a server is made of. An upgrade of the package replaces them
-// under a running server, and files of two versions do not fit together.
+// programs is the state of the files that a server is made of. An upgrade of the package replaces
+// them under a running server, and files of two versions do not fit together.
 type programs []os.FileInfo
 
 // programs looks at what packages install in one step but at different times.
@@ -57,8 +58,8 @@ func (p programs) equal(other programs) bool {
 	return true
 }
 
-// supervise waits for the end of the server, and restarts it when its programs were replaced: the new
-// ones are used once all are there, have not changed between two looks, and work.
+// supervise waits for the end of the server, and restarts it when its programs were replaced: the
+// new ones are used once all are there, have not changed between two looks, and work.
 func (c *Cluster) supervise(ctx context.Context, running programs) {
 	defer close(c.ended)
 	tick := time.NewTicker(watchEvery)
@@ -99,7 +100,8 @@ func (c *Cluster) supervise(ctx context.Context, running programs) {
 	}
 }
 
-// tryPrograms lets the programs that are installed now make a cluster, which runs the server and PL/pgSQL.
+// tryPrograms lets the programs that are installed now make a cluster, which runs the server and
+// PL/pgSQL.
 func (c *Cluster) tryPrograms(ctx context.Context) error {
 	bin, err := inspect(ctx, c.bin.dir, c.folder.account)
 	if err == nil {

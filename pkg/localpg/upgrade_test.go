@@ -16,8 +16,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAnUpgradeOfThePackageRestartsTheServer replaces the programs of a running server as a package manager
-// does: by renaming, one after the other.
+// TestAnUpgradeOfThePackageRestartsTheServer replaces the programs of a running server as a package
+// manager does: by renaming, one after the other.
 func TestAnUpgradeOfThePackageRestartsTheServer(t *testing.T) {
 	t.Parallel()
 	bin, library := testkit.PostgresPrograms(t)

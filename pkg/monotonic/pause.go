@@ -1,5 +1,5 @@
-// Package monotonic owns waiting within a process by its monotonic clock, which nobody sets: a time of day
-// that was wrong for a moment would begin or end a wait by years. Start reading at Pause.
+// Package monotonic owns waiting within a process by its monotonic clock, which nobody sets: a time
+// of day that was wrong for a moment would begin or end a wait by years. Start reading at Pause.
 package monotonic
 
 import (
@@ -13,8 +13,8 @@ func Clock() func() time.Time {
 	return func() time.Time { return start.Add(time.Since(start)) }
 }
 
-// Pause is a time during which something that failed is not tried again. The zero value is over. Its
-// methods may be called at once.
+// Pause is a time during which something that failed is not tried again. The zero value is over.
+// Its methods may be called at once.
 type Pause struct{ until atomic.Pointer[time.Time] }
 
 // Begin lets the pause last for d from now on.

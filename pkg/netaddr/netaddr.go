@@ -1,5 +1,5 @@
-// Package netaddr owns the rules for IP addresses that gateway and services share: how address ranges
-// are written, and which addresses are counted as one sender. Start reading at ParsePrefix.
+// Package netaddr owns the rules for IP addresses that gateway and services share: how address
+// ranges are written, and which addresses are counted as one sender. Start reading at ParsePrefix.
 package netaddr
 
 import (
@@ -64,8 +64,8 @@ func Network(a netip.Addr) string {
 	return networkOf(a, 64)
 }
 
-// Site is [Network] with the /48 that a site gets, whose /64 networks would otherwise count as 65,536
-// senders.
+// Site is [Network] with the /48 that a site gets, whose /64 networks would otherwise count as
+// 65,536 senders.
 func Site(a netip.Addr) string { return networkOf(a, 48) }
 
 func networkOf(a netip.Addr, bitsOfIPv6 int) string {

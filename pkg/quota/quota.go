@@ -9,11 +9,14 @@ const megabyte = 1 << 20
 const LargestBody = 1000 * megabyte
 
 const (
-	// longestSpelling is how many bytes of JSON one byte of a value may take: \u0000 (RFC 8259, section 7).
+	// longestSpelling is how many bytes of JSON one byte of a value may take: \u0000 (RFC 8259,
+	// section 7).
 	longestSpelling = 6
-	// envelope is the room beside the value: metadata in its longest spelling, names and white space.
+	// envelope is the room beside the value: metadata in its longest spelling, names and white
+	// space.
 	envelope = 2 * megabyte
-	// leastBody passes whatever the quota is, so that a value from before it was lowered may still shrink.
+	// leastBody passes whatever the quota is, so that a value from before it was lowered may still
+	// shrink.
 	leastBody = 110 * megabyte
 )
 

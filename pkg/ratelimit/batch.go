@@ -8,8 +8,8 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// Batches counts events in batches, so that not every event costs a round trip to Redis. It takes a hundredth of a rate
-// at once; rates below 200 are counted event by event and are exact.
+// Batches counts events in batches, so that not every event costs a round trip to Redis. It takes a
+// hundredth of a rate at once; rates below 200 are counted event by event and are exact.
 type Batches struct {
 	shared *Limiter
 	open   *otter.Cache[string, *batch]

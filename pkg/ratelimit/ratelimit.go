@@ -1,5 +1,6 @@
-// Package ratelimit provides rate limits: their form in settings, and their counts, shared through Redis or, while Redis
-// is away, kept by each process alone. The algorithm is GCRA (ITU-T I.371). Start reading at Limiter.
+// Package ratelimit provides rate limits: their form in settings, and their counts, shared through
+// Redis or, while Redis is away, kept by each process alone. The algorithm is GCRA (ITU-T I.371).
+// Start reading at Limiter.
 package ratelimit
 
 import (
@@ -73,7 +74,8 @@ const localKeys = 100_000
 // retryRedisAfter is the pause after a failure of Redis.
 const retryRedisAfter = time.Second
 
-// New returns a limiter that shares its counts through rdb; onErr hears of each failure of Redis. rdb may be nil: local only.
+// New returns a limiter that shares its counts through rdb; onErr hears of each failure of Redis.
+// rdb may be nil: local only.
 func New(rdb redis.UniversalClient, onErr func(error)) (*Limiter, error) {
 	store, err := memstore.New(localKeys)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// limiter is one process's. Its client waits for Redis as long as it takes: one that gives up after 100 ms, as redisdb.Open makes it, limits by itself
-// on a machine that does other work.
+// limiter is one process's. Its client waits for Redis as long as it takes: one that gives up after
+// 100 ms, as redisdb.Open makes it, limits by itself on a machine that does other work.
 func limiter(t *testing.T, url string) *Limiter {
 	t.Helper()
 	o, err := redis.ParseURL(url)

@@ -1,5 +1,5 @@
-// Package redisdb provides the Redis settings that services share, and the client for one server, a cluster or Sentinel.
-// Start reading at Open.
+// Package redisdb provides the Redis settings that services share, and the client for one server, a
+// cluster or Sentinel. Start reading at Open.
 package redisdb
 
 import (
@@ -31,8 +31,9 @@ func (c Config) Validate() error {
 	return client.Close()
 }
 
-// silence keeps go-redis from writing lines of its own, with addresses in them, past the service's logger: each failure is an error that some
-// caller already gets. The library has one logger for the whole process.
+// silence keeps go-redis from writing lines of its own, with addresses in them, past the service's
+// logger: each failure is an error that some caller already gets. The library has one logger for
+// the whole process.
 var silence = sync.OnceFunc(func() { redis.SetLogger(mute{}) })
 
 type mute struct{}
@@ -42,9 +43,10 @@ func (mute) Printf(context.Context, string, ...any) {}
 // timeout limits each operation of a client.
 const timeout = 100 * time.Millisecond
 
-// Open returns a client of one server, of a cluster, or of the server that sentinels name; the caller closes it. Every
-// operation takes at most 100 ms and is tried once, because each user of Redis can go on without it. Each command of
-// theirs has one key, so a cluster serves as well as one server.
+// Open returns a client of one server, of a cluster, or of the server that sentinels name; the
+// caller closes it. Every operation takes at most 100 ms and is tried once, because each user of
+// Redis can go on without it. Each command of theirs has one key, so a cluster serves as well as
+// one server.
 func Open(c Config) (redis.UniversalClient, error) {
 	silence()
 	text := c.URL.Reveal()

@@ -8,7 +8,8 @@ import (
 	"os"
 )
 
-// TLSConfig names the certificates of connections to Redis. The client's own are read again for each connection.
+// TLSConfig names the certificates of connections to Redis. The client's own are read again for
+// each connection.
 type TLSConfig struct {
 	CA   string `env:"REDIS_TLS_CA_FILE" doc:"Certificates (PEM) of the authorities of the Redis servers; connections are then TLS."`
 	Cert string `env:"REDIS_TLS_CERT_FILE" doc:"Certificate (PEM) that this process shows to Redis; connections are then TLS."`

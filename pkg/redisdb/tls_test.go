@@ -12,7 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestMutualTLSWithRedis: only a client that trusts the server's authority and shows a certificate of it connects.
+// TestMutualTLSWithRedis: only a client that trusts the server's authority and shows a certificate
+// of it connects.
 func TestMutualTLSWithRedis(t *testing.T) {
 	t.Parallel()
 	a, stranger := testkit.NewAuthority(t), testkit.NewAuthority(t)

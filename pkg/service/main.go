@@ -37,13 +37,15 @@ type Program[C any] struct {
 // Command is something that a binary does instead of serving.
 type Command[C any] struct {
 	Name, Doc string
-	// Bare commands also run when settings are missing or wrong, such as one that prints the first key: cfg then holds what could be read.
+	// Bare commands also run when settings are missing or wrong, such as one that prints the first
+	// key: cfg then holds what could be read.
 	Bare bool
 	Run  func(ctx context.Context, cfg C, rt Runtime, args []string, out io.Writer) error
 }
 
-// Main is the whole main function of a binary. It reads the environment, catches signals, and exits: 0 after an orderly stop, 1 after a
-// failure, 2 when it was called wrongly or its settings are wrong.
+// Main is the whole main function of a binary. It reads the environment, catches signals, and
+// exits: 0 after an orderly stop, 1 after a failure, 2 when it was called wrongly or its settings
+// are wrong.
 func Main[C any](p Program[C]) {
 	release := HoldHeap()
 	code := p.run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
@@ -113,7 +115,8 @@ func (p Program[C]) serve(ctx context.Context, cfg C, rt Runtime) (err error) {
 	return svc.Run(ctx)
 }
 
-// find returns the command that args begin with, nil for none, and the arguments that are left for it.
+// find returns the command that args begin with, nil for none, and the arguments that are left for
+// it.
 func (p Program[C]) find(args []string) (*Command[C], []string) {
 	for n := len(args); n > 0; n-- {
 		name := strings.Join(args[:n], " ")
@@ -175,7 +178,8 @@ func NewRuntime(c Config, w io.Writer) Runtime {
 // stamped is set by the linker (-X) where sources are built without their history, as in an image.
 var stamped string
 
-// Version returns the version and commit that the binary was built from, "devel" when it does not know.
+// Version returns the version and commit that the binary was built from, "devel" when it does not
+// know.
 func Version() string {
 	if stamped != "" {
 		return stamped

@@ -1,5 +1,5 @@
-// Package service owns the life of a process: it starts, reports health, is measured, drains and stops the same way in every service. Start
-// reading at Service; Main is what the binaries call.
+// Package service owns the life of a process: it starts, reports health, is measured, drains and
+// stops the same way in every service. Start reading at Service; Main is what the binaries call.
 package service
 
 import (
@@ -23,14 +23,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// Runtime is what a service gets from its process: nothing of it is global, so that several services fit in one process.
+// Runtime is what a service gets from its process: nothing of it is global, so that several
+// services fit in one process.
 type Runtime struct {
 	// Log says in every line which service speaks.
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
 	Now     func() time.Time
 	Version string
-	// Traces makes spans; nil when traces are off. Who calls New gives the provider away: the service stops it, last of all.
+	// Traces makes spans; nil when traces are off. Who calls New gives the provider away: the
+	// service stops it, last of all.
 	Traces *trace.Provider
 }
 
@@ -93,8 +95,9 @@ type check struct {
 	needed bool // a failure makes the service unready
 }
 
-// New declares a service and serves its admin endpoints from this moment on: /livez answers 200 and /readyz 503 while
-// the caller opens the rest, which may take as long as a database is away. A taken port is an error.
+// New declares a service and serves its admin endpoints from this moment on: /livez answers 200 and
+// /readyz 503 while the caller opens the rest, which may take as long as a database is away. A
+// taken port is an error.
 func New(name string, cfg Config, rt Runtime) (*Service, error) {
 	s := &Service{name: name, cfg: cfg, log: rt.Log}
 	ln, err := net.Listen("tcp", cfg.AdminAddr)
@@ -114,7 +117,8 @@ func New(name string, cfg Config, rt Runtime) (*Service, error) {
 	return s, nil
 }
 
-// Build is New, followed by build, which opens what the service needs and declares its parts. When that fails everything that was opened is closed.
+// Build is New, followed by build, which opens what the service needs and declares its parts. When
+// that fails everything that was opened is closed.
 func Build(ctx context.Context, name string, cfg Config, rt Runtime, build func(*Service) error) (*Service, error) {
 	s, err := New(name, cfg, rt)
 	if err != nil {
@@ -127,7 +131,8 @@ func Build(ctx context.Context, name string, cfg Config, rt Runtime, build func(
 	return s, nil
 }
 
-// Serve opens addr and declares srv as a part that answers there. The service stops taking requests when it drains.
+// Serve opens addr and declares srv as a part that answers there. The service stops taking requests
+// when it drains.
 func (s *Service) Serve(addr string, srv Server) error {
 	return s.ServeTLS(addr, srv, nil)
 }
@@ -154,12 +159,14 @@ func (s *Service) ServeListener(ln net.Listener, srv Server) {
 	})
 }
 
-// Go declares a background job: run must return when its context ends. It is stopped, and waited for, in reverse order of declaration.
+// Go declares a background job: run must return when its context ends. It is stopped, and waited
+// for, in reverse order of declaration.
 func (s *Service) Go(name string, run func(context.Context) error) {
 	s.parts = append(s.parts, part{name: name, run: run})
 }
 
-// Every declares a background job that runs f once every pause. A failure is logged as what failed, and f runs again after the next pause.
+// Every declares a background job that runs f once every pause. A failure is logged as what failed,
+// and f runs again after the next pause.
 func (s *Service) Every(name string, pause time.Duration, f func(context.Context) error) {
 	s.Go(name, func(ctx context.Context) error {
 		tick := time.NewTicker(pause)
@@ -187,12 +194,14 @@ func (s *Service) Ready(name string, f func(context.Context) error) {
 	s.ready = append(s.ready, check{name, f, true})
 }
 
-// Note declares a check whose finding /readyz reports, but which never makes the service unready: something that it can go on without.
+// Note declares a check whose finding /readyz reports, but which never makes the service unready:
+// something that it can go on without.
 func (s *Service) Note(name string, f func(context.Context) error) {
 	s.ready = append(s.ready, check{name, f, false})
 }
 
-// Addr returns where the service answers requests, with the port that the system chose when the setting said 0.
+// Addr returns where the service answers requests, with the port that the system chose when the
+// setting said 0.
 func (s *Service) Addr() string { return s.addr }
 
 // AdminAddr returns where the admin endpoints answer.
@@ -201,7 +210,8 @@ func (s *Service) AdminAddr() string { return s.admin.Addr().String() }
 // Name returns the name of the service.
 func (s *Service) Name() string { return s.name }
 
-// Run starts every part and serves until ctx ends or a part fails, then drains and stops. It returns the first failure.
+// Run starts every part and serves until ctx ends or a part fails, then drains and stops. It
+// returns the first failure.
 func (s *Service) Run(ctx context.Context) error {
 	running, done := make([]*job, len(s.parts)), make(chan error, len(s.parts))
 	for i, p := range s.parts {
@@ -229,8 +239,8 @@ func (s *Service) Run(ctx context.Context) error {
 	return failure
 }
 
-// drain goes on serving until load balancers have seen that the service is not ready. It ends early when a part fails, which it returns, and when
-// the operator asks a second time.
+// drain goes on serving until load balancers have seen that the service is not ready. It ends early
+// when a part fails, which it returns, and when the operator asks a second time.
 func (s *Service) drain(ctx context.Context, done <-chan error) error {
 	select {
 	case <-time.After(s.cfg.DrainDelay):
@@ -272,7 +282,8 @@ func startPart(p part, done chan<- error) *job {
 	return j
 }
 
-// endInShare is end with three quarters of the time that ctx has left: a part that uses up its time leaves some to each of those after it.
+// endInShare is end with three quarters of the time that ctx has left: a part that uses up its time
+// leaves some to each of those after it.
 func (j *job) endInShare(ctx context.Context) error {
 	if end, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -302,7 +313,8 @@ func (j *job) end(ctx context.Context) error {
 	return err
 }
 
-// RunAll runs several services in one process, stopping them all, the last first, when ctx ends or one fails.
+// RunAll runs several services in one process, stopping them all, the last first, when ctx ends or
+// one fails.
 func RunAll(ctx context.Context, services ...*Service) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

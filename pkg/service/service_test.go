@@ -263,7 +263,8 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 	}
 }
 
-// TestTheAdminPortAnswersWhileTheServiceStarts: an orchestrator must not restart a process that waits for its database.
+// TestTheAdminPortAnswersWhileTheServiceStarts: an orchestrator must not restart a process that
+// waits for its database.
 func TestTheAdminPortAnswersWhileTheServiceStarts(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

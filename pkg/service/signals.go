@@ -39,7 +39,8 @@ func Signals(parent context.Context) (ctx context.Context, release func()) {
 
 type hurryKey struct{}
 
-// withHurry puts the channel that is closed by the second signal into ctx, through which it reaches every service of a process.
+// withHurry puts the channel that is closed by the second signal into ctx, through which it reaches
+// every service of a process.
 func withHurry(ctx context.Context, hurry <-chan struct{}) context.Context {
 	return context.WithValue(ctx, hurryKey{}, hurry)
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// ChangedHeader is the internal header in which users-svc tells the gateway that forwards its answer what the request changed: there it is in force
-// before the client has the answer. Announcements reach the other gateways a moment later.
+// ChangedHeader is the internal header in which users-svc tells the gateway that forwards its
+// answer what the request changed: there it is in force before the client has the answer.
+// Announcements reach the other gateways a moment later.
 const ChangedHeader = "X-Realmgate-Changed"
 
 // maxChanges bounds the header; a request changes the states of one user, rarely of two.

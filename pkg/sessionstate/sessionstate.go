@@ -1,9 +1,12 @@
-// Package sessionstate owns what users-svc tells the gateways about sessions and auth tokens: the State, its copy in Redis, and the announcement
-// that a user's states changed. Start reading at State and Cache.
+// Package sessionstate owns what users-svc tells the gateways about sessions and auth tokens: the
+// State, its copy in Redis, and the announcement that a user's states changed. Start reading at
+// State and Cache.
 //
-// PostgreSQL holds the truth; Redis only saves the gateways from asking users-svc, and may be away. Every change of a user (ban, logout,
-// password, flags, tokens) raises that user's Version in the same transaction; a state with a lower version than the user's lowest valid one
-// is stale and is not used, which closes the race between a reader that fills the cache and a writer that empties it.
+// PostgreSQL holds the truth; Redis only saves the gateways from asking users-svc, and may be away.
+// Every change of a user (ban, logout, password, flags, tokens) raises that user's Version in the
+// same transaction; a state with a lower version than the user's lowest valid one is stale and is
+// not used, which closes the race between a reader that fills the cache and a writer that empties
+// it.
 package sessionstate
 
 import (
@@ -18,8 +21,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// Where users-svc announces a Change. What is sealed counts only for the gateways of the same installation, and nobody
-// else can make it. The plain one is for gateways of the previous release, and goes with the next.
+// Where users-svc announces a Change. What is sealed counts only for the gateways of the same
+// installation, and nobody else can make it. The plain one is for gateways of the previous release,
+// and goes with the next.
 const (
 	Subject       = "realmgate.sessions.changed"
 	SealedSubject = "realmgate.sealed.sessions.changed"
@@ -35,7 +39,8 @@ type State struct {
 	Version   int64     `json:"version"`             // of the user, when the state was read
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // an auth token's own end; zero: none
 	Token     *Token    `json:"token,omitempty"`     // set for an auth token
-	// VaultQuota is the user's own quota in bytes, 0 for the default of vault-svc, -1 for none at all.
+	// VaultQuota is the user's own quota in bytes, 0 for the default of vault-svc, -1 for none at
+	// all.
 	VaultQuota int64 `json:"vault_quota,omitempty"`
 }
 
@@ -53,8 +58,9 @@ type Change struct {
 	Sealed  bool   `json:"sealed,omitempty"` // of a plain one: it is announced as a sealed one too
 }
 
-// How long the copies in Redis live. A state lives only seconds: that bounds how long a revocation can go unseen when users-svc cannot reach
-// Redis at the moment of the change although the gateways can. The lowest valid version must outlive every state.
+// How long the copies in Redis live. A state lives only seconds: that bounds how long a revocation
+// can go unseen when users-svc cannot reach Redis at the moment of the change although the gateways
+// can. The lowest valid version must outlive every state.
 const (
 	stateTTL   = 5 * time.Second
 	versionTTL = time.Minute
@@ -62,8 +68,9 @@ const (
 
 // Cache is the copy in Redis. Every method fails fast; its users then go on without it.
 //
-// Whoever may write to Redis must not be able to let anybody in: a copy counts only when it was sealed with
-// the keys that users-svc and the gateways share, under the same name, and is not older than stateTTL.
+// Whoever may write to Redis must not be able to let anybody in: a copy counts only when it was
+// sealed with the keys that users-svc and the gateways share, under the same name, and is not older
+// than stateTTL.
 type Cache struct {
 	rdb  redis.UniversalClient
 	keys *auth.InternalKeys
@@ -130,8 +137,9 @@ func (c *Cache) open(key string, raw []byte) (State, bool) {
 	return s.State, true
 }
 
-// Put keeps a state that was just read from PostgreSQL. Redis is told when it ends rather than how long it lives: a Redis that stood still would
-// count from when it goes on, and let in for so much longer who was shut out meanwhile. (A clock of Redis that is wrong costs hits, or seconds.)
+// Put keeps a state that was just read from PostgreSQL. Redis is told when it ends rather than how
+// long it lives: a Redis that stood still would count from when it goes on, and let in for so much
+// longer who was shut out meanwhile. (A clock of Redis that is wrong costs hits, or seconds.)
 func (c *Cache) Put(ctx context.Context, key string, s State) error {
 	until := c.now().Add(stateTTL)
 	data, err := json.Marshal(copied{State: s, Until: until.UnixMilli()})

@@ -56,7 +56,8 @@ func (a *Authority) sign(c *x509.Certificate, public *ecdsa.PublicKey) []byte {
 	return der
 }
 
-// Issue writes a certificate for name and 127.0.0.1 with this serial number, and its key, over what stands in the files of that name.
+// Issue writes a certificate for name and 127.0.0.1 with this serial number, and its key, over what
+// stands in the files of that name.
 func (a *Authority) Issue(name string, serial int64) (cert, key string) {
 	a.t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

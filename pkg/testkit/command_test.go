@@ -16,7 +16,8 @@ import (
 
 const childOf = "TESTKIT_CHILD"
 
-// startTree is what a test binary does that starts a program with a child of its own: it prints both process ids.
+// startTree is what a test binary does that starts a program with a child of its own: it prints
+// both process ids.
 func startTree(t *testing.T) {
 	cmd := testkit.Command(t, "sh", "-c", `sleep 600 & echo $$ $!; wait`)
 	out, err := cmd.StdoutPipe()
@@ -93,7 +94,8 @@ func waitGone(t *testing.T, text string) {
 	t.Errorf("process %d still runs", pid)
 }
 
-// zombie reports whether the process has ended and only waits to be collected: in some containers nobody collects orphans.
+// zombie reports whether the process has ended and only waits to be collected: in some containers
+// nobody collects orphans.
 func zombie(pid string) bool {
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	return err == nil && strings.Contains(string(stat), ") Z ")

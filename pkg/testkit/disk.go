@@ -16,13 +16,15 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// diskVariable tells a test binary that it is the child of [StartOnSmallDisk], and where its disk is.
+// diskVariable tells a test binary that it is the child of [StartOnSmallDisk], and where its disk
+// is.
 const diskVariable = "TESTKIT_SMALL_DISK"
 
 // diskSize is what fits on the disk: some hundred blocks of a stream.
 const diskSize = "8m"
 
-// SmallDisk is a process of this test binary that serves something from a disk of its own, which can be full.
+// SmallDisk is a process of this test binary that serves something from a disk of its own, which
+// can be full.
 type SmallDisk struct {
 	// URL is what the process says its address is.
 	URL string
@@ -32,9 +34,9 @@ type SmallDisk struct {
 	out *bufio.Reader
 }
 
-// StartOnSmallDisk runs this test binary once more, in a mount namespace of its own in which a small disk is
-// mounted, and there what TestMain gives to [ServeOnSmallDisk]: by default a NATS server. The test is skipped where
-// the system allows no such namespace. The process ends with t.
+// StartOnSmallDisk runs this test binary once more, in a mount namespace of its own in which a
+// small disk is mounted, and there what TestMain gives to [ServeOnSmallDisk]: by default a NATS
+// server. The test is skipped where the system allows no such namespace. The process ends with t.
 func StartOnSmallDisk(t testing.TB) *SmallDisk {
 	t.Helper()
 	const mount = `mount -t tmpfs -o size=` + diskSize + ` tmpfs "$1" && exec "$2" -test.run='^$'`
@@ -81,8 +83,9 @@ func (d *SmallDisk) answer() string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// ServeOnSmallDisk is what TestMain calls first when start is to run in the process of [StartOnSmallDisk]; in
-// another it does nothing. It calls start with the folder of the disk and ends the process with the test.
+// ServeOnSmallDisk is what TestMain calls first when start is to run in the process of
+// [StartOnSmallDisk]; in another it does nothing. It calls start with the folder of the disk and
+// ends the process with the test.
 func ServeOnSmallDisk(start func(dir string) (url string, err error)) {
 	dir := os.Getenv(diskVariable)
 	if dir == "" {

@@ -26,8 +26,8 @@ const (
 	abandonedAfter = time.Minute
 )
 
-// cluster is the PostgreSQL of one test binary. It is a variable because that is what it stands for: what the process shares, between the first test
-// that needs it and Main.
+// cluster is the PostgreSQL of one test binary. It is a variable because that is what it stands
+// for: what the process shares, between the first test that needs it and Main.
 type cluster struct {
 	enabled bool // Main will stop it
 

@@ -14,8 +14,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/localpg"
 )
 
-// PostgresPrograms returns a copy of the PostgreSQL that tests use, which t may damage: the folder of its
-// programs, and that of plpgsql.so. Any user may read it.
+// PostgresPrograms returns a copy of the PostgreSQL that tests use, which t may damage: the folder
+// of its programs, and that of plpgsql.so. Any user may read it.
 func PostgresPrograms(t testing.TB) (bin, library string) {
 	t.Helper()
 	root, err := os.MkdirTemp("", folderPrefix+"programs-")

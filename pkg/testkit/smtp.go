@@ -120,7 +120,8 @@ func (d *delivery) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	// The parts of our mails are quoted-printable; their headers and boundaries have nothing that the decoder would change.
+	// The parts of our mails are quoted-printable; their headers and boundaries have nothing that
+	// the decoder would change.
 	body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
-// Package tlsfiles owns certificates that are read from files and read again when the files change: the certificate of the public door, and
-// those with which the gateway and the services know each other. Connections that are open stay as they are; new ones get what the files say
-// now. Start reading at Files.
+// Package tlsfiles owns certificates that are read from files and read again when the files change:
+// the certificate of the public door, and those with which the gateway and the services know each
+// other. Connections that are open stay as they are; new ones get what the files say now. Start
+// reading at Files.
 package tlsfiles
 
 import (
@@ -28,10 +29,12 @@ const look = time.Second
 // tellEvery is how often the log repeats that a client is not the gateway.
 const tellEvery = 10 * time.Second
 
-// Files is a certificate with its key, and the authorities by which the other side is judged. Its methods are safe for concurrent use.
+// Files is a certificate with its key, and the authorities by which the other side is judged. Its
+// methods are safe for concurrent use.
 //
-// The files are looked at by the first handshake of each second, by content: a folder that is exchanged as a whole, as Kubernetes does, is
-// noticed as well as a file that is written again. What cannot be read or does not fit together is logged, and the last good state stays.
+// The files are looked at by the first handshake of each second, by content: a folder that is
+// exchanged as a whole, as Kubernetes does, is noticed as well as a file that is written again.
+// What cannot be read or does not fit together is logged, and the last good state stays.
 type Files struct {
 	cert, key, ca string
 	gateway       string // the name that a client's certificate must have; "": any
@@ -52,7 +55,8 @@ type state struct {
 	server      *tls.Config    // kept, so that a client resumes its session until the files change
 }
 
-// Open reads a certificate chain and its key, and the certificates of the authorities when ca is not empty; all are PEM. An error names the file.
+// Open reads a certificate chain and its key, and the certificates of the authorities when ca is
+// not empty; all are PEM. An error names the file.
 func Open(cert, key, ca string, log *slog.Logger) (*Files, error) {
 	return open(cert, key, ca, "", log)
 }
@@ -94,8 +98,9 @@ func (f *Files) read() error {
 	return nil
 }
 
-// isGateway refuses a client whose certificate lacks the gateway's name: the services have certificates of
-// the same authority. The name must be written there as it is; a wildcard does not count.
+// isGateway refuses a client whose certificate lacks the gateway's name: the services have
+// certificates of the same authority. The name must be written there as it is; a wildcard does not
+// count.
 func (f *Files) isGateway(c tls.ConnectionState) error {
 	cert := c.PeerCertificates[0] // there is one, because the server requires it
 	if slices.ContainsFunc(cert.DNSNames, func(name string) bool { return ascii.EqualFold(name, f.gateway) }) ||
@@ -164,7 +169,8 @@ func (f *Files) now() *state {
 	return f.state
 }
 
-// Listener makes ln speak TLS 1.2 or later. When the files have authorities, a client must show a certificate by one of them.
+// Listener makes ln speak TLS 1.2 or later. When the files have authorities, a client must show a
+// certificate by one of them.
 func (f *Files) Listener(ln net.Listener) net.Listener {
 	return &listener{Listener: ln, config: &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -174,8 +180,9 @@ func (f *Files) Listener(ln net.Listener) net.Listener {
 	}}
 }
 
-// Client shakes hands on conn, an open connection to the server that must prove to be name, a host name or an address, to one of the
-// authorities; it shows the certificate to a server that asks. After an error conn is of no use.
+// Client shakes hands on conn, an open connection to the server that must prove to be name, a host
+// name or an address, to one of the authorities; it shows the certificate to a server that asks.
+// After an error conn is of no use.
 func (f *Files) Client(conn net.Conn, name string) *tls.Conn {
 	s := f.now()
 	return tls.Client(conn, &tls.Config{
@@ -184,13 +191,15 @@ func (f *Files) Client(conn net.Conn, name string) *tls.Conn {
 	})
 }
 
-// listener is tls.NewListener's with the deadline that a stop needs to take the connections that wait already.
+// listener is tls.NewListener's with the deadline that a stop needs to take the connections that
+// wait already.
 type listener struct {
 	net.Listener
 	config *tls.Config
 }
 
-// Accept returns a connection whose handshake happens at its first read or write, by whoever reads, under that one's deadline.
+// Accept returns a connection whose handshake happens at its first read or write, by whoever reads,
+// under that one's deadline.
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {

@@ -145,8 +145,8 @@ func TestOnlyCertificatesOfTheAuthorityPass(t *testing.T) {
 	}
 }
 
-// TestOnlyTheGatewayPasses holds that a service cannot call another with its own certificate, which the same
-// authority has signed.
+// TestOnlyTheGatewayPasses holds that a service cannot call another with its own certificate, which
+// the same authority has signed.
 func TestOnlyTheGatewayPasses(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)

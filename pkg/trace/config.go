@@ -14,8 +14,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// Config is the part of the OpenTelemetry environment that is understood. What it says in milliseconds are plain numbers, as OpenTelemetry
-// has it.
+// Config is the part of the OpenTelemetry environment that is understood. What it says in
+// milliseconds are plain numbers, as OpenTelemetry has it.
 type Config struct {
 	Exporter       string            `env:"OTEL_TRACES_EXPORTER" envDefault:"none" doc:"none, or otlp: send traces over OTLP/HTTP."`
 	Endpoint       string            `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"http://127.0.0.1:4318" doc:"Collector of traces; /v1/traces is added."`

@@ -20,7 +20,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// collector sends batches over OTLP/HTTP. OpenTelemetry's own client of that protocol would bring gRPC along, 5 MB of a binary.
+// collector sends batches over OTLP/HTTP. OpenTelemetry's own client of that protocol would bring
+// gRPC along, 5 MB of a binary.
 type collector struct {
 	url     string
 	headers map[string]string
@@ -51,7 +52,8 @@ func (c *collector) Start(context.Context) error { return nil }
 // Stop is part of otlptrace.Client.
 func (c *collector) Stop(context.Context) error { c.http.CloseIdleConnections(); return nil }
 
-// UploadTraces sends one batch; what the specification of OTLP/HTTP calls retryable is sent again within the timeout.
+// UploadTraces sends one batch; what the specification of OTLP/HTTP calls retryable is sent again
+// within the timeout.
 func (c *collector) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	// The same bytes as ExportTraceServiceRequest, whose package needs gRPC.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
@@ -96,7 +98,8 @@ func (c *collector) post(ctx context.Context, body []byte) error {
 // complainEvery bounds the log lines about a collector that is away.
 const complainEvery = time.Minute
 
-// exporter counts what becomes of spans and keeps failures from OpenTelemetry's global error handler, which writes past the log.
+// exporter counts what becomes of spans and keeps failures from OpenTelemetry's global error
+// handler, which writes past the log.
 type exporter struct {
 	to      sdk.SpanExporter
 	log     *slog.Logger
@@ -126,7 +129,8 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 // Shutdown is part of the SDK's SpanExporter.
 func (e *exporter) Shutdown(ctx context.Context) error { return e.to.Shutdown(ctx) }
 
-// counting counts the spans that are to be sent, before the queue that drops some of them when it is full.
+// counting counts the spans that are to be sent, before the queue that drops some of them when it
+// is full.
 type counting struct {
 	sdk.SpanProcessor
 	ended prometheus.Counter

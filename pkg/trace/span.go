@@ -16,8 +16,9 @@ const Header = "traceparent"
 // Span is one piece of work. The zero Span is that of a process without traces.
 type Span struct{ s otel.Span }
 
-// Serve begins the span of a request that this process answers. parent is the caller's traceparent, "" for none; one that is not well formed is
-// none. outside says that the caller is not one of ours: its trace is continued, but whether to keep it is decided here.
+// Serve begins the span of a request that this process answers. parent is the caller's traceparent,
+// "" for none; one that is not well formed is none. outside says that the caller is not one of
+// ours: its trace is continued, but whether to keep it is decided here.
 func (p *Provider) Serve(ctx context.Context, name, parent string, outside bool) (context.Context, Span) {
 	if p == nil {
 		return ctx, Span{}
@@ -51,7 +52,8 @@ func (p *Provider) Query(ctx context.Context, name string) (context.Context, Spa
 	return ctx, Span{span}
 }
 
-// Consume begins at start the span of work on messages: in the trace of parent, a traceparent, with links to all of linked.
+// Consume begins at start the span of work on messages: in the trace of parent, a traceparent, with
+// links to all of linked.
 func (p *Provider) Consume(ctx context.Context, name string, start time.Time, parent string, linked []string) (context.Context, Span) {
 	if p == nil {
 		return ctx, Span{}
@@ -143,7 +145,8 @@ func parse(traceparent string) otel.SpanContext {
 	return otel.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), &carrier{traceparent}))
 }
 
-// carrier holds a traceparent. There is no tracestate and no baggage: they are texts of the client's choice, and nobody here reads them.
+// carrier holds a traceparent. There is no tracestate and no baggage: they are texts of the
+// client's choice, and nobody here reads them.
 type carrier struct{ parent string }
 
 // Get is part of OpenTelemetry's TextMapCarrier.

@@ -1,8 +1,10 @@
-// Package trace owns traces: which requests are traced, how a trace goes from process to process (W3C Trace Context), and how spans reach a
-// collector over OTLP/HTTP. It is the only package that imports OpenTelemetry, and sets none of its globals. Start reading at New, then at
+// Package trace owns traces: which requests are traced, how a trace goes from process to process
+// (W3C Trace Context), and how spans reach a collector over OTLP/HTTP. It is the only package that
+// imports OpenTelemetry, and sets none of its globals. Start reading at New, then at
 // Provider.Serve, which every request comes through.
 //
-// Traces are off by default. A nil Provider and a zero Span are what "off" is: all their methods do nothing and allocate nothing.
+// Traces are off by default. A nil Provider and a zero Span are what "off" is: all their methods do
+// nothing and allocate nothing.
 package trace
 
 import (
@@ -34,8 +36,9 @@ type Provider struct {
 // stopTimeout bounds the last sending of spans at a stop.
 const stopTimeout = 5 * time.Second
 
-// New returns the provider of a service, nil when traces are off. Spans are sent in the background from a bounded queue: a request never waits
-// for the collector, and what does not fit is dropped. The caller stops it. The error says which setting is wrong.
+// New returns the provider of a service, nil when traces are off. Spans are sent in the background
+// from a bounded queue: a request never waits for the collector, and what does not fit is dropped.
+// The caller stops it. The error says which setting is wrong.
 func New(c Config, service, version string, log *slog.Logger, reg prometheus.Registerer) (*Provider, error) {
 	if !c.on() {
 		return nil, nil
@@ -55,7 +58,8 @@ func New(c Config, service, version string, log *slog.Logger, reg prometheus.Reg
 		return nil, err
 	}
 	m := newMetrics(reg)
-	// Every option is given, so that the SDK does not look for it in the environment of the process.
+	// Every option is given, so that the SDK does not look for it in the environment of the
+	// process.
 	queue := sdk.NewBatchSpanProcessor(&exporter{
 		to: otlptrace.NewUnstarted(to), log: log, metrics: m, told: rate.Sometimes{Interval: complainEvery},
 	}, sdk.WithMaxQueueSize(c.QueueSize),
@@ -86,7 +90,8 @@ func (c Config) resource(service, version string) *resource.Resource {
 	return resource.NewSchemaless(attrs...) // the last of a name counts
 }
 
-// Stop sends what is left and ends the provider; a collector that is away holds the stop up for a few seconds at most, and is no failure of it.
+// Stop sends what is left and ends the provider; a collector that is away holds the stop up for a
+// few seconds at most, and is no failure of it.
 func (p *Provider) Stop(ctx context.Context) error {
 	if p == nil {
 		return nil
@@ -100,8 +105,8 @@ func (p *Provider) Stop(ctx context.Context) error {
 	return nil
 }
 
-// edgeSampler follows the parent's decision inside of the installation, and decides by itself about what comes from outside: else every client
-// could choose what is kept.
+// edgeSampler follows the parent's decision inside of the installation, and decides by itself about
+// what comes from outside: else every client could choose what is kept.
 type edgeSampler struct{ inside, edge sdk.Sampler }
 
 type outsideKey struct{}
@@ -117,7 +122,8 @@ func (s edgeSampler) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
 // Description is part of the SDK's Sampler.
 func (s edgeSampler) Description() string { return s.inside.Description() }
 
-// lot keeps this share of traces by drawing lots. OpenTelemetry's own sampler compares the trace's id, which a client may choose.
+// lot keeps this share of traces by drawing lots. OpenTelemetry's own sampler compares the trace's
+// id, which a client may choose.
 type lot float64
 
 // ShouldSample is part of the SDK's Sampler.

@@ -166,7 +166,8 @@ func TestSpansAreSentAtAStop(t *testing.T) {
 	}
 }
 
-// TestACollectorThatHangsHoldsNothingUp fills the queue many times over while nobody takes anything out.
+// TestACollectorThatHangsHoldsNothingUp fills the queue many times over while nobody takes anything
+// out.
 func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	free := make(chan struct{})

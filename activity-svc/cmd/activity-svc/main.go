@@ -1,4 +1,5 @@
-// Command activity-svc keeps and serves the log of requests; activity-svc -config lists its settings.
+// Command activity-svc keeps and serves the log of requests; activity-svc -config lists its
+// settings.
 package main
 
 import (

@@ -19,7 +19,8 @@ const (
 	narrow      = 420 // width of a panel that has room for fewer of them
 )
 
-// drawLines draws a chart of time and under it a table of its series: the newest value and the greatest.
+// drawLines draws a chart of time and under it a table of its series: the newest value and the
+// greatest.
 func (p *panel) drawLines(on *charts.Painter) error {
 	shown := min(len(p.series), (on.Height()-titleHeight-leastChart)/legendLine-1)
 	if hidden := len(p.series) - shown; hidden > 0 {
@@ -68,7 +69,8 @@ func (p *panel) lines() charts.LineChartOption {
 // stacked says whether the lines stand on each other.
 func (p *panel) stacked() bool { return p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal" }
 
-// extent returns the greatest value that is drawn, and whether all are whole numbers, and any below zero.
+// extent returns the greatest value that is drawn, and whether all are whole numbers, and any below
+// zero.
 func (p *panel) extent(lines [][]float64) (greatest float64, whole, negative bool) {
 	whole = slices.Contains([]string{"short", "bytes"}, p.FieldConfig.Defaults.Unit)
 	for at := range p.times {
@@ -88,8 +90,9 @@ func (p *panel) extent(lines [][]float64) (greatest float64, whole, negative boo
 	return greatest, whole, negative
 }
 
-// runs returns the lines to draw and their colours. A series with gaps is one line for each of its parts, because the area under a line with a
-// gap is not drawn well; in a stack, a gap is zero, on which others stand.
+// runs returns the lines to draw and their colours. A series with gaps is one line for each of its
+// parts, because the area under a line with a gap is not drawn well; in a stack, a gap is zero, on
+// which others stand.
 func (p *panel) runs() (lines [][]float64, colours []charts.Color) {
 	for i, s := range p.series {
 		if p.stacked() {
@@ -122,7 +125,8 @@ func (p *panel) runs() (lines [][]float64, colours []charts.Color) {
 // colour is that of the n-th series.
 func colour(n int) charts.Color { return seriesColour[n%len(seriesColour)] }
 
-// timeLabels counts the labels below the chart. The points between two of them are as many everywhere.
+// timeLabels counts the labels below the chart. The points between two of them are as many
+// everywhere.
 func (p *panel) timeLabels() int {
 	if b := p.box(); b.Right-b.Left < narrow {
 		return timeLabels - 2

@@ -101,7 +101,8 @@ func (d *dashboard) empty() []string {
 
 var variable = regexp.MustCompile(`\$\{?([a-zA-Z_][a-zA-Z0-9_]*)\}?`)
 
-// expand puts values in the place of variables, as Grafana does. One that stands for all of something becomes a pattern for anything.
+// expand puts values in the place of variables, as Grafana does. One that stands for all of
+// something becomes a pattern for anything.
 func (d *dashboard) expand(expr string, builtin map[string]string) (string, error) {
 	var unknown []string
 	out := variable.ReplaceAllStringFunc(expr, func(found string) string {

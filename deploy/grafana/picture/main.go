@@ -1,8 +1,10 @@
-// Command picture owns the pictures of the dashboards in the documentation: it reads the dashboards that Grafana is provisioned with, asks a
-// running Prometheus what each panel would ask, and draws the answers, one PNG a dashboard. Start reading at command; dashboard.go is what a
-// dashboard says, query.go what Prometheus answers, draw.go and chart.go what is drawn.
+// Command picture owns the pictures of the dashboards in the documentation: it reads the dashboards
+// that Grafana is provisioned with, asks a running Prometheus what each panel would ask, and draws
+// the answers, one PNG a dashboard. Start reading at command; dashboard.go is what a dashboard
+// says, query.go what Prometheus answers, draw.go and chart.go what is drawn.
 //
-// It is no Grafana, and its pictures say so. Besides being looked at, they hold the dashboards: a query that Prometheus refuses makes it fail.
+// It is no Grafana, and its pictures say so. Besides being looked at, they hold the dashboards: a
+// query that Prometheus refuses makes it fail.
 package main
 
 import (
@@ -35,7 +37,8 @@ func main() {
 	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// command is main without the process: 0 when every dashboard was drawn, 1 after a failure, 2 when it was called wrongly.
+// command is main without the process: 0 when every dashboard was drawn, 1 after a failure, 2 when
+// it was called wrongly.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	switch {
@@ -77,7 +80,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, err
 }
 
-// period sets what is shown. An end that is not given is the last whole minute, which makes round labels.
+// period sets what is shown. An end that is not given is the last whole minute, which makes round
+// labels.
 func (o *options) period(from, to string, span time.Duration) error {
 	o.to = time.Now().UTC().Truncate(time.Minute)
 	var err error

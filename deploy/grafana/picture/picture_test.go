@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// fakePrometheus answers each range query with a line for each of two jobs; refused and empty are parts of queries that go otherwise.
+// fakePrometheus answers each range query with a line for each of two jobs; refused and empty are
+// parts of queries that go otherwise.
 type fakePrometheus struct {
 	refused, empty string
 

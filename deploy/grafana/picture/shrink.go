@@ -13,8 +13,8 @@ import (
 // mostColours is what a palette of PNG holds.
 const mostColours = 256
 
-// shrink keeps the most frequent colours of a PNG and puts the nearest of them in the place of the others, which are a few edges of letters and
-// lines. That makes it half as large.
+// shrink keeps the most frequent colours of a PNG and puts the nearest of them in the place of the
+// others, which are a few edges of letters and lines. That makes it half as large.
 func shrink(raw []byte) ([]byte, error) {
 	full, err := png.Decode(bytes.NewReader(raw))
 	if err != nil {

@@ -62,7 +62,8 @@ func digits(v float64) string {
 // axisSteps is how many steps an axis has.
 const axisSteps = 4
 
-// axisTop is where an axis from zero ends, so that it has round labels: a fitting step, axisSteps times.
+// axisTop is where an axis from zero ends, so that it has round labels: a fitting step, axisSteps
+// times.
 func axisTop(unit string, greatest float64, whole bool) float64 {
 	if greatest <= 0 {
 		return axisSteps * smallestStep(whole)

@@ -1,4 +1,5 @@
-// Command install owns no code of its own: it installs the tools of package tools. Start reading there.
+// Command install owns no code of its own: it installs the tools of package tools. Start reading
+// there.
 package main
 
 import (

@@ -8,9 +8,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
-// ClientAddr returns the address of the client: that of the connection, or, when a trusted proxy holds the connection, the last address in
-// X-Forwarded-For, read from right to left, that no trusted proxy has. Whatever stands left of it was written by the client and is not
-// believed; neither is anything that is no address. Empty elements of the list are ignored (RFC 9110, section 5.6.1).
+// ClientAddr returns the address of the client: that of the connection, or, when a trusted proxy
+// holds the connection, the last address in X-Forwarded-For, read from right to left, that no
+// trusted proxy has. Whatever stands left of it was written by the client and is not believed;
+// neither is anything that is no address. Empty elements of the list are ignored (RFC 9110, section
+// 5.6.1).
 func ClientAddr(peer net.Addr, forwarded []string, trusted []netip.Prefix) netip.Addr {
 	at := netaddr.Peer(peer)
 	if len(trusted) == 0 || !netaddr.Contains(trusted, at) {

@@ -1,6 +1,7 @@
 package edge
 
-// saneHost reports whether a Host header can be one: a name or a literal of at most 255 characters, with or without a port.
+// saneHost reports whether a Host header can be one: a name or a literal of at most 255 characters,
+// with or without a port.
 func saneHost(host []byte) bool {
 	if len(host) == 0 || len(host) > 255+len(":65535") {
 		return false

@@ -11,8 +11,9 @@ const (
 	InvalidKey              // only its last segment holds what no segment may hold: a wrong vault key on routes that end in one
 )
 
-// CheckPath looks at the raw path, the very bytes that are routed and forwarded: no empty segment but the last, no "." or "..", plain or
-// encoded, no backslash, nothing encoded that could become a separator or a NUL, and no broken encoding.
+// CheckPath looks at the raw path, the very bytes that are routed and forwarded: no empty segment
+// but the last, no "." or "..", plain or encoded, no backslash, nothing encoded that could become a
+// separator or a NUL, and no broken encoding.
 func CheckPath(path []byte) PathFault {
 	last := bytes.LastIndexByte(path, '/')
 	for start := 1; start <= len(path); {

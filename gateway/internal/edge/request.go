@@ -1,6 +1,6 @@
-// Package edge owns what the gateway refuses before it routes a request: malformed requests, ambiguous
-// paths and hosts that are none, and the address of the client. It serves no route. Start reading at
-// CheckRequest, CheckPath and ClientAddr.
+// Package edge owns what the gateway refuses before it routes a request: malformed requests,
+// ambiguous paths and hosts that are none, and the address of the client. It serves no route. Start
+// reading at CheckRequest, CheckPath and ClientAddr.
 package edge
 
 import (
@@ -16,8 +16,9 @@ import (
 // maxTarget bounds the request target, path and query together.
 const maxTarget = 8 << 10
 
-// CheckRequest refuses what two HTTP implementations could read differently (RFC 9112, sections 3.2, 5.2 and 6.3), before anything is routed.
-// fasthttp has already refused a second Content-Length, a second Host and malformed lines.
+// CheckRequest refuses what two HTTP implementations could read differently (RFC 9112, sections
+// 3.2, 5.2 and 6.3), before anything is routed. fasthttp has already refused a second
+// Content-Length, a second Host and malformed lines.
 func CheckRequest(h *fasthttp.RequestHeader) error {
 	target := h.RequestURI()
 	switch {
@@ -35,8 +36,9 @@ func CheckRequest(h *fasthttp.RequestHeader) error {
 	return checkHeaderLines(h.RawHeaders())
 }
 
-// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines, takes names with a space in them and lines
-// that end without a CR, so that two requests could stand where others see one, and forgets a Content-Length beside a Transfer-Encoding and a
+// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines,
+// takes names with a space in them and lines that end without a CR, so that two requests could
+// stand where others see one, and forgets a Content-Length beside a Transfer-Encoding and a
 // Transfer-Encoding of identity.
 func checkHeaderLines(raw []byte) error {
 	length, encoded := false, false
@@ -71,7 +73,8 @@ func isHeader(line []byte, name string) bool {
 	return len(line) > len(name) && line[len(name)] == ':' && ascii.EqualFold(line[:len(name)], name)
 }
 
-// headerValue returns a header's value without the blanks around it, which are spaces and tabs only.
+// headerValue returns a header's value without the blanks around it, which are spaces and tabs
+// only.
 func headerValue(line []byte) []byte {
 	_, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\r\n")), []byte(":"))
 	return bytes.Trim(value, " \t")

@@ -22,8 +22,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// journalChild, in the environment, makes this test binary append to the journal in the folder that it names: "kill <dir>" until it is killed,
-// "full <dir>" on a disk that fails.
+// journalChild, in the environment, makes this test binary append to the journal in the folder that
+// it names: "kill <dir>" until it is killed, "full <dir>" on a disk that fails.
 const journalChild = "REALMGATE_TEST_JOURNAL"
 
 func TestMain(m *testing.M) {
@@ -60,7 +60,8 @@ func appendUntilKilled() {
 	select {}
 }
 
-// appendOnFullDisk lets no file grow above 50,000 bytes: writes then fail, half done, as they do when the disk is full.
+// appendOnFullDisk lets no file grow above 50,000 bytes: writes then fail, half done, as they do
+// when the disk is full.
 func appendOnFullDisk(j *Journal) {
 	signal.Ignore(syscall.SIGXFSZ)
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 50_000, Max: 50_000}); err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// damages are what a disk may do to a log of 500 records, each with how many of them it costs at least and at most.
+// damages are what a disk may do to a log of 500 records, each with how many of them it costs at
+// least and at most.
 var damages = map[string]struct {
 	do          func(b []byte, at int) []byte // at: where a record begins, in the first half
 	least, most int
@@ -93,7 +94,8 @@ func TestDamageOfTheJournalCostsOnlyWhatIsDamagedAndIsCounted(t *testing.T) {
 	}
 }
 
-// TestDamageWhileTheGatewayRunsStopsNothing: the segment behind the one that is being shipped is damaged, before it is opened.
+// TestDamageWhileTheGatewayRunsStopsNothing: the segment behind the one that is being shipped is
+// damaged, before it is opened.
 func TestDamageWhileTheGatewayRunsStopsNothing(t *testing.T) {
 	t.Parallel()
 	for name, d := range damages {
@@ -132,7 +134,8 @@ func inOrder(got, want []string) bool {
 	return true
 }
 
-// TestAFlushedJournalTakesEvents and gives them back; that a power loss leaves its folders no test here can see.
+// TestAFlushedJournalTakesEvents and gives them back; that a power loss leaves its folders no test
+// here can see.
 func TestAFlushedJournalTakesEvents(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t.TempDir())

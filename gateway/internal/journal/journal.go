@@ -22,13 +22,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/monotonic"
 )
 
-// Journal is the gateway's write-ahead log of events: an appended event survives the end of the process
-// and is shipped to JetStream.
+// Journal is the gateway's write-ahead log of events: an appended event survives the end of the
+// process and is shipped to JetStream.
 //
-// It is a list of segments, each a small log in its own folder. Only the last segment is written to. The
-// shipper reads from the first, stores in it how far JetStream has acknowledged, and removes it when all
-// records are acknowledged. Concurrent appends share one write (group commit): the first append leads the
-// write for all appends that arrived, and appends during that write form the next batch.
+// It is a list of segments, each a small log in its own folder. Only the last segment is written
+// to. The shipper reads from the first, stores in it how far JetStream has acknowledged, and
+// removes it when all records are acknowledged. Concurrent appends share one write (group commit):
+// the first append leads the write for all appends that arrived, and appends during that write form
+// the next batch.
 type Journal struct {
 	cfg     Config
 	log     *slog.Logger
@@ -90,8 +91,8 @@ type metrics struct {
 	dropped           *prometheus.CounterVec
 }
 
-// Open opens the folder, which belongs to one process at a time, repairs records that a crash left half
-// written, and finds the events that are not shipped yet. Its error names JOURNAL_DIR.
+// Open opens the folder, which belongs to one process at a time, repairs records that a crash left
+// half written, and finds the events that are not shipped yet. Its error names JOURNAL_DIR.
 func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Journal, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("JOURNAL_DIR: %w", err)
@@ -163,7 +164,8 @@ func (j *Journal) size() (entries, bytes int64) {
 	return j.entries, j.bytes
 }
 
-// oldestAge returns the age of the oldest event without an acknowledgement, in seconds; 0 without one.
+// oldestAge returns the age of the oldest event without an acknowledgement, in seconds; 0 without
+// one.
 func (j *Journal) oldestAge() float64 {
 	oldest := j.oldest.Load()
 	if oldest == 0 {
@@ -215,7 +217,8 @@ func (j *Journal) commit(record []byte) error {
 	b.records = append(b.records, record)
 	b.size += int64(len(record)) + 3 // and its length
 	if !j.writing {
-		// A write costs as much for one record as for many. Under load others are about to bring theirs; without, this returns at once.
+		// A write costs as much for one record as for many. Under load others are about to bring
+		// theirs; without, this returns at once.
 		j.mu.Unlock()
 		runtime.Gosched()
 		j.mu.Lock()
@@ -253,7 +256,8 @@ func (j *Journal) commit(record []byte) error {
 	return err
 }
 
-// await waits, without mu, until b is written or the caller has to lead it, and reports whether it has to.
+// await waits, without mu, until b is written or the caller has to lead it, and reports whether it
+// has to.
 func (b *batch) await(mu *sync.Mutex) bool {
 	if b.done == nil {
 		b.done, b.lead = make(chan struct{}), make(chan struct{}, 1)
@@ -295,7 +299,8 @@ func (j *Journal) write(b *batch) error {
 	return nil
 }
 
-// seal ends the current segment after a failure: what it holds stays to be shipped, and the next append begins another.
+// seal ends the current segment after a failure: what it holds stays to be shipped, and the next
+// append begins another.
 func (j *Journal) seal() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -307,7 +312,8 @@ func (j *Journal) seal() {
 	}
 }
 
-// writable returns the segment to append to, a new one when there is none or the last is large enough.
+// writable returns the segment to append to, a new one when there is none or the last is large
+// enough.
 func (j *Journal) writable() (*segment, error) {
 	j.mu.Lock()
 	s, seq := j.current, j.nextSeq
@@ -334,8 +340,8 @@ func (j *Journal) signal() {
 	}
 }
 
-// Close closes the journal. A write in progress is completed; later calls of Append and of the shipper,
-// which may still run when the time for a stop is over, fail.
+// Close closes the journal. A write in progress is completed; later calls of Append and of the
+// shipper, which may still run when the time for a stop is over, fail.
 func (j *Journal) Close() error {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()

@@ -20,7 +20,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// segment is one folder of the journal: a log of records (tidwall/wal, one file) and a note of how many of them are acknowledged.
+// segment is one folder of the journal: a log of records (tidwall/wal, one file) and a note of how
+// many of them are acknowledged.
 type segment struct {
 	seq     uint64
 	dir     string
@@ -60,7 +61,8 @@ func (s *segment) open() error {
 	return nil
 }
 
-// write appends records and returns how many bytes they took. After an error the segment holds what it held before, and takes no more.
+// write appends records and returns how many bytes they took. After an error the segment holds what
+// it held before, and takes no more.
 func (s *segment) write(records [][]byte) (int64, error) {
 	b := &s.batch // empty: wal clears it after writing
 	var size int64
@@ -69,7 +71,8 @@ func (s *segment) write(records [][]byte) (int64, error) {
 		size += int64(uvarintLen(uint64(len(r))) + len(r))
 	}
 	if err := s.log.WriteBatch(b); err != nil {
-		// A part may stand in the file: cut back to what was known to be good. wal remembers all of it, so nothing more is written here.
+		// A part may stand in the file: cut back to what was known to be good. wal remembers all of
+		// it, so nothing more is written here.
 		return 0, errors.Join(err, os.Truncate(filepath.Join(s.dir, logFile), s.bytes))
 	}
 	return size, nil
@@ -88,7 +91,8 @@ func (s *segment) read(acked, entries uint64, max int) ([][]byte, error) {
 	return out, nil
 }
 
-// writeAck writes down how many records are acknowledged, twice, so that a half-written note is seen to be one. Losing it only ships again.
+// writeAck writes down how many records are acknowledged, twice, so that a half-written note is
+// seen to be one. Losing it only ships again.
 func (s *segment) writeAck(acked uint64) error {
 	if s.noted == nil {
 		f, err := os.OpenFile(filepath.Join(s.dir, ackedFile), os.O_CREATE|os.O_WRONLY, 0o640)
@@ -147,7 +151,8 @@ func openSegments(root string, log *slog.Logger) ([]*segment, error) {
 	return out, nil
 }
 
-// repair makes the log readable to its end, finds out what it holds, and reads the note. It reports whether the log was changed.
+// repair makes the log readable to its end, finds out what it holds, and reads the note. It reports
+// whether the log was changed.
 func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 	path := filepath.Join(s.dir, logFile)
 	content, err := os.ReadFile(path)
@@ -178,12 +183,14 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 	return !bytes.Equal(good, content), nil
 }
 
-// maxRecord bounds a record: every text of an event is bounded, and JSON makes at most six bytes of one.
+// maxRecord bounds a record: every text of an event is bounded, and JSON makes at most six bytes of
+// one.
 const maxRecord = 32 << 10
 
-// salvage makes of a log's file one that wal can read to its end, and returns how many records that has. What lies between whole records stays as
-// about as many damaged ones as it was, for the shipper to count as lost. What follows the last whole record is what a crash left half written, and
-// stays as far as it has the form of records.
+// salvage makes of a log's file one that wal can read to its end, and returns how many records that
+// has. What lies between whole records stays as about as many damaged ones as it was, for the
+// shipper to count as lost. What follows the last whole record is what a crash left half written,
+// and stays as far as it has the form of records.
 func salvage(b []byte) (out []byte, records int) {
 	out = make([]byte, 0, len(b))
 	whole, length := 0, 0 // records and their bytes
@@ -216,7 +223,8 @@ func salvage(b []byte) (out []byte, records int) {
 	return out, records
 }
 
-// recordLen returns how long the record that b begins with is with its length, 0 when b does not begin with one, or with a damaged one.
+// recordLen returns how long the record that b begins with is with its length, 0 when b does not
+// begin with one, or with a damaged one.
 func recordLen(b []byte) int {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > maxRecord || uint64(len(b)-n) < size {
@@ -228,8 +236,8 @@ func recordLen(b []byte) int {
 	return n + int(size)
 }
 
-// scanFrames returns how many bytes of b have the form of records, and of how many. A length of zero, which a file that the system had grown but not
-// filled is made of, ends it.
+// scanFrames returns how many bytes of b have the form of records, and of how many. A length of
+// zero, which a file that the system had grown but not filled is made of, ends it.
 func scanFrames(b []byte) (good, records int) {
 	for good < len(b) {
 		size, n := binary.Uvarint(b[good:])

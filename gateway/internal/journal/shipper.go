@@ -22,9 +22,9 @@ type Publisher interface {
 	MaxData() int // of one message; 0: not known
 }
 
-// Shipper sends the journal's events to JetStream, in order, and acknowledges to the journal the events
-// that JetStream acknowledged. It retries for ever. An event that is sent twice is stored once, because
-// it has the same id.
+// Shipper sends the journal's events to JetStream, in order, and acknowledges to the journal the
+// events that JetStream acknowledged. It retries for ever. An event that is sent twice is stored
+// once, because it has the same id.
 type Shipper struct {
 	journal *Journal
 	to      Publisher
@@ -42,21 +42,21 @@ func NewShipper(j *Journal, p Publisher, subject func() (string, error), log *sl
 
 const (
 	batchSize = 1000 // events in flight
-	// batchDelay is the pause after a batch that was not full, so that the next events share a batch.
-	// The first event after an idle time does not wait.
+	// batchDelay is the pause after a batch that was not full, so that the next events share a
+	// batch. The first event after an idle time does not wait.
 	batchDelay = 20 * time.Millisecond
 	// ackTimeout bounds the wait for the acknowledgements of one batch.
 	ackTimeout = 10 * time.Second
-	// ageWait is how long shipping must have failed before events are dropped for their age: the time
-	// of day may be wrong for a moment.
+	// ageWait is how long shipping must have failed before events are dropped for their age: the
+	// time of day may be wrong for a moment.
 	ageWait = time.Hour
 	// drainTimeout bounds shipping after the process was told to stop.
 	drainTimeout = 5 * time.Second
 )
 
-// Run ships until ctx ends, and then the remaining events for at most drainTimeout. It waits for a batch
-// in flight: a second attempt would pack it together with newer events into messages with other ids,
-// which JetStream would not recognise as duplicates.
+// Run ships until ctx ends, and then the remaining events for at most drainTimeout. It waits for a
+// batch in flight: a second attempt would pack it together with newer events into messages with
+// other ids, which JetStream would not recognise as duplicates.
 func (s *Shipper) Run(ctx context.Context) error {
 	patient, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -165,8 +165,8 @@ func (s *Shipper) largest() int {
 	return min(data, event.MaxMessage)
 }
 
-// pack makes messages of at most most bytes from the records, in their order. It returns how many records
-// are damaged, and how many are too large for a message.
+// pack makes messages of at most most bytes from the records, in their order. It returns how many
+// records are damaged, and how many are too large for a message.
 func pack(records [][]byte, most int) (messages []event.Message, damaged, large int) {
 	for _, r := range records {
 		eventID, body, ok := decodeRecord(r)
@@ -182,8 +182,8 @@ func pack(records [][]byte, most int) (messages []event.Message, damaged, large 
 	return messages, damaged, large
 }
 
-// enforceMaxAge drops events older than JOURNAL_MAX_AGE, or in mode "required" makes the journal accept no
-// more. It uses the earlier of the time of day and now.
+// enforceMaxAge drops events older than JOURNAL_MAX_AGE, or in mode "required" makes the journal
+// accept no more. It uses the earlier of the time of day and now.
 func (s *Shipper) enforceMaxAge(now time.Time) {
 	if s.journal.cfg.MaxAge == 0 {
 		return
@@ -216,8 +216,9 @@ func (s *Shipper) enforceMaxAge(now time.Time) {
 	}
 }
 
-// next returns the oldest records without an acknowledgement, all of one segment. With an error it returns
-// the segment alone, and nothing when every record is acknowledged. Only the shipper calls it.
+// next returns the oldest records without an acknowledgement, all of one segment. With an error it
+// returns the segment alone, and nothing when every record is acknowledged. Only the shipper calls
+// it.
 func (j *Journal) next(max int) (*segment, [][]byte, error) {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()
@@ -269,8 +270,8 @@ func (j *Journal) next(max int) (*segment, [][]byte, error) {
 // errDamaged reports damage to a segment that was found while the process ran.
 var errDamaged = errors.New("a segment of the journal is damaged")
 
-// repairLive repairs a damaged segment while the process runs, counts the lost events, and reports whether
-// the segment changed.
+// repairLive repairs a damaged segment while the process runs, counts the lost events, and reports
+// whether the segment changed.
 func (j *Journal) repairLive(seg *segment) (bool, error) {
 	j.shipping.Lock()
 	defer j.shipping.Unlock()

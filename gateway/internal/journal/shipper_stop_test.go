@@ -37,7 +37,8 @@ func (s *slow) Publish(_, _, _ string, data []byte) (bus.Future, error) {
 	return bus.Future{OK: s.answer, Err: make(chan error)}, nil
 }
 
-// TestAStopWaitsForTheBatchUnderWay: its events must not be sent once more with those that came since, in a message that JetStream does not know.
+// TestAStopWaitsForTheBatchUnderWay: its events must not be sent once more with those that came
+// since, in a message that JetStream does not know.
 func TestAStopWaitsForTheBatchUnderWay(t *testing.T) {
 	t.Parallel()
 	j := open(t, testConfig(t.TempDir()))
@@ -60,7 +61,8 @@ func TestAStopWaitsForTheBatchUnderWay(t *testing.T) {
 	}
 }
 
-// TestAJournalThatIsClosedUnderItsShipperLosesNothing: what a stop does when the shipper has used up its time.
+// TestAJournalThatIsClosedUnderItsShipperLosesNothing: what a stop does when the shipper has used
+// up its time.
 func TestAJournalThatIsClosedUnderItsShipperLosesNothing(t *testing.T) {
 	t.Parallel()
 	for range 10 {

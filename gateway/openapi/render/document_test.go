@@ -111,7 +111,8 @@ func TestJSONAndYAMLSayTheSame(t *testing.T) {
 	}
 }
 
-// Readers of the YAML form bound how many aliases they expand, and a time without quotes would lose its milliseconds on the way to JSON.
+// Readers of the YAML form bound how many aliases they expand, and a time without quotes would lose
+// its milliseconds on the way to JSON.
 func TestTheYAMLIsPlain(t *testing.T) {
 	t.Parallel()
 	var root yaml.Node
@@ -318,7 +319,8 @@ func valid(t *testing.T, where string, schema *openapi3.SchemaRef, value any) {
 	}
 }
 
-// The envelope's schemas are strict: an answer that says more, less or something else than its operation does not pass.
+// The envelope's schemas are strict: an answer that says more, less or something else than its
+// operation does not pass.
 func TestSuccessSchemasAreStrict(t *testing.T) {
 	t.Parallel()
 	eachOperation(t, func(name, path string, item *openapi3.PathItem, op *openapi3.Operation) {

@@ -33,7 +33,8 @@ func parameter(p *openapi3.Parameter) fieldView {
 	return f
 }
 
-// fields flattens a schema into rows, one for each property. A schema without properties is one row without a name.
+// fields flattens a schema into rows, one for each property. A schema without properties is one row
+// without a name.
 func fields(ref *openapi3.SchemaRef) []fieldView {
 	alternatives := ref.Value.OneOf
 	if len(alternatives) == 0 {
@@ -70,8 +71,8 @@ func flatten(out *[]fieldView, prefix string, object *openapi3.Schema, depth int
 	}
 }
 
-// inside returns the schema whose properties are shown in place of s, and what stands between the names: the entries of a list, the first
-// alternative of "this or null", or s itself.
+// inside returns the schema whose properties are shown in place of s, and what stands between the
+// names: the entries of a list, the first alternative of "this or null", or s itself.
 func inside(s *openapi3.Schema) (suffix string, object *openapi3.Schema) {
 	switch {
 	case s.Items != nil && s.Type.Is(openapi3.TypeArray):
@@ -146,7 +147,8 @@ func literal(v any) string {
 	return string(raw)
 }
 
-// rule puts the bounds of a schema into words. A pattern is shown only where no description says the same.
+// rule puts the bounds of a schema into words. A pattern is shown only where no description says
+// the same.
 func rule(s *openapi3.Schema) string {
 	var parts []string
 	switch {

@@ -11,7 +11,8 @@ import (
 // object is a mapping of the document.
 type object = map[string]any
 
-// TestTheDocumentSuitsGenerators holds, without the generators, what they need; the acceptance tests run them.
+// TestTheDocumentSuitsGenerators holds, without the generators, what they need; the acceptance
+// tests run them.
 func TestTheDocumentSuitsGenerators(t *testing.T) {
 	t.Parallel()
 	var doc object
@@ -36,7 +37,8 @@ func TestTheDocumentSuitsGenerators(t *testing.T) {
 	}
 }
 
-// uniqueNames: generators make one type of each schema, body, answer, security scheme and operation, whatever section it is in.
+// uniqueNames: generators make one type of each schema, body, answer, security scheme and
+// operation, whatever section it is in.
 func uniqueNames(t *testing.T, paths, components object) {
 	seen := map[string]string{}
 	for _, name := range []string{"Client", "Server", "Handler", "Invoker", "Option", "Middleware"} {

@@ -156,7 +156,8 @@ func who(t *openapi3.T, op *openapi3.Operation) string {
 	return "anybody"
 }
 
-// payload returns the part of an envelope's schema that differs between operations: data, and the metadata of a page.
+// payload returns the part of an envelope's schema that differs between operations: data, and the
+// metadata of a page.
 func payload(schema *openapi3.SchemaRef) *openapi3.SchemaRef {
 	for _, part := range schema.Value.AllOf {
 		if data := part.Value.Properties["data"]; data != nil && part.Ref == "" {

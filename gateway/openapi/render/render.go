@@ -1,6 +1,8 @@
-// Package render owns what is made of openapi.yaml: the same document as JSON, a page of documentation and a page for each error code. Start
-// reading at Load. It runs when the document changes, not in the gateway, which has the results in ../rendered: reading OpenAPI and filling
-// templates would make its binary half as large again. A test holds them equal; with -update it writes them.
+// Package render owns what is made of openapi.yaml: the same document as JSON, a page of
+// documentation and a page for each error code. Start reading at Load. It runs when the document
+// changes, not in the gateway, which has the results in ../rendered: reading OpenAPI and filling
+// templates would make its binary half as large again. A test holds them equal; with -update it
+// writes them.
 package render
 
 import (
@@ -23,8 +25,8 @@ type Docs struct {
 	errorPages map[string][]byte
 }
 
-// Load reads the written document, converts it to JSON and renders its pages. An error means that the document is broken, which the
-// package's tests rule out.
+// Load reads the written document, converts it to JSON and renders its pages. An error means that
+// the document is broken, which the package's tests rule out.
 func Load() (*Docs, error) {
 	t, err := openapi3.NewLoader().LoadFromData(openapi.Written())
 	if err != nil {
@@ -59,14 +61,15 @@ func (d *Docs) JSON() []byte { return d.json }
 // Page returns the documentation, for text/html. It asks for /docs/style.css and /docs/app.js.
 func (d *Docs) Page() []byte { return d.page }
 
-// ErrorPage returns the page of a machine code such as USER_NOT_FOUND, for text/html; false when there is no such code. Codes are
-// case-sensitive.
+// ErrorPage returns the page of a machine code such as USER_NOT_FOUND, for text/html; false when
+// there is no such code. Codes are case-sensitive.
 func (d *Docs) ErrorPage(code string) ([]byte, bool) {
 	page, ok := d.errorPages[code]
 	return page, ok
 }
 
-// extension decodes the extension name into v, which must be a pointer. A missing extension is an error.
+// extension decodes the extension name into v, which must be a pointer. A missing extension is an
+// error.
 func extension(extensions map[string]any, name string, v any) error {
 	value, ok := extensions[name]
 	if !ok {

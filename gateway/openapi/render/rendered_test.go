@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write ../rendered")
 
-// TestWhatTheGatewayServesIsRenderedFromTheDocument holds ../rendered, and what the gateway loads of it, against openapi.yaml and the templates.
+// TestWhatTheGatewayServesIsRenderedFromTheDocument holds ../rendered, and what the gateway loads
+// of it, against openapi.yaml and the templates.
 func TestWhatTheGatewayServesIsRenderedFromTheDocument(t *testing.T) {
 	d := loaded(t)
 	pages := map[string]string{}

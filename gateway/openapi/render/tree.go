@@ -10,7 +10,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// tree is openapi.yaml as it was written. It knows what the loaded document has lost: the order of paths, and of the fields in an example.
+// tree is openapi.yaml as it was written. It knows what the loaded document has lost: the order of
+// paths, and of the fields in an example.
 type tree struct{ root *yaml.Node }
 
 func parseTree(raw []byte) (tree, error) {

@@ -1,4 +1,5 @@
-// Command users-svc serves accounts, sessions, auth tokens and provisioning; users-svc -config lists its settings.
+// Command users-svc serves accounts, sessions, auth tokens and provisioning; users-svc -config
+// lists its settings.
 package main
 
 import (

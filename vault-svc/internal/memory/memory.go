@@ -1,5 +1,5 @@
-// Package memory limits the bytes that large values occupy while they are read, sealed, stored and answered: those of
-// all users together, and those of one user. Start reading at Budget.
+// Package memory limits the bytes that large values occupy while they are read, sealed, stored and
+// answered: those of all users together, and those of one user. Start reading at Budget.
 package memory
 
 import (
@@ -12,8 +12,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/fairsem"
 )
 
-// UserShare is the divisor of the budget that one user's reservations may have together; a single larger reservation is
-// granted to a user that has no other. A client that does not read its answers delays only itself.
+// UserShare is the divisor of the budget that one user's reservations may have together; a single
+// larger reservation is granted to a user that has no other. A client that does not read its
+// answers delays only itself.
 const UserShare = 4
 
 // errBusy is the logged cause of a refusal.
@@ -52,8 +53,8 @@ func (b *Budget) For(user string) *Reservation {
 // Size returns the bytes that the reservation has.
 func (r *Reservation) Size() int64 { return r.lease.Size() }
 
-// Grow waits until the reservation has at least n bytes, or the whole budget if that is less, so no single request is too
-// large. The error is 503 SERVICE_UNAVAILABLE when that takes too long.
+// Grow waits until the reservation has at least n bytes, or the whole budget if that is less, so no
+// single request is too large. The error is 503 SERVICE_UNAVAILABLE when that takes too long.
 func (r *Reservation) Grow(ctx context.Context, n int64) error {
 	before := r.lease.Size()
 	ctx, cancel := context.WithTimeout(ctx, r.budget.wait)
