@@ -34,7 +34,8 @@ type record struct {
 // own affair.
 func recordsOf(e event.Request) []*record {
 	mine := &record{
-		userID: raw(e.UserID), id: raw(e.ID), realmID: raw(e.RealmID), method: e.Method, path: e.Path, status: int16(e.Status),
+		userID: raw(e.UserID), id: raw(e.ID), realmID: raw(e.RealmID), method: e.Method, path: e.Path,
+		status:    int16(e.Status),
 		ipAddress: e.IPAddress, userAgent: e.UserAgent,
 	}
 	if e.OnUserID == "" || e.OnUserID == e.UserID {

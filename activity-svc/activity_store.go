@@ -133,7 +133,8 @@ const countWholeDays = `
 // latter is asked for its bytes, which are in the rows.
 const countEdge = `SELECT count(*), 0::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
 
-const countTail = `SELECT count(*), coalesce(sum` + sizeOf + `, 0)::bigint FROM activity WHERE` + matches + ` AND id >= $6 AND id < $7`
+const countTail = `SELECT count(*), coalesce(sum` + sizeOf + `, 0)::bigint FROM activity WHERE` + matches +
+	` AND id >= $6 AND id < $7`
 
 // readSpans returns where the records that f selects are, the newest first. What follows it is
 // planned for its values.
@@ -146,7 +147,9 @@ func readSpans(ctx context.Context, tx pgx.Tx, f filter, reach counted) ([]span,
 		}
 	}
 	b := &pgx.Batch{}
-	b.Queue(f.of(countWholeDays, countWholeDaysOfRealm), f.args(c.before.from, c.months.from, c.months.to, c.after.to, reach.summedUntil)...).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(f.of(countWholeDays, countWholeDaysOfRealm),
+		f.args(c.before.from, c.months.from, c.months.to, c.after.to,
+			reach.summedUntil)...).Query(func(rows pgx.Rows) (err error) {
 		spans, err = collectSpans(rows, spans)
 		for i := range spans {
 			spans[i].to = earlier(spans[i].to, reach.before) // the rest of that day is the tail
@@ -201,7 +204,8 @@ func collectSpans(rows pgx.Rows, spans []span) ([]span, error) {
 
 // locatePage finds the page, with days in place of months, and less than a bucket to skip where a
 // day has a histogram.
-func locatePage(ctx context.Context, tx pgx.Tx, f filter, reach counted, spans []span, offset, limit int64) ([]piece, error) {
+func locatePage(ctx context.Context, tx pgx.Tx, f filter, reach counted, spans []span, offset, limit int64) ([]piece,
+	error) {
 	pieces := locate(spans, offset, limit)
 	var fine, coarse []span
 	for _, p := range pieces {
@@ -287,11 +291,12 @@ func readPieces(ctx context.Context, tx pgx.Tx, f filter, pieces []piece) ([]Rec
 		b.Queue(f.readPiece(p), f.args(firstID(p.from), firstID(p.to), p.skip, p.take)...).Query(func(rows pgx.Rows) error {
 			var id, realm []byte
 			r := Record{UserID: user}
-			_, err := pgx.ForEachRow(rows, []any{&id, &realm, &r.Method, &r.Path, &r.StatusCode, &r.IPAddress, &r.UserAgent}, func() error {
-				r.ID, r.RealmID, r.CreatedAt = hex.EncodeToString(id), hex.EncodeToString(realm), api.Time(idTime(string(id)))
-				out = append(out, r)
-				return nil
-			})
+			_, err := pgx.ForEachRow(rows, []any{&id, &realm, &r.Method, &r.Path, &r.StatusCode, &r.IPAddress, &r.UserAgent},
+				func() error {
+					r.ID, r.RealmID, r.CreatedAt = hex.EncodeToString(id), hex.EncodeToString(realm), api.Time(idTime(string(id)))
+					out = append(out, r)
+					return nil
+				})
 			return err
 		})
 	}

@@ -23,7 +23,8 @@ func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
 	h, _ := start(t)
 	who := user()
 	e := event.Request{
-		ID: id.New(time.Now()), UserID: who.UserID, RealmID: "507f1f77bcf86cd799439011", Method: "PATCH", Path: "/api/v1/vault/keys/é",
+		ID: id.New(time.Now()), UserID: who.UserID, RealmID: "507f1f77bcf86cd799439011", Method: "PATCH",
+		Path:   "/api/v1/vault/keys/é",
 		Status: 201, IPAddress: "2001:db8::1", UserAgent: "Mozilla/5.0 <b>",
 	}
 	h.publish(e)
@@ -38,7 +39,8 @@ func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
 	}
 	bytes := fixedBytes + 12 + len(e.Method) + len(e.Path) + len(e.IPAddress) + len(e.UserAgent)
 	want = fmt.Sprintf(`{"statusCode":200,"message":"Activity stats retrieved successfully","data":{"total_size_bytes":%d,"total_records":1,`+
-		`"oldest_record":"%[2]s","newest_record":"%[2]s","retention_days":365}}`, bytes, e.At().Format("2006-01-02T15:04:05.000Z"))
+		`"oldest_record":"%[2]s","newest_record":"%[2]s","retention_days":365}}`, bytes,
+		e.At().Format("2006-01-02T15:04:05.000Z"))
 	if a := h.get(who, logPath+"/stats"); a.body != want {
 		t.Errorf("got  %s\nwant %s", a.body, want)
 	}
@@ -58,19 +60,26 @@ func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
 	h, _ := start(t)
 	who := user()
 	for query, names := range map[string]string{
-		"page=0": "/page", "page=10002": "/page", "page=-1": "/page", "page=1.5": "/page", "page=": "/page", "page=+1": "/page", "page=x": "/page",
+		"page=0": "/page", "page=10002": "/page", "page=-1": "/page", "page=1.5": "/page", "page=": "/page",
+		"page=+1": "/page", "page=x": "/page",
 		"page=99999999999999999999": "/page",
-		"limit=0":                   "/limit", "limit=101": "/limit", "limit=ten": "/limit", "limit=": "/limit", "limit=%00": "/limit",
-		"start_date=yesterday": "/start_date", "start_date=": "/start_date", "start_date=2026-02-30": "/start_date", "start_date=2026-1-1": "/start_date",
-		"start_date=1700000000": "/start_date", "end_date=2026-01-01T25:00:00Z": "/end_date", "end_date=2026-01-01T00:00:00": "/end_date",
-		"end_date=%ff": "/end_date", "start_date=2016-12-30T23:59:60Z": "/start_date", "end_date=2016-12-31T23:59:61Z": "/end_date",
+		"limit=0":                   "/limit", "limit=101": "/limit", "limit=ten": "/limit", "limit=": "/limit",
+		"limit=%00":            "/limit",
+		"start_date=yesterday": "/start_date", "start_date=": "/start_date", "start_date=2026-02-30": "/start_date",
+		"start_date=2026-1-1":   "/start_date",
+		"start_date=1700000000": "/start_date", "end_date=2026-01-01T25:00:00Z": "/end_date",
+		"end_date=2026-01-01T00:00:00": "/end_date",
+		"end_date=%ff":                 "/end_date", "start_date=2016-12-30T23:59:60Z": "/start_date",
+		"end_date=2016-12-31T23:59:61Z":             "/end_date",
 		"start_date=2026-01-02&end_date=2026-01-01": "/end_date", "start_date=1960-01-02&end_date=1960-01-01": "/end_date",
 		"errors_only=1": "/errors_only", "errors_only=TRUE": "/errors_only", "errors_only=": "/errors_only",
-		"min_status=99": "/min_status", "min_status=600": "/min_status", "max_status=99": "/max_status", "max_status=600": "/max_status",
+		"min_status=99": "/min_status", "min_status=600": "/min_status", "max_status=99": "/max_status",
+		"max_status=600": "/max_status",
 		"max_status=abc": "/max_status", "min_status=500&max_status=499": "/min_status",
 		"method=get": "/method", "method=HEAD": "/method", "method=": "/method", "method=GET,POST": "/method",
-		"realm_id=x": "/realm_id", "realm_id=": "/realm_id", "realm_id=507f1f77bcf86cd79943901": "/realm_id", "realm_id=507f1f77bcf86cd79943901g": "/realm_id",
-		"page=0&limit=0&method=x": "/page /limit /method",
+		"realm_id=x": "/realm_id", "realm_id=": "/realm_id", "realm_id=507f1f77bcf86cd79943901": "/realm_id",
+		"realm_id=507f1f77bcf86cd79943901g": "/realm_id",
+		"page=0&limit=0&method=x":           "/page /limit /method",
 	} {
 		a := h.get(who, logPath+"?"+query)
 		var got []string
@@ -83,9 +92,12 @@ func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
 		}
 	}
 	for _, query := range []string{
-		"page=10001", "limit=100", "limit=1", "errors_only=false", "errors_only=true&max_status=399", "min_status=100&max_status=599", "method=DELETE",
-		"realm_id=507F1F77BCF86CD799439011", "start_date=2026-01-01&end_date=2026-01-01", "start_date=0001-01-01&end_date=9999-12-31",
-		"start_date=2016-12-31T23:59:60Z", "start_date=2026-01-01T00:00:00%2B02:00", "start_date=9999-12-31T23:59:59.999999999Z", "unknown=1",
+		"page=10001", "limit=100", "limit=1", "errors_only=false", "errors_only=true&max_status=399",
+		"min_status=100&max_status=599", "method=DELETE",
+		"realm_id=507F1F77BCF86CD799439011", "start_date=2026-01-01&end_date=2026-01-01",
+		"start_date=0001-01-01&end_date=9999-12-31",
+		"start_date=2016-12-31T23:59:60Z", "start_date=2026-01-01T00:00:00%2B02:00",
+		"start_date=9999-12-31T23:59:59.999999999Z", "unknown=1",
 	} {
 		if a := h.get(who, logPath+"?"+query); a.StatusCode != http.StatusOK || a.Metadata.Total != 0 {
 			t.Errorf("?%s: got %s, want an empty page", query, a.body)
@@ -129,13 +141,20 @@ func TestWhoMayRead(t *testing.T) {
 		{"a token with event access", token(&auth.Grant{EventAccess: true, AllowNoRealm: true}, ""), "", 200, "", 2},
 		{"a token without event access", token(&auth.Grant{}, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
 		{"a token without a grant", token(nil, ""), "", 403, "INSUFFICIENT_PERMISSIONS", 0},
-		{"a token of the realm on its host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, realm), "", 200, "", 1},
-		{"a token of the realm that asks for it", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "?realm_id=" + realm, 200, "", 1},
-		{"a token of the realm outside of it", token(&auth.Grant{EventAccess: true, AllowNoRealm: true, Realms: []string{realm}}, ""), "", 403, "REALM_SCOPE_REQUIRED", 0},
-		{"a token of the realm on another's host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, other), "", 403, "REALM_NOT_ALLOWED", 0},
-		{"a token of the realm that asks for another", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""), "?realm_id=" + other, 403, "REALM_NOT_ALLOWED", 0},
+		{"a token of the realm on its host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, realm), "", 200,
+			"", 1},
+		{"a token of the realm that asks for it", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""),
+			"?realm_id=" + realm, 200, "", 1},
+		{"a token of the realm outside of it",
+			token(&auth.Grant{EventAccess: true, AllowNoRealm: true, Realms: []string{realm}}, ""), "", 403,
+			"REALM_SCOPE_REQUIRED", 0},
+		{"a token of the realm on another's host", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, other), "",
+			403, "REALM_NOT_ALLOWED", 0},
+		{"a token of the realm that asks for another", token(&auth.Grant{EventAccess: true, Realms: []string{realm}}, ""),
+			"?realm_id=" + other, 403, "REALM_NOT_ALLOWED", 0},
 		{"a token that needs a realm, in any", token(&auth.Grant{EventAccess: true}, realm), "", 200, "", 1},
-		{"a token that needs a realm, without", token(&auth.Grant{EventAccess: true}, ""), "", 403, "REALM_SCOPE_REQUIRED", 0},
+		{"a token that needs a realm, without", token(&auth.Grant{EventAccess: true}, ""), "", 403, "REALM_SCOPE_REQUIRED",
+			0},
 	} {
 		a := h.get(c.who, logPath+c.query)
 		if a.StatusCode != c.status || a.Code != c.code || a.Metadata.Total != c.total {
@@ -145,7 +164,8 @@ func TestWhoMayRead(t *testing.T) {
 			continue
 		}
 		a = h.get(c.who, logPath+"/stats")
-		if a.StatusCode != c.status || a.Code != c.code || (c.status == 200 && !strings.Contains(a.body, fmt.Sprintf(`"total_records":%d,`, c.total))) {
+		if a.StatusCode != c.status || a.Code != c.code ||
+			(c.status == 200 && !strings.Contains(a.body, fmt.Sprintf(`"total_records":%d,`, c.total))) {
 			t.Errorf("%s: stats: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
 		}
 	}
@@ -170,7 +190,8 @@ func TestRealmsOfAUser(t *testing.T) {
 	if a := h.get(system, "/internal/realms?user_id="+user().UserID); a.body != `{"realms":[]}` {
 		t.Errorf("a user without records: %s", a.body)
 	}
-	for _, query := range []string{"", "?user_id=", "?user_id=x", "?user_id=" + strings.ToUpper("507f1f77bcf86cd799439011")} {
+	for _, query := range []string{"", "?user_id=", "?user_id=x",
+		"?user_id=" + strings.ToUpper("507f1f77bcf86cd799439011")} {
 		if a := h.get(system, "/internal/realms"+query); a.StatusCode != http.StatusBadRequest {
 			t.Errorf("%q: got %s", query, a.body)
 		}
@@ -204,7 +225,8 @@ func TestRealmsThatWereUsedLast(t *testing.T) {
 	for _, r := range got.Realms[:4] {
 		order = append(order, strings.TrimLeft(r.RealmID, "0"))
 	}
-	if last := got.Realms[len(got.Realms)-1].RealmID; len(got.Realms) != mostRealms || strings.Join(order, " ") != now.RealmID+" 2 6 7" || strings.TrimLeft(last, "0") != "10003" {
+	if last := got.Realms[len(got.Realms)-1].RealmID; len(got.Realms) != mostRealms ||
+		strings.Join(order, " ") != now.RealmID+" 2 6 7" || strings.TrimLeft(last, "0") != "10003" {
 		t.Errorf("got %d realms, %v first, %s last", len(got.Realms), order, last)
 	}
 	if n := got.Realms[1].Count; n != 2 {
@@ -224,7 +246,8 @@ func TestAReadWaitsForNoPartitionOfAnotherDay(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
 	var other string
-	err = tx.QueryRow(t.Context(), `SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'activity'::regclass`).Scan(&other)
+	err = tx.QueryRow(t.Context(),
+		`SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'activity'::regclass`).Scan(&other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +256,8 @@ func TestAReadWaitsForNoPartitionOfAnotherDay(t *testing.T) {
 	}
 	day := time.Now().UTC().Format(time.DateOnly)
 	for range 10 { // a plan that is kept is chosen after the fifth time
-		for _, query := range []string{"?start_date=" + day, "?method=GET&start_date=" + day, "?page=2&limit=1&start_date=" + day} {
+		for _, query := range []string{"?start_date=" + day, "?method=GET&start_date=" + day,
+			"?page=2&limit=1&start_date=" + day} {
 			if a := h.get(who, logPath+query); a.StatusCode != 200 {
 				t.Fatalf("%s while %s is locked: %d %s", query, other, a.StatusCode, a.body)
 			}
@@ -275,7 +299,8 @@ func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
 		if n > 300 {
 			when = now.Add(-time.Duration(n-300) * 101 * time.Minute)
 		}
-		e := at(when, who, []string{"GET", "POST", "PUT", "PATCH", "DELETE"}[n%5], []int{200, 201, 301, 399, 400, 404, 500}[n%7])
+		e := at(when, who, []string{"GET", "POST", "PUT", "PATCH", "DELETE"}[n%5],
+			[]int{200, 201, 301, 399, 400, 404, 500}[n%7])
 		if n%3 == 0 {
 			e.RealmID = realm
 		}
@@ -298,11 +323,16 @@ func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
 	day := func(n int) string { return now.AddDate(0, 0, -n).Format(time.DateOnly) }
 	moment := func(n int, l string) string { return url.QueryEscape(now.AddDate(0, 0, -n).Format(l)) }
 	ranges := []string{
-		"", "&start_date=" + day(0), "&start_date=" + day(40), "&end_date=" + day(3), "&end_date=" + day(70), "&start_date=" + day(100) + "&end_date=" + day(9),
-		"&start_date=" + day(5) + "&end_date=" + day(5), "&start_date=" + moment(45, time.RFC3339Nano) + "&end_date=" + moment(2, time.RFC3339Nano),
-		"&end_date=0001-01-01T00:00:00Z", "&start_date=" + moment(1, time.RFC3339) + "&end_date=" + moment(0, time.RFC3339), "&start_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)) + "&end_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)),
+		"", "&start_date=" + day(0), "&start_date=" + day(40), "&end_date=" + day(3), "&end_date=" + day(70),
+		"&start_date=" + day(100) + "&end_date=" + day(9),
+		"&start_date=" + day(5) + "&end_date=" + day(5),
+		"&start_date=" + moment(45, time.RFC3339Nano) + "&end_date=" + moment(2, time.RFC3339Nano),
+		"&end_date=0001-01-01T00:00:00Z", "&start_date=" + moment(1, time.RFC3339) + "&end_date=" + moment(0, time.RFC3339),
+		"&start_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)) + "&end_date=" +
+			url.QueryEscape(events[7].At().Format(time.RFC3339Nano)),
 	}
-	filters := []string{"", "&errors_only=true", "&errors_only=false", "&min_status=301&max_status=404", "&min_status=599", "&method=PATCH", "&realm_id=" + realm,
+	filters := []string{"", "&errors_only=true", "&errors_only=false", "&min_status=301&max_status=404", "&min_status=599",
+		"&method=PATCH", "&realm_id=" + realm,
 		"&method=GET&realm_id=" + realm + "&errors_only=true", "&errors_only=true&max_status=399"}
 	for _, r := range ranges {
 		for _, f := range filters {
@@ -346,7 +376,8 @@ func selected(q url.Values, e event.Request) bool {
 		}
 		return def
 	}
-	return inside && e.Status >= number("min_status", 0) && e.Status <= number("max_status", 999) && (q.Get("errors_only") != "true" || e.Status >= 400) &&
+	return inside && e.Status >= number("min_status", 0) && e.Status <= number("max_status", 999) &&
+		(q.Get("errors_only") != "true" || e.Status >= 400) &&
 		(q.Get("method") == "" || q.Get("method") == e.Method) && (q.Get("realm_id") == "" || q.Get("realm_id") == e.RealmID)
 }
 

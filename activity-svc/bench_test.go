@@ -27,9 +27,12 @@ func traffic(n, users int) [][]byte {
 	out := make([][]byte, n)
 	for i := range out {
 		e := event.Request{
-			ID: id.New(time.Now()), UserID: ids[zipf.Uint64()], Method: []string{"GET", "GET", "GET", "GET", "POST", "PATCH", "DELETE"}[r.IntN(7)],
-			Path: fmt.Sprintf("/api/v1/vault/keys/some-key-%d", r.IntN(1000)), Status: []int{200, 200, 200, 200, 200, 200, 201, 404}[r.IntN(8)],
-			IPAddress: fmt.Sprintf("203.0.113.%d", r.IntN(256)), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
+			ID: id.New(time.Now()), UserID: ids[zipf.Uint64()],
+			Method:    []string{"GET", "GET", "GET", "GET", "POST", "PATCH", "DELETE"}[r.IntN(7)],
+			Path:      fmt.Sprintf("/api/v1/vault/keys/some-key-%d", r.IntN(1000)),
+			Status:    []int{200, 200, 200, 200, 200, 200, 201, 404}[r.IntN(8)],
+			IPAddress: fmt.Sprintf("203.0.113.%d", r.IntN(256)),
+			UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
 		}
 		if r.IntN(4) == 0 {
 			e.RealmID = "507f1f77bcf86cd799439011"
@@ -110,7 +113,8 @@ func makeBusy(b *testing.B, s *store, rows []*record) {
 			continue
 		}
 		seen[r.userID] = true
-		if _, err := s.pool.Exec(b.Context(), `INSERT INTO activity_busy_days VALUES ($1, $2) ON CONFLICT DO NOTHING`, dayOf(idTime(r.id)), []byte(r.userID)); err != nil {
+		if _, err := s.pool.Exec(b.Context(), `INSERT INTO activity_busy_days VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+			dayOf(idTime(r.id)), []byte(r.userID)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -131,10 +135,13 @@ func storeBatch(b *testing.B, c *consumer, messages [][]byte) {
 
 func bareCopy(b *testing.B, s *store, rows []*record) {
 	b.Helper()
-	_, err := s.pool.CopyFrom(b.Context(), pgx.Identifier{"activity"}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		r := rows[i]
-		return []any{[]byte(r.userID), []byte(r.id), []byte(r.realmID), r.method, r.path, r.status, r.ipAddress, r.userAgent}, nil
-	}))
+	_, err := s.pool.CopyFrom(b.Context(), pgx.Identifier{"activity"}, columns,
+		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+			r := rows[i]
+			return []any{[]byte(r.userID), []byte(r.id), []byte(r.realmID), r.method, r.path, r.status, r.ipAddress,
+					r.userAgent},
+				nil
+		}))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -58,14 +58,16 @@ func (c Config) Validate() error {
 	p.Address("ACTIVITY_ADDR", c.Addr)
 	_, err := c.internalKeys(time.Now)
 	p.Must(err == nil, "%w", err)
-	p.Must(c.DB.MaxConns >= minConns, "DATABASE_MAX_CONNS must be at least 2 for activity-svc: maintenance keeps one while it works with another")
+	p.Must(c.DB.MaxConns >= minConns,
+		"DATABASE_MAX_CONNS must be at least 2 for activity-svc: maintenance keeps one while it works with another")
 	p.Must(c.Writers >= 1 && c.Writers <= 16, "ACTIVITY_WRITERS must be 1 to 16")
 	p.Must(c.Batch >= 1 && c.Batch <= 10_000, "ACTIVITY_BATCH must be 1 to 10000")
 	p.Must(c.BatchWait > 0 && c.BatchWait <= 10*time.Second, "ACTIVITY_BATCH_WAIT must be above 0s and at most 10s")
 	p.Must(c.Stream.MaxBytes >= 1<<20, "ACTIVITY_STREAM_MAX_BYTES must be at least 1048576")
 	p.Must(c.Stream.Replicas >= 1 && c.Stream.Replicas <= 5, "ACTIVITY_STREAM_REPLICAS must be 1 to 5")
 	p.Must(c.Stream.DupWindow >= 100*time.Millisecond, "ACTIVITY_STREAM_DUPLICATES must be at least 100ms")
-	p.Must(c.Stream.MaxAge == 0 || c.Stream.MaxAge >= c.Stream.DupWindow, "ACTIVITY_STREAM_MAX_AGE must be 0s or at least ACTIVITY_STREAM_DUPLICATES")
+	p.Must(c.Stream.MaxAge == 0 || c.Stream.MaxAge >= c.Stream.DupWindow,
+		"ACTIVITY_STREAM_MAX_AGE must be 0s or at least ACTIVITY_STREAM_DUPLICATES")
 	p.Must(c.Stream.AckWait >= minAckWait, "ACTIVITY_ACK_WAIT must be at least 1s")
 	return p.Err()
 }
@@ -75,7 +77,8 @@ func (c Config) consumer(installation string) bus.ConsumerConfig {
 	names := event.NamesOf(installation)
 	return bus.ConsumerConfig{
 		Stream: bus.StreamConfig{
-			Name: names.Stream, Subjects: []string{names.Subject}, Owner: installation, MaxBytes: c.Stream.MaxBytes, MaxAge: c.Stream.MaxAge,
+			Name: names.Stream, Subjects: []string{names.Subject}, Owner: installation, MaxBytes: c.Stream.MaxBytes,
+			MaxAge:   c.Stream.MaxAge,
 			Replicas: c.Stream.Replicas, DupWindow: c.Stream.DupWindow,
 		},
 		Durable: names.Consumer, MaxBatch: c.Batch, Entries: event.Count, MaxWait: c.BatchWait, AckWait: c.Stream.AckWait,

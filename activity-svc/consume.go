@@ -176,7 +176,8 @@ func deadLetters(deliveries []*delivery) []deadLetter {
 	for _, d := range deliveries {
 		if d.outcome == dead {
 			digest := sha256.Sum256(d.data)
-			out = append(out, deadLetter{digest: digest[:], seq: d.seq, reason: d.reason, payload: d.data[:min(len(d.data), maxPayload)]})
+			out = append(out, deadLetter{digest: digest[:], seq: d.seq, reason: d.reason,
+				payload: d.data[:min(len(d.data), maxPayload)]})
 		}
 	}
 	return out

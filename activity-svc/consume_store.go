@@ -50,7 +50,8 @@ func (s *store) insert(ctx context.Context, rows []*record) error {
 
 // inCounting lets write store rows, adds to the counts those that came late, and returns all that
 // were stored.
-func (s *store) inCounting(ctx context.Context, rows []*record, write func(context.Context, pgx.Tx, []*record) ([]*record, error)) (fresh []*record, err error) {
+func (s *store) inCounting(ctx context.Context, rows []*record,
+	write func(context.Context, pgx.Tx, []*record) ([]*record, error)) (fresh []*record, err error) {
 	err = s.withCounts(ctx, func(tx pgx.Tx, now counted) (err error) {
 		if fresh, err = write(ctx, tx, rows); err != nil {
 			return err
@@ -74,7 +75,8 @@ func (c *counted) scan(row pgx.Row) error { return row.Scan(&c.before, &c.summed
 func insertNew(ctx context.Context, tx pgx.Tx, rows []*record) ([]*record, error) {
 	n := len(rows)
 	users, ids, realms := make([][]byte, n), make([][]byte, n), make([][]byte, n)
-	methods, paths, statuses, addresses, agents := make([]string, n), make([]string, n), make([]int16, n), make([]string, n), make([]string, n)
+	methods, paths, statuses, addresses, agents := make([]string, n), make([]string, n), make([]int16, n),
+		make([]string, n), make([]string, n)
 	byKey := make(map[string]*record, n)
 	for i, r := range rows {
 		users[i], ids[i], realms[i] = []byte(r.userID), []byte(r.id), []byte(r.realmID)

@@ -50,7 +50,8 @@ func manyEvents(n int) []event.Request {
 	out := make([]event.Request, n)
 	for i := range out {
 		out[i] = event.Request{
-			ID: id.New(now.Add(-time.Duration(i) * 7 * time.Minute)), UserID: users[i%len(users)], Method: "GET", Path: fmt.Sprint("/", i), Status: 200 + i%3,
+			ID: id.New(now.Add(-time.Duration(i) * 7 * time.Minute)), UserID: users[i%len(users)], Method: "GET",
+			Path: fmt.Sprint("/", i), Status: 200 + i%3,
 		}
 	}
 	return out
@@ -207,7 +208,8 @@ func TestAStoppedReplicaHandsItsEventsToTheOther(t *testing.T) {
 func TestPoisonIsKeptAsideAndBlocksNothing(t *testing.T) {
 	t.Parallel()
 	h, r := start(t)
-	h.query(`ALTER TABLE activity ADD CONSTRAINT poison CHECK (path <> '/poison')`) // something that only the database knows
+	// something that only the database knows
+	h.query(`ALTER TABLE activity ADD CONSTRAINT poison CHECK (path <> '/poison')`)
 	good := manyEvents(30)
 	poison := good[7]
 	poison.ID, poison.Path = id.New(time.Now()), "/poison"
@@ -257,7 +259,8 @@ func TestLateAndEarlyEvents(t *testing.T) {
 	)
 	h.drained()
 	h.agrees(3)
-	if a := h.get(who, logPath); a.Metadata.Total != 3 || a.records(t)[0].StatusCode != 202 || a.records(t)[2].StatusCode != 200 {
+	if a := h.get(who, logPath); a.Metadata.Total != 3 || a.records(t)[0].StatusCode != 202 ||
+		a.records(t)[2].StatusCode != 200 {
 		t.Errorf("got %s", a.body)
 	}
 	h.eventually("all are counted", func() error {
@@ -306,7 +309,8 @@ func TestAnActOnAnotherUserStandsInBothLogs(t *testing.T) {
 	if len(mine) != 2 || len(theirs) != 1 {
 		t.Fatalf("%d and %d records, want 2 and 1", len(mine), len(theirs))
 	}
-	if got := theirs[0]; got.ID != e.ID || got.UserID != other.UserID || got.Path != e.Path || got.Method != "PATCH" || got.IPAddress != "" || got.UserAgent != "" {
+	if got := theirs[0]; got.ID != e.ID || got.UserID != other.UserID || got.Path != e.Path || got.Method != "PATCH" ||
+		got.IPAddress != "" || got.UserAgent != "" {
 		t.Errorf("the other user sees %+v", got)
 	}
 	if got := r.counted(t); got[stored] != 2 {
@@ -334,7 +338,8 @@ func TestNATSMayBeAway(t *testing.T) {
 		if err := json.Unmarshal(b, &report); err != nil {
 			return err
 		}
-		if res.StatusCode != http.StatusOK || report["database"] != "ok" || !strings.HasPrefix(report["nats"], "NATS cannot be reached") {
+		if res.StatusCode != http.StatusOK || report["database"] != "ok" ||
+			!strings.HasPrefix(report["nats"], "NATS cannot be reached") {
 			return errors.New(string(b))
 		}
 		return nil

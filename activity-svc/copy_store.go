@@ -23,7 +23,8 @@ func copyFormat(rows []*record) []byte {
 	const overhead = 2 + 8*4 + 2 // of a row: how many fields there are, the length of each, the status
 	size := 64
 	for _, r := range rows {
-		size += overhead + len(r.userID) + len(r.id) + len(r.realmID) + len(r.method) + len(r.path) + len(r.ipAddress) + len(r.userAgent)
+		size += overhead + len(r.userID) + len(r.id) + len(r.realmID) + len(r.method) + len(r.path) + len(r.ipAddress) +
+			len(r.userAgent)
 	}
 	b := append(make([]byte, 0, size), "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...) // no flags, no extension
 	for _, r := range rows {

@@ -32,7 +32,8 @@ func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	found, err := s.pool.Query(t.Context(), `SELECT user_id, id, realm_id, method, path, status, ip_address, user_agent FROM activity`)
+	found, err := s.pool.Query(t.Context(),
+		`SELECT user_id, id, realm_id, method, path, status, ip_address, user_agent FROM activity`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,8 @@ func prepare(t testing.TB, edits ...func(*Config)) *harness {
 func (h *harness) run() *replica {
 	h.t.Helper()
 	r := &replica{metrics: prometheus.NewRegistry()}
-	svc, err := New(context.Background(), h.cfg, service.Runtime{Log: testkit.Log(h.t), Metrics: r.metrics, Traces: h.traces, Now: h.clock.now, Version: "test"})
+	svc, err := New(context.Background(), h.cfg,
+		service.Runtime{Log: testkit.Log(h.t), Metrics: r.metrics, Traces: h.traces, Now: h.clock.now, Version: "test"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -117,7 +118,8 @@ func (h *harness) run() *replica {
 // openStore returns the store of a migrated database without a service.
 func openStore(t testing.TB, url string) *store {
 	t.Helper()
-	pool, err := db.Open(t.Context(), db.Config{URL: config.Secret(url), MaxConns: 8, Timeout: time.Minute}, schema, nil, nil)
+	pool, err := db.Open(t.Context(), db.Config{URL: config.Secret(url), MaxConns: 8, Timeout: time.Minute}, schema, nil,
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +138,8 @@ func user() auth.Identity {
 // at returns an event of who at a time.
 func at(t time.Time, who auth.Identity, method string, status int) event.Request {
 	return event.Request{
-		ID: id.New(t), UserID: who.UserID, Method: method, Path: "/api/v1/vault/keys", Status: status, IPAddress: "192.0.2.7", UserAgent: "test/1",
+		ID: id.New(t), UserID: who.UserID, Method: method, Path: "/api/v1/vault/keys", Status: status, IPAddress: "192.0.2.7",
+		UserAgent: "test/1",
 	}
 }
 

@@ -101,7 +101,8 @@ func countBusyDay(ctx context.Context, tx pgx.Tx, day time.Time, part stretch) e
 func countBuckets(ctx context.Context, tx pgx.Tx, sql string, day time.Time, part stretch) error {
 	for from := part.from; from.Before(part.to); {
 		to := earlier(part.to, from.Truncate(bucketWidth).Add(bucketWidth))
-		if _, err := tx.Exec(ctx, sql, pgx.QueryExecModeCacheDescribe, bucketOf(from)+1, day, firstID(from), firstID(to)); err != nil {
+		if _, err := tx.Exec(ctx, sql, pgx.QueryExecModeCacheDescribe, bucketOf(from)+1, day, firstID(from),
+			firstID(to)); err != nil {
 			return err
 		}
 		from = to
@@ -132,7 +133,8 @@ func countHistogram(ctx context.Context, tx pgx.Tx, userID []byte, h *histogram)
 	if err := preferHashing(ctx, tx); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, countByBucket, userID, firstID(h.day), firstID(h.until), h.day.UnixMilli(), bucketWidth.Milliseconds())
+	rows, err := tx.Query(ctx, countByBucket, userID, firstID(h.day), firstID(h.until), h.day.UnixMilli(),
+		bucketWidth.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -160,7 +162,8 @@ func countHistogram(ctx context.Context, tx pgx.Tx, userID []byte, h *histogram)
 		}
 		all = append(all, []any{userID, h.day, []byte(k.realmID), k.method, k.status, sum, counts[:]})
 	}
-	_, err = tx.CopyFrom(ctx, pgx.Identifier{"activity_histogram"}, []string{"user_id", "day", "realm_id", "method", "status", "records", "buckets"}, pgx.CopyFromRows(all))
+	_, err = tx.CopyFrom(ctx, pgx.Identifier{"activity_histogram"},
+		[]string{"user_id", "day", "realm_id", "method", "status", "records", "buckets"}, pgx.CopyFromRows(all))
 	return err
 }
 

@@ -27,7 +27,8 @@ func (h *harness) bucketsAgree() int64 {
 			SELECT *, ('x' || encode(substr(id, 1, 6), 'hex'))::bit(48)::bigint AS ms FROM activity
 		) AS a JOIN activity_busy_days USING (user_id) JOIN activity_counted ON ms < extract(epoch FROM before) * 1000
 		WHERE day = (to_timestamp(ms / 1000) AT TIME ZONE 'UTC')::date GROUP BY 1, 2, 3, 4, 5, 6`
-	if wrong := h.query(`SELECT count(*) FROM ((` + told + ` EXCEPT ALL ` + walked + `) UNION ALL (` + walked + ` EXCEPT ALL ` + told + `)) AS wrong`); wrong != 0 {
+	if wrong := h.query(`SELECT count(*) FROM ((` + told + ` EXCEPT ALL ` + walked + `) UNION ALL (` + walked +
+		` EXCEPT ALL ` + told + `)) AS wrong`); wrong != 0 {
 		h.t.Errorf("%d buckets are wrong", wrong)
 	}
 	if wrong := h.query(`SELECT count(*) FROM activity_histogram h WHERE records <> (SELECT sum(n) FROM unnest(buckets) AS n)`); wrong != 0 {
@@ -49,7 +50,8 @@ type walked struct {
 func (w *walked) add(n int, from, to time.Time) (added []event.Request) {
 	w.h.t.Helper()
 	for i := range n {
-		e := at(from.Add(to.Sub(from)*time.Duration(i)/time.Duration(n)), w.who, []string{"GET", "POST", "PUT"}[i%3], []int{200, 201, 404, 500}[i%4])
+		e := at(from.Add(to.Sub(from)*time.Duration(i)/time.Duration(n)), w.who, []string{"GET", "POST", "PUT"}[i%3],
+			[]int{200, 201, 404, 500}[i%4])
 		if i%5 == 0 {
 			e.RealmID = "507f1f77bcf86cd799439011"
 		}
@@ -82,7 +84,8 @@ func (w *walked) compare(stage string, ranges []string) {
 	w.h.t.Helper()
 	for _, r := range ranges {
 		inRange := w.selected(w.events, r)
-		for _, f := range []string{"", "&method=GET", "&errors_only=true&realm_id=507f1f77bcf86cd799439011", "&method=DELETE", "&method=PATCH"} {
+		for _, f := range []string{"", "&method=GET", "&errors_only=true&realm_id=507f1f77bcf86cd799439011", "&method=DELETE",
+			"&method=PATCH"} {
 			want := w.selected(inRange, f)
 			const limit = 70
 			pages := (len(want) + limit - 1) / limit
@@ -91,7 +94,8 @@ func (w *walked) compare(stage string, ranges []string) {
 				got, expected := a.records(w.h.t), want[min(len(want), (page-1)*limit):min(len(want), page*limit)]
 				same := slices.EqualFunc(got, expected, func(r Record, e event.Request) bool { return r.ID == e.ID })
 				if !same || a.Metadata.Total != len(want) {
-					w.h.t.Errorf("%s: %s%s page %d: got %d of %+v, want %d of %d", stage, r, f, page, len(got), a.Metadata, len(expected), len(want))
+					w.h.t.Errorf("%s: %s%s page %d: got %d of %+v, want %d of %d", stage, r, f, page, len(got), a.Metadata,
+						len(expected), len(want))
 				}
 			}
 		}
@@ -137,7 +141,8 @@ func (w *walked) countAsBefore() {
 			return err
 		}
 		for day := dayOf(c.before); day.Before(now); day = day.AddDate(0, 0, 1) {
-			if _, err := tx.Exec(ctx, countRecords, day, firstID(later(c.before, day)), firstID(earlier(now, day.Add(oneDay)))); err != nil {
+			if _, err := tx.Exec(ctx, countRecords, day, firstID(later(c.before, day)),
+				firstID(earlier(now, day.Add(oneDay)))); err != nil {
 				return err
 			}
 		}
@@ -179,10 +184,14 @@ func startWalk(t *testing.T) (w *walked, ranges []string) {
 	bounds := func(from, to string) string { return "&start_date=" + from + "&end_date=" + to }
 	return w, []string{
 		"", "&start_date=" + in(busyDay, 7*time.Hour+time.Second), "&end_date=" + in(busyDay, 17*time.Hour+11*time.Minute),
-		bounds(in(busyDay, 30*time.Minute), in(busyDay, 45*time.Minute-time.Millisecond)), bounds(in(busyDay, 31*time.Minute), in(busyDay, 44*time.Minute)),
-		bounds(in(busyDay, 44*time.Minute), in(busyDay, 46*time.Minute)), bounds(in(busyDay, 15*time.Minute), in(busyDay, 15*time.Minute)),
-		bounds(in(busyDay, 6*time.Hour), in(busyDay, 18*time.Hour-time.Millisecond)), bounds(in(laterDay, 5*time.Hour), in(busyDay, oneDay-time.Millisecond)),
-		bounds(in(laterDay, 3*time.Hour+time.Minute), in(laterDay, 20*time.Hour)), bounds(in(laterDay, 0), in(quietDay, 5*time.Hour)),
+		bounds(in(busyDay, 30*time.Minute), in(busyDay, 45*time.Minute-time.Millisecond)),
+		bounds(in(busyDay, 31*time.Minute), in(busyDay, 44*time.Minute)),
+		bounds(in(busyDay, 44*time.Minute), in(busyDay, 46*time.Minute)),
+		bounds(in(busyDay, 15*time.Minute), in(busyDay, 15*time.Minute)),
+		bounds(in(busyDay, 6*time.Hour), in(busyDay, 18*time.Hour-time.Millisecond)),
+		bounds(in(laterDay, 5*time.Hour), in(busyDay, oneDay-time.Millisecond)),
+		bounds(in(laterDay, 3*time.Hour+time.Minute), in(laterDay, 20*time.Hour)),
+		bounds(in(laterDay, 0), in(quietDay, 5*time.Hour)),
 		bounds(exactly(today[700].At()), exactly(now.Add(oneDay))), "&end_date=" + exactly(today[4000].At()),
 	}
 }
@@ -193,7 +202,8 @@ func (w *walked) day(ago int) time.Time { return dayOf(time.Now()).AddDate(0, 0,
 func (w *walked) makeHistograms() {
 	w.h.t.Helper()
 	k := newKeeper(w.h.t, w.s, w.h.clock, 365)
-	if err := k.makeHistogramsOf(w.h.t.Context(), []time.Time{w.day(laterDay), w.day(quietDay), w.day(busyDay), w.day(1), w.day(0)}); err != nil {
+	if err := k.makeHistogramsOf(w.h.t.Context(),
+		[]time.Time{w.day(laterDay), w.day(quietDay), w.day(busyDay), w.day(1), w.day(0)}); err != nil {
 		w.h.t.Fatal(err)
 	}
 }
@@ -226,7 +236,8 @@ func TestBusyAndQuietDaysAgreeWithAWalkOverTheRecords(t *testing.T) {
 	}{
 		{"no day has a histogram, as an earlier release left it", func() { w.h.query(`DELETE FROM activity_busy_days`) }, 0},
 		{"busy days have one", w.makeHistograms, 2},
-		{"events came late into a busy day", func() { late = w.add(400, w.day(busyDay).Add(time.Minute), w.day(busyDay-1)) }, 2},
+		{"events came late into a busy day", func() { late = w.add(400, w.day(busyDay).Add(time.Minute), w.day(busyDay-1)) },
+			2},
 		{"they were delivered again", func() { w.store(late) }, 2},
 		{"all were delivered again", func() { w.store(w.events) }, 2},
 		{"a day became busy long after it was over", func() { w.add(manyRecords, w.day(laterDay), w.day(laterDay-1)) }, 2},
@@ -282,7 +293,8 @@ func TestADayThatIsDroppedTakesItsHistogramsAlong(t *testing.T) {
 		t.Errorf("%d days have a histogram, want 2", n)
 	}
 	work(t, newKeeper(t, w.s, w.h.clock, busyDay-1))
-	if n := w.h.query(`SELECT count(*) FROM activity_histogram WHERE day <= $1`, w.day(busyDay)) + w.h.query(`SELECT count(*) FROM activity_busy_days WHERE day <= $1`, w.day(busyDay)); n != 0 {
+	if n := w.h.query(`SELECT count(*) FROM activity_histogram WHERE day <= $1`, w.day(busyDay)) +
+		w.h.query(`SELECT count(*) FROM activity_busy_days WHERE day <= $1`, w.day(busyDay)); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
 	if w.h.bucketsAgree() == 0 {
@@ -353,7 +365,8 @@ func TestABusyDayIsCountedInWhateverPieces(t *testing.T) {
 			day := w.day(busyDay)
 			_, err := tx.Exec(t.Context(), `DELETE FROM activity_daily WHERE day = $1`, day)
 			if err == nil { // with its counts a day loses that it is busy
-				_, err = tx.Exec(t.Context(), `INSERT INTO activity_busy_days (day, user_id) VALUES ($1, $2)`, day, []byte(raw(w.who.UserID)))
+				_, err = tx.Exec(t.Context(), `INSERT INTO activity_busy_days (day, user_id) VALUES ($1, $2)`, day,
+					[]byte(raw(w.who.UserID)))
 			}
 			for from := day; err == nil && from.Before(day.Add(oneDay)); from = from.Add(length) {
 				err = countDay(t.Context(), tx, day, stretch{from, earlier(from.Add(length), day.Add(oneDay))})
@@ -375,7 +388,8 @@ func TestASkipEndsInABucket(t *testing.T) {
 	day := moment("2026-01-05")
 	h := &histogram{day: day, until: day.Add(10*time.Hour + time.Minute), records: 9}
 	h.buckets[8], h.buckets[39], h.buckets[40] = 2, 3, 4 // 2:00, 9:45, 10:00
-	whole, part := stretch{day, h.until}, stretch{day.Add(2*time.Hour + time.Minute), day.Add(10*time.Hour + 30*time.Second)}
+	whole, part := stretch{day, h.until},
+		stretch{day.Add(2*time.Hour + time.Minute), day.Add(10*time.Hour + 30*time.Second)}
 	for _, c := range []struct {
 		in       stretch
 		skip     int64
@@ -383,8 +397,10 @@ func TestASkipEndsInABucket(t *testing.T) {
 		left     int64
 		tellsAll bool
 	}{
-		{whole, 0, 10*time.Hour + time.Minute, 0, true}, {whole, 3, 10*time.Hour + time.Minute, 3, true}, {whole, 4, 10 * time.Hour, 0, true},
-		{whole, 6, 10 * time.Hour, 2, true}, {whole, 7, 2*time.Hour + 15*time.Minute, 0, true}, {whole, 8, 2*time.Hour + 15*time.Minute, 1, true},
+		{whole, 0, 10*time.Hour + time.Minute, 0, true}, {whole, 3, 10*time.Hour + time.Minute, 3, true},
+		{whole, 4, 10 * time.Hour, 0, true},
+		{whole, 6, 10 * time.Hour, 2, true}, {whole, 7, 2*time.Hour + 15*time.Minute, 0, true},
+		{whole, 8, 2*time.Hour + 15*time.Minute, 1, true},
 		{whole, 8, 10*time.Hour + time.Minute, 8, false},  // not whole: not believed
 		{part, 6, 10*time.Hour + 30*time.Second, 6, true}, // no bucket ends where it does
 	} {

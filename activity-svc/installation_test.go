@@ -51,7 +51,8 @@ func TestAForeignStreamIsRefused(t *testing.T) {
 	foreign := h.cfg.consumer(ours).Stream
 	foreign.Owner = theirs
 	h.eventually("the stream is somebody else's", func() error { return h.bus.EnsureStream(t.Context(), foreign) })
-	svc, err := New(t.Context(), h.cfg, service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})
+	svc, err := New(t.Context(), h.cfg,
+		service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,8 @@ func TestEventsOfThePreviousReleaseAreTaken(t *testing.T) {
 	first.stop()
 	updated.query(`UPDATE activity_svc.installation SET upgraded = true`)
 	previous := updated.cfg.consumer("").Stream
-	updated.eventually("the previous release made its stream", func() error { return updated.bus.EnsureStream(t.Context(), previous) })
+	updated.eventually("the previous release made its stream",
+		func() error { return updated.bus.EnsureStream(t.Context(), previous) })
 	put := func(events ...event.Request) {
 		t.Helper()
 		for _, e := range events {

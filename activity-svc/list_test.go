@@ -25,7 +25,8 @@ func TestAPageIsLookedUpByItsIDs(t *testing.T) {
 	}
 	err := s.reading(t.Context(), func(tx pgx.Tx, _ counted) error {
 		f := everything(raw(who.UserID))
-		plan, err := tx.Query(t.Context(), `EXPLAIN ANALYZE`+readPiece, f.args(firstID(day), firstID(day.Add(oneDay)), 300, 50)...)
+		plan, err := tx.Query(t.Context(), `EXPLAIN ANALYZE`+readPiece,
+			f.args(firstID(day), firstID(day.Add(oneDay)), 300, 50)...)
 		if err != nil {
 			return err
 		}

@@ -26,8 +26,10 @@ const (
 // bounded.
 const (
 	previousKey    = `hashtext('activity counts')`
-	previousShared = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock_shared(` + previousKey + `), set_config('lock_timeout', '0', true)`
-	previousAlone  = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock(` + previousKey + `), set_config('lock_timeout', '0', true)`
+	previousShared = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock_shared(` + previousKey +
+		`), set_config('lock_timeout', '0', true)`
+	previousAlone = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock(` + previousKey +
+		`), set_config('lock_timeout', '0', true)`
 
 	// holdsPrevious reports whether a replica of this service holds such a lock. A lock of another
 	// role is not waited for.

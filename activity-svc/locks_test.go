@@ -91,7 +91,8 @@ func TestLocksOfAnotherRoleStopNothing(t *testing.T) {
 		t.Fatalf("maintenance ran: %v, %v", ran, err)
 	}
 	var counted int64
-	if err := s.pool.QueryRow(t.Context(), `SELECT sum(records)::bigint FROM activity_daily`).Scan(&counted); err != nil || counted != 1 {
+	if err := s.pool.QueryRow(t.Context(), `SELECT sum(records)::bigint FROM activity_daily`).Scan(&counted); err != nil ||
+		counted != 1 {
 		t.Errorf("%d records counted, want 1: %v", counted, err)
 	}
 }
@@ -122,7 +123,8 @@ func TestCountingWaitsForAWriterOfThePreviousRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	var records int64
-	if err := s.pool.QueryRow(t.Context(), `SELECT coalesce(sum(records), 0)::bigint FROM activity_daily`).Scan(&records); err != nil || records != 1 {
+	if err := s.pool.QueryRow(t.Context(),
+		`SELECT coalesce(sum(records), 0)::bigint FROM activity_daily`).Scan(&records); err != nil || records != 1 {
 		t.Errorf("%d records counted, want 1: %v", records, err)
 	}
 }
@@ -143,14 +145,16 @@ func TestAWriterWaitsForCountingOfThePreviousRelease(t *testing.T) {
 		t.Fatalf("stored beside counting: %v", err)
 	case <-time.After(1500 * time.Millisecond):
 	}
-	if _, err := tx.Exec(t.Context(), `UPDATE activity_counted SET before = $1`, now.Truncate(time.Millisecond)); err != nil {
+	if _, err := tx.Exec(t.Context(), `UPDATE activity_counted SET before = $1`,
+		now.Truncate(time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(tx.Commit(t.Context()), <-stored); err != nil {
 		t.Fatal(err)
 	}
 	var records int64
-	if err := s.pool.QueryRow(t.Context(), `SELECT coalesce(sum(records), 0)::bigint FROM activity_daily`).Scan(&records); err != nil || records != 1 {
+	if err := s.pool.QueryRow(t.Context(),
+		`SELECT coalesce(sum(records), 0)::bigint FROM activity_daily`).Scan(&records); err != nil || records != 1 {
 		t.Errorf("%d records counted, want the late one: %v", records, err)
 	}
 }

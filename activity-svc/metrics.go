@@ -24,30 +24,39 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Events taken from the stream, by what became of them: stored, duplicate, dead (kept as a dead letter) or expired (older than the retention).",
 		}, []string{"outcome"}),
 		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "activity_batch_size", Help: "Events of a batch.", Buckets: []float64{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000},
+			Name: "activity_batch_size", Help: "Events of a batch.",
+			Buckets: []float64{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000},
 		}),
 		batchDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "activity_batch_duration_seconds", Help: "Time to store a batch.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "activity_event_lag_seconds", Help: "Age of the oldest event of a batch when it was stored: from the answer to the log.",
+			Name:    "activity_event_lag_seconds",
+			Help:    "Age of the oldest event of a batch when it was stored: from the answer to the log.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60, 600, 3600, 86400},
 		}),
-		pending:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_pending", Help: "Messages in the stream, of up to 100 events each, that no replica has yet."}),
-		ackPending:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_ack_pending", Help: "Messages, of up to 100 events each, that some replica has and has not yet acknowledged."}),
-		streamBytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_bytes", Help: "Size of the stream; compare ACTIVITY_STREAM_MAX_BYTES."}),
-		streamUp:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_up", Help: "1 while the stream stores what is published; reads are served without it."}),
-		daysDropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "activity_days_dropped_total", Help: "Days that retention dropped."}),
+		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_pending",
+			Help: "Messages in the stream, of up to 100 events each, that no replica has yet."}),
+		ackPending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_ack_pending",
+			Help: "Messages, of up to 100 events each, that some replica has and has not yet acknowledged."}),
+		streamBytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_bytes",
+			Help: "Size of the stream; compare ACTIVITY_STREAM_MAX_BYTES."}),
+		streamUp: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_up",
+			Help: "1 while the stream stores what is published; reads are served without it."}),
+		daysDropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "activity_days_dropped_total",
+			Help: "Days that retention dropped."}),
 		maintenanceFailures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "activity_maintenance_failures_total", Help: "Attempts at making, summing or dropping days that failed and were tried again.",
+			Name: "activity_maintenance_failures_total",
+			Help: "Attempts at making, summing or dropping days that failed and were tried again.",
 		}),
 	}
 	for _, o := range []outcome{stored, duplicate, dead, expired} {
 		m.events.WithLabelValues(string(o)) // a counter that is not there looks like one that is broken
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.batchSize, m.batchDuration, m.lag, m.pending, m.ackPending, m.streamBytes, m.streamUp, m.daysDropped, m.maintenanceFailures)
+		reg.MustRegister(m.events, m.batchSize, m.batchDuration, m.lag, m.pending, m.ackPending, m.streamBytes, m.streamUp,
+			m.daysDropped, m.maintenanceFailures)
 	}
 	return m
 }

@@ -46,7 +46,8 @@ func TestAConnectionThatWritesWhileADayIsMadeHasTheDay(t *testing.T) {
 		var wait sync.WaitGroup
 		for n, c := range conns {
 			wait.Go(func() {
-				time.Sleep(time.Duration(n) * time.Millisecond) // so that one of them is in the middle of it when the partition comes
+				// so that one of them is in the middle of it when the partition comes
+				time.Sleep(time.Duration(n) * time.Millisecond)
 				write(c, false)
 			})
 		}

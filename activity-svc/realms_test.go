@@ -39,10 +39,17 @@ func TestOneRealmAmongManyIsLookedUpByItsKey(t *testing.T) {
 		args  []any
 		spans int
 	}{
-		"every day":              {countWholeDaysOfRealm, f.args(firstMoment, firstMoment, lastMoment, lastMoment, moment("2026-06-01")), 12 + 4},
-		"months and days beside": {countWholeDaysOfRealm, f.args(moment("2026-05-31"), moment("2026-06-01"), moment("2026-07-01"), moment("2026-07-04"), moment("2026-06-01")), 1 + 4},
-		"whole months alone":     {countWholeDaysOfRealm, f.args(moment("2026-02-01"), moment("2026-02-01"), moment("2026-05-01"), moment("2026-05-01"), moment("2026-06-01")), 3},
-		"days of months":         {readDaysOfRealm, f.args([]time.Time{moment("2026-05-01"), moment("2026-06-01")}, []time.Time{moment("2026-06-01"), moment("2026-06-03")}), 1 + 2},
+		"every day": {countWholeDaysOfRealm,
+			f.args(firstMoment, firstMoment, lastMoment, lastMoment, moment("2026-06-01")), 12 + 4},
+		"months and days beside": {countWholeDaysOfRealm,
+			f.args(moment("2026-05-31"), moment("2026-06-01"), moment("2026-07-01"), moment("2026-07-04"), moment("2026-06-01")),
+			1 + 4},
+		"whole months alone": {countWholeDaysOfRealm,
+			f.args(moment("2026-02-01"), moment("2026-02-01"), moment("2026-05-01"), moment("2026-05-01"), moment("2026-06-01")),
+			3},
+		"days of months": {readDaysOfRealm,
+			f.args([]time.Time{moment("2026-05-01"), moment("2026-06-01")},
+				[]time.Time{moment("2026-06-01"), moment("2026-06-03")}), 1 + 2},
 	} {
 		err := s.reading(t.Context(), func(tx pgx.Tx, _ counted) error {
 			rows, err := tx.Query(t.Context(), c.sql, c.args...)

@@ -200,7 +200,8 @@ func preferHashing(ctx context.Context, tx pgx.Tx) error {
 // firstCounted returns the first day after day that has counts, or the zero time.
 func (s *store) firstCounted(ctx context.Context, day time.Time) (time.Time, error) {
 	var first *time.Time
-	if err := s.pool.QueryRow(ctx, `SELECT min(day) FROM activity_daily WHERE day > $1`, day).Scan(&first); err != nil || first == nil {
+	if err := s.pool.QueryRow(ctx, `SELECT min(day) FROM activity_daily WHERE day > $1`, day).Scan(&first); err != nil ||
+		first == nil {
 		return time.Time{}, err
 	}
 	return *first, nil
@@ -264,7 +265,8 @@ func (s *store) recount(ctx context.Context, before time.Time) (records int64, e
 		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; DELETE FROM activity_daily; DELETE FROM activity_monthly; DELETE FROM activity_busy_days`); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE activity_counted SET before = $1, summed_until = '1970-01-01'`, before); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE activity_counted SET before = $1, summed_until = '1970-01-01'`,
+			before); err != nil {
 			return err
 		}
 		days, err := days(ctx, tx)

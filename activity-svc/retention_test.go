@@ -130,7 +130,8 @@ func TestAReaderWaitsWhileADayIsDropped(t *testing.T) {
 				}
 			})
 			for waiting := false; !waiting; time.Sleep(time.Millisecond) {
-				if err := s.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'activity_daily'::regclass)`).Scan(&waiting); err != nil {
+				if err := s.pool.QueryRow(t.Context(),
+					`SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'activity_daily'::regclass)`).Scan(&waiting); err != nil {
 					return err
 				}
 			}
@@ -343,7 +344,8 @@ func TestRecountMakesTheCountsOfTheRecords(t *testing.T) {
 	h.query(`DELETE FROM activity_daily WHERE day < now() - interval '10 days'`)
 	h.query(`UPDATE activity_monthly SET records = 7`)
 	var out testOutput
-	if err := recount(t.Context(), h.cfg, service.Runtime{Log: testkit.Log(t), Now: h.clock.now}, nil, &out); err != nil || string(out) != "102 records counted\n" {
+	if err := recount(t.Context(), h.cfg, service.Runtime{Log: testkit.Log(t), Now: h.clock.now}, nil, &out); err != nil ||
+		string(out) != "102 records counted\n" {
 		t.Fatalf("%q, %v", out, err)
 	}
 	if got := dump(t, s); got != want {
@@ -375,7 +377,8 @@ func TestDeadLettersAreForgotten(t *testing.T) {
 		}
 	}
 	count := func() (n int) {
-		if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM activity_dead_letters`).Scan(&n); err != nil && err != pgx.ErrNoRows {
+		if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM activity_dead_letters`).Scan(&n); err != nil &&
+			err != pgx.ErrNoRows {
 			t.Fatal(err)
 		}
 		return n

@@ -28,7 +28,8 @@ func Program() service.Program[Config] {
 	return service.Program[Config]{
 		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Migrate: Migrate,
 		Commands: []service.Command[Config]{{
-			Name: "recount", Doc: "make the counts again from the records, after records were loaded or restored by hand", Run: recount,
+			Name: "recount", Doc: "make the counts again from the records, after records were loaded or restored by hand",
+			Run: recount,
 		}},
 	}
 }

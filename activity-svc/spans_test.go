@@ -44,7 +44,8 @@ func TestHowTimeIsCut(t *testing.T) {
 		{"2026-01-05T03", "2026-01-05T03", "-", "-", "-", "[]"},
 	} {
 		got := cutTime(moment(c.from), moment(c.to))
-		if s := fmt.Sprint(got.before, got.months, got.after, got.ends); s != strings.Join([]string{c.before, c.months, c.after, c.ends}, " ") {
+		if s := fmt.Sprint(got.before, got.months, got.after,
+			got.ends); s != strings.Join([]string{c.before, c.months, c.after, c.ends}, " ") {
 			t.Errorf("%s to %s: got %s, want %+v", c.from, c.to, s, c)
 		}
 	}
@@ -128,9 +129,12 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for _, wrong := range []string{
-		"ACTIVITY_RETENTION=0d", "ACTIVITY_RETENTION=-5d", "ACTIVITY_RETENTION=3661d", "ACTIVITY_RETENTION=90m", "ACTIVITY_RETENTION=25h", "ACTIVITY_RETENTION=x",
-		"ACTIVITY_RETENTION=d", "ACTIVITY_WRITERS=0", "ACTIVITY_WRITERS=17", "ACTIVITY_BATCH=0", "ACTIVITY_BATCH=10001", "ACTIVITY_BATCH_WAIT=0s",
-		"ACTIVITY_STREAM_MAX_BYTES=1", "ACTIVITY_STREAM_REPLICAS=6", "ACTIVITY_STREAM_DUPLICATES=1ms", "ACTIVITY_STREAM_MAX_AGE=1m", "ACTIVITY_ACK_WAIT=1ms",
+		"ACTIVITY_RETENTION=0d", "ACTIVITY_RETENTION=-5d", "ACTIVITY_RETENTION=3661d", "ACTIVITY_RETENTION=90m",
+		"ACTIVITY_RETENTION=25h", "ACTIVITY_RETENTION=x",
+		"ACTIVITY_RETENTION=d", "ACTIVITY_WRITERS=0", "ACTIVITY_WRITERS=17", "ACTIVITY_BATCH=0", "ACTIVITY_BATCH=10001",
+		"ACTIVITY_BATCH_WAIT=0s",
+		"ACTIVITY_STREAM_MAX_BYTES=1", "ACTIVITY_STREAM_REPLICAS=6", "ACTIVITY_STREAM_DUPLICATES=1ms",
+		"ACTIVITY_STREAM_MAX_AGE=1m", "ACTIVITY_ACK_WAIT=1ms",
 		"LOG_FORMAT=xml", "DATABASE_MAX_CONNS=1", "DATABASE_MAX_CONNS=0",
 	} {
 		name, _, _ := strings.Cut(wrong, "=")

@@ -19,7 +19,8 @@ func TestEachTracedEventOfABatchHasItsInsertInItsOwnTrace(t *testing.T) {
 	t.Parallel()
 	to := testkit.Traces(t)
 	h := prepare(t, func(c *Config) { c.Writers, c.BatchWait = 1, time.Second })
-	if err := config.Load(&h.cfg.Service.Traces, []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL}); err != nil {
+	if err := config.Load(&h.cfg.Service.Traces,
+		[]string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := trace.New(h.cfg.Service.Traces, Name, "test", testkit.Log(t), nil)
@@ -92,7 +93,8 @@ func holdInserts(t *testing.T, to *testkit.Collector, events []string, traceID f
 			}
 			continue
 		}
-		if len(s.Links) != 1 || byTrace[s.Links[0][:32]].ID != s.Links[0][33:] || !strings.Contains(strings.Join(byTrace[s.Links[0][:32]].Links, " "), events[n-1]) {
+		if len(s.Links) != 1 || byTrace[s.Links[0][:32]].ID != s.Links[0][33:] ||
+			!strings.Contains(strings.Join(byTrace[s.Links[0][:32]].Links, " "), events[n-1]) {
 			t.Errorf("trace %d: span %+v and its batch do not link to each other", n, s)
 		}
 	}

@@ -102,7 +102,8 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 			t.Errorf("%d events are %s, want %d", n, what, want)
 		}
 	}
-	if rows, letters := h.query(`SELECT count(*) FROM activity`), h.query(`SELECT count(*) FROM activity_dead_letters`); rows != 1 || letters != 0 {
+	if rows, letters := h.query(`SELECT count(*) FROM activity`),
+		h.query(`SELECT count(*) FROM activity_dead_letters`); rows != 1 || letters != 0 {
 		t.Errorf("%d records and %d dead letters, want 1 and 0", rows, letters)
 	}
 }
@@ -111,7 +112,8 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 func TestAFullStreamIsReported(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
-	own := &watcher{bus: h.bus, names: event.NamesOf(""), log: testkit.Log(t), metrics: newMetrics(prometheus.NewRegistry())}
+	own := &watcher{bus: h.bus, names: event.NamesOf(""), log: testkit.Log(t),
+		metrics: newMetrics(prometheus.NewRegistry())}
 	cfg := h.cfg.consumer("").Stream
 	cfg.MaxBytes = 1 << 10
 	if err := h.bus.EnsureStream(t.Context(), cfg); err != nil {

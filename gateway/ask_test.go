@@ -19,7 +19,8 @@ func TestAnInternalRequestEndsWithItsContext(t *testing.T) {
 		conn, _, _ := w.(http.Hijacker).Hijack()
 		_ = conn.Close()
 	}
-	for name, handle := range map[string]http.HandlerFunc{"hangs": func(http.ResponseWriter, *http.Request) { <-release }, "ends every connection": slowly} {
+	for name, handle := range map[string]http.HandlerFunc{"hangs": func(http.ResponseWriter, *http.Request) { <-release },
+		"ends every connection": slowly} {
 		u := dial(t, time.Hour, startReplica(t, "127.0.0.1:0", handle).addr)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()

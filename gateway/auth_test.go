@@ -46,22 +46,28 @@ func sessionCallers(t *testing.T, d *door) []caller {
 	mixed.userID = root.userID
 	_, strange, _ := ed25519.GenerateKey(nil)
 	forge := func(kid string) string {
-		s, _ := auth.SigningKey{ID: kid, Private: strange}.Sign(auth.Claims{UserID: member.userID, SessionID: member.sessionID, ExpiresAt: time.Now().Add(time.Hour)}, "realmgate", "realmgate")
+		s, _ := auth.SigningKey{ID: kid,
+			Private: strange}.Sign(auth.Claims{UserID: member.userID, SessionID: member.sessionID,
+			ExpiresAt: time.Now().Add(time.Hour)}, "realmgate", "realmgate")
 		return s
 	}
-	wrongAudience, _ := d.users.key.Sign(auth.Claims{UserID: member.userID, SessionID: member.sessionID, ExpiresAt: time.Now().Add(time.Hour)}, "realmgate", "others")
+	wrongAudience, _ := d.users.key.Sign(auth.Claims{UserID: member.userID, SessionID: member.sessionID,
+		ExpiresAt: time.Now().Add(time.Hour)}, "realmgate", "others")
 	return []caller{
 		{"nobody", "", "", [4]string{missing, missing, missing, missing}},
 		{"garbage", "Bearer x", "", [4]string{invalid, invalid, invalid, invalid}},
 		{"basic", "Basic YTpi", "", [4]string{invalid, invalid, invalid, invalid}},
-		{"expired", "Bearer " + d.users.sign(t, member, -time.Second), "", [4]string{tokenExpired, tokenExpired, tokenExpired, tokenExpired}},
+		{"expired", "Bearer " + d.users.sign(t, member, -time.Second), "",
+			[4]string{tokenExpired, tokenExpired, tokenExpired, tokenExpired}},
 		{"wrong key", "Bearer " + forge("k1"), "", [4]string{invalid, invalid, invalid, invalid}},
 		{"unknown key", "Bearer " + forge("k9"), "", [4]string{invalid, invalid, invalid, invalid}},
 		{"alg none", "Bearer " + unsigned(member), "", [4]string{invalid, invalid, invalid, invalid}},
 		{"other audience", "Bearer " + wrongAudience, "", [4]string{invalid, invalid, invalid, invalid}},
 		{"ended session", "Bearer " + ended.token, "", [4]string{invalid, invalid, invalid, invalid}},
-		{"unknown session", "Bearer " + d.users.sign(t, unknown, time.Hour), "", [4]string{invalid, invalid, invalid, invalid}},
-		{"somebody else's session", "Bearer " + d.users.sign(t, mixed, time.Hour), "", [4]string{invalid, invalid, invalid, invalid}},
+		{"unknown session", "Bearer " + d.users.sign(t, unknown, time.Hour), "",
+			[4]string{invalid, invalid, invalid, invalid}},
+		{"somebody else's session", "Bearer " + d.users.sign(t, mixed, time.Hour), "",
+			[4]string{invalid, invalid, invalid, invalid}},
 		{"member", "Bearer " + member.token, "", [4]string{ok, ok, forbidden, ok}},
 		{"banned", "Bearer " + banned.token, "", [4]string{isBanned, ok, isBanned, isBanned}},
 		{"banned admin", "Bearer " + bannedAdmin.token, "", [4]string{isBanned, ok, isBanned, isBanned}},
@@ -76,7 +82,10 @@ func tokenCallers(d *door, realm string) []caller {
 	bannedToken, _ := d.users.authToken(func(s *sessionstate.State) { s.Banned = true })
 	bound, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.Realms = []string{realm} })
 	elsewhere, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })
-	local, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24", "127.0.0.0/8"} })
+	local, _ := d.users.authToken(func(s *sessionstate.State) {
+		s.Token.IPWhitelist = []string{"192.0.2.0/24",
+			"127.0.0.0/8"}
+	})
 	expired, _ := d.users.authToken(func(s *sessionstate.State) { s.ExpiresAt = time.Now().Add(-time.Minute) })
 	dead, _ := d.users.authToken(func(s *sessionstate.State) { s.Alive = false })
 	return []caller{
@@ -103,7 +112,8 @@ func TestWhoMayUseWhat(t *testing.T) {
 	for _, c := range append(sessionCallers(t, d), tokenCallers(d, realm)...) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, row := range routeTable() {
-				path := strings.NewReplacer("{id}", realm, "{key}", "k", "{code}", "NOT_FOUND", "{asset}", "app.js").Replace(row.path)
+				path := strings.NewReplacer("{id}", realm, "{key}", "k", "{code}", "NOT_FOUND", "{asset}",
+					"app.js").Replace(row.path)
 				want := ok
 				if row.access != public {
 					want = c.want[row.access-1]
@@ -143,7 +153,8 @@ func TestARestrictedTokenStaysInItsRealms(t *testing.T) {
 		{"no realm id", bound, "", "?realm_id=xyz", "400 VALIDATION_ERROR", ""},
 	} {
 		r := d.do(ask{method: "GET", path: "/api/v1/vault/keys" + c.query, authorization: c.token, host: c.host})
-		if got := strings.TrimSpace(fmt.Sprint(r.status, " ", r.code)); got != c.want || !strings.Contains(r.message, c.says) {
+		if got := strings.TrimSpace(fmt.Sprint(r.status, " ", r.code)); got != c.want ||
+			!strings.Contains(r.message, c.says) {
 			t.Errorf("%s: %s %q, want %s %q", c.name, got, r.message, c.want, c.says)
 		}
 	}
@@ -154,10 +165,12 @@ func TestNoRouteTakesTwoRealms(t *testing.T) {
 	d := openDoor(t)
 	ada := d.users.signIn(t)
 	realm, other := strings.Repeat("a", 24), strings.Repeat("b", 24)
-	for _, path := range []string{"/api/v1/vault/keys", "/api/v1/users/auth/me", "/api/v1/auth/tokens", "/api/v1/auth/config", "/.well-known/jwks.json"} {
+	for _, path := range []string{"/api/v1/vault/keys", "/api/v1/users/auth/me", "/api/v1/auth/tokens",
+		"/api/v1/auth/config", "/.well-known/jwks.json"} {
 		for query, want := range map[string]string{
-			"?realm_id=" + other: "400 VALIDATION_ERROR", "?realm_id=xyz": "400 VALIDATION_ERROR", "?realm_id=" + realm: "200", "?realm_id=" + strings.ToUpper(realm): "200",
-			"?realm_id=": "400 VALIDATION_ERROR", "": "200",
+			"?realm_id=" + other: "400 VALIDATION_ERROR", "?realm_id=xyz": "400 VALIDATION_ERROR", "?realm_id=" + realm: "200",
+			"?realm_id=" + strings.ToUpper(realm): "200",
+			"?realm_id=":                          "400 VALIDATION_ERROR", "": "200",
 		} {
 			r := d.do(ask{method: "GET", path: path + query, bearer: ada.token, host: realm + ".h"})
 			if got := strings.TrimSpace(fmt.Sprint(r.status, " ", r.code)); got != want {
@@ -197,7 +210,8 @@ func TestAnAnnouncedChangeActsBeforeTheMemoryForgets(t *testing.T) {
 	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}); r.status != 200 {
 		t.Fatalf("got %d %s", r.status, r.raw)
 	}
-	d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
+	d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID,
+		Version: 2})
 	d.announce(ada.userID, 2)
 	d.until("the ban acts", func() bool {
 		return d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}).code == "ACCOUNT_BANNED"
@@ -210,7 +224,8 @@ func TestAChangeIsInForceBeforeItsAnswerLeaves(t *testing.T) {
 	ada, root := d.users.signIn(t), d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	d.users.answers(func(w http.ResponseWriter, r seen) {
 		if r.method == "PATCH" { // announced to nobody
-			d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
+			d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID,
+				SessionID: ada.sessionID, Version: 2})
 			w.Header().Set(sessionstate.ChangedHeader, "junk,"+ada.userID+":2")
 		}
 		d.users.serve(w, r)
@@ -348,7 +363,8 @@ func TestTheUseOfATokenIsReportedOnceAndNoneThatWasRefused(t *testing.T) {
 	}
 	d.until("the use is reported", func() bool { return len(uses()) > 0 })
 	time.Sleep(50 * time.Millisecond)
-	if got := uses(); len(got) != 1 || got[0] != state.Token.ID+` {"ip":"127.0.0.1"}` && !strings.Contains(got[0], state.Token.ID+`/used {"ip":"127.0.0.1"}`) {
+	if got := uses(); len(got) != 1 || got[0] != state.Token.ID+` {"ip":"127.0.0.1"}` &&
+		!strings.Contains(got[0], state.Token.ID+`/used {"ip":"127.0.0.1"}`) {
 		t.Errorf("reported %q", got)
 	}
 }
@@ -379,7 +395,8 @@ func TestRealmsAreMergedFromTheServices(t *testing.T) {
 	if want := fmt.Sprintf(`"data":{"realm_ids":[%q,%q],"total":2}}`, a, b); !strings.HasSuffix(r.raw, want) {
 		t.Errorf("got %s", r.raw)
 	}
-	if r := d.do(ask{method: "GET", path: "/api/v1/realms?include_usage=1", bearer: ada.token}); r.code != "VALIDATION_ERROR" {
+	if r := d.do(ask{method: "GET", path: "/api/v1/realms?include_usage=1",
+		bearer: ada.token}); r.code != "VALIDATION_ERROR" {
 		t.Errorf("got %d %s", r.status, r.raw)
 	}
 	blind, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.Permissions = nil })

@@ -124,7 +124,8 @@ func TestAbsoluteTargetsNameTheHostOfTheRequest(t *testing.T) {
 	ada := d.users.signIn(t)
 	for _, c := range []struct{ target, host, want, forwarded string }{
 		{"http://h/api/v1/vault/keys", "h", "200", "/api/v1/vault/keys"},
-		{"HTTP://h/api/v1/vault/keys?realm_id=507f1f77bcf86cd799439011", "h", "200", "/api/v1/vault/keys?realm_id=507f1f77bcf86cd799439011"},
+		{"HTTP://h/api/v1/vault/keys?realm_id=507f1f77bcf86cd799439011", "h", "200",
+			"/api/v1/vault/keys?realm_id=507f1f77bcf86cd799439011"},
 		{"https://H.Example:8443/api/v1/vault/keys", "h.example:8443", "200", "/api/v1/vault/keys"},
 		{"http://h:80/api/v1/vault/keys", "h", "200", "/api/v1/vault/keys"},
 		{"https://h/api/v1/vault/keys", "h:443", "200", "/api/v1/vault/keys"},
@@ -142,7 +143,8 @@ func TestAbsoluteTargetsNameTheHostOfTheRequest(t *testing.T) {
 		{"h/api/v1/vault/keys", "h", "400", ""},
 		{"http://h/api/v1/vault/keys#x", "h", "400", ""},
 	} {
-		raw := d.wire(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n", c.target, c.host, ada.token))
+		raw := d.wire(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n",
+			c.target, c.host, ada.token))
 		if !strings.HasPrefix(raw, "HTTP/1.1 "+c.want) {
 			t.Errorf("%s with Host %s: %.60q, want %s", c.target, c.host, raw, c.want)
 		}
@@ -189,8 +191,10 @@ func TestBrowsersAreToldToStayWithTLS(t *testing.T) {
 		door  *door
 		proto string
 		want  bool
-	}{{plain, "https", true}, {plain, "http", false}, {plain, "", false}, {plain, "https, http", false}, {stranger, "https", false}} {
-		r := c.door.do(ask{method: "GET", path: "/api/v1/auth/config", header: map[string]string{"X-Forwarded-Proto": c.proto}})
+	}{{plain, "https", true}, {plain, "http", false}, {plain, "", false}, {plain, "https, http", false},
+		{stranger, "https", false}} {
+		r := c.door.do(ask{method: "GET", path: "/api/v1/auth/config",
+			header: map[string]string{"X-Forwarded-Proto": c.proto}})
 		if got := r.header.Get("Strict-Transport-Security"); (got != "") != c.want {
 			t.Errorf("X-Forwarded-Proto %q, trusted: %v: %q", c.proto, c.door == plain, got)
 		}
@@ -238,7 +242,8 @@ func TestTheDocumentsWorkBelowAPath(t *testing.T) {
 			next = append(next, to.String())
 		}
 	}
-	for _, path := range []string{"docs", "docs/style.css", "docs/app.js", "openapi.json", "openapi.yaml", "docs/errors/NOT_FOUND"} {
+	for _, path := range []string{"docs", "docs/style.css", "docs/app.js", "openapi.json", "openapi.yaml",
+		"docs/errors/NOT_FOUND"} {
 		if !seen[proxy.URL+"/realm/gate/"+path] {
 			t.Errorf("%s was not found", path)
 		}

@@ -60,7 +60,8 @@ func hammer(b *testing.B, addr, token string) {
 func BenchmarkProxiedEverything(b *testing.B) {
 	addr := benchService(b)
 	d := openDoor(b, func(c *Config) {
-		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors", ratelimit.Rate{Count: 100_000_000, Period: time.Minute}
+		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors",
+			ratelimit.Rate{Count: 100_000_000, Period: time.Minute}
 	})
 	d.listen()
 	hammer(b, d.addr, d.users.signIn(b).token)
@@ -75,7 +76,8 @@ func BenchmarkProxiedBare(b *testing.B) {
 	g := bareGateway(b, d.cfg)
 	rt := g.router.find([]byte("/api/v1/vault/keys")).byMethod["GET"]
 	who := &principal{state: sessionstate.State{UserID: "u"}}
-	server := httpx.New(httpx.Options{Name: Name, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), RequestTimeout: -1, LogErrorsOnly: true})
+	server := httpx.New(httpx.Options{Name: Name, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		RequestTimeout: -1, LogErrorsOnly: true})
 	server.Use(func(c *fiber.Ctx) error { return g.forward(c, &call{route: rt, who: who}) })
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,11 +91,13 @@ func BenchmarkProxiedBare(b *testing.B) {
 // bareGateway is as much of a gateway as forwarding needs.
 func bareGateway(b *testing.B, cfg Config) *gateway {
 	g := &gateway{cfg: cfg, now: time.Now, router: newRouter(routeTable())}
-	svc, err := service.New(Name, cfg.Service, service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
+	svc, err := service.New(Name, cfg.Service,
+		service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := g.openUpstreams(b.Context(), svc, service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now}); err != nil {
+	if err := g.openUpstreams(b.Context(), svc,
+		service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = svc.Close(context.Background()) })

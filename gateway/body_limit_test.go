@@ -35,7 +35,8 @@ func TestEveryRouteTakesAsMuchAsItNeeds(t *testing.T) {
 			tried++
 			limit := 64 << 10
 			switch method + " " + row.path {
-			case "PATCH /api/v1/users/{id}", "PUT /api/v1/users/{id}", "POST /api/v1/auth/tokens", "PUT /api/v1/auth/tokens/{id}",
+			case "PATCH /api/v1/users/{id}", "PUT /api/v1/users/{id}", "POST /api/v1/auth/tokens",
+				"PUT /api/v1/auth/tokens/{id}",
 				"PATCH /api/v1/auth/tokens/{id}", "DELETE /api/v1/auth/tokens/{id}":
 				limit = 640 << 10
 			}
@@ -46,10 +47,12 @@ func TestEveryRouteTakesAsMuchAsItNeeds(t *testing.T) {
 					a.bearer = root.token
 				}
 				r := d.do(a)
-				if r.status != want || want == 413 && r.code != "PAYLOAD_TOO_LARGE" || want == 200 && !strings.Contains(r.raw, fmt.Sprint(size)) {
+				if r.status != want || want == 413 && r.code != "PAYLOAD_TOO_LARGE" || want == 200 &&
+					!strings.Contains(r.raw, fmt.Sprint(size)) {
 					t.Errorf("%s %s, %d bytes: %d %.100s, want %d", method, row.path, size, r.status, r.raw, want)
 				}
-				req, _ := http.NewRequest(method, "http://"+d.addr+path, struct{ *strings.Reader }{strings.NewReader(a.body)}) // chunked
+				// chunked
+				req, _ := http.NewRequest(method, "http://"+d.addr+path, struct{ *strings.Reader }{strings.NewReader(a.body)})
 				req.Header.Set("Authorization", "Bearer "+a.bearer)
 				res, err := http.DefaultTransport.RoundTrip(req)
 				if err != nil {
@@ -84,11 +87,13 @@ func (d *door) slowLogins(n int, from func(i int) string) {
 
 // login sends a login of so many bytes from an address and returns the status.
 func (d *door) login(size int, from string) int {
-	return d.do(ask{method: "POST", path: "/api/v1/users/auth/login", body: strings.Repeat(" ", size), header: map[string]string{"X-Forwarded-For": from}}).status
+	return d.do(ask{method: "POST", path: "/api/v1/users/auth/login", body: strings.Repeat(" ", size),
+		header: map[string]string{"X-Forwarded-For": from}}).status
 }
 
 func behindProxy(c *Config) {
-	c.Edge.TrustedProxies, c.Edge.BodyMemoryMB, c.Edge.BodyWait, c.ReadTimeout = TextList{"127.0.0.1"}, 4, 300*time.Millisecond, time.Minute
+	c.Edge.TrustedProxies, c.Edge.BodyMemoryMB, c.Edge.BodyWait, c.ReadTimeout = TextList{"127.0.0.1"}, 4,
+		300*time.Millisecond, time.Minute
 }
 
 // TestSlowStrangersKeepNobodyFromTheVault: bodies without a user have memory of their own.
@@ -100,7 +105,8 @@ func TestSlowStrangersKeepNobodyFromTheVault(t *testing.T) {
 	d.slowLogins(all, func(i int) string { return fmt.Sprintf("2001:db8:%x::1", i) })
 	d.until("the memory for strangers is used up", func() bool { return d.login(maxFields, "192.0.2.1") == 503 })
 	for _, size := range []int{1000, freeBody + 1, 2 << 20} {
-		if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token, body: strings.Repeat("v", size)}); r.status != 200 {
+		if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token,
+			body: strings.Repeat("v", size)}); r.status != 200 {
 			t.Errorf("a vault write of %d bytes: %d %s", size, r.status, r.raw)
 		}
 	}

@@ -44,7 +44,8 @@ func TestChunkedBodiesArriveWhole(t *testing.T) {
 	ada := d.users.signIn(t)
 	for _, size := range []int{0, 1, 5000, freeBody, freeBody + 1, 1 << 20, 5 << 20} {
 		body := strings.Repeat("y", size)
-		req, _ := http.NewRequest("PATCH", "http://"+d.addr+"/api/v1/vault/keys/k", io.MultiReader(strings.NewReader(body))) // no known length
+		// no known length
+		req, _ := http.NewRequest("PATCH", "http://"+d.addr+"/api/v1/vault/keys/k", io.MultiReader(strings.NewReader(body)))
 		req.Header.Set("Authorization", "Bearer "+ada.token)
 		res, err := http.DefaultTransport.RoundTrip(req)
 		if err != nil {
@@ -57,7 +58,8 @@ func TestChunkedBodiesArriveWhole(t *testing.T) {
 	}
 	raw := d.wire("PATCH /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer " + ada.token + "\r\n\r\nxyz\r\n")
 	expect(t, raw, "400", "BAD_REQUEST")
-	for _, begun := range []string{"5\r\nab", fmt.Sprintf("%x\r\n%s", 70_000, strings.Repeat("z", 69_000)), "2\r\nab\r\n", fmt.Sprintf("%x\r\n%s\r\n", 70_000, strings.Repeat("z", 70_000))} {
+	for _, begun := range []string{"5\r\nab", fmt.Sprintf("%x\r\n%s", 70_000, strings.Repeat("z", 69_000)), "2\r\nab\r\n",
+		fmt.Sprintf("%x\r\n%s\r\n", 70_000, strings.Repeat("z", 70_000))} {
 		raw := d.wireAll("PATCH /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer " + ada.token + "\r\n\r\n" + begun)
 		expect(t, raw, "400", "BAD_REQUEST")
 	}
@@ -76,8 +78,10 @@ func TestARefusalOfALargeBodyCanBeRead(t *testing.T) {
 		ask  ask
 		want string
 	}{
-		{"over the vault's limit", ask{method: "PATCH", path: "/api/v1/vault/keys/k", bearer: ada.token}, "413 PAYLOAD_TOO_LARGE"},
-		{"over the limit of others", ask{method: "POST", path: "/api/v1/auth/tokens", bearer: ada.token}, "413 PAYLOAD_TOO_LARGE"},
+		{"over the vault's limit", ask{method: "PATCH", path: "/api/v1/vault/keys/k", bearer: ada.token},
+			"413 PAYLOAD_TOO_LARGE"},
+		{"over the limit of others", ask{method: "POST", path: "/api/v1/auth/tokens", bearer: ada.token},
+			"413 PAYLOAD_TOO_LARGE"},
 		{"on a public route", ask{method: "POST", path: "/api/v1/users/auth/login"}, "413 PAYLOAD_TOO_LARGE"},
 		{"from nobody", ask{method: "PATCH", path: "/api/v1/vault/keys/k"}, "401 MISSING_TOKEN"},
 		{"to nowhere", ask{method: "POST", path: "/nowhere"}, "404 NOT_FOUND"},
@@ -92,7 +96,8 @@ func TestARefusalOfALargeBodyCanBeRead(t *testing.T) {
 	}
 	raw := d.wire("PATCH /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 99999999999999\r\nAuthorization: Bearer " + ada.token + "\r\n\r\n" + strings.Repeat("a", 9000))
 	expect(t, raw, "413", "PAYLOAD_TOO_LARGE")
-	req, _ := http.NewRequest("PATCH", "http://"+d.addr+"/api/v1/vault/keys/k", io.MultiReader(strings.NewReader(body))) // chunked
+	// chunked
+	req, _ := http.NewRequest("PATCH", "http://"+d.addr+"/api/v1/vault/keys/k", io.MultiReader(strings.NewReader(body)))
 	req.Header.Set("Authorization", "Bearer "+ada.token)
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
@@ -189,15 +194,19 @@ func TestBrowsersOfAllowedOriginsMayCall(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = TextList{"https://app.example"} })
 	ada := d.users.signIn(t)
-	preflight := ask{method: "OPTIONS", path: "/api/v1/vault/keys/k", header: map[string]string{"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}}
+	preflight := ask{method: "OPTIONS", path: "/api/v1/vault/keys/k",
+		header: map[string]string{"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}}
 	r := d.do(preflight)
-	if r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != "https://app.example" || !strings.Contains(r.header.Get("Access-Control-Allow-Methods"), "PUT") ||
+	if r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != "https://app.example" ||
+		!strings.Contains(r.header.Get("Access-Control-Allow-Methods"), "PUT") ||
 		!strings.Contains(r.header.Get("Access-Control-Allow-Headers"), "Authorization") || r.header.Get("Vary") == "" {
 		t.Errorf("preflight: %d %v", r.status, r.header)
 	}
-	for _, a := range []ask{{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}, {method: "GET", path: "/api/v1/vault/keys"}} {
+	for _, a := range []ask{{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token},
+		{method: "GET", path: "/api/v1/vault/keys"}} {
 		a.header = map[string]string{"Origin": "https://app.example"}
-		if r := d.do(a); r.header.Get("Access-Control-Allow-Origin") == "" || !strings.Contains(r.header.Get("Access-Control-Expose-Headers"), "RateLimit-Limit") {
+		if r := d.do(a); r.header.Get("Access-Control-Allow-Origin") == "" ||
+			!strings.Contains(r.header.Get("Access-Control-Expose-Headers"), "RateLimit-Limit") {
 			t.Errorf("%d: %v", r.status, r.header)
 		}
 		a.header = map[string]string{"Origin": "https://evil.example"}
@@ -215,8 +224,10 @@ func TestTheGatewayServesItsDocuments(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
 	for path, want := range map[string]string{
-		"/openapi.yaml": "application/yaml", "/openapi.json": "application/json", "/docs": "text/html; charset=utf-8", "/docs/app.js": "text/javascript; charset=utf-8",
-		"/docs/style.css": "text/css; charset=utf-8", "/docs/errors/RATE_LIMITED": "text/html; charset=utf-8", "/.well-known/jwks.json": "application/json",
+		"/openapi.yaml": "application/yaml", "/openapi.json": "application/json", "/docs": "text/html; charset=utf-8",
+		"/docs/app.js":    "text/javascript; charset=utf-8",
+		"/docs/style.css": "text/css; charset=utf-8", "/docs/errors/RATE_LIMITED": "text/html; charset=utf-8",
+		"/.well-known/jwks.json": "application/json",
 	} {
 		r := d.do(ask{method: "GET", path: path})
 		if r.status != 200 || r.header.Get("Content-Type") != want || len(r.raw) < 50 {

@@ -39,7 +39,8 @@ func TestAChangeOfAnotherInstallationShutsNobodyOut(t *testing.T) {
 	d.announceSealed(other, ada.userID, 99)
 	// A change of its own comes after it on the same server, so what is in force then has heard
 	// both.
-	d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID, Version: 2})
+	d.users.set(ada.sessionID, sessionstate.State{Alive: true, Banned: true, UserID: ada.userID, SessionID: ada.sessionID,
+		Version: 2})
 	d.announceSealed(testKeys(t, "users-svc"), ada.userID, 2)
 	d.until("its own change is in force", func() bool { return status() != 200 })
 	if got := status(); got != 403 {

@@ -151,10 +151,12 @@ func (d *door) listen() *listener {
 	var wait sync.WaitGroup
 	d.t.Cleanup(func() { cancel(); wait.Wait(); conn.Close() })
 	names := event.NamesOf(testInstallation)
-	stream := bus.StreamConfig{Name: names.Stream, Subjects: []string{names.Subject}, DupWindow: 2 * time.Minute, Owner: testInstallation}
+	stream := bus.StreamConfig{Name: names.Stream, Subjects: []string{names.Subject}, DupWindow: 2 * time.Minute,
+		Owner: testInstallation}
 	d.until("the stream is made", func() bool { return conn.EnsureStream(ctx, stream) == nil })
 	wait.Go(func() {
-		_ = conn.Consume(ctx, bus.ConsumerConfig{Stream: stream, Durable: names.Consumer, MaxBatch: 100, MaxWait: 10 * time.Millisecond, AckWait: 5 * time.Second},
+		_ = conn.Consume(ctx, bus.ConsumerConfig{Stream: stream, Durable: names.Consumer, MaxBatch: 100,
+			MaxWait: 10 * time.Millisecond, AckWait: 5 * time.Second},
 			func(_ context.Context, batch []bus.Message) error {
 				for _, m := range batch {
 					for data := range event.Split(m.Data) {

@@ -96,7 +96,8 @@ func (c Config) Validate() error {
 	p.Must(c.IdleTimeout > 0, "IDLE_TIMEOUT must be above 0s")
 	p.Must(c.SessionTTL >= 0 && c.SessionTTL <= 5*time.Second, "SESSION_CACHE_TTL must be from 0s to 5s")
 	up := c.Upstreams
-	for _, s := range []struct{ name, url string }{{"USERS_URL", up.Users}, {"VAULT_URL", up.Vault}, {"ACTIVITY_URL", up.Activity}} {
+	for _, s := range []struct{ name, url string }{{"USERS_URL", up.Users}, {"VAULT_URL", up.Vault},
+		{"ACTIVITY_URL", up.Activity}} {
 		_, _, err := hostPort(s.url, up.TLS.Cert != "")
 		p.Must(err == nil, "%s: %w", s.name, err)
 	}
@@ -109,7 +110,8 @@ func (c Config) Validate() error {
 	_, err = netaddr.ParsePrefixes(edge.TrustedProxies)
 	p.Must(err == nil, "TRUSTED_PROXIES: %w", err)
 	for _, o := range edge.CORSOrigins {
-		p.Must(o == "*" || isOrigin(strings.Replace(o, "://"+anySubdomain, "://any.", 1)) && !strings.HasSuffix(o, anySubdomain),
+		p.Must(o == "*" || isOrigin(strings.Replace(o, "://"+anySubdomain, "://any.", 1)) &&
+			!strings.HasSuffix(o, anySubdomain),
 			"CORS_ORIGINS: no browser sends the origin %q: write *, or scheme://host or scheme://host:port in lower case, "+
 				"with nothing after it and without the scheme's own port; the host may begin with *.", o)
 	}
@@ -118,9 +120,11 @@ func (c Config) Validate() error {
 	}
 	p.Must(edge.VaultQuotaMB >= 1 && edge.VaultQuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
 	p.Must(edge.VaultMaxBodyMB >= 0, "VAULT_MAX_BODY_MB must not be negative")
-	p.Must(edge.BodyMemoryMB >= max(edge.VaultMaxBodyMB, 1), "BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
+	p.Must(edge.BodyMemoryMB >= max(edge.VaultMaxBodyMB, 1),
+		"BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
 	p.Must(edge.BodyWait > 0, "BODY_WAIT must be above 0s")
-	p.Must(c.Journal.Mode == journal.ModeBestEffort || c.Journal.Mode == journal.ModeRequired, "ACTIVITY_MODE must be best_effort or required")
+	p.Must(c.Journal.Mode == journal.ModeBestEffort || c.Journal.Mode == journal.ModeRequired,
+		"ACTIVITY_MODE must be best_effort or required")
 	p.Must(c.Journal.MaxBytes >= journal.MinBytes, "JOURNAL_MAX_BYTES must be at least %d", journal.MinBytes)
 	p.Must(c.Journal.MaxAge >= 0, "JOURNAL_MAX_AGE must not be negative")
 	return p.Err()

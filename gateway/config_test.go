@@ -52,7 +52,8 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 		{"CORS_ORIGINS=https://me@app.example", "CORS_ORIGINS: "},
 	} {
 		err := config.Load(&Config{}, []string{"INTERNAL_KEYS=" + testKey("all").Reveal(), c.set})
-		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.says) || strings.Contains(err.Error(), "\n")) {
+		if c.says == "" && err != nil || c.says != "" &&
+			(err == nil || !strings.HasPrefix(err.Error(), c.says) || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%s: got %v, want one line that begins with %q", c.set, err, c.says)
 		}
 	}
@@ -61,14 +62,17 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 // TestEachServiceNeedsKeysOfItsOwn: what one service has must not sign for another.
 func TestEachServiceNeedsKeysOfItsOwn(t *testing.T) {
 	t.Parallel()
-	users, vault, activity := testKey("users-svc").Reveal(), testKey("vault-svc").Reveal(), testKey("activity-svc").Reveal()
+	users, vault, activity := testKey("users-svc").Reveal(), testKey("vault-svc").Reveal(),
+		testKey("activity-svc").Reveal()
 	for _, c := range []struct{ users, vault, activity, says string }{
 		{users, vault, activity, ""},
 		{users, vault, "", "ACTIVITY_INTERNAL_KEYS is required and not set"},
 		{users, users, activity, "VAULT_INTERNAL_KEYS has a key of USERS_INTERNAL_KEYS: each service needs its own"},
-		{users, vault, activity + ", " + vault, "ACTIVITY_INTERNAL_KEYS has a key of VAULT_INTERNAL_KEYS: each service needs its own"},
+		{users, vault, activity + ", " + vault,
+			"ACTIVITY_INTERNAL_KEYS has a key of VAULT_INTERNAL_KEYS: each service needs its own"},
 	} {
-		err := config.Load(&Config{}, []string{"USERS_INTERNAL_KEYS=" + c.users, "VAULT_INTERNAL_KEYS=" + c.vault, "ACTIVITY_INTERNAL_KEYS=" + c.activity})
+		err := config.Load(&Config{},
+			[]string{"USERS_INTERNAL_KEYS=" + c.users, "VAULT_INTERNAL_KEYS=" + c.vault, "ACTIVITY_INTERNAL_KEYS=" + c.activity})
 		if got := fmt.Sprint(err); c.says == "" && err != nil || c.says != "" && got != c.says {
 			t.Errorf("got %v, want %q", err, c.says)
 		}
@@ -84,7 +88,8 @@ func TestAnAddressThatCannotBeListenedOnIsNamed(t *testing.T) {
 	defer taken.Close()
 	d := surroundings(t)
 	d.settings(func(c *Config) { c.Addr = taken.Addr().String() })
-	_, err = New(t.Context(), d.cfg, service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})
+	_, err = New(t.Context(), d.cfg,
+		service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	if err == nil || !strings.HasPrefix(err.Error(), "GATEWAY_ADDR: ") {
 		t.Errorf("an address that is taken: got %v, want GATEWAY_ADDR named", err)
 	}

@@ -60,7 +60,8 @@ func matchesSubdomain(allowed, origin string) bool {
 // preflight reports whether the request is a browser's question about another request, which
 // scripts of its origin may send.
 func (s cors) preflight(c *fiber.Ctx) bool {
-	return c.Method() == fiber.MethodOptions && c.Get(fiber.HeaderAccessControlRequestMethod) != "" && s.allows(c.Get(fiber.HeaderOrigin))
+	return c.Method() == fiber.MethodOptions && c.Get(fiber.HeaderAccessControlRequestMethod) != "" &&
+		s.allows(c.Get(fiber.HeaderOrigin))
 }
 
 // setHeaders tells the browser what the script may do.

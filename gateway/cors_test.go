@@ -8,7 +8,8 @@ import (
 )
 
 func preflight(path, origin string) ask {
-	return ask{method: "OPTIONS", path: path, header: map[string]string{"Origin": origin, "Access-Control-Request-Method": "PUT"}}
+	return ask{method: "OPTIONS", path: path,
+		header: map[string]string{"Origin": origin, "Access-Control-Request-Method": "PUT"}}
 }
 
 // allows reports whether a browser that got this answer to its preflight may send the header.
@@ -52,11 +53,14 @@ func TestPreflightsOfUnknownPathsAreAnswered(t *testing.T) {
 	t.Parallel()
 	const app = "https://app.example"
 	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = TextList{app} })
-	for _, path := range []string{"/nowhere", "/api/v1/vault/keys/", "/api/v2/users", "/api/v1/vault/keys/a%2Fb", "/api/v1//users", "/api/v1/vault/keys"} {
-		if r := d.do(preflight(path, app)); r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != app || !strings.Contains(r.header.Get("Access-Control-Allow-Methods"), "PUT") {
+	for _, path := range []string{"/nowhere", "/api/v1/vault/keys/", "/api/v2/users", "/api/v1/vault/keys/a%2Fb",
+		"/api/v1//users", "/api/v1/vault/keys"} {
+		if r := d.do(preflight(path, app)); r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != app ||
+			!strings.Contains(r.header.Get("Access-Control-Allow-Methods"), "PUT") {
 			t.Errorf("%s: %d %v", path, r.status, r.header)
 		}
-		if r := d.do(ask{method: "PUT", path: path, header: map[string]string{"Origin": app}}); r.status < 400 || r.header.Get("Access-Control-Allow-Origin") != app {
+		if r := d.do(ask{method: "PUT", path: path, header: map[string]string{"Origin": app}}); r.status < 400 ||
+			r.header.Get("Access-Control-Allow-Origin") != app {
 			t.Errorf("PUT %s: %d %v", path, r.status, r.header)
 		}
 	}
@@ -120,8 +124,10 @@ func TestOriginsAndHeadersThatMakeNoSenseAreRefused(t *testing.T) {
 		"CORS_HEADERS": func(c *Config, value string) { c.Edge.CORSHeaders = TextList{value} },
 	} {
 		for value, fine := range map[string]bool{
-			"https://*.example.com": setting == "CORS_ORIGINS", "https://*.example.com:8443": setting == "CORS_ORIGINS", "*": true,
-			"https://*": false, "https://*.": false, "https://a*.example.com": false, "https://a.*.com": false, "https://*.*.com": false, "*.example.com": setting == "CORS_HEADERS",
+			"https://*.example.com": setting == "CORS_ORIGINS", "https://*.example.com:8443": setting == "CORS_ORIGINS",
+			"*":         true,
+			"https://*": false, "https://*.": false, "https://a*.example.com": false, "https://a.*.com": false,
+			"https://*.*.com": false, "*.example.com": setting == "CORS_HEADERS",
 			"https://*.example.com/": false, "https://*.example.com:443": false, "https://*.Example.com": false,
 			"X-A": setting == "CORS_HEADERS", "X A": false, "X:A": false, "é": false,
 		} {

@@ -19,30 +19,57 @@ func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 	ada := d.users.signIn(t)
 	signed := "Host: h\r\nAuthorization: Bearer " + ada.token + "\r\n"
 	for _, c := range []struct{ name, request, want, code string }{
-		{"content-length with transfer-encoding", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"transfer-encoding before content-length", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"two content-lengths", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", "400", "BAD_REQUEST"},
-		{"a list of content-lengths", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Content-Length: 2, 2\r\n\r\n{}", "400", "BAD_REQUEST"},
-		{"a signed content-length", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Content-Length: +2\r\n\r\n{}", "400", "BAD_REQUEST"},
-		{"an encoding that is not chunked", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"chunked with a Kelvin sign", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: chun\u212aed\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"chunked with a no-break space", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: chunked\u00a0\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"chunked with a vertical tab", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"chunked twice", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"a name with a long s", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Tran\u017ffer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"a tab before the colon", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"a vertical tab before the colon", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding\v: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
-		{"a scheme with a long s", "GET http\u017f://h/api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
-		{"identity encoding", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}", "400", "BAD_REQUEST"},
-		{"absolute-form target of another host", "GET http://i/api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
+		{"content-length with transfer-encoding",
+			"PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed +
+				"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
+		{"transfer-encoding before content-length",
+			"PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed +
+				"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
+		{"two content-lengths", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed +
+			"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", "400", "BAD_REQUEST"},
+		{"a list of content-lengths", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Content-Length: 2, 2\r\n\r\n{}",
+			"400", "BAD_REQUEST"},
+		{"a signed content-length", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Content-Length: +2\r\n\r\n{}",
+			"400", "BAD_REQUEST"},
+		{"an encoding that is not chunked",
+			"PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "400",
+			"BAD_REQUEST"},
+		{"chunked with a Kelvin sign",
+			"PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: chun\u212aed\r\n\r\n0\r\n\r\n", "400",
+			"BAD_REQUEST"},
+		{"chunked with a no-break space",
+			"PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: chunked\u00a0\r\n\r\n0\r\n\r\n", "400",
+			"BAD_REQUEST"},
+		{"chunked with a vertical tab",
+			"PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n", "400",
+			"BAD_REQUEST"},
+		{"chunked twice", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed +
+			"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
+		{"a name with a long s", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed +
+			"Tran\u017ffer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
+		{"a tab before the colon", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed +
+			"Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", "400", "BAD_REQUEST"},
+		{"a vertical tab before the colon",
+			"PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + "Transfer-Encoding\v: chunked\r\n\r\n0\r\n\r\n", "400",
+			"BAD_REQUEST"},
+		{"a scheme with a long s", "GET http\u017f://h/api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400",
+			"BAD_REQUEST"},
+		{"identity encoding", "PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed +
+			"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}", "400", "BAD_REQUEST"},
+		{"absolute-form target of another host", "GET http://i/api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400",
+			"BAD_REQUEST"},
 		{"authority-form target", "CONNECT h:80 HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"asterisk-form target", "OPTIONS * HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"folded header", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A: b\r\n c\r\n\r\n", "400", "BAD_REQUEST"},
-		{"header folded with a tab", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A: b\r\n\tc\r\n\r\n", "400", "BAD_REQUEST"},
+		{"header folded with a tab", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A: b\r\n\tc\r\n\r\n", "400",
+			"BAD_REQUEST"},
 		{"space before the colon", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A : b\r\n\r\n", "400", "BAD_REQUEST"},
 		{"space in a header's name", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X A: b\r\n\r\n", "400", "BAD_REQUEST"},
-		{"a line that ends without CR", "GET /api/v1/vault/keys HTTP/1.1\r\nX-A: b\n" + signed + "\r\n", "400", "BAD_REQUEST"},
-		{"a block that ends without CR", "GET /api/v1/vault/keys HTTP/1.1\r\nHost: h\n\nGET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
+		{"a line that ends without CR", "GET /api/v1/vault/keys HTTP/1.1\r\nX-A: b\n" + signed + "\r\n", "400",
+			"BAD_REQUEST"},
+		{"a block that ends without CR",
+			"GET /api/v1/vault/keys HTTP/1.1\r\nHost: h\n\nGET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "\r\n", "400",
+			"BAD_REQUEST"},
 		{"another major version", "GET /api/v1/vault/keys HTTP/2.0\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
 		{"no host", "GET /api/v1/vault/keys HTTP/1.1\r\nX-A: b\r\n\r\n", "400", "BAD_REQUEST"},
 		{"no host in HTTP/1.2", "GET /api/v1/vault/keys HTTP/1.2\r\n\r\n", "400", "BAD_REQUEST"},
@@ -53,8 +80,11 @@ func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 		{"a host with a space", "GET /api/v1/vault/keys HTTP/1.1\r\nHost: a b\r\n\r\n", "400", "BAD_REQUEST"},
 		{"no version", "GET /api/v1/vault/keys\r\nHost: h\r\n\r\n", "400", "BAD_REQUEST"},
 		{"a fragment", "GET /api/v1/vault/keys#x HTTP/1.1\r\n" + signed + "\r\n", "400", "BAD_REQUEST"},
-		{"a target that is too long", "GET /api/v1/vault/keys?" + strings.Repeat("a", 8192) + " HTTP/1.1\r\n" + signed + "\r\n", "414", "URI_TOO_LONG"},
-		{"headers that are too large", "GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A: " + strings.Repeat("a", 20<<10) + "\r\n\r\n", "431", "HEADERS_TOO_LARGE"},
+		{"a target that is too long",
+			"GET /api/v1/vault/keys?" + strings.Repeat("a", 8192) + " HTTP/1.1\r\n" + signed + "\r\n", "414", "URI_TOO_LONG"},
+		{"headers that are too large",
+			"GET /api/v1/vault/keys HTTP/1.1\r\n" + signed + "X-A: " + strings.Repeat("a", 20<<10) + "\r\n\r\n", "431",
+			"HEADERS_TOO_LARGE"},
 		{"junk", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "400", "BAD_REQUEST"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -93,7 +123,8 @@ func expect(t *testing.T, raw, status, code string) {
 	if err := json.Unmarshal(body, &e); err != nil {
 		t.Fatalf("not an envelope: %q", raw)
 	}
-	if got := fmt.Sprint(res.StatusCode); got != status || e.Code != code || e.StatusCode != res.StatusCode || e.Error == "" || e.Message == "" {
+	if got := fmt.Sprint(res.StatusCode); got != status || e.Code != code || e.StatusCode != res.StatusCode ||
+		e.Error == "" || e.Message == "" {
 		t.Errorf("got %s %q, want %s %s", got, body, status, code)
 	}
 	if res.Header.Get("X-Request-ID") == "" || !strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
@@ -161,7 +192,8 @@ func TestOnlyOneRequestComesOutOfSmuggledBytes(t *testing.T) {
 	} {
 		d.wire("PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + framing)
 	}
-	d.wire("PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed + fmt.Sprintf("Connection: close\r\nContent-Length: %d\r\n\r\n%s", len(inner), inner))
+	d.wire("PATCH /api/v1/vault/keys/k HTTP/1.1\r\n" + signed +
+		fmt.Sprintf("Connection: close\r\nContent-Length: %d\r\n\r\n%s", len(inner), inner))
 	for _, r := range d.vault.got() {
 		if r.method == "DELETE" {
 			t.Fatalf("a smuggled request was forwarded: %+v", r)
@@ -173,7 +205,8 @@ func TestEveryPathSaysWhichMethodsItTakes(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) { c.Limits.Address.Count = 0 })
 	for path, e := range endpoints(newRouter(routeTable())) {
-		path = strings.NewReplacer("{id}", strings.Repeat("a", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}", "app.js").Replace(path)
+		path = strings.NewReplacer("{id}", strings.Repeat("a", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}",
+			"app.js").Replace(path)
 		r := d.do(ask{method: "OPTIONS", path: path})
 		if r.status != 204 || r.header.Get("Allow") != e.allow || !strings.HasSuffix(e.allow, "OPTIONS") {
 			t.Errorf("OPTIONS %s: %d, Allow %q, want %q", path, r.status, r.header.Get("Allow"), e.allow)
@@ -182,7 +215,8 @@ func TestEveryPathSaysWhichMethodsItTakes(t *testing.T) {
 			if e.byMethod[m] != nil {
 				continue
 			}
-			if r := d.do(ask{method: m, path: path}); r.status != 405 || r.code != "METHOD_NOT_ALLOWED" || r.header.Get("Allow") != e.allow {
+			if r := d.do(ask{method: m, path: path}); r.status != 405 || r.code != "METHOD_NOT_ALLOWED" ||
+				r.header.Get("Allow") != e.allow {
 				t.Errorf("%s %s: %d %s, Allow %q", m, path, r.status, r.code, r.header.Get("Allow"))
 			}
 		}
@@ -230,7 +264,8 @@ func TestHeadAnswersLikeGetWithoutABody(t *testing.T) {
 	d.vault.answers(func(w http.ResponseWriter, r seen) {
 		writeJSON(w, 200, map[string]any{"statusCode": 200, "data": r.method})
 	})
-	raw := d.wire("HEAD /api/v1/vault/keys HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer " + ada.token + "\r\n\r\n")
+	raw := d.wire("HEAD /api/v1/vault/keys HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer " +
+		ada.token + "\r\n\r\n")
 	head, body, _ := strings.Cut(raw, "\r\n\r\n")
 	if !strings.HasPrefix(head, "HTTP/1.1 200") || body != "" || !strings.Contains(head, "Content-Length: ") {
 		t.Errorf("got %q", raw)
@@ -246,7 +281,8 @@ func TestAnEmptyBodyWithAContentTypeIsFineEverywhere(t *testing.T) {
 	d := openDoor(t)
 	ada := d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	for path, e := range endpoints(newRouter(routeTable())) {
-		path = strings.NewReplacer("{id}", strings.Repeat("a", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}", "app.js").Replace(path)
+		path = strings.NewReplacer("{id}", strings.Repeat("a", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}",
+			"app.js").Replace(path)
 		for method, rt := range e.byMethod {
 			if rt.rate != plain {
 				continue

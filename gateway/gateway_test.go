@@ -14,10 +14,12 @@ func TestARequestReachesItsServiceWithASignedIdentityAndNothingInternalFromTheCl
 	t.Parallel()
 	d := openDoor(t)
 	ada := d.users.signIn(t, func(s *sessionstate.State) { s.Admin, s.VaultQuota = true, 7 })
-	r := d.do(ask{method: "PATCH", path: "/api/v1/vault/keys/x.y?realm_id=%61aaaaaaaaaaaaaaaaaaaaaaa", bearer: ada.token, body: `{"value":"v"}`, header: map[string]string{
-		"X-Realmgate-Identity": "forged", "X-Realmgate-On-User": "x", "Connection": "keep-alive, X-Hop", "X-Hop": "1", "Cookie": "c=1",
-		"User-Agent": "tester/1", "X-Request-ID": "req-1", "Accept": "application/json",
-	}})
+	r := d.do(ask{method: "PATCH", path: "/api/v1/vault/keys/x.y?realm_id=%61aaaaaaaaaaaaaaaaaaaaaaa", bearer: ada.token,
+		body: `{"value":"v"}`, header: map[string]string{
+			"X-Realmgate-Identity": "forged", "X-Realmgate-On-User": "x", "Connection": "keep-alive, X-Hop", "X-Hop": "1",
+			"Cookie":     "c=1",
+			"User-Agent": "tester/1", "X-Request-ID": "req-1", "Accept": "application/json",
+		}})
 	if r.status != 200 || r.message != "ok from vault-svc" {
 		t.Fatalf("got %d %s", r.status, r.raw)
 	}
@@ -29,11 +31,14 @@ func TestARequestReachesItsServiceWithASignedIdentityAndNothingInternalFromTheCl
 		t.Fatalf("the service got %d requests", len(got))
 	}
 	q := got[0]
-	if q.method != "PATCH" || q.target != "/api/v1/vault/keys/x.y?realm_id=%61aaaaaaaaaaaaaaaaaaaaaaa" || q.body != `{"value":"v"}` {
+	if q.method != "PATCH" || q.target != "/api/v1/vault/keys/x.y?realm_id=%61aaaaaaaaaaaaaaaaaaaaaaa" ||
+		q.body != `{"value":"v"}` {
 		t.Errorf("forwarded %s %s %q", q.method, q.target, q.body)
 	}
-	want := auth.Identity{Kind: auth.Session, UserID: ada.userID, SessionID: ada.sessionID, Admin: true, VaultQuota: 7, ClientAddr: "127.0.0.1"}
-	if q.identity.Kind != want.Kind || q.identity.UserID != want.UserID || q.identity.SessionID != want.SessionID || !q.identity.Admin ||
+	want := auth.Identity{Kind: auth.Session, UserID: ada.userID, SessionID: ada.sessionID, Admin: true, VaultQuota: 7,
+		ClientAddr: "127.0.0.1"}
+	if q.identity.Kind != want.Kind || q.identity.UserID != want.UserID || q.identity.SessionID != want.SessionID ||
+		!q.identity.Admin ||
 		q.identity.VaultQuota != 7 || q.identity.ClientAddr != want.ClientAddr {
 		t.Errorf("identity %+v, want %+v", q.identity, want)
 	}
@@ -42,7 +47,8 @@ func TestARequestReachesItsServiceWithASignedIdentityAndNothingInternalFromTheCl
 			t.Errorf("%s was forwarded: %q", name, v)
 		}
 	}
-	if q.header.Get("User-Agent") != "tester/1" || q.header.Get("X-Request-ID") != "req-1" || q.header.Get("Accept") != "application/json" {
+	if q.header.Get("User-Agent") != "tester/1" || q.header.Get("X-Request-ID") != "req-1" ||
+		q.header.Get("Accept") != "application/json" {
 		t.Errorf("headers %v", q.header)
 	}
 }
@@ -57,7 +63,8 @@ func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 		w.Header().Set("X-Realmgate-On-User", strings.Repeat("c", 24))
 		writeJSON(w, 404, map[string]any{"statusCode": 404, "code": "VAULT_KEY_NOT_FOUND"})
 	})
-	r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/nope?realm_id=" + strings.ToUpper(realm), bearer: ada.token, header: map[string]string{"User-Agent": "t\xff1"}})
+	r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/nope?realm_id=" + strings.ToUpper(realm), bearer: ada.token,
+		header: map[string]string{"User-Agent": "t\xff1"}})
 	if r.status != 404 || r.header.Get("X-Realmgate-On-User") != "" {
 		t.Errorf("got %d, on user %q", r.status, r.header.Get("X-Realmgate-On-User"))
 	}
@@ -73,11 +80,13 @@ func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 		if e.IPAddress != "127.0.0.1" {
 			t.Errorf("address %q", e.IPAddress)
 		}
-		if strings.HasSuffix(e.Path, "nope") && (e.RealmID != realm || e.OnUserID != strings.Repeat("c", 24) || e.UserAgent != "t\uFFFD1") {
+		if strings.HasSuffix(e.Path, "nope") &&
+			(e.RealmID != realm || e.OnUserID != strings.Repeat("c", 24) || e.UserAgent != "t\uFFFD1") {
 			t.Errorf("event %+v", e)
 		}
 	}
-	want := map[string]int{"GET /api/v1/vault/keys/nope": 404, "GET /nowhere": 404, "POST /api/v1/vault/keys": 405, "GET /api/v1/users": 403}
+	want := map[string]int{"GET /api/v1/vault/keys/nope": 404, "GET /nowhere": 404, "POST /api/v1/vault/keys": 405,
+		"GET /api/v1/users": 403}
 	if len(got) != len(want) {
 		t.Errorf("events %v, want %v", got, want)
 	}
@@ -99,7 +108,8 @@ func TestAServiceWithOtherInternalKeysSignsNobodyOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.vault.keys = other
-	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/k", bearer: ada.token}); r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || r.header.Get(auth.RefusedHeader) != "" {
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/k", bearer: ada.token}); r.status != 503 ||
+		r.code != "SERVICE_UNAVAILABLE" || r.header.Get(auth.RefusedHeader) != "" {
 		t.Errorf("got %d %s %v", r.status, r.raw, r.header)
 	}
 }

@@ -140,7 +140,8 @@ func startUsers(t testing.TB) *fakeUsers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: auth.SigningKey{ID: "k1", Private: private}, states: map[string]sessionstate.State{}, longest: 24 * time.Hour}
+	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: auth.SigningKey{ID: "k1", Private: private},
+		states: map[string]sessionstate.State{}, longest: 24 * time.Hour}
 	u.answers(u.serve)
 	return u
 }
@@ -155,7 +156,8 @@ func (u *fakeUsers) serve(w http.ResponseWriter, r seen) {
 	case r.target == "/internal/keys" && u.previous:
 		writeJSON(w, 404, map[string]any{"code": "NOT_FOUND"})
 	case r.target == "/.well-known/jwks.json", r.target == "/internal/keys":
-		set := auth.Published{JWKS: auth.JWKS{Keys: []auth.JWK{auth.NewJWK(u.key.ID, u.key.Private.Public().(ed25519.PublicKey))}}}
+		set := auth.Published{JWKS: auth.JWKS{Keys: []auth.JWK{auth.NewJWK(u.key.ID,
+			u.key.Private.Public().(ed25519.PublicKey))}}}
 		if r.target == "/internal/keys" {
 			set.MaxSeconds = int64(u.longest.Seconds())
 		}
@@ -206,7 +208,8 @@ func (u *fakeUsers) signIn(t testing.TB, change ...func(*sessionstate.State)) pe
 func (u *fakeUsers) sign(t testing.TB, p person, ttl time.Duration) string {
 	t.Helper()
 	now := time.Now()
-	token, err := u.key.Sign(auth.Claims{UserID: p.userID, SessionID: p.sessionID, TokenID: id.New(now), IssuedAt: now.Add(-time.Hour), ExpiresAt: now.Add(ttl)},
+	token, err := u.key.Sign(auth.Claims{UserID: p.userID, SessionID: p.sessionID, TokenID: id.New(now),
+		IssuedAt: now.Add(-time.Hour), ExpiresAt: now.Add(ttl)},
 		"realmgate", "realmgate")
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +221,8 @@ func (u *fakeUsers) sign(t testing.TB, p person, ttl time.Duration) string {
 func (u *fakeUsers) authToken(change ...func(*sessionstate.State)) (token string, s sessionstate.State) {
 	tokenID := id.New(time.Now())
 	token = "hdy_" + tokenID + "_" + strings.Repeat("0123456789ab", 4)
-	s = sessionstate.State{Alive: true, UserID: id.New(time.Now()), Version: 1, Token: &sessionstate.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{permRealms}}}}
+	s = sessionstate.State{Alive: true, UserID: id.New(time.Now()), Version: 1,
+		Token: &sessionstate.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{permRealms}}}}
 	for _, f := range change {
 		f(&s)
 	}
@@ -259,7 +263,8 @@ func openDoor(t testing.TB, change ...func(*Config)) *door {
 // surroundings is what a gateway needs, without the gateway.
 func surroundings(t testing.TB) *door {
 	t.Helper()
-	return &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"), broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
+	return &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"),
+		activity: startService(t, "activity-svc"), broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
 }
 
 // settings fills the settings in.
@@ -270,7 +275,8 @@ func (d *door) settings(change ...func(*Config)) {
 		t.Fatal(err)
 	}
 	d.cfg.Addr, d.cfg.Service.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
-	d.cfg.Upstreams.UsersKeys, d.cfg.Upstreams.VaultKeys, d.cfg.Upstreams.ActivityKeys = testKey("users-svc"), testKey("vault-svc"), testKey("activity-svc")
+	d.cfg.Upstreams.UsersKeys, d.cfg.Upstreams.VaultKeys, d.cfg.Upstreams.ActivityKeys = testKey("users-svc"),
+		testKey("vault-svc"), testKey("activity-svc")
 	d.cfg.Upstreams.Users, d.cfg.Upstreams.Vault, d.cfg.Upstreams.Activity = d.users.URL, d.vault.URL, d.activity.URL
 	d.cfg.Bus.URL, d.cfg.Redis.URL = config.Secret(d.broker.URL()), config.Secret(d.redis.URL())
 	d.cfg.Journal.Dir = t.TempDir()
@@ -306,7 +312,8 @@ func (d *door) start() {
 	}
 	d.t.Cleanup(d.stop)
 	d.svc, d.addr = svc, svc.Addr()
-	d.until("the gateway is ready", func() bool { status, _ := svc.CheckReady(context.Background()); return status == 200 })
+	d.until("the gateway is ready",
+		func() bool { status, _ := svc.CheckReady(context.Background()); return status == 200 })
 }
 
 func (d *door) until(what string, f func() bool) {

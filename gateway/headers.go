@@ -18,14 +18,16 @@ func (g *gateway) secure(c *fiber.Ctx) bool {
 	if g.cfg.TLS.Cert != "" {
 		return true
 	}
-	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" && netaddr.Contains(g.trusted, netaddr.Peer(c.Context().RemoteAddr()))
+	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" &&
+		netaddr.Contains(g.trusted, netaddr.Peer(c.Context().RemoteAddr()))
 }
 
 // passes reports whether a service's header of this name, as fasthttp writes names, goes to the
 // client: those that pkg/httpx and the services' pages set.
 func passes(name []byte) bool {
 	switch string(name) {
-	case "Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Cache-Control", "X-Content-Type-Options", "Content-Security-Policy", "Referrer-Policy",
+	case "Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Cache-Control", "X-Content-Type-Options",
+		"Content-Security-Policy", "Referrer-Policy",
 		"Allow", "Retry-After", "Www-Authenticate", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset":
 		return true
 	}

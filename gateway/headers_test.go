@@ -25,7 +25,8 @@ func TestSeveralAcceptLinesAreOneList(t *testing.T) {
 		t.Errorf("an error of the gateway: %s", got)
 	}
 	request("/api/v1/vault/keys")
-	if got := d.vault.got()[0].header["Accept"]; !slices.Equal(got, []string{"application/json, application/problem+json"}) {
+	if got := d.vault.got()[0].header["Accept"]; !slices.Equal(got,
+		[]string{"application/json, application/problem+json"}) {
 		t.Errorf("the service got %q", got)
 	}
 }
@@ -35,7 +36,8 @@ func TestOnlyNamedHeadersOfAnAnswerReachTheClient(t *testing.T) {
 	d := openDoor(t)
 	ada := d.users.signIn(t)
 	named := map[string]string{
-		"Allow": "GET", "Cache-Control": "private", "Content-Security-Policy": "default-src 'none'", "Referrer-Policy": "no-referrer", "Retry-After": "7",
+		"Allow": "GET", "Cache-Control": "private", "Content-Security-Policy": "default-src 'none'",
+		"Referrer-Policy": "no-referrer", "Retry-After": "7",
 		"Www-Authenticate": "Bearer", "X-Content-Type-Options": "nosniff",
 	}
 	d.vault.answers(func(w http.ResponseWriter, r seen) {
@@ -43,13 +45,15 @@ func TestOnlyNamedHeadersOfAnAnswerReachTheClient(t *testing.T) {
 			w.Header().Set(name, v)
 		}
 		for _, name := range []string{
-			"Set-Cookie", "Proxy-Authenticate", "Proxy-Connection", "Upgrade", "Keep-Alive", "Connection", "Server", "X-Request-ID", "X-Internal-Node", "x_odd", "Trailer",
+			"Set-Cookie", "Proxy-Authenticate", "Proxy-Connection", "Upgrade", "Keep-Alive", "Connection", "Server",
+			"X-Request-ID", "X-Internal-Node", "x_odd", "Trailer",
 			sessionstate.ChangedHeader, onUserHeader, auth.IdentityHeader, "Access-Control-Allow-Origin",
 		} {
 			w.Header().Set(name, "close")
 			w.Header().Add(name, "twice")
 		}
-		writeJSON(w, 200, map[string]any{"statusCode": 200, "message": strings.Repeat("x", len(r.target)*20_000), "data": nil})
+		writeJSON(w, 200, map[string]any{"statusCode": 200, "message": strings.Repeat("x", len(r.target)*20_000),
+			"data": nil})
 	})
 	for _, path := range []string{"/api/v1/vault/keys", "/api/v1/vault/keys/k"} { // as a whole, and passed through
 		r := d.do(ask{method: "GET", path: path, bearer: ada.token})
@@ -62,7 +66,8 @@ func TestOnlyNamedHeadersOfAnAnswerReachTheClient(t *testing.T) {
 			}
 			r.header.Del(name)
 		}
-		for _, name := range []string{"Content-Type", "Content-Length", "Date", "X-Request-Id", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset"} {
+		for _, name := range []string{"Content-Type", "Content-Length", "Date", "X-Request-Id", "Ratelimit-Limit",
+			"Ratelimit-Remaining", "Ratelimit-Reset"} {
 			if got := r.header.Values(name); len(got) > 1 || len(got) == 1 && strings.Contains(got[0], "twice") {
 				t.Errorf("%s: %s is %q", path, name, got)
 			}

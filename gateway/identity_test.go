@@ -18,14 +18,17 @@ func TestAServiceIsToldTheRealmAndAddressOfEachRequest(t *testing.T) {
 		if strings.HasPrefix(path, "/api/v1/auth/") {
 			service = d.users.fakeService
 		}
-		for _, c := range []struct{ realm, addr string }{{"", "192.0.2.1"}, {a, "192.0.2.1"}, {a, "192.0.2.2"}, {b, "192.0.2.2"}, {"", "192.0.2.2"}, {"", "192.0.2.1"}} {
-			r := d.do(ask{method: "GET", path: path, bearer: ada.token, host: strings.TrimPrefix(c.realm+".h", "."), header: map[string]string{"X-Forwarded-For": c.addr}})
+		for _, c := range []struct{ realm, addr string }{{"", "192.0.2.1"}, {a, "192.0.2.1"}, {a, "192.0.2.2"},
+			{b, "192.0.2.2"}, {"", "192.0.2.2"}, {"", "192.0.2.1"}} {
+			r := d.do(ask{method: "GET", path: path, bearer: ada.token, host: strings.TrimPrefix(c.realm+".h", "."),
+				header: map[string]string{"X-Forwarded-For": c.addr}})
 			got := service.got()
 			if r.status != 200 || len(got) != 1 {
 				t.Fatalf("%s: got %d %s", path, r.status, r.raw)
 			}
 			if i := got[0].identity; i.Realm != c.realm || i.ClientAddr != c.addr {
-				t.Errorf("%s: the service was told %s, want %s", path, fmt.Sprint(i.Realm, " ", i.ClientAddr), fmt.Sprint(c.realm, " ", c.addr))
+				t.Errorf("%s: the service was told %s, want %s", path, fmt.Sprint(i.Realm, " ", i.ClientAddr),
+					fmt.Sprint(c.realm, " ", c.addr))
 			}
 		}
 	}

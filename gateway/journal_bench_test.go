@@ -24,7 +24,8 @@ import (
 func BenchmarkJournalShare(b *testing.B) {
 	addr := benchService(b)
 	d := openDoor(b, func(c *Config) {
-		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors", ratelimit.Rate{Count: 100_000_000, Period: time.Minute}
+		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors",
+			ratelimit.Rate{Count: 100_000_000, Period: time.Minute}
 	})
 	d.listen()
 	token := d.users.signIn(b).token
@@ -37,13 +38,15 @@ func BenchmarkJournalShare(b *testing.B) {
 		req.Header.Set("Authorization", "Bearer "+token)
 		return client.Do(req, resp) == nil && resp.StatusCode() == 200
 	}
-	j, err := journal.Open(journal.Config{Dir: b.TempDir(), MaxBytes: 1 << 40, Mode: journal.ModeBestEffort}, testkit.Log(b), prometheus.NewRegistry())
+	j, err := journal.Open(journal.Config{Dir: b.TempDir(), MaxBytes: 1 << 40, Mode: journal.ModeBestEffort},
+		testkit.Log(b), prometheus.NewRegistry())
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = j.Close() })
 	now := time.Now()
-	e := event.Request{ID: id.New(now), UserID: id.New(now), Method: "GET", Path: "/api/v1/vault/keys", Status: 200, IPAddress: "192.0.2.1"}
+	e := event.Request{ID: id.New(now), UserID: id.New(now), Method: "GET", Path: "/api/v1/vault/keys", Status: 200,
+		IPAddress: "192.0.2.1"}
 	write := func() bool { return j.Append(e) == nil }
 	const goroutines, each = 64, 200
 	timed := func(f func() bool) time.Duration {

@@ -135,7 +135,8 @@ func (k *keySet) take(set auth.Published) error {
 
 // parse verifies a JWT and says with which generation of keys. A key that is not known is asked for
 // once a second at most. The error is auth.ErrExpired, auth.ErrInvalid or errNoKeys.
-func (k *keySet) parse(ctx context.Context, token, issuer, audience string, now func() time.Time) (auth.Claims, int64, error) {
+func (k *keySet) parse(ctx context.Context, token, issuer, audience string, now func() time.Time) (auth.Claims, int64,
+	error) {
 	for try := 0; ; try++ {
 		keys := k.current.Load()
 		if keys == nil {

@@ -35,7 +35,8 @@ type keyRig struct {
 func newKeyRig(t *testing.T) *keyRig {
 	t.Helper()
 	r := &keyRig{clock: time.Now, claims: auth.Claims{
-		UserID: id.New(time.Now()), SessionID: id.New(time.Now()), TokenID: id.New(time.Now()), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+		UserID: id.New(time.Now()), SessionID: id.New(time.Now()), TokenID: id.New(time.Now()), IssuedAt: time.Now(),
+		ExpiresAt: time.Now().Add(time.Hour),
 	}}
 	keys := newKeySet(testkit.Log(t), func(context.Context) (auth.Published, error) {
 		r.fetched++
@@ -45,15 +46,17 @@ func newKeyRig(t *testing.T) *keyRig {
 		}
 		return set, nil
 	})
-	st := newStates(0, nil, testkit.Log(t), newIdentityMetrics(prometheus.NewRegistry()), func(context.Context, bool, string) (sessionstate.State, error) {
-		return sessionstate.State{Alive: true, UserID: r.claims.UserID, SessionID: r.claims.SessionID, Version: 1}, nil
-	})
+	st := newStates(0, nil, testkit.Log(t), newIdentityMetrics(prometheus.NewRegistry()),
+		func(context.Context, bool, string) (sessionstate.State, error) {
+			return sessionstate.State{Alive: true, UserID: r.claims.UserID, SessionID: r.claims.SessionID, Version: 1}, nil
+		})
 	st.redisPause.Begin(time.Hour) // there is none
 	unlimited, err := newGuesses(ratelimit.Rate{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.authenticator = newAuthenticator(Config{Issuer: "realmgate", Audience: "realmgate"}, keys, st, unlimited, func() time.Time { return r.clock() })
+	r.authenticator = newAuthenticator(Config{Issuer: "realmgate", Audience: "realmgate"}, keys, st, unlimited,
+		func() time.Time { return r.clock() })
 	t.Cleanup(func() { st.close(); r.verified.StopAllGoroutines() })
 	return r
 }

@@ -59,7 +59,8 @@ func TestAStopUnderLoadFailsNoRequestAndLosesNoEvent(t *testing.T) {
 		t.Errorf("the service was asked %d times and %d answers arrived", taken, answered.Load())
 	}
 	d.start() // on the journal that the last one left
-	d.until("every answered request is recorded", func() bool { return int64(len(events.of(ada.userID))) >= answered.Load() })
+	d.until("every answered request is recorded",
+		func() bool { return int64(len(events.of(ada.userID))) >= answered.Load() })
 	if n := int64(len(events.of(ada.userID))); n != answered.Load() {
 		t.Errorf("%d events, %d answers; %d events came once more", n, answered.Load(), events.twice())
 	}
@@ -94,7 +95,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		ada := users.signIn(t)
 		for i := range 20 {
 			d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
-			d.do(ask{method: "PUT", path: fmt.Sprintf("/api/v1/vault/keys/k%d", i), bearer: ada.token, body: strings.Repeat("x", 300<<10)})
+			d.do(ask{method: "PUT", path: fmt.Sprintf("/api/v1/vault/keys/k%d", i), bearer: ada.token,
+				body: strings.Repeat("x", 300<<10)})
 		}
 		d.stop()
 	}

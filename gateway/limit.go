@@ -85,5 +85,6 @@ func limitHeaders(c *fiber.Ctx, cl *call) {
 	var digits [20]byte
 	h.SetBytesV("RateLimit-Limit", strconv.AppendInt(digits[:0], int64(cl.counted.Count), 10))
 	h.SetBytesV("RateLimit-Remaining", strconv.AppendInt(digits[:0], int64(max(cl.countResult.Remaining, 0)), 10))
-	h.SetBytesV("RateLimit-Reset", strconv.AppendInt(digits[:0], int64((cl.countResult.ResetAfter+time.Second-1)/time.Second), 10))
+	h.SetBytesV("RateLimit-Reset",
+		strconv.AppendInt(digits[:0], int64((cl.countResult.ResetAfter+time.Second-1)/time.Second), 10))
 }

@@ -26,12 +26,14 @@ func TestSmallLimitsAreExactAndSayWhereTheClientStands(t *testing.T) {
 	ada, bob := d.users.signIn(t), d.users.signIn(t)
 	for i := range 3 {
 		r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
-		if r.status != 200 || r.header.Get("RateLimit-Limit") != "3" || r.header.Get("RateLimit-Remaining") != strconv.Itoa(2-i) || r.header.Get("RateLimit-Reset") == "" {
+		if r.status != 200 || r.header.Get("RateLimit-Limit") != "3" ||
+			r.header.Get("RateLimit-Remaining") != strconv.Itoa(2-i) || r.header.Get("RateLimit-Reset") == "" {
 			t.Errorf("request %d: %d, %v", i, r.status, r.header)
 		}
 	}
 	r := d.do(ask{method: "GET", path: "/api/v1/users/me", bearer: ada.token})
-	if r.status != 429 || r.code != "RATE_LIMITED" || r.header.Get("Retry-After") == "" || r.header.Get("RateLimit-Remaining") != "0" {
+	if r.status != 429 || r.code != "RATE_LIMITED" || r.header.Get("Retry-After") == "" ||
+		r.header.Get("RateLimit-Remaining") != "0" {
 		t.Errorf("one too many: %d %s %v", r.status, r.raw, r.header)
 	}
 	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: bob.token}); r.status != 200 {
@@ -45,7 +47,8 @@ func TestSmallLimitsAreExactAndSayWhereTheClientStands(t *testing.T) {
 			t.Errorf("request %d of the address: %d", i, r.status)
 		}
 	}
-	for _, a := range []ask{{method: "GET", path: "/api/v1/vault/keys", bearer: "junk"}, {method: "GET", path: "/nowhere"}, {method: "GET", path: "/docs"}} {
+	for _, a := range []ask{{method: "GET", path: "/api/v1/vault/keys", bearer: "junk"}, {method: "GET", path: "/nowhere"},
+		{method: "GET", path: "/docs"}} {
 		if r := d.do(a); r.status != 429 {
 			t.Errorf("%s %s over the address's limit: %d", a.method, a.path, r.status)
 		}
@@ -58,7 +61,8 @@ func TestSmallLimitsAreExactAndSayWhereTheClientStands(t *testing.T) {
 func TestClassesOfRoutesHaveTheirOwnLimits(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
-		c.Limits.Signup, c.Limits.Verify, c.Limits.Resend, c.Limits.RetrySetup = perHour(2), perHour(3), perHour(1), perHour(2)
+		c.Limits.Signup, c.Limits.Verify, c.Limits.Resend, c.Limits.RetrySetup = perHour(2), perHour(3), perHour(1),
+			perHour(2)
 	})
 	ada, bob := d.users.signIn(t), d.users.signIn(t)
 	allowed := func(n int, asks ...ask) {
@@ -76,8 +80,10 @@ func TestClassesOfRoutesHaveTheirOwnLimits(t *testing.T) {
 		}
 	}
 	allowed(2, ask{method: "POST", path: "/api/v1/auth/signup"})
-	allowed(3, ask{method: "POST", path: "/api/v1/auth/verify-email"}, ask{method: "POST", path: "/api/v1/auth/reset-password"})
-	allowed(1, ask{method: "POST", path: "/api/v1/auth/resend-verification"}, ask{method: "POST", path: "/api/v1/auth/forgot-password"})
+	allowed(3, ask{method: "POST", path: "/api/v1/auth/verify-email"},
+		ask{method: "POST", path: "/api/v1/auth/reset-password"})
+	allowed(1, ask{method: "POST", path: "/api/v1/auth/resend-verification"},
+		ask{method: "POST", path: "/api/v1/auth/forgot-password"})
 	allowed(2, ask{method: "POST", path: "/api/v1/users/me/retry-setup", bearer: ada.token})
 	allowed(2, ask{method: "POST", path: "/api/v1/users/me/retry-setup", bearer: bob.token})
 }
@@ -90,7 +96,8 @@ func TestALimitOfAServiceKeepsItsHeaders(t *testing.T) {
 		w.Header().Set("RateLimit-Remaining", "0")
 		writeJSON(w, http.StatusTooManyRequests, map[string]any{"statusCode": 429, "code": "RATE_LIMITED"})
 	})
-	if r := d.do(ask{method: "POST", path: "/api/v1/users/auth/login"}); r.header.Get("RateLimit-Limit") != "10" || r.header.Get("RateLimit-Remaining") != "0" {
+	if r := d.do(ask{method: "POST", path: "/api/v1/users/auth/login"}); r.header.Get("RateLimit-Limit") != "10" ||
+		r.header.Get("RateLimit-Remaining") != "0" {
 		t.Errorf("the client reads %v", r.header)
 	}
 }
@@ -103,7 +110,8 @@ func TestAHighLimitIsNeverPassedByTwoGatewaysAndHardlyMissed(t *testing.T) {
 	for range 2 {
 		// Not redisdb.Open: on a busy machine its 100 ms run out, and each gateway then counts by
 		// itself.
-		rdb := redis.NewClient(&redis.Options{Addr: d.redis.Addr(), ReadTimeout: 20 * time.Second, DialTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
+		rdb := redis.NewClient(&redis.Options{Addr: d.redis.Addr(), ReadTimeout: 20 * time.Second,
+			DialTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
 		t.Cleanup(func() { _ = rdb.Close() })
 		l, err := ratelimit.New(rdb, func(err error) { t.Error(err) })
 		if err != nil {
@@ -162,8 +170,10 @@ func TestAnAddressPastItsLimitCostsUsersSvcNothing(t *testing.T) {
 	before := asked()
 	stranger := startUsers(t)
 	for range 20 {
-		for _, wrong := range []string{"hdy_" + id.New(time.Now()) + "_" + strings.Repeat("ab", 24), "Bearer " + stranger.sign(t, ada, time.Hour)} {
-			if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: wrong}); r.status != 401 && r.status != 429 {
+		for _, wrong := range []string{"hdy_" + id.New(time.Now()) + "_" + strings.Repeat("ab", 24),
+			"Bearer " + stranger.sign(t, ada, time.Hour)} {
+			if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: wrong}); r.status != 401 &&
+				r.status != 429 {
 				t.Errorf("got %d %s", r.status, r.code)
 			}
 		}
@@ -177,7 +187,8 @@ func TestAnAddressPastItsLimitCostsUsersSvcNothing(t *testing.T) {
 	ask200("the session, which is remembered", "Bearer "+ada.token)
 	ask200("the token, which is remembered", bob)
 	fresh, _ := d.users.authToken()
-	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: fresh}); r.code != "RATE_LIMITED" || r.header.Get("Retry-After") == "" {
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", authorization: fresh}); r.code != "RATE_LIMITED" ||
+		r.header.Get("Retry-After") == "" {
 		t.Errorf("one that nobody remembers: %d %s", r.status, r.code)
 	}
 }
@@ -190,7 +201,8 @@ func TestMalformedRequestsAreCounted(t *testing.T) {
 		if i >= 3 {
 			want = "429"
 		}
-		if raw := d.wire("GET /api/v1/auth/config HTTP/1.1\r\nHost: h\r\nX A: b\r\n\r\n"); !strings.HasPrefix(raw, "HTTP/1.1 "+want) {
+		if raw := d.wire("GET /api/v1/auth/config HTTP/1.1\r\nHost: h\r\nX A: b\r\n\r\n"); !strings.HasPrefix(raw,
+			"HTTP/1.1 "+want) {
 			t.Errorf("request %d: %.60q, want %s", i+1, raw, want)
 		}
 	}
@@ -230,7 +242,8 @@ func TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient(t *testing.T) {
 		t.Errorf("over the owner's limit: %d", r.status)
 	}
 	d.until("the last of the owner's requests is recorded", func() bool {
-		return slices.ContainsFunc(events.of(owner.UserID), func(e event.Request) bool { return e.Status == 429 && e.IPAddress == "192.0.2.1" })
+		return slices.ContainsFunc(events.of(owner.UserID),
+			func(e event.Request) bool { return e.Status == 429 && e.IPAddress == "192.0.2.1" })
 	})
 	for _, e := range events.of(owner.UserID) {
 		if e.Status == 429 && e.IPAddress != "192.0.2.1" {

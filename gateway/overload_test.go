@@ -296,7 +296,8 @@ func TestALoadThatStaysShortensTheWait(t *testing.T) {
 		{"and on", rush, false, 400 * time.Millisecond, 0, 400 * time.Millisecond},
 		{"at a quick address", rush, false, 20 * time.Millisecond, 0, brief},
 		{"in an overload", rush, true, 400 * time.Millisecond, 0, 20 * time.Millisecond},
-		{"in an overload of the gateway itself", rush, true, 400 * time.Millisecond, 8 * time.Millisecond, 80 * time.Millisecond},
+		{"in an overload of the gateway itself", rush, true, 400 * time.Millisecond, 8 * time.Millisecond,
+			80 * time.Millisecond},
 		{"in a great one", rush, true, 400 * time.Millisecond, 8 * time.Second, brief},
 		{"after a pause", 2 * rush, true, 400 * time.Millisecond, 0, time.Second},
 	} {
@@ -353,7 +354,8 @@ func TestWhatHasNotHappenedYetIsCounted(t *testing.T) {
 	for _, f := range families {
 		series[f.GetName()] = len(f.GetMetric())
 	}
-	for _, name := range []string{"upstream_failures_total", "upstream_retries_total", "upstream_shed_total", "upstream_breakers_open", "upstream_in_flight", "upstream_late_seconds", "upstream_request_duration_seconds"} {
+	for _, name := range []string{"upstream_failures_total", "upstream_retries_total", "upstream_shed_total",
+		"upstream_breakers_open", "upstream_in_flight", "upstream_late_seconds", "upstream_request_duration_seconds"} {
 		if series[name] != 3 {
 			t.Errorf("%s has %d series, want one for each service: alerts need a rate from the first on", name, series[name])
 		}

@@ -65,7 +65,8 @@ func (s *simulated) fill() {
 		each := float64(s.each) * (1 + s.noise*(2*s.random.Float64()-1))
 		heap.Push(&s.running, departure{s.queue[0], s.now.Add(time.Duration(each))})
 		s.queue = s.queue[1:]
-		s.now = s.now.Add(s.each / time.Duration(16*s.width)) // never two at once, or every answer of a window comes at its end
+		// never two at once, or every answer of a window comes at its end
+		s.now = s.now.Add(s.each / time.Duration(16*s.width))
 	}
 	s.busiest = max(s.busiest, s.turns.working)
 }

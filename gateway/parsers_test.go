@@ -146,7 +146,8 @@ func FuzzCredential(f *testing.F) {
 	f.Add([]byte("hdy_507f1f77bcf86cd799439011_" + strings.Repeat("0123456789ab", 4)))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		c := parseCredential(value)
-		if c.kind == tokenCredential && !isAuthToken(c.text) || c.kind == jwtCredential && (len(c.text) == 0 || len(c.text) > maxJWT) {
+		if c.kind == tokenCredential && !isAuthToken(c.text) || c.kind == jwtCredential &&
+			(len(c.text) == 0 || len(c.text) > maxJWT) {
 			t.Fatalf("%q was read as %d %q", value, c.kind, c.text)
 		}
 	})
@@ -158,7 +159,8 @@ func TestTextIsCutBetweenCharacters(t *testing.T) {
 		in   string
 		max  int
 		want string
-	}{{"abc", 3, "abc"}, {"abcd", 3, "abc"}, {"aé", 2, "a"}, {"é", 1, ""}, {"a\xffb", 10, "a\uFFFDb"}, {"\U0001F600", 3, ""}, {"x\U0001F600", 5, "x\U0001F600"}} {
+	}{{"abc", 3, "abc"}, {"abcd", 3, "abc"}, {"aé", 2, "a"}, {"é", 1, ""}, {"a\xffb", 10, "a\uFFFDb"},
+		{"\U0001F600", 3, ""}, {"x\U0001F600", 5, "x\U0001F600"}} {
 		if got := text([]byte(c.in), c.max); got != c.want {
 			t.Errorf("%q at %d: %q, want %q", c.in, c.max, got, c.want)
 		}

@@ -29,7 +29,8 @@ func TestAServerOfSmallMessagesGetsWhatItTakes(t *testing.T) {
 	events := d.listen()
 	d.until("all that fit have arrived", func() bool { return len(events.of(ada.userID)) == 51 })
 	d.until("the journal is empty", func() bool { return d.value("journal_entries") == 0 })
-	if large, shipped := d.value("events_dropped_total", "reason=large"), d.value("events_shipped_total"); large != 1 || shipped != 51 {
+	if large, shipped := d.value("events_dropped_total", "reason=large"), d.value("events_shipped_total"); large != 1 ||
+		shipped != 51 {
 		t.Errorf("%v events were too large and %v shipped, want 1 and 51", large, shipped)
 	}
 }

@@ -56,7 +56,8 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 		req.SetBodyRaw(cl.body)
 	}
 	resp := c.Response()
-	resp.StreamBody = cl.route.traits&vaultKey != 0 && (cl.body == nil || len(cl.body) > bufferedAnswer) // what is written is what is answered
+	// what is written is what is answered
+	resp.StreamBody = cl.route.traits&vaultKey != 0 && (cl.body == nil || len(cl.body) > bufferedAnswer)
 	span := g.calling(c.UserContext(), req, u, cl.endpoint)
 	// What costs behind a public route is hashing, for which users-svc keeps a bounded queue of its
 	// own.
@@ -127,7 +128,8 @@ func copyList(to, from *fasthttp.Request, name string) {
 // accept makes the service's answer ours. What is not of the route's type did not come from a
 // handler of ours and is not shown.
 func (cl *call) accept(resp *fasthttp.Response) error {
-	expected := isJSON(resp.Header.ContentType()) || cl.route.traits&webPage != 0 && bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html"))
+	expected := isJSON(resp.Header.ContentType()) || cl.route.traits&webPage != 0 &&
+		bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html"))
 	if !expected || resp.StatusCode() < 200 {
 		status := resp.StatusCode()
 		_ = resp.CloseBodyStream()
@@ -162,7 +164,8 @@ func readWhole(resp *fasthttp.Response, n int) bool {
 func isJSON(contentType []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte(";"))
 	media = bytes.TrimSpace(media)
-	return bytes.Equal(media, []byte("application/json")) || bytes.Equal(media, []byte("application/problem+json")) || bytes.Equal(media, []byte("application/jwk-set+json"))
+	return bytes.Equal(media, []byte("application/json")) || bytes.Equal(media, []byte("application/problem+json")) ||
+		bytes.Equal(media, []byte("application/jwk-set+json"))
 }
 
 // signed returns the internal identity of the request for a service. One that was signed a moment
@@ -206,7 +209,8 @@ func (a anonymous) signed(cl *call, u *upstream) (string, error) {
 	if header, ok := a.headers.GetIfPresent(key); ok {
 		return header, nil
 	}
-	header, err := u.keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()}, u.name)
+	header, err := u.keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()},
+		u.name)
 	if err == nil {
 		a.headers.Set(key, header)
 	}

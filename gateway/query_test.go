@@ -15,7 +15,8 @@ import (
 
 // examplePath fills the parameters of a template.
 func examplePath(template string) string {
-	return strings.NewReplacer("{id}", strings.Repeat("a", 24), "{tid}", strings.Repeat("b", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}", "app.js").Replace(template)
+	return strings.NewReplacer("{id}", strings.Repeat("a", 24), "{tid}", strings.Repeat("b", 24), "{key}", "k", "{code}",
+		"NOT_FOUND", "{asset}", "app.js").Replace(template)
 }
 
 func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
@@ -37,13 +38,15 @@ func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
 			}
 			for query, want := range map[string]int{
 				"": 0, "?": 0, "?&&": 0, "?realm_id=" + realm: 0, "?realm_id=" + strings.ToUpper(realm): 0,
-				"?colour=blue": unknown, "?realmId=" + realm: unknown, "?Realm_id=" + realm: unknown, "?realm_id%5B%5D=" + realm: unknown, "?x": unknown, "?=1": unknown,
+				"?colour=blue": unknown, "?realmId=" + realm: unknown, "?Realm_id=" + realm: unknown,
+				"?realm_id%5B%5D=" + realm: unknown, "?x": unknown, "?=1": unknown,
 				"?realm_id=": 400, "?realm_id": 400, "?realm_id=xyz": 400, "?realm_id=" + realm + "&realm_id=" + realm: 400,
 			} {
 				if want == 200 || page {
 					want = 0
 				}
-				if r := send(query); want == 400 && (r.status != 400 || r.code != "VALIDATION_ERROR" && method != http.MethodHead) || want == 0 && r.status >= 400 {
+				if r := send(query); want == 400 &&
+					(r.status != 400 || r.code != "VALIDATION_ERROR" && method != http.MethodHead) || want == 0 && r.status >= 400 {
 					t.Errorf("%s %s%s: got %d %s, want %d (0: no failure)", method, template, query, r.status, r.raw, want)
 				}
 			}
@@ -51,7 +54,8 @@ func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
 	}
 	for _, s := range []*fakeService{d.users.fakeService, d.vault, d.activity} {
 		for _, r := range s.got() {
-			if strings.HasPrefix(r.target, apiPrefix) && (strings.Contains(r.target, "colour") || strings.HasSuffix(r.target, "realm_id=")) {
+			if strings.HasPrefix(r.target, apiPrefix) &&
+				(strings.Contains(r.target, "colour") || strings.HasSuffix(r.target, "realm_id=")) {
 				t.Errorf("%s %s reached %s", r.method, r.target, s.name)
 			}
 		}
@@ -77,7 +81,8 @@ func TestARefusedParameterIsNamed(t *testing.T) {
 	} {
 		r := d.do(ask{method: "GET", path: "/api/v1/projects" + query, bearer: ada.token})
 		for _, part := range want {
-			if r.status != 400 || r.code != "VALIDATION_ERROR" || !strings.Contains(r.raw, part) || strings.Contains(r.raw, `"/p20"`) {
+			if r.status != 400 || r.code != "VALIDATION_ERROR" || !strings.Contains(r.raw, part) ||
+				strings.Contains(r.raw, `"/p20"`) {
 				t.Errorf("%.40s: got %d %s, want VALIDATION_ERROR at %s", query, r.status, r.raw, part)
 			}
 		}
@@ -89,7 +94,8 @@ func TestARefusedParameterIsNamed(t *testing.T) {
 	if r := d.do(ask{method: "GET", path: "/api/v1/users?search=ada", bearer: ada.token}); r.status != 403 {
 		t.Errorf("not an admin: got %d, want 403", r.status)
 	}
-	if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k?realmId=x", bearer: ada.token, body: "{"}); r.status != 400 || !strings.Contains(r.raw, `"/realmId"`) {
+	if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k?realmId=x", bearer: ada.token,
+		body: "{"}); r.status != 400 || !strings.Contains(r.raw, `"/realmId"`) {
 		t.Errorf("with a broken body: got %d %s", r.status, r.raw)
 	}
 }
@@ -137,16 +143,23 @@ func TestAPreconditionThatNobodyEvaluatesIsRefused(t *testing.T) {
 		method, path, name, value string
 		status                    int
 	}{
-		{"PUT", item, "If-Match", `"a"`, 400}, {"PATCH", item, "If-Match", "*", 400}, {"DELETE", item, "if-match", `W/"a"`, 400}, {"GET", item, "If-Match", `"a"`, 400},
-		{"HEAD", item, "If-Match", `"a"`, 400}, {"PUT", item, "If-Match", "", 400}, {"PUT", item, "If-None-Match", "*", 400}, {"DELETE", item, "If-None-Match", `"a"`, 400},
-		{"PATCH", item, "If-Unmodified-Since", date, 400}, {"GET", item, "If-Unmodified-Since", date, 400}, {"DELETE", "/api/v1/vault", "If-Match", "*", 400},
-		{"PATCH", "/api/v1/users/" + ada.userID, "If-Match", `"1"`, 400}, {"POST", "/api/v1/auth/tokens", "If-None-Match", "*", 400},
+		{"PUT", item, "If-Match", `"a"`, 400}, {"PATCH", item, "If-Match", "*", 400},
+		{"DELETE", item, "if-match", `W/"a"`, 400}, {"GET", item, "If-Match", `"a"`, 400},
+		{"HEAD", item, "If-Match", `"a"`, 400}, {"PUT", item, "If-Match", "", 400}, {"PUT", item, "If-None-Match", "*", 400},
+		{"DELETE", item, "If-None-Match", `"a"`, 400},
+		{"PATCH", item, "If-Unmodified-Since", date, 400}, {"GET", item, "If-Unmodified-Since", date, 400},
+		{"DELETE", "/api/v1/vault", "If-Match", "*", 400},
+		{"PATCH", "/api/v1/users/" + ada.userID, "If-Match", `"1"`, 400},
+		{"POST", "/api/v1/auth/tokens", "If-None-Match", "*", 400},
 		// What browsers and proxies add by themselves changes nothing, and is answered in full.
-		{"GET", item, "If-None-Match", `"a"`, 200}, {"HEAD", item, "If-None-Match", "*", 200}, {"GET", item, "If-Modified-Since", date, 200},
-		{"PUT", item, "If-Modified-Since", date, 200}, {"GET", item, "If-Range", `"a"`, 200}, {"GET", "/docs", "If-Match", "*", 200},
+		{"GET", item, "If-None-Match", `"a"`, 200}, {"HEAD", item, "If-None-Match", "*", 200},
+		{"GET", item, "If-Modified-Since", date, 200},
+		{"PUT", item, "If-Modified-Since", date, 200}, {"GET", item, "If-Range", `"a"`, 200},
+		{"GET", "/docs", "If-Match", "*", 200},
 	} {
 		r := d.do(ask{method: c.method, path: c.path, bearer: ada.token, header: map[string]string{c.name: c.value}})
-		if r.status != c.status || r.status == 400 && c.method != "HEAD" && (r.code != "VALIDATION_ERROR" || !strings.Contains(strings.ToLower(r.raw), `"/`+strings.ToLower(c.name)+`"`)) {
+		if r.status != c.status || r.status == 400 && c.method != "HEAD" &&
+			(r.code != "VALIDATION_ERROR" || !strings.Contains(strings.ToLower(r.raw), `"/`+strings.ToLower(c.name)+`"`)) {
 			t.Errorf("%s %s with %s: %q: got %d %s, want %d", c.method, c.path, c.name, c.value, r.status, r.raw, c.status)
 		}
 	}

@@ -21,9 +21,11 @@ func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
 	}
 	cl.recorded = true
 	e := event.Request{
-		ID: g.events.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm, Method: text(c.Request().Header.Method(), maxMethod),
-		Path: text(cl.path, event.MaxPath), Status: status, IPAddress: cl.who.addrText(cl.addr),
-		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser, Traceparent: g.traceparent(c),
+		ID: g.events.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm,
+		Method: text(c.Request().Header.Method(), maxMethod),
+		Path:   text(cl.path, event.MaxPath), Status: status, IPAddress: cl.who.addrText(cl.addr),
+		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser,
+		Traceparent: g.traceparent(c),
 	}
 	return g.journal.Append(e)
 }

@@ -11,11 +11,15 @@ import (
 func TestRequiredModeRefusesRequestsThatCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	full := func(mode string) *door {
-		return openDoor(t, func(c *Config) { c.Journal.Mode, c.Journal.MaxBytes, c.Limits = mode, journal.MinBytes, LimitConfig{} })
+		return openDoor(t, func(c *Config) {
+			c.Journal.Mode, c.Journal.MaxBytes, c.Limits = mode, journal.MinBytes,
+				LimitConfig{}
+		})
 	}
 	fill := func(d *door, token string) (last reply) {
 		for range 12_000 {
-			if last = d.do(ask{method: "GET", path: "/nowhere/" + strings.Repeat("x", 2000), bearer: token}); last.status == 503 || d.value("events_dropped_total") > 0 {
+			if last = d.do(ask{method: "GET", path: "/nowhere/" + strings.Repeat("x", 2000),
+				bearer: token}); last.status == 503 || d.value("events_dropped_total") > 0 {
 				return last
 			}
 		}
@@ -71,7 +75,8 @@ func TestEventsWaitForNATSAndAreSentOnce(t *testing.T) {
 	request(10)
 	d.broker.Restart()
 	d.until("all have arrived", func() bool { return len(events.of(ada.userID)) >= 60 })
-	d.until("the journal is empty", func() bool { return d.value("journal_entries") == 0 && d.value("journal_oldest_seconds") == 0 })
+	d.until("the journal is empty",
+		func() bool { return d.value("journal_entries") == 0 && d.value("journal_oldest_seconds") == 0 })
 	time.Sleep(100 * time.Millisecond)
 	ids := map[string]bool{}
 	for _, e := range events.of(ada.userID) {
@@ -80,7 +85,8 @@ func TestEventsWaitForNATSAndAreSentOnce(t *testing.T) {
 	if n := len(events.of(ada.userID)); n != 60 || len(ids) != 60 {
 		t.Errorf("%d events, %d different, want 60", n, len(ids))
 	}
-	if accepted, shipped := d.value("events_accepted_total"), d.value("events_shipped_total"); accepted != 10 || shipped != 40 {
+	if accepted, shipped := d.value("events_accepted_total"), d.value("events_shipped_total"); accepted != 10 ||
+		shipped != 40 {
 		t.Errorf("this process accepted %v and shipped %v, want 10 and 40", accepted, shipped)
 	}
 }

@@ -95,7 +95,8 @@ func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 	})
 	_, port, _ := net.SplitHostPort(one.addr)
 	reg := prometheus.NewRegistry()
-	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second},
+	u, err := newUpstream("vault-svc", "http://vault.test:"+port,
+		UpstreamConfig{Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second},
 		testkit.Log(t), newUpstreamMetrics(reg))
 	if err != nil {
 		t.Fatal(err)

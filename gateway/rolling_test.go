@@ -75,7 +75,8 @@ func startGraceful(t *testing.T, addr string) *gracefulReplica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, srv := &gracefulReplica{addr: ln.Addr().String()}, httpx.New(httpx.Options{Name: "vault-svc", Log: testkit.Log(t), Metrics: prometheus.NewRegistry()})
+	r, srv := &gracefulReplica{addr: ln.Addr().String()},
+		httpx.New(httpx.Options{Name: "vault-svc", Log: testkit.Log(t), Metrics: prometheus.NewRegistry()})
 	srv.All("/x", func(c *fiber.Ctx) error {
 		r.hits.Add(1)
 		return httpx.OK(c, "ok", nil)
@@ -158,7 +159,8 @@ func TestARequestFindsAServiceThatJustCame(t *testing.T) {
 	n.set()
 	one := startReplica(t, "127.0.0.1:0", nil)
 	_, port, _ := net.SplitHostPort(one.addr)
-	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{Timeout: 20 * time.Second, MaxConns: 8, MaxInFlight: 8}, testkit.Log(t),
+	u, err := newUpstream("vault-svc", "http://vault.test:"+port,
+		UpstreamConfig{Timeout: 20 * time.Second, MaxConns: 8, MaxInFlight: 8}, testkit.Log(t),
 		newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +180,8 @@ func TestARequestFindsAServiceThatJustCame(t *testing.T) {
 // does not answer.
 func TestAServiceThatIsAwayIsLookedUpRarely(t *testing.T) {
 	t.Parallel()
-	for name, known := range map[string][]string{"refuses connections": {"127.0.0.1"}, "has no address": {}, "the resolver is away": nil} {
+	for name, known := range map[string][]string{"refuses connections": {"127.0.0.1"}, "has no address": {},
+		"the resolver is away": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := &names{}
@@ -234,6 +237,7 @@ func TestAnAddressThatEndsIsAvoided(t *testing.T) {
 		}
 	}
 	if successor.hits.Load() == 0 || other.hits.Load() == 0 || old.hits.Load() != 0 {
-		t.Errorf("the one that ends got %d, the other %d, the successor %d", old.hits.Load(), other.hits.Load(), successor.hits.Load())
+		t.Errorf("the one that ends got %d, the other %d, the successor %d", old.hits.Load(), other.hits.Load(),
+			successor.hits.Load())
 	}
 }

@@ -118,7 +118,8 @@ func accountRoutes() []routeRow {
 		{methods: "POST", path: "/api/v1/users/me/confirm", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/me/retry-setup", access: user, rate: retrySetup, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/me/free-tier-status", access: user, target: toUsers},
-		{methods: "GET", path: "/api/v1/users/me/security-history", query: "page limit include_failed include_security", access: user, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/me/security-history", query: "page limit include_failed include_security",
+			access: user, target: toUsers},
 		{methods: "GET DELETE", path: "/api/v1/users/me/sessions", access: user, target: toUsers},
 		{methods: "DELETE", path: "/api/v1/users/me/sessions/{id}", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/{id}", access: evenBanned, target: toUsers},
@@ -133,7 +134,8 @@ func accountRoutes() []routeRow {
 		{methods: "GET DELETE", path: "/api/v1/users/{id}/tokens", access: admin, target: toUsers},
 		{methods: "DELETE", path: "/api/v1/users/{id}/tokens/{tid}", access: admin, target: toUsers},
 		{methods: "PUT", path: "/api/v1/users/{id}/quota", access: admin, target: toUsers},
-		{methods: "GET", path: "/api/v1/users/{id}/security-history", query: "page limit include_failed include_security", access: admin, target: toUsers},
+		{methods: "GET", path: "/api/v1/users/{id}/security-history", query: "page limit include_failed include_security",
+			access: admin, target: toUsers},
 		{methods: "GET POST", path: "/api/v1/servers", access: admin, target: toUsers},
 
 		{methods: "GET", path: "/api/v1/containers", query: "page limit", access: user, target: toUsers},
@@ -147,13 +149,16 @@ func accountRoutes() []routeRow {
 
 func dataRoutes() []routeRow {
 	return []routeRow{
-		{methods: "GET", path: "/api/v1/users/auth/activity", query: "page limit start_date end_date errors_only min_status max_status method",
+		{methods: "GET", path: "/api/v1/users/auth/activity",
+			query:  "page limit start_date end_date errors_only min_status max_status method",
 			access: user, target: toActivity, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/users/auth/activity/stats", access: user, target: toActivity},
 
 		{methods: "GET", path: "/api/v1/vault/keys", access: user, target: toVault, traits: takesRealm},
-		{methods: "GET DELETE", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey},
-		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey, body: vaultBody},
+		{methods: "GET DELETE", path: "/api/v1/vault/keys/{key}", access: user, target: toVault,
+			traits: takesRealm | vaultKey},
+		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey,
+			body: vaultBody},
 		{methods: "DELETE", path: "/api/v1/vault", access: user, target: toVault, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/vault/stats", access: user, target: toVault, traits: takesRealm},
 	}

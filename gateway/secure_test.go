@@ -36,12 +36,14 @@ func TestGatewayAndServicesKnowEachOtherByCertificates(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
 	cert, key := a.Issue("gateway", 7)
-	d := &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"), broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
+	d := &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"),
+		broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
 	vault := secured(t, d.vault, a)
 	at := func(s *httptest.Server) string { return strings.Replace(s.URL, "http://", "https://", 1) }
 	d.settings(func(c *Config) {
 		c.Upstreams.TLS = tlsfiles.Internal{Cert: cert, Key: key, CA: a.File}
-		c.Upstreams.Users, c.Upstreams.Vault, c.Upstreams.Activity = at(secured(t, d.users, a)), at(vault), at(secured(t, d.activity, a))
+		c.Upstreams.Users, c.Upstreams.Vault, c.Upstreams.Activity = at(secured(t, d.users, a)), at(vault),
+			at(secured(t, d.activity, a))
 	})
 	d.start()
 	ada := d.users.signIn(t)
@@ -81,7 +83,8 @@ func TestAServiceThatIsSomebodyElseIsNotSpokenTo(t *testing.T) {
 	cert, key := ours.Issue("gateway", 7)
 	impostor := secured(t, d.vault, theirs)
 	u, err := newUpstream("vault-svc", strings.Replace(impostor.URL, "http://", "https://", 1), UpstreamConfig{
-		TLS: tlsfiles.Internal{Cert: cert, Key: key, CA: ours.File}, Timeout: time.Second, MaxConns: 4, MaxInFlight: 4, QueueWait: time.Second,
+		TLS: tlsfiles.Internal{Cert: cert, Key: key, CA: ours.File}, Timeout: time.Second, MaxConns: 4, MaxInFlight: 4,
+		QueueWait: time.Second,
 	}, testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +108,8 @@ func TestThePublicDoorSpeaksTLS(t *testing.T) {
 	ada := d.users.signIn(t)
 	pool := x509.NewCertPool()
 	pool.AddCert(a.Cert)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
+		Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
 	serial := func(path, body string) (int64, int) {
 		req, _ := http.NewRequest("PUT", "https://"+d.addr+path, strings.NewReader(body))

@@ -75,7 +75,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	small := memory / smallPart
 	g := &gateway{
 		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: newCORS(cfg.Edge),
-		bodies: fairsem.New(small, small/usersOfSmall), smallBody: int(small / usersOfSmall), largeBodies: fairsem.New(memory-small, 1),
+		bodies: fairsem.New(small, small/usersOfSmall), smallBody: int(small / usersOfSmall),
+		largeBodies:     fairsem.New(memory-small, 1),
 		anonymousBodies: fairsem.New(anonymousMemory, anonymousMemory/partOfAnonymous),
 		streams:         fairsem.New(max(1, conns/2), max(1, conns/partOfConns)),
 	}
@@ -165,13 +166,15 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 		return err
 	}
 	svc.OnStop("redis", func(context.Context) error { return rdb.Close() })
-	limiter, err := ratelimit.New(rdb, func(err error) { rt.Log.Warn("this gateway limits by itself: Redis", "error", err.Error()) })
+	limiter, err := ratelimit.New(rdb,
+		func(err error) { rt.Log.Warn("this gateway limits by itself: Redis", "error", err.Error()) })
 	if err != nil {
 		return err
 	}
 	g.batches = ratelimit.NewBatches(limiter, rt.Now)
 	g.anonymous = newAnonymous()
-	st := newStates(g.cfg.SessionTTL, sessionstate.NewCache(rdb, g.upstreams[toUsers].keys), rt.Log, newIdentityMetrics(rt.Metrics), g.askState)
+	st := newStates(g.cfg.SessionTTL, sessionstate.NewCache(rdb, g.upstreams[toUsers].keys), rt.Log,
+		newIdentityMetrics(rt.Metrics), g.askState)
 	stop, err := listenToChanges(conn, st)
 	if err != nil {
 		return err

@@ -72,7 +72,8 @@ func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Close() })
-		fmt.Fprintf(c, "PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n%s", who.token, length, begin)
+		fmt.Fprintf(c, "PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n%s", who.token,
+			length, begin)
 	}
 	var eve person
 	begin := strings.Repeat("v", freeBody+9000)
@@ -86,7 +87,8 @@ func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
 	}
 	ada := d.users.signIn(t)
 	put := func(who person, size int) int {
-		return d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: who.token, body: strings.Repeat("v", size)}).status
+		return d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: who.token,
+			body: strings.Repeat("v", size)}).status
 	}
 	d.until("the slow ones have the memory for large bodies", func() bool { return put(ada, 2<<20) == 503 })
 	d.until("one of them has their part", func() bool { return put(eve, 1<<20) == 503 })
@@ -125,13 +127,16 @@ func TestNobodyTakesEveryConnectionByNotReading(t *testing.T) {
 		deaf = append(deaf, c)
 	}
 	d.until("all have asked", func() bool { d.vault.mu.Lock(); defer d.vault.mu.Unlock(); return len(d.vault.requests) == conns })
-	d.until("those without a place are refused", func() bool { return d.value("http_requests_total", "status=503") == conns-conns/partOfConns })
-	for path, who := range map[string]person{"/api/v1/vault/keys": ada, "/api/v1/vault/keys/large": ada, "/api/v1/vault/keys/small": eve} {
+	d.until("those without a place are refused",
+		func() bool { return d.value("http_requests_total", "status=503") == conns-conns/partOfConns })
+	for path, who := range map[string]person{"/api/v1/vault/keys": ada, "/api/v1/vault/keys/large": ada,
+		"/api/v1/vault/keys/small": eve} {
 		if r := d.do(ask{method: "GET", path: path, bearer: who.token}); r.status != 200 {
 			t.Errorf("%s: %d", path, r.status)
 		}
 	}
-	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/large", bearer: eve.token}); r.status != 503 || r.header.Get("Retry-After") == "" {
+	if r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/large", bearer: eve.token}); r.status != 503 ||
+		r.header.Get("Retry-After") == "" {
 		t.Errorf("one more: %d", r.status)
 	}
 	for _, c := range deaf {

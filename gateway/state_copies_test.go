@@ -25,8 +25,9 @@ func TestAStateThatWasPutIntoRedisLetsNobodyIn(t *testing.T) {
 	}
 	defer rdb.Close()
 	for key, s := range map[string]sessionstate.State{
-		sessionstate.TokenKey(hashOf(token)):   state,
-		sessionstate.SessionKey(ada.sessionID): {Alive: true, UserID: ada.userID, SessionID: ada.sessionID, Admin: true, Version: 1},
+		sessionstate.TokenKey(hashOf(token)): state,
+		sessionstate.SessionKey(ada.sessionID): {Alive: true, UserID: ada.userID, SessionID: ada.sessionID, Admin: true,
+			Version: 1},
 	} {
 		plain, err := json.Marshal(s)
 		if err != nil {

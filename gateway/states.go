@@ -64,7 +64,8 @@ type signedIdentity struct {
 func (p *principal) identity(realm, addr string) auth.Identity {
 	s := &p.state
 	i := auth.Identity{
-		Kind: auth.Session, UserID: s.UserID, SessionID: s.SessionID, Admin: s.Admin, Banned: s.Banned, Realm: realm, VaultQuota: s.VaultQuota, ClientAddr: addr,
+		Kind: auth.Session, UserID: s.UserID, SessionID: s.SessionID, Admin: s.Admin, Banned: s.Banned, Realm: realm,
+		VaultQuota: s.VaultQuota, ClientAddr: addr,
 	}
 	if s.Token != nil {
 		i.Kind, i.SessionID, i.Admin, i.TokenID, i.Grant = auth.Token, "", false, s.Token.ID, &s.Token.Grant
@@ -105,7 +106,8 @@ const (
 	stateTimeout  = 5 * time.Second
 )
 
-func newStates(ttl time.Duration, shared *sessionstate.Cache, log *slog.Logger, m *identityMetrics, ask func(context.Context, bool, string) (sessionstate.State, error)) *states {
+func newStates(ttl time.Duration, shared *sessionstate.Cache, log *slog.Logger, m *identityMetrics,
+	ask func(context.Context, bool, string) (sessionstate.State, error)) *states {
 	s := &states{ttl: ttl, shared: shared, ask: ask, log: log, metrics: m}
 	if ttl > 0 {
 		s.memory = otter.Must(&otter.Options[string, *principal]{

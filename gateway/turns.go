@@ -43,11 +43,12 @@ type turns struct {
 	patient time.Duration // in a rush
 	now     func() time.Time
 
-	mu       sync.Mutex
-	limit    int // most, or what pace says
-	working  int
-	waiting  list.List     // of chan time.Time, which get the time when the turn has come
-	late     time.Duration // moving average of how late a request runs whose turn has come, or whose patience is at its end
+	mu      sync.Mutex
+	limit   int // most, or what pace says
+	working int
+	waiting list.List // of chan time.Time, which get the time when the turn has come
+	// moving average of how late a request runs whose turn has come, or whose patience is at its end
+	late     time.Duration
 	overload bool
 	// waiting began at since and was last seen at last; an interval without it ends it.
 	since, last time.Time

@@ -84,7 +84,8 @@ func hostPort(service string, secure bool) (host, port string, err error) {
 		scheme = "https"
 	}
 	u, err := url.Parse(service)
-	if err != nil || u.Scheme != scheme || u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") || u.User != nil || u.RawQuery != "" {
+	if err != nil || u.Scheme != scheme || u.Hostname() == "" || u.Port() == "" || (u.Path != "" && u.Path != "/") ||
+		u.User != nil || u.RawQuery != "" {
 		return "", "", fmt.Errorf("write %s://host:port (https with INTERNAL_TLS_*, http without)", scheme)
 	}
 	return u.Hostname(), u.Port(), nil
@@ -100,7 +101,8 @@ func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *
 		return nil, err
 	}
 	u := &upstream{
-		name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m, lookup: net.DefaultResolver.LookupNetIP,
+		name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m,
+		lookup:  net.DefaultResolver.LookupNetIP,
 		looking: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), shedding: rate.Sometimes{Interval: shedLogEvery},
 	}
 	u.replicas.Store(&[]*replica{})
@@ -109,20 +111,23 @@ func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *
 }
 
 func (u *upstream) newReplica(addr string) *replica {
-	r := &replica{addr: addr, took: u.metrics.took.WithLabelValues(u.name), turns: newTurns(u.cfg.MaxInFlight, u.cfg.QueueWait, time.Now), client: &fasthttp.HostClient{
-		Addr: addr, MaxConns: u.cfg.MaxConns, MaxConnWaitTimeout: u.cfg.QueueWait, MaxIdemponentCallAttempts: 1,
-		// Shorter than any service's own idle time, so that connections are closed from this side.
-		MaxIdleConnDuration: 30 * time.Second, ConnPoolStrategy: fasthttp.LIFO,
-		ReadBufferSize: 16 << 10, DisablePathNormalizing: true, NoDefaultUserAgentHeader: true, SecureErrorLogMessage: true,
-		DialTimeout: u.dial,
-	}}
+	r := &replica{addr: addr, took: u.metrics.took.WithLabelValues(u.name),
+		turns: newTurns(u.cfg.MaxInFlight, u.cfg.QueueWait, time.Now), client: &fasthttp.HostClient{
+			Addr: addr, MaxConns: u.cfg.MaxConns, MaxConnWaitTimeout: u.cfg.QueueWait, MaxIdemponentCallAttempts: 1,
+			// Shorter than any service's own idle time, so that connections are closed from this side.
+			MaxIdleConnDuration: 30 * time.Second, ConnPoolStrategy: fasthttp.LIFO,
+			ReadBufferSize: 16 << 10, DisablePathNormalizing: true, NoDefaultUserAgentHeader: true, SecureErrorLogMessage: true,
+			DialTimeout: u.dial,
+		}}
 	r.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name: addr, Timeout: breakerPause, ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		Name: addr, Timeout: breakerPause,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
 		IsExcluded: func(err error) bool {
 			return errors.Is(err, errStale) || errors.Is(err, fasthttp.ErrNoFreeConns) || errors.Is(err, errBusy)
 		},
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			if from == gobreaker.StateClosed || to == gobreaker.StateClosed { // else between open and half-open, for as long as the address is dead
+			// else between open and half-open, for as long as the address is dead
+			if from == gobreaker.StateClosed || to == gobreaker.StateClosed {
 				u.log.Info("circuit breaker", "upstream", u.name, "addr", addr, "from", from.String(), "to", to.String())
 			}
 		},
@@ -154,7 +159,8 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience
 	case errors.Is(err, errBusy):
 		u.metrics.shed.WithLabelValues(u.name).Inc()
 		u.shedding.Do(func() {
-			u.log.Warn("requests are refused: more come than the service can serve in time", "upstream", u.name, "counted_by", "upstream_shed_total")
+			u.log.Warn("requests are refused: more come than the service can serve in time", "upstream", u.name, "counted_by",
+				"upstream_shed_total")
 		})
 	default:
 		u.metrics.failures.WithLabelValues(u.name).Inc()
@@ -163,7 +169,8 @@ func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience
 }
 
 // sendToKnown is send to the addresses that the name had when it was last looked up.
-func (u *upstream) sendToKnown(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
+func (u *upstream) sendToKnown(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration,
+	inTurn bool) error {
 	var tried [maxAttempts]*replica
 	var again bool // it may have arrived once
 	err := errNoReplica
@@ -217,7 +224,8 @@ func (u *upstream) avoid(r *replica) {
 }
 
 // exchange sends req and reads the answer, when its turn has come, and returns how long that took.
-func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) (took time.Duration, err error) {
+func (r *replica) exchange(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration,
+	inTurn bool) (took time.Duration, err error) {
 	req.SetTimeout(patience)
 	if inTurn && !r.turns.take() {
 		return 0, errBusy
@@ -297,5 +305,6 @@ func repeatable(req *fasthttp.Request, err error) bool {
 	if !req.Header.IsGet() && !req.Header.IsHead() {
 		return false
 	}
-	return errors.Is(err, fasthttp.ErrConnectionClosed) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, fasthttp.ErrConnectionClosed) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
 }

@@ -30,13 +30,17 @@ func newUpstreamMetrics(reg prometheus.Registerer) *upstreamMetrics {
 		retries:  counter("upstream_retries_total", "Requests sent again because they had not been delivered."),
 		shed:     counter("upstream_shed_total", "Requests refused because a service works on as many as it may."),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "upstream_request_duration_seconds", Help: "Time from sending a request to a service, once it may be sent, to its answer; of every answered try.",
+			Name:    "upstream_request_duration_seconds",
+			Help:    "Time from sending a request to a service, once it may be sent, to its answer; of every answered try.",
 			Buckets: httpx.DurationBuckets(),
 		}, names),
-		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "upstream_addresses", Help: "Addresses that the name of a service stands for."}, names),
-		open:      prometheus.NewDesc("upstream_breakers_open", "Addresses that are not asked for now.", names, nil),
-		working:   prometheus.NewDesc("upstream_in_flight", "Requests that a service works on, of all its addresses; those of public routes aside.", names, nil),
-		waiting:   prometheus.NewDesc("upstream_waiting", "Requests that wait in the gateway until a service may work on them.", names, nil),
+		addresses: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "upstream_addresses",
+			Help: "Addresses that the name of a service stands for."}, names),
+		open: prometheus.NewDesc("upstream_breakers_open", "Addresses that are not asked for now.", names, nil),
+		working: prometheus.NewDesc("upstream_in_flight",
+			"Requests that a service works on, of all its addresses; those of public routes aside.", names, nil),
+		waiting: prometheus.NewDesc("upstream_waiting",
+			"Requests that wait in the gateway until a service may work on them.", names, nil),
 		limit: prometheus.NewDesc("upstream_in_flight_limit",
 			"Requests that a service may work on at once: UPSTREAM_MAX_IN_FLIGHT an address, in an overload what the address was measured to serve in time.", names, nil),
 		late: prometheus.NewDesc("upstream_late_seconds",
@@ -77,7 +81,8 @@ func (m *upstreamMetrics) Collect(to chan<- prometheus.Metric) {
 		open := 0
 		for _, r := range *u.replicas.Load() {
 			s := r.turns.state()
-			all = turnState{working: all.working + s.working, waiting: all.waiting + s.waiting, limit: all.limit + s.limit, late: max(all.late, s.late)}
+			all = turnState{working: all.working + s.working, waiting: all.waiting + s.waiting, limit: all.limit + s.limit,
+				late: max(all.late, s.late)}
 			if r.breaker.State() != gobreaker.StateClosed {
 				open++
 			}

@@ -25,7 +25,8 @@ func (u *upstream) run(ctx context.Context) error {
 	}
 	for {
 		if err := u.resolve(ctx); err != nil && ctx.Err() == nil {
-			u.log.Warn("the name of a service cannot be looked up; its last addresses are used", "upstream", u.name, "error", err.Error())
+			u.log.Warn("the name of a service cannot be looked up; its last addresses are used", "upstream", u.name, "error",
+				err.Error())
 		}
 		select {
 		case <-ctx.Done():

@@ -52,7 +52,8 @@ func startReplica(t *testing.T, addr string, handle http.HandlerFunc) *replicaSe
 // dial makes an upstream of the given addresses.
 func dial(t *testing.T, timeout time.Duration, addrs ...string) *upstream {
 	t.Helper()
-	u, err := newUpstream("vault-svc", "http://unused:1", UpstreamConfig{Timeout: timeout, MaxConns: 64, MaxInFlight: 64, QueueWait: 100 * time.Millisecond},
+	u, err := newUpstream("vault-svc", "http://unused:1",
+		UpstreamConfig{Timeout: timeout, MaxConns: 64, MaxInFlight: 64, QueueWait: 100 * time.Millisecond},
 		testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +86,8 @@ func send(u *upstream, method string) (int, error) {
 
 func TestLoadIsSpreadOverEveryAddress(t *testing.T) {
 	t.Parallel()
-	a, b, c := startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil)
+	a, b, c := startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil),
+		startReplica(t, "127.0.0.1:0", nil)
 	u := dial(t, testkit.Patience, a.addr, b.addr, c.addr)
 	for range 300 {
 		if status, err := send(u, "POST"); err != nil || status != 200 {
@@ -143,7 +145,8 @@ func TestAServiceThatRestartsBetweenRequestsLosesNone(t *testing.T) {
 // connection that has ended.
 func TestAReadSurvivesTheRestartOfEveryAddress(t *testing.T) {
 	t.Parallel()
-	all := []*replicaServer{startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil)}
+	all := []*replicaServer{startReplica(t, "127.0.0.1:0", nil), startReplica(t, "127.0.0.1:0", nil),
+		startReplica(t, "127.0.0.1:0", nil)}
 	u := dial(t, testkit.Patience, all[0].addr, all[1].addr, all[2].addr)
 	for i := range 20 {
 		for range 20 { // every address has a kept connection
@@ -267,7 +270,8 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, "127.0.0.1:0", nil)
 	_, port, _ := net.SplitHostPort(r.addr)
-	u, err := newUpstream("vault-svc", "http://localhost:"+port, UpstreamConfig{Timeout: time.Second, MaxConns: 8, MaxInFlight: 8, ResolveEvery: time.Second}, testkit.Log(t),
+	u, err := newUpstream("vault-svc", "http://localhost:"+port,
+		UpstreamConfig{Timeout: time.Second, MaxConns: 8, MaxInFlight: 8, ResolveEvery: time.Second}, testkit.Log(t),
 		newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +317,8 @@ func TestAnswersThatAreNotOursAreNotShown(t *testing.T) {
 	} {
 		d.vault.answers(answer)
 		r := d.do(ask{method: "PATCH", path: "/api/v1/vault/keys/k", bearer: ada.token, body: "{}"})
-		if r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || r.header.Get("Retry-After") == "" || r.header.Get("X-Request-ID") == "" {
+		if r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || r.header.Get("Retry-After") == "" ||
+			r.header.Get("X-Request-ID") == "" {
 			t.Errorf("%s: %d %s %v", name, r.status, r.raw, r.header)
 		}
 		if all := fmt.Sprint(r.raw, r.header); strings.Contains(all, "127.0.0.1") || strings.Contains(all, "10.0.0.7") {
@@ -325,8 +330,10 @@ func TestAnswersThatAreNotOursAreNotShown(t *testing.T) {
 	if r.status != 503 || strings.Contains(r.raw, "127.0.0.1") {
 		t.Errorf("with the service away: %d %s", r.status, r.raw)
 	}
-	r = d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token, header: map[string]string{"Accept": "application/problem+json"}})
-	if r.status != 503 || r.header.Get("Content-Type") != "application/problem+json" || !strings.Contains(r.raw, `"type":"/docs/errors/SERVICE_UNAVAILABLE"`) {
+	r = d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token,
+		header: map[string]string{"Accept": "application/problem+json"}})
+	if r.status != 503 || r.header.Get("Content-Type") != "application/problem+json" ||
+		!strings.Contains(r.raw, `"type":"/docs/errors/SERVICE_UNAVAILABLE"`) {
 		t.Errorf("as a problem: %d %s", r.status, r.raw)
 	}
 }
@@ -346,12 +353,14 @@ func TestAnAnswerThatBreaksOffIsNotPassedOn(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			fmt.Fprintf(buf, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{%s", strings.Repeat(" ", 50_000))
+			fmt.Fprintf(buf, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{%s",
+				strings.Repeat(" ", 50_000))
 			_ = buf.Flush()
 			end(conn.(*net.TCPConn))
 		})
 		for _, path := range []string{"/api/v1/vault/keys/k", "/api/v1/vault/keys"} {
-			if r := d.do(ask{method: "GET", path: path, bearer: ada.token}); r.status != 503 || r.code != "SERVICE_UNAVAILABLE" || strings.Contains(r.raw, "127.0.0.1") {
+			if r := d.do(ask{method: "GET", path: path, bearer: ada.token}); r.status != 503 ||
+				r.code != "SERVICE_UNAVAILABLE" || strings.Contains(r.raw, "127.0.0.1") {
 				t.Errorf("%s, %s: got %d %.200q", name, path, r.status, r.raw)
 			}
 		}

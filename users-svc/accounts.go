@@ -43,7 +43,8 @@ type ReducedUser struct {
 // seenBy returns the user as the caller may see it.
 func (u User) seenBy(caller auth.Identity) any {
 	if !allowed(caller, permReadAccount) {
-		return ReducedUser{ID: u.ID, Username: u.Username, Alias: u.Alias, PublicKey: u.PublicKey, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
+		return ReducedUser{ID: u.ID, Username: u.Username, Alias: u.Alias, PublicKey: u.PublicKey, CreatedAt: u.CreatedAt,
+			UpdatedAt: u.UpdatedAt}
 	}
 	return u
 }
@@ -74,7 +75,8 @@ type patch struct {
 }
 
 func (p patch) empty() bool {
-	return p.identityPatch.empty() && p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil && p.Admin == nil && p.Banned == nil && p.VaultQuota == nil && !p.Vouched
+	return p.identityPatch.empty() && p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil &&
+		p.Admin == nil && p.Banned == nil && p.VaultQuota == nil && !p.Vouched
 }
 
 // readPatch reads and checks the body of a PATCH or PUT by caller on the user id: every rule that
@@ -201,7 +203,8 @@ func (f flagChange) events() []string {
 	for _, e := range []struct {
 		happened bool
 		name     string
-	}{{f.vouched, eventEmailVerified}, {f.granted, eventAdminGranted}, {f.revoked, eventAdminRevoked}, {f.bannedNow, eventBanned}, {f.unbannedNow, eventUnbanned}} {
+	}{{f.vouched, eventEmailVerified}, {f.granted, eventAdminGranted}, {f.revoked, eventAdminRevoked},
+		{f.bannedNow, eventBanned}, {f.unbannedNow, eventUnbanned}} {
 		if e.happened {
 			out = append(out, e.name)
 		}

@@ -69,7 +69,8 @@ func deviceOf(c *fiber.Ctx, client *string) device {
 	if r := []rune(agent); len(r) > maxUserAgent {
 		agent = string(r[:maxUserAgent])
 	}
-	return device{Address: httpx.Caller(c).ClientAddr, UserAgent: strings.Clone(agent), Client: client, SessionID: httpx.Caller(c).SessionID}
+	return device{Address: httpx.Caller(c).ClientAddr, UserAgent: strings.Clone(agent), Client: client,
+		SessionID: httpx.Caller(c).SessionID}
 }
 
 func (a *accounts) me(c *fiber.Ctx) error {

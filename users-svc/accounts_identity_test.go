@@ -15,15 +15,19 @@ func TestUsernamesAreUniqueWithoutRegardToCase(t *testing.T) {
 	h := start(t, withAdmin)
 	root, ann, bob := h.admin(), h.signUp(), h.signUp()
 	self := "/api/v1/users/" + ann.id
-	if a := h.do(ann.identity, "PATCH", self, `{"username":"Ann_the-1st"}`).must(200); a.text("username") != "Ann_the-1st" {
+	if a := h.do(ann.identity, "PATCH", self,
+		`{"username":"Ann_the-1st"}`).must(200); a.text("username") != "Ann_the-1st" {
 		t.Errorf("got %s", a.body)
 	}
 	h.do(anonymous, "POST", loginPath, map[string]string{"username": "Ann_the-1st", "password": password}).must(200)
 	h.do(ann.identity, "PUT", self, `{"username":"ann_THE-1st"}`).must(200) // one's own in another case
 	for _, name := range []string{"ann_the-1st", "ANN_THE-1ST", "ann_THE-1st"} {
-		h.do(bob.identity, "PATCH", "/api/v1/users/"+bob.id, map[string]string{"username": name, "alias": "B"}).want(409, "USERNAME_TAKEN", "")
-		h.do(root.identity, "PATCH", "/api/v1/users/"+bob.id, map[string]string{"username": name}).want(409, "USERNAME_TAKEN", "")
-		h.do(root.identity, "POST", "/api/v1/users", map[string]string{"email": newEmail(), "password": password, "username": name}).want(409, "USERNAME_TAKEN", "")
+		h.do(bob.identity, "PATCH", "/api/v1/users/"+bob.id, map[string]string{"username": name, "alias": "B"}).want(409,
+			"USERNAME_TAKEN", "")
+		h.do(root.identity, "PATCH", "/api/v1/users/"+bob.id, map[string]string{"username": name}).want(409, "USERNAME_TAKEN",
+			"")
+		h.do(root.identity, "POST", "/api/v1/users",
+			map[string]string{"email": newEmail(), "password": password, "username": name}).want(409, "USERNAME_TAKEN", "")
 	}
 	if a := h.do(bob.identity, "GET", "/api/v1/users/me", nil).must(200); a.text("alias") == "B" {
 		t.Error("a refused change took effect in part")
@@ -43,7 +47,8 @@ func TestUsernamesAreUniqueWithoutRegardToCase(t *testing.T) {
 	codes := make([]int, 2)
 	for i, p := range []person{ann, bob} {
 		wait.Go(func() {
-			codes[i] = h.do(p.identity, "PATCH", "/api/v1/users/"+p.id, map[string]string{"username": []string{"raced", "RACED"}[i]}).status
+			codes[i] = h.do(p.identity, "PATCH", "/api/v1/users/"+p.id,
+				map[string]string{"username": []string{"raced", "RACED"}[i]}).status
 		})
 	}
 	wait.Wait()
@@ -62,21 +67,27 @@ func TestAdminsChangeAddresses(t *testing.T) {
 		h.do(anonymous, "POST", signupPath, map[string]string{"email": address, "password": password}).must(200)
 	}
 	link := tokenIn(t, office.Await(t, email, 1), "verify-email")
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": password}).want(401, "EMAIL_NOT_VERIFIED", "")
-	found := h.do(root.identity, "GET", "/api/v1/users?q="+email, nil).must(200).data.([]any)[0].(map[string]any)["id"].(string)
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": password}).want(401,
+		"EMAIL_NOT_VERIFIED", "")
+	found := h.do(root.identity, "GET", "/api/v1/users?q="+email,
+		nil).must(200).data.([]any)[0].(map[string]any)["id"].(string)
 	path := "/api/v1/users/" + found
-	h.do(root.identity, "PATCH", path, map[string]any{"email": strings.ToUpper(taken), "alias": "x"}).want(409, "EMAIL_TAKEN", "")
+	h.do(root.identity, "PATCH", path, map[string]any{"email": strings.ToUpper(taken), "alias": "x"}).want(409,
+		"EMAIL_TAKEN", "")
 	h.do(root.identity, "PATCH", path, map[string]any{"email": "nobody"}).want(400, "VALIDATION_ERROR", "")
 	a := h.do(root.identity, "PATCH", path, map[string]any{"email": fresh}).must(200)
 	if a.text("email") != fresh || a.at("email_verified") != true || a.text("alias") == "x" {
 		t.Errorf("got %s", a.body)
 	}
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": link}).want(400, "INVALID_VERIFICATION_TOKEN", "") // sent to the old address
+	// sent to the old address
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": link}).want(400, "INVALID_VERIFICATION_TOKEN", "")
 	me := h.signIn(fresh, password)
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": password}).want(401, "INVALID_CREDENTIALS", "")
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": password}).want(401,
+		"INVALID_CREDENTIALS", "")
 	h.do(root.identity, "PATCH", path, map[string]any{"email": strings.ToUpper(fresh)}).must(200) // the same account
 	h.do(root.identity, "PATCH", path, map[string]any{"email_verified": false}).must(200)
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": fresh, "password": password}).want(401, "EMAIL_NOT_VERIFIED", "")
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": fresh, "password": password}).want(401,
+		"EMAIL_NOT_VERIFIED", "")
 	h.do(root.identity, "PUT", path, map[string]any{"email_verified": true}).must(200)
 	h.signIn(fresh, password)
 
@@ -98,13 +109,15 @@ func TestAdminsReadWhyAndSinceWhenAUserIsBanned(t *testing.T) {
 	root, me := h.admin(), h.signUp()
 	path := "/api/v1/users/" + me.id
 	read := func() *answer { return h.do(root.identity, "GET", path, nil).must(200) }
-	if a := read(); a.at("ban_reason") != nil || a.at("banned_at") != nil || !strings.Contains(string(a.body), `"banned_at":null`) {
+	if a := read(); a.at("ban_reason") != nil || a.at("banned_at") != nil ||
+		!strings.Contains(string(a.body), `"banned_at":null`) {
 		t.Errorf("not banned: got %s", a.body)
 	}
 	h.do(root.identity, "POST", path+"/ban", `{"reason":"spam"}`).must(200)
 	first := read().text("banned_at")
 	at, err := time.Parse(time.RFC3339, first)
-	if since := h.clock.now().Sub(at); err != nil || since < 0 || since > time.Minute || read().text("ban_reason") != "spam" {
+	if since := h.clock.now().Sub(at); err != nil || since < 0 || since > time.Minute ||
+		read().text("ban_reason") != "spam" {
 		t.Errorf("banned: got %s", read().body)
 	}
 	h.clock.forward(time.Hour)
@@ -114,7 +127,8 @@ func TestAdminsReadWhyAndSinceWhenAUserIsBanned(t *testing.T) {
 	}
 	banned := me.identity
 	banned.Banned = true
-	if a := h.do(banned, "GET", path, nil).must(200); strings.Contains(string(a.body), "ban_reason") || strings.Contains(string(a.body), "spam") {
+	if a := h.do(banned, "GET", path, nil).must(200); strings.Contains(string(a.body), "ban_reason") ||
+		strings.Contains(string(a.body), "spam") {
 		t.Errorf("the banned user: got %s", a.body)
 	}
 	h.do(root.identity, "POST", path+"/unban", nil).must(200)

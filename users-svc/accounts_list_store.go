@@ -51,7 +51,8 @@ func listAll(ctx context.Context, tx pgx.Tx, f userFilter) ([]User, int64, error
 	if left := int(total) - skip; left < skip { // nearer to the oldest
 		order, skip, take = "ASC", max(0, left-take), max(0, min(take, left))
 	}
-	list, err := readUsers(ctx, tx, `(SELECT id FROM users WHERE true`+f.conditions()+` ORDER BY id `+order+` LIMIT $1 OFFSET $2)`, take, skip)
+	list, err := readUsers(ctx, tx,
+		`(SELECT id FROM users WHERE true`+f.conditions()+` ORDER BY id `+order+` LIMIT $1 OFFSET $2)`, take, skip)
 	return list, total, err
 }
 
@@ -59,7 +60,8 @@ func (f userFilter) offset() int { return (f.Page - 1) * f.Limit }
 
 // readUsers returns the users whose ids the query selects, the newest first.
 func readUsers(ctx context.Context, tx pgx.Tx, ids string, args ...any) ([]User, error) {
-	rows, err := tx.Query(ctx, `SELECT `+accountColumns+` FROM users WHERE id = ANY (ARRAY`+ids+`) ORDER BY id DESC`, args...)
+	rows, err := tx.Query(ctx, `SELECT `+accountColumns+` FROM users WHERE id = ANY (ARRAY`+ids+`) ORDER BY id DESC`,
+		args...)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +103,8 @@ func listFound(ctx context.Context, tx pgx.Tx, f userFilter) ([]User, int64, err
 		}
 	}
 	if !few {
-		rows, err := tx.Query(ctx, `SELECT id FROM users WHERE `+holdsText+f.conditions()+` ORDER BY id DESC LIMIT $2`, f.Search, maxFound)
+		rows, err := tx.Query(ctx, `SELECT id FROM users WHERE `+holdsText+f.conditions()+` ORDER BY id DESC LIMIT $2`,
+			f.Search, maxFound)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -110,7 +113,8 @@ func listFound(ctx context.Context, tx pgx.Tx, f userFilter) ([]User, int64, err
 		}
 	}
 	found = found[:min(len(found), maxFound)]
-	list, err := readUsers(ctx, tx, `(SELECT unnest($1::text[]))`, found[min(f.offset(), len(found)):min(f.offset()+f.Limit, len(found))])
+	list, err := readUsers(ctx, tx, `(SELECT unnest($1::text[]))`,
+		found[min(f.offset(), len(found)):min(f.offset()+f.Limit, len(found))])
 	return list, int64(len(found)), err
 }
 

@@ -42,7 +42,8 @@ func TestSearchAmongManyUsersUsesItsIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := func() (rows int) {
-		if err := conn.QueryRow(t.Context(), "SELECT seq_tup_read FROM pg_stat_user_tables WHERE schemaname = 'users_svc' AND relname = 'users'").Scan(&rows); err != nil {
+		if err := conn.QueryRow(t.Context(),
+			"SELECT seq_tup_read FROM pg_stat_user_tables WHERE schemaname = 'users_svc' AND relname = 'users'").Scan(&rows); err != nil {
 			t.Fatal(err)
 		}
 		return rows
@@ -54,19 +55,25 @@ func TestSearchAmongManyUsersUsesItsIndex(t *testing.T) {
 		total float64
 		first string
 	}{
-		{"grown-5999", 1, "Grown-5999"}, {"GROWN599", 11, "Grown-5999"}, {"599@EXAMPLE.ORG", 6, "Grown-5599"}, {"Ünïcode 59", 111, "Grown-5999"}, {"ÜnïCODE", 1000, "Grown-6000"},
-		{"5999@x", 0, ""}, {"wn-5999", 1, "Grown-5999"}, {"n-999", 1, "Grown-999"}, {"ro", 1000, ""}, {"n-6", 112, "Grown-6000"}, {"ï", 1000, "Grown-6000"}, {"%", 0, ""},
-		{"xy", 0, ""}, {"000000000000000000000001", 1, "Grown-1"}, {"example.org\ngrown", 0, ""}, {strings.Repeat("ï", 255), 0, ""},
+		{"grown-5999", 1, "Grown-5999"}, {"GROWN599", 11, "Grown-5999"}, {"599@EXAMPLE.ORG", 6, "Grown-5599"},
+		{"Ünïcode 59", 111, "Grown-5999"}, {"ÜnïCODE", 1000, "Grown-6000"},
+		{"5999@x", 0, ""}, {"wn-5999", 1, "Grown-5999"}, {"n-999", 1, "Grown-999"}, {"ro", 1000, ""},
+		{"n-6", 112, "Grown-6000"}, {"ï", 1000, "Grown-6000"}, {"%", 0, ""},
+		{"xy", 0, ""}, {"000000000000000000000001", 1, "Grown-1"}, {"example.org\ngrown", 0, ""},
+		{strings.Repeat("ï", 255), 0, ""},
 	} {
 		a := h.do(root.identity, "GET", "/api/v1/users?limit=1&q="+url.QueryEscape(c.query), nil).must(200)
-		if list := a.data.([]any); a.meta["total"] != c.total || c.first != "" && (len(list) != 1 || list[0].(map[string]any)["username"] != c.first) {
+		if list := a.data.([]any); a.meta["total"] != c.total || c.first != "" &&
+			(len(list) != 1 || list[0].(map[string]any)["username"] != c.first) {
 			t.Errorf("%q: got %v and %v, want %v and %s first", c.query, a.meta["total"], list, c.total, c.first)
 		}
 	}
 	eventually(t, "scans of the index", func() bool {
-		h.do(root.identity, "GET", "/api/v1/users?q=nothing-like-it", nil).must(200) // PostgreSQL tells what it did with the work that follows
+		// PostgreSQL tells what it did with the work that follows
+		h.do(root.identity, "GET", "/api/v1/users?q=nothing-like-it", nil).must(200)
 		var scans int
-		err := conn.QueryRow(t.Context(), "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'users_search'").Scan(&scans)
+		err := conn.QueryRow(t.Context(),
+			"SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'users_search'").Scan(&scans)
 		return err == nil && scans > 0
 	})
 	if rows := read() - before; rows > many {
@@ -90,9 +97,11 @@ func TestPagesOfTheAdminList(t *testing.T) {
 		query, want string
 		total       float64
 	}{
-		{"limit=2&page=1250", "[Grown-3 Grown-2]", 2501}, {"limit=2&page=1251", "[Grown-1]", 2501}, {"limit=2&page=10000", "[]", 2501},
+		{"limit=2&page=1250", "[Grown-3 Grown-2]", 2501}, {"limit=2&page=1251", "[Grown-1]", 2501},
+		{"limit=2&page=10000", "[]", 2501},
 		{"limit=2&page=2&is_admin=false", "[Grown-2498 Grown-2497]", 2500}, {"limit=2&is_banned=true", "[]", 0},
-		{"q=grown-&limit=2&page=500", "[Grown-1502 Grown-1501]", 1000}, {"q=grown-&limit=2&page=501", "[]", 1000}, // a search ends with its thousandth user
+		// a search ends with its thousandth user
+		{"q=grown-&limit=2&page=500", "[Grown-1502 Grown-1501]", 1000}, {"q=grown-&limit=2&page=501", "[]", 1000},
 		{"q=grown-25&limit=5&page=3", "[Grown-250 Grown-25]", 12},
 	} {
 		if names, total := page(c.query); fmt.Sprint(names) != c.want || total != c.total {
@@ -107,7 +116,8 @@ func TestUsersAreCountedWhoeverChangesThem(t *testing.T) {
 	root := h.admin()
 	check := func(after string, all, admins, banned float64) {
 		t.Helper()
-		for query, want := range map[string]float64{"": all, "?is_admin=true": admins, "?is_banned=true": banned, "?is_admin=false": all - admins, "?is_banned=false": all - banned} {
+		for query, want := range map[string]float64{"": all, "?is_admin=true": admins, "?is_banned=true": banned,
+			"?is_admin=false": all - admins, "?is_banned=false": all - banned} {
 			if a := h.do(root.identity, "GET", "/api/v1/users"+query, nil).must(200); a.meta["total"] != want {
 				t.Errorf("after %s, %s: got %v, want %v", after, query, a.meta["total"], want)
 			}
@@ -174,13 +184,15 @@ func TestTheSearchNeedsNoRightsBeyondTheSchema(t *testing.T) {
 	}
 	startPrevious := func() {
 		t.Helper()
-		if err := db.MigrateAlone(t.Context(), db.Config{URL: config.Secret(u.String()), MaxConns: 2, Timeout: time.Minute}, "users_svc", previous, slog.New(slog.DiscardHandler)); err != nil {
+		if err := db.MigrateAlone(t.Context(), db.Config{URL: config.Secret(u.String()), MaxConns: 2, Timeout: time.Minute},
+			"users_svc", previous, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	startPrevious()
 	addUsers(t, conn, 1, 40)
-	if _, err := conn.Exec(t.Context(), "CREATE INDEX users_search ON users_svc.users (alias)"); err != nil { // what a start that was killed left behind
+	// what a start that was killed left behind
+	if _, err := conn.Exec(t.Context(), "CREATE INDEX users_search ON users_svc.users (alias)"); err != nil {
 		t.Fatal(err)
 	}
 	h := start(t, withAdmin, func(c *users.Config) { c.DB.URL, c.DB.Migrate = config.Secret(u.String()), true })

@@ -20,8 +20,10 @@ const accountColumns = `id, username, email, email_key, alias, public_key, metad
 
 // columns are where accountColumns go.
 func (a *account) columns() []any {
-	return []any{&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, (*[]byte)(&a.Metadata), &a.PasswordHash, &a.IsAdmin, &a.IsBanned,
-		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.Welcomed, (*time.Time)(&a.CreatedAt), (*time.Time)(&a.UpdatedAt), &a.BannedAt}
+	return []any{&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, (*[]byte)(&a.Metadata),
+		&a.PasswordHash, &a.IsAdmin, &a.IsBanned,
+		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.Welcomed, (*time.Time)(&a.CreatedAt),
+		(*time.Time)(&a.UpdatedAt), &a.BannedAt}
 }
 
 func scanAccount(row pgx.CollectableRow) (account, error) {
@@ -72,7 +74,8 @@ func insertAccount(ctx context.Context, q dbtx, n newAccount) (string, bool, err
 			return userID, err == nil, err
 		}
 		var taken bool
-		if err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_key = $1)`, key).Scan(&taken); err != nil || taken {
+		if err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_key = $1)`, key).Scan(&taken); err != nil ||
+			taken {
 			return "", false, err
 		}
 		if n.Username != "" {
@@ -116,7 +119,8 @@ func unverifiedHash(ctx context.Context, q dbtx, address string) (string, error)
 // update applies p to the user, all or nothing. checkedHash is the hash that the current password
 // was checked against, "" when it was not: a password that changed meanwhile is a wrong one.
 // newHash replaces it. keep is the session that survives a change of the password.
-func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHash, newHash, keep string, by device) (updated, error) {
+func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHash, newHash, keep string,
+	by device) (updated, error) {
 	var out updated
 	var ch *sessionstate.Change
 	err := db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
@@ -197,7 +201,8 @@ func refuseLastAdmin(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagChange, newHash string, now time.Time) (account, error) {
+func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagChange, newHash string,
+	now time.Time) (account, error) {
 	if p.empty() {
 		return accountByID(ctx, tx, userID)
 	}
@@ -206,7 +211,8 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 			ban_reason = CASE WHEN NOT $7 THEN NULL WHEN $8::text IS NOT NULL THEN $8 ELSE ban_reason END,
 			banned_at = CASE WHEN NOT $7 THEN NULL WHEN is_banned AND banned_at IS NOT NULL THEN banned_at ELSE $10 END,
 			vault_quota = coalesce($9, vault_quota), updated_at = $10, email_verified = email_verified OR $11 WHERE id = $1`,
-		userID, p.Alias, p.PublicKey, []byte(p.Metadata), newHash, f.admin, f.banned, p.BanReason, p.VaultQuota, now, p.Vouched)
+		userID, p.Alias, p.PublicKey, []byte(p.Metadata), newHash, f.admin, f.banned, p.BanReason, p.VaultQuota, now,
+		p.Vouched)
 	if err != nil {
 		return account{}, err
 	}
@@ -215,14 +221,16 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p patch, f flagCh
 
 // consequences writes the history and ends sessions and links for a new password. It returns how
 // many sessions it ended, and the change to announce, nil when the gateways need not know.
-func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, events []string, keep string, by device, now time.Time) (
+func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p patch, events []string, keep string,
+	by device, now time.Time) (
 	ended int64, change *sessionstate.Change, err error) {
 	if p.Password != nil {
 		events = append(events, eventPasswordChanged)
 		if ended, err = endSessions(ctx, tx, userID, keep, eventPasswordChanged, now); err != nil {
 			return 0, nil, err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1 AND purpose = $2`, userID, purposeReset); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1 AND purpose = $2`, userID,
+			purposeReset); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -241,6 +249,7 @@ func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p
 // renewHash replaces a hash by a stronger one of the same password, and reports whether it did: the
 // hash may have changed meanwhile.
 func renewHash(ctx context.Context, q dbtx, userID, old, renewed string) (bool, error) {
-	tag, err := q.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, userID, old, renewed)
+	tag, err := q.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, userID, old,
+		renewed)
 	return tag.RowsAffected() > 0, err
 }

@@ -28,15 +28,19 @@ func TestProfile(t *testing.T) {
 		{"a user reads itself", "/api/v1/users/" + ann.id, "", "User retrieved successfully", ann.identity, 200},
 		{"me", "/api/v1/users/me", "", "Current user retrieved successfully", ann.identity, 200},
 		{"auth/me", "/api/v1/users/auth/me", "", "Current user retrieved successfully", ann.identity, 200},
-		{"a user may not read another", "/api/v1/users/" + bob.id, "INSUFFICIENT_PERMISSIONS", "Insufficient permissions", ann.identity, 403},
-		{"nor learn that there is none", "/api/v1/users/" + nobody, "INSUFFICIENT_PERMISSIONS", "Insufficient permissions", ann.identity, 403},
+		{"a user may not read another", "/api/v1/users/" + bob.id, "INSUFFICIENT_PERMISSIONS", "Insufficient permissions",
+			ann.identity, 403},
+		{"nor learn that there is none", "/api/v1/users/" + nobody, "INSUFFICIENT_PERMISSIONS", "Insufficient permissions",
+			ann.identity, 403},
 		{"an admin reads anyone", "/api/v1/users/" + bob.id, "", "", root.identity, 200},
-		{"an admin learns that there is none", "/api/v1/users/" + nobody, "USER_NOT_FOUND", "User not found", root.identity, 404},
+		{"an admin learns that there is none", "/api/v1/users/" + nobody, "USER_NOT_FOUND", "User not found", root.identity,
+			404},
 		{"an id has 24 characters", "/api/v1/users/123", "INVALID_ID_FORMAT", "Invalid ID format", ann.identity, 400},
 		{"an id is lower-case", "/api/v1/users/" + strings.ToUpper(nobody), "INVALID_ID_FORMAT", "", ann.identity, 400},
 		{"a banned user reads itself", "/api/v1/users/" + bob.id, "", "", banned, 200},
 		{"a banned user reads me", "/api/v1/users/me", "", "", banned, 200},
-		{"a banned user reads nobody else", "/api/v1/users/" + ann.id, "ACCOUNT_BANNED", "Your account is banned", banned, 403},
+		{"a banned user reads nobody else", "/api/v1/users/" + ann.id, "ACCOUNT_BANNED", "Your account is banned", banned,
+			403},
 		{"nobody is signed in", "/api/v1/users/me", "MISSING_TOKEN", "Authentication token required", anonymous, 401},
 		{"a token without read_account", "/api/v1/users/me", "", "", token, 200},
 	} {
@@ -82,7 +86,8 @@ func TestUpdateRules(t *testing.T) {
 	ann, bob := h.signUp(), h.signUp()
 	before := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).must(200).body)
 	key := strings.Repeat("aB12", 16)
-	token := auth.Identity{Kind: auth.Token, UserID: ann.id, TokenID: ann.id, Grant: &auth.Grant{Permissions: []string{"resources.update_account"}}}
+	token := auth.Identity{Kind: auth.Token, UserID: ann.id, TokenID: ann.id,
+		Grant: &auth.Grant{Permissions: []string{"resources.update_account"}}}
 	for _, c := range []refusal{
 		{"not JSON", `{`, "VALIDATION_ERROR", "", ann.identity, ann.id, 400},
 		{"not an object", `[]`, "VALIDATION_ERROR", "", ann.identity, ann.id, 400},
@@ -90,40 +95,55 @@ func TestUpdateRules(t *testing.T) {
 		{"alias of a wrong type", `{"alias":1}`, "VALIDATION_ERROR", "/alias", ann.identity, ann.id, 400},
 		{"alias null", `{"alias":null}`, "VALIDATION_ERROR", "/alias", ann.identity, ann.id, 400},
 		{"empty alias", `{"alias":""}`, "VALIDATION_ERROR", "/alias", ann.identity, ann.id, 400},
-		{"long alias", `{"alias":"` + strings.Repeat("é", 101) + `"}`, "VALIDATION_ERROR", "/alias", ann.identity, ann.id, 400},
+		{"long alias", `{"alias":"` + strings.Repeat("é", 101) + `"}`, "VALIDATION_ERROR", "/alias", ann.identity, ann.id,
+			400},
 		{"alias with NUL", `{"alias":"a\u0000b"}`, "VALIDATION_ERROR", "/alias", ann.identity, ann.id, 400},
-		{"200 KB of alias", `{"alias":"` + strings.Repeat("x", 200<<10) + `"}`, "VALIDATION_ERROR", "/alias", ann.identity, ann.id, 400},
+		{"200 KB of alias", `{"alias":"` + strings.Repeat("x", 200<<10) + `"}`, "VALIDATION_ERROR", "/alias", ann.identity,
+			ann.id, 400},
 		{"short public key", `{"public_key":"ab"}`, "INVALID_PUBLIC_KEY_FORMAT", "", ann.identity, ann.id, 400},
-		{"public key with a NUL", `{"public_key":"` + key[:58] + `\u0000aaaaa"}`, "INVALID_PUBLIC_KEY_FORMAT", "", ann.identity, ann.id, 400},
+		{"public key with a NUL", `{"public_key":"` + key[:58] + `\u0000aaaaa"}`, "INVALID_PUBLIC_KEY_FORMAT", "",
+			ann.identity, ann.id, 400},
 		{"public key of a wrong type", `{"public_key":{}}`, "VALIDATION_ERROR", "/public_key", ann.identity, ann.id, 400},
 		{"metadata an array", `{"metadata":[]}`, "VALIDATION_ERROR", "/metadata", ann.identity, ann.id, 400},
 		{"metadata null", `{"metadata":null}`, "VALIDATION_ERROR", "/metadata", ann.identity, ann.id, 400},
-		{"metadata over 64 KB", `{"metadata":{"a":"` + strings.Repeat("x", 64<<10) + `"}}`, "VALIDATION_ERROR", "/metadata", ann.identity, ann.id, 400},
-		{"deep metadata", `{"metadata":` + strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat(`}`, 201), "VALIDATION_ERROR", "/metadata", ann.identity, ann.id, 400},
-		{"weak password", `{"password":"short","current_password":"` + password + `"}`, "WEAK_PASSWORD", "", ann.identity, ann.id, 400},
-		{"two classes", `{"password":"onlylowercase1","current_password":"` + password + `"}`, "WEAK_PASSWORD", "", ann.identity, ann.id, 400},
-		{"long password", `{"password":"` + strings.Repeat("Aa1-", 33) + `","current_password":"` + password + `"}`, "WEAK_PASSWORD", "", ann.identity, ann.id, 400},
+		{"metadata over 64 KB", `{"metadata":{"a":"` + strings.Repeat("x", 64<<10) + `"}}`, "VALIDATION_ERROR", "/metadata",
+			ann.identity, ann.id, 400},
+		{"deep metadata", `{"metadata":` + strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat(`}`, 201), "VALIDATION_ERROR",
+			"/metadata", ann.identity, ann.id, 400},
+		{"weak password", `{"password":"short","current_password":"` + password + `"}`, "WEAK_PASSWORD", "", ann.identity,
+			ann.id, 400},
+		{"two classes", `{"password":"onlylowercase1","current_password":"` + password + `"}`, "WEAK_PASSWORD", "",
+			ann.identity, ann.id, 400},
+		{"long password", `{"password":"` + strings.Repeat("Aa1-", 33) + `","current_password":"` + password + `"}`,
+			"WEAK_PASSWORD", "", ann.identity, ann.id, 400},
 		{"password of a wrong type", `{"password":12}`, "VALIDATION_ERROR", "/password", ann.identity, ann.id, 400},
 		{"no current password", `{"password":"Another-horse-2"}`, "CURRENT_PASSWORD_REQUIRED", "", ann.identity, ann.id, 400},
-		{"wrong current password", `{"password":"Another-horse-2","current_password":"Wrong-horse-1"}`, "CURRENT_PASSWORD_INCORRECT", "", ann.identity, ann.id, 400},
-		{"short current password", `{"password":"Another-horse-2","current_password":"x"}`, "VALIDATION_ERROR", "/current_password", ann.identity, ann.id, 400},
+		{"wrong current password", `{"password":"Another-horse-2","current_password":"Wrong-horse-1"}`,
+			"CURRENT_PASSWORD_INCORRECT", "", ann.identity, ann.id, 400},
+		{"short current password", `{"password":"Another-horse-2","current_password":"x"}`, "VALIDATION_ERROR",
+			"/current_password", ann.identity, ann.id, 400},
 		{"is_admin of a wrong type", `{"is_admin":"true"}`, "VALIDATION_ERROR", "/is_admin", ann.identity, ann.id, 400},
 		{"is_banned of a wrong type", `{"is_banned":0}`, "VALIDATION_ERROR", "/is_banned", ann.identity, ann.id, 400},
 		{"is_admin by a user", `{"alias":"new","is_admin":true}`, "INSUFFICIENT_PERMISSIONS", "", ann.identity, ann.id, 403},
 		{"is_banned false by a user", `{"is_banned":false}`, "INSUFFICIENT_PERMISSIONS", "", ann.identity, ann.id, 403},
 		{"somebody else", `{"alias":"new"}`, "CANNOT_MODIFY_OTHER_USER", "", bob.identity, ann.id, 403},
-		{"somebody else who is not there", `{"alias":"new"}`, "CANNOT_MODIFY_OTHER_USER", "", bob.identity, "0123456789abcdef01234567", 403},
+		{"somebody else who is not there", `{"alias":"new"}`, "CANNOT_MODIFY_OTHER_USER", "", bob.identity,
+			"0123456789abcdef01234567", 403},
 		{"no id", `{"alias":"new"}`, "INVALID_ID_FORMAT", "", ann.identity, "nope", 400},
-		{"one good and one bad field", `{"alias":"new","metadata":1}`, "VALIDATION_ERROR", "/metadata", ann.identity, ann.id, 400},
-		{"a token without the permission", `{"alias":"new"}`, "INSUFFICIENT_PERMISSIONS", "", auth.Identity{Kind: auth.Token, UserID: ann.id, Grant: &auth.Grant{}}, ann.id, 403},
-		{"a password by token", `{"password":"Another-horse-2","current_password":"` + password + `"}`, "INSUFFICIENT_PERMISSIONS", "", token, ann.id, 403},
+		{"one good and one bad field", `{"alias":"new","metadata":1}`, "VALIDATION_ERROR", "/metadata", ann.identity, ann.id,
+			400},
+		{"a token without the permission", `{"alias":"new"}`, "INSUFFICIENT_PERMISSIONS", "",
+			auth.Identity{Kind: auth.Token, UserID: ann.id, Grant: &auth.Grant{}}, ann.id, 403},
+		{"a password by token", `{"password":"Another-horse-2","current_password":"` + password + `"}`,
+			"INSUFFICIENT_PERMISSIONS", "", token, ann.id, 403},
 	} {
 		h.refuses(c)
 	}
 	if after := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).must(200).body); after != before {
 		t.Errorf("refused updates changed the user: got %s, want %s", after, before)
 	}
-	all := h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, `{"alias":1,"metadata":2,"is_admin":3}`).want(400, "VALIDATION_ERROR", "Validation failed")
+	all := h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, `{"alias":1,"metadata":2,"is_admin":3}`).want(400,
+		"VALIDATION_ERROR", "Validation failed")
 	if n := len(all.data.([]any)); n != 3 {
 		t.Errorf("violations: got %d, want one for each of three fields: %s", n, all.body)
 	}
@@ -166,13 +186,16 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 	ann := h.signUp()
 	other := h.signIn(ann.email, password)
 	const next = "Another-horse-2"
-	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, map[string]string{"password": next, "current_password": password}).want(200, "", "")
+	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id,
+		map[string]string{"password": next, "current_password": password}).want(200, "", "")
 	if h.alive(other) || !h.alive(ann) {
 		t.Errorf("alive: got other %v, own %v, want false, true", h.alive(other), h.alive(ann))
 	}
-	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]string{"refreshToken": other.refresh}).want(401, "INVALID_TOKEN", "")
+	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]string{"refreshToken": other.refresh}).want(401,
+		"INVALID_TOKEN", "")
 	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]string{"refreshToken": ann.refresh}).want(200, "", "")
-	h.do(anonymous, "POST", "/api/v1/users/auth/login", map[string]string{"email": ann.email, "password": password}).want(401, "INVALID_CREDENTIALS", "")
+	h.do(anonymous, "POST", "/api/v1/users/auth/login",
+		map[string]string{"email": ann.email, "password": password}).want(401, "INVALID_CREDENTIALS", "")
 	h.signIn(ann.email, next)
 	t.Run("an admin needs no current password for others, and all sessions end", func(t *testing.T) {
 		root := h.admin()
@@ -180,7 +203,8 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 		if h.alive(ann) || a.header.Get("X-Realmgate-On-User") != ann.id {
 			t.Errorf("alive %v, on-user %q, want false, %s", h.alive(ann), a.header.Get("X-Realmgate-On-User"), ann.id)
 		}
-		h.do(root.identity, "PATCH", "/api/v1/users/"+root.id, map[string]string{"password": next}).want(400, "CURRENT_PASSWORD_REQUIRED", "")
+		h.do(root.identity, "PATCH", "/api/v1/users/"+root.id, map[string]string{"password": next}).want(400,
+			"CURRENT_PASSWORD_REQUIRED", "")
 	})
 	t.Run("of many at once one wins", func(t *testing.T) {
 		ann = h.signIn(ann.email, password)
@@ -220,11 +244,14 @@ func TestFlags(t *testing.T) {
 	h.do(root.identity, "PATCH", self, `{"is_admin":false}`).want(409, "LAST_ADMIN", "")
 	h.do(root.identity, "PATCH", self, `{"is_banned":true}`).want(403, "CANNOT_BAN_ADMIN", "Cannot ban admin users")
 	h.do(root.identity, "PATCH", user, `{"is_admin":true,"is_banned":true}`).want(403, "CANNOT_BAN_ADMIN", "")
-	h.do(root.identity, "PATCH", "/api/v1/users/0123456789abcdef01234567", `{"is_banned":true}`).want(404, "USER_NOT_FOUND", "")
+	h.do(root.identity, "PATCH", "/api/v1/users/0123456789abcdef01234567", `{"is_banned":true}`).want(404,
+		"USER_NOT_FOUND", "")
 	before := h.do(root.identity, "PATCH", user, `{"alias":"x"}`).want(200, "", "").header.Get(sessionstate.ChangedHeader)
 	banned := h.do(root.identity, "PATCH", user, `{"is_banned":true}`).want(200, "", "")
-	if told := sessionstate.ParseChanges(banned.header.Get(sessionstate.ChangedHeader)); banned.at("is_banned") != true || before != "" || len(told) != 1 || told[0].UserID != ann.id {
-		t.Errorf("is_banned %v, told %q of another alias and %q of the ban; want true, nothing and the change of %s", banned.at("is_banned"), before,
+	if told := sessionstate.ParseChanges(banned.header.Get(sessionstate.ChangedHeader)); banned.at("is_banned") != true ||
+		before != "" || len(told) != 1 || told[0].UserID != ann.id {
+		t.Errorf("is_banned %v, told %q of another alias and %q of the ban; want true, nothing and the change of %s",
+			banned.at("is_banned"), before,
 			banned.header.Get(sessionstate.ChangedHeader), ann.id)
 	}
 	if got := h.do(system, "GET", "/internal/sessions/"+ann.identity.SessionID, nil).at("banned"); got != true {
@@ -273,15 +300,18 @@ func TestAdminList(t *testing.T) {
 		query string
 		total float64
 	}{
-		{"", 3}, {"?limit=1&page=2", 3}, {"?q=100%25", 1}, {"?q=%25", 1}, {"?q=_ODD_", 1}, {"?q=%5C", 1}, {"?q=" + bob.email, 1}, {"?q=EXAMPLE.com", 3},
-		{"?is_admin=true", 1}, {"?is_admin=false", 2}, {"?is_banned=true", 1}, {"?is_banned=true&is_admin=true", 0}, {"?q=" + ann.id, 1}, {"?q=%F0%9F%98%80", 0},
+		{"", 3}, {"?limit=1&page=2", 3}, {"?q=100%25", 1}, {"?q=%25", 1}, {"?q=_ODD_", 1}, {"?q=%5C", 1},
+		{"?q=" + bob.email, 1}, {"?q=EXAMPLE.com", 3},
+		{"?is_admin=true", 1}, {"?is_admin=false", 2}, {"?is_banned=true", 1}, {"?is_banned=true&is_admin=true", 0},
+		{"?q=" + ann.id, 1}, {"?q=%F0%9F%98%80", 0},
 	} {
 		a := h.do(root.identity, "GET", "/api/v1/users"+c.query, nil).want(200, "", "Users retrieved successfully")
 		if a.meta["total"] != c.total {
 			t.Errorf("%s: total: got %v, want %v", c.query, a.meta["total"], c.total)
 		}
 	}
-	for _, query := range []string{"page=0", "page=x", "limit=101", "limit=0", "is_admin=1", "is_banned=", "q=%00", "q=%ff", "q=" + strings.Repeat("x", 256)} {
+	for _, query := range []string{"page=0", "page=x", "limit=101", "limit=0", "is_admin=1", "is_banned=", "q=%00",
+		"q=%ff", "q=" + strings.Repeat("x", 256)} {
 		h.do(root.identity, "GET", "/api/v1/users?"+query, nil).want(400, "VALIDATION_ERROR", "")
 	}
 	h.do(ann.identity, "GET", "/api/v1/users", nil).want(403, "INSUFFICIENT_PERMISSIONS", "")

@@ -33,7 +33,8 @@ type creation struct {
 
 func readCreation(o *input.Object) (creation, error) {
 	o.DropNull("username", "alias", "is_admin")
-	in := creation{Email: readEmail(o, "email"), Username: readUsername(o), Alias: optional(o.String("alias", 1, maxAlias))}
+	in := creation{Email: readEmail(o, "email"), Username: readUsername(o),
+		Alias: optional(o.String("alias", 1, maxAlias))}
 	in.Admin, _ = o.Bool("is_admin")
 	if !o.Has("password") {
 		o.Fail("password", "is required")
@@ -55,7 +56,8 @@ func errUsernameTaken() *apperr.Error {
 
 // create makes a verified account. method says how it came to be.
 func (a *accounts) create(ctx context.Context, in creation, method string) (User, error) {
-	n := newAccount{Email: in.Email, Alias: firstAlias(in.Email), Method: method, Admin: in.Admin, Verified: true, At: a.now()}
+	n := newAccount{Email: in.Email, Alias: firstAlias(in.Email), Method: method, Admin: in.Admin, Verified: true,
+		At: a.now()}
 	if in.Alias != nil {
 		n.Alias = *in.Alias
 	}

@@ -76,7 +76,8 @@ func (c *core) adminAccounts() *accounts {
 }
 
 // promoteExisting makes an account an admin.
-func (a *accounts) promoteExisting(ctx context.Context, found account, password string, given bool, out io.Writer) error {
+func (a *accounts) promoteExisting(ctx context.Context, found account, password string, given bool,
+	out io.Writer) error {
 	if found.IsBanned {
 		return fmt.Errorf("%s (%s) is banned: unban it first", found.Username, found.ID)
 	}

@@ -132,7 +132,8 @@ func (a *administration) quota(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.accounts.update(c.UserContext(), id, patch{VaultQuota: &bytes}, "", "", "", actorOf(c, id)); err != nil {
+	if _, err := a.accounts.update(c.UserContext(), id, patch{VaultQuota: &bytes}, "", "", "",
+		actorOf(c, id)); err != nil {
 		return err
 	}
 	actedOn(c, id)

@@ -24,7 +24,8 @@ func AdminEmail(ctx context.Context, url config.Secret, preferred string) (strin
 	}
 	defer pool.Close()
 	var email string
-	err = pool.QueryRow(ctx, `SELECT email FROM users WHERE is_admin ORDER BY email_key = ANY($1) DESC, id LIMIT 1`, keysOf(preferred).all).Scan(&email)
+	err = pool.QueryRow(ctx, `SELECT email FROM users WHERE is_admin ORDER BY email_key = ANY($1) DESC, id LIMIT 1`,
+		keysOf(preferred).all).Scan(&email)
 	if pe, ok := errors.AsType[*pgconn.PgError](err); db.NoRows(err) || ok && pe.Code == undefinedTable {
 		return "", nil
 	}

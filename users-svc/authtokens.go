@@ -93,7 +93,8 @@ type TokenRestrictions struct {
 // restrictionsOf describes rights r for a request in realm ("" for none).
 func restrictionsOf(r rights, realm string) TokenRestrictions {
 	out := TokenRestrictions{
-		HasRealmRestrictions: len(r.realms) > 0, RequiresRealmScope: len(r.realms) > 0 || !r.noRealm, AllowedRealmIDs: r.realms, AllowNoRealm: r.noRealm,
+		HasRealmRestrictions: len(r.realms) > 0, RequiresRealmScope: len(r.realms) > 0 || !r.noRealm,
+		AllowedRealmIDs: r.realms, AllowNoRealm: r.noRealm,
 	}
 	if realm != "" {
 		out.ActiveRealmID = &realm

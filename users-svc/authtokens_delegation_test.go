@@ -14,7 +14,8 @@ func TestATokenNeedsPermissionsToManageTokens(t *testing.T) {
 	me := h.signUp()
 	tokenID, secret := h.issue(me.identity, `{"vault_access":true}`)
 	who := h.as(secret)
-	for _, route := range [][2]string{{"GET", tokens}, {"POST", tokens}, {"GET", tokens + "/" + tokenID}, {"PATCH", tokens + "/" + tokenID}, {"POST", tokens + "/" + tokenID + "/copy"}} {
+	for _, route := range [][2]string{{"GET", tokens}, {"POST", tokens}, {"GET", tokens + "/" + tokenID},
+		{"PATCH", tokens + "/" + tokenID}, {"POST", tokens + "/" + tokenID + "/copy"}} {
 		h.do(who, route[0], route[1], nil).want(403, "INSUFFICIENT_PERMISSIONS", "Insufficient permissions")
 	}
 	h.do(who, "GET", tokens+"/templates", nil).must(200)
@@ -30,7 +31,8 @@ func TestATokenNeedsPermissionsToManageTokens(t *testing.T) {
 func (h *harness) maker(me person) (tokenID string, who auth.Identity) {
 	h.t.Helper()
 	tokenID, secret := h.issue(me.identity, map[string]any{
-		"alias": "maker", "realm_ids": []string{realmA}, "allow_no_realm": false, "ip_whitelist": []string{"10.0.0.0/8", "2001:db8::/32"}, "vault_access": true, "event_access": false,
+		"alias": "maker", "realm_ids": []string{realmA}, "allow_no_realm": false,
+		"ip_whitelist": []string{"10.0.0.0/8", "2001:db8::/32"}, "vault_access": true, "event_access": false,
 		"expires_at":  h.clock.now().Add(time.Hour).UTC().Format(time.RFC3339),
 		"permissions": map[string]any{"resources": map[string]any{"create_tokens": true, "read_tokens": true, "vault": true}},
 	})
@@ -43,17 +45,22 @@ func TestATokenGivesNoRightThatItLacks(t *testing.T) {
 	me := h.signUp()
 	makerID, maker := h.maker(me)
 	for name, body := range map[string]string{
-		"another permission": `{"permissions":{"resources":{"read_account":true}}}`, "a whole branch": `{"permissions":{"resources":true}}`, "a template": `{"permission_template":"full_access"}`,
-		"another realm": `{"realm_ids":["` + realmB + `"]}`, "one realm more": `{"realm_ids":["` + realmA + `","` + realmB + `"]}`, "every realm": `{"realm_ids":[]}`,
-		"no realm": `{"allow_no_realm":true}`, "the activity log": `{"event_access":true}`, "every address": `{"ip_whitelist":"*"}`, "another address": `{"ip_whitelist":["192.0.2.1"]}`,
-		"a wider network": `{"ip_whitelist":["10.0.0.0/7"]}`, "no end": `{"expires_at":null}`, "a later end": `{"expires_at":"2999-01-01"}`,
+		"another permission": `{"permissions":{"resources":{"read_account":true}}}`,
+		"a whole branch":     `{"permissions":{"resources":true}}`, "a template": `{"permission_template":"full_access"}`,
+		"another realm":  `{"realm_ids":["` + realmB + `"]}`,
+		"one realm more": `{"realm_ids":["` + realmA + `","` + realmB + `"]}`, "every realm": `{"realm_ids":[]}`,
+		"no realm": `{"allow_no_realm":true}`, "the activity log": `{"event_access":true}`,
+		"every address": `{"ip_whitelist":"*"}`, "another address": `{"ip_whitelist":["192.0.2.1"]}`,
+		"a wider network": `{"ip_whitelist":["10.0.0.0/7"]}`, "no end": `{"expires_at":null}`,
+		"a later end": `{"expires_at":"2999-01-01"}`,
 	} {
 		if a := h.do(maker, "POST", tokens, body); a.code != "INSUFFICIENT_PERMISSIONS" {
 			t.Errorf("%s: got %d %s, want 403", name, a.status, a.body)
 		}
 	}
 	a := h.do(maker, "POST", tokens, nil).must(201)
-	if got, want := fmt.Sprintln(a.at("realm_ids"), a.at("ip_whitelist"), a.at("allow_no_realm"), a.at("event_access"), a.at("vault_access"), a.at("permissions"), a.at("created_by_token_id"), a.at("delegation_depth")),
+	if got, want := fmt.Sprintln(a.at("realm_ids"), a.at("ip_whitelist"), a.at("allow_no_realm"), a.at("event_access"),
+		a.at("vault_access"), a.at("permissions"), a.at("created_by_token_id"), a.at("delegation_depth")),
 		"["+realmA+"] [10.0.0.0/8 2001:db8::/32] false false false map[] "+makerID+" 1\n"; got != want {
 		t.Errorf("left out: got %s, want what the maker has: %s", got, want)
 	}
@@ -83,7 +90,8 @@ func TestATokenSeesAndChangesOnlyWhatItMade(t *testing.T) {
 	h.do(maker, "PATCH", tokens+"/"+child, `{"permissions":{"resources":{"vault":true}},"vault_access":true}`).must(200)
 	h.do(maker, "PATCH", tokens+"/"+child, `{"is_enabled":false}`).must(200)
 	h.do(maker, "PATCH", tokens+"/"+child, `{"realm_ids":[]}`).want(403, "INSUFFICIENT_PERMISSIONS", "")
-	h.do(maker, "POST", tokens+"/"+child+"/remove-realm", `{"realm_id":"`+realmA+`"}`).want(403, "INSUFFICIENT_PERMISSIONS", "")
+	h.do(maker, "POST", tokens+"/"+child+"/remove-realm", `{"realm_id":"`+realmA+`"}`).want(403,
+		"INSUFFICIENT_PERMISSIONS", "")
 	h.do(maker, "POST", tokens+"/"+child+"/copy", nil).must(201)
 	h.do(maker, "DELETE", tokens+"/"+child, nil).must(200)
 }
@@ -122,21 +130,27 @@ func TestACopyHasNoRightThatItsSourceHasLost(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	makerID, secret := h.issue(me.identity, `{"permissions":{"resources":true,"projects":{"read":true}},"vault_access":true}`)
-	child, childSecret := h.issue(h.as(secret), `{"alias":"child","permissions":{"resources":true,"projects":{"read":true},"custom":{"leaf":true}},"vault_access":true}`)
+	makerID, secret := h.issue(me.identity,
+		`{"permissions":{"resources":true,"projects":{"read":true}},"vault_access":true}`)
+	child, childSecret := h.issue(h.as(secret),
+		`{"alias":"child","permissions":{"resources":true,"projects":{"read":true},"custom":{"leaf":true}},"vault_access":true}`)
 	end := h.clock.now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000Z")
 	h.do(me.identity, "PATCH", tokens+"/"+makerID, `{"vault_access":false,"event_access":false,"allow_no_realm":false,"realm_ids":["`+realmA+`"],"ip_whitelist":["10.0.0.0/8"],
 		"permissions":{"resources":{"vault":true,"create_tokens":true}},"expires_at":"`+end+`"}`).must(200)
 	a := h.do(me.identity, "POST", tokens+"/"+child+"/copy", nil).must(201)
-	if got, want := h.stateOf(a.text("token")), h.stateOf(childSecret); fmt.Sprint(got.Token.Grant, got.Token.IPWhitelist, got.ExpiresAt) != fmt.Sprint(want.Token.Grant, want.Token.IPWhitelist, want.ExpiresAt) {
+	if got, want := h.stateOf(a.text("token")),
+		h.stateOf(childSecret); fmt.Sprint(got.Token.Grant, got.Token.IPWhitelist,
+		got.ExpiresAt) != fmt.Sprint(want.Token.Grant, want.Token.IPWhitelist, want.ExpiresAt) {
 		t.Errorf("the copy: got %+v, want what its source has, %+v", got.Token, want.Token)
 	}
-	if got, want := fmt.Sprint(a.at("permissions"))+" "+a.text("expires_at"), "map[custom:map[leaf:true] projects:map[] resources:map[create_tokens:true vault:true]] "+end; got != want {
+	if got, want := fmt.Sprint(a.at("permissions"))+" "+a.text("expires_at"),
+		"map[custom:map[leaf:true] projects:map[] resources:map[create_tokens:true vault:true]] "+end; got != want {
 		t.Errorf("the copy: got %s, want %s", got, want)
 	}
 	h.do(h.as(secret), "POST", tokens+"/"+child+"/copy", nil).must(201)
 	h.do(me.identity, "PATCH", tokens+"/"+makerID, `{"is_enabled":false}`).must(200)
-	h.do(me.identity, "POST", tokens+"/"+child+"/copy", nil).want(403, "INSUFFICIENT_PERMISSIONS", "") // it may do nothing at all
+	// it may do nothing at all
+	h.do(me.identity, "POST", tokens+"/"+child+"/copy", nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
 	h.do(me.identity, "PATCH", tokens+"/"+makerID, `{"is_enabled":true}`).must(200)
 	h.do(me.identity, "PATCH", tokens+"/"+child, `{"realm_ids":["`+realmB+`"]}`).must(200)
 	h.do(me.identity, "POST", tokens+"/"+child+"/copy", nil).want(403, "INSUFFICIENT_PERMISSIONS", "")

@@ -86,14 +86,16 @@ func readTokenFields(body *input.Object, now time.Time, names ...string) (*token
 
 func (f *tokenFields) readers(now time.Time) map[string]func(*input.Object, string) {
 	return map[string]func(*input.Object, string){
-		"alias": f.readAlias, "public_key": f.readPublicKey, "public_storage": f.readPublicStorage, "ip_whitelist": f.readAddresses,
-		"realm_ids": f.readRealms, "permissions": f.readPermissions, "permission_template": f.readTemplate,
-		"current_password": f.readPassword, "otp_code": f.readCode, "deny_reauthorization": func(o *input.Object, name string) { o.Bool(name) },
-		"expires_at":     func(o *input.Object, name string) { f.readExpiry(o, name, now) },
-		"allow_no_realm": f.flag(func(t *AuthToken) *bool { return &t.AllowNoRealm }),
-		"vault_access":   f.flag(func(t *AuthToken) *bool { return &t.VaultAccess }),
-		"event_access":   f.flag(func(t *AuthToken) *bool { return &t.EventAccess }),
-		"is_enabled":     f.flag(func(t *AuthToken) *bool { return &t.IsEnabled }),
+		"alias": f.readAlias, "public_key": f.readPublicKey, "public_storage": f.readPublicStorage,
+		"ip_whitelist": f.readAddresses,
+		"realm_ids":    f.readRealms, "permissions": f.readPermissions, "permission_template": f.readTemplate,
+		"current_password": f.readPassword, "otp_code": f.readCode,
+		"deny_reauthorization": func(o *input.Object, name string) { o.Bool(name) },
+		"expires_at":           func(o *input.Object, name string) { f.readExpiry(o, name, now) },
+		"allow_no_realm":       f.flag(func(t *AuthToken) *bool { return &t.AllowNoRealm }),
+		"vault_access":         f.flag(func(t *AuthToken) *bool { return &t.VaultAccess }),
+		"event_access":         f.flag(func(t *AuthToken) *bool { return &t.EventAccess }),
+		"is_enabled":           f.flag(func(t *AuthToken) *bool { return &t.IsEnabled }),
 	}
 }
 

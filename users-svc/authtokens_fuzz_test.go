@@ -39,7 +39,8 @@ func FuzzParseTree(f *testing.F) {
 
 func FuzzParseExpiry(f *testing.F) {
 	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
-	for _, s := range []string{"today", "tomorrow", "2026-03-01", "2026-03-01T10:00:00+14:00", "1772359200", "1772359200000", "1e300", "-1e18", "NaN", "0001-01-01T00:00:00+23:59"} {
+	for _, s := range []string{"today", "tomorrow", "2026-03-01", "2026-03-01T10:00:00+14:00", "1772359200",
+		"1772359200000", "1e300", "-1e18", "NaN", "0001-01-01T00:00:00+23:59"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -51,7 +52,8 @@ func FuzzParseExpiry(f *testing.F) {
 }
 
 func FuzzParseAddresses(f *testing.F) {
-	for _, s := range []string{"*", "10.0.0.7", "10.0.0.7/8", "::ffff:10.0.0.7/100", "2001:db8::1/32", "fe80::1%eth0", "0.0.0.0/0", "::/0"} {
+	for _, s := range []string{"*", "10.0.0.7", "10.0.0.7/8", "::ffff:10.0.0.7/100", "2001:db8::1/32", "fe80::1%eth0",
+		"0.0.0.0/0", "::/0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

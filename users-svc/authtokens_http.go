@@ -121,7 +121,8 @@ func (d *authTokens) postToken(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
+	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
+		"permissions",
 		"permission_template", "vault_access", "event_access", "expires_at")
 	if err != nil {
 		return err
@@ -154,7 +155,8 @@ func (d *authTokens) patchToken(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm", "permissions",
+	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
+		"permissions",
 		"permission_template", "vault_access", "event_access", "expires_at", "is_enabled")
 	if err != nil {
 		return err

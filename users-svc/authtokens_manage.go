@@ -65,7 +65,8 @@ func (d *authTokens) get(ctx context.Context, caller auth.Identity, tokenID stri
 
 // create makes a token. What the request leaves out has the contract's defaults; made by a token,
 // it has that token's restrictions.
-func (d *authTokens) create(ctx context.Context, caller auth.Identity, f *tokenFields, by device) (AuthToken, string, error) {
+func (d *authTokens) create(ctx context.Context, caller auth.Identity, f *tokenFields, by device) (AuthToken, string,
+	error) {
 	if err := d.passGate(ctx, caller, f.proof, by); err != nil {
 		return AuthToken{}, "", err
 	}
@@ -84,7 +85,8 @@ func (d *authTokens) create(ctx context.Context, caller auth.Identity, f *tokenF
 }
 
 // duplicate makes a token with the rights that another has now, and a name of its own.
-func (d *authTokens) duplicate(ctx context.Context, caller auth.Identity, tokenID string, f *tokenFields, by device) (AuthToken, string, error) {
+func (d *authTokens) duplicate(ctx context.Context, caller auth.Identity, tokenID string, f *tokenFields,
+	by device) (AuthToken, string, error) {
 	if _, err := d.get(ctx, caller, tokenID); err != nil {
 		return AuthToken{}, "", err
 	}
@@ -112,7 +114,8 @@ func (d *authTokens) duplicate(ctx context.Context, caller auth.Identity, tokenI
 
 // issue stores the token that build describes, if the user may have one more and the caller may
 // make one like it.
-func (d *authTokens) issue(ctx context.Context, caller auth.Identity, build func(tokenTx, []AuthToken) (AuthToken, error)) (AuthToken, string, error) {
+func (d *authTokens) issue(ctx context.Context, caller auth.Identity,
+	build func(tokenTx, []AuthToken) (AuthToken, error)) (AuthToken, string, error) {
 	var made AuthToken
 	var secret string
 	err := d.change(ctx, caller.UserID, func(tx tokenTx) error {
@@ -144,12 +147,14 @@ func (d *authTokens) issue(ctx context.Context, caller auth.Identity, build func
 }
 
 // update changes a token.
-func (d *authTokens) update(ctx context.Context, caller auth.Identity, tokenID string, f *tokenFields, by device) (AuthToken, error) {
+func (d *authTokens) update(ctx context.Context, caller auth.Identity, tokenID string, f *tokenFields,
+	by device) (AuthToken, error) {
 	return d.modify(ctx, caller, tokenID, f.proof, by, func(t *AuthToken) error { f.apply(t); return nil })
 }
 
 // modify applies edit to a token that the caller manages.
-func (d *authTokens) modify(ctx context.Context, caller auth.Identity, tokenID string, p proof, by device, edit func(*AuthToken) error) (AuthToken, error) {
+func (d *authTokens) modify(ctx context.Context, caller auth.Identity, tokenID string, p proof, by device,
+	edit func(*AuthToken) error) (AuthToken, error) {
 	if _, err := d.get(ctx, caller, tokenID); err != nil {
 		return AuthToken{}, err
 	}
@@ -185,12 +190,14 @@ func (d *authTokens) modify(ctx context.Context, caller auth.Identity, tokenID s
 }
 
 // realmEdit is addRealm or removeRealm.
-type realmEdit func(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken, error)
+type realmEdit func(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken,
+	error)
 
 // addRealm restricts the token to realm as well; removeRealm is its opposite. A token that loses
 // its last realm is restricted to none by them any more: it works everywhere, or with
 // allow_no_realm false in any realm.
-func (d *authTokens) addRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken, error) {
+func (d *authTokens) addRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof,
+	by device) (AuthToken, error) {
 	return d.modify(ctx, caller, tokenID, p, by, func(t *AuthToken) error {
 		switch {
 		case slices.Contains(t.RealmIDs, realm):
@@ -203,7 +210,8 @@ func (d *authTokens) addRealm(ctx context.Context, caller auth.Identity, tokenID
 	})
 }
 
-func (d *authTokens) removeRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof, by device) (AuthToken, error) {
+func (d *authTokens) removeRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p proof,
+	by device) (AuthToken, error) {
 	return d.modify(ctx, caller, tokenID, p, by, func(t *AuthToken) error {
 		t.RealmIDs = slices.DeleteFunc(t.RealmIDs, func(r string) bool { return r == realm })
 		return nil
@@ -294,7 +302,8 @@ func (t tokenTx) narrowed(ctx context.Context, caller auth.Identity, tokenID str
 	if end := (*time.Time)(v.ExpiresAt); !r.until.IsZero() && (end == nil || r.until.Before(*end)) {
 		v.ExpiresAt = api.TimePtr(&r.until)
 	}
-	v.VaultAccess, v.EventAccess, v.AllowNoRealm, v.RealmIDs, v.IPWhitelist = r.vault, r.events, r.noRealm, r.realms, r.addresses
+	v.VaultAccess, v.EventAccess, v.AllowNoRealm, v.RealmIDs, v.IPWhitelist = r.vault, r.events, r.noRealm, r.realms,
+		r.addresses
 	v.Permissions = v.Permissions.only(r.permissions)
 	return v, nil
 }

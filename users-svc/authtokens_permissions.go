@@ -39,7 +39,8 @@ func knownPermissions() []string {
 
 // allowed reports whether the caller may do what permission names.
 func allowed(caller auth.Identity, permission string) bool {
-	return caller.Kind == auth.Session || caller.Kind == auth.Token && caller.Grant != nil && caller.Grant.Allows(permission)
+	return caller.Kind == auth.Session || caller.Kind == auth.Token && caller.Grant != nil &&
+		caller.Grant.Allows(permission)
 }
 
 // demand is 403 INSUFFICIENT_PERMISSIONS unless the caller may do what permission names.
@@ -127,8 +128,10 @@ type TokenTemplate struct {
 // writing alike, so read_only is without it.
 func tokenTemplates() []TokenTemplate {
 	return []TokenTemplate{
-		{"full_access", "Everything that an auth token can be allowed; the vault still needs vault_access.", treeOf(knownPermissions()...)},
-		{"external_customer", "See projects and containers, and nothing of the account but its public face.", treeOf(permProjectsRead, permContainersRead)},
+		{"full_access", "Everything that an auth token can be allowed; the vault still needs vault_access.",
+			treeOf(knownPermissions()...)},
+		{"external_customer", "See projects and containers, and nothing of the account but its public face.",
+			treeOf(permProjectsRead, permContainersRead)},
 		{"dev_team", "Work with the vault, projects, containers and realms.",
 			treeOf(permReadAccount, permVault, permRealms, permProjectsRead, permContainersRead, permContainersCreate)},
 		{"finance_team", "Read the account and what it has, for accounting.",

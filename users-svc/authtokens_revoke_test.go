@@ -12,7 +12,8 @@ import (
 func (h *harness) events(p person) string {
 	h.t.Helper()
 	var out []string
-	for _, e := range h.do(p.identity, "GET", "/api/v1/users/me/security-history?include_security=true", nil).must(200).data.([]any) {
+	for _, e := range h.do(p.identity, "GET", "/api/v1/users/me/security-history?include_security=true",
+		nil).must(200).data.([]any) {
 		out = append(out, e.(map[string]any)["event"].(string))
 	}
 	return strings.Join(out, " ")
@@ -77,9 +78,12 @@ func TestRevokingTokensComesWithANewPassword(t *testing.T) {
 	root := h.admin()
 	me := h.signUp()
 	h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, `{"revoke_tokens":true}`).want(400, "VALIDATION_ERROR", "")
-	h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, `{"revoke_tokens":"no","password":"Another-horse-2","current_password":"`+password+`"}`).want(400, "VALIDATION_ERROR", "")
+	h.do(me.identity, "PATCH", "/api/v1/users/"+me.id,
+		`{"revoke_tokens":"no","password":"Another-horse-2","current_password":"`+password+`"}`).want(400, "VALIDATION_ERROR",
+		"")
 	h.do(root.identity, "POST", "/api/v1/users/"+me.id+"/logout", `{"revoke_tokens":1}`).want(400, "VALIDATION_ERROR", "")
-	if a := h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, `{"alias":"y"}`).must(200); strings.Contains(string(a.body), "tokens_revoked") {
+	if a := h.do(me.identity, "PATCH", "/api/v1/users/"+me.id, `{"alias":"y"}`).must(200); strings.Contains(string(a.body),
+		"tokens_revoked") {
 		t.Errorf("without a password: got %s", a.body)
 	}
 	// Logging out oneself keeps them, as the contract says.
@@ -96,7 +100,8 @@ func TestAResetByMailEndsAllTokens(t *testing.T) {
 	h := start(t, mailing(office))
 	email := newEmail()
 	h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).must(200)
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, office.Await(t, email, 1), "verify-email")}).must(200)
+	h.do(anonymous, "POST", verifyPath,
+		map[string]string{"token": tokenIn(t, office.Await(t, email, 1), "verify-email")}).must(200)
 	me := h.signIn(email, password)
 	_, secret := h.issue(me.identity, nil)
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": email}).must(200)
@@ -120,7 +125,8 @@ func TestAdminsSeeAndDeleteTheTokensOfAUser(t *testing.T) {
 	lastID, last := h.issue(me.identity, `{"alias":"last"}`)
 	otherID, others := h.issue(other.identity, nil)
 	list := h.do(root.identity, "GET", path, nil).want(200, "", "Auth tokens retrieved successfully")
-	if got := len(list.data.([]any)); got != 3 || strings.Contains(string(list.body), maker[29:]) || list.header.Get("X-Realmgate-On-User") != me.id {
+	if got := len(list.data.([]any)); got != 3 || strings.Contains(string(list.body), maker[29:]) ||
+		list.header.Get("X-Realmgate-On-User") != me.id {
 		t.Errorf("got %d tokens, on user %q: %s", got, list.header.Get("X-Realmgate-On-User"), list.body)
 	}
 	h.do(root.identity, "DELETE", path+"/"+makerID, nil).want(200, "", "Auth token deleted successfully")
@@ -129,14 +135,16 @@ func TestAdminsSeeAndDeleteTheTokensOfAUser(t *testing.T) {
 	}
 	h.do(root.identity, "DELETE", path+"/"+makerID, nil).want(404, "TOKEN_NOT_FOUND", "")
 	h.do(root.identity, "DELETE", path+"/"+otherID, nil).want(404, "TOKEN_NOT_FOUND", "")
-	if a := h.do(root.identity, "DELETE", path, nil).want(200, "", "Auth tokens deleted successfully"); a.at("deleted_count") != 1.0 || h.stateOf(last).Alive {
+	if a := h.do(root.identity, "DELETE", path, nil).want(200, "",
+		"Auth tokens deleted successfully"); a.at("deleted_count") != 1.0 || h.stateOf(last).Alive {
 		t.Errorf("got %s", a.body)
 	}
 	if got := h.events(me); strings.Count(got, "tokens_revoked") != 2 || !h.stateOf(others).Alive {
 		t.Errorf("history %s", got)
 	}
 	for _, route := range [][2]string{{"GET", ""}, {"DELETE", ""}, {"DELETE", "/" + lastID}} {
-		h.do(root.identity, route[0], "/api/v1/users/ffffffffffffffffffffffff/tokens"+route[1], nil).want(404, "USER_NOT_FOUND", "")
+		h.do(root.identity, route[0], "/api/v1/users/ffffffffffffffffffffffff/tokens"+route[1], nil).want(404,
+			"USER_NOT_FOUND", "")
 		h.do(root.identity, route[0], "/api/v1/users/xyz/tokens"+route[1], nil).want(400, "INVALID_ID_FORMAT", "")
 		h.do(me.identity, route[0], path+route[1], nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
 		h.do(h.as(others), route[0], path+route[1], nil).want(403, "INSUFFICIENT_PERMISSIONS", "")

@@ -74,8 +74,10 @@ func covers(outer, inner netip.Prefix) bool {
 
 // equal reports whether two tokens of these rights may do the same.
 func (r rights) equal(o rights) bool {
-	return r.vault == o.vault && r.events == o.events && r.noRealm == o.noRealm && r.dead == o.dead && r.until.Equal(o.until) &&
-		slices.Equal(r.permissions, o.permissions) && slices.Equal(r.realms, o.realms) && slices.Equal(r.addresses, o.addresses)
+	return r.vault == o.vault && r.events == o.events && r.noRealm == o.noRealm && r.dead == o.dead &&
+		r.until.Equal(o.until) &&
+		slices.Equal(r.permissions, o.permissions) && slices.Equal(r.realms, o.realms) &&
+		slices.Equal(r.addresses, o.addresses)
 }
 
 // within reports whether a token t made by the first of makers would claim nothing that they lack.
@@ -86,5 +88,6 @@ func within(t AuthToken, makers []AuthToken, now time.Time) bool {
 
 // grant is the part of the rights that travels with a request.
 func (r rights) grant() auth.Grant {
-	return auth.Grant{VaultAccess: r.vault, EventAccess: r.events, Realms: r.realms, AllowNoRealm: r.noRealm, Permissions: r.permissions}
+	return auth.Grant{VaultAccess: r.vault, EventAccess: r.events, Realms: r.realms, AllowNoRealm: r.noRealm,
+		Permissions: r.permissions}
 }

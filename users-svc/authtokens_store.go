@@ -26,8 +26,10 @@ func scanTokenAnd(row pgx.CollectableRow, more ...any) (AuthToken, error) {
 	var addresses []string
 	var expires, used *time.Time
 	var created, updated time.Time
-	err := row.Scan(append([]any{&t.ID, &t.UserID, &t.Alias, &t.PublicKey, &storage, &addresses, &t.RealmIDs, &t.AllowNoRealm, &permissions, &expires,
-		&t.IsEnabled, &t.VaultAccess, &t.EventAccess, &t.CreatedByTokenID, &t.DelegationDepth, &used, &t.LastUsedIP, &created, &updated}, more...)...)
+	err := row.Scan(append([]any{&t.ID, &t.UserID, &t.Alias, &t.PublicKey, &storage, &addresses, &t.RealmIDs,
+		&t.AllowNoRealm, &permissions, &expires,
+		&t.IsEnabled, &t.VaultAccess, &t.EventAccess, &t.CreatedByTokenID, &t.DelegationDepth, &used, &t.LastUsedIP, &created,
+		&updated}, more...)...)
 	if err != nil {
 		return t, err
 	}
@@ -62,7 +64,8 @@ func tokensOf(ctx context.Context, q dbtx, userID string) ([]AuthToken, error) {
 
 // tokenByID is TOKEN_NOT_FOUND for another user's token.
 func tokenByID(ctx context.Context, q dbtx, userID, tokenID string) (AuthToken, error) {
-	rows, err := q.Query(ctx, `SELECT `+tokenColumns+` FROM auth_tokens t WHERE t.user_id = $1 AND t.id = $2`, userID, tokenID)
+	rows, err := q.Query(ctx, `SELECT `+tokenColumns+` FROM auth_tokens t WHERE t.user_id = $1 AND t.id = $2`, userID,
+		tokenID)
 	t, found, err := one(rows, err, scanToken)
 	if err == nil && !found {
 		err = errTokenNotFound()
@@ -192,8 +195,10 @@ func (t tokenTx) insert(ctx context.Context, v AuthToken, hash []byte) error {
 		INSERT INTO auth_tokens (id, user_id, alias, hash, public_key, public_storage, ip_whitelist, realm_ids, allow_no_realm, permissions, expires_at,
 			is_enabled, vault_access, event_access, created_by_token_id, delegation_depth, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)`,
-		v.ID, t.userID, v.Alias, hash, v.PublicKey, []byte(v.PublicStorage), v.IPWhitelist.stored(), orEmpty(v.RealmIDs), v.AllowNoRealm, permissions,
-		(*time.Time)(v.ExpiresAt), v.IsEnabled, v.VaultAccess, v.EventAccess, v.CreatedByTokenID, v.DelegationDepth, time.Time(v.CreatedAt))
+		v.ID, t.userID, v.Alias, hash, v.PublicKey, []byte(v.PublicStorage), v.IPWhitelist.stored(), orEmpty(v.RealmIDs),
+		v.AllowNoRealm, permissions,
+		(*time.Time)(v.ExpiresAt), v.IsEnabled, v.VaultAccess, v.EventAccess, v.CreatedByTokenID, v.DelegationDepth,
+		time.Time(v.CreatedAt))
 	return err
 }
 
@@ -206,7 +211,8 @@ func (t tokenTx) update(ctx context.Context, v AuthToken) error {
 		UPDATE auth_tokens SET alias = $3, public_key = $4, public_storage = $5, ip_whitelist = $6, realm_ids = $7, allow_no_realm = $8, permissions = $9,
 			expires_at = $10, is_enabled = $11, vault_access = $12, event_access = $13, updated_at = $14
 		WHERE user_id = $1 AND id = $2`,
-		t.userID, v.ID, v.Alias, v.PublicKey, []byte(v.PublicStorage), v.IPWhitelist.stored(), orEmpty(v.RealmIDs), v.AllowNoRealm, permissions,
+		t.userID, v.ID, v.Alias, v.PublicKey, []byte(v.PublicStorage), v.IPWhitelist.stored(), orEmpty(v.RealmIDs),
+		v.AllowNoRealm, permissions,
 		(*time.Time)(v.ExpiresAt), v.IsEnabled, v.VaultAccess, v.EventAccess, time.Time(v.UpdatedAt))
 	return err
 }

@@ -31,7 +31,8 @@ func (h *harness) stateOf(secret string) sessionstate.State {
 	h.t.Helper()
 	sum := sha256.Sum256([]byte(secret))
 	var s sessionstate.State
-	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hex.EncodeToString(sum[:]), nil).must(200).body, &s); err != nil {
+	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hex.EncodeToString(sum[:]), nil).must(200).body,
+		&s); err != nil {
 		h.t.Fatal(err)
 	}
 	return s
@@ -44,7 +45,8 @@ func (h *harness) as(secret string) auth.Identity {
 	if !s.Alive || s.Token == nil {
 		h.t.Fatalf("the token is not alive: %+v", s)
 	}
-	return auth.Identity{Kind: auth.Token, UserID: s.UserID, TokenID: s.Token.ID, Grant: &s.Token.Grant, Banned: s.Banned, ClientAddr: "192.0.2.1"}
+	return auth.Identity{Kind: auth.Token, UserID: s.UserID, TokenID: s.Token.ID, Grant: &s.Token.Grant, Banned: s.Banned,
+		ClientAddr: "192.0.2.1"}
 }
 
 // issue makes a token and returns its id and secret.
@@ -70,7 +72,8 @@ func TestATokenIsShownOnceAndKnownByItsHash(t *testing.T) {
 		t.Errorf("defaults: got %s, want %s", made.body, want)
 	}
 	for _, path := range []string{tokens, tokens + "/" + made.text("id")} {
-		if a := h.do(me.identity, "GET", path, nil).must(200); strings.Contains(string(a.body), secret[29:]) || !strings.Contains(string(a.body), want) {
+		if a := h.do(me.identity, "GET", path, nil).must(200); strings.Contains(string(a.body), secret[29:]) ||
+			!strings.Contains(string(a.body), want) {
 			t.Errorf("%s: got %s, want the token without its secret", path, a.body)
 		}
 	}
@@ -80,7 +83,8 @@ func TestATokenIsShownOnceAndKnownByItsHash(t *testing.T) {
 	if s := h.stateOf(secret[:len(secret)-1] + "x"); s.Alive || s.UserID != "" {
 		t.Errorf("another secret: got %+v, want nothing", s)
 	}
-	if n := query[int](h, `SELECT count(*)::int FROM auth_tokens t WHERE t::text LIKE '%' || $1 || '%'`, secret[29:]); n != 0 {
+	if n := query[int](h, `SELECT count(*)::int FROM auth_tokens t WHERE t::text LIKE '%' || $1 || '%'`,
+		secret[29:]); n != 0 {
 		t.Error("the secret is in the database")
 	}
 }
@@ -89,7 +93,8 @@ func TestAnExpiredOrDisabledOrDeletedTokenIsNotAlive(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, secret := h.issue(me.identity, map[string]any{"expires_at": strconv.FormatInt(h.clock.now().Add(time.Hour).Unix(), 10)})
+	tokenID, secret := h.issue(me.identity,
+		map[string]any{"expires_at": strconv.FormatInt(h.clock.now().Add(time.Hour).Unix(), 10)})
 	version := h.stateOf(secret).Version
 	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":false}`).must(200)
 	if s := h.stateOf(secret); s.Alive || s.Version <= version {
@@ -125,7 +130,8 @@ func TestAnAliasIsTakenOncePerUser(t *testing.T) {
 		t.Errorf("twenty at once: got %v, want one created", codes)
 	}
 	second, _ := h.issue(me.identity, nil)
-	h.do(me.identity, "PATCH", tokens+"/"+second, `{"alias":"ci"}`).want(400, "DUPLICATE_ALIAS", "An auth token with this alias already exists")
+	h.do(me.identity, "PATCH", tokens+"/"+second, `{"alias":"ci"}`).want(400, "DUPLICATE_ALIAS",
+		"An auth token with this alias already exists")
 	h.do(other.identity, "POST", tokens, `{"alias":"ci"}`).must(201)
 }
 
@@ -162,14 +168,17 @@ func TestACopyHasTheRightsAndANameOfItsOwn(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, secret := h.issue(me.identity, `{"alias":"ci","permission_template":"dev_team","vault_access":true,"realm_ids":["`+realmA+`"],"ip_whitelist":["10.0.0.0/8"]}`)
+	tokenID, secret := h.issue(me.identity,
+		`{"alias":"ci","permission_template":"dev_team","vault_access":true,"realm_ids":["`+realmA+`"],"ip_whitelist":["10.0.0.0/8"]}`)
 	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":false}`).must(200)
 	for _, want := range []string{"ci copy", "ci copy 2", "ci copy 3"} {
 		a := h.do(me.identity, "POST", tokens+"/"+tokenID+"/copy", nil).want(201, "", "Auth token copied successfully")
-		if a.text("alias") != want || a.text("id") == tokenID || a.text("token") == secret || a.at("is_enabled") != true || a.at("created_by_token_id") != nil {
+		if a.text("alias") != want || a.text("id") == tokenID || a.text("token") == secret || a.at("is_enabled") != true ||
+			a.at("created_by_token_id") != nil {
 			t.Errorf("got %s, want an enabled token of its own called %s", a.body, want)
 		}
-		if got := fmt.Sprint(a.at("realm_ids"), a.at("ip_whitelist"), a.at("vault_access"), a.at("permissions.resources.vault")); got != "["+realmA+"] [10.0.0.0/8] true true" {
+		if got := fmt.Sprint(a.at("realm_ids"), a.at("ip_whitelist"), a.at("vault_access"),
+			a.at("permissions.resources.vault")); got != "["+realmA+"] [10.0.0.0/8] true true" {
 			t.Errorf("rights: got %s", got)
 		}
 	}
@@ -184,19 +193,23 @@ func TestRealmsAreAddedAndTakenAway(t *testing.T) {
 	me := h.signUp()
 	tokenID, secret := h.issue(me.identity, nil)
 	edit := func(verb, realm string) string {
-		a := h.do(me.identity, "POST", tokens+"/"+tokenID+"/"+verb+"-realm", map[string]any{"realm_id": realm}).want(200, "", "Auth token updated successfully")
+		a := h.do(me.identity, "POST", tokens+"/"+tokenID+"/"+verb+"-realm", map[string]any{"realm_id": realm}).want(200, "",
+			"Auth token updated successfully")
 		return fmt.Sprint(a.at("realm_ids"))
 	}
 	for _, c := range [][3]string{
-		{"add", strings.ToUpper(realmA), "[" + realmA + "]"}, {"add", realmA, "[" + realmA + "]"}, {"add", realmB, "[" + realmA + " " + realmB + "]"},
-		{"remove", realmA, "[" + realmB + "]"}, {"remove", realmA, "[" + realmB + "]"}, {"remove", realmB, "[]"}, {"add", realmB, "[" + realmB + "]"},
+		{"add", strings.ToUpper(realmA), "[" + realmA + "]"}, {"add", realmA, "[" + realmA + "]"},
+		{"add", realmB, "[" + realmA + " " + realmB + "]"},
+		{"remove", realmA, "[" + realmB + "]"}, {"remove", realmA, "[" + realmB + "]"}, {"remove", realmB, "[]"},
+		{"add", realmB, "[" + realmB + "]"},
 	} {
 		if got := edit(c[0], c[1]); got != c[2] {
 			t.Errorf("%s %s: got %s, want %s", c[0], c[1], got, c[2])
 		}
 	}
-	for body, code := range map[string]string{`{}`: "VALIDATION_ERROR", `{"realm_id":1}`: "VALIDATION_ERROR", `{"realm_id":null}`: "VALIDATION_ERROR",
-		`{"realm_id":"x"}`: "INVALID_REALM_ID_FORMAT", `{"realm_id":""}`: "INVALID_REALM_ID_FORMAT"} {
+	for body, code := range map[string]string{`{}`: "VALIDATION_ERROR", `{"realm_id":1}`: "VALIDATION_ERROR",
+		`{"realm_id":null}`: "VALIDATION_ERROR",
+		`{"realm_id":"x"}`:  "INVALID_REALM_ID_FORMAT", `{"realm_id":""}`: "INVALID_REALM_ID_FORMAT"} {
 		h.do(me.identity, "POST", tokens+"/"+tokenID+"/add-realm", body).want(400, code, "")
 	}
 	got := string(h.do(system, "GET", "/internal/realms?user_id="+me.id, nil).must(200).body)
@@ -207,15 +220,18 @@ func TestRealmsAreAddedAndTakenAway(t *testing.T) {
 	h.do(system, "GET", "/internal/realms?user_id=x", nil).want(400, "VALIDATION_ERROR", "")
 
 	current := h.do(h.as(secret), "GET", tokens+"/me", nil).want(200, "", "Auth token retrieved successfully")
-	if got, want := fmt.Sprint(current.at("restrictions")), "map[active_realm_id:<nil> allow_no_realm:true allowed_realm_ids:["+realmB+"] has_realm_restrictions:true requires_realm_scope:true]"; got != want {
+	if got, want := fmt.Sprint(current.at("restrictions")),
+		"map[active_realm_id:<nil> allow_no_realm:true allowed_realm_ids:["+realmB+"] has_realm_restrictions:true requires_realm_scope:true]"; got != want {
 		t.Errorf("restrictions: got %s, want %s", got, want)
 	}
 	inRealm := h.as(secret)
 	inRealm.Realm = realmB
-	if a := h.do(inRealm, "GET", tokens+"/me", nil).must(200); a.at("restrictions.active_realm_id") != realmB || a.text("token.id") != tokenID {
+	if a := h.do(inRealm, "GET", tokens+"/me", nil).must(200); a.at("restrictions.active_realm_id") != realmB ||
+		a.text("token.id") != tokenID {
 		t.Errorf("in a realm: got %s", a.body)
 	}
-	h.do(me.identity, "GET", tokens+"/me", nil).want(403, "INSUFFICIENT_PERMISSIONS", "This endpoint requires auth token authentication")
+	h.do(me.identity, "GET", tokens+"/me", nil).want(403, "INSUFFICIENT_PERMISSIONS",
+		"This endpoint requires auth token authentication")
 }
 
 func TestTheLastUseIsWrittenOnceAMinute(t *testing.T) {
@@ -270,7 +286,8 @@ func TestABannedUserHasNoTokens(t *testing.T) {
 	}
 	banned := me.identity
 	banned.Banned = true
-	for _, route := range [][2]string{{"GET", tokens}, {"POST", tokens}, {"GET", tokens + "/templates"}, {"GET", tokens + "/me"}, {"DELETE", tokens + "/" + realmA}} {
+	for _, route := range [][2]string{{"GET", tokens}, {"POST", tokens}, {"GET", tokens + "/templates"},
+		{"GET", tokens + "/me"}, {"DELETE", tokens + "/" + realmA}} {
 		h.do(banned, route[0], route[1], nil).want(403, "ACCOUNT_BANNED", "Your account is banned")
 	}
 }
@@ -280,7 +297,8 @@ func TestTokensAreTheCallersOwn(t *testing.T) {
 	h := start(t)
 	me, other := h.signUp(), h.signUp()
 	tokenID, _ := h.issue(me.identity, nil)
-	for _, route := range [][2]string{{"GET", ""}, {"PATCH", ""}, {"PUT", ""}, {"DELETE", ""}, {"POST", "/copy"}, {"POST", "/add-realm"}, {"POST", "/remove-realm"}} {
+	for _, route := range [][2]string{{"GET", ""}, {"PATCH", ""}, {"PUT", ""}, {"DELETE", ""}, {"POST", "/copy"},
+		{"POST", "/add-realm"}, {"POST", "/remove-realm"}} {
 		body := ""
 		if strings.HasSuffix(route[1], "realm") {
 			body = `{"realm_id":"` + realmA + `"}`
@@ -308,7 +326,8 @@ func TestAChangeOfATokenEmptiesTheCopyInRedis(t *testing.T) {
 	sum := sha256.Sum256([]byte(secret))
 	key := sessionstate.TokenKey(hex.EncodeToString(sum[:]))
 	for _, c := range [][3]string{
-		{"PATCH", "", `{"vault_access":true}`}, {"POST", "/add-realm", `{"realm_id":"` + realmA + `"}`}, {"POST", "/remove-realm", `{"realm_id":"` + realmA + `"}`},
+		{"PATCH", "", `{"vault_access":true}`}, {"POST", "/add-realm", `{"realm_id":"` + realmA + `"}`},
+		{"POST", "/remove-realm", `{"realm_id":"` + realmA + `"}`},
 		{"PATCH", "", `{"is_enabled":false}`}, {"DELETE", "", ""},
 	} {
 		h.stateOf(secret)

@@ -47,7 +47,8 @@ func (c *cleanup) sweepOnce(ctx context.Context, tx pgx.Tx, now time.Time) (int6
 			now.Add(-c.cfg.HistoryRetention)},
 		{`DELETE FROM login_throttle WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 		{`DELETE FROM mail_tokens WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
-		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-keepEnded)},
+		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			now.Add(-keepEnded)},
 		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-keepHalfLogins)},
 	} {
 		tag, err := tx.Exec(ctx, s.sql, s.before, sweepRows)

@@ -20,18 +20,21 @@ func commands() []service.Command[Config] {
 			Name: "admin password", Doc: "[-email ADDRESS] [-password-file FILE]: give an admin another password, which ends the sessions of before.",
 			Run: errand(adminPassword),
 		},
-		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.", Run: errand(keysRotate)},
+		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.",
+			Run: errand(keysRotate)},
 		{Name: "keys revoke", Doc: "KID: let no gateway take what this signing key signed, within a second; for a key that has leaked.", Run: errand(keysRevoke)},
 		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: errand(keysReseal)},
 		{Name: "mail test", Doc: "ADDRESS: send a test mail and print what the mail server said.", Run: mailTest},
 		{Name: "emails check", Doc: "[-rekey]: list accounts whose address breaks today's rule for addresses; exit 1 when there are any.", Run: errand(emailsCheck)},
-		{Name: "logins failed", Doc: "[-since 24h] [-limit 50]: list the addresses that failed sign-ins came from.", Run: errand(loginsFailed)},
+		{Name: "logins failed", Doc: "[-since 24h] [-limit 50]: list the addresses that failed sign-ins came from.",
+			Run: errand(loginsFailed)},
 		{Name: "import", Doc: "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").", Run: errand(importUsers)},
 	}
 }
 
 // errand runs f with an open core and closes it afterwards.
-func errand(f func(ctx context.Context, c *core, args []string, out io.Writer) error) func(context.Context, Config, service.Runtime, []string, io.Writer) error {
+func errand(f func(ctx context.Context, c *core, args []string, out io.Writer) error) func(context.Context, Config,
+	service.Runtime, []string, io.Writer) error {
 	return func(ctx context.Context, cfg Config, rt service.Runtime, args []string, out io.Writer) (err error) {
 		var closers []func(context.Context) error
 		defer func() {
@@ -39,7 +42,8 @@ func errand(f func(ctx context.Context, c *core, args []string, out io.Writer) e
 				err = errors.Join(err, closeIt(context.WithoutCancel(ctx)))
 			}
 		}()
-		c, err := openCore(ctx, func(_ string, closeIt func(context.Context) error) { closers = append(closers, closeIt) }, cfg, rt)
+		c, err := openCore(ctx, func(_ string, closeIt func(context.Context) error) { closers = append(closers, closeIt) },
+			cfg, rt)
 		if err == nil && cfg.DB.Migrate {
 			err = db.Migrate(ctx, c.pool, schema, migrationFiles, rt.Log)
 		}

@@ -15,7 +15,8 @@ import (
 func keysRotate(ctx context.Context, c *core, args []string, out io.Writer) error {
 	var now bool
 	if err := onlyFlags("keys rotate", args, out, func(f *flag.FlagSet) {
-		f.BoolVar(&now, "now", false, "let it sign at once: for a key that may have leaked; gateways fetch it when they first see it")
+		f.BoolVar(&now, "now", false,
+			"let it sign at once: for a key that may have leaked; gateways fetch it when they first see it")
 	}); err != nil {
 		return err
 	}
@@ -47,7 +48,8 @@ func keysRevoke(ctx context.Context, c *core, args []string, out io.Writer) erro
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is revoked: gateways refuse its access tokens within a second, and clients refresh theirs\n", flags.Arg(0))
+	fmt.Fprintf(out, "%s is revoked: gateways refuse its access tokens within a second, and clients refresh theirs\n",
+		flags.Arg(0))
 	if replaced {
 		fmt.Fprintln(out, "a new key signs from now on")
 	}

@@ -59,7 +59,8 @@ func TestAdminByCommand(t *testing.T) {
 		t.Errorf("with a password: %v; alive: %v", err, h.alive(ann))
 	}
 	h.signIn(ann.email, "Another-horse-2")
-	for _, args := range [][]string{{}, {"-email", "nonsense"}, {"-email", "x@example.com", "-password-file", writeFile(t, "weak", "weak")}} {
+	for _, args := range [][]string{{}, {"-email", "nonsense"},
+		{"-email", "x@example.com", "-password-file", writeFile(t, "weak", "weak")}} {
 		if _, err := h.command("admin create", args...); err == nil {
 			t.Errorf("%v: no error", args)
 		}
@@ -77,7 +78,8 @@ func TestAnAdminByCommandNeedsNoMail(t *testing.T) {
 	h.secure(&ann)
 	mailing(testkit.SMTP(t))(&h.cfg)
 	h.url = h.replica()
-	if out, err := h.command("admin create", "-email", ann.email, "-password-file", writeFile(t, "password", "The-operators-1")); err != nil {
+	if out, err := h.command("admin create", "-email", ann.email, "-password-file",
+		writeFile(t, "password", "The-operators-1")); err != nil {
 		t.Fatal(out, err)
 	}
 	if root := h.signIn(ann.email, "The-operators-1"); !root.identity.Admin || h.alive(ann) || h.stateOf(secret).Alive {
@@ -115,10 +117,12 @@ func TestAKeyEncryptionKeyIsReplacedAndTakenOut(t *testing.T) {
 	h.cfg.KeyKey = otherKeyKey + "," + old
 	h.url = h.replica()
 	out, err := h.command("keys reseal")
-	if err != nil || !strings.Contains(out, "1 signing keys sealed again") || !strings.Contains(out, "1 second factors sealed again") {
+	if err != nil || !strings.Contains(out, "1 signing keys sealed again") ||
+		!strings.Contains(out, "1 second factors sealed again") {
 		t.Fatalf("keys reseal: got %q, %v", out, err)
 	}
-	if out, err := h.command("keys reseal"); err != nil || !strings.Contains(out, "0 signing keys") || !strings.Contains(out, "0 second factors") {
+	if out, err := h.command("keys reseal"); err != nil || !strings.Contains(out, "0 signing keys") ||
+		!strings.Contains(out, "0 second factors") {
 		t.Errorf("a second time: got %q, %v", out, err)
 	}
 	h.cfg.KeyKey = otherKeyKey
@@ -161,8 +165,10 @@ func TestImport(t *testing.T) {
 		"a@example.com,too,many,cells,here\n" +
 		"b@example.com," + foreignHashes["bcrypt"] + ",,perhaps\n"
 	out, err := h.command("import", writeFile(t, "people.csv", table))
-	for i, why := range []string{"email has an account already", "username is taken", "email must be an e-mail address", "password_hash is not a bcrypt",
-		"password_hash costs too much: bcrypt with cost 31, at most cost 13", "malformed: wrong number of fields", "email_verified must be a boolean"} {
+	for i, why := range []string{"email has an account already", "username is taken", "email must be an e-mail address",
+		"password_hash is not a bcrypt",
+		"password_hash costs too much: bcrypt with cost 31, at most cost 13", "malformed: wrong number of fields",
+		"email_verified must be a boolean"} {
 		if want := fmt.Sprintf("line %d: %s", lines+i+1, why); !strings.Contains(out, want) {
 			t.Errorf("report: got\n%s\nwant %q in it", out, want)
 		}
@@ -184,7 +190,8 @@ func TestImport(t *testing.T) {
 		t.Errorf("import: got\n%s%v", out, err)
 	}
 	a := h.tryLogin("198.51.100.7", "j1@example.com", password).must(200)
-	if a.text("user.created_at") != "2020-01-02T03:04:05.000Z" || a.text("user.signup_method") != "import" || !strings.Contains(string(a.body), `{"a":"\u0000"}`) {
+	if a.text("user.created_at") != "2020-01-02T03:04:05.000Z" || a.text("user.signup_method") != "import" ||
+		!strings.Contains(string(a.body), `{"a":"\u0000"}`) {
 		t.Errorf("imported user: got %s", a.body)
 	}
 	for _, args := range [][]string{{}, {"nofile.csv"}, {writeFile(t, "x.txt", "")}} {
@@ -208,12 +215,14 @@ func TestAnImportIgnoresNothingSilently(t *testing.T) {
 			{"email":"k6@example.com","password_hash":"` + foreignHashes["django"] + `","is_admin":"yes","is_banned":true,"metadata":"none"}`,
 	} {
 		out, err := h.command("import", writeFile(t, "people."+format, file))
-		for _, why := range []string{"is_admin must be false", "is_admin must be a boolean", "is_banned must be false", "metadata must be"} {
+		for _, why := range []string{"is_admin must be false", "is_admin must be a boolean", "is_banned must be false",
+			"metadata must be"} {
 			if strings.Count(out, why) != 1 {
 				t.Errorf("%s: got\n%s\nwant %q once", format, out, why)
 			}
 		}
-		if err != nil || strings.Count(out, "unknown field /phone was ignored") != 1 || !strings.HasSuffix(out, "1 imported, 2 refused\n") {
+		if err != nil || strings.Count(out, "unknown field /phone was ignored") != 1 ||
+			!strings.HasSuffix(out, "1 imported, 2 refused\n") {
 			t.Errorf("%s: got\n%s%v", format, out, err)
 		}
 	}

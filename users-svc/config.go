@@ -131,9 +131,12 @@ func (c Config) Validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"ACCESS_TOKEN_TTL", c.Tokens.AccessTTL}, {"REFRESH_TOKEN_TTL", c.Tokens.RefreshTTL}, {"SESSION_MAX_LIFETIME", c.Tokens.MaxSession},
-		{"TWOFACTOR_LOGIN_TTL", c.Tokens.HalfLogin}, {"SIGNING_KEY_MAX_AGE", c.Tokens.KeyMaxAge}, {"HISTORY_RETENTION", c.HistoryRetention},
-		{"CLEANUP_INTERVAL", c.CleanupEvery}, {"MAIL_VERIFY_TTL", c.Mail.VerifyTTL}, {"MAIL_RESET_TTL", c.Mail.ResetTTL}, {"MAIL_RETRY_AFTER", c.Mail.RetryAfter},
+		{"ACCESS_TOKEN_TTL", c.Tokens.AccessTTL}, {"REFRESH_TOKEN_TTL", c.Tokens.RefreshTTL},
+		{"SESSION_MAX_LIFETIME", c.Tokens.MaxSession},
+		{"TWOFACTOR_LOGIN_TTL", c.Tokens.HalfLogin}, {"SIGNING_KEY_MAX_AGE", c.Tokens.KeyMaxAge},
+		{"HISTORY_RETENTION", c.HistoryRetention},
+		{"CLEANUP_INTERVAL", c.CleanupEvery}, {"MAIL_VERIFY_TTL", c.Mail.VerifyTTL}, {"MAIL_RESET_TTL", c.Mail.ResetTTL},
+		{"MAIL_RETRY_AFTER", c.Mail.RetryAfter},
 	} {
 		p.Must(d.value > 0, "%s must be above 0s", d.name)
 	}
@@ -142,12 +145,14 @@ func (c Config) Validate() error {
 	h := c.Passwords
 	p.Must(h.Time >= 1, "PASSWORD_HASH_TIME must be at least 1")
 	p.Must(h.Threads >= 1, "PASSWORD_HASH_THREADS must be at least 1")
-	p.Must(h.MemoryKiB >= 8*max(uint32(h.Threads), 1), "PASSWORD_HASH_MEMORY_KIB must be at least 8 for each of PASSWORD_HASH_THREADS")
+	p.Must(h.MemoryKiB >= 8*max(uint32(h.Threads), 1),
+		"PASSWORD_HASH_MEMORY_KIB must be at least 8 for each of PASSWORD_HASH_THREADS")
 	p.Must(h.Parallel >= 0, "PASSWORD_HASH_PARALLEL must not be negative")
 	p.Must(h.Queue >= 1, "PASSWORD_HASH_QUEUE must be at least 1")
 	p.Must((c.Signup.AdminEmail == "") == (c.Signup.AdminPassword == ""), "ADMIN_EMAIL and ADMIN_PASSWORD belong together")
 	u, err := url.Parse(c.Mail.base())
-	p.Must(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.RawQuery == "" && u.Fragment == "",
+	p.Must(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.RawQuery == "" &&
+		u.Fragment == "",
 		"PUBLIC_URL must be http://host or https://host, perhaps with a port and a path")
 	p.Must(c.AuthTokenLimit >= 1, "AUTH_TOKEN_LIMIT must be at least 1")
 	return p.Err()

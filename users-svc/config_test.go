@@ -15,7 +15,8 @@ func TestPublicURLMustBeOne(t *testing.T) {
 	t.Parallel()
 	for value, good := range map[string]bool{
 		"http://127.0.0.1:8080": true, "https://realmgate.example": true, "https://example.com/realmgate/": true,
-		"example.com": false, "javascript:alert(1)": false, "https://": false, "https://example.com/?a=b": false, "https://example.com/#x": false, "ftp://example.com": false,
+		"example.com": false, "javascript:alert(1)": false, "https://": false, "https://example.com/?a=b": false,
+		"https://example.com/#x": false, "ftp://example.com": false,
 	} {
 		var c users.Config
 		c.Mail.PublicURL = value
@@ -28,12 +29,16 @@ func TestPublicURLMustBeOne(t *testing.T) {
 func TestASecretIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
-	good := []string{"DATABASE_URL=postgres://x", "INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key, "OTEL_TRACES_EXPORTER=otlp"}
+	good := []string{"DATABASE_URL=postgres://x", "INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key,
+		"OTEL_TRACES_EXPORTER=otlp"}
 	for _, password := range testkit.RawPasswords() {
 		for _, set := range []string{
-			"SMTP_URL=smtp://u:" + password + "@host:587?tls=off", "DATABASE_URL=postgres://u:" + password + "@host/db", "REDIS_URL=redis://" + password + "@host",
-			"NATS_URL=nats://" + password + "@host", "INTERNAL_KEYS=" + password, "KEY_ENCRYPTION_KEY=" + password, "OTEL_EXPORTER_OTLP_HEADERS=key=" + password,
-			"OTEL_EXPORTER_OTLP_HEADERS=" + password, "OTEL_EXPORTER_OTLP_ENDPOINT=http://u:" + password + "@host", "ADMIN_PASSWORD=" + password,
+			"SMTP_URL=smtp://u:" + password + "@host:587?tls=off", "DATABASE_URL=postgres://u:" + password + "@host/db",
+			"REDIS_URL=redis://" + password + "@host",
+			"NATS_URL=nats://" + password + "@host", "INTERNAL_KEYS=" + password, "KEY_ENCRYPTION_KEY=" + password,
+			"OTEL_EXPORTER_OTLP_HEADERS=key=" + password,
+			"OTEL_EXPORTER_OTLP_HEADERS=" + password, "OTEL_EXPORTER_OTLP_ENDPOINT=http://u:" + password + "@host",
+			"ADMIN_PASSWORD=" + password,
 			"SMTP_URL_FILE=smtp://u:" + password + "@host", "ADMIN_PASSWORD_FILE=" + password,
 		} {
 			name, _, _ := strings.Cut(set, "=")
@@ -67,7 +72,9 @@ func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
 		"LOG_REQUESTS=some":          "LOG_REQUESTS must be",
 		"ADMIN_EMAIL=a@example.com":  "ADMIN_EMAIL and ADMIN_PASSWORD belong together",
 	} {
-		err := config.Load(&users.Config{}, []string{"DATABASE_URL=postgres://x", "USERS_INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key, set})
+		err := config.Load(&users.Config{},
+			[]string{"DATABASE_URL=postgres://x", "USERS_INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key,
+				set})
 		if err == nil || !strings.HasPrefix(err.Error(), says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want one line that begins with %q", set, err, says)
 		}

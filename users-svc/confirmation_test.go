@@ -53,7 +53,8 @@ func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
 	expect := func(what string, fields map[string]any, status int, code string) {
 		t.Helper()
 		for route, a := range h.tokenChanges(me.identity, tokenID, fields) {
-			if ok := a.status == 200 || a.status == 201; a.code != code || status == 0 && !ok || status != 0 && a.status != status {
+			if ok := a.status == 200 || a.status == 201; a.code != code || status == 0 && !ok || status != 0 &&
+				a.status != status {
 				t.Errorf("%s: %s: got %d %s, want %d %s", what, route, a.status, a.body, status, code)
 			}
 		}
@@ -71,7 +72,8 @@ func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
 	}
 	// Reading and taking away need no confirmation, and a token is bounded by its own rights.
 	h.issue(h.as(secret), nil)
-	h.do(h.as(secret), "POST", tokens, map[string]any{"current_password": password}).want(403, "INSUFFICIENT_PERMISSIONS", "")
+	h.do(h.as(secret), "POST", tokens, map[string]any{"current_password": password}).want(403, "INSUFFICIENT_PERMISSIONS",
+		"")
 	other, _ := h.issue(h.as(secret), nil)
 	h.do(me.identity, "DELETE", tokens+"/"+other, nil).must(200)
 
@@ -89,7 +91,10 @@ func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
 
 func TestConfirmingASession(t *testing.T) {
 	t.Parallel()
-	h := start(t, withAdmin, func(c *users.Config) { c.Throttle.LoginAccount = ratelimit.Rate{Count: 5, Period: 15 * time.Minute} })
+	h := start(t, withAdmin, func(c *users.Config) {
+		c.Throttle.LoginAccount = ratelimit.Rate{Count: 5,
+			Period: 15 * time.Minute}
+	})
 	me, banned := h.signUp(), h.signUp()
 	_, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
 	h.clock.forward(confirmationTTL + time.Minute)
@@ -99,8 +104,9 @@ func TestConfirmingASession(t *testing.T) {
 		status int
 		code   string
 	}{
-		"an auth token":    {h.as(secret), `{"password":"` + password + `"}`, 403, "INSUFFICIENT_PERMISSIONS"},
-		"a banned user":    {auth.Identity{Kind: auth.Session, UserID: banned.id, SessionID: banned.identity.SessionID, Banned: true}, `{"password":"` + password + `"}`, 403, "ACCOUNT_BANNED"},
+		"an auth token": {h.as(secret), `{"password":"` + password + `"}`, 403, "INSUFFICIENT_PERMISSIONS"},
+		"a banned user": {auth.Identity{Kind: auth.Session, UserID: banned.id, SessionID: banned.identity.SessionID,
+			Banned: true}, `{"password":"` + password + `"}`, 403, "ACCOUNT_BANNED"},
 		"nobody":           {anonymous, `{"password":"` + password + `"}`, 401, "MISSING_TOKEN"},
 		"nothing":          {me.identity, ``, 400, "CURRENT_PASSWORD_REQUIRED"},
 		"null":             {me.identity, `{"password":null}`, 400, "CURRENT_PASSWORD_REQUIRED"},
@@ -122,7 +128,8 @@ func TestConfirmingASession(t *testing.T) {
 	}
 	h.issue(me.identity, nil)
 	for range 5 {
-		h.do(me.identity, "POST", confirmPath, map[string]any{"password": "not-that-one"}).want(400, "CURRENT_PASSWORD_INCORRECT", "")
+		h.do(me.identity, "POST", confirmPath, map[string]any{"password": "not-that-one"}).want(400,
+			"CURRENT_PASSWORD_INCORRECT", "")
 	}
 	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password}).want(429, "RATE_LIMITED", "")
 	h.do(me.identity, "POST", tokens, map[string]any{"current_password": password}).want(429, "RATE_LIMITED", "")
@@ -133,7 +140,8 @@ func TestASecondFactorConfirmsASession(t *testing.T) {
 	h := start(t)
 	me := h.signUp()
 	app := h.secure(&me)
-	h.do(me.identity, "PUT", factorPath+"/token-gate", map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).must(200)
+	h.do(me.identity, "PUT", factorPath+"/token-gate",
+		map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).must(200)
 	h.issue(me.identity, nil) // turning the gate off proved both
 	h.clock.forward(confirmationTTL + time.Minute)
 	h.do(me.identity, "POST", tokens, nil).want(403, "CONFIRMATION_REQUIRED", "")
@@ -141,8 +149,10 @@ func TestASecondFactorConfirmsASession(t *testing.T) {
 	h.issue(me.identity, map[string]any{"otp_code": app.code()})
 	h.issue(me.identity, nil)
 	h.clock.forward(confirmationTTL + time.Minute)
-	h.do(me.identity, "POST", confirmPath, map[string]any{"password": "not-that-one", "code": app.backup[0]}).want(400, "CURRENT_PASSWORD_INCORRECT", "")
-	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password, "code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
+	h.do(me.identity, "POST", confirmPath, map[string]any{"password": "not-that-one", "code": app.backup[0]}).want(400,
+		"CURRENT_PASSWORD_INCORRECT", "")
+	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password, "code": app.wrong()}).want(401,
+		"INVALID_OTP_CODE", "")
 	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password, "code": app.backup[0]}).must(200)
 	h.issue(me.identity, nil)
 	// A sign-in with the second factor counts as well.
@@ -187,8 +197,10 @@ func TestUnknownFieldsOfATokenAreRefused(t *testing.T) {
 	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
 	for _, who := range []auth.Identity{me.identity, h.as(secret)} {
 		for name, fields := range map[string]map[string]any{
-			"/expire_at": {"expire_at": "2030-01-01"}, "/realm": {"realm": realmA}, "/permission": {"permission": nil}, "/vaultAccess": {"vaultAccess": true},
-			"/a~1b": {"a/b": map[string]any{"c": 1}}, "/deny_reauthorization": {"deny_reauthorization": "yes"}, "/current_password": {"current_password": 7},
+			"/expire_at": {"expire_at": "2030-01-01"}, "/realm": {"realm": realmA}, "/permission": {"permission": nil},
+			"/vaultAccess": {"vaultAccess": true},
+			"/a~1b":        {"a/b": map[string]any{"c": 1}}, "/deny_reauthorization": {"deny_reauthorization": "yes"},
+			"/current_password": {"current_password": 7},
 		} {
 			for route, a := range h.tokenChanges(who, tokenID, fields) {
 				if a.status != 400 || a.code != "VALIDATION_ERROR" || !strings.Contains(string(a.body), `"`+name+`"`) {
@@ -198,7 +210,8 @@ func TestUnknownFieldsOfATokenAreRefused(t *testing.T) {
 		}
 	}
 	h.do(me.identity, "POST", tokens, map[string]any{"realm_id": realmA}).want(400, "VALIDATION_ERROR", "")
-	h.do(me.identity, "POST", tokens+"/"+tokenID+"/copy", map[string]any{"vault_access": true}).want(400, "VALIDATION_ERROR", "")
+	h.do(me.identity, "POST", tokens+"/"+tokenID+"/copy", map[string]any{"vault_access": true}).want(400,
+		"VALIDATION_ERROR", "")
 	if n := query[int](h, `SELECT count(*)::int FROM auth_tokens`); n != 1 {
 		t.Errorf("%d tokens, want the first alone", n)
 	}

@@ -117,7 +117,8 @@ func TestAUsernameIsFoundWhenTheShortOnesAreUsedUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.do(anonymous, "POST", signupPath, map[string]string{"email": "info@example.com", "password": password}).must(200)
-	if name := h.tryLogin("192.0.2.1", "info@example.com", password).must(200).text("user.username"); !regexp.MustCompile("^info-[0-9a-f]{12}$").MatchString(name) {
+	if name := h.tryLogin("192.0.2.1", "info@example.com",
+		password).must(200).text("user.username"); !regexp.MustCompile("^info-[0-9a-f]{12}$").MatchString(name) {
 		t.Errorf("username: got %s", name)
 	}
 }
@@ -144,13 +145,15 @@ func TestSecretsAreNotInTheDatabase(t *testing.T) {
 	for _, secret := range []string{password, root.refresh, next, root.token} {
 		for _, table := range []string{"users", "sessions", "refresh_tokens", "signing_keys", "login_history"} {
 			var n int
-			if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM "+table+" t WHERE strpos(t::text, $1) > 0", secret).Scan(&n); err != nil || n != 0 {
+			if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM "+table+" t WHERE strpos(t::text, $1) > 0",
+				secret).Scan(&n); err != nil || n != 0 {
 				t.Errorf("%s holds a secret in clear: %d rows, %v", table, n, err)
 			}
 		}
 	}
 	h.cfg.KeyKey = otherKeyKey
-	if _, err := users.New(t.Context(), h.cfg, h.runtime()); err == nil || !strings.Contains(err.Error(), "KEY_ENCRYPTION_KEY") {
+	if _, err := users.New(t.Context(), h.cfg, h.runtime()); err == nil ||
+		!strings.Contains(err.Error(), "KEY_ENCRYPTION_KEY") {
 		t.Errorf("start with another key-encryption key: got %v, want an error that names the setting", err)
 	}
 	h.cfg.KeyKey += "," + keyKey

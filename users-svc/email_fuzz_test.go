@@ -34,7 +34,8 @@ func FuzzEmailKey(f *testing.F) {
 		local, domain, _ := strings.Cut(s, "@")
 		keyLocal, _, _ := strings.Cut(m.Key, "@")
 		_, asciiDomain, _ := strings.Cut(m.Deliver, "@")
-		if onlyASCII(keyLocal) != onlyASCII(local) || !onlyASCII(asciiDomain) || onlyASCII(local) && !strings.EqualFold(local, keyLocal) {
+		if onlyASCII(keyLocal) != onlyASCII(local) || !onlyASCII(asciiDomain) || onlyASCII(local) &&
+			!strings.EqualFold(local, keyLocal) {
 			t.Errorf("%+q has the key %+q and is sent to %+q", s, m.Key, m.Deliver)
 		}
 		for _, same := range []string{

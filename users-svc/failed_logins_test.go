@@ -39,7 +39,8 @@ func TestFailedSignInsAreListedByAddress(t *testing.T) {
 	// A wrong password of somebody who is signed in is no failed sign-in.
 	body := map[string]string{"password": "Another-horse-2", "current_password": "Wrong-horse-1"}
 	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, body).want(400, "", "")
-	want := []string{"ADDRESS FAILED UNKNOWN NAMES ACCOUNTS LAST", "203.0.113.9 5 3 2", "2001:db8::/64 2 1 1", "198.51.100.8 1 0 1", "3 of 3 addresses"}
+	want := []string{"ADDRESS FAILED UNKNOWN NAMES ACCOUNTS LAST", "203.0.113.9 5 3 2", "2001:db8::/64 2 1 1",
+		"198.51.100.8 1 0 1", "3 of 3 addresses"}
 	if got := h.failedLogins(); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
@@ -85,5 +86,6 @@ func TestFailedSignInsAreForgotten(t *testing.T) {
 	h.age("failed_logins", h.cfg.HistoryRetention+2*time.Hour, "hour")
 	h.cfg.CleanupEvery = 50 * time.Millisecond
 	h.replica()
-	eventually(t, "the count is deleted", func() bool { return query[int](h, `SELECT count(*)::int FROM failed_logins`) == 0 })
+	eventually(t, "the count is deleted",
+		func() bool { return query[int](h, `SELECT count(*)::int FROM failed_logins`) == 0 })
 }

@@ -28,11 +28,13 @@ func (a *accounts) makeFirstAdmin(ctx context.Context) error {
 		return err
 	}
 	userID, before, err := a.insertFirstAdmin(ctx, newAccount{
-		Email: email, PasswordHash: hash, Alias: firstAlias(email), Method: methodAdmin, Admin: true, Verified: true, At: a.now(),
+		Email: email, PasswordHash: hash, Alias: firstAlias(email), Method: methodAdmin, Admin: true, Verified: true,
+		At: a.now(),
 	})
 	switch {
 	case before != nil:
-		a.log.Warn("an existing account became the first admin, with the password of the settings", "user_id", userID, "revoked", before.String())
+		a.log.Warn("an existing account became the first admin, with the password of the settings", "user_id", userID,
+			"revoked", before.String())
 	case userID != "":
 		a.log.Info("first admin created", "user_id", userID)
 	}

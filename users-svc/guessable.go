@@ -87,10 +87,12 @@ func plainText(text string) string {
 
 // What people write for a letter. The digit 1 and the exclamation mark stand for two.
 var (
-	substitutes   = []string{"@", "a", "4", "a", "8", "b", "3", "e", "6", "g", "9", "g", "0", "o", "$", "s", "5", "s", "7", "t", "+", "t", "2", "z"}
-	withI         = strings.NewReplacer(append(substitutes, "1", "i", "!", "i", "|", "i")...)
-	withL         = strings.NewReplacer(append(substitutes, "1", "l", "!", "l", "|", "l")...)
-	unshift       = strings.NewReplacer("!", "1", "@", "2", "#", "3", "$", "4", "%", "5", "^", "6", "&", "7", "*", "8", "(", "9", ")", "0")
+	substitutes = []string{"@", "a", "4", "a", "8", "b", "3", "e", "6", "g", "9", "g", "0", "o", "$", "s", "5", "s", "7",
+		"t", "+", "t", "2", "z"}
+	withI   = strings.NewReplacer(append(substitutes, "1", "i", "!", "i", "|", "i")...)
+	withL   = strings.NewReplacer(append(substitutes, "1", "l", "!", "l", "|", "l")...)
+	unshift = strings.NewReplacer("!", "1", "@", "2", "#", "3", "$", "4", "%", "5", "^", "6", "&", "7", "*", "8",
+		"(", "9", ")", "0")
 	keyboardLines = []string{
 		"abcdefghijklmnopqrstuvwxyz", "12345678901234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm",
 		"azertyuiop", "qsdfghjklm", "wxcvbn", "1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik", "9ol",

@@ -205,7 +205,8 @@ func decode(t testing.TB, what string, res *http.Response, raw []byte) *answer {
 	if err := json.Unmarshal(raw, &envelope); err != nil {
 		t.Fatalf("%s: %d %s: %v", what, a.status, raw, err)
 	}
-	if envelope.StatusCode != a.status || envelope.Message == nil || a.status >= 400 && (envelope.Error == nil || envelope.Code == "") {
+	if envelope.StatusCode != a.status || envelope.Message == nil || a.status >= 400 &&
+		(envelope.Error == nil || envelope.Code == "") {
 		t.Errorf("%s: not an envelope: %d %s", what, a.status, raw)
 	}
 	a.code, a.data, a.meta = envelope.Code, envelope.Data, envelope.Metadata

@@ -10,9 +10,12 @@ import (
 // may be imported is within the bounds of its family.
 func FuzzPasswordHash(f *testing.F) {
 	for _, seed := range []string{
-		"", "$", "$$$$", "$2a$", "$2b$10$" + strings.Repeat("a", 53), "$2y$31$" + strings.Repeat("a", 53), "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$" + strings.Repeat("A", 22),
-		"$argon2id$v=19$m=4294967295,t=4294967295,p=255$c29tZXNhbHQ$" + strings.Repeat("A", 22), "$argon2id$v=19$m=0,t=0,p=0$$",
-		"pbkdf2_sha256$1$salt$" + strings.Repeat("A", 43) + "=", "$pbkdf2-sha512$10$c2FsdA$" + strings.Repeat(".", 86), "pbkdf2_sha256$-1$$", "pbkdf2$99999999999999999999$a$b",
+		"", "$", "$$$$", "$2a$", "$2b$10$" + strings.Repeat("a", 53), "$2y$31$" + strings.Repeat("a", 53),
+		"$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$" + strings.Repeat("A", 22),
+		"$argon2id$v=19$m=4294967295,t=4294967295,p=255$c29tZXNhbHQ$" + strings.Repeat("A", 22),
+		"$argon2id$v=19$m=0,t=0,p=0$$",
+		"pbkdf2_sha256$1$salt$" + strings.Repeat("A", 43) + "=", "$pbkdf2-sha512$10$c2FsdA$" + strings.Repeat(".", 86),
+		"pbkdf2_sha256$-1$$", "pbkdf2$99999999999999999999$a$b",
 	} {
 		f.Add(seed)
 	}

@@ -248,12 +248,14 @@ func TestWhatMayBeImported(t *testing.T) {
 		withRounds("passlib-sha1", "199999"):    tooWeak + "pbkdf2-sha1 with 199999 rounds, at least 200000 rounds",
 		withRounds("passlib-sha512", "34999"):   tooWeak + "pbkdf2-sha512 with 34999 rounds, at least 35000 rounds",
 		withRounds("passlib-sha512", "1000000"): tooMuch + "pbkdf2-sha512 with 1000000 rounds, at most 700000 rounds",
-		argon("m=7168,t=4,p=1"):                 tooWeak + "argon2id with 28672 KiB times passes, at least 35840 KiB times passes",
-		argon("m=4096,t=20,p=1"):                "needs m between 7168 and 131072 KiB and p at most 16",
-		argon("m=262144,t=1,p=1"):               "needs m between 7168 and 131072 KiB and p at most 16",
-		argon("m=65536,t=5,p=1"):                tooMuch + "argon2id with 327680 KiB times passes, at most 262144 KiB times passes",
-		argon("m=65536,t=4,p=17"):               "needs m between 7168 and 131072 KiB and p at most 16",
-		argon("m=65536,t=4,p=4"):                "", argon("m=19456,t=2,p=1"): "",
+		argon("m=7168,t=4,p=1"): tooWeak +
+			"argon2id with 28672 KiB times passes, at least 35840 KiB times passes",
+		argon("m=4096,t=20,p=1"):  "needs m between 7168 and 131072 KiB and p at most 16",
+		argon("m=262144,t=1,p=1"): "needs m between 7168 and 131072 KiB and p at most 16",
+		argon("m=65536,t=5,p=1"): tooMuch +
+			"argon2id with 327680 KiB times passes, at most 262144 KiB times passes",
+		argon("m=65536,t=4,p=17"): "needs m between 7168 and 131072 KiB and p at most 16",
+		argon("m=65536,t=4,p=4"):  "", argon("m=19456,t=2,p=1"): "",
 		"$2x$10$" + strings.Repeat("a", 53): "is not a bcrypt, Argon2id or PBKDF2 hash",
 		"$2b$10$" + strings.Repeat("!", 53): "is not a bcrypt, Argon2id or PBKDF2 hash",
 	} {

@@ -46,8 +46,9 @@ func newHasher(c PasswordConfig) *hasher {
 		parallel = runtime.GOMAXPROCS(0)
 	}
 	h := &hasher{
-		params: argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Time, Parallelism: c.Threads, SaltLength: saltBytes, KeyLength: hashBytes},
-		line:   newHashQueue(parallel, c.Queue),
+		params: argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Time, Parallelism: c.Threads, SaltLength: saltBytes,
+			KeyLength: hashBytes},
+		line: newHashQueue(parallel, c.Queue),
 	}
 	if memory := int(c.MemoryKiB) << 10; memory >= hugePage {
 		h.room = service.Untouched(hashRoom)
@@ -72,7 +73,8 @@ func (h *hasher) unknown() string {
 }
 
 func (h *hasher) phc(salt, key string) string {
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.Memory, h.params.Iterations, h.params.Parallelism, salt, key)
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.Memory, h.params.Iterations,
+		h.params.Parallelism, salt, key)
 }
 
 // queue runs f with a place of holder in the queue for slots. 503 SERVICE_UNAVAILABLE when there is

@@ -14,19 +14,23 @@ type hashMetrics struct {
 func newHashMetrics(h *hasher) *hashMetrics {
 	return &hashMetrics{
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "password_hashes_refused_total", Help: "Requests answered 503 because too many password hashes waited, or for too long.",
+			Name: "password_hashes_refused_total",
+			Help: "Requests answered 503 because too many password hashes waited, or for too long.",
 		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "password_hash_duration_seconds", Help: "Time of the password hashes of a request, without the wait for a slot.",
+			Name:    "password_hash_duration_seconds",
+			Help:    "Time of the password hashes of a request, without the wait for a slot.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 		work: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "password_hash_work_total",
 			Help: "Work of password hashes: argon2id in KiB times passes, bcrypt and pbkdf2 in rounds.",
 		}, []string{"kind"}),
-		running: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "password_hashes_running", Help: "Requests that hash a password now."},
+		running: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "password_hashes_running",
+			Help: "Requests that hash a password now."},
 			func() float64 { running, _ := h.line.state(); return float64(running) }),
-		waiting: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "password_hashes_waiting", Help: "Requests that wait for a slot to hash a password."},
+		waiting: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "password_hashes_waiting",
+			Help: "Requests that wait for a slot to hash a password."},
 			func() float64 { _, waiting := h.line.state(); return float64(waiting) }),
 	}
 }

@@ -16,7 +16,8 @@ import (
 func remember(ctx context.Context, tx dbtx, now time.Time, h happening) error {
 	_, err := tx.Exec(ctx, `INSERT INTO login_history (id, user_id, event, failed, security, ip_address, address_key, client, created_at)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE $2 <> ''`,
-		id.New(now), h.UserID, h.Event, h.Failed, h.Event != eventLogin, h.Device.Address, netaddr.NetworkOf(h.Device.Address), h.Device.Client, now)
+		id.New(now), h.UserID, h.Event, h.Failed, h.Event != eventLogin, h.Device.Address,
+		netaddr.NetworkOf(h.Device.Address), h.Device.Client, now)
 	return err
 }
 
@@ -27,7 +28,8 @@ func listHistory(ctx context.Context, db dbtx, f historyFilter) ([]HistoryEntry,
 	// once VACUUM has been there.
 	const where = ` FROM login_history WHERE user_id = $1 AND CASE WHEN security THEN $3 ELSE $2 OR NOT failed END`
 	var total int64
-	if err := db.QueryRow(ctx, `SELECT count(*)`+where, f.UserID, f.IncludeFailed, f.IncludeSecurity).Scan(&total); err != nil {
+	if err := db.QueryRow(ctx, `SELECT count(*)`+where, f.UserID, f.IncludeFailed,
+		f.IncludeSecurity).Scan(&total); err != nil {
 		return nil, 0, err
 	}
 	rows, err := db.Query(ctx, `SELECT id, event, failed, ip_address, client, created_at`+where+` ORDER BY id DESC LIMIT $4 OFFSET $5`,

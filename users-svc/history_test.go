@@ -25,7 +25,8 @@ func TestSecurityHistory(t *testing.T) {
 	ann := h.signUp()
 	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
 	other := h.signIn(ann.email, password)
-	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, map[string]string{"password": "Another-horse-2", "current_password": password}).must(200)
+	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id,
+		map[string]string{"password": "Another-horse-2", "current_password": password}).must(200)
 	_ = other
 	for query, want := range map[string]string{
 		"":                       "login:success login:success",
@@ -42,10 +43,12 @@ func TestSecurityHistory(t *testing.T) {
 	}
 	failed := h.do(ann.identity, "GET", historyPath+"?include_failed=true&limit=1&page=2", nil).must(200)
 	entry := failed.data.([]any)[0].(map[string]any)
-	if entry["ip_address"] != "198.51.100.7" || entry["client"] != nil || len(entry) != 6 || failed.meta["total"] != 3.0 || failed.meta["pages"] != 3.0 {
+	if entry["ip_address"] != "198.51.100.7" || entry["client"] != nil || len(entry) != 6 || failed.meta["total"] != 3.0 ||
+		failed.meta["pages"] != 3.0 {
 		t.Errorf("entry: got %v, %v", entry, failed.meta)
 	}
-	for _, query := range []string{"page=0", "page=10001", "limit=101", "limit=-1", "include_failed=1", "include_security=yes"} {
+	for _, query := range []string{"page=0", "page=10001", "limit=101", "limit=-1", "include_failed=1",
+		"include_security=yes"} {
 		h.do(ann.identity, "GET", historyPath+"?"+query, nil).want(400, "VALIDATION_ERROR", "")
 	}
 }
@@ -87,7 +90,8 @@ func TestAnExpiredSessionIsKnownForADay(t *testing.T) {
 	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
 	h.age("login_throttle", h.cfg.Tokens.RefreshTTL, "forget_at")
 	h.age("sessions", h.cfg.Tokens.RefreshTTL+23*time.Hour, "created_at", "expires_at")
-	eventually(t, "a cleanup has forgotten the failure", func() bool { return query[int](h, `SELECT count(*)::int FROM login_throttle`) == 0 })
+	eventually(t, "a cleanup has forgotten the failure",
+		func() bool { return query[int](h, `SELECT count(*)::int FROM login_throttle`) == 0 })
 	h.refresh(ann.refresh).want(401, "TOKEN_EXPIRED", "")
 	h.age("sessions", time.Hour+time.Minute, "created_at", "expires_at")
 	eventually(t, "the session is gone", func() bool { return query[int](h, `SELECT count(*)::int FROM sessions`) == 0 })

@@ -36,7 +36,8 @@ type signingKey struct {
 }
 
 const (
-	keyUpkeep = 30 * time.Second // how often a replica looks whether a key is due; far less than the default SIGNING_KEY_LEAD
+	// how often a replica looks whether a key is due; far less than the default SIGNING_KEY_LEAD
+	keyUpkeep = 30 * time.Second
 	// keyFresh is how old the keys may be that are published or sign: with keysEvery of the
 	// gateways and the time that a request takes it stays below the second within which a revoked
 	// key must be refused.

@@ -16,7 +16,8 @@ import (
 func (h *harness) toldKeys() auth.Published {
 	h.t.Helper()
 	var p auth.Published
-	if err := json.Unmarshal(h.do(auth.Identity{Kind: auth.System}, "GET", "/internal/keys", nil).must(200).body, &p); err != nil {
+	if err := json.Unmarshal(h.do(auth.Identity{Kind: auth.System}, "GET", "/internal/keys", nil).must(200).body,
+		&p); err != nil {
 		h.t.Fatal(err)
 	}
 	return p
@@ -44,14 +45,16 @@ func TestARevokedKeyIsGone(t *testing.T) {
 		}
 	}
 	out, err := h.command("keys revoke", leaked)
-	if err != nil || !strings.Contains(out, leaked+" is revoked") || !strings.Contains(out, "a new key signs from now on") {
+	if err != nil || !strings.Contains(out, leaked+" is revoked") ||
+		!strings.Contains(out, "a new key signs from now on") {
 		t.Fatalf("keys revoke: got %q, %v", out, err)
 	}
 	gone(leaked)
 	if again := h.refresh(root.refresh).must(200); keyOf(t, again.text("token")) == leaked {
 		t.Error("the session's new token is signed with the revoked key")
 	}
-	for name, args := range map[string][]string{"again": {leaked}, "none": nil, "two": {"a", "b"}, "a forgotten dash": {"-x"}} {
+	for name, args := range map[string][]string{"again": {leaked}, "none": nil, "two": {"a", "b"},
+		"a forgotten dash": {"-x"}} {
 		before := slices.Sorted(maps.Keys(h.toldKeys().PublicKeys()))
 		if out, err := h.command("keys revoke", args...); err == nil {
 			t.Errorf("%s: %q", name, out)

@@ -43,7 +43,8 @@ func aboutSigningKey(keyID string) string { return "signing-key:" + keyID }
 
 // renew adds a key when next says so, and deletes those that have expired at the time expiry, the
 // zero time for none; one replica at a time.
-func (k *keyring) renew(ctx context.Context, expiry time.Time, next func([]signingKey) (signsFrom time.Time, make bool)) error {
+func (k *keyring) renew(ctx context.Context, expiry time.Time,
+	next func([]signingKey) (signsFrom time.Time, make bool)) error {
 	return db.InTx(ctx, k.pool, func(tx pgx.Tx) error {
 		if err := lockKeys(ctx, tx); err != nil {
 			return err

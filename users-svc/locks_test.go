@@ -12,12 +12,14 @@ func TestAdvisoryLocksOfOthersHoldNothingUp(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin, func(c *users.Config) { c.DB.Timeout = 5e9 })
 	intruder := h.database()
-	for _, name := range []string{"users_svc signing keys", "users_svc first admin", "users_svc cleanup", "create schema users_svc"} {
+	for _, name := range []string{"users_svc signing keys", "users_svc first admin", "users_svc cleanup",
+		"create schema users_svc"} {
 		if _, err := intruder.Exec(t.Context(), `SELECT pg_advisory_lock(hashtext($1))`, name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := intruder.Exec(t.Context(), `SELECT pg_advisory_lock(5887940537704921958)`); err != nil { // the migrations of earlier releases
+	// the migrations of earlier releases
+	if _, err := intruder.Exec(t.Context(), `SELECT pg_advisory_lock(5887940537704921958)`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := intruder.Exec(t.Context(), `UPDATE users SET is_admin = false`); err != nil {

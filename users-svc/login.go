@@ -148,7 +148,8 @@ func (s *sessions) admit(ctx context.Context, found account, key []byte, d devic
 		if err := s.throttle.forget(ctx, key); err != nil {
 			return nil, err
 		}
-		if err := remember(ctx, s.pool, s.now(), happening{UserID: found.ID, Event: eventLogin, Failed: true, Device: d}); err != nil {
+		if err := remember(ctx, s.pool, s.now(),
+			happening{UserID: found.ID, Event: eventLogin, Failed: true, Device: d}); err != nil {
 			return nil, err
 		}
 		return nil, refusal

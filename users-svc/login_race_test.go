@@ -49,7 +49,8 @@ func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
 	h := start(t)
 	ann := h.signUp()
 	weak := func(password string) string {
-		hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 16, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+		hash, err := argon2id.CreateHash(password,
+			&argon2id.Params{Memory: 16, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +58,8 @@ func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
 	}
 	query[string](h, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING id`, ann.id, weak(password))
 	another := `UPDATE users SET password_hash = '` + weak("another-"+password) + `' WHERE id = $1`
-	h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) }, another).want(401, "INVALID_CREDENTIALS", "")
+	h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) }, another).want(401,
+		"INVALID_CREDENTIALS", "")
 }
 
 // TestEachOfTheFirstLoginsAtOnceShowsTheServer, also one that finds the first at giving the account
@@ -108,10 +110,12 @@ func TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
-	query[bool](h, `UPDATE projects SET is_default = false WHERE user_id = $1 RETURNING true`, ann.id) // its server is not seen
+	// its server is not seen
+	query[bool](h, `UPDATE projects SET is_default = false WHERE user_id = $1 RETURNING true`, ann.id)
 	query[bool](h, `UPDATE users SET welcomed = false WHERE id = $1 RETURNING true`, ann.id)
 	a := h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) },
-		`UPDATE projects SET is_default = true WHERE user_id = $1`, `UPDATE users SET welcomed = true, updated_at = updated_at + interval '1 second' WHERE id = $1`)
+		`UPDATE projects SET is_default = true WHERE user_id = $1`,
+		`UPDATE users SET welcomed = true, updated_at = updated_at + interval '1 second' WHERE id = $1`)
 	if a.must(200).at("server.id") == nil {
 		t.Errorf("no server in %s", a.body)
 	}

@@ -34,7 +34,8 @@ func claimed(ctx context.Context, q dbtx, name, address string, now time.Time) (
 		}
 		column, value = "u.email_key", key
 	}
-	rows, err := q.Query(ctx, selectClaimed+column+restOfClaimed, value, address, nameKey(value), []byte(accountKeyStart), []byte(knownKeyStart), knownKeyEnd(address), now)
+	rows, err := q.Query(ctx, selectClaimed+column+restOfClaimed, value, address, nameKey(value), []byte(accountKeyStart),
+		[]byte(knownKeyStart), knownKeyEnd(address), now)
 	if err != nil {
 		return account{}, standing{}, err
 	}

@@ -16,13 +16,15 @@ func TestNoCredentialIsLogged(t *testing.T) {
 	h.url = h.replica()
 	ann := h.signUp()
 	next := h.refresh(ann.refresh).must(200).text("refreshToken")
-	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, map[string]string{"password": "Another-horse-2", "current_password": password}).must(200)
+	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id,
+		map[string]string{"password": "Another-horse-2", "current_password": password}).must(200)
 	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
 	h.do(anonymous, "POST", loginPath, `{"email":"`+ann.email+`","password":"Broken-horse-1`).must(400)
 	h.redis.Stop()
 	h.nats.Stop()
 	h.do(ann.identity, "POST", logoutPath, nil).must(200)
-	for _, secret := range []string{password, "Another-horse-2", "Wrong-horse-1", "Broken-horse-1", ann.refresh, next, ann.token, ann.email, "$argon2id", keyKey, internalKey} {
+	for _, secret := range []string{password, "Another-horse-2", "Wrong-horse-1", "Broken-horse-1", ann.refresh, next,
+		ann.token, ann.email, "$argon2id", keyKey, internalKey} {
 		if strings.Contains(all.String(), secret) {
 			t.Errorf("the log holds %q", secret)
 		}

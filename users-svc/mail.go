@@ -133,7 +133,8 @@ func (m *mails) sendNext(ctx context.Context) (bool, error) {
 	}
 	if refused, ok := errors.AsType[errRefused](err); ok {
 		m.tries.WithLabelValues(mailRefused).Inc()
-		m.log.Error("a mail is refused for good and is not tried again", "kind", j.kind, "attempt", j.attempts, "user_id", l.userID,
+		m.log.Error("a mail is refused for good and is not tried again", "kind", j.kind, "attempt", j.attempts, "user_id",
+			l.userID,
 			"error", refused.Error())
 		return true, m.giveUp(context.WithoutCancel(ctx), j, l.token)
 	}
@@ -156,7 +157,8 @@ func (m *mails) compose(ctx context.Context, j job) (letter, bool, error) {
 	if err != nil {
 		return letter{}, false, err
 	}
-	l := letter{userID: found.ID, To: deliverTo(found.Email), App: m.cfg.AppName, Name: found.Alias, URL: m.cfg.Mail.base()}
+	l := letter{userID: found.ID, To: deliverTo(found.Email), App: m.cfg.AppName, Name: found.Alias,
+		URL: m.cfg.Mail.base()}
 	var purpose string
 	var ttl time.Duration
 	switch {

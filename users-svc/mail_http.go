@@ -10,8 +10,10 @@ import (
 func (m *mails) mount(s *httpx.Server) {
 	m.mountPages(s)
 	s.Post("/api/v1/auth/verify-email", m.postVerify)
-	s.Post("/api/v1/auth/resend-verification", m.postAsk(mailVerify, "If the account exists, a verification email has been sent"))
-	s.Post("/api/v1/auth/forgot-password", m.postAsk(mailReset, "If the account exists, a password reset email has been sent"))
+	s.Post("/api/v1/auth/resend-verification",
+		m.postAsk(mailVerify, "If the account exists, a verification email has been sent"))
+	s.Post("/api/v1/auth/forgot-password",
+		m.postAsk(mailReset, "If the account exists, a password reset email has been sent"))
 	s.Post("/api/v1/auth/reset-password", m.postReset)
 }
 

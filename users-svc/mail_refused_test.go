@@ -81,7 +81,8 @@ func TestATestMail(t *testing.T) {
 	office := testkit.SMTP(t)
 	h := start(t, mailing(office))
 	out, err := h.command("mail test", "Ops@B\u00fccher.example")
-	for _, line := range []string{"S: 250 2.0.0 I'll make sure", "C: RCPT TO:<Ops@xn--bcher-kva.example>", "sent: the mail server took the mail"} {
+	for _, line := range []string{"S: 250 2.0.0 I'll make sure", "C: RCPT TO:<Ops@xn--bcher-kva.example>",
+		"sent: the mail server took the mail"} {
 		if err != nil || !strings.Contains(out, line) {
 			t.Errorf("got %v and\n%s\nwant %q in it", err, out, line)
 		}
@@ -95,7 +96,8 @@ func TestATestMail(t *testing.T) {
 		t.Errorf("refused for good: got %v", err)
 	}
 	office.Reject(451)
-	if _, err := h.command("mail test", "ops@example.com"); err == nil || !strings.Contains(err.Error(), "would be tried again") {
+	if _, err := h.command("mail test", "ops@example.com"); err == nil ||
+		!strings.Contains(err.Error(), "would be tried again") {
 		t.Errorf("refused for now: got %v", err)
 	}
 	for _, args := range [][]string{{}, {"a", "b"}, {"a@-x.example"}} {
@@ -104,7 +106,8 @@ func TestATestMail(t *testing.T) {
 		}
 	}
 	h.cfg.Mail.URL = ""
-	if _, err := h.command("mail test", "ops@example.com"); err == nil || !strings.Contains(err.Error(), "SMTP_URL is not set") {
+	if _, err := h.command("mail test", "ops@example.com"); err == nil ||
+		!strings.Contains(err.Error(), "SMTP_URL is not set") {
 		t.Errorf("without a server: got %v", err)
 	}
 }

@@ -51,7 +51,8 @@ func (l letter) fill(ending string, escape func(string) string) (string, error) 
 		return "", err
 	}
 	return strings.NewReplacer(
-		"{{.App}}", escape(l.App), "{{.Name}}", escape(l.Name), "{{.Link}}", escape(l.Link), "{{.URL}}", escape(l.URL), "{{.Hours}}", strconv.Itoa(l.Hours),
+		"{{.App}}", escape(l.App), "{{.Name}}", escape(l.Name), "{{.Link}}", escape(l.Link), "{{.URL}}", escape(l.URL),
+		"{{.Hours}}", strconv.Itoa(l.Hours),
 	).Replace(string(content)), nil
 }
 
@@ -113,7 +114,8 @@ func newSMTPSender(c MailConfig, more ...gomail.Option) (*smtpSender, error) {
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()
-		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(password))
+		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()),
+			gomail.WithPassword(password))
 	}
 	from.Address = deliverTo(from.Address)
 	s := &smtpSender{from: *from}

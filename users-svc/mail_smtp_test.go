@@ -12,10 +12,12 @@ func TestMailsSayWhatTheyAreGiven(t *testing.T) {
 	t.Parallel()
 	plain := func(s string) string { return s }
 	for _, name := range []string{"verify", "reset", "known"} {
-		l := letter{template: name, App: "App", Name: "Ada", Link: "https://example.com/x#token=a&b", URL: "https://example.com", Hours: 7}
+		l := letter{template: name, App: "App", Name: "Ada", Link: "https://example.com/x#token=a&b",
+			URL: "https://example.com", Hours: 7}
 		for ending, escape := range map[string]func(string) string{".txt": plain, ".html": html.EscapeString} {
 			got, err := l.fill(ending, escape)
-			if err != nil || strings.Contains(got, "{{") || !strings.Contains(got, "Hello Ada,") || !strings.Contains(got, "App") {
+			if err != nil || strings.Contains(got, "{{") || !strings.Contains(got, "Hello Ada,") ||
+				!strings.Contains(got, "App") {
 				t.Errorf("%s%s: %v\n%s", name, ending, err, got)
 			}
 			if link := escape(l.Link); name != "known" && (!strings.Contains(got, link) || !strings.Contains(got, "7 hour")) {

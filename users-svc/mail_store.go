@@ -73,9 +73,11 @@ func (m *mails) giveUp(ctx context.Context, j job, token string) error {
 
 // done deletes a job, unless somebody asked for it meanwhile: it may be another sign-up's, too.
 func (m *mails) done(ctx context.Context, j job) error {
-	tag, err := m.pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2 AND created_at = $3`, j.kind, j.emailKey, j.createdAt)
+	tag, err := m.pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2 AND created_at = $3`, j.kind,
+		j.emailKey, j.createdAt)
 	if err == nil && tag.RowsAffected() == 0 {
-		_, err = m.pool.Exec(ctx, `UPDATE mail_jobs SET leased_until = NULL WHERE kind = $1 AND email_key = $2`, j.kind, j.emailKey)
+		_, err = m.pool.Exec(ctx, `UPDATE mail_jobs SET leased_until = NULL WHERE kind = $1 AND email_key = $2`, j.kind,
+			j.emailKey)
 	}
 	return err
 }
@@ -86,7 +88,8 @@ func (m *mails) done(ctx context.Context, j job) error {
 // Links of sign-ups with another password than this one's then carry one that nobody knows: also
 // when this one gets no mail. So the reader of an older mail, who may take it for the answer to the
 // newer sign-up, lets nobody in.
-func (m *mails) makeToken(ctx context.Context, found account, purpose, token string, ttl time.Duration, passwordHash *string) (made bool, err error) {
+func (m *mails) makeToken(ctx context.Context, found account, purpose, token string, ttl time.Duration,
+	passwordHash *string) (made bool, err error) {
 	err = db.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		now := m.now()
 		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR KEY SHARE`, found.ID); err != nil {
@@ -112,19 +115,23 @@ func (m *mails) makeToken(ctx context.Context, found account, purpose, token str
 // accountOf returns the account that a token which is good was made for; USER_NOT_FOUND when it is
 // not good.
 func (m *mails) accountOf(ctx context.Context, purpose, token string) (account, error) {
-	return oneAccount(ctx, m.pool, `WHERE id = (SELECT user_id FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3)`,
+	return oneAccount(ctx, m.pool,
+		`WHERE id = (SELECT user_id FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3)`,
 		tokenHash(token), purpose, m.now())
 }
 
 // spend deletes a token and all others of its user and purpose, and returns the user, "" when the
 // token is none that is good, and the hash of the password that it carries, "" for none.
-func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now time.Time) (userID, passwordHash string, err error) {
+func (m *mails) spend(ctx context.Context, tx pgx.Tx, purpose, token string, now time.Time) (userID,
+	passwordHash string, err error) {
 	const good = ` FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3`
 	// The user's row first, as everywhere.
-	if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = (SELECT user_id`+good+`) FOR UPDATE`, tokenHash(token), purpose, now); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = (SELECT user_id`+good+`) FOR UPDATE`, tokenHash(token),
+		purpose, now); err != nil {
 		return "", "", err
 	}
-	err = tx.QueryRow(ctx, `DELETE`+good+` RETURNING user_id, coalesce(password_hash, '')`, tokenHash(token), purpose, now).Scan(&userID, &passwordHash)
+	err = tx.QueryRow(ctx, `DELETE`+good+` RETURNING user_id, coalesce(password_hash, '')`, tokenHash(token), purpose,
+		now).Scan(&userID, &passwordHash)
 	if db.NoRows(err) {
 		return "", "", nil
 	}
@@ -166,7 +173,8 @@ func (m *mails) verify(ctx context.Context, token string, d device) (email strin
 				found.PasswordHash = m.hasher.unknown()
 			}
 		}
-		_, err = tx.Exec(ctx, `UPDATE users SET email_verified = true, password_hash = $2, updated_at = $3 WHERE id = $1`, userID, found.PasswordHash, now)
+		_, err = tx.Exec(ctx, `UPDATE users SET email_verified = true, password_hash = $2, updated_at = $3 WHERE id = $1`,
+			userID, found.PasswordHash, now)
 		if err != nil {
 			return err
 		}
@@ -210,7 +218,8 @@ func (m *mails) useReset(ctx context.Context, token, hash string, d device) erro
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`, userID, hash, now); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`,
+			userID, hash, now); err != nil {
 			return err
 		}
 		counts := [][]byte{accountKey(userID), knownKey(userID, netaddr.NetworkOf(d.Address))}

@@ -57,7 +57,8 @@ func TestVerificationByMail(t *testing.T) {
 	if a.at("email") != email || !strings.Contains(string(a.body), `"error":"EMAIL_NOT_VERIFIED"`) {
 		t.Errorf("login before verification: got %s", a.body)
 	}
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": "Wrong-horse-1"}).want(401, "INVALID_CREDENTIALS", "")
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": "Wrong-horse-1"}).want(401,
+		"INVALID_CREDENTIALS", "")
 	h.do(anonymous, "POST", resendPath, map[string]string{"email": email}).
 		want(200, "", "If the account exists, a verification email has been sent")
 	jobs := h.database()
@@ -70,16 +71,19 @@ func TestVerificationByMail(t *testing.T) {
 	second := office.Await(t, email, 2)
 	h.do(anonymous, "POST", verifyPath, map[string]string{"token": "nonsense"}).
 		want(400, "INVALID_VERIFICATION_TOKEN", "Invalid or expired verification token")
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, second, "verify-email")}).want(200, "", "Email verified successfully")
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, second, "verify-email")}).want(200, "",
+		"Email verified successfully")
 	for _, used := range []testkit.Mail{first, second} {
-		h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, used, "verify-email")}).want(400, "INVALID_VERIFICATION_TOKEN", "")
+		h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, used, "verify-email")}).want(400,
+			"INVALID_VERIFICATION_TOKEN", "")
 	}
 	h.signIn(email, password)
 	if n := len(office.To(email)); n != 2 {
 		t.Errorf("mails: got %d, want 2: a second within the minute must not be sent", n)
 	}
 	h.do(anonymous, "POST", signupPath, credentials).must(200)
-	if known := office.Await(t, email, 3); !strings.Contains(known.Body, "has an account already") || linkPattern.MatchString(known.Body) {
+	if known := office.Await(t, email, 3); !strings.Contains(known.Body, "has an account already") ||
+		linkPattern.MatchString(known.Body) {
 		t.Errorf("mail to a known address: got %s, want that there is an account, and no token", known.Body)
 	}
 }
@@ -94,7 +98,8 @@ func TestResetByMail(t *testing.T) {
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": "nobody@example.com"}).want(200, "", "")
 	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
 	const next = "Another-horse-2"
-	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "weak"}).want(400, "WEAK_PASSWORD", "")
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "weak"}).want(400, "WEAK_PASSWORD",
+		"")
 	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).want(400, "INVALID_VERIFICATION_TOKEN", "")
 	won := h.count(10, func(int) bool {
 		return h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": next}).status == 200
@@ -102,14 +107,16 @@ func TestResetByMail(t *testing.T) {
 	if won != 1 || h.alive(ann) {
 		t.Errorf("resets with one token: got %d, want 1; old session alive: %v", won, h.alive(ann))
 	}
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": adminEmail, "password": password}).want(401, "INVALID_CREDENTIALS", "")
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": adminEmail, "password": password}).want(401,
+		"INVALID_CREDENTIALS", "")
 	h.signIn(adminEmail, next)
 
 	h.clock.forward(2 * time.Minute)
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
 	late := tokenIn(t, office.Await(t, adminEmail, 2), "reset-password")
 	h.clock.forward(time.Hour)
-	h.do(anonymous, "POST", resetPath, map[string]string{"token": late, "password": password}).want(400, "INVALID_RESET_TOKEN", "Invalid or expired reset token")
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": late, "password": password}).want(400,
+		"INVALID_RESET_TOKEN", "Invalid or expired reset token")
 	if len(office.To("nobody@example.com")) != 0 {
 		t.Error("an address without an account got a mail")
 	}
@@ -144,8 +151,10 @@ func TestALinkForANewPasswordEndsWithTheOldOne(t *testing.T) {
 	root := h.admin()
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
 	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
-	h.do(root.identity, "PATCH", "/api/v1/users/"+root.id, map[string]any{"password": "Another-horse-2", "current_password": password}).must(200)
-	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Attackers-pass-3"}).want(400, "INVALID_RESET_TOKEN", "")
+	h.do(root.identity, "PATCH", "/api/v1/users/"+root.id,
+		map[string]any{"password": "Another-horse-2", "current_password": password}).must(200)
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Attackers-pass-3"}).want(400,
+		"INVALID_RESET_TOKEN", "")
 }
 
 // TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused: the account's row is locked first, so
@@ -160,7 +169,8 @@ func TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused(t *testing.T) {
 	reset := func() *answer {
 		return h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Another-horse-2"})
 	}
-	h.overtaken(root.id, reset, `SELECT set_config('lock_timeout', '100ms', true) WHERE $1 <> ''`, `DELETE FROM mail_tokens WHERE user_id = $1`).
+	h.overtaken(root.id, reset, `SELECT set_config('lock_timeout', '100ms', true) WHERE $1 <> ''`,
+		`DELETE FROM mail_tokens WHERE user_id = $1`).
 		want(400, "INVALID_RESET_TOKEN", "")
 	h.signIn(adminEmail, password)
 }
@@ -191,7 +201,8 @@ func TestMailRules(t *testing.T) {
 		h.do(anonymous, "POST", path, `{"email":"a@b.c"}`).want(200, "", "") // also without a mail server
 	}
 	for _, path := range []string{verifyPath, resetPath} {
-		for _, body := range []string{``, `{"token":1,"password":"` + password + `"}`, `{"token":"","password":"` + password + `"}`, `{"token":"\u0000","password":"` + password + `"}`,
+		for _, body := range []string{``, `{"token":1,"password":"` + password + `"}`,
+			`{"token":"","password":"` + password + `"}`, `{"token":"\u0000","password":"` + password + `"}`,
 			`{"password":"` + password + `","token":"` + strings.Repeat("x", 513) + `"}`} {
 			h.do(anonymous, "POST", path, body).want(400, "VALIDATION_ERROR", "")
 		}
@@ -275,7 +286,8 @@ func TestLinksInMailsLeadToAPage(t *testing.T) {
 		if err != nil || res.StatusCode != 200 || !strings.Contains(string(body), `fetch("`+posts[1:]+`"`) {
 			t.Errorf("%s: got %d, %v, want a page that posts to %s", page, res.StatusCode, err, posts)
 		}
-		if policy := res.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "script-src 'sha256-") {
+		if policy := res.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") ||
+			!strings.Contains(policy, "script-src 'sha256-") {
 			t.Errorf("%s: Content-Security-Policy: got %q", page, policy)
 		}
 	}

@@ -20,7 +20,8 @@ func errWeakPassword() *apperr.Error {
 
 // errGuessablePassword has a message of its own: such a password keeps the contract's rule.
 func errGuessablePassword() *apperr.Error {
-	return apperr.New(apperr.Invalid, "WEAK_PASSWORD", "Password is too easy to guess: a common one, or little more than your name or address")
+	return apperr.New(apperr.Invalid, "WEAK_PASSWORD",
+		"Password is too easy to guess: a common one, or little more than your name or address")
 }
 
 // checkStrength returns 400 WEAK_PASSWORD unless the password keeps the contract's rule. Characters

@@ -41,7 +41,8 @@ func (h *harness) signUp() person {
 // signIn opens one more session.
 func (h *harness) signIn(email, password string) person {
 	h.t.Helper()
-	a := h.do(anonymous, "POST", "/api/v1/users/auth/login", map[string]any{"email": email, "password": password}).must(200)
+	a := h.do(anonymous, "POST", "/api/v1/users/auth/login",
+		map[string]any{"email": email, "password": password}).must(200)
 	return h.personOf(email, a)
 }
 
@@ -54,7 +55,8 @@ func (h *harness) personOf(email string, a *answer) person {
 	admin, _ := a.at("user.is_admin").(bool)
 	return person{
 		email: email, id: claims.UserID, refresh: a.text("refreshToken"), token: a.text("token"),
-		identity: auth.Identity{Kind: auth.Session, UserID: claims.UserID, SessionID: claims.SessionID, Admin: admin, ClientAddr: "192.0.2.1"},
+		identity: auth.Identity{Kind: auth.Session, UserID: claims.UserID, SessionID: claims.SessionID, Admin: admin,
+			ClientAddr: "192.0.2.1"},
 	}
 }
 

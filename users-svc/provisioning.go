@@ -121,7 +121,8 @@ func (p *provisioning) setup(ctx context.Context, userID, region string) (Setup,
 	case err != nil:
 		return Setup{}, err
 	case !account.claimed && !p.unlocked(account):
-		return Setup{}, apperr.New(apperr.Forbidden, "FREE_TIER_INVITE_REQUIRED", "An invite code is required for the free tier").WithCodeInError()
+		return Setup{}, apperr.New(apperr.Forbidden, "FREE_TIER_INVITE_REQUIRED",
+			"An invite code is required for the free tier").WithCodeInError()
 	}
 	got, err := p.store.claim(ctx, userID, region, p.now())
 	if err != nil {
@@ -160,7 +161,8 @@ func (p *provisioning) status(ctx context.Context, userID string) (FreeTierStatu
 		return FreeTierStatus{}, err
 	}
 	s := FreeTierStatus{
-		GateEnabled: p.gated, Unlocked: p.unlocked(account), HasFreeServer: account.claimed, SignupCodeFailed: account.codeFailed,
+		GateEnabled: p.gated, Unlocked: p.unlocked(account), HasFreeServer: account.claimed,
+		SignupCodeFailed:   account.codeFailed,
 		ClaimBlockedReason: "none",
 	}
 	switch {
@@ -178,8 +180,10 @@ func (p *provisioning) status(ctx context.Context, userID string) (FreeTierStatu
 // login shows it. The account exists whatever happens here, and retry-setup makes up for it, so a
 // failure is logged and not returned. An unknown region claims nothing.
 func (p *provisioning) atSignup(ctx context.Context, userID, region string) {
-	if _, err := p.setup(ctx, userID, region); err != nil && !apperr.Is(err, "VALIDATION_ERROR") && !apperr.Is(err, "FREE_TIER_INVITE_REQUIRED") {
-		p.log.WarnContext(ctx, "no free server at sign-up; retry-setup will try again", "user_id", userID, "error", err.Error())
+	if _, err := p.setup(ctx, userID, region); err != nil && !apperr.Is(err, "VALIDATION_ERROR") &&
+		!apperr.Is(err, "FREE_TIER_INVITE_REQUIRED") {
+		p.log.WarnContext(ctx, "no free server at sign-up; retry-setup will try again", "user_id", userID, "error",
+			err.Error())
 	}
 }
 

@@ -42,7 +42,8 @@ func (inv *Inventory) UnmarshalText(text []byte) error {
 			return fmt.Errorf("%q: capacity must be a whole number from 1 to %d", entry, maxCapacity)
 		}
 		seen[f[0]]++
-		*inv = append(*inv, serverSpec{name: f[0] + "-" + strconv.Itoa(seen[f[0]]), region: f[0], country: f[1], city: f[2], capacity: capacity})
+		*inv = append(*inv, serverSpec{name: f[0] + "-" + strconv.Itoa(seen[f[0]]), region: f[0], country: f[1], city: f[2],
+			capacity: capacity})
 	}
 	return nil
 }

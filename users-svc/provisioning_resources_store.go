@@ -22,21 +22,26 @@ func scanProject(row pgx.CollectableRow) (Project, error) {
 
 func scanContainer(row pgx.CollectableRow) (Container, error) {
 	var v Container
-	err := row.Scan(&v.ID, &v.Name, &v.Status, &v.ProjectID, &v.ServerID, (*time.Time)(&v.CreatedAt), (*time.Time)(&v.UpdatedAt))
+	err := row.Scan(&v.ID, &v.Name, &v.Status, &v.ProjectID, &v.ServerID, (*time.Time)(&v.CreatedAt),
+		(*time.Time)(&v.UpdatedAt))
 	return v, err
 }
 
 func (s *provisioningStore) projects(ctx context.Context, userID string, page pageRequest) ([]Project, int64, error) {
 	return ownPage(ctx, s.pool, `SELECT count(*) FROM projects WHERE user_id = $1`,
-		`SELECT `+projectColumns+` FROM projects WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`, scanProject, userID, page)
+		`SELECT `+projectColumns+` FROM projects WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`, scanProject, userID,
+		page)
 }
 
-func (s *provisioningStore) containers(ctx context.Context, userID string, page pageRequest) ([]Container, int64, error) {
+func (s *provisioningStore) containers(ctx context.Context, userID string, page pageRequest) ([]Container, int64,
+	error) {
 	return ownPage(ctx, s.pool, `SELECT count(*) FROM containers WHERE user_id = $1`,
-		`SELECT `+containerColumns+` FROM containers WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`, scanContainer, userID, page)
+		`SELECT `+containerColumns+` FROM containers WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`, scanContainer,
+		userID, page)
 }
 
-func ownPage[T any](ctx context.Context, pool *db.Pool, count, list string, scan pgx.RowToFunc[T], userID string, page pageRequest) ([]T, int64, error) {
+func ownPage[T any](ctx context.Context, pool *db.Pool, count, list string, scan pgx.RowToFunc[T], userID string,
+	page pageRequest) ([]T, int64, error) {
 	var total int64
 	if err := pool.QueryRow(ctx, count, userID).Scan(&total); err != nil {
 		return nil, 0, err
@@ -50,12 +55,14 @@ func ownPage[T any](ctx context.Context, pool *db.Pool, count, list string, scan
 }
 
 func (s *provisioningStore) project(ctx context.Context, userID, projectID string) (Project, bool, error) {
-	rows, err := s.pool.Query(ctx, `SELECT `+projectColumns+` FROM projects WHERE user_id = $1 AND id = $2`, userID, projectID)
+	rows, err := s.pool.Query(ctx, `SELECT `+projectColumns+` FROM projects WHERE user_id = $1 AND id = $2`, userID,
+		projectID)
 	return one(rows, err, scanProject)
 }
 
 func (s *provisioningStore) container(ctx context.Context, userID, containerID string) (Container, bool, error) {
-	rows, err := s.pool.Query(ctx, `SELECT `+containerColumns+` FROM containers WHERE user_id = $1 AND id = $2`, userID, containerID)
+	rows, err := s.pool.Query(ctx, `SELECT `+containerColumns+` FROM containers WHERE user_id = $1 AND id = $2`, userID,
+		containerID)
 	return one(rows, err, scanContainer)
 }
 

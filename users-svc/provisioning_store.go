@@ -46,7 +46,8 @@ func provisionedOf(ctx context.Context, q dbtx, userID string) (Provisioned, err
 // nowhere when nothing was joined there.
 func (p *Provisioned) columns(row pgx.CollectableRow, from int) []any {
 	*p = Provisioned{Server: &ServerSummary{IsReady: true}, Project: &ProjectSummary{}, Container: &ContainerSummary{}}
-	to := []any{&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City, &p.Project.ID, &p.Project.Alias, &p.Container.ID, &p.Container.Name}
+	to := []any{&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City, &p.Project.ID,
+		&p.Project.Alias, &p.Container.ID, &p.Container.Name}
 	if row.RawValues()[from] == nil {
 		*p = Provisioned{}
 		clear(to)
@@ -64,11 +65,13 @@ func (s *provisioningStore) claim(ctx context.Context, userID, region string, no
 	var out Provisioned
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var claimed bool
-		if err := tx.QueryRow(ctx, `SELECT true FROM users WHERE id = $1 FOR NO KEY UPDATE`, userID).Scan(&claimed); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT true FROM users WHERE id = $1 FOR NO KEY UPDATE`,
+			userID).Scan(&claimed); err != nil {
 			return err
 		}
 		// Its own statement: one that waited for the lock would still look with the eyes of before.
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM server_claims WHERE user_id = $1)`, userID).Scan(&claimed); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM server_claims WHERE user_id = $1)`,
+			userID).Scan(&claimed); err != nil {
 			return err
 		}
 		if !claimed {
@@ -98,7 +101,8 @@ func takePlace(ctx context.Context, tx pgx.Tx, userID, region string, now time.T
 	if err != nil {
 		return false, err
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO server_claims (user_id, server_id, claimed_at) VALUES ($1, $2, $3)`, userID, serverID, now); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO server_claims (user_id, server_id, claimed_at) VALUES ($1, $2, $3)`, userID,
+		serverID, now); err != nil {
 		return false, err
 	}
 	projectID := id.New(now)
@@ -159,7 +163,8 @@ func (s *provisioningStore) servers(ctx context.Context) ([]Server, error) {
 
 func scanServer(row pgx.CollectableRow) (Server, error) {
 	var v Server
-	err := row.Scan(&v.ID, &v.Name, &v.Region, &v.Country, &v.City, &v.Capacity, &v.Used, (*time.Time)(&v.CreatedAt), (*time.Time)(&v.UpdatedAt))
+	err := row.Scan(&v.ID, &v.Name, &v.Region, &v.Country, &v.City, &v.Capacity, &v.Used, (*time.Time)(&v.CreatedAt),
+		(*time.Time)(&v.UpdatedAt))
 	return v, err
 }
 

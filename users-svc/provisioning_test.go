@@ -50,7 +50,8 @@ func (h *harness) newcomers(n int) []auth.Identity {
 	h.t.Helper()
 	who := make([]auth.Identity, n)
 	for i := range who {
-		who[i] = auth.Identity{Kind: auth.Session, UserID: id.New(time.Now()), SessionID: id.New(time.Now()), ClientAddr: "192.0.2.7"}
+		who[i] = auth.Identity{Kind: auth.Session, UserID: id.New(time.Now()), SessionID: id.New(time.Now()),
+			ClientAddr: "192.0.2.7"}
 		query[string](h, `INSERT INTO users (id, username, email, email_key, alias, password_hash, email_verified, signup_method, created_at, updated_at)
 			VALUES ($1, $1, $1, $1, 'Newcomer', '-', true, 'email', now(), now()) RETURNING id`, who[i].UserID)
 	}
@@ -77,7 +78,8 @@ func TestRetrySetupClaimsOnceHoweverOftenItIsCalled(t *testing.T) {
 			t.Fatalf("two callers got different answers:\n%s\n%s", first.body, a.body)
 		}
 	}
-	if got, want := first.text("server.name")+" "+first.text("project.alias")+" "+first.text("container.name"), "eu-west-1 Default default"; got != want {
+	if got, want := first.text("server.name")+" "+first.text("project.alias")+" "+first.text("container.name"),
+		"eu-west-1 Default default"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if first.at("blocked_reason") != nil || first.at("server.is_ready") != true {
@@ -134,8 +136,10 @@ func TestARegionIsKeptTo(t *testing.T) {
 	if a := h.do(who[1], "POST", retrySetup, `{"region":"eu-west"}`).must(200); a.at("server.region") != "us-east" {
 		t.Errorf("afterwards: got %s, want what exists", a.body)
 	}
-	regions := h.do(anonymous, "GET", "/api/v1/auth/available-regions", nil).want(200, "", "Available regions retrieved successfully")
-	if got, want := fmt.Sprint(regions.at("regions")), "[map[available:false city:Frankfurt country:DE region:eu-west] map[available:true city:Ashburn country:US region:us-east]]"; got != want {
+	regions := h.do(anonymous, "GET", "/api/v1/auth/available-regions", nil).want(200, "",
+		"Available regions retrieved successfully")
+	if got, want := fmt.Sprint(regions.at("regions")),
+		"[map[available:false city:Frankfurt country:DE region:eu-west] map[available:true city:Ashburn country:US region:us-east]]"; got != want {
 		t.Errorf("regions: got %s, want %s", got, want)
 	}
 }
@@ -145,9 +149,12 @@ func TestRetrySetupRefusesWhatIsNoRegion(t *testing.T) {
 	h := start(t)
 	who := h.newcomers(1)[0]
 	for name, body := range map[string]string{
-		"a number": `{"region":1}`, "null": `{"region":null}`, "a list": `{"region":["eu-west"]}`, "an object": `{"region":{}}`, "true": `{"region":true}`,
-		"empty": `{"region":""}`, "upper case": `{"region":"EU-WEST"}`, "a space": `{"region":"eu west"}`, "a line end": `{"region":"eu-west\n"}`,
-		"NUL": `{"region":"eu-west\u0000"}`, "51 characters": `{"region":"` + strings.Repeat("a", 51) + `"}`, "unknown": `{"region":"mars-1"}`,
+		"a number": `{"region":1}`, "null": `{"region":null}`, "a list": `{"region":["eu-west"]}`,
+		"an object": `{"region":{}}`, "true": `{"region":true}`,
+		"empty": `{"region":""}`, "upper case": `{"region":"EU-WEST"}`, "a space": `{"region":"eu west"}`,
+		"a line end": `{"region":"eu-west\n"}`,
+		"NUL":        `{"region":"eu-west\u0000"}`, "51 characters": `{"region":"` + strings.Repeat("a", 51) + `"}`,
+		"unknown": `{"region":"mars-1"}`,
 	} {
 		a := h.do(who, "POST", retrySetup, body).want(400, "VALIDATION_ERROR", "Validation failed")
 		if !strings.Contains(string(a.body), `"instancePath":"/region"`) {
@@ -168,7 +175,8 @@ func TestFreeTierStatusSaysWhatAClaimWouldDo(t *testing.T) {
 	who := h.newcomers(2)
 	status := func(i int) string {
 		a := h.do(who[i], "GET", "/api/v1/users/me/free-tier-status", nil).want(200, "", "Free-tier status retrieved")
-		return strings.TrimSpace(fmt.Sprintln(a.at("gate_enabled"), a.at("unlocked"), a.at("has_free_server"), a.at("can_claim"),
+		return strings.TrimSpace(fmt.Sprintln(a.at("gate_enabled"), a.at("unlocked"), a.at("has_free_server"),
+			a.at("can_claim"),
 			a.at("claim_blocked_reason"), a.at("signup_code_failed")))
 	}
 	check := func(when, got, want string) {
@@ -196,7 +204,8 @@ func TestTheGateLetsOnlyTheInvitedClaim(t *testing.T) {
 		t.Errorf("got %s, want the code in error too", a.body)
 	}
 	s := h.do(who[1], "GET", "/api/v1/users/me/free-tier-status", nil).must(200)
-	if got := fmt.Sprint(s.at("gate_enabled"), s.at("unlocked"), s.at("can_claim"), s.at("signup_code_failed")); got != "true false false true" {
+	if got := fmt.Sprint(s.at("gate_enabled"), s.at("unlocked"), s.at("can_claim"),
+		s.at("signup_code_failed")); got != "true false false true" {
 		t.Errorf("status: got %s, want true false false true", got)
 	}
 }
@@ -215,14 +224,16 @@ func TestProjectsAndContainersAreTheCallersOwn(t *testing.T) {
 				t.Errorf("%s: got %s, want the one item %s", path, list.body, one.body)
 			}
 			empty := h.do(who[1], "GET", path+"?page=7&limit=3", nil).must(200)
-			if got, want := string(empty.body), `"data":{"`+kind+`":[],"pagination":{"total":0,"page":7,"limit":3,"pages":0}}`; !strings.Contains(got, want) {
+			if got, want := string(empty.body),
+				`"data":{"`+kind+`":[],"pagination":{"total":0,"page":7,"limit":3,"pages":0}}`; !strings.Contains(got, want) {
 				t.Errorf("nobody's %s: got %s, want %s", kind, got, want)
 			}
 		}
 		missing := strings.ToUpper(name) + "_NOT_FOUND"
 		h.do(who[1], "GET", "/api/v1/"+kind+"/"+itemID, nil).want(404, missing, name+" not found")
 		h.do(who[0], "GET", "/api/v1/"+kind+"/"+id.New(time.Now()), nil).want(404, missing, "")
-		h.do(who[0], "GET", "/api/v1/"+kind+"/"+strings.ToUpper(itemID), nil).want(400, "INVALID_ID_FORMAT", "Invalid ID format")
+		h.do(who[0], "GET", "/api/v1/"+kind+"/"+strings.ToUpper(itemID), nil).want(400, "INVALID_ID_FORMAT",
+			"Invalid ID format")
 		h.do(who[0], "GET", "/api/v1/"+kind+"/?page=0&limit=101", nil).want(400, "VALIDATION_ERROR", "")
 		h.do(anonymous, "GET", "/api/v1/"+kind, nil).want(401, "MISSING_TOKEN", "")
 	}
@@ -233,13 +244,16 @@ func TestAuthTokensNeedThePermission(t *testing.T) {
 	h := start(t)
 	session := h.newcomers(1)[0]
 	token := func(permissions ...string) auth.Identity {
-		return auth.Identity{Kind: auth.Token, UserID: session.UserID, TokenID: id.New(time.Now()), Grant: &auth.Grant{Permissions: permissions}}
+		return auth.Identity{Kind: auth.Token, UserID: session.UserID, TokenID: id.New(time.Now()),
+			Grant: &auth.Grant{Permissions: permissions}}
 	}
 	for _, c := range []struct{ method, path, permission string }{
-		{"POST", retrySetup, "containers.create"}, {"GET", "/api/v1/containers/", "containers.read"}, {"GET", "/api/v1/projects/", "projects.read"},
+		{"POST", retrySetup, "containers.create"}, {"GET", "/api/v1/containers/", "containers.read"},
+		{"GET", "/api/v1/projects/", "projects.read"},
 		{"GET", "/api/v1/users/me/free-tier-status", "resources.read_account"},
 	} {
-		h.do(token("resources.vault"), c.method, c.path, nil).want(403, "INSUFFICIENT_PERMISSIONS", "Insufficient permissions")
+		h.do(token("resources.vault"), c.method, c.path, nil).want(403, "INSUFFICIENT_PERMISSIONS",
+			"Insufficient permissions")
 		h.do(token(c.permission), c.method, c.path, nil).must(200)
 	}
 }
@@ -258,7 +272,8 @@ func TestAdminsAddServers(t *testing.T) {
 	}
 	good := map[string]any{"name": "mars-1", "region": "mars", "country": "Mars", "city": "Jezero", "capacity": 1}
 	for field, values := range map[string][]any{
-		"name": {1, nil, "", strings.Repeat("x", 101), "a\x00"}, "region": {1, "", "Mars", []string{}}, "country": {true, ""}, "city": {map[string]any{}, ""},
+		"name": {1, nil, "", strings.Repeat("x", 101), "a\x00"}, "region": {1, "", "Mars", []string{}}, "country": {true, ""},
+		"city":     {map[string]any{}, ""},
 		"capacity": {"1", 0, -1, 1.5, 1_000_001, nil, true, 1e30},
 	} {
 		for _, v := range values {
@@ -268,7 +283,8 @@ func TestAdminsAddServers(t *testing.T) {
 					bad[name] = value
 				}
 			}
-			if a := h.do(admin, "POST", "/api/v1/servers", bad).want(400, "VALIDATION_ERROR", ""); !strings.Contains(string(a.body), `"/`+field) {
+			if a := h.do(admin, "POST", "/api/v1/servers", bad).want(400, "VALIDATION_ERROR",
+				""); !strings.Contains(string(a.body), `"/`+field) {
 				t.Errorf("%s=%v: got %s, want /%s named", field, v, a.body, field)
 			}
 		}
@@ -293,7 +309,8 @@ func TestAdminsAddServers(t *testing.T) {
 func TestTheInventorySettingSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for setting, want := range map[string]string{
-		"eu-west:DE:Frankfurt": "region:country:city:capacity", "EU:DE:Frankfurt:1": "no region", "eu::Frankfurt:1": "needs a country",
+		"eu-west:DE:Frankfurt": "region:country:city:capacity", "EU:DE:Frankfurt:1": "no region",
+		"eu::Frankfurt:1":   "needs a country",
 		"eu:DE:Frankfurt:0": "capacity", "eu:DE:Frankfurt:x": "capacity",
 	} {
 		var inv users.Inventory

@@ -30,7 +30,8 @@ func (s *sessions) refresh(ctx context.Context, token string, d device) (TokenPa
 		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.Refresh.Count)
 	}
 	live := liveSession{
-		ID: p.sessionID, UserID: p.userID, Refresh: successor(token, p.salt), ExpiresAt: earlier(now.Add(s.cfg.Tokens.RefreshTTL), p.maxAt),
+		ID: p.sessionID, UserID: p.userID, Refresh: successor(token, p.salt),
+		ExpiresAt: earlier(now.Add(s.cfg.Tokens.RefreshTTL), p.maxAt),
 	}
 	live, outcome, err := s.rotate(ctx, token, live, now)
 	if err == nil && outcome == rotateReplaced {

@@ -44,12 +44,14 @@ const (
 
 // rotate replaces token by that of live, or says why it does not: see the function rotate. It
 // returns live with the end that the session has then.
-func (s *sessions) rotate(ctx context.Context, token string, live liveSession, now time.Time) (liveSession, string, error) {
+func (s *sessions) rotate(ctx context.Context, token string, live liveSession, now time.Time) (liveSession, string,
+	error) {
 	var outcome string
 	var expires *time.Time
 	err := db.Again(func() error {
 		return s.pool.QueryRow(ctx, `SELECT o_outcome, o_expires FROM rotate($1, $2, $3, $4, $5, $6, $7, $8)`,
-			live.UserID, live.ID, tokenHash(token), tokenHash(live.Refresh), newSalt(), now, now.Add(-s.cfg.Tokens.Grace), live.ExpiresAt).
+			live.UserID, live.ID, tokenHash(token), tokenHash(live.Refresh), newSalt(), now, now.Add(-s.cfg.Tokens.Grace),
+			live.ExpiresAt).
 			Scan(&outcome, &expires)
 	})
 	if expires != nil {
@@ -66,7 +68,8 @@ func (s *sessions) followChain(ctx context.Context, token string) (string, error
 	for range maxChain {
 		var salt []byte
 		var replaced bool
-		err := s.pool.QueryRow(ctx, `SELECT salt, replaced_at IS NOT NULL FROM refresh_tokens WHERE hash = $1`, tokenHash(token)).Scan(&salt, &replaced)
+		err := s.pool.QueryRow(ctx, `SELECT salt, replaced_at IS NOT NULL FROM refresh_tokens WHERE hash = $1`,
+			tokenHash(token)).Scan(&salt, &replaced)
 		switch {
 		case db.NoRows(err):
 			return "", apperr.InvalidToken() // deleted meanwhile

@@ -131,8 +131,9 @@ func TestWhatChangesWhileARefreshWaitsCounts(t *testing.T) {
 		status int
 		code   string
 	}{
-		"a ban":                 {`UPDATE users SET is_banned = true WHERE id = $1`, 403, "ACCOUNT_BANNED"},
-		"the session's end":     {`UPDATE sessions SET ended_at = now(), ended_why = 'logout' WHERE user_id = $1`, 401, "INVALID_TOKEN"},
+		"a ban": {`UPDATE users SET is_banned = true WHERE id = $1`, 403, "ACCOUNT_BANNED"},
+		"the session's end": {`UPDATE sessions SET ended_at = now(), ended_why = 'logout' WHERE user_id = $1`, 401,
+			"INVALID_TOKEN"},
 		"the session's expiry":  {`UPDATE sessions SET expires_at = 'epoch' WHERE user_id = $1`, 401, "TOKEN_EXPIRED"},
 		"the account's end":     {`DELETE FROM users WHERE id = $1`, 401, "INVALID_TOKEN"},
 		"the session's cleanup": {`DELETE FROM sessions WHERE user_id = $1`, 401, "INVALID_TOKEN"},

@@ -46,7 +46,8 @@ type core struct {
 // Program describes the binary.
 func Program() service.Program[Config] {
 	return service.Program[Config]{
-		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Migrate: Migrate, Commands: commands(),
+		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Migrate: Migrate,
+		Commands: commands(),
 	}
 }
 
@@ -94,7 +95,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 
 // openCore opens what the domains share and says through onStop how it is closed. The database need
 // not answer yet.
-func openCore(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config, rt service.Runtime) (*core, error) {
+func openCore(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config,
+	rt service.Runtime) (*core, error) {
 	c := &core{cfg: cfg, log: rt.Log, now: rt.Now}
 	var err error
 	if c.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
@@ -117,7 +119,8 @@ func openCore(ctx context.Context, onStop func(name string, closeIt func(context
 		return nil, err
 	}
 	onStop("nats", func(context.Context) error { nats.Close(); return nil })
-	if c.limiter, err = ratelimit.New(c.redis, func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
+	if c.limiter, err = ratelimit.New(c.redis,
+		func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
 		return nil, err
 	}
 	c.states = sessionstate.NewCache(c.redis, c.internal)

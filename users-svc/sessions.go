@@ -67,9 +67,10 @@ type liveSession struct {
 
 // opening is a session that somebody wants to open.
 type opening struct {
-	live     liveSession
-	trusted  string // the password hash that was proved: another one by then opens nothing; "" is not compared
-	owed     string // the temporary token of a sign-in that has not proved the second factor, should there be one; "" when it has
+	live    liveSession
+	trusted string // the password hash that was proved: another one by then opens nothing; "" is not compared
+	// the temporary token of a sign-in that has not proved the second factor, should there be one; "" when it has
+	owed     string
 	throttle []byte // names the count of failures that a right password ends; nil for none
 	device   device
 }
@@ -112,7 +113,8 @@ func (s *sessions) pair(ctx context.Context, live liveSession) (TokenPair, error
 	if live.ExpiresAt.Before(expires) {
 		expires = live.ExpiresAt
 	}
-	token, err := s.keys.sign(ctx, auth.Claims{UserID: live.UserID, SessionID: live.ID, TokenID: id.New(now), IssuedAt: now, ExpiresAt: expires})
+	token, err := s.keys.sign(ctx,
+		auth.Claims{UserID: live.UserID, SessionID: live.ID, TokenID: id.New(now), IssuedAt: now, ExpiresAt: expires})
 	if err != nil {
 		return TokenPair{}, apperr.ServiceUnavailable(err)
 	}
@@ -128,7 +130,8 @@ func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.
 // fresh makes a session that is not stored yet.
 func (s *sessions) fresh(userID string, now time.Time) liveSession {
 	return liveSession{
-		ID: id.New(now), UserID: userID, Refresh: randomToken(), ExpiresAt: now.Add(min(s.cfg.Tokens.RefreshTTL, s.cfg.Tokens.MaxSession)),
+		ID: id.New(now), UserID: userID, Refresh: randomToken(),
+		ExpiresAt: now.Add(min(s.cfg.Tokens.RefreshTTL, s.cfg.Tokens.MaxSession)),
 	}
 }
 
@@ -175,7 +178,8 @@ func (o opened) refusal() error {
 
 // renewAll makes the change that also makes, ends every session of the user for the reason event
 // and opens a fresh one, in one transaction.
-func (s *sessions) renewAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (SignedIn, error) {
+func (s *sessions) renewAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (SignedIn,
+	error) {
 	live, found, out, err := s.replaceAll(ctx, userID, event, d, also)
 	if err != nil {
 		return SignedIn{}, err
@@ -183,7 +187,8 @@ func (s *sessions) renewAll(ctx context.Context, userID, event string, d device,
 	return s.answer(ctx, live, found, out.Provisioned, d)
 }
 
-func (s *sessions) answer(ctx context.Context, live liveSession, found account, had Provisioned, d device) (SignedIn, error) {
+func (s *sessions) answer(ctx context.Context, live liveSession, found account, had Provisioned, d device) (SignedIn,
+	error) {
 	pair, err := s.pair(ctx, live)
 	if err != nil {
 		return SignedIn{}, err

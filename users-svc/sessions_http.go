@@ -104,7 +104,8 @@ func (s *sessions) deleteOne(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.endOne(c.UserContext(), sessionID, happening{UserID: caller.UserID, Event: eventSessionEnded, Device: deviceOf(c, nil)}); err != nil {
+	if err := s.endOne(c.UserContext(), sessionID,
+		happening{UserID: caller.UserID, Event: eventSessionEnded, Device: deviceOf(c, nil)}); err != nil {
 		return err
 	}
 	return httpx.OK(c, "Session ended successfully", nil)

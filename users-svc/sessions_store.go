@@ -68,7 +68,8 @@ func (s *sessions) openAlone(ctx context.Context, o opening, now time.Time) (out
 }
 
 // replaceAll is open after ending every other session and making the change that also makes.
-func (s *sessions) replaceAll(ctx context.Context, userID, event string, d device, also func(tx dbtx) error) (liveSession, account, opened, error) {
+func (s *sessions) replaceAll(ctx context.Context, userID, event string, d device,
+	also func(tx dbtx) error) (liveSession, account, opened, error) {
 	var o opening
 	var found account
 	var out opened
@@ -125,7 +126,8 @@ func (s *sessions) endAll(ctx context.Context, userID, keep, event string, d dev
 }
 
 // endAllAnd is endAll with the change that also makes, in one transaction.
-func (s *sessions) endAllAnd(ctx context.Context, userID, keep, event string, d device, also func(dbtx) error) (int64, error) {
+func (s *sessions) endAllAnd(ctx context.Context, userID, keep, event string, d device, also func(dbtx) error) (int64,
+	error) {
 	var ended int64
 	var ch sessionstate.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
@@ -192,7 +194,8 @@ func (s *sessions) live(ctx context.Context, userID, current string) ([]Session,
 		var one Session
 		var created, seen, expires time.Time
 		err := row.Scan(&one.ID, &one.Client, &one.UserAgent, &one.IPAddress, &created, &seen, &expires)
-		one.CreatedAt, one.LastSeenAt, one.ExpiresAt, one.Current = api.Time(created), api.Time(seen), api.Time(expires), one.ID == current
+		one.CreatedAt, one.LastSeenAt, one.ExpiresAt, one.Current = api.Time(created), api.Time(seen), api.Time(expires),
+			one.ID == current
 		return one, err
 	})
 }

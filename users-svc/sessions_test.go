@@ -35,10 +35,13 @@ func TestLogin(t *testing.T) {
 		{"by address", `{"email":"` + ann.email + `","password":"` + password + `"}`, "", 200},
 		{"by address in capitals", `{"email":"` + strings.ToUpper(ann.email) + `","password":"` + password + `"}`, "", 200},
 		{"by username", `{"username":"` + name + `","password":"` + password + `"}`, "", 200},
-		{"by address inside username", `{"username":"` + ann.email + `","password":"` + password + `","email":null}`, "", 200},
-		{"with everything a client sends", `{"username":"` + name + `","password":"` + password + `","client":"cli","response_mode":"tokens"}`, "", 200},
+		{"by address inside username", `{"username":"` + ann.email + `","password":"` + password + `","email":null}`, "",
+			200},
+		{"with everything a client sends",
+			`{"username":"` + name + `","password":"` + password + `","client":"cli","response_mode":"tokens"}`, "", 200},
 		{"client as an object", `{"username":"` + name + `","password":"` + password + `","client":{"name":"cli"}}`, "", 200},
-		{"username in capitals", `{"username":"` + strings.ToUpper(name) + `","password":"` + password + `"}`, "INVALID_CREDENTIALS", 401},
+		{"username in capitals", `{"username":"` + strings.ToUpper(name) + `","password":"` + password + `"}`,
+			"INVALID_CREDENTIALS", 401},
 		{"wrong password", `{"email":"` + ann.email + `","password":"Wrong-horse-1"}`, "INVALID_CREDENTIALS", 401},
 		{"unknown account", `{"email":"nobody@example.com","password":"` + password + `"}`, "INVALID_CREDENTIALS", 401},
 		{"SQL in the name", `{"username":"' OR 1=1 --","password":"x"}`, "INVALID_CREDENTIALS", 401},
@@ -48,7 +51,8 @@ func TestLogin(t *testing.T) {
 		{"password of a wrong type", `{"email":"a@b.c","password":1}`, "VALIDATION_ERROR", 400},
 		{"email of a wrong type", `{"email":{},"password":"x"}`, "VALIDATION_ERROR", 400},
 		{"NUL in the name", `{"username":"a\u0000","password":"x"}`, "VALIDATION_ERROR", 400},
-		{"200 KB of password", `{"email":"a@b.c","password":"` + strings.Repeat("x", 200<<10) + `"}`, "VALIDATION_ERROR", 400},
+		{"200 KB of password", `{"email":"a@b.c","password":"` + strings.Repeat("x", 200<<10) + `"}`, "VALIDATION_ERROR",
+			400},
 		{"200 KB of name", `{"username":"` + strings.Repeat("x", 200<<10) + `","password":"x"}`, "VALIDATION_ERROR", 400},
 		{"another response mode", `{"email":"a@b.c","password":"x","response_mode":"cookie"}`, "VALIDATION_ERROR", 400},
 		{"client a number", `{"email":"a@b.c","password":"x","client":1}`, "VALIDATION_ERROR", 400},
@@ -60,21 +64,26 @@ func TestLogin(t *testing.T) {
 	h.do(anonymous, "POST", loginPath, `{"email":"a@b.c"}`).want(400, "", "Username or email, and password are required")
 	h.do(anonymous, "POST", loginPath, `{"email":"a@b.c","password":"x"}`).want(401, "", "Invalid email or password")
 
-	a := h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(200, "", "Login successful")
+	a := h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(200, "",
+		"Login successful")
 	data := a.data.(map[string]any)
-	for field, want := range map[string]any{"expires_in": 86400.0, "refresh_expires_in": 604800.0, "client_ip": "192.0.2.1"} {
+	for field, want := range map[string]any{"expires_in": 86400.0, "refresh_expires_in": 604800.0,
+		"client_ip": "192.0.2.1"} {
 		if got, there := data[field]; !there || got != want {
 			t.Errorf("%s: got %v, want %v", field, got, want)
 		}
 	}
-	if a.text("user.email") != ann.email || len(data) != 11 || a.at("server.id") == nil || a.at("project.id") == nil || a.at("container.id") == nil {
+	if a.text("user.email") != ann.email || len(data) != 11 || a.at("server.id") == nil || a.at("project.id") == nil ||
+		a.at("container.id") == nil {
 		t.Errorf("data: got %s, want 11 fields with the user, its server, project and container", a.body)
 	}
 
 	root := h.admin()
 	h.do(root.identity, "PATCH", "/api/v1/users/"+ann.id, `{"is_banned":true}`).must(200)
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(403, "ACCOUNT_BANNED", "Your account is banned")
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": "Wrong-horse-1"}).want(401, "INVALID_CREDENTIALS", "")
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(403,
+		"ACCOUNT_BANNED", "Your account is banned")
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": "Wrong-horse-1"}).want(401,
+		"INVALID_CREDENTIALS", "")
 	h.refresh(ann.refresh).want(403, "ACCOUNT_BANNED", "")
 	banned := ann.identity
 	banned.Banned = true
@@ -87,7 +96,8 @@ func TestAccessTokenSaysWhoAndHowLong(t *testing.T) {
 	h := start(t)
 	ann := h.signUp()
 	claims, err := auth.Parse(ann.token, h.jwks(), "realmgate", "realmgate", h.clock.now)
-	if err != nil || claims.UserID != ann.id || claims.TokenID == "" || claims.ExpiresAt.Sub(claims.IssuedAt) != 24*time.Hour {
+	if err != nil || claims.UserID != ann.id || claims.TokenID == "" ||
+		claims.ExpiresAt.Sub(claims.IssuedAt) != 24*time.Hour {
 		t.Errorf("claims: got %+v, %v; want those of %s for a day", claims, err, ann.id)
 	}
 	set := h.do(anonymous, "GET", "/.well-known/jwks.json", nil).must(200)
@@ -99,7 +109,8 @@ func TestAccessTokenSaysWhoAndHowLong(t *testing.T) {
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Throttle.Refresh = ratelimit.Rate{} })
-	for name, body := range map[string]string{"nothing": ``, "a number": `{"refreshToken":1}`, "empty": `{"refreshToken":""}`, "NUL": `{"refreshToken":"\u0000"}`,
+	for name, body := range map[string]string{"nothing": ``, "a number": `{"refreshToken":1}`,
+		"empty": `{"refreshToken":""}`, "NUL": `{"refreshToken":"\u0000"}`,
 		"200 KB": `{"refreshToken":"` + strings.Repeat("x", 200<<10) + `"}`} {
 		a := h.do(anonymous, "POST", refreshPath, body)
 		a.what = name
@@ -108,9 +119,11 @@ func TestRefresh(t *testing.T) {
 	h.refresh("nonsense").want(401, "INVALID_TOKEN", "")
 
 	ann := h.signUp()
-	first := h.do(anonymous, "POST", refreshPath, map[string]string{"refreshToken": ann.refresh}, "Authorization", "Bearer expired").
+	first := h.do(anonymous, "POST", refreshPath, map[string]string{"refreshToken": ann.refresh}, "Authorization",
+		"Bearer expired").
 		want(200, "", "Token refreshed successfully")
-	if len(first.data.(map[string]any)) != 6 || first.text("refreshToken") == ann.refresh || first.at("expires_in") != 86400.0 {
+	if len(first.data.(map[string]any)) != 6 || first.text("refreshToken") == ann.refresh ||
+		first.at("expires_in") != 86400.0 {
 		t.Errorf("refresh: got %s, want six fields and a new token", first.body)
 	}
 	if again := h.refresh(ann.refresh).must(200); again.text("refreshToken") != first.text("refreshToken") {
@@ -165,7 +178,8 @@ func TestRefreshLimitIsPerSession(t *testing.T) {
 	for range 3 {
 		token = h.refresh(token).must(200).text("refreshToken")
 	}
-	if a := h.refresh(token).want(429, "RATE_LIMITED", "Rate limit exceeded"); a.header.Get("Retry-After") == "" || a.header.Get("RateLimit-Limit") != "3" {
+	if a := h.refresh(token).want(429, "RATE_LIMITED", "Rate limit exceeded"); a.header.Get("Retry-After") == "" ||
+		a.header.Get("RateLimit-Limit") != "3" {
 		t.Error("no Retry-After")
 	}
 	h.refresh(h.signIn(ann.email, password).refresh).want(200, "", "")
@@ -194,17 +208,20 @@ func TestSessionsListAndEnd(t *testing.T) {
 		t.Fatalf("sessions: got %d, want 3", len(list))
 	}
 	oldest := list[2].(map[string]any)
-	if oldest["id"] != ann.identity.SessionID || oldest["current"] != true || oldest["user_agent"] != "harness/1" || oldest["ip_address"] != "192.0.2.1" {
+	if oldest["id"] != ann.identity.SessionID || oldest["current"] != true || oldest["user_agent"] != "harness/1" ||
+		oldest["ip_address"] != "192.0.2.1" {
 		t.Errorf("own session: got %v", oldest)
 	}
 	h.do(bob.identity, "DELETE", ownSessions+"/"+second.identity.SessionID, nil).want(404, "SESSION_NOT_FOUND", "")
 	h.do(ann.identity, "DELETE", ownSessions+"/nope", nil).want(400, "INVALID_ID_FORMAT", "")
-	h.do(ann.identity, "DELETE", ownSessions+"/"+second.identity.SessionID, nil).want(200, "", "Session ended successfully")
+	h.do(ann.identity, "DELETE", ownSessions+"/"+second.identity.SessionID, nil).want(200, "",
+		"Session ended successfully")
 	h.do(ann.identity, "DELETE", ownSessions+"/"+second.identity.SessionID, nil).want(404, "SESSION_NOT_FOUND", "")
 	if h.alive(second) || !h.alive(third) {
 		t.Error("exactly the second session should have ended")
 	}
-	if n := h.do(ann.identity, "DELETE", ownSessions, nil).want(200, "", "Other sessions ended successfully").at("ended_count"); n != 1.0 {
+	if n := h.do(ann.identity, "DELETE", ownSessions, nil).want(200, "",
+		"Other sessions ended successfully").at("ended_count"); n != 1.0 {
 		t.Errorf("ended_count: got %v, want 1", n)
 	}
 	if h.alive(third) || !h.alive(ann) || !h.alive(bob) {

@@ -46,7 +46,8 @@ func readClient(o *input.Object) *string {
 
 func readSignup(o *input.Object) (signup, error) {
 	o.DropNull("region", "invite_code", "client")
-	in := signup{Email: readEmail(o, "email"), Client: readClient(o), InviteCode: optional(o.String("invite_code", 0, maxInviteCode))}
+	in := signup{Email: readEmail(o, "email"), Client: readClient(o),
+		InviteCode: optional(o.String("invite_code", 0, maxInviteCode))}
 	if in.Region = optional(o.String("region", 1, maxRegion)); in.Region != nil && !regionPattern.MatchString(*in.Region) {
 		o.Fail("region", "must be lower-case letters, digits and hyphens")
 	}
@@ -68,7 +69,8 @@ func (a *accounts) signUp(ctx context.Context, in signup, address string) error 
 		return err
 	}
 	n := newAccount{
-		Email: in.Email, Alias: firstAlias(in.Email), Method: methodEmail, Region: in.Region, Client: in.Client, Verified: !a.cfg.Mail.On(), At: a.now(),
+		Email: in.Email, Alias: firstAlias(in.Email), Method: methodEmail, Region: in.Region, Client: in.Client,
+		Verified: !a.cfg.Mail.On(), At: a.now(),
 	}
 	if in.InviteCode != nil && *in.InviteCode != "" {
 		n.Invited = validInvite(a.cfg.Signup.InviteCodes, *in.InviteCode)

@@ -17,7 +17,8 @@ func (h *harness) asksToSignUp(email, password string) {
 // opens checks which of the two passwords opens the account.
 func (h *harness) opens(email string, attacker, victim int) {
 	h.t.Helper()
-	if a, v := h.tryLogin("198.51.100.7", email, attackers).status, h.tryLogin("203.0.113.9", email, victims).status; a != attacker || v != victim {
+	if a, v := h.tryLogin("198.51.100.7", email, attackers).status,
+		h.tryLogin("203.0.113.9", email, victims).status; a != attacker || v != victim {
 		h.t.Errorf("logins: with the attacker's password %d, with the victim's %d, want %d and %d", a, v, attacker, victim)
 	}
 }
@@ -49,7 +50,8 @@ func TestThePasswordOfTheSignUpWhoseMailIsReadCounts(t *testing.T) {
 // sign-up has to ask for a password.
 func TestAnOldMailOpensNothingForWhoSignedUpFirst(t *testing.T) {
 	t.Parallel()
-	for name, pause := range map[string]time.Duration{"before the pause between two mails is over": 0, "after it": 2 * time.Minute} {
+	for name, pause := range map[string]time.Duration{"before the pause between two mails is over": 0,
+		"after it": 2 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			office := testkit.SMTP(t)
@@ -113,7 +115,8 @@ func TestAMailAskedForAgainCarriesTheNewestSignUp(t *testing.T) {
 	h.mailed()
 	h.clock.forward(2 * time.Minute)
 	h.do(anonymous, "POST", resendPath, map[string]string{"email": email}).must(200)
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, office.Await(t, email, 3), "verify-email")}).must(200)
+	h.do(anonymous, "POST", verifyPath,
+		map[string]string{"token": tokenIn(t, office.Await(t, email, 3), "verify-email")}).must(200)
 	h.opens(email, 401, 200)
 }
 

@@ -18,8 +18,10 @@ func TestSignupRules(t *testing.T) {
 		status           int
 	}{
 		{"plain", good("a@example.com"), "", 200},
-		{"with everything", `{"email":"b@example.com","password":"` + password + `","region":"eu-west","invite_code":"x","client":"web"}`, "", 200},
-		{"optional fields null", `{"email":"c@example.com","password":"` + password + `","region":null,"invite_code":null,"client":null}`, "", 200},
+		{"with everything", `{"email":"b@example.com","password":"` + password +
+			`","region":"eu-west","invite_code":"x","client":"web"}`, "", 200},
+		{"optional fields null", `{"email":"c@example.com","password":"` + password +
+			`","region":null,"invite_code":null,"client":null}`, "", 200},
 		{"plus and dots", good("a.b+c@sub.example.com"), "", 200},
 		{"letters beyond ASCII", good("jürgen@exämple.com"), "", 200},
 		{"nothing", ``, "VALIDATION_ERROR", 400},
@@ -41,11 +43,14 @@ func TestSignupRules(t *testing.T) {
 		{"DEL", good(`a\u007f@example.com`), "VALIDATION_ERROR", 400},
 		{"256 characters", good(strings.Repeat("x", 244) + "@example.com"), "VALIDATION_ERROR", 400},
 		{"200 KB", good(strings.Repeat("x", 200<<10) + "@example.com"), "VALIDATION_ERROR", 400},
-		{"region with capitals", `{"email":"d@example.com","password":"` + password + `","region":"EU"}`, "VALIDATION_ERROR", 400},
-		{"region too long", `{"email":"d@example.com","password":"` + password + `","region":"` + strings.Repeat("x", 51) + `"}`, "VALIDATION_ERROR", 400},
+		{"region with capitals", `{"email":"d@example.com","password":"` + password + `","region":"EU"}`, "VALIDATION_ERROR",
+			400},
+		{"region too long", `{"email":"d@example.com","password":"` + password + `","region":"` + strings.Repeat("x", 51) +
+			`"}`, "VALIDATION_ERROR", 400},
 		{"weak password", `{"email":"d@example.com","password":"alllowercase"}`, "WEAK_PASSWORD", 400},
 		{"empty password", `{"email":"d@example.com","password":""}`, "WEAK_PASSWORD", 400},
-		{"200 KB of password", `{"email":"d@example.com","password":"` + strings.Repeat("Aa1-", 50<<10) + `"}`, "WEAK_PASSWORD", 400},
+		{"200 KB of password", `{"email":"d@example.com","password":"` + strings.Repeat("Aa1-", 50<<10) + `"}`,
+			"WEAK_PASSWORD", 400},
 		{"12 code points", `{"email":"e@example.com","password":"Ünïcödé-pä55"}`, "", 200},
 	} {
 		a := h.do(anonymous, "POST", signupPath, c.body)
@@ -58,11 +63,14 @@ func TestSignupSaysNothingAboutKnownAddresses(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
-	a := h.do(anonymous, "POST", signupPath, map[string]string{"email": strings.ToUpper(ann.email), "password": "Another-horse-2"}).want(200, "", "Signup successful")
+	a := h.do(anonymous, "POST", signupPath,
+		map[string]string{"email": strings.ToUpper(ann.email), "password": "Another-horse-2"}).want(200, "",
+		"Signup successful")
 	if data := a.data.(map[string]any); len(data) != 1 || data["email"] != strings.ToUpper(ann.email) {
 		t.Errorf("data: got %v, want the address and nothing else", data)
 	}
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": "Another-horse-2"}).want(401, "INVALID_CREDENTIALS", "")
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": "Another-horse-2"}).want(401,
+		"INVALID_CREDENTIALS", "")
 	h.signIn(ann.email, password)
 }
 
@@ -73,7 +81,8 @@ func TestTwentySignupsOfOneAddressAtOnce(t *testing.T) {
 	ok := h.count(20, func(int) bool {
 		return h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).status == 200
 	})
-	if total := h.do(h.admin().identity, "GET", "/api/v1/users?q="+email, nil).must(200).meta["total"]; ok != 20 || total != 1.0 {
+	if total := h.do(h.admin().identity, "GET", "/api/v1/users?q="+email, nil).must(200).meta["total"]; ok != 20 ||
+		total != 1.0 {
 		t.Errorf("answers 200: got %d, want 20; accounts: got %v, want 1", ok, total)
 	}
 }
@@ -81,9 +90,11 @@ func TestTwentySignupsOfOneAddressAtOnce(t *testing.T) {
 func TestSignupCanBeClosed(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Signup.Enabled, c.Signup.InviteRequired, c.AppName = false, true, "Acme" })
-	h.do(anonymous, "POST", signupPath, map[string]string{"email": newEmail(), "password": password}).want(403, "SIGNUP_DISABLED", "Signup is disabled")
+	h.do(anonymous, "POST", signupPath, map[string]string{"email": newEmail(), "password": password}).want(403,
+		"SIGNUP_DISABLED", "Signup is disabled")
 	a := h.do(anonymous, "GET", "/api/v1/auth/config", nil).must(200)
-	if a.at("appName") != "Acme" || a.at("signupEnabled") != false || a.at("inviteRequired") != true || a.at("githubEnabled") != false || a.at("googleEnabled") != false {
+	if a.at("appName") != "Acme" || a.at("signupEnabled") != false || a.at("inviteRequired") != true ||
+		a.at("githubEnabled") != false || a.at("googleEnabled") != false {
 		t.Errorf("config: got %s", a.body)
 	}
 }
@@ -99,12 +110,14 @@ func TestFirstAdminIsMadeOnce(t *testing.T) {
 	if h.alive(ann) {
 		t.Error("the sessions of an account that becomes the admin should end")
 	}
-	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(401, "INVALID_CREDENTIALS", "")
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(401,
+		"INVALID_CREDENTIALS", "")
 	if h.stateOf(secret).Alive {
 		t.Error("the auth tokens of an account that becomes the admin should be gone")
 	}
 	root := h.signIn(ann.email, "The-operators-1") // owes no code of somebody else's authenticator
-	if total := h.do(root.identity, "GET", "/api/v1/users?is_admin=true", nil).must(200).meta["total"]; total != 1.0 || !root.identity.Admin {
+	if total := h.do(root.identity, "GET", "/api/v1/users?is_admin=true", nil).must(200).meta["total"]; total != 1.0 ||
+		!root.identity.Admin {
 		t.Errorf("admins: got %v, want 1", total)
 	}
 	h.cfg.Signup.AdminEmail = "other@example.com"

@@ -22,7 +22,8 @@ type dbtx interface {
 // It locks the user's row. Tell notifier the result after the commit.
 func raiseVersion(ctx context.Context, tx pgx.Tx, userID string) (sessionstate.Change, error) {
 	ch := sessionstate.Change{UserID: userID}
-	err := tx.QueryRow(ctx, `UPDATE users SET state_version = state_version + 1 WHERE id = $1 RETURNING state_version`, userID).Scan(&ch.Version)
+	err := tx.QueryRow(ctx, `UPDATE users SET state_version = state_version + 1 WHERE id = $1 RETURNING state_version`,
+		userID).Scan(&ch.Version)
 	return ch, err
 }
 

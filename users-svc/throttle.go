@@ -84,7 +84,8 @@ func (at standing) refusal(rate ratelimit.Rate, now time.Time) error {
 // guess runs check, which tells whether a password is right, when the key of at has a turn and the
 // hasher a slot. A wrong password is counted and written down as wrong. Nothing but check runs in
 // the slot.
-func (t *throttle) guess(ctx context.Context, at standing, wrong happening, check func() (bool, error)) (right bool, err error) {
+func (t *throttle) guess(ctx context.Context, at standing, wrong happening, check func() (bool, error)) (right bool,
+	err error) {
 	err = t.hasher.queue(ctx, queueHolder(wrong.Device.Address), func(place *hashPlace) error {
 		var then *standing
 		if !t.rate.Off() {

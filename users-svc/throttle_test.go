@@ -37,7 +37,8 @@ func TestGuessesAtAnAccountAreSlowed(t *testing.T) {
 	if wait := retryAfter(first); wait < 85 || wait > 90 {
 		t.Errorf("Retry-After after ten failures: got %d, want 90", wait)
 	}
-	if first.header.Get("RateLimit-Limit") != "10" || first.header.Get("RateLimit-Remaining") != "0" || first.header.Get("RateLimit-Reset") != first.header.Get("Retry-After") {
+	if first.header.Get("RateLimit-Limit") != "10" || first.header.Get("RateLimit-Remaining") != "0" ||
+		first.header.Get("RateLimit-Reset") != first.header.Get("Retry-After") {
 		t.Errorf("headers after ten failures: %v", first.header)
 	}
 	h.tryLogin(elsewhere, ann.email, password).want(429, "RATE_LIMITED", "")
@@ -86,7 +87,8 @@ func TestUnknownNamesAreSlowedAlike(t *testing.T) {
 func TestTheCaseOfAUserNameTellsNotWhetherThereIsOne(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
-	h.do(h.admin().identity, "POST", "/api/v1/users", map[string]any{"email": "bob@example.com", "password": password, "username": "bob_there"}).must(201)
+	h.do(h.admin().identity, "POST", "/api/v1/users",
+		map[string]any{"email": "bob@example.com", "password": password, "username": "bob_there"}).must(201)
 	for _, name := range []string{"bob_there", "zed_absent"} {
 		for range 10 {
 			h.tryLogin("198.51.100.7", name, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
@@ -101,12 +103,18 @@ func TestManyGuessesAtOnce(t *testing.T) {
 	h := start(t, func(c *users.Config) { c.Passwords.Parallel = 4 })
 	ann := h.signUp()
 	for _, name := range []string{ann.email, "nobody@example.com"} {
-		if checked := h.count(60, func(int) bool { return h.tryLogin("198.51.100.7", name, "Wrong-horse-1").status == 401 }); checked != 10 {
+		if checked := h.count(60, func(int) bool {
+			return h.tryLogin("198.51.100.7", name,
+				"Wrong-horse-1").status == 401
+		}); checked != 10 {
 			t.Errorf("guesses at %s that were checked: got %d, want 10", name, checked)
 		}
 	}
 	body := map[string]string{"password": "Another-horse-2", "current_password": "Wrong-horse-1"}
-	if checked := h.count(60, func(int) bool { return h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, body).status == 400 }); checked != 10 {
+	if checked := h.count(60, func(int) bool {
+		return h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id,
+			body).status == 400
+	}); checked != 10 {
 		t.Errorf("current passwords that were checked: got %d, want 10", checked)
 	}
 }
@@ -132,7 +140,10 @@ func TestRightPasswordsAtOnceAfterWrongOnesPass(t *testing.T) {
 	for range 9 {
 		h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
 	}
-	if ok := h.count(60, func(int) bool { return h.tryLogin("198.51.100.7", ann.email, password).status == 200 }); ok != 60 {
+	if ok := h.count(60, func(int) bool {
+		return h.tryLogin("198.51.100.7", ann.email,
+			password).status == 200
+	}); ok != 60 {
 		t.Errorf("right passwords at once after nine wrong ones: %d of 60 passed", ok)
 	}
 }
@@ -159,7 +170,8 @@ func TestWrongCurrentPasswordsAreSlowed(t *testing.T) {
 	ann := h.signUp()
 	body := map[string]string{"password": "Another-horse-2", "current_password": "Wrong-horse-1"}
 	for range 10 {
-		h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, body).want(400, "CURRENT_PASSWORD_INCORRECT", "Current password is incorrect")
+		h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, body).want(400, "CURRENT_PASSWORD_INCORRECT",
+			"Current password is incorrect")
 	}
 	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, body).want(429, "RATE_LIMITED", "")
 	h.signIn(ann.email, password)
@@ -220,7 +232,8 @@ func TestReplicasOfTwoReleasesCountTogether(t *testing.T) {
 	failures := func(want int, parts ...string) {
 		t.Helper()
 		key := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-		if got := query[int](h, `SELECT coalesce(sum(failures), 0)::int FROM login_throttle WHERE key = $1`, key[:]); got != want {
+		if got := query[int](h, `SELECT coalesce(sum(failures), 0)::int FROM login_throttle WHERE key = $1`,
+			key[:]); got != want {
 			t.Errorf("failures of %s: got %d, want %d", parts, got, want)
 		}
 	}

@@ -94,11 +94,13 @@ type twoFactor struct {
 }
 
 func errWrongCode(remaining int) *apperr.Error {
-	return apperr.New(apperr.Unauthenticated, "INVALID_OTP_CODE", "Invalid one-time code").WithData(map[string]int{"attempts_remaining": remaining})
+	return apperr.New(apperr.Unauthenticated, "INVALID_OTP_CODE",
+		"Invalid one-time code").WithData(map[string]int{"attempts_remaining": remaining})
 }
 
 func errCodeLocked(left time.Duration) *apperr.Error {
-	return apperr.New(apperr.RateLimited, "TWOFACTOR_RATE_LIMIT", "Too many invalid codes").WithRetryAfter(max(left, time.Second))
+	return apperr.New(apperr.RateLimited, "TWOFACTOR_RATE_LIMIT",
+		"Too many invalid codes").WithRetryAfter(max(left, time.Second))
 }
 
 func errTwoFactorEnabled() *apperr.Error {
@@ -153,7 +155,8 @@ func cleanCode(code string) string {
 func (f *factor) step(code string, now time.Time) (int64, bool) {
 	current := now.Unix() / codePeriod
 	for step := current + codeSkew; step >= current-codeSkew; step-- {
-		right, err := hotp.ValidateCustom(code, uint64(step), f.secret, hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
+		right, err := hotp.ValidateCustom(code, uint64(step), f.secret,
+			hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
 		if err == nil && right {
 			return step, true
 		}
@@ -203,7 +206,8 @@ func (t *twoFactor) setup(ctx context.Context, userID, password string, d device
 	if err != nil {
 		return TwoFactorSetup{}, err
 	}
-	key, err := totp.Generate(totp.GenerateOpts{Issuer: cmp.Or(t.cfg.AppName, Name), AccountName: labelOf(user.User), Period: codePeriod})
+	key, err := totp.Generate(totp.GenerateOpts{Issuer: cmp.Or(t.cfg.AppName, Name), AccountName: labelOf(user.User),
+		Period: codePeriod})
 	if err != nil {
 		return TwoFactorSetup{}, err
 	}
@@ -249,7 +253,8 @@ func qrCode(key *otp.Key) (string, error) {
 
 // enable turns the second factor on after a first right code of the authenticator. With withTokens
 // the auth tokens end, which know no second factor.
-func (t *twoFactor) enable(ctx context.Context, userID, code string, withTokens bool, d device) (TwoFactorEnabled, error) {
+func (t *twoFactor) enable(ctx context.Context, userID, code string, withTokens bool, d device) (TwoFactorEnabled,
+	error) {
 	f, err := t.spend(ctx, userID, d, spending{code: code, setup: true})
 	if err != nil {
 		return TwoFactorEnabled{}, err
@@ -264,7 +269,8 @@ func (t *twoFactor) enable(ctx context.Context, userID, code string, withTokens 
 		}
 		return enableFactor(ctx, tx, userID, f.sealed, now)
 	})
-	changed := TwoFactorChanged{Enabled: true, EnabledAt: api.TimePtr(&now), SessionsRevoked: true, TokenPair: in.TokenPair}
+	changed := TwoFactorChanged{Enabled: true, EnabledAt: api.TimePtr(&now), SessionsRevoked: true,
+		TokenPair: in.TokenPair}
 	return TwoFactorEnabled{changed, revoked}, err
 }
 
@@ -273,7 +279,8 @@ func (t *twoFactor) disable(ctx context.Context, userID, password, code string, 
 	if err := t.prove(ctx, userID, password, code, d); err != nil {
 		return TwoFactorChanged{}, err
 	}
-	in, err := t.sessions.renewAll(ctx, userID, eventTwoFactorDisabled, d, func(tx dbtx) error { return deleteFactor(ctx, tx, userID) })
+	in, err := t.sessions.renewAll(ctx, userID, eventTwoFactorDisabled, d,
+		func(tx dbtx) error { return deleteFactor(ctx, tx, userID) })
 	return TwoFactorChanged{SessionsRevoked: true, TokenPair: in.TokenPair}, err
 }
 

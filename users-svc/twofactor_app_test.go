@@ -55,7 +55,8 @@ func (a *authenticator) wrong() string {
 // begin sets a second factor up without verifying it.
 func (h *harness) begin(p person) *authenticator {
 	h.t.Helper()
-	a := h.do(p.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(200, "", "2FA setup started").must(200)
+	a := h.do(p.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(200, "",
+		"2FA setup started").must(200)
 	app := &authenticator{h: h, secret: a.text("manual_entry_key")}
 	for _, code := range a.at("backup_codes").([]any) {
 		app.backup = append(app.backup, code.(string))
@@ -90,7 +91,8 @@ func (h *harness) renewed(p *person, a *answer) {
 // challenge signs in with the password and returns the temporary token.
 func (h *harness) challenge(p person) string {
 	h.t.Helper()
-	a := h.do(anonymous, "POST", "/api/v1/users/auth/login", map[string]any{"email": p.email, "password": password}).want(200, "", "Login successful").must(200)
+	a := h.do(anonymous, "POST", "/api/v1/users/auth/login",
+		map[string]any{"email": p.email, "password": password}).want(200, "", "Login successful").must(200)
 	if a.at("requires_2fa") != true || a.at("method") != "totp" || a.at("token") != nil {
 		h.t.Fatalf("got %s, want a challenge and no token", a.body)
 	}

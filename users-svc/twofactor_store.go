@@ -91,10 +91,12 @@ func (t *twoFactor) spend(ctx context.Context, userID string, d device, s spendi
 			f.failures, f.failedAt = f.failures+1, now
 		}
 		refused = errWrongCode(maxWrongCodes - f.failures)
-		if err := remember(ctx, tx, now, happening{UserID: userID, Event: eventTwoFactorCode, Failed: true, Device: d}); err != nil {
+		if err := remember(ctx, tx, now,
+			happening{UserID: userID, Event: eventTwoFactorCode, Failed: true, Device: d}); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE two_factor SET failures = $2, failed_at = $3 WHERE user_id = $1`, userID, f.failures, f.failedAt)
+		_, err = tx.Exec(ctx, `UPDATE two_factor SET failures = $2, failed_at = $3 WHERE user_id = $1`, userID, f.failures,
+			f.failedAt)
 		if err != nil || is != codeWrong || s.login == nil {
 			return err
 		}
@@ -123,7 +125,8 @@ func (s spending) applicable(f factor, found bool) error {
 }
 
 // accept uses the code up if it is right.
-func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor, s spending, d device, now time.Time) (verdict, error) {
+func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor, s spending, d device,
+	now time.Time) (verdict, error) {
 	code := cleanCode(s.code)
 	if sixDigits.MatchString(code) {
 		step, right := f.step(code, now)
@@ -142,7 +145,8 @@ func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor
 			return codeWrong, err
 		}
 	}
-	if _, err := tx.Exec(ctx, `UPDATE two_factor SET failures = 0, last_step = $2 WHERE user_id = $1`, userID, f.lastStep); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE two_factor SET failures = 0, last_step = $2 WHERE user_id = $1`, userID,
+		f.lastStep); err != nil {
 		return codeWrong, err
 	}
 	if s.login == nil {
@@ -201,7 +205,8 @@ func writeBackupCodes(ctx context.Context, tx dbtx, userID string, hashes [][]by
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO two_factor_backup_codes (user_id, hash) SELECT $1, unnest($2::bytea[])`, userID, hashes)
+	_, err := tx.Exec(ctx, `INSERT INTO two_factor_backup_codes (user_id, hash) SELECT $1, unnest($2::bytea[])`, userID,
+		hashes)
 	return err
 }
 
@@ -245,7 +250,8 @@ func (t *twoFactor) writeGate(ctx context.Context, userID string, on bool, d dev
 		if f, found, err := t.lock(ctx, tx, userID); err != nil || !found || f.enabledAt == nil {
 			return orNotEnabled(err)
 		}
-		if _, err := tx.Exec(ctx, `UPDATE two_factor SET require_for_tokens = $2 WHERE user_id = $1`, userID, on); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE two_factor SET require_for_tokens = $2 WHERE user_id = $1`, userID,
+			on); err != nil {
 			return err
 		}
 		return remember(ctx, tx, t.now(), happening{UserID: userID, Event: eventTokenGateChanged, Device: d})
@@ -271,7 +277,8 @@ func (t *twoFactor) status(ctx context.Context, userID string) (TwoFactorStatus,
 func (t *twoFactor) owed(ctx context.Context, hash []byte) (owedLogin, error) {
 	var o owedLogin
 	var expires time.Time
-	err := t.pool.QueryRow(ctx, `SELECT user_id, password_hash, expires_at FROM two_factor_logins WHERE hash = $1`, hash).Scan(&o.userID, &o.passwordHash, &expires)
+	err := t.pool.QueryRow(ctx, `SELECT user_id, password_hash, expires_at FROM two_factor_logins WHERE hash = $1`,
+		hash).Scan(&o.userID, &o.passwordHash, &expires)
 	switch {
 	case db.NoRows(err):
 		return o, apperr.InvalidToken()

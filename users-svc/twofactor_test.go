@@ -41,11 +41,13 @@ func TestTheSetupGoesIntoAnAuthenticator(t *testing.T) {
 	if len(codes) != 10 || len(seen) != 10 {
 		t.Errorf("backup codes: got %v, want ten different ones", codes)
 	}
-	if n := query[int](h, `SELECT count(*)::int FROM two_factor WHERE position(convert_to($1, 'UTF8') in secret) > 0`, a.text("manual_entry_key")); n != 0 {
+	if n := query[int](h, `SELECT count(*)::int FROM two_factor WHERE position(convert_to($1, 'UTF8') in secret) > 0`,
+		a.text("manual_entry_key")); n != 0 {
 		t.Error("the key is readable in the database")
 	}
 	s := h.do(me.identity, "GET", factorPath+"/status", nil).want(200, "", "2FA status retrieved successfully")
-	if got, want := fmt.Sprint(s.data), "map[backup_codes_remaining:0 enabled:false enabled_at:<nil> require_for_tokens:false verified:false]"; got != want {
+	if got, want := fmt.Sprint(s.data),
+		"map[backup_codes_remaining:0 enabled:false enabled_at:<nil> require_for_tokens:false verified:false]"; got != want {
 		t.Errorf("status before it is verified: got %s, want %s", got, want)
 	}
 	h.signIn(me.email, password) // asks for no code yet
@@ -65,10 +67,13 @@ func TestEnablingEndsAllOtherSessionsAndAnswersAFreshPair(t *testing.T) {
 	me := h.signUp()
 	other, old := h.signIn(me.email, password), me
 	app := h.begin(me)
-	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.backup[0]}).want(400, "VALIDATION_ERROR", "")
-	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.wrong()}).want(401, "INVALID_OTP_CODE", "Invalid one-time code")
+	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.backup[0]}).want(400,
+		"VALIDATION_ERROR", "")
+	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.wrong()}).want(401,
+		"INVALID_OTP_CODE", "Invalid one-time code")
 	code := app.code() // as an authenticator shows it
-	a := h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": " " + code[:3] + " " + code[3:]}).must(200)
+	a := h.do(me.identity, "POST", factorPath+"/verify-setup",
+		map[string]any{"code": " " + code[:3] + " " + code[3:]}).must(200)
 	if a.at("enabled") != true || a.at("sessions_revoked") != true || a.at("expires_in") != 86400.0 {
 		t.Errorf("got %s, want it enabled with a pair", a.body)
 	}
@@ -78,11 +83,14 @@ func TestEnablingEndsAllOtherSessionsAndAnswersAFreshPair(t *testing.T) {
 	}
 	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]any{"refreshToken": me.refresh}).must(200)
 	s := h.do(me.identity, "GET", factorPath+"/status", nil).must(200)
-	if s.at("enabled") != true || s.at("verified") != true || s.at("backup_codes_remaining") != 10.0 || s.at("require_for_tokens") != true || s.text("enabled_at") != a.text("enabled_at") {
+	if s.at("enabled") != true || s.at("verified") != true || s.at("backup_codes_remaining") != 10.0 ||
+		s.at("require_for_tokens") != true || s.text("enabled_at") != a.text("enabled_at") {
 		t.Errorf("status: got %s", s.body)
 	}
-	h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(409, "TWOFACTOR_ALREADY_ENABLED", "Two-factor authentication is already enabled")
-	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.code()}).want(409, "TWOFACTOR_ALREADY_ENABLED", "")
+	h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(409,
+		"TWOFACTOR_ALREADY_ENABLED", "Two-factor authentication is already enabled")
+	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.code()}).want(409,
+		"TWOFACTOR_ALREADY_ENABLED", "")
 }
 
 func TestASignInOwesACode(t *testing.T) {
@@ -105,7 +113,8 @@ func TestASignInOwesACode(t *testing.T) {
 	h.verify(temp, app.code()).want(401, "INVALID_TOKEN", "") // used up
 
 	temp = h.challenge(me)
-	h.do(anonymous, "POST", factorPath+"/verify", map[string]any{"code": app.code()}, "Authorization", "Bearer "+temp).must(200)
+	h.do(anonymous, "POST", factorPath+"/verify", map[string]any{"code": app.code()}, "Authorization",
+		"Bearer "+temp).must(200)
 	temp = h.challenge(me)
 	h.clock.forward(5 * time.Minute)
 	h.verify(temp, app.code()).want(401, "TOKEN_EXPIRED", "")
@@ -124,7 +133,8 @@ func TestATemporaryTokenWorksOnceWhateverTheCode(t *testing.T) {
 	me := h.signUp()
 	app := h.secure(&me)
 	temp := h.challenge(me)
-	second := h.overtaken(me.id, func() *answer { return h.verify(temp, app.backup[0]) }, `DELETE FROM two_factor_logins WHERE user_id = $1`)
+	second := h.overtaken(me.id, func() *answer { return h.verify(temp, app.backup[0]) },
+		`DELETE FROM two_factor_logins WHERE user_id = $1`)
 	second.want(401, "INVALID_TOKEN", "")
 	left := func() any {
 		return h.do(me.identity, "GET", factorPath+"/status", nil).must(200).at("backup_codes_remaining")
@@ -145,7 +155,8 @@ func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
 	me := h.signUp()
 	app := h.secure(&me)
 	other := h.replica()
-	for name, next := range map[string]func() string{"a code": app.code, "a backup code": func() string { return app.backup[3] }} {
+	for name, next := range map[string]func() string{"a code": app.code,
+		"a backup code": func() string { return app.backup[3] }} {
 		code := next()
 		temps := []string{h.challenge(me), h.challenge(me), h.challenge(me), h.challenge(me)}
 		var wait sync.WaitGroup
@@ -153,7 +164,8 @@ func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
 		for i := range temps {
 			url := []string{h.url, other}[i%2]
 			wait.Go(func() {
-				status[i] = h.doAt(url, anonymous, "POST", factorPath+"/verify", map[string]any{"temp_token": temps[i], "code": code}).status
+				status[i] = h.doAt(url, anonymous, "POST", factorPath+"/verify",
+					map[string]any{"temp_token": temps[i], "code": code}).status
 			})
 		}
 		wait.Wait()
@@ -234,7 +246,8 @@ func TestFiveWrongCodesLockTheSecondFactorExactly(t *testing.T) {
 	}
 	wait.Wait()
 	slices.Sort(got)
-	want := []string{"INVALID_OTP_CODE0", "INVALID_OTP_CODE1", "INVALID_OTP_CODE2", "INVALID_OTP_CODE3", "INVALID_OTP_CODE4", "TWOFACTOR_RATE_LIMIT<nil>"}
+	want := []string{"INVALID_OTP_CODE0", "INVALID_OTP_CODE1", "INVALID_OTP_CODE2", "INVALID_OTP_CODE3",
+		"INVALID_OTP_CODE4", "TWOFACTOR_RATE_LIMIT<nil>"}
 	if !slices.Equal(slices.Compact(got), want) || got[5] != want[5] {
 		t.Errorf("twenty wrong codes: got %v, want five tries and a lock", got)
 	}
@@ -242,7 +255,8 @@ func TestFiveWrongCodesLockTheSecondFactorExactly(t *testing.T) {
 	if retry := a.header.Get("Retry-After"); len(retry) != 3 {
 		t.Errorf("Retry-After: got %s, want about 870 seconds", retry)
 	}
-	h.do(me.identity, "DELETE", factorPath, map[string]any{"password": password, "code": app.now()}).want(429, "TWOFACTOR_RATE_LIMIT", "")
+	h.do(me.identity, "DELETE", factorPath, map[string]any{"password": password, "code": app.now()}).want(429,
+		"TWOFACTOR_RATE_LIMIT", "")
 	h.clock.forward(15 * time.Minute)
 	h.verify(h.challenge(me), app.wrong()).want(401, "INVALID_OTP_CODE", "")
 	h.verify(h.challenge(me), app.code()).must(200)
@@ -253,10 +267,12 @@ func TestDisablingTakesPasswordAndCode(t *testing.T) {
 	h := start(t)
 	me := h.signUp()
 	body := func(password, code string) map[string]any { return map[string]any{"password": password, "code": code} }
-	h.do(me.identity, "DELETE", factorPath, body(password, "123456")).want(409, "TWOFACTOR_NOT_ENABLED", "Two-factor authentication is not enabled")
+	h.do(me.identity, "DELETE", factorPath, body(password, "123456")).want(409, "TWOFACTOR_NOT_ENABLED",
+		"Two-factor authentication is not enabled")
 	app := h.secure(&me)
 	old, temp := me, h.challenge(me)
-	h.do(me.identity, "DELETE", factorPath, body("Wrong-horse-22", app.code())).want(400, "CURRENT_PASSWORD_INCORRECT", "Current password is incorrect")
+	h.do(me.identity, "DELETE", factorPath, body("Wrong-horse-22", app.code())).want(400, "CURRENT_PASSWORD_INCORRECT",
+		"Current password is incorrect")
 	h.do(me.identity, "DELETE", factorPath, body(password, app.wrong())).want(401, "INVALID_OTP_CODE", "")
 	a := h.do(me.identity, "DELETE", factorPath, body(password, app.now())).want(200, "", "2FA disabled successfully")
 	if a.at("enabled") != false || a.at("enabled_at") != nil || a.at("sessions_revoked") != true {
@@ -276,10 +292,13 @@ func TestBackupCodesAreRegenerated(t *testing.T) {
 	h := start(t)
 	me := h.signUp()
 	path := factorPath + "/backup-codes/regenerate"
-	h.do(me.identity, "POST", path, map[string]any{"password": password, "code": "123456"}).want(409, "TWOFACTOR_NOT_ENABLED", "")
+	h.do(me.identity, "POST", path, map[string]any{"password": password, "code": "123456"}).want(409,
+		"TWOFACTOR_NOT_ENABLED", "")
 	app := h.secure(&me)
-	h.do(me.identity, "POST", path, map[string]any{"password": "Wrong-horse-22", "code": app.code()}).want(400, "CURRENT_PASSWORD_INCORRECT", "")
-	a := h.do(me.identity, "POST", path, map[string]any{"password": password, "code": app.backup[0]}).want(200, "", "Backup codes regenerated successfully")
+	h.do(me.identity, "POST", path, map[string]any{"password": "Wrong-horse-22", "code": app.code()}).want(400,
+		"CURRENT_PASSWORD_INCORRECT", "")
+	a := h.do(me.identity, "POST", path, map[string]any{"password": password, "code": app.backup[0]}).want(200, "",
+		"Backup codes regenerated successfully")
 	fresh := a.at("backup_codes").([]any)
 	if len(fresh) != 10 || slices.Contains(app.backup, fresh[0].(string)) {
 		t.Errorf("got %v, want ten new ones", fresh)
@@ -307,8 +326,11 @@ func TestTheTokenGateAsksSessionsForACode(t *testing.T) {
 	h.do(me.identity, "DELETE", tokens+"/"+tokenID, nil).must(200)
 
 	h.do(me.identity, "PUT", gate, `{"enabled":false}`).want(400, "CURRENT_PASSWORD_REQUIRED", "")
-	h.do(me.identity, "PUT", gate, map[string]any{"enabled": false, "password": password, "otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
-	a := h.do(me.identity, "PUT", gate, map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).want(200, "", "Token gate updated successfully")
+	h.do(me.identity, "PUT", gate,
+		map[string]any{"enabled": false, "password": password, "otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
+	a := h.do(me.identity, "PUT", gate,
+		map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).want(200, "",
+		"Token gate updated successfully")
 	if fmt.Sprint(a.data) != "map[require_for_tokens:false]" {
 		t.Errorf("got %s", a.body)
 	}
@@ -348,8 +370,10 @@ func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
 	banned := me.identity
 	banned.Banned = true
 	fields := map[string][]string{
-		"POST /setup": {"password"}, "POST /verify-setup": {"code"}, "DELETE ": {"password", "code"}, "POST /backup-codes/regenerate": {"password", "code"},
-		"PUT /token-gate": {"enabled", "password", "otp_code"}, "POST /verify": {"code", "temp_token"}, "GET /status": nil,
+		"POST /setup": {"password"}, "POST /verify-setup": {"code"}, "DELETE ": {"password", "code"},
+		"POST /backup-codes/regenerate": {"password", "code"},
+		"PUT /token-gate":               {"enabled", "password", "otp_code"}, "POST /verify": {"code", "temp_token"},
+		"GET /status": nil,
 	}
 	for route, names := range fields {
 		method, path, _ := strings.Cut(route, " ")
@@ -359,11 +383,13 @@ func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
 			h.do(anonymous, method, factorPath+path, nil).want(401, "MISSING_TOKEN", "")
 		}
 		for _, name := range names {
-			for _, v := range []any{1, nil, []string{"x"}, map[string]any{}, "\x00\x00\x00\x00\x00\x00", strings.Repeat("9", 2000), ""} {
+			for _, v := range []any{1, nil, []string{"x"}, map[string]any{}, "\x00\x00\x00\x00\x00\x00",
+				strings.Repeat("9", 2000), ""} {
 				if s, ok := v.(string); name == "password" && (v == nil || ok && len(s) < 100) {
 					continue // see TestAMissingPasswordIsAskedFor
 				}
-				a := h.do(me.identity, method, factorPath+path, map[string]any{name: v}).want(400, "VALIDATION_ERROR", "Validation failed")
+				a := h.do(me.identity, method, factorPath+path, map[string]any{name: v}).want(400, "VALIDATION_ERROR",
+					"Validation failed")
 				if !strings.Contains(string(a.body), `"instancePath":"/`+name+`"`) {
 					t.Errorf("%s %s=%v: got %s, want the field named", route, name, v, a.body)
 				}
@@ -373,8 +399,10 @@ func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
 			h.do(me.identity, method, factorPath+path, "{\"code\":\"\xff\"}").want(400, "VALIDATION_ERROR", "")
 		}
 	}
-	h.do(me.identity, "POST", factorPath+"/verify-setup", `{"code":"123456"}`).want(409, "TWOFACTOR_SETUP_REQUIRED", "Two-factor setup has not been started")
-	h.do(me.identity, "POST", factorPath+"/setup", `{"password":"Wrong-horse-22"}`).want(400, "CURRENT_PASSWORD_INCORRECT", "")
+	h.do(me.identity, "POST", factorPath+"/verify-setup", `{"code":"123456"}`).want(409, "TWOFACTOR_SETUP_REQUIRED",
+		"Two-factor setup has not been started")
+	h.do(me.identity, "POST", factorPath+"/setup", `{"password":"Wrong-horse-22"}`).want(400, "CURRENT_PASSWORD_INCORRECT",
+		"")
 }
 
 func TestManySetupsAtOnceLeaveOneThatWorks(t *testing.T) {

@@ -45,7 +45,9 @@ func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *h
 	}
 	second := &twoFactor{core: c, accounts: people, sessions: signIns}
 	past := &history{c}
-	for _, d := range []domain{keys, signIns, past, letters, &administration{accounts: people, sessions: signIns, history: past}, people, places, &authTokens{core: c, gate: second}, second} {
+	for _, d := range []domain{keys, signIns, past, letters,
+		&administration{accounts: people, sessions: signIns, history: past}, people, places,
+		&authTokens{core: c, gate: second}, second} {
 		d.mount(server)
 	}
 	svc.Every("upkeep of signing keys", keyUpkeep, keys.upkeep)
@@ -71,5 +73,6 @@ type device struct {
 	Address   string  // of the client, without a port
 	UserAgent string  // at most maxUserAgent characters
 	Client    *string // as the client named itself
-	SessionID string  // of the session that sent it, "" for none: a password or a code that it proves confirms that session
+	// of the session that sent it, "" for none: a password or a code that it proves confirms that session
+	SessionID string
 }

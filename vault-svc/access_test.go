@@ -29,7 +29,8 @@ func TestWhoMayUseTheVault(t *testing.T) {
 	onlyAOnHostB := token(onlyA)
 	onlyAOnHostB.Realm = realmB
 	codes := map[string]string{
-		"Authentication token required": "MISSING_TOKEN", "Your account is banned": "ACCOUNT_BANNED", "Insufficient permissions": "INSUFFICIENT_PERMISSIONS",
+		"Authentication token required": "MISSING_TOKEN", "Your account is banned": "ACCOUNT_BANNED",
+		"Insufficient permissions":    "INSUFFICIENT_PERMISSIONS",
 		"requires a realm-scoped URL": "REALM_SCOPE_REQUIRED", "not valid for realm": "REALM_NOT_ALLOWED",
 	}
 	for name, c := range map[string]struct {
@@ -38,24 +39,33 @@ func TestWhoMayUseTheVault(t *testing.T) {
 		status  int
 		message string
 	}{
-		"a session":                                {owner, "", 200, ""},
-		"nobody":                                   {auth.Identity{Kind: auth.Anonymous}, "", 401, "Authentication token required"},
-		"the gateway itself":                       {auth.Identity{Kind: auth.System}, "", 401, "Authentication token required"},
-		"a banned session":                         {banned, "", 403, "Your account is banned"},
-		"a token with everything":                  {token(full), "", 200, ""},
-		"a token with everything, in a realm":      {token(full), "?realm_id=" + realmA, 200, ""},
-		"a token without vault_access":             {token(with(func(g *auth.Grant) { g.VaultAccess = false })), "", 403, "Insufficient permissions"},
-		"a token without resources.vault":          {token(with(func(g *auth.Grant) { g.Permissions = []string{"resources"} })), "", 403, "Insufficient permissions"},
-		"a token without a grant":                  {auth.Identity{Kind: auth.Token, UserID: owner.UserID}, "", 403, "Insufficient permissions"},
-		"a restricted token, its realm":            {token(onlyA), "?realm_id=" + realmA, 200, ""},
-		"a restricted token, no realm":             {token(onlyA), "", 403, "requires a realm-scoped URL"},
-		"a restricted token, another realm":        {token(onlyA), "?realm_id=" + realmB, 403, "not valid for realm"},
-		"a restricted token, another's host":       {onlyAOnHostB, "", 403, "not valid for realm"},
-		"a token that needs a realm, without":      {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })), "", 403, "requires a realm-scoped URL"},
-		"a token that needs a realm, in any":       {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })), "?realm_id=" + realmA, 200, ""},
-		"a restricted token outside of its realms": {token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "", 403, "requires a realm-scoped URL"},
+		"a session": {owner, "", 200, ""},
+		"nobody": {auth.Identity{Kind: auth.Anonymous}, "", 401,
+			"Authentication token required"},
+		"the gateway itself": {auth.Identity{Kind: auth.System}, "", 401,
+			"Authentication token required"},
+		"a banned session":                    {banned, "", 403, "Your account is banned"},
+		"a token with everything":             {token(full), "", 200, ""},
+		"a token with everything, in a realm": {token(full), "?realm_id=" + realmA, 200, ""},
+		"a token without vault_access": {token(with(func(g *auth.Grant) { g.VaultAccess = false })), "", 403,
+			"Insufficient permissions"},
+		"a token without resources.vault": {token(with(func(g *auth.Grant) { g.Permissions = []string{"resources"} })), "",
+			403, "Insufficient permissions"},
+		"a token without a grant": {auth.Identity{Kind: auth.Token, UserID: owner.UserID}, "", 403,
+			"Insufficient permissions"},
+		"a restricted token, its realm":      {token(onlyA), "?realm_id=" + realmA, 200, ""},
+		"a restricted token, no realm":       {token(onlyA), "", 403, "requires a realm-scoped URL"},
+		"a restricted token, another realm":  {token(onlyA), "?realm_id=" + realmB, 403, "not valid for realm"},
+		"a restricted token, another's host": {onlyAOnHostB, "", 403, "not valid for realm"},
+		"a token that needs a realm, without": {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })), "", 403,
+			"requires a realm-scoped URL"},
+		"a token that needs a realm, in any": {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })),
+			"?realm_id=" + realmA, 200, ""},
+		"a restricted token outside of its realms": {token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "",
+			403, "requires a realm-scoped URL"},
 	} {
-		for _, call := range []string{"GET /api/v1/vault/keys", "GET /api/v1/vault/stats", "GET /api/v1/vault/keys/k", "PUT /api/v1/vault/keys/k", "DELETE /api/v1/vault/keys/nosuch", "DELETE /api/v1/vault"} {
+		for _, call := range []string{"GET /api/v1/vault/keys", "GET /api/v1/vault/stats", "GET /api/v1/vault/keys/k",
+			"PUT /api/v1/vault/keys/k", "DELETE /api/v1/vault/keys/nosuch", "DELETE /api/v1/vault"} {
 			if c.status == 200 && strings.HasPrefix(call, "DELETE") {
 				continue // the others of the table still need the items
 			}
@@ -83,7 +93,8 @@ func TestWithoutTheGatewaysSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, header := range map[string]string{"none": "", "another key": forged, "for another service": elsewhere, "garbage": "x"} {
+	for name, header := range map[string]string{"none": "", "another key": forged, "for another service": elsewhere,
+		"garbage": "x"} {
 		req, err := http.NewRequest("GET", "http://"+s.addr+"/api/v1/vault/keys", nil)
 		if err != nil {
 			t.Fatal(err)

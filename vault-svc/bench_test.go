@@ -32,7 +32,9 @@ func BenchmarkGet(b *testing.B) {
 				bench(b, size, func() func() error {
 					var sealed []byte
 					return func() error {
-						return s.pool.QueryRow(b.Context(), `SELECT sealed FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`, u.UserID, "", "k").Scan(&sealed)
+						return s.pool.QueryRow(b.Context(),
+							`SELECT sealed FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`, u.UserID, "",
+							"k").Scan(&sealed)
 					}
 				})
 			})
@@ -57,7 +59,9 @@ func BenchmarkPut(b *testing.B) {
 				bench(b, size, func() func() error {
 					u, sealed := newUser(), []byte(value)
 					return func() error {
-						_, err := s.pool.Exec(b.Context(), `UPDATE vault_items SET sealed = $4, updated_at = now() WHERE user_id = $1 AND realm_id = $2 AND key = $3`, u.UserID, "", "k", sealed)
+						_, err := s.pool.Exec(b.Context(),
+							`UPDATE vault_items SET sealed = $4, updated_at = now() WHERE user_id = $1 AND realm_id = $2 AND key = $3`,
+							u.UserID, "", "k", sealed)
 						return err
 					}
 				})

@@ -16,11 +16,15 @@ import (
 func commands() []service.Command[Config] {
 	return []service.Command[Config]{
 		{Name: "keys generate", Doc: "Print a new keyset for VAULT_KEY_ENCRYPTION_KEY.", Bare: true, Run: keysGenerate},
-		{Name: "keys add", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with one more key, which unwraps only.", Bare: true, Run: edited((*KeyEncryption).Add)},
-		{Name: "keys promote", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with its newest key as the one that wraps.", Bare: true, Run: edited((*KeyEncryption).Promote)},
-		{Name: "keys wrap", Doc: "Print the clear keyset in VAULT_KEY_ENCRYPTION_KEY wrapped by VAULT_KMS_URI.", Bare: true, Run: keysWrap},
+		{Name: "keys add", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with one more key, which unwraps only.", Bare: true,
+			Run: edited((*KeyEncryption).Add)},
+		{Name: "keys promote", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with its newest key as the one that wraps.", Bare: true,
+			Run: edited((*KeyEncryption).Promote)},
+		{Name: "keys wrap", Doc: "Print the clear keyset in VAULT_KEY_ENCRYPTION_KEY wrapped by VAULT_KMS_URI.", Bare: true,
+			Run: keysWrap},
 		{Name: "keys rotate", Doc: "Wrap all data keys with the primary key of VAULT_KEY_ENCRYPTION_KEY while the service runs.", Run: keysRotate},
-		{Name: "verify", Doc: "Open every item and compare every account with its items; exit 1 when anything is wrong.", Run: verifyAll},
+		{Name: "verify", Doc: "Open every item and compare every account with its items; exit 1 when anything is wrong.",
+			Run: verifyAll},
 	}
 }
 

@@ -64,13 +64,16 @@ func TestTheKeyEncryptionKeyIsReplacedWithoutAStop(t *testing.T) {
 	for n, id := range users {
 		u := user()
 		u.UserID = id
-		for name, replica := range map[string]*stack{"with its old key": s, "with both": second, "after the rotation": third} {
-			if got := replica.call(u, "GET", "/api/v1/vault/keys/k", nil); got.status != 200 || *got.item(t).Value != fmt.Sprint("value ", n) {
+		for name, replica := range map[string]*stack{"with its old key": s, "with both": second,
+			"after the rotation": third} {
+			if got := replica.call(u, "GET", "/api/v1/vault/keys/k", nil); got.status != 200 ||
+				*got.item(t).Value != fmt.Sprint("value ", n) {
 				t.Errorf("%s: got %s", name, got.raw)
 			}
 		}
 	}
-	if out, err = command(t, promoted, "verify"); err != nil || !strings.Contains(out, "30 items, 0 of them do not open, 0 accounts wrong") {
+	if out, err = command(t, promoted, "verify"); err != nil ||
+		!strings.Contains(out, "30 items, 0 of them do not open, 0 accounts wrong") {
 		t.Errorf("verify: got %v\n%s", err, out)
 	}
 	if _, err = command(t, s.cfg, "verify"); err == nil {
@@ -97,8 +100,10 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 		}
 	}
 	out, err := command(t, s.cfg, "verify")
-	if err == nil || !strings.Contains(out, `key="k17" does not open`) || !strings.Contains(out, `key="k404" does not open`) ||
-		!strings.Contains(out, "realm=* is 406 bytes in 405 items; its items are 405 bytes in 405") || !strings.Contains(out, "405 items, 2 of them do not open, 1 accounts wrong") {
+	if err == nil || !strings.Contains(out, `key="k17" does not open`) ||
+		!strings.Contains(out, `key="k404" does not open`) ||
+		!strings.Contains(out, "realm=* is 406 bytes in 405 items; its items are 405 bytes in 405") ||
+		!strings.Contains(out, "405 items, 2 of them do not open, 1 accounts wrong") {
 		t.Errorf("got %v\n%s", err, out)
 	}
 }
@@ -113,7 +118,8 @@ func TestAFirstKeyNeedsNoSettings(t *testing.T) {
 		t.Errorf("what was printed does not parse: %v", err)
 	}
 	for _, c := range commands() {
-		if bare := c.Name == "keys generate" || c.Name == "keys add" || c.Name == "keys promote" || c.Name == "keys wrap"; c.Bare != bare {
+		if bare := c.Name == "keys generate" || c.Name == "keys add" || c.Name == "keys promote" ||
+			c.Name == "keys wrap"; c.Bare != bare {
 			t.Errorf("%s: Bare is %v", c.Name, c.Bare)
 		}
 	}

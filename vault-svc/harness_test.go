@@ -201,14 +201,16 @@ func (s *stack) checkAccounts() {
 		s.t.Fatal(err)
 	}
 	for _, w := range wrong {
-		s.t.Errorf("account of realm %q: %d bytes in %d items; its items are %d bytes in %d", w.realm, w.bytes, w.items, w.realBytes, w.realItems)
+		s.t.Errorf("account of realm %q: %d bytes in %d items; its items are %d bytes in %d", w.realm, w.bytes, w.items,
+			w.realBytes, w.realItems)
 	}
 }
 
 // used returns the bytes that a user's account says.
 func (s *stack) used(userID string) (n int64) {
 	s.t.Helper()
-	if err := s.pool.QueryRow(context.Background(), `SELECT coalesce(sum(bytes), 0)::bigint FROM vault_usage WHERE user_id = $1`, userID).Scan(&n); err != nil {
+	if err := s.pool.QueryRow(context.Background(),
+		`SELECT coalesce(sum(bytes), 0)::bigint FROM vault_usage WHERE user_id = $1`, userID).Scan(&n); err != nil {
 		s.t.Fatal(err)
 	}
 	return n

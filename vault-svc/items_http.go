@@ -46,7 +46,8 @@ func (h *handler) routes(srv *httpx.Server) {
 // all else. (Streamed bodies have no limit of the server's own.)
 func (h *handler) limitBody(c *fiber.Ctx) error {
 	limit := int64(httpx.DefaultBodyLimit)
-	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) && strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") {
+	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) &&
+		strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") {
 		limit = h.maxBody(h.quotaOf(httpx.Caller(c)))
 	}
 	if int64(c.Request().Header.ContentLength()) > limit {

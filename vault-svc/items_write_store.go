@@ -63,7 +63,8 @@ func (w *itemWrite) take(r putRow) {
 		w.err = errOverQuota
 		return
 	}
-	w.row = sealedInfo{key: w.Key, metadata: r.metadata, metadataVersion: r.metadataVersion, size: r.size, created: *r.created, updated: *r.updated}
+	w.row = sealedInfo{key: w.Key, metadata: r.metadata, metadataVersion: r.metadataVersion, size: r.size,
+		created: *r.created, updated: *r.updated}
 	w.created = r.fresh
 }
 
@@ -81,7 +82,8 @@ func (s *itemStore) putAlone(ctx context.Context, batch []*itemWrite) error {
 	defer release(ctx, conn, args)
 	var row putRow
 	err = db.Again(func() error {
-		return conn.QueryRow(ctx, `SELECT * FROM vault_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, args...).Scan(row.columns()...)
+		return conn.QueryRow(ctx, `SELECT * FROM vault_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			args...).Scan(row.columns()...)
 	})
 	if err == nil {
 		w.take(row)
@@ -136,12 +138,14 @@ func (s *itemStore) putTogether(ctx context.Context, batch []*itemWrite) error {
 func putArgs(batch []*itemWrite) []any {
 	n := len(batch)
 	users, realms, keys, keeps := make([]string, n), make([]string, n), make([]string, n), make([]bool, n)
-	values, metadata, versions, metadataVersions := make([][]byte, n), make([][]byte, n), make([]Version, n), make([]*Version, n)
+	values, metadata, versions, metadataVersions := make([][]byte, n), make([][]byte, n), make([]Version, n),
+		make([]*Version, n)
 	valueBytes, metadataBytes, maxBytes, maxItems := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	for i, w := range batch {
 		users[i], realms[i], keys[i], keeps[i] = w.User, w.Realm, w.Key, w.keepMetadata
 		values[i], versions[i], metadata[i], metadataVersions[i] = w.value, w.version, w.metadata, w.metadataVersion
 		valueBytes[i], metadataBytes[i], maxBytes[i], maxItems[i] = w.valueBytes, w.metadataBytes, w.max.bytes, w.max.items
 	}
-	return []any{users, realms, keys, values, versions, metadata, metadataVersions, keeps, valueBytes, metadataBytes, maxBytes, maxItems}
+	return []any{users, realms, keys, values, versions, metadata, metadataVersions, keeps, valueBytes, metadataBytes,
+		maxBytes, maxItems}
 }

@@ -87,7 +87,8 @@ func (t transitClient) GetAEAD(uri string) (tink.AEAD, error) {
 	}
 	base := "https://" + u.Host + "/v1/" + mount
 	return &transitKey{
-		client: &http.Client{Timeout: kmsTimeout, Transport: &http.Transport{TLSClientConfig: secure, DisableKeepAlives: true}}, token: t.cfg.Token,
+		client: &http.Client{Timeout: kmsTimeout,
+			Transport: &http.Transport{TLSClientConfig: secure, DisableKeepAlives: true}}, token: t.cfg.Token,
 		encrypt: base + "/encrypt/" + name, decrypt: base + "/decrypt/" + name,
 	}, nil
 }

@@ -66,10 +66,12 @@ func transitServer(t *testing.T) (KMSConfig, *atomic.Int64) {
 	}))
 	t.Cleanup(s.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
-	return KMSConfig{URI: strings.Replace(s.URL, "https://", "hcvault://", 1) + "/transit/keys/realmgate", Token: "t0ken", CAFile: ca}, asked
+	return KMSConfig{URI: strings.Replace(s.URL, "https://", "hcvault://", 1) + "/transit/keys/realmgate", Token: "t0ken",
+		CAFile: ca}, asked
 }
 
 func TestAKMSKeepsTheKeysetClosed(t *testing.T) {
@@ -141,7 +143,8 @@ func TestAKMSThatRefusesIsAnErrorAtTheStart(t *testing.T) {
 		"a changed keyset": {func(c *Config) {
 			c.KeyEncryption = config.Secret(strings.Replace(text, `"encryptedKeyset":"`, `"encryptedKeyset":"AAAA`, 1))
 		}, "unwraps"},
-		"nobody there":              {func(c *Config) { c.KMS.URI = "hcvault://127.0.0.1:1/transit/keys/realmgate" }, "refused"},
+		"nobody there": {func(c *Config) { c.KMS.URI = "hcvault://127.0.0.1:1/transit/keys/realmgate" },
+			"refused"},
 		"a stranger's certificate":  {func(c *Config) { c.KMS.CAFile = "" }, "certificate"},
 		"no token":                  {func(c *Config) { c.KMS.Token = "" }, "VAULT_KMS_TOKEN"},
 		"a service nobody knows":    {func(c *Config) { c.KMS.URI = "aws-kms://arn" }, "VAULT_KMS_URI"},
@@ -149,7 +152,8 @@ func TestAKMSThatRefusesIsAnErrorAtTheStart(t *testing.T) {
 	} {
 		changed := cfg
 		c.change(&changed)
-		if _, err := changed.keyEncryption(); err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "t0ken") {
+		if _, err := changed.keyEncryption(); err == nil || !strings.Contains(err.Error(), c.says) ||
+			strings.Contains(err.Error(), "t0ken") {
 			t.Errorf("%s: got %v, want %q", name, err, c.says)
 		}
 	}

@@ -49,7 +49,8 @@ func TestAValueAsLargeAsTheQuotaInItsLongestSpelling(t *testing.T) {
 	if r := s.call(u, "PUT", "/api/v1/vault/keys/k", spelled); r.status != 201 || r.item(t).SizeBytes != 2<<20 {
 		t.Fatalf("got %d %.200s", r.status, r.raw)
 	}
-	if r := s.call(u, "PUT", "/api/v1/vault/keys/k", make([]byte, 14<<20+1)); r.status != 413 || r.Code != "PAYLOAD_TOO_LARGE" {
+	if r := s.call(u, "PUT", "/api/v1/vault/keys/k", make([]byte, 14<<20+1)); r.status != 413 ||
+		r.Code != "PAYLOAD_TOO_LARGE" {
 		t.Errorf("got %d %.200s", r.status, r.raw)
 	}
 }
@@ -72,7 +73,8 @@ func TestABodyMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
 		{"above that", 1 << 20, 1001, "413"},
 	} {
 		// Most of the body never comes: one that would be taken is 400, malformed.
-		answer, err := s.raw(within(user(), c.quota*megabyte), "PUT /api/v1/vault/keys/k", strings.Repeat("a", 9000), c.mb*megabyte)
+		answer, err := s.raw(within(user(), c.quota*megabyte), "PUT /api/v1/vault/keys/k", strings.Repeat("a", 9000),
+			c.mb*megabyte)
 		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 "+c.want) {
 			t.Errorf("%s, %d MB: got %.60q (%v), want %s", c.name, c.mb, answer, err, c.want)
 		}
@@ -198,7 +200,8 @@ func TestAListOfTenThousandKeys(t *testing.T) {
 	}
 	r := s.call(u, "GET", "/api/v1/vault/keys", nil)
 	var list []item
-	if err := json.Unmarshal(r.Data, &list); err != nil || len(list) != n || list[0].Key != "first" || list[n-1].Key != "k9999" {
+	if err := json.Unmarshal(r.Data, &list); err != nil || len(list) != n || list[0].Key != "first" ||
+		list[n-1].Key != "k9999" {
 		t.Fatalf("got %d items (%v)", len(list), err)
 	}
 	if r := s.call(u, "DELETE", "/api/v1/vault", nil); string(r.Data) != `{"deleted_count":10000}` {

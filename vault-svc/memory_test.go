@@ -26,7 +26,8 @@ func (s *stack) deaf(i auth.Identity, method, path string, body []byte) net.Conn
 	}
 	s.t.Cleanup(func() { _ = c.Close() })
 	_ = c.(*net.TCPConn).SetReadBuffer(4096)
-	if _, err := fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: vault\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", method, path, auth.IdentityHeader, header, len(body), body); err != nil {
+	if _, err := fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: vault\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", method, path,
+		auth.IdentityHeader, header, len(body), body); err != nil {
 		s.t.Fatal(err)
 	}
 	return c
@@ -64,7 +65,8 @@ func TestWhoDoesNotReadTheirValuesKeepsNobodyElseFromTheirs(t *testing.T) {
 		}
 	}
 	s.holds("only the one that is on its way", func(bytes float64) bool { return bytes < 2*large })
-	if r := s.call(eve, "GET", "/api/v1/vault/keys/large", nil); r.status != 503 || r.Code != "SERVICE_UNAVAILABLE" || r.header.Get("Retry-After") != "1" {
+	if r := s.call(eve, "GET", "/api/v1/vault/keys/large", nil); r.status != 503 || r.Code != "SERVICE_UNAVAILABLE" ||
+		r.header.Get("Retry-After") != "1" {
 		t.Errorf("one more of eve's, which does not fit in her part: %d %.200s", r.status, r.raw)
 	}
 	for range 3 { // each of them larger than a part

@@ -21,7 +21,8 @@ func within(i auth.Identity, quota int64) auth.Identity {
 func (s *stack) refusedByQuota(i auth.Identity, key, query string, size int) {
 	s.t.Helper()
 	r := s.call(i, "PUT", "/api/v1/vault/keys/"+key+query, body(strings.Repeat("x", size)))
-	if r.status != 413 || r.Code != "VAULT_LIMIT_EXCEEDED" || r.Message != "Vault storage limit exceeded." || r.Error != "Payload Too Large" {
+	if r.status != 413 || r.Code != "VAULT_LIMIT_EXCEEDED" || r.Message != "Vault storage limit exceeded." ||
+		r.Error != "Payload Too Large" {
 		s.t.Errorf("PUT of %d bytes to %s%s: got %d %.300s, want 413 VAULT_LIMIT_EXCEEDED", size, key, query, r.status, r.raw)
 	}
 }
@@ -65,7 +66,8 @@ func TestAQuotaOfNothingTakesNothing(t *testing.T) {
 	s.put(u, "empty", "", "")
 	r := s.call(u, "GET", "/api/v1/vault/stats", nil)
 	var got Stats
-	if err := json.Unmarshal(r.Data, &got); err != nil || r.status != 200 || got.LimitMB != 0 || got.RemainingMB != 0 || got.UsedPercentage != 100 {
+	if err := json.Unmarshal(r.Data, &got); err != nil || r.status != 200 || got.LimitMB != 0 || got.RemainingMB != 0 ||
+		got.UsedPercentage != 100 {
 		t.Errorf("stats: got %d %s (%v)", r.status, r.raw, err)
 	}
 }
@@ -73,7 +75,8 @@ func TestAQuotaOfNothingTakesNothing(t *testing.T) {
 func TestShrinkingIsAllowedUnderALoweredQuota(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
-	for _, size := range []int{1000, 200_000} { // the small one is refused by the writing statement, the large one before it is sealed
+	// the small one is refused by the writing statement, the large one before it is sealed
+	for _, size := range []int{1000, 200_000} {
 		key := fmt.Sprint("k", size)
 		s.put(within(u, 1<<20), key, "", strings.Repeat("x", size))
 	}
@@ -89,7 +92,8 @@ func TestShrinkingIsAllowedUnderALoweredQuota(t *testing.T) {
 	if err := json.Unmarshal(s.call(lowered, "GET", "/api/v1/vault/stats", nil).Data, &stats); err != nil {
 		t.Fatal(err)
 	}
-	if stats.RemainingMB != 0 || stats.UsedPercentage != 200800 || stats.LimitMB != 0.000095 || stats.TotalSizeBytes != 200_800 {
+	if stats.RemainingMB != 0 || stats.UsedPercentage != 200800 || stats.LimitMB != 0.000095 ||
+		stats.TotalSizeBytes != 200_800 {
 		t.Errorf("got %+v", stats)
 	}
 	s.call(lowered, "DELETE", "/api/v1/vault", nil)
@@ -117,7 +121,8 @@ func TestEightyWritersForTheLastMegabytes(t *testing.T) {
 	s.put(u, "before", "", strings.Repeat("b", 1<<20))
 	var created, refused atomic.Int64
 	parallel(t, 80, func(n int) error {
-		r, err := s.try(u, "PUT", fmt.Sprintf("/api/v1/vault/keys/k%d%s", n, []string{"", "?realm_id=" + realmA, "?realm_id=" + realmB}[n%3]), body(strings.Repeat("x", size)))
+		r, err := s.try(u, "PUT", fmt.Sprintf("/api/v1/vault/keys/k%d%s", n,
+			[]string{"", "?realm_id=" + realmA, "?realm_id=" + realmB}[n%3]), body(strings.Repeat("x", size)))
 		switch {
 		case err != nil:
 			return err
@@ -148,7 +153,8 @@ func TestTheAccountEqualsTheItemsAfterEverythingAtOnce(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(1, uint64(n)))
 		for range 60 {
 			query, key := realms[rnd.IntN(3)], fmt.Sprint("k", rnd.IntN(4))
-			method, path, data := "PUT", "/api/v1/vault/keys/"+key+query, body(strings.Repeat("x", 1000*rnd.IntN(8))) // often as long as the one before, which takes no lock
+			// often as long as the one before, which takes no lock
+			method, path, data := "PUT", "/api/v1/vault/keys/"+key+query, body(strings.Repeat("x", 1000*rnd.IntN(8)))
 			switch p := rnd.IntN(20); {
 			case p == 0:
 				method, path, data = "DELETE", "/api/v1/vault"+query, nil
@@ -217,7 +223,8 @@ func TestADataKeyWithoutAnAccount(t *testing.T) {
 	u := within(user(), 1000)
 	s.put(u, "a", "", "v")
 	s.call(u, "DELETE", "/api/v1/vault", nil)
-	if tag, err := s.pool.Exec(t.Context(), `DELETE FROM vault_usage WHERE user_id = $1`, u.UserID); err != nil || tag.RowsAffected() != 1 {
+	if tag, err := s.pool.Exec(t.Context(), `DELETE FROM vault_usage WHERE user_id = $1`, u.UserID); err != nil ||
+		tag.RowsAffected() != 1 {
 		t.Fatal(tag, err)
 	}
 	other := run(t, s.cfg) // it does not have the key in memory

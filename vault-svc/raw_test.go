@@ -71,7 +71,8 @@ func TestNoPathBecomesAnother(t *testing.T) {
 	} {
 		answer, err := s.raw(u, line, "")
 		status, code, _ := strings.Cut(want, " ")
-		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 "+status+" ") || !strings.Contains(answer, `"code":"`+code+`"`) {
+		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 "+status+" ") ||
+			!strings.Contains(answer, `"code":"`+code+`"`) {
 			t.Errorf("%s: got %.400s (%v), want %s", line, answer, err, want)
 		}
 		if status == "405" && !strings.Contains(answer, "\r\nAllow: ") {
@@ -87,14 +88,16 @@ func TestDotsAreKeysLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	for _, path := range []string{"/api/v1/vault/keys/..", "/api/v1/vault/keys/%2e"} {
-		if answer, err := s.raw(u, "PUT "+path, `{"value":"dots"}`); err != nil || !strings.HasPrefix(answer, "HTTP/1.1 201 ") {
+		if answer, err := s.raw(u, "PUT "+path, `{"value":"dots"}`); err != nil ||
+			!strings.HasPrefix(answer, "HTTP/1.1 201 ") {
 			t.Errorf("PUT %s: got %.300s %v", path, answer, err)
 		}
 		if answer, err := s.raw(u, "GET "+path, ""); err != nil || !strings.Contains(answer, `"value":"dots"`) {
 			t.Errorf("GET %s: got %.300s %v", path, answer, err)
 		}
 	}
-	if r := s.call(u, "GET", "/api/v1/vault/keys", nil); !strings.Contains(string(r.Data), `"key":".",`) || !strings.Contains(string(r.Data), `"key":"..",`) {
+	if r := s.call(u, "GET", "/api/v1/vault/keys", nil); !strings.Contains(string(r.Data), `"key":".",`) ||
+		!strings.Contains(string(r.Data), `"key":"..",`) {
 		t.Errorf("got %s", r.raw)
 	}
 }
@@ -109,11 +112,16 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 	head := "PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: vault\r\n" + auth.IdentityHeader + ": " + header + "\r\n"
 	chunk := strings.Repeat("v", 100_000)
 	for name, c := range map[string]struct{ request, want string }{
-		"chunked":                 {head + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{\"value\":\"\"\r\n1\r\n}\r\n0\r\n\r\n", "HTTP/1.1 20"},
-		"chunked, large":          {head + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\na\r\n{\"value\":\"\r\n186a0\r\n" + chunk + "\r\n2\r\n\"}\r\n0\r\n\r\n", "HTTP/1.1 20"},
-		"a chunk of no size":      {head + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 "},
-		"longer than any may be":  {head + "Connection: close\r\nContent-Length: 999999999999\r\n\r\n" + chunk, "HTTP/1.1 413 "},
-		"on a call that has none": {strings.Replace(head, "PUT", "DELETE", 1) + "Connection: close\r\nContent-Length: 2000000\r\n\r\n" + chunk, "HTTP/1.1 413 "},
+		"chunked": {head +
+			"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{\"value\":\"\"\r\n1\r\n}\r\n0\r\n\r\n", "HTTP/1.1 20"},
+		"chunked, large": {head +
+			"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\na\r\n{\"value\":\"\r\n186a0\r\n" + chunk +
+			"\r\n2\r\n\"}\r\n0\r\n\r\n", "HTTP/1.1 20"},
+		"a chunk of no size": {head + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 "},
+		"longer than any may be": {head + "Connection: close\r\nContent-Length: 999999999999\r\n\r\n" + chunk,
+			"HTTP/1.1 413 "},
+		"on a call that has none": {strings.Replace(head, "PUT", "DELETE", 1) +
+			"Connection: close\r\nContent-Length: 2000000\r\n\r\n" + chunk, "HTTP/1.1 413 "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := net.DialTimeout("tcp", s.addr, testkit.Patience)

@@ -36,16 +36,28 @@ func TestASealOpensOnlyInItsPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, open := range map[string]func() ([]byte, error){
-		"another user":               func() ([]byte, error) { return key.Open(valuePart, Ref{"v", "r", "k"}, version, sealed) },
-		"another realm":              func() ([]byte, error) { return key.Open(valuePart, Ref{"u", "", "k"}, version, sealed) },
-		"another key name":           func() ([]byte, error) { return key.Open(valuePart, Ref{"u", "r", "l"}, version, sealed) },
-		"another version":            func() ([]byte, error) { return key.Open(valuePart, ref, newVersion(), sealed) },
-		"the other part":             func() ([]byte, error) { return key.Open(metadataPart, ref, version, sealed) },
-		"a bit turned":               func() ([]byte, error) { return key.Open(valuePart, ref, version, damaged) },
-		"cut short":                  func() ([]byte, error) { return key.Open(valuePart, ref, version, sealed[:20]) },
-		"nothing":                    func() ([]byte, error) { return key.Open(valuePart, ref, version, nil) },
-		"another data key":           func() ([]byte, error) { return other.Open(valuePart, ref, version, sealed) },
-		"the fields' border shifted": func() ([]byte, error) { return key.Open(valuePart, Ref{"u", "rk", ""}, version, sealed) },
+		"another user": func() ([]byte,
+			error) {
+			return key.Open(valuePart, Ref{"v", "r", "k"}, version, sealed)
+		},
+		"another realm": func() ([]byte,
+			error) {
+			return key.Open(valuePart, Ref{"u", "", "k"}, version, sealed)
+		},
+		"another key name": func() ([]byte,
+			error) {
+			return key.Open(valuePart, Ref{"u", "r", "l"}, version, sealed)
+		},
+		"another version":  func() ([]byte, error) { return key.Open(valuePart, ref, newVersion(), sealed) },
+		"the other part":   func() ([]byte, error) { return key.Open(metadataPart, ref, version, sealed) },
+		"a bit turned":     func() ([]byte, error) { return key.Open(valuePart, ref, version, damaged) },
+		"cut short":        func() ([]byte, error) { return key.Open(valuePart, ref, version, sealed[:20]) },
+		"nothing":          func() ([]byte, error) { return key.Open(valuePart, ref, version, nil) },
+		"another data key": func() ([]byte, error) { return other.Open(valuePart, ref, version, sealed) },
+		"the fields' border shifted": func() ([]byte,
+			error) {
+			return key.Open(valuePart, Ref{"u", "rk", ""}, version, sealed)
+		},
 	} {
 		if got, err := open(); err == nil || got != nil {
 			t.Errorf("%s: opened %q", name, got)
@@ -84,7 +96,8 @@ func TestADataKeyUnwrapsOnlyForItsUser(t *testing.T) {
 
 func TestAKeysetThatIsNone(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "x", "{}", `{"primaryKeyId":1,"key":[]}`, `{"primaryKeyId":1,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.HmacKey","value":"c2VjcmV0","keyMaterialType":"SYMMETRIC"},"status":"ENABLED","keyId":1,"outputPrefixType":"TINK"}]}`} {
+	for _, text := range []string{"", "x", "{}", `{"primaryKeyId":1,"key":[]}`,
+		`{"primaryKeyId":1,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.HmacKey","value":"c2VjcmV0","keyMaterialType":"SYMMETRIC"},"status":"ENABLED","keyId":1,"outputPrefixType":"TINK"}]}`} {
 		if _, err := ParseKeyEncryption(text); err == nil || strings.Contains(err.Error(), "c2VjcmV0") {
 			t.Errorf("%s: got %v", text, err)
 		}
@@ -98,7 +111,8 @@ func TestARowCopiedElsewhereIsAnErrorAndNeverAWrongValue(t *testing.T) {
 	s := runLogging(t, first.cfg, slog.New(slog.NewTextHandler(&log, nil)))
 	alice, bob := user(), user()
 	for _, key := range []string{"one", "two", "meta"} {
-		s.call(alice, "PUT", "/api/v1/vault/keys/"+key, fmt.Appendf(nil, `{"value":"secret of %s","metadata":{"of":%q}}`, key, key))
+		s.call(alice, "PUT", "/api/v1/vault/keys/"+key,
+			fmt.Appendf(nil, `{"value":"secret of %s","metadata":{"of":%q}}`, key, key))
 	}
 	s.put(bob, "one", "", "secret of bob")
 	s.put(alice, "one", "?realm_id="+realmA, "value in A")
@@ -119,7 +133,8 @@ func TestARowCopiedElsewhereIsAnErrorAndNeverAWrongValue(t *testing.T) {
 	if r := s.call(alice, "GET", "/api/v1/vault/keys", nil); r.status != 500 {
 		t.Errorf("a list with metadata that does not open: got %s", r.raw)
 	}
-	if !strings.Contains(log.String(), "does not open") || !strings.Contains(log.String(), alice.UserID) || strings.Contains(log.String(), "secret") {
+	if !strings.Contains(log.String(), "does not open") || !strings.Contains(log.String(), alice.UserID) ||
+		strings.Contains(log.String(), "secret") {
 		t.Errorf("the log must name the item and nothing of it: %s", log.String())
 	}
 	if r := s.call(alice, "PUT", "/api/v1/vault/keys/two", body("mended")); r.status != 200 {
@@ -160,10 +175,12 @@ func TestTheWrongKeyEncryptionKey(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := verifyAll(context.Background(), cfg, runtimeOf(t), nil, &out); err == nil || !strings.Contains(out.String(), "does not unwrap") {
+	if err := verifyAll(context.Background(), cfg, runtimeOf(t), nil, &out); err == nil ||
+		!strings.Contains(out.String(), "does not unwrap") {
 		t.Errorf("verify: got %v %s", err, out.String())
 	}
-	if _, err := New(t.Context(), cfg, runtimeOf(t)); err == nil || !strings.Contains(err.Error(), "VAULT_KEY_ENCRYPTION_KEY is not the keyset of this database") {
+	if _, err := New(t.Context(), cfg, runtimeOf(t)); err == nil ||
+		!strings.Contains(err.Error(), "VAULT_KEY_ENCRYPTION_KEY is not the keyset of this database") {
 		t.Errorf("start: got %v", err)
 	}
 	if r := s.call(u, "GET", "/api/v1/vault/keys/k", nil); *r.item(t).Value != "v" {

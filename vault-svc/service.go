@@ -71,8 +71,9 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
 	v := &Vault{
 		items: items, keys: keys, maxItems: cfg.MaxItems,
-		reads: newTogether(atOnce, mostTogether, nil, items.readTogether), writes: newTogether(atOnce, mostTogether, (*itemWrite).user, items.putTogether),
-		alone: newTogether(max(1, int(cfg.DB.MaxConns)-2*atOnce), 1, (*itemWrite).user, items.putAlone),
+		reads:  newTogether(atOnce, mostTogether, nil, items.readTogether),
+		writes: newTogether(atOnce, mostTogether, (*itemWrite).user, items.putTogether),
+		alone:  newTogether(max(1, int(cfg.DB.MaxConns)-2*atOnce), 1, (*itemWrite).user, items.putAlone),
 	}
 	v.metrics = newMetrics(rt.Metrics, v, budget)
 	a := &handler{
@@ -81,7 +82,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	}
 	srv := httpx.New(httpx.Options{
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: quota.LargestBody,
-		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify, LogErrorsOnly: cfg.Service.LogRequests == "errors",
+		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify,
+		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	a.routes(srv)
 	svc.Ready("database", db.NewHeartbeat(pool).Check)

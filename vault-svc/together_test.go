@@ -229,18 +229,21 @@ func TestWhatMustStayApartIsNotDoneTogether(t *testing.T) {
 func TestConcurrentReadsAndWritesOfManyUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.DB.MaxConns = 3 }) // one statement at a time
-	values := []string{"", "short", strings.Repeat("é", 3000), strings.Repeat("x", smallBody), strings.Repeat("y", smallBody+1)}
+	values := []string{"", "short", strings.Repeat("é", 3000), strings.Repeat("x", smallBody),
+		strings.Repeat("y", smallBody+1)}
 	var wait sync.WaitGroup
 	for range 24 {
 		wait.Go(func() {
 			u := user()
 			for round := range 12 {
-				s.writeAndRead(u, fmt.Sprint(rand.IntN(3)), []string{"", "?realm_id=" + realmA}[round%2], fmt.Sprint(round, values[rand.IntN(len(values))]))
+				s.writeAndRead(u, fmt.Sprint(rand.IntN(3)), []string{"", "?realm_id=" + realmA}[round%2],
+					fmt.Sprint(round, values[rand.IntN(len(values))]))
 			}
 		})
 	}
 	wait.Wait()
-	if items, statements := s.metric("vault_reads_total"), s.metric("vault_read_statements_total"); items != 24*12*2 || statements >= items {
+	if items, statements := s.metric("vault_reads_total"), s.metric("vault_read_statements_total"); items != 24*12*2 ||
+		statements >= items {
 		t.Errorf("%v items were read by %v statements: none shared one", items, statements)
 	}
 	if items, statements := s.metric("vault_writes_total"), s.metric("vault_write_statements_total"); statements >= items {
@@ -251,7 +254,8 @@ func TestConcurrentReadsAndWritesOfManyUsers(t *testing.T) {
 
 func (s *stack) writeAndRead(u auth.Identity, key, query, value string) {
 	path := "/api/v1/vault/keys/" + key + query
-	if r, err := s.try(u, "PUT", path, withMetadata(value, len(value)%2 == 0)); err != nil || r.status != 200 && r.status != 201 {
+	if r, err := s.try(u, "PUT", path, withMetadata(value, len(value)%2 == 0)); err != nil || r.status != 200 &&
+		r.status != 201 {
 		s.t.Errorf("PUT: %v %d %.200s", err, r.status, r.raw)
 		return
 	}
@@ -318,7 +322,8 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 		})
 		wait.Go(func() {
 			for range 3 {
-				if r, err := s.try(full, "PUT", "/api/v1/vault/keys/more", body(strings.Repeat("x", 50_000))); err != nil || r.status != 413 || r.Code != "VAULT_LIMIT_EXCEEDED" {
+				if r, err := s.try(full, "PUT", "/api/v1/vault/keys/more", body(strings.Repeat("x", 50_000))); err != nil ||
+					r.status != 413 || r.Code != "VAULT_LIMIT_EXCEEDED" {
 					t.Errorf("a write over quota: %v %d %.200s", err, r.status, r.raw)
 				}
 			}
@@ -355,7 +360,8 @@ func TestASharedWriteLeavesItsConnectionAsItWas(t *testing.T) {
 	defer pool.Close()
 	var batch []*itemWrite
 	for range 2 {
-		w := sealedWrite{Ref: Ref{User: user().UserID, Key: "k"}, value: []byte("sealed"), version: newVersion(), valueBytes: 6}
+		w := sealedWrite{Ref: Ref{User: user().UserID, Key: "k"}, value: []byte("sealed"), version: newVersion(),
+			valueBytes: 6}
 		batch = append(batch, &itemWrite{sealedWrite: w, max: limits{bytes: 100, items: 1}})
 	}
 	for _, round := range []string{"done", "refused"} {

@@ -79,7 +79,8 @@ func (v *Vault) refused(err error) error {
 
 func seal(key *DataKey, w Write) (s sealedWrite, err error) {
 	s = sealedWrite{
-		Ref: w.Ref, version: newVersion(), keepMetadata: w.KeepMetadata, valueBytes: int64(len(w.Value)), metadataBytes: int64(len(w.Metadata)),
+		Ref: w.Ref, version: newVersion(), keepMetadata: w.KeepMetadata, valueBytes: int64(len(w.Value)),
+		metadataBytes: int64(len(w.Metadata)),
 	}
 	if s.value, err = key.Seal(valuePart, w.Ref, s.version, w.Value); err != nil || w.Metadata == nil {
 		return s, err
@@ -111,7 +112,8 @@ func (v *Vault) Get(ctx context.Context, ref Ref, reserved *memory.Reservation) 
 	}
 	v.metrics.reads.Inc()
 	found, err := v.readSmall(ctx, ref, open)
-	for err == nil && found && value == nil { // too large to read without asking; larger yet if it was overwritten meanwhile
+	// too large to read without asking; larger yet if it was overwritten meanwhile
+	for err == nil && found && value == nil {
 		if err = reserved.Grow(ctx, memoryCopies*info.SizeBytes); err == nil {
 			found, err = v.readAlone(ctx, ref, info.SizeBytes, open)
 		}

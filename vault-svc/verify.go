@@ -37,7 +37,8 @@ func verify(ctx context.Context, store *verifyStore, keys *Keys, out io.Writer) 
 		return err
 	}
 	for _, w := range wrong {
-		fmt.Fprintf(out, "account of user=%s realm=%s is %d bytes in %d items; its items are %d bytes in %d\n", w.user, w.realm, w.bytes, w.items, w.realBytes, w.realItems)
+		fmt.Fprintf(out, "account of user=%s realm=%s is %d bytes in %d items; its items are %d bytes in %d\n", w.user,
+			w.realm, w.bytes, w.items, w.realBytes, w.realItems)
 	}
 	fmt.Fprintf(out, "%d items, %d of them do not open, %d accounts wrong\n", items, bad, len(wrong))
 	if bad+len(wrong) > 0 {

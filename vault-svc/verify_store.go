@@ -40,7 +40,8 @@ func (s *verifyStore) page(ctx context.Context, last *Ref, each func(Ref, stored
 	for ; rows.Next(); n++ {
 		var row storedItem
 		var sealed, metadata pgtype.DriverBytes
-		if err := rows.Scan(&last.User, &last.Realm, &last.Key, &sealed, &row.version, &metadata, &row.metadataVersion, &row.size, &row.created, &row.updated); err != nil {
+		if err := rows.Scan(&last.User, &last.Realm, &last.Key, &sealed, &row.version, &metadata, &row.metadataVersion,
+			&row.size, &row.created, &row.updated); err != nil {
 			return n, err
 		}
 		row.key, row.sealed, row.metadata = last.Key, sealed, metadata

@@ -31,8 +31,10 @@ func (r *recorder) request(user string, at time.Time) event.Request {
 	statuses := [...]int{200, 200, 200, 200, 200, 200, 200, 201, 404, 400}
 	n := r.random.IntN(1000)
 	e := event.Request{
-		ID: id.New(at), UserID: user, Method: methods[n%10], Status: statuses[n/10%10], IPAddress: fmt.Sprintf("192.0.2.%d", n%200),
-		Path: fmt.Sprintf("/api/v1/vault/keys/service.%d.password", n), UserAgent: "hoody-sdk/1.4.2 (linux; x64) node/22",
+		ID: id.New(at), UserID: user, Method: methods[n%10], Status: statuses[n/10%10],
+		IPAddress: fmt.Sprintf("192.0.2.%d", n%200),
+		Path:      fmt.Sprintf("/api/v1/vault/keys/service.%d.password", n),
+		UserAgent: "hoody-sdk/1.4.2 (linux; x64) node/22",
 	}
 	if n%3 == 0 {
 		e.RealmID = r.realms[n%len(r.realms)]
@@ -47,7 +49,8 @@ func activityColumns() []string {
 
 // columns returns the row that activity-svc stores for an event.
 func columns(e event.Request) []any {
-	return []any{unhex(e.UserID), unhex(e.ID), unhex(e.RealmID), e.Method, e.Path, int16(e.Status), e.IPAddress, e.UserAgent}
+	return []any{unhex(e.UserID), unhex(e.ID), unhex(e.RealmID), e.Method, e.Path, int16(e.Status), e.IPAddress,
+		e.UserAgent}
 }
 
 func unhex(s string) []byte {

@@ -124,17 +124,18 @@ func (b *bench) copyLog(ctx context.Context, url string, begin, end time.Time, t
 		first, after := total*w/logWriters, total*(w+1)/logWriters
 		r := newRecorder(uint64(total + w))
 		work.Go(func() error {
-			return copyRows(ctx, url, pgx.Identifier{"activity_svc", "activity"}, 50_000, after-first, func(n int) event.Request {
-				i := first + n
-				user := others[i%len(others)]
-				for _, s := range shares { // evenly: the i-th row is the share's when its count passes a whole number
-					if int64(i+1)*int64(s.rows)/int64(total) > int64(i)*int64(s.rows)/int64(total) {
-						user = s.user
-						break
+			return copyRows(ctx, url, pgx.Identifier{"activity_svc", "activity"}, 50_000, after-first,
+				func(n int) event.Request {
+					i := first + n
+					user := others[i%len(others)]
+					for _, s := range shares { // evenly: the i-th row is the share's when its count passes a whole number
+						if int64(i+1)*int64(s.rows)/int64(total) > int64(i)*int64(s.rows)/int64(total) {
+							user = s.user
+							break
+						}
 					}
-				}
-				return r.request(user, begin.Add(step*time.Duration(i)))
-			})
+					return r.request(user, begin.Add(step*time.Duration(i)))
+				})
 		})
 	}
 	return work.Wait()

@@ -56,7 +56,9 @@ func (b *bench) startNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config, err := writeFile(filepath.Join(b.dir, "nats"), "nats.conf", fmt.Sprintf("listen: %s\njetstream { store_dir: %q, max_file_store: 8GB }\n", addr, filepath.Join(b.dir, "nats", "store")))
+	config, err := writeFile(filepath.Join(b.dir, "nats"), "nats.conf",
+		fmt.Sprintf("listen: %s\njetstream { store_dir: %q, max_file_store: 8GB }\n", addr,
+			filepath.Join(b.dir, "nats", "store")))
 	if err != nil {
 		return err
 	}
@@ -77,7 +79,8 @@ func (b *bench) startRedis(ctx context.Context) error {
 	host, port, _ := strings.Cut(addr, ":")
 	if program, missing := b.tools.debian(ctx, "redis-server", "redis-server"); missing == nil {
 		b.backing.redisName = "redis-server"
-		b.backing.redis, err = b.start("redis-server", program, nil, "--bind", host, "--port", port, "--save", "", "--appendonly", "no")
+		b.backing.redis, err = b.start("redis-server", program, nil, "--bind", host, "--port", port, "--save", "",
+			"--appendonly", "no")
 	} else {
 		b.note("Redis is miniredis in a process of its own: %v", missing)
 		if program, err = b.tools.generate(ctx, "miniredis", miniredisModule); err != nil {

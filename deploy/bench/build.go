@@ -39,7 +39,8 @@ func (t toolbox) product(ctx context.Context, standalone bool) error {
 	for _, name := range []string{"gateway", "users-svc", "vault-svc", "activity-svc"} {
 		packages = append(packages, "./"+name+"/cmd/"+name)
 	}
-	return t.goCommand(ctx, t.root, nil, append([]string{"build", "-o", t.bin + string(filepath.Separator)}, packages...)...)
+	return t.goCommand(ctx, t.root, nil,
+		append([]string{"build", "-o", t.bin + string(filepath.Separator)}, packages...)...)
 }
 
 // install puts the program of a module's package into the folder and returns its path.
@@ -71,7 +72,8 @@ func (t toolbox) generate(ctx context.Context, name, module string) (string, err
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), source, 0o644); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module bench.invalid/"+name+"\n\ngo 1.26\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module bench.invalid/"+name+"\n\ngo 1.26\n"),
+		0o644); err != nil {
 		return "", err
 	}
 	environ := []string{"GOWORK=off", "GOFLAGS="}

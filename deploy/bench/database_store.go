@@ -49,13 +49,15 @@ func explainAll(ctx context.Context, url string, on bool) error {
 		threshold = "0"
 	}
 	for _, sql := range []string{
-		"ALTER SYSTEM SET auto_explain.log_min_duration = " + threshold, "ALTER SYSTEM SET auto_explain.log_analyze = off", "ALTER SYSTEM SET auto_explain.log_nested_statements = on", "SELECT pg_reload_conf()",
+		"ALTER SYSTEM SET auto_explain.log_min_duration = " + threshold, "ALTER SYSTEM SET auto_explain.log_analyze = off",
+		"ALTER SYSTEM SET auto_explain.log_nested_statements = on", "SELECT pg_reload_conf()",
 	} {
 		if _, err := c.Exec(ctx, sql); err != nil {
 			return err
 		}
 	}
-	time.Sleep(100 * time.Millisecond) // the sessions read it before their next statement, once the signal has reached them
+	// the sessions read it before their next statement, once the signal has reached them
+	time.Sleep(100 * time.Millisecond)
 	return nil
 }
 

@@ -46,7 +46,8 @@ func prepareForward(ctx context.Context, b *bench) (plan, error) {
 		return p, err
 	}
 	plain := func(int) []request { return []request{{method: "GET", path: vaultRead}} }
-	p.subjects = append(p.subjects, subject{name: directName, load: httpLoad(addr, b.options.conns, plain, 200), servers: []int{upstream.pid()}})
+	p.subjects = append(p.subjects,
+		subject{name: directName, load: httpLoad(addr, b.options.conns, plain, 200), servers: []int{upstream.pid()}})
 	for _, peer := range peers() {
 		if !b.options.subjects.MatchString(peer.name) {
 			continue
@@ -64,7 +65,8 @@ func prepareForward(ctx context.Context, b *bench) (plan, error) {
 	return p, err
 }
 
-func (b *bench) startPeer(ctx context.Context, peer peer, upstream string, requests func(int) []request) (subject, error) {
+func (b *bench) startPeer(ctx context.Context, peer peer, upstream string, requests func(int) []request) (subject,
+	error) {
 	addr, err := b.freeAddr()
 	if err != nil {
 		return subject{}, err
@@ -93,27 +95,36 @@ func (b *bench) gatewaysBefore(ctx context.Context, upstream string) ([]subject,
 		},
 		{name: storedName, load: load, servers: []int{full.pid()}},
 	}
-	public, err := b.startService(ctx, "gateway", "gateway-public", "GATEWAY_ADDR", "JOURNAL_DIR="+filepath.Join(b.dir, "journal-public"),
+	public, err := b.startService(ctx, "gateway", "gateway-public", "GATEWAY_ADDR",
+		"JOURNAL_DIR="+filepath.Join(b.dir, "journal-public"),
 		"USERS_URL=http://"+upstream, "VAULT_URL=http://"+upstream, "ACTIVITY_URL=http://"+upstream, "RATE_LIMIT_ADDRESS=off")
 	if err != nil {
 		b.note("the public route was not measured: %v.", err)
 		return subjects, nil
 	}
 	anonymous := func(int) []request { return []request{{method: "GET", path: publicRoute}} }
-	return append(subjects, subject{name: publicName, load: httpLoad(public.addr, b.options.conns, anonymous, 200), servers: []int{public.pid()}}), nil
+	return append(subjects, subject{name: publicName, load: httpLoad(public.addr, b.options.conns, anonymous, 200),
+		servers: []int{public.pid()}}), nil
 }
 
 func forwardTargets() []target {
 	versus := func(baseline string, bound float64) target {
-		return target{what: "gateway, all checks ÷ " + baseline, subject: fullName, baseline: baseline, figure: throughput(), atLeast: true, bound: bound}
+		return target{what: "gateway, all checks ÷ " + baseline, subject: fullName, baseline: baseline, figure: throughput(),
+			atLeast: true, bound: bound}
 	}
 	return []target{
-		{what: "gateway, all checks ÷ its own public route, bare", subject: fullName, baseline: publicName, figure: throughput(), atLeast: true, bound: 0.80},
+		{what: "gateway, all checks ÷ its own public route, bare", subject: fullName, baseline: publicName,
+			figure: throughput(), atLeast: true, bound: 0.80},
 		versus("net/http ReverseProxy", 1.8), versus("Caddy", 2.8), versus("HAProxy", 0.65), versus("nginx", 0.6),
-		{what: "CPU time of the gateway ÷ of " + bareName, subject: fullName, baseline: bareName, figure: cpuTime(), informative: true},
-		{what: "gateway, all checks ÷ " + bareName, subject: fullName, baseline: bareName, figure: throughput(), atLeast: true, informative: true},
-		{what: "its own public route ÷ " + bareName, subject: publicName, baseline: bareName, figure: throughput(), atLeast: true, informative: true},
-		{what: bareName + " ÷ Caddy", subject: bareName, baseline: "Caddy", figure: throughput(), atLeast: true, informative: true},
-		{what: "with the events stored meanwhile ÷ " + bareName, subject: storedName, baseline: bareName, figure: throughput(), atLeast: true, informative: true},
+		{what: "CPU time of the gateway ÷ of " + bareName, subject: fullName, baseline: bareName, figure: cpuTime(),
+			informative: true},
+		{what: "gateway, all checks ÷ " + bareName, subject: fullName, baseline: bareName, figure: throughput(),
+			atLeast: true, informative: true},
+		{what: "its own public route ÷ " + bareName, subject: publicName, baseline: bareName, figure: throughput(),
+			atLeast: true, informative: true},
+		{what: bareName + " ÷ Caddy", subject: bareName, baseline: "Caddy", figure: throughput(), atLeast: true,
+			informative: true},
+		{what: "with the events stored meanwhile ÷ " + bareName, subject: storedName, baseline: bareName,
+			figure: throughput(), atLeast: true, informative: true},
 	}
 }

@@ -28,23 +28,25 @@ type growthRow struct {
 
 // growthGroup measures how cost grows with users, rows of the log and keys of a vault.
 func growthGroup() group {
-	return group{name: "growth", title: "How cost grows", asked: true, prepare: func(ctx context.Context, b *bench) (plan, error) {
-		t := &growthTable{}
-		for _, f := range []func(context.Context, *bench) error{t.growVault, t.growUsers, t.growLog} {
-			if err := f(ctx, b); err != nil && len(t.rows) > 0 {
-				b.note("The largest sizes of the table of growth were not measured: %v.", err)
-				break
-			} else if err != nil {
-				return plan{}, err
+	return group{name: "growth", title: "How cost grows", asked: true,
+		prepare: func(ctx context.Context, b *bench) (plan, error) {
+			t := &growthTable{}
+			for _, f := range []func(context.Context, *bench) error{t.growVault, t.growUsers, t.growLog} {
+				if err := f(ctx, b); err != nil && len(t.rows) > 0 {
+					b.note("The largest sizes of the table of growth were not measured: %v.", err)
+					break
+				} else if err != nil {
+					return plan{}, err
+				}
 			}
-		}
-		return plan{growth: t, notes: []string{
-			"Each operation alone over one connection to its service: the time that a tenth of " + fmt.Sprint(growthRepeats) + " answers stayed below, because the slower ones say " +
-				"more of what else the machine did. The plans are those of the statements that " +
-				"the service really sent, from PostgreSQL's auto_explain. \"Faster than its answer\": the time grew more than three times as much as the bytes of the answer " +
-				"from the smallest size to the largest.",
-		}}, nil
-	}}
+			return plan{growth: t, notes: []string{
+				"Each operation alone over one connection to its service: the time that a tenth of " + fmt.Sprint(growthRepeats) +
+					" answers stayed below, because the slower ones say " +
+					"more of what else the machine did. The plans are those of the statements that " +
+					"the service really sent, from PostgreSQL's auto_explain. \"Faster than its answer\": the time grew more than three times as much as the bytes of the answer " +
+					"from the smallest size to the largest.",
+			}}, nil
+		}}
 }
 
 // How many answers make a figure, and how many before them do not count: they fill caches and
@@ -62,7 +64,8 @@ type operation struct {
 }
 
 // measure times operations at one size and catches their plans.
-func (t *growthTable) measure(ctx context.Context, b *bench, addr, thing string, size int, operations []operation) error {
+func (t *growthTable) measure(ctx context.Context, b *bench, addr, thing string, size int,
+	operations []operation) error {
 	c, err := dial(addr)
 	if err != nil {
 		return err
@@ -164,7 +167,8 @@ func (t *growthTable) growVault(ctx context.Context, b *bench) error {
 		}
 		const last = "/keys/key-0"
 		err = t.measure(ctx, b, b.product.vault.addr, "keys in a vault", size, []operation{
-			{"read one", call("GET", last, ""), []int{200}}, {"overwrite one", call("PUT", last, `{"value":"changed"}`), []int{200}},
+			{"read one", call("GET", last, ""), []int{200}},
+			{"overwrite one", call("PUT", last, `{"value":"changed"}`), []int{200}},
 			{"stats", call("GET", "/stats", ""), []int{200}}, {"list all", call("GET", "/keys", ""), []int{200}},
 		})
 		if err != nil {
@@ -181,7 +185,8 @@ func (b *bench) putKeys(ctx context.Context, identity string, begin, end int) er
 	for w := range writers {
 		var mine []request
 		for i := begin + w; i < end; i += writers {
-			mine = append(mine, request{method: "PUT", path: fmt.Sprintf("/api/v1/vault/keys/key-%d", i), header: []string{identity}, body: `{"value":"a value of forty bytes, more or less"}`})
+			mine = append(mine, request{method: "PUT", path: fmt.Sprintf("/api/v1/vault/keys/key-%d", i),
+				header: []string{identity}, body: `{"value":"a value of forty bytes, more or less"}`})
 		}
 		requests = append(requests, mine)
 	}
@@ -227,7 +232,8 @@ func (t *growthTable) growUsers(ctx context.Context, b *bench) error {
 			return err
 		}
 		err = t.measure(ctx, b, b.product.users.addr, "users", size, []operation{
-			{"read one", call("GET", "/users/"+b.account(0).id, ""), []int{200}}, {"log in", call("POST", "/users/auth/login", string(login)), []int{200}},
+			{"read one", call("GET", "/users/"+b.account(0).id, ""), []int{200}},
+			{"log in", call("POST", "/users/auth/login", string(login)), []int{200}},
 			{"admin: first page", call("GET", "/users?limit=20", ""), []int{200}},
 			{"admin: last page", call("GET", fmt.Sprintf("/users?limit=20&page=%d", size/20), ""), []int{200}},
 			{"admin: the banned", call("GET", "/users?limit=20&is_banned=true", ""), []int{200}},
@@ -266,9 +272,12 @@ func (t *growthTable) growLog(ctx context.Context, b *bench) error {
 		}
 		pages := logPages(20)
 		err = t.measure(ctx, b, reader.addr, "rows of the log, a quarter the caller's", size, []operation{
-			{"first page", call("?limit=20"), []int{200}}, {"first page, errors only", call("?limit=20&errors_only=true"), []int{200}},
-			{"first page, parts of days", request{method: "GET", path: pages[len(pages)-1], header: []string{identity}}, []int{200}},
-			{"page 101", call("?limit=20&page=101"), []int{200}}, {"last page", call(fmt.Sprintf("?limit=20&page=%d", min(lastPage, size/4/20))), []int{200}},
+			{"first page", call("?limit=20"), []int{200}},
+			{"first page, errors only", call("?limit=20&errors_only=true"), []int{200}},
+			{"first page, parts of days", request{method: "GET", path: pages[len(pages)-1], header: []string{identity}},
+				[]int{200}},
+			{"page 101", call("?limit=20&page=101"), []int{200}},
+			{"last page", call(fmt.Sprintf("?limit=20&page=%d", min(lastPage, size/4/20))), []int{200}},
 			{"stats", call("/stats"), []int{200}},
 		})
 		reader.stop()

@@ -21,7 +21,8 @@ func addUsers(ctx context.Context, url string, n int) error {
 		return err
 	}
 	defer c.Close(context.WithoutCancel(ctx))
-	columns := []string{"id", "username", "email", "email_key", "alias", "password_hash", "email_verified", "signup_method", "created_at", "updated_at"}
+	columns := []string{"id", "username", "email", "email_key", "alias", "password_hash", "email_verified",
+		"signup_method", "created_at", "updated_at"}
 	rows := pgx.CopyFromSlice(max(0, n-there), func(i int) ([]any, error) {
 		name, now := fmt.Sprintf("grown-%d", there+i), time.Now()
 		return []any{id.New(now), name, name + "@example.com", name + "@example.com", name, "!", true, "email", now, now}, nil
@@ -29,7 +30,8 @@ func addUsers(ctx context.Context, url string, n int) error {
 	if _, err := c.CopyFrom(ctx, pgx.Identifier{"users_svc", "users"}, columns, rows); err != nil {
 		return err
 	}
-	return execute(ctx, url, "VACUUM (ANALYZE) users_svc.users", "CHECKPOINT") // which nobody shall pay for who is measured
+	// which nobody shall pay for who is measured
+	return execute(ctx, url, "VACUUM (ANALYZE) users_svc.users", "CHECKPOINT")
 }
 
 // otherItems is how many items other users have in the group growth.

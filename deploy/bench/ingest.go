@@ -27,7 +27,8 @@ const (
 
 // ingestGroup compares what activity-svc stores in a second with what COPY does with the same rows.
 func ingestGroup() group {
-	const stored, copied = "activity-svc: from JetStream into the log, counted", "COPY of the same rows into the same table"
+	const stored, copied = "activity-svc: from JetStream into the log, counted",
+		"COPY of the same rows into the same table"
 	return group{name: "ingest", title: "Storing the log", prepare: func(ctx context.Context, b *bench) (plan, error) {
 		n := max(20_000, int(40_000*b.options.seconds))
 		url := b.backing.cluster.URL(databaseName)
@@ -45,10 +46,13 @@ func ingestGroup() group {
 		return plan{
 			unit: "rows",
 			subjects: []subject{
-				{name: stored, servers: servers, before: func(ctx context.Context) error { return g.publish(ctx, n) }, measure: g.drain},
-				{name: copied, servers: []int{b.backing.postgresPID}, before: func(context.Context) error { g.events = makeEvents(n); return nil }, measure: g.copy},
+				{name: stored, servers: servers, before: func(ctx context.Context) error { return g.publish(ctx, n) },
+					measure: g.drain},
+				{name: copied, servers: []int{b.backing.postgresPID},
+					before: func(context.Context) error { g.events = makeEvents(n); return nil }, measure: g.copy},
 			},
-			targets: []target{{what: "rows stored ÷ rows copied", subject: stored, baseline: copied, figure: throughput(), atLeast: true, bound: 0.6}},
+			targets: []target{{what: "rows stored ÷ rows copied", subject: stored, baseline: copied, figure: throughput(),
+				atLeast: true, bound: 0.6}},
 			notes: []string{fmt.Sprintf("%d events of %d users a round, published while activity-svc stands still; then its rate from its first batch to its last, "+
 				"duplicates refused, by %d writers. CPU per row has the counting of the records in it, which follows every few seconds. COPY: batches of %d, each a transaction, by %d connections into an equal table. Both tables grow from "+
 				"round to round.", n, ingestUsers, ingestWriters, ingestBatch, ingestWriters)},
@@ -203,9 +207,11 @@ func (g *ingest) copy(ctx context.Context) (cell, error) {
 	var all sync.WaitGroup
 	for i := range ingestWriters {
 		all.Go(func() {
-			failures[i] = copyRows(ctx, g.url, pgx.Identifier{"bench", "activity"}, ingestBatch, part, func(k int) event.Request { return g.events[i*part+k] })
+			failures[i] = copyRows(ctx, g.url, pgx.Identifier{"bench", "activity"}, ingestBatch, part,
+				func(k int) event.Request { return g.events[i*part+k] })
 		})
 	}
 	all.Wait()
-	return cell{Requests: int64(part * ingestWriters), Took: time.Since(began), CPU: cpuOf([]int{g.b.backing.postgresPID}) - used}, errors.Join(failures...)
+	return cell{Requests: int64(part * ingestWriters), Took: time.Since(began),
+		CPU: cpuOf([]int{g.b.backing.postgresPID}) - used}, errors.Join(failures...)
 }

@@ -14,38 +14,40 @@ import (
 // half of what it can.
 func lagGroup() group {
 	const full, half = "vault GET through the gateway, as many as it can", "from the answer to the log, at half of that"
-	return group{name: "lag", title: "From the answer to the log", prepare: func(ctx context.Context, b *bench) (plan, error) {
-		if err := b.fillVault(ctx, accountCount); err != nil {
-			return plan{}, err
-		}
-		servers := []int{b.product.gateway.pid(), b.product.vault.pid(), b.product.activity.pid(), b.backing.postgresPID, b.backing.nats.pid()}
-		get := httpLoad(b.product.gateway.addr, vaultConns, b.readValue, 200)
-		var most float64
-		seconds := time.Duration(b.options.seconds * float64(time.Second))
-		return plan{
-			subjects: []subject{
-				{name: full, servers: servers, measure: func(ctx context.Context) (cell, error) {
-					c, err := get.run(ctx, seconds/4, seconds, func(bool) {})
-					most = c.rate()
-					return c, err
+	return group{name: "lag", title: "From the answer to the log",
+		prepare: func(ctx context.Context, b *bench) (plan, error) {
+			if err := b.fillVault(ctx, accountCount); err != nil {
+				return plan{}, err
+			}
+			servers := []int{b.product.gateway.pid(), b.product.vault.pid(), b.product.activity.pid(), b.backing.postgresPID,
+				b.backing.nats.pid()}
+			get := httpLoad(b.product.gateway.addr, vaultConns, b.readValue, 200)
+			var most float64
+			seconds := time.Duration(b.options.seconds * float64(time.Second))
+			return plan{
+				subjects: []subject{
+					{name: full, servers: servers, measure: func(ctx context.Context) (cell, error) {
+						c, err := get.run(ctx, seconds/4, seconds, func(bool) {})
+						most = c.rate()
+						return c, err
+					}},
+					{name: half, servers: servers, measure: func(ctx context.Context) (cell, error) {
+						if most == 0 {
+							return cell{}, fmt.Errorf("the maximum is not known")
+						}
+						background := get
+						background.rate = most / 2
+						return b.probeLag(ctx, background, lagTimes*seconds)
+					}},
+				},
+				targets: []target{{
+					what: "p99 of the lag at half of the maximum load, limit 250 ms", subject: half, figure: p99(), bound: 1,
+					limit: float64(250 * time.Millisecond), write: func(v float64) string { return short(time.Duration(v)) },
 				}},
-				{name: half, servers: servers, measure: func(ctx context.Context) (cell, error) {
-					if most == 0 {
-						return cell{}, fmt.Errorf("the maximum is not known")
-					}
-					background := get
-					background.rate = most / 2
-					return b.probeLag(ctx, background, lagTimes*seconds)
-				}},
-			},
-			targets: []target{{
-				what: "p99 of the lag at half of the maximum load, limit 250 ms", subject: half, figure: p99(), bound: 1,
-				limit: float64(250 * time.Millisecond), write: func(v float64) string { return short(time.Duration(v)) },
-			}},
-			notes: []string{fmt.Sprintf("%d clients send a DELETE of a key that is not there and ask activity-svc for it every %s until it is in their log; "+
-				"the lag counts from the answer to the first page that shows it.", probers, probeEvery)},
-		}, nil
-	}}
+				notes: []string{fmt.Sprintf("%d clients send a DELETE of a key that is not there and ask activity-svc for it every %s until it is in their log; "+
+					"the lag counts from the answer to the first page that shows it.", probers, probeEvery)},
+			}, nil
+		}}
 }
 
 const (
@@ -114,7 +116,8 @@ func (b *bench) probe(ctx context.Context, i int) (*hdrhistogram.Histogram, erro
 		}
 		answered := time.Now()
 		for {
-			page, err := log.call(request{method: "GET", path: "/api/v1/users/auth/activity?method=DELETE&limit=3", header: []string{identity}}, 200)
+			page, err := log.call(request{method: "GET", path: "/api/v1/users/auth/activity?method=DELETE&limit=3",
+				header: []string{identity}}, 200)
 			if err != nil {
 				return nil, err
 			}

@@ -38,11 +38,12 @@ func TestClosedLoopKeepsItsConnections(t *testing.T) {
 	s.Start()
 	defer s.Close()
 	begins := 0
-	c, err := httpLoad(s.Listener.Addr().String(), 3, plainRequest, 200).run(t.Context(), 50*time.Millisecond, 300*time.Millisecond, func(begin bool) {
-		if begin {
-			begins++
-		}
-	})
+	c, err := httpLoad(s.Listener.Addr().String(), 3, plainRequest, 200).run(t.Context(), 50*time.Millisecond,
+		300*time.Millisecond, func(begin bool) {
+			if begin {
+				begins++
+			}
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,8 @@ func TestWarmUpDoesNotCount(t *testing.T) {
 			time.Sleep(100 * time.Millisecond) // slow only while it is cold
 		}
 	})
-	c, err := httpLoad(addr, 1, plainRequest, 200).run(t.Context(), 300*time.Millisecond, 300*time.Millisecond, func(bool) {})
+	c, err := httpLoad(addr, 1, plainRequest, 200).run(t.Context(), 300*time.Millisecond, 300*time.Millisecond,
+		func(bool) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +186,8 @@ func TestNothingWorksIsAnError(t *testing.T) {
 	if n.Load() > 2*maxFailures {
 		t.Errorf("%d operations: a worker that only fails must give up", n.Load())
 	}
-	if _, err := httpLoad("127.0.0.1:1", 1, plainRequest, 200).run(t.Context(), 0, 50*time.Millisecond, func(bool) {}); err == nil {
+	if _, err := httpLoad("127.0.0.1:1", 1, plainRequest, 200).run(t.Context(), 0, 50*time.Millisecond,
+		func(bool) {}); err == nil {
 		t.Error("a server that is not there is no error")
 	}
 }

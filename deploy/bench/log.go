@@ -30,7 +30,8 @@ func logGroup() group {
 		if err := b.loadLog(ctx, b.options.rows, share{few.id, fewRows}, share{many.id, quarter}); err != nil {
 			return plan{}, err
 		}
-		reader, err := b.startService(ctx, "activity-svc", "activity-svc-reader", "ACTIVITY_ADDR") // sums the loaded days at its start
+		// sums the loaded days at its start
+		reader, err := b.startService(ctx, "activity-svc", "activity-svc-reader", "ACTIVITY_ADDR")
 		if err != nil {
 			return plan{}, err
 		}
@@ -53,19 +54,25 @@ func logGroup() group {
 		deep := fmt.Sprintf("/api/v1/users/auth/activity?page=%d&limit=%d", lastPage, limit)
 		return plan{
 			subjects: []subject{
-				{name: manyList, fresh: ask(many, filters...), servers: servers}, {name: fewList, fresh: ask(few, filters...), servers: servers},
+				{name: manyList, fresh: ask(many, filters...), servers: servers},
+				{name: fewList, fresh: ask(few, filters...), servers: servers},
 				{name: deepPage, fresh: ask(many, deep), servers: servers},
-				{name: manyStats, fresh: ask(many, stats), servers: servers}, {name: fewStats, fresh: ask(few, stats), servers: servers},
+				{name: manyStats, fresh: ask(many, stats), servers: servers},
+				{name: fewStats, fresh: ask(few, stats), servers: servers},
 			},
 			targets: []target{
-				{what: "p99 of the first page, many rows ÷ 1,000 rows", subject: manyList, baseline: fewList, figure: p99(), bound: 3},
+				{what: "p99 of the first page, many rows ÷ 1,000 rows", subject: manyList, baseline: fewList, figure: p99(),
+					bound: 3},
 				{what: "p99 of stats, many rows ÷ 1,000 rows", subject: manyStats, baseline: fewStats, figure: p99(), bound: 3},
-				{what: "p99 of page 10,001, many rows ÷ first page, 1,000 rows", subject: deepPage, baseline: fewList, figure: p99(), bound: 20},
-				{what: "p50 of the first page, many rows ÷ 1,000 rows", subject: manyList, baseline: fewList, figure: p50(), bound: 3, informative: true},
+				{what: "p99 of page 10,001, many rows ÷ first page, 1,000 rows", subject: deepPage, baseline: fewList,
+					figure: p99(), bound: 20},
+				{what: "p50 of the first page, many rows ÷ 1,000 rows", subject: manyList, baseline: fewList, figure: p50(),
+					bound: 3, informative: true},
 			},
 			notes: []string{fmt.Sprintf("%d rows over %d days, a quarter of them (%d) one user's, %d another's, copied in, then counted by activity-svc itself; "+
 				"%d records a page. The target is written for 20,000,000 rows: -rows 20000000 measures that. \"Any filter\" takes these in turn: %v. "+
-				"activity-svc alone, %d connections; CPU and memory with PostgreSQL.", b.options.rows, logDays, quarter, fewRows, limit, queriesOf(filters), logConns)},
+				"activity-svc alone, %d connections; CPU and memory with PostgreSQL.", b.options.rows, logDays, quarter, fewRows,
+				limit, queriesOf(filters), logConns)},
 		}, nil
 	}}
 }
@@ -75,8 +82,10 @@ func logPages(limit int) []string {
 	day := func(ago int) string { return dayOf(time.Now()).AddDate(0, 0, -ago).Format(time.DateOnly) }
 	base := fmt.Sprintf("/api/v1/users/auth/activity?limit=%d", limit)
 	return []string{
-		base, base + "&errors_only=true", base + "&method=PUT", base + "&min_status=200&max_status=299", base + "&method=DELETE&errors_only=true",
-		base + "&start_date=" + day(40) + "&end_date=" + day(20), base + "&start_date=" + day(30) + "T11:22:33Z&end_date=" + day(3) + "T12:00:00Z&method=GET",
+		base, base + "&errors_only=true", base + "&method=PUT", base + "&min_status=200&max_status=299",
+		base + "&method=DELETE&errors_only=true",
+		base + "&start_date=" + day(40) + "&end_date=" + day(20),
+		base + "&start_date=" + day(30) + "T11:22:33Z&end_date=" + day(3) + "T12:00:00Z&method=GET",
 	}
 }
 

@@ -37,10 +37,12 @@ type bar struct {
 func (r report) picture() string {
 	var b strings.Builder
 	y := 34
-	y = panel(&b, y, "Targets: how much of its promise each ratio keeps (the line is the promise; longer is better)", r.targetBars())
+	y = panel(&b, y, "Targets: how much of its promise each ratio keeps (the line is the promise; longer is better)",
+		r.targetBars())
 	for _, o := range r.outcomes {
 		if o.group.name == "forward" && o.failed == nil {
-			y = panel(&b, y+14, "Forwarding: throughput ÷ "+o.plan.reference()+" (the line is 1; longer is better)", o.rateBars())
+			y = panel(&b, y+14, "Forwarding: throughput ÷ "+o.plan.reference()+" (the line is 1; longer is better)",
+				o.rateBars())
 		}
 	}
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" font-family="sans-serif" font-size="13">
@@ -51,7 +53,8 @@ func (r report) picture() string {
 
 // panel draws bars under a title from y down and returns where it ended.
 func panel(b *strings.Builder, y int, title string, bars []bar) int {
-	fmt.Fprintf(b, `<text x="16" y="%d" font-size="15" font-weight="bold" fill="#1a202c">%s</text>`+"\n", y, html.EscapeString(title))
+	fmt.Fprintf(b, `<text x="16" y="%d" font-size="15" font-weight="bold" fill="#1a202c">%s</text>`+"\n", y,
+		html.EscapeString(title))
 	top := y + 10
 	y = top
 	for _, bar := range bars {
@@ -59,13 +62,17 @@ func panel(b *strings.Builder, y int, title string, bars []bar) int {
 		if math.IsNaN(length) {
 			length = 0
 		}
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" fill="#1a202c">%s</text>`, labelWidth+10, y+barHeight, html.EscapeString(bar.label))
-		fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`, barLeft, y+3, length, barHeight, bar.colour)
-		fmt.Fprintf(b, `<text x="%.1f" y="%d" fill="#4a5568">%s</text>`+"\n", float64(barLeft)+length+8, y+barHeight, html.EscapeString(bar.text))
+		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" fill="#1a202c">%s</text>`, labelWidth+10, y+barHeight,
+			html.EscapeString(bar.label))
+		fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`, barLeft, y+3, length, barHeight,
+			bar.colour)
+		fmt.Fprintf(b, `<text x="%.1f" y="%d" fill="#4a5568">%s</text>`+"\n", float64(barLeft)+length+8, y+barHeight,
+			html.EscapeString(bar.text))
 		y += lineHeight
 	}
 	one := barLeft + barWidth/longestBar
-	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#1a202c" stroke-dasharray="4 3"/>`+"\n", one, top, one, y)
+	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#1a202c" stroke-dasharray="4 3"/>`+"\n", one, top,
+		one, y)
 	return y + 24
 }
 

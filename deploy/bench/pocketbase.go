@@ -62,16 +62,19 @@ func (pb *pocketbase) fill() error {
 	}
 	authorization := []string{"Authorization: " + admin}
 	const own = `"owner = @request.auth.id"`
-	_, err = c.call(request{method: "POST", path: "/api/collections", header: authorization, body: `{"name":"vault","type":"base","listRule":` + own +
-		`,"viewRule":` + own + `,"updateRule":` + own + `,"createRule":` + own + `,"fields":[{"name":"key","type":"text"},{"name":"value","type":"text"},` +
-		`{"name":"owner","type":"relation","collectionId":"_pb_users_auth_","maxSelect":1},{"name":"updated","type":"autodate","onCreate":true,"onUpdate":true}]}`}, 200)
+	_, err = c.call(request{method: "POST", path: "/api/collections", header: authorization,
+		body: `{"name":"vault","type":"base","listRule":` + own +
+			`,"viewRule":` + own + `,"updateRule":` + own + `,"createRule":` + own +
+			`,"fields":[{"name":"key","type":"text"},{"name":"value","type":"text"},` +
+			`{"name":"owner","type":"relation","collectionId":"_pb_users_auth_","maxSelect":1},{"name":"updated","type":"autodate","onCreate":true,"onUpdate":true}]}`}, 200)
 	if err != nil {
 		return err
 	}
 	for i := range vaultConns {
 		email := fmt.Sprintf("owner%d@example.com", i)
 		body := fmt.Sprintf(`{"email":%q,"password":%q,"passwordConfirm":%[2]q,"verified":true}`, email, pocketbasePassword)
-		if _, err := c.call(request{method: "POST", path: "/api/collections/users/records", header: authorization, body: body}, 200); err != nil {
+		if _, err := c.call(request{method: "POST", path: "/api/collections/users/records", header: authorization,
+			body: body}, 200); err != nil {
 			return err
 		}
 		token, id, err := pb.signIn(c, "users", email)
@@ -96,7 +99,8 @@ func (pb *pocketbase) fill() error {
 
 func (pb *pocketbase) signIn(c *conn, collection, email string) (token, id string, err error) {
 	body := fmt.Sprintf(`{"identity":%q,"password":%q}`, email, pocketbasePassword)
-	answer, err := c.call(request{method: "POST", path: "/api/collections/" + collection + "/auth-with-password", body: body}, 200)
+	answer, err := c.call(request{method: "POST", path: "/api/collections/" + collection + "/auth-with-password",
+		body: body}, 200)
 	if err != nil {
 		return "", "", err
 	}
@@ -109,12 +113,14 @@ func (pb *pocketbase) signIn(c *conn, collection, email string) (token, id strin
 }
 
 func (pb *pocketbase) read(i int) []request {
-	return []request{{method: "GET", path: "/api/collections/vault/records/" + pb.records[i], header: []string{"Authorization: " + pb.owners[i]}}}
+	return []request{{method: "GET", path: "/api/collections/vault/records/" + pb.records[i],
+		header: []string{"Authorization: " + pb.owners[i]}}}
 }
 
 func (pb *pocketbase) write(i int) []request {
 	return []request{{
-		method: "PATCH", path: "/api/collections/vault/records/" + pb.records[i], header: []string{"Authorization: " + pb.owners[i]},
-		body: fmt.Sprintf(`{"value":%q}`, vaultValue()),
+		method: "PATCH", path: "/api/collections/vault/records/" + pb.records[i],
+		header: []string{"Authorization: " + pb.owners[i]},
+		body:   fmt.Sprintf(`{"value":%q}`, vaultValue()),
 	}}
 }

@@ -35,7 +35,8 @@ const (
 // start runs a program with the environment and its output in a file of the folder logs. The caller
 // stops it.
 func start(logs, name, program string, environ []string, args ...string) (*process, error) {
-	p := &process{name: name, cmd: exec.Command(program, args...), log: filepath.Join(logs, name+".log"), done: make(chan struct{})}
+	p := &process{name: name, cmd: exec.Command(program, args...), log: filepath.Join(logs, name+".log"),
+		done: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, err

@@ -43,14 +43,16 @@ func (b *bench) startProduct(ctx context.Context) error {
 	sealing := make([]byte, 32)
 	_, _ = rand.Read(sealing) // never fails
 	p.shared = []string{
-		"DATABASE_URL=" + b.backing.cluster.URL(databaseName), "NATS_URL=" + b.backing.natsURL, "REDIS_URL=" + b.backing.redisURL,
+		"DATABASE_URL=" + b.backing.cluster.URL(databaseName), "NATS_URL=" + b.backing.natsURL,
+		"REDIS_URL=" + b.backing.redisURL,
 		"USERS_INTERNAL_KEYS=" + p.internalKeys["users-svc"], "VAULT_INTERNAL_KEYS=" + p.internalKeys["vault-svc"],
 		"ACTIVITY_INTERNAL_KEYS=" + p.internalKeys["activity-svc"],
 		"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing),
 		"VAULT_KEY_ENCRYPTION_KEY=" + strings.TrimSpace(string(keyset)),
 		// The peers write no access log either. The limits work for each request, and are too high
 		// to refuse one.
-		"LOG_LEVEL=warn", "LOG_REQUESTS=errors", "RATE_LIMIT_USER=10000000/1m", "RATE_LIMIT_ADDRESS=100000000/1m", "RATE_LIMIT_SIGNUP=off",
+		"LOG_LEVEL=warn", "LOG_REQUESTS=errors", "RATE_LIMIT_USER=10000000/1m", "RATE_LIMIT_ADDRESS=100000000/1m",
+		"RATE_LIMIT_SIGNUP=off",
 		"RATE_LIMIT_REFRESH=off",
 	}
 	if p.users, err = b.startService(ctx, "users-svc", "users-svc", "USERS_ADDR"); err != nil {
@@ -74,7 +76,8 @@ func (b *bench) startGateway(ctx context.Context, name, users, vault string) (*i
 
 // startService starts the program under a name of its own, with its address in the setting
 // addrVariable, and waits until it is ready.
-func (b *bench) startService(ctx context.Context, program, name, addrVariable string, own ...string) (*instance, error) {
+func (b *bench) startService(ctx context.Context, program, name, addrVariable string, own ...string) (*instance,
+	error) {
 	addrs, err := b.freeAddrs(2)
 	if err != nil {
 		return nil, err
@@ -92,7 +95,8 @@ func (b *bench) startService(ctx context.Context, program, name, addrVariable st
 // pids are the processes of the whole product with its servers.
 func (b *bench) pids() []int {
 	p := b.product
-	return []int{p.gateway.pid(), p.users.pid(), p.vault.pid(), p.activity.pid(), b.backing.postgresPID, b.backing.nats.pid(), b.backing.redis.pid()}
+	return []int{p.gateway.pid(), p.users.pid(), p.vault.pid(), p.activity.pid(), b.backing.postgresPID,
+		b.backing.nats.pid(), b.backing.redis.pid()}
 }
 
 // account is somebody who is signed in.
@@ -114,7 +118,8 @@ func (b *bench) makeAccounts(ctx context.Context) error {
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
-			b.product.accounts[i], failures[i] = signUp(b.product.gateway.addr, fmt.Sprintf("bench-%d-%s@example.com", i, strings.ToLower(rand.Text()[:6])))
+			b.product.accounts[i], failures[i] = signUp(b.product.gateway.addr,
+				fmt.Sprintf("bench-%d-%s@example.com", i, strings.ToLower(rand.Text()[:6])))
 		})
 	}
 	all.Wait()
@@ -178,6 +183,7 @@ func (b *bench) signedIdentity(a account, audience string, admin bool) (string, 
 	if err != nil {
 		return "", err
 	}
-	signed, err := keys.Sign(auth.Identity{Kind: auth.Session, UserID: a.id, SessionID: a.id, Admin: admin, ClientAddr: "127.0.0.1"}, audience)
+	signed, err := keys.Sign(auth.Identity{Kind: auth.Session, UserID: a.id, SessionID: a.id, Admin: admin,
+		ClientAddr: "127.0.0.1"}, audience)
 	return auth.IdentityHeader + ": " + signed, err
 }

@@ -176,7 +176,8 @@ func (v verdict) word() string {
 func (o outcome) table() table {
 	unit := cmpOr(o.plan.unit, "requests")
 	reference := o.plan.reference()
-	t := table{title: o.group.title, notes: o.plan.notes, head: []string{"subject", unit + "/s", "÷ reference", "p50", "p99", "CPU/" + strings.TrimSuffix(unit, "s"), "memory"}}
+	t := table{title: o.group.title, notes: o.plan.notes,
+		head: []string{"subject", unit + "/s", "÷ reference", "p50", "p99", "CPU/" + strings.TrimSuffix(unit, "s"), "memory"}}
 	base, _ := o.find(reference)
 	for _, s := range o.series {
 		if s.failed != nil {
@@ -203,7 +204,8 @@ func (o outcome) table() table {
 			return short(time.Duration(medianOf(s.cells, func(c cell) float64 { return float64(of(c)) })))
 		}
 		t.rows = append(t.rows, []string{
-			name, rate, against, duration(func(c cell) time.Duration { return c.P50 }), duration(func(c cell) time.Duration { return c.P99 }),
+			name, rate, against, duration(func(c cell) time.Duration { return c.P50 }),
+			duration(func(c cell) time.Duration { return c.P99 }),
 			duration(cell.cpuPerRequest), megabytes(medianOf(s.cells, func(c cell) float64 { return float64(c.Memory) })),
 		})
 	}
@@ -224,7 +226,8 @@ func (p plan) reference() string {
 }
 
 func (g *growthTable) table(o outcome) table {
-	t := table{title: o.group.title, notes: o.plan.notes, head: []string{"of", "size", "operation", "time", "× at the smallest", "answer", "plans", "verdict"}}
+	t := table{title: o.group.title, notes: o.plan.notes,
+		head: []string{"of", "size", "operation", "time", "× at the smallest", "answer", "plans", "verdict"}}
 	first, faster := map[string]growthRow{}, g.faster()
 	for _, r := range g.rows {
 		key := r.thing + "\x00" + r.operation

@@ -17,7 +17,8 @@ func found(t *testing.T) report {
 	t.Helper()
 	g := group{name: "forward", title: "Forwarding"}
 	return report{
-		options: options{results: t.TempDir(), name: "latest", seconds: 2, rounds: 2, only: regexp.MustCompile("")}, began: time.Now(), cpus: 2, redis: "redis-server",
+		options: options{results: t.TempDir(), name: "latest", seconds: 2, rounds: 2, only: regexp.MustCompile("")},
+		began:   time.Now(), cpus: 2, redis: "redis-server",
 		notes: []string{"a note"},
 		outcomes: []outcome{{
 			group: g,
@@ -49,7 +50,8 @@ func TestReportHoldsNoFigureAlone(t *testing.T) {
 	}
 	for _, want := range []string{
 		"| a ÷ b <escaped> & more | ≥ 0.80 | 0.90 (0.90–0.90) | ok |", "| gone ÷ b | ≥ 0.80 | – | not measured |",
-		"| a | 675 | 0.90 (0.90–0.90) |", "| b (reference) | 750 | 1.00 (1.00–1.00) |", "failed: would not start |", "a note", "about the group",
+		"| a | 675 | 0.90 (0.90–0.90) |", "| b (reference) | 750 | 1.00 (1.00–1.00) |", "failed: would not start |", "a note",
+		"about the group",
 		"go run ./deploy/bench -seconds 2 -rounds 2",
 	} {
 		if !strings.Contains(string(page), want) {
@@ -85,8 +87,10 @@ func TestPictureIsWellFormed(t *testing.T) {
 func TestGrowthIsHeldAgainstTheAnswer(t *testing.T) {
 	t.Parallel()
 	g := &growthTable{rows: []growthRow{
-		{thing: "keys", size: 1, operation: "list", took: time.Millisecond, bytes: 100}, {thing: "keys", size: 100, operation: "list", took: 50 * time.Millisecond, bytes: 10_000},
-		{thing: "keys", size: 1, operation: "read", took: time.Millisecond, bytes: 100}, {thing: "keys", size: 100, operation: "read", took: 4 * time.Millisecond, bytes: 100},
+		{thing: "keys", size: 1, operation: "list", took: time.Millisecond, bytes: 100},
+		{thing: "keys", size: 100, operation: "list", took: 50 * time.Millisecond, bytes: 10_000},
+		{thing: "keys", size: 1, operation: "read", took: time.Millisecond, bytes: 100},
+		{thing: "keys", size: 100, operation: "read", took: 4 * time.Millisecond, bytes: 100},
 	}}
 	faster := g.faster()
 	if faster["keys\x00list"] {
@@ -101,8 +105,11 @@ func TestPlansAreReadFromTheLog(t *testing.T) {
 	t.Parallel()
 	got := planNodes([]string{
 		"PostgreSQL: LOG:  duration: 0.020 ms  plan:", "PostgreSQL: Query Text: SELECT 1 FROM x WHERE a = $1",
-		"PostgreSQL: Limit  (cost=0.29..8.31 rows=1 width=64)", "PostgreSQL:   ->  Index Scan Backward using activity_20261124_pkey on activity_20261124 a_1  (cost=0.29..8.31 rows=1 width=64)",
-		"PostgreSQL:         Index Cond: (user_id = '\\x00'::bytea)", "PostgreSQL:   ->  Seq Scan on activity_rolled  (cost=0.00..1.01 rows=1 width=4)", "PostgreSQL: Result  (cost=0.00..0.01 rows=1 width=4)",
+		"PostgreSQL: Limit  (cost=0.29..8.31 rows=1 width=64)",
+		"PostgreSQL:   ->  Index Scan Backward using activity_20261124_pkey on activity_20261124 a_1  (cost=0.29..8.31 rows=1 width=64)",
+		"PostgreSQL:         Index Cond: (user_id = '\\x00'::bytea)",
+		"PostgreSQL:   ->  Seq Scan on activity_rolled  (cost=0.00..1.01 rows=1 width=4)",
+		"PostgreSQL: Result  (cost=0.00..0.01 rows=1 width=4)",
 		"PostgreSQL:   ->  Index Scan Backward using activity_20261123_pkey on activity_20261123 a_2  (cost=0.29..8.31 rows=1 width=64)",
 	})
 	want := "Limit, Index Scan Backward activity_<day>_pkey, Seq Scan activity_rolled"
@@ -146,8 +153,10 @@ func TestFlags(t *testing.T) {
 		args  []string
 		want  int
 	}{
-		{"help is no failure", []string{"-h"}, 0}, {"an unknown flag", []string{"-nope"}, 2}, {"no rounds", []string{"-rounds", "0"}, 2},
-		{"a broken expression", []string{"-only", "("}, 2}, {"something behind the flags", []string{"forward"}, 2}, {"too few rows", []string{"-rows", "5"}, 2},
+		{"help is no failure", []string{"-h"}, 0}, {"an unknown flag", []string{"-nope"}, 2},
+		{"no rounds", []string{"-rounds", "0"}, 2},
+		{"a broken expression", []string{"-only", "("}, 2}, {"something behind the flags", []string{"forward"}, 2},
+		{"too few rows", []string{"-rows", "5"}, 2},
 	} {
 		var stderr bytes.Buffer
 		if got := command(t.Context(), c.args, io.Discard, &stderr); got != c.want || stderr.Len() == 0 {
@@ -201,12 +210,14 @@ func TestResultsOfSomeGroupsStandBesideTheLatest(t *testing.T) {
 func TestAReportWithoutTargetsHasNoPicture(t *testing.T) {
 	t.Parallel()
 	r := found(t)
-	r.outcomes[0].plan = plan{growth: &growthTable{rows: []growthRow{{thing: "users", size: 1000, operation: "read one", took: time.Millisecond, bytes: 400}}}}
+	r.outcomes[0].plan = plan{growth: &growthTable{rows: []growthRow{{thing: "users", size: 1000, operation: "read one",
+		took: time.Millisecond, bytes: 400}}}}
 	if err := r.write(io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(r.options.results + "/latest.md")
-	if err != nil || strings.Contains(string(page), ".svg") || strings.Contains(string(page), "## Targets") || !strings.Contains(string(page), "| users | 1.00 k | read one |") {
+	if err != nil || strings.Contains(string(page), ".svg") || strings.Contains(string(page), "## Targets") ||
+		!strings.Contains(string(page), "| users | 1.00 k | read one |") {
 		t.Errorf("%v, page:\n%s", err, page)
 	}
 	if _, err := os.Stat(r.options.results + "/latest.svg"); !errors.Is(err, os.ErrNotExist) {

@@ -88,11 +88,14 @@ func serveReverseProxy(addr, upstream string) error {
 // the same limits, and nothing but forwarding.
 func serveBare(addr, upstream string) error {
 	client := &fasthttp.HostClient{
-		Addr: upstream, MaxConns: upstreamConns, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxIdleConnDuration: time.Minute,
-		MaxIdemponentCallAttempts: 1, NoDefaultUserAgentHeader: true, DisableHeaderNamesNormalizing: true, DisablePathNormalizing: true,
+		Addr: upstream, MaxConns: upstreamConns, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
+		MaxIdleConnDuration:       time.Minute,
+		MaxIdemponentCallAttempts: 1, NoDefaultUserAgentHeader: true, DisableHeaderNamesNormalizing: true,
+		DisablePathNormalizing: true,
 	}
 	app := fiber.New(fiber.Config{
-		DisableStartupMessage: true, StrictRouting: true, CaseSensitive: true, ReadBufferSize: 16 << 10, ReadTimeout: time.Minute,
+		DisableStartupMessage: true, StrictRouting: true, CaseSensitive: true, ReadBufferSize: 16 << 10,
+		ReadTimeout:  time.Minute,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 	})
 	app.Use(func(c *fiber.Ctx) error {

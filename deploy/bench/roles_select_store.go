@@ -23,7 +23,8 @@ func serveSelect(addr, _ string) error {
 			c.Error("no such row", fasthttp.StatusNotFound)
 			return
 		}
-		body, err := json.Marshal(map[string]any{"key": key, "value": row.sealed, "size_bytes": row.size, "created_at": row.created, "updated_at": row.updated})
+		body, err := json.Marshal(map[string]any{"key": key, "value": row.sealed, "size_bytes": row.size,
+			"created_at": row.created, "updated_at": row.updated})
 		if err != nil {
 			c.Error("cannot be written", fasthttp.StatusInternalServerError)
 			return

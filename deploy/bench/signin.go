@@ -19,30 +19,34 @@ const (
 
 // signInGroup compares login with the hash that it must compute, and refresh with login.
 func signInGroup() group {
-	return group{name: "sign-in", title: "Signing in and staying signed in", prepare: func(ctx context.Context, b *bench) (plan, error) {
-		if err := b.makeAccounts(ctx); err != nil {
-			return plan{}, err
-		}
-		conns := 4 * runtime.NumCPU() // enough that a hash can begin when one ends
-		servers := []int{b.product.gateway.pid(), b.product.users.pid(), b.backing.postgresPID}
-		login := func(i int) []request {
-			body := fmt.Sprintf(`{"email":%q,"password":%q}`, b.account(i).email, accountPassword)
-			return []request{{method: "POST", path: "/api/v1/users/auth/login", body: body}}
-		}
-		return plan{
-			subjects: []subject{
-				{name: hashName, load: hashLoad(runtime.NumCPU())},
-				{name: loginName, load: httpLoad(b.product.gateway.addr, conns, login, 200), servers: servers},
-				{name: refreshName, load: refreshLoad(b, vaultConns), servers: servers},
-			},
-			targets: []target{
-				{what: "login ÷ its Argon2id hash alone", subject: loginName, baseline: hashName, figure: throughput(), atLeast: true, bound: 0.95},
-				{what: "refresh ÷ login", subject: refreshName, baseline: loginName, figure: throughput(), atLeast: true, bound: 20},
-			},
-			notes: []string{fmt.Sprintf("Hashes are computed by one goroutine for each CPU in the load generator; logins come over %d connections, refreshes over "+
-				"%d, each with a session of its own whose token it rotates. CPU and memory: gateway, users-svc and PostgreSQL.", conns, vaultConns)},
-		}, nil
-	}}
+	return group{name: "sign-in", title: "Signing in and staying signed in",
+		prepare: func(ctx context.Context, b *bench) (plan, error) {
+			if err := b.makeAccounts(ctx); err != nil {
+				return plan{}, err
+			}
+			conns := 4 * runtime.NumCPU() // enough that a hash can begin when one ends
+			servers := []int{b.product.gateway.pid(), b.product.users.pid(), b.backing.postgresPID}
+			login := func(i int) []request {
+				body := fmt.Sprintf(`{"email":%q,"password":%q}`, b.account(i).email, accountPassword)
+				return []request{{method: "POST", path: "/api/v1/users/auth/login", body: body}}
+			}
+			return plan{
+				subjects: []subject{
+					{name: hashName, load: hashLoad(runtime.NumCPU())},
+					{name: loginName, load: httpLoad(b.product.gateway.addr, conns, login, 200), servers: servers},
+					{name: refreshName, load: refreshLoad(b, vaultConns), servers: servers},
+				},
+				targets: []target{
+					{what: "login ÷ its Argon2id hash alone", subject: loginName, baseline: hashName, figure: throughput(),
+						atLeast: true, bound: 0.95},
+					{what: "refresh ÷ login", subject: refreshName, baseline: loginName, figure: throughput(), atLeast: true,
+						bound: 20},
+				},
+				notes: []string{fmt.Sprintf("Hashes are computed by one goroutine for each CPU in the load generator; logins come over %d connections, refreshes over "+
+					"%d, each with a session of its own whose token it rotates. CPU and memory: gateway, users-svc and PostgreSQL.",
+					conns, vaultConns)},
+			}, nil
+		}}
 }
 
 // hashWorker computes the password hash that users-svc computes by default.
@@ -97,7 +101,8 @@ func logIn(c *conn, a account) (string, error) {
 }
 
 func (w *refreshWorker) do() (bool, error) {
-	answer, err := w.conn.call(request{method: "POST", path: "/api/v1/users/auth/refresh", body: fmt.Sprintf(`{"refreshToken":%q}`, *w.token)}, 200)
+	answer, err := w.conn.call(request{method: "POST", path: "/api/v1/users/auth/refresh",
+		body: fmt.Sprintf(`{"refreshToken":%q}`, *w.token)}, 200)
 	if err != nil {
 		return false, err
 	}

@@ -10,21 +10,23 @@ import (
 // standaloneGroup measures how fast everything in one process is ready on a folder that it has used
 // before.
 func standaloneGroup() group {
-	return group{name: "standalone", title: "Starting standalone, and idling", alone: true, prepare: func(ctx context.Context, b *bench) (plan, error) {
-		const name = "standalone, on an existing folder"
-		if _, err := b.startStandalone(ctx); err != nil { // makes the folder
-			return plan{}, err
-		}
-		return plan{
-			unit:     "starts",
-			subjects: []subject{{name: name, measure: b.startStandalone}},
-			targets: []target{{
-				what: "standalone ready on an existing folder, limit 2 s", subject: name, figure: metric{"time to ready", func(c cell) float64 { return c.Took.Seconds() }},
-				bound: 1, limit: 2, write: func(s float64) string { return number(s) + " s" },
-			}},
-			notes: []string{"From the start of the process to the first 200 of its public door; PostgreSQL, NATS and Redis start with it. Memory is that of all its processes, PostgreSQL included."},
-		}, nil
-	}}
+	return group{name: "standalone", title: "Starting standalone, and idling", alone: true,
+		prepare: func(ctx context.Context, b *bench) (plan, error) {
+			const name = "standalone, on an existing folder"
+			if _, err := b.startStandalone(ctx); err != nil { // makes the folder
+				return plan{}, err
+			}
+			return plan{
+				unit:     "starts",
+				subjects: []subject{{name: name, measure: b.startStandalone}},
+				targets: []target{{
+					what: "standalone ready on an existing folder, limit 2 s", subject: name,
+					figure: metric{"time to ready", func(c cell) float64 { return c.Took.Seconds() }},
+					bound:  1, limit: 2, write: func(s float64) string { return number(s) + " s" },
+				}},
+				notes: []string{"From the start of the process to the first 200 of its public door; PostgreSQL, NATS and Redis start with it. Memory is that of all its processes, PostgreSQL included."},
+			}, nil
+		}}
 }
 
 // startStandalone starts it, waits for its door to open, and stops it.
@@ -49,30 +51,33 @@ func (b *bench) startStandalone(ctx context.Context) (cell, error) {
 
 // idleGroup measures what the four services hold when nobody asks them anything.
 func idleGroup() group {
-	return group{name: "idle", title: "Memory of the idle services", prepare: func(_ context.Context, b *bench) (plan, error) {
-		const all = "gateway + users-svc + vault-svc + activity-svc"
-		var subjects []subject
-		for _, s := range []struct {
-			name string
-			pids []int
-		}{
-			{all, []int{b.product.gateway.pid(), b.product.users.pid(), b.product.vault.pid(), b.product.activity.pid()}},
-			{"gateway", []int{b.product.gateway.pid()}}, {"users-svc", []int{b.product.users.pid()}},
-			{"vault-svc", []int{b.product.vault.pid()}}, {"activity-svc", []int{b.product.activity.pid()}},
-		} {
-			subjects = append(subjects, subject{name: s.name, servers: s.pids, once: true, measure: func(ctx context.Context) (cell, error) {
-				if s.name == all {
-					sleep(ctx, idleWait)
-				}
-				return cell{Memory: memoryOf(s.pids)}, ctx.Err()
-			}})
-		}
-		const limit = 120 << 20
-		return plan{base: all, subjects: subjects, targets: []target{{
-			what: fmt.Sprintf("idle memory of the four services, limit %d MB", limit>>20), subject: all, figure: metric{"memory", func(c cell) float64 { return float64(c.Memory) }},
-			bound: 1, limit: limit, write: megabytes,
-		}}}, nil
-	}}
+	return group{name: "idle", title: "Memory of the idle services",
+		prepare: func(_ context.Context, b *bench) (plan, error) {
+			const all = "gateway + users-svc + vault-svc + activity-svc"
+			var subjects []subject
+			for _, s := range []struct {
+				name string
+				pids []int
+			}{
+				{all, []int{b.product.gateway.pid(), b.product.users.pid(), b.product.vault.pid(), b.product.activity.pid()}},
+				{"gateway", []int{b.product.gateway.pid()}}, {"users-svc", []int{b.product.users.pid()}},
+				{"vault-svc", []int{b.product.vault.pid()}}, {"activity-svc", []int{b.product.activity.pid()}},
+			} {
+				subjects = append(subjects,
+					subject{name: s.name, servers: s.pids, once: true, measure: func(ctx context.Context) (cell, error) {
+						if s.name == all {
+							sleep(ctx, idleWait)
+						}
+						return cell{Memory: memoryOf(s.pids)}, ctx.Err()
+					}})
+			}
+			const limit = 120 << 20
+			return plan{base: all, subjects: subjects, targets: []target{{
+				what: fmt.Sprintf("idle memory of the four services, limit %d MB", limit>>20), subject: all,
+				figure: metric{"memory", func(c cell) float64 { return float64(c.Memory) }},
+				bound:  1, limit: limit, write: megabytes,
+			}}}, nil
+		}}
 }
 
 // idleWait lets the services finish what they do at their start.

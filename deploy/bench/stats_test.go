@@ -89,7 +89,8 @@ func TestFiguresAreWrittenForPeople(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{number(0.123), "0.12"}, {number(12.34), "12.3"}, {number(1234.5), "1234"}, {number(math.NaN()), "–"},
 		{thousands(999), "999"}, {thousands(48_123), "48.1 k"}, {thousands(1_200_000), "1.20 M"},
-		{short(0), "–"}, {short(350 * time.Microsecond), "350 µs"}, {short(1500 * time.Microsecond), "1.50 ms"}, {short(250 * time.Millisecond), "250 ms"},
+		{short(0), "–"}, {short(350 * time.Microsecond), "350 µs"}, {short(1500 * time.Microsecond), "1.50 ms"},
+		{short(250 * time.Millisecond), "250 ms"},
 		{short(2 * time.Second), "2.00 s"}, {megabytes(3 << 20), "3.00 MB"}, {megabytes(0), "–"},
 	} {
 		if c.got != c.want {

@@ -32,7 +32,8 @@ func vaultGroup() group {
 func prepareVault(ctx context.Context, b *bench) (plan, error) {
 	p := plan{notes: []string{
 		fmt.Sprintf("%d connections, each with an account of its own; the value has 256 bytes. Both databases flush each commit to disk: SQLite runs with "+
-			"synchronous=FULL in place of PocketBase's NORMAL. PocketBase writes its own log of requests, as it comes.", vaultConns),
+			"synchronous=FULL in place of PocketBase's NORMAL. PocketBase writes its own log of requests, as it comes.",
+			vaultConns),
 		"CPU and memory are those of gateway, vault-svc and PostgreSQL together, and of PocketBase.",
 	}}
 	if err := b.fillVault(ctx, vaultConns); err != nil {
@@ -55,8 +56,10 @@ func prepareVault(ctx context.Context, b *bench) (plan, error) {
 			subject{name: pocketbasePut, load: httpLoad(base.addr, vaultConns, base.write, 200), servers: []int{base.pid()}})
 	}
 	p.targets = []target{
-		{what: "vault GET ÷ PocketBase", subject: vaultGet, baseline: pocketbaseGet, figure: throughput(), atLeast: true, bound: 2},
-		{what: "vault PUT ÷ PocketBase, both flushing", subject: vaultPut, baseline: pocketbasePut, figure: throughput(), atLeast: true, bound: 3},
+		{what: "vault GET ÷ PocketBase", subject: vaultGet, baseline: pocketbaseGet, figure: throughput(), atLeast: true,
+			bound: 2},
+		{what: "vault PUT ÷ PocketBase, both flushing", subject: vaultPut, baseline: pocketbasePut, figure: throughput(),
+			atLeast: true, bound: 3},
 	}
 	return p, nil
 }
@@ -83,7 +86,8 @@ func (b *bench) fillVault(ctx context.Context, n int) error {
 	defer c.close()
 	for i := range n {
 		_, err := c.call(request{
-			method: "PUT", path: vaultRead, header: []string{bearer(b.account(i).token)}, body: fmt.Sprintf(`{"value":%q}`, vaultValue()),
+			method: "PUT", path: vaultRead, header: []string{bearer(b.account(i).token)},
+			body: fmt.Sprintf(`{"value":%q}`, vaultValue()),
 		}, 200, 201)
 		if err != nil {
 			return err
@@ -126,7 +130,8 @@ func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
 	}
 	row := func(name string, conns int) subject {
 		args := func(i int) []any { return []any{b.account(i).id, "", "bench"} }
-		return subject{name: name, servers: []int{b.backing.postgresPID}, load: selectLoad(b.backing.cluster.URL(databaseName), conns, args)}
+		return subject{name: name, servers: []int{b.backing.postgresPID},
+			load: selectLoad(b.backing.cluster.URL(databaseName), conns, args)}
 	}
 	p.subjects = []subject{
 		alone(vaultAlone, b.options.conns), row(selectAlone, b.options.conns),
@@ -139,9 +144,12 @@ func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
 		alone(fewAlone, vaultConns), row(fewSelect, vaultConns),
 	}
 	p.targets = []target{
-		{what: "vault-svc GET ÷ bare pgx SELECT of the row", subject: vaultAlone, baseline: selectAlone, figure: throughput(), atLeast: true, bound: 0.6},
-		{what: "vault-svc GET ÷ fasthttp + pgx, no decryption", subject: vaultAlone, baseline: selectServed, figure: throughput(), atLeast: true, informative: true},
-		{what: "the same of few clients ÷ bare pgx SELECT", subject: fewAlone, baseline: fewSelect, figure: throughput(), atLeast: true, informative: true},
+		{what: "vault-svc GET ÷ bare pgx SELECT of the row", subject: vaultAlone, baseline: selectAlone, figure: throughput(),
+			atLeast: true, bound: 0.6},
+		{what: "vault-svc GET ÷ fasthttp + pgx, no decryption", subject: vaultAlone, baseline: selectServed,
+			figure: throughput(), atLeast: true, informative: true},
+		{what: "the same of few clients ÷ bare pgx SELECT", subject: fewAlone, baseline: fewSelect, figure: throughput(),
+			atLeast: true, informative: true},
 	}
 	return p, nil
 }

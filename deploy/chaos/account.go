@@ -98,10 +98,12 @@ func (w *world) auditVault(index int) error {
 			Keys int64 `json:"total_keys"`
 			Size int64 `json:"total_size_bytes"`
 		}
-		if err := c.call(request{method: "GET", path: "/api/v1/vault/keys", query: query, token: who.token}, &items); err != nil {
+		if err := c.call(request{method: "GET", path: "/api/v1/vault/keys", query: query, token: who.token},
+			&items); err != nil {
 			return err
 		}
-		if err := c.call(request{method: "GET", path: "/api/v1/vault/stats", query: query, token: who.token}, &stats); err != nil {
+		if err := c.call(request{method: "GET", path: "/api/v1/vault/stats", query: query, token: who.token},
+			&stats); err != nil {
 			return err
 		}
 		var sum int64
@@ -111,7 +113,8 @@ func (w *world) auditVault(index int) error {
 		}
 		total += sum
 		if stats.Keys != int64(len(items)) || stats.Size != sum {
-			w.ledger.breach(ruleQuota, "%s, realm %q: statistics say %d keys and %d bytes, the list has %d and %d", who.email, realm(i), stats.Keys, stats.Size, len(items), sum)
+			w.ledger.breach(ruleQuota, "%s, realm %q: statistics say %d keys and %d bytes, the list has %d and %d", who.email,
+				realm(i), stats.Keys, stats.Size, len(items), sum)
 		}
 	}
 	for _, it := range w.ledger.items {
@@ -229,7 +232,8 @@ func (w *world) excuseDropped(r *report, known func(*attempt) callerKnown) map[*
 			}
 		}
 		if missing != win.dropped {
-			w.ledger.breach(ruleLog, "%s: gateway 2 says that it dropped %d events, %d are missing", win.name, win.dropped, missing)
+			w.ledger.breach(ruleLog, "%s: gateway 2 says that it dropped %d events, %d are missing", win.name, win.dropped,
+				missing)
 		}
 	}
 	return out

@@ -53,7 +53,8 @@ func (w *world) auditUsage(ctx context.Context) error {
 		if err := rows.Scan(&user, &bytes, &items, &sum, &count); err != nil {
 			return err
 		}
-		w.ledger.breach(ruleQuota, "user %s: the account says %d bytes in %d items, the items are %d bytes in %d", user, bytes, items, sum, count)
+		w.ledger.breach(ruleQuota, "user %s: the account says %d bytes in %d items, the items are %d bytes in %d", user,
+			bytes, items, sum, count)
 		return nil
 	})
 }
@@ -82,6 +83,7 @@ func (w *world) auditCounts(ctx context.Context) error {
 }
 
 func (w *world) countRecords(ctx context.Context, who account) (n int64, err error) {
-	err = w.query(ctx, `SELECT count(*) FROM activity_svc.activity WHERE user_id = decode($1, 'hex')`, func(rows pgx.Rows) error { return rows.Scan(&n) }, who.id)
+	err = w.query(ctx, `SELECT count(*) FROM activity_svc.activity WHERE user_id = decode($1, 'hex')`,
+		func(rows pgx.Rows) error { return rows.Scan(&n) }, who.id)
 	return n, err
 }

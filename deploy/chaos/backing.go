@@ -53,7 +53,8 @@ func (w *world) startNATS(ctx context.Context) error {
 	}
 	addr := net.JoinHostPort(loopback, port)
 	conf := filepath.Join(w.dir, "nats.conf")
-	text := fmt.Sprintf("listen: %s\njetstream { store_dir: %q, max_file_store: 4GB }\n", addr, filepath.Join(w.dir, "nats"))
+	text := fmt.Sprintf("listen: %s\njetstream { store_dir: %q, max_file_store: 4GB }\n", addr,
+		filepath.Join(w.dir, "nats"))
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return err
 	}
@@ -74,7 +75,8 @@ func (w *world) startRedis(ctx context.Context) error {
 	addr := net.JoinHostPort(loopback, port)
 	if program, missing := exec.LookPath("redis-server"); missing == nil {
 		w.redisName = "redis-server"
-		w.redis = w.process("redis-server", program, nil, "--bind", loopback, "--port", port, "--save", "", "--appendonly", "no", "--dir", w.dir)
+		w.redis = w.process("redis-server", program, nil, "--bind", loopback, "--port", port, "--save", "", "--appendonly",
+			"no", "--dir", w.dir)
 	} else {
 		self, err := os.Executable()
 		if err != nil {

@@ -38,13 +38,17 @@ func (w *world) faults() []fault {
 		part  part
 		known bool
 	}{
-		{"gateway (1 of 2)", w.gateways[0], false}, {"users-svc (the only one)", w.users, false}, {"vault-svc (1 of 2)", w.vaults[0], true},
-		{"activity-svc (1 of 2)", w.activities[0], true}, {"PostgreSQL", w.postgres, false}, {"nats-server", w.nats, true}, {"Redis", w.redis, false},
+		{"gateway (1 of 2)", w.gateways[0], false}, {"users-svc (the only one)", w.users, false},
+		{"vault-svc (1 of 2)", w.vaults[0], true},
+		{"activity-svc (1 of 2)", w.activities[0], true}, {"PostgreSQL", w.postgres, false}, {"nats-server", w.nats, true},
+		{"Redis", w.redis, false},
 	} {
 		out = append(out,
-			fault{name: "kill -9 " + p.name, begin: plain(p.part.kill), mend: plain(p.part.start), ready: p.part.ready, callersKnown: p.known},
+			fault{name: "kill -9 " + p.name, begin: plain(p.part.kill), mend: plain(p.part.start), ready: p.part.ready,
+				callersKnown: p.known},
 			fault{name: "SIGSTOP " + p.name, begin: plain(p.part.freeze), mend: plain(p.part.thaw), callersKnown: p.known},
-			fault{name: "restart " + p.name, begin: p.part.stop, mend: plain(p.part.start), ready: p.part.ready, brief: true, callersKnown: p.known},
+			fault{name: "restart " + p.name, begin: p.part.stop, mend: plain(p.part.start), ready: p.part.ready, brief: true,
+				callersKnown: p.known},
 		)
 	}
 	for _, n := range []struct {
@@ -53,18 +57,25 @@ func (w *world) faults() []fault {
 		cutOff bool
 		known  bool
 	}{
-		{"users-svc, from one gateway", []*network{w.nets.users}, true, false}, {"vault-svc, from one gateway", []*network{w.nets.vault}, true, true},
-		{"activity-svc, from one gateway", []*network{w.nets.activity}, true, true}, {"PostgreSQL, from all", []*network{w.nets.postgres}, false, false},
-		{"NATS, from all", []*network{w.nets.nats, w.nets.natsUsers}, false, true}, {"Redis, from all", []*network{w.nets.redis, w.nets.redisUsers}, false, false},
+		{"users-svc, from one gateway", []*network{w.nets.users}, true, false},
+		{"vault-svc, from one gateway", []*network{w.nets.vault}, true, true},
+		{"activity-svc, from one gateway", []*network{w.nets.activity}, true, true},
+		{"PostgreSQL, from all", []*network{w.nets.postgres}, false, false},
+		{"NATS, from all", []*network{w.nets.nats, w.nets.natsUsers}, false, true},
+		{"Redis, from all", []*network{w.nets.redis, w.nets.redisUsers}, false, false},
 	} {
-		out = append(out, fault{name: "network cut to " + n.name, begin: cut(true, n.nets...), mend: cut(false, n.nets...), cutOff: n.cutOff, callersKnown: n.known})
+		out = append(out, fault{name: "network cut to " + n.name, begin: cut(true, n.nets...), mend: cut(false, n.nets...),
+			cutOff: n.cutOff, callersKnown: n.known})
 	}
 	for i, name := range []string{"answers only what it can record", "answers all the same and counts"} {
-		out = append(out, fault{name: fmt.Sprintf("journal's disk full, gateway %d (%s)", i+1, name), begin: plain(func() error { return fillDisk(w.gateways[i].journal) }),
-			mend: plain(func() error { return clearDisk(w.gateways[i].journal) }), unrecorded: true})
+		out = append(out, fault{name: fmt.Sprintf("journal's disk full, gateway %d (%s)", i+1, name),
+			begin: plain(func() error { return fillDisk(w.gateways[i].journal) }),
+			mend:  plain(func() error { return clearDisk(w.gateways[i].journal) }), unrecorded: true})
 	}
-	out = append(out, fault{name: "kill -9 everything at once", begin: plain(w.killAll), mend: plain(w.startAll), ready: w.allReady})
-	return append(out, fault{name: "rolling restart of all services", begin: w.roll, mend: plain(func() error { return nil }), brief: true, orderly: true, callersKnown: true})
+	out = append(out, fault{name: "kill -9 everything at once", begin: plain(w.killAll), mend: plain(w.startAll),
+		ready: w.allReady})
+	return append(out, fault{name: "rolling restart of all services", begin: w.roll,
+		mend: plain(func() error { return nil }), brief: true, orderly: true, callersKnown: true})
 }
 
 // cut pulls the cables, or puts them back.

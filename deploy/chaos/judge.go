@@ -20,7 +20,8 @@ func (l *ledger) record(number int, r record) {
 		return
 	}
 	a := l.attempts[number]
-	alike := r.user == a.user && r.method == a.method && r.path == a.path && r.realm == a.realm && (a.status == 0 || r.status == a.status)
+	alike := r.user == a.user && r.method == a.method && r.path == a.path && r.realm == a.realm &&
+		(a.status == 0 || r.status == a.status)
 	if alike {
 		a.records += r.count
 	} else {
@@ -100,7 +101,8 @@ func describe(a *attempt) string {
 	if a.status > 0 {
 		status = fmt.Sprintf("answered %d", a.status)
 	}
-	return fmt.Sprintf("%s %s (number %d, %s by gateway %d at %s)", a.method, a.path, a.number, status, a.gateway+1, a.sent.Format("15:04:05.000"))
+	return fmt.Sprintf("%s %s (number %d, %s by gateway %d at %s)", a.method, a.path, a.number, status, a.gateway+1,
+		a.sent.Format("15:04:05.000"))
 }
 
 func times(n int) string { return fmt.Sprintf("%d times", n) }

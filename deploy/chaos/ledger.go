@@ -72,7 +72,8 @@ func (l *ledger) breach(r rule, format string, v ...any) {
 func (l *ledger) begin(user, method, path, realm string, gateway int) *attempt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := &attempt{number: len(l.attempts), user: user, method: method, path: path, realm: realm, gateway: gateway, sent: l.now()}
+	a := &attempt{number: len(l.attempts), user: user, method: method, path: path, realm: realm, gateway: gateway,
+		sent: l.now()}
 	l.attempts = append(l.attempts, a)
 	return a
 }
@@ -82,7 +83,8 @@ func (l *ledger) end(a *attempt, status int, code string) {
 	defer l.mu.Unlock()
 	a.status, a.code, a.answered, a.done = status, code, l.now(), true
 	if status == 500 || status > 500 && code != "SERVICE_UNAVAILABLE" {
-		l.breaches = append(l.breaches, breach{a.answered, ruleAnswers, fmt.Sprintf("%s %s: %d %s", a.method, a.path, status, code)})
+		l.breaches = append(l.breaches,
+			breach{a.answered, ruleAnswers, fmt.Sprintf("%s %s: %d %s", a.method, a.path, status, code)})
 	}
 }
 
@@ -203,7 +205,8 @@ func (l *ledger) wrote(it *item, v version, a *attempt) {
 	case a.status == 0 || a.status >= 500:
 		it.doubt = &v
 	case a.status == 200 || a.status == 201 || a.status == 404:
-		l.breach(ruleWrites, "%s %s was answered %d instead of %d: the server forgot, or remembers what was not acknowledged", a.method, a.path, a.status, want)
+		l.breach(ruleWrites, "%s %s was answered %d instead of %d: the server forgot, or remembers what was not acknowledged",
+			a.method, a.path, a.status, want)
 		it.doubt = &v
 	default:
 		l.breach(ruleAnswers, "%s %s: %d %s", a.method, a.path, a.status, a.code)

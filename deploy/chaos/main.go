@@ -67,9 +67,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rate, "rate", 80, "requests a second, at most 200")
 	seconds := flags.Float64("seconds", 3, "how long each fault lasts, 0.5 to 30")
-	flags.DurationVar(&o.recovery, "recovery", 2*time.Second, "after this time from the end of a fault, and the start of what had ended, no request may fail")
+	flags.DurationVar(&o.recovery, "recovery", 2*time.Second,
+		"after this time from the end of a fault, and the start of what had ended, no request may fail")
 	flags.DurationVar(&o.limit, "limit", 10*time.Minute, "the run ends after this, as a failure")
-	only := flags.String("only", "", "regular expression of the faults to inject; -only list names them. \"revocation\" measures something else")
+	only := flags.String("only", "",
+		"regular expression of the faults to inject; -only list names them. \"revocation\" measures something else")
 	flags.StringVar(&o.results, "results", "", "folder of latest.md (deploy/chaos/results); - writes none")
 	flags.BoolVar(&o.keep, "keep", false, "leave the folder with the logs of all processes behind")
 	if err := flags.Parse(args); err != nil {
@@ -78,7 +80,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.hold = time.Duration(*seconds * float64(time.Second))
 	var err error
 	o.only, err = regexp.Compile(*only)
-	if err == nil && (o.rate < 1 || o.rate > 200 || *seconds < 0.5 || *seconds > 30 || o.recovery < 0 || flags.NArg() > 0) {
+	if err == nil && (o.rate < 1 || o.rate > 200 || *seconds < 0.5 || *seconds > 30 || o.recovery < 0 ||
+		flags.NArg() > 0) {
 		err = errors.New("-rate is 1 to 200, -seconds 0.5 to 30, -recovery not negative, and nothing may follow the flags")
 	}
 	if err != nil {

@@ -58,7 +58,8 @@ func (r *report) write(stdout io.Writer) error {
 }
 
 func (r *report) head(b *strings.Builder) {
-	fmt.Fprintf(b, "%s, %d CPUs, %s/%s, %s; %s for the whole run.\n\n", r.began.UTC().Format("2006-01-02 15:04 UTC"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
+	fmt.Fprintf(b, "%s, %d CPUs, %s/%s, %s; %s for the whole run.\n\n", r.began.UTC().Format("2006-01-02 15:04 UTC"),
+		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
 		r.redis, time.Since(r.began).Round(time.Second))
 }
 
@@ -76,7 +77,8 @@ func (r *report) faultTable(b *strings.Builder) {
 		case !win.calm.IsZero():
 			back = win.calm.Sub(win.mended).Round(10 * time.Millisecond).String()
 		}
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %v | %s | %s |\n", win.name, s.requests, s.refused, s.silent, s.slowest.Round(10*time.Millisecond), up, back)
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %v | %s | %s |\n", win.name, s.requests, s.refused, s.silent,
+			s.slowest.Round(10*time.Millisecond), up, back)
 	}
 	fmt.Fprintf(b, "\nServed again: how long a process that had ended took from its start until it said that it was ready. Back to normal: when the last request "+
 		"was sent that failed, counted from the end of the fault, which is the start of a process that had ended. No request may fail that was sent more than %v after the "+
@@ -104,7 +106,8 @@ func (r *report) promises(b *strings.Builder) {
 		}
 	}
 	fmt.Fprintf(b, "%d requests, %d answered, %d without answer; %d acknowledged writes to %d keys, %d keys with a last write that was not acknowledged; %d records in the log, "+
-		"complete %v after the load ended.\n\n", len(l.attempts), answered, silent, writes, len(l.items), doubt, recorded, r.logComplete.Round(10*time.Millisecond))
+		"complete %v after the load ended.\n\n", len(l.attempts), answered, silent, writes, len(l.items), doubt, recorded,
+		r.logComplete.Round(10*time.Millisecond))
 	b.WriteString("| promise | breaches |\n|---|--:|\n")
 	for _, rule := range rules() {
 		if rule == ruleRolling && !r.rolled() {
@@ -152,7 +155,8 @@ func (r *report) told(b *strings.Builder) {
 func (l *ledger) dump(path string) error {
 	var b strings.Builder
 	for _, a := range l.attempts {
-		fmt.Fprintf(&b, "%d\t%s\t%v\t%d\t%d\t%s\t%s\t%s\t%d\n", a.number, a.sent.Format("15:04:05.000"), a.answered.Sub(a.sent).Round(time.Millisecond), a.gateway+1, a.status, a.code, a.method, a.path, a.records)
+		fmt.Fprintf(&b, "%d\t%s\t%v\t%d\t%d\t%s\t%s\t%s\t%d\n", a.number, a.sent.Format("15:04:05.000"),
+			a.answered.Sub(a.sent).Round(time.Millisecond), a.gateway+1, a.status, a.code, a.method, a.path, a.records)
 	}
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }

@@ -64,14 +64,19 @@ func (w *world) conditions() []condition {
 		{"NATS killed", quick, plain(w.nats.kill), nothing, plain(w.nats.start)},
 		{"NATS held (SIGSTOP)", quick, plain(w.nats.freeze), nothing, plain(w.nats.thaw)},
 		{"Redis and NATS killed", quick, all(w.redis.kill, w.nats.kill), nothing, all(w.redis.start, w.nats.start)},
-		{"network cut to Redis and NATS", quick, cut(true, n.redis, n.redisUsers, n.nats, n.natsUsers), nothing, cut(false, n.redis, n.redisUsers, n.nats, n.natsUsers)},
+		{"network cut to Redis and NATS", quick, cut(true, n.redis, n.redisUsers, n.nats, n.natsUsers), nothing,
+			cut(false, n.redis, n.redisUsers, n.nats, n.natsUsers)},
 		{"network cut between users-svc and Redis", quick, cut(true, n.redisUsers), nothing, cut(false, n.redisUsers)},
 		{"gateways killed at once after it", quick, nothing, all(killGateways...), all(startGateways...)},
 		{"users-svc killed at once after it", quick, nothing, plain(w.users.kill), plain(w.users.start)},
-		{"NATS killed, users-svc killed at once after it", quick, plain(w.nats.kill), plain(w.users.kill), all(w.nats.start, w.users.start)},
-		{"Redis held, users-svc killed at once after it", quick, plain(w.redis.freeze), plain(w.users.kill), all(w.redis.thaw, w.users.start)},
-		{"network cut between users-svc and both Redis and NATS", slow, cut(true, n.redisUsers, n.natsUsers), nothing, cut(false, n.redisUsers, n.natsUsers)},
-		{"Redis held and NATS killed, users-svc killed at once after it", slow, all(w.redis.freeze, w.nats.kill), plain(w.users.kill),
+		{"NATS killed, users-svc killed at once after it", quick, plain(w.nats.kill), plain(w.users.kill),
+			all(w.nats.start, w.users.start)},
+		{"Redis held, users-svc killed at once after it", quick, plain(w.redis.freeze), plain(w.users.kill),
+			all(w.redis.thaw, w.users.start)},
+		{"network cut between users-svc and both Redis and NATS", slow, cut(true, n.redisUsers, n.natsUsers), nothing,
+			cut(false, n.redisUsers, n.natsUsers)},
+		{"Redis held and NATS killed, users-svc killed at once after it", slow, all(w.redis.freeze, w.nats.kill),
+			plain(w.users.kill),
 			all(w.redis.thaw, w.nats.start, w.users.start)},
 	}
 }
@@ -131,7 +136,8 @@ func revocationOf(c *client, v *victim, admin, actor, other account) (request, e
 	switch v.kind {
 	case "ban":
 		v.refusals = []int{403}
-		return request{method: "POST", path: "/api/v1/users/" + actor.id + "/ban", token: admin.token, body: `{"reason":"chaos"}`}, nil
+		return request{method: "POST", path: "/api/v1/users/" + actor.id + "/ban", token: admin.token,
+			body: `{"reason":"chaos"}`}, nil
 	case "logout by admin":
 		return request{method: "POST", path: "/api/v1/users/" + actor.id + "/logout", token: admin.token}, nil
 	case "logout":
@@ -145,7 +151,8 @@ func revocationOf(c *client, v *victim, admin, actor, other account) (request, e
 		return own, err
 	default:
 		var made struct{ ID, Token string }
-		err := c.call(request{method: "POST", path: "/api/v1/auth/tokens", token: actor.token, body: `{"alias":"chaos","permission_template":"full_access","vault_access":true}`}, &made)
+		err := c.call(request{method: "POST", path: "/api/v1/auth/tokens", token: actor.token,
+			body: `{"alias":"chaos","permission_template":"full_access","vault_access":true}`}, &made)
 		v.credential = made.Token
 		own.method, own.path = "DELETE", "/api/v1/auth/tokens/"+made.ID
 		if v.kind == "token disable" {
@@ -253,9 +260,10 @@ func (v *victim) use(c *client) {
 type revocationRow struct {
 	condition string
 	bound     time.Duration
-	worst     map[string]time.Duration // by kind: sent so long after the acknowledgement, and let in all the same; 0 when none was
-	refused   int                      // 503, because the gateway could not know
-	breaches  []breach
+	// by kind: sent so long after the acknowledgement, and let in all the same; 0 when none was
+	worst    map[string]time.Duration
+	refused  int // 503, because the gateway could not know
+	breaches []breach
 }
 
 const (
@@ -284,7 +292,8 @@ func (row *revocationRow) judge(v *victim, gateways int) {
 			good[u.gateway]++
 			row.worst[v.kind] = max(row.worst[v.kind], after)
 			if after > row.bound {
-				row.tell(u.sent, ruleRevoked, "%s, %s: let in by gateway %d %v after it", row.condition, v.kind, u.gateway+1, after.Round(time.Millisecond))
+				row.tell(u.sent, ruleRevoked, "%s, %s: let in by gateway %d %v after it", row.condition, v.kind, u.gateway+1,
+					after.Round(time.Millisecond))
 			}
 		case isOne(u.status, v.refusals):
 			refused[u.gateway]++
@@ -297,7 +306,8 @@ func (row *revocationRow) judge(v *victim, gateways int) {
 	}
 	for i := range gateways {
 		if good[i] == 0 || refused[i] == 0 {
-			row.tell(v.acked, ruleKnown, "%s, %s: gateway %d let it in %d times before and refused it %d times after", row.condition, v.kind, i+1, good[i], refused[i])
+			row.tell(v.acked, ruleKnown, "%s, %s: gateway %d let it in %d times before and refused it %d times after",
+				row.condition, v.kind, i+1, good[i], refused[i])
 		}
 	}
 }
@@ -318,7 +328,8 @@ func isOne(n int, of []int) bool {
 func (r *report) revocationTable(b *strings.Builder) {
 	fmt.Fprintf(b, "How long after its acknowledgement a revoked credential was let in for the last time, on the slowest of three gateways, each asked every %v while "+
 		"what is broken is broken for %v and for %v in all. 503: because the gateway could not know.\n\n| broken at that moment | %s | at most | refused (503) |\n|---|%s--:|--:|\n",
-		askEvery, faultLasts, watchFor, strings.Join(revocationKinds(), " | "), strings.Repeat("--:|", len(revocationKinds())))
+		askEvery, faultLasts, watchFor, strings.Join(revocationKinds(), " | "),
+		strings.Repeat("--:|", len(revocationKinds())))
 	for _, row := range r.revocations {
 		fmt.Fprintf(b, "| %s |", row.condition)
 		for _, kind := range revocationKinds() {

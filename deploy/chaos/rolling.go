@@ -22,7 +22,8 @@ func (w *world) roll(ctx context.Context) error {
 	defer w.load.rotate(0, 1)
 	defer stop()
 	go each(balancing, 50*time.Millisecond, w.balance)
-	for _, i := range []*instance{w.users, w.users2, w.vaults[0], w.vaults[1], w.activities[0], w.activities[1], w.gateways[0], w.gateways[1]} {
+	for _, i := range []*instance{w.users, w.users2, w.vaults[0], w.vaults[1], w.activities[0], w.activities[1],
+		w.gateways[0], w.gateways[1]} {
 		if err := i.stop(ctx); err != nil {
 			return fmt.Errorf("rolling restart: %w", err)
 		}
@@ -50,7 +51,8 @@ func (w *world) nameUsers(ctx context.Context, addrs ...string) error {
 				break
 			}
 			if time.Now().After(deadline) || ctx.Err() != nil {
-				return fmt.Errorf("%s does not see the %d addresses of users-svc: it has %v (%w)", g.name, len(addrs), n, errors.Join(err, ctx.Err()))
+				return fmt.Errorf("%s does not see the %d addresses of users-svc: it has %v (%w)", g.name, len(addrs), n,
+					errors.Join(err, ctx.Err()))
 			}
 		}
 	}

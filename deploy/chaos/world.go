@@ -172,7 +172,8 @@ func (w *world) nameServices(users ...string) error {
 }
 
 func (w *world) build(ctx context.Context) error {
-	packages := []string{"./gateway/cmd/gateway", "./users-svc/cmd/users-svc", "./vault-svc/cmd/vault-svc", "./activity-svc/cmd/activity-svc"}
+	packages := []string{"./gateway/cmd/gateway", "./users-svc/cmd/users-svc", "./vault-svc/cmd/vault-svc",
+		"./activity-svc/cmd/activity-svc"}
 	if err := goBuild(ctx, w.root, w.bin(), packages...); err != nil {
 		return err
 	}
@@ -205,8 +206,10 @@ func (w *world) settings(ctx context.Context) error {
 		"ACTIVITY_INTERNAL_KEYS=" + rand.Text() + rand.Text(),
 		"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing), w.vaultKeyMaterial,
 		"ADMIN_EMAIL=" + w.adminEmail, "ADMIN_PASSWORD=" + w.adminPassword, "LOG_REQUESTS=errors",
-		"RATE_LIMIT_USER=1000000/1m", "RATE_LIMIT_ADDRESS=1000000/1m", "RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_REFRESH=off", "RATE_LIMIT_LOGIN_ACCOUNT=off",
-		"ACTIVITY_ACK_WAIT=15s", "UPSTREAM_TIMEOUT=" + upstreamTimeout.String(), "DRAIN_DELAY=" + drainDelay.String(), "UPSTREAM_RESOLVE_EVERY=1s",
+		"RATE_LIMIT_USER=1000000/1m", "RATE_LIMIT_ADDRESS=1000000/1m", "RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_REFRESH=off",
+		"RATE_LIMIT_LOGIN_ACCOUNT=off",
+		"ACTIVITY_ACK_WAIT=15s", "UPSTREAM_TIMEOUT=" + upstreamTimeout.String(), "DRAIN_DELAY=" + drainDelay.String(),
+		"UPSTREAM_RESOLVE_EVERY=1s",
 	}
 	for _, port := range []*string{&w.portUsers, &w.portVault, &w.portActivity} {
 		if *port, err = w.freePort(loopback, loopback2); err != nil {
@@ -227,10 +230,12 @@ const (
 func (w *world) startServices(ctx context.Context) error {
 	var err error
 	own := []string{"NATS_URL=nats://" + w.nets.natsUsers.addr(), "REDIS_URL=redis://" + w.nets.redisUsers.addr()}
-	if w.users, err = w.service("users-svc", "users-svc", "USERS_ADDR", net.JoinHostPort(loopback, w.portUsers), own...); err != nil {
+	if w.users, err = w.service("users-svc", "users-svc", "USERS_ADDR", net.JoinHostPort(loopback, w.portUsers),
+		own...); err != nil {
 		return err
 	}
-	if w.users2, err = w.service("users-svc", "users-svc-2", "USERS_ADDR", net.JoinHostPort(loopback2, w.portUsers), own...); err != nil {
+	if w.users2, err = w.service("users-svc", "users-svc-2", "USERS_ADDR", net.JoinHostPort(loopback2, w.portUsers),
+		own...); err != nil {
 		return err
 	}
 	for i, host := range []string{loopback, loopback2} {
@@ -238,7 +243,8 @@ func (w *world) startServices(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a, err := w.service("activity-svc", fmt.Sprintf("activity-svc-%d", i+1), "ACTIVITY_ADDR", net.JoinHostPort(host, w.portActivity))
+		a, err := w.service("activity-svc", fmt.Sprintf("activity-svc-%d", i+1), "ACTIVITY_ADDR",
+			net.JoinHostPort(host, w.portActivity))
 		if err != nil {
 			return err
 		}
@@ -264,8 +270,10 @@ func (w *world) startGateways(ctx context.Context) error {
 			return err
 		}
 	}
-	direct := []string{"USERS_URL=http://users:" + w.portUsers, "VAULT_URL=http://vault:" + w.portVault, "ACTIVITY_URL=http://activity:" + w.portActivity}
-	behind := []string{"USERS_URL=http://" + w.nets.users.addr(), "VAULT_URL=http://" + w.nets.vault.addr(), "ACTIVITY_URL=http://" + w.nets.activity.addr()}
+	direct := []string{"USERS_URL=http://users:" + w.portUsers, "VAULT_URL=http://vault:" + w.portVault,
+		"ACTIVITY_URL=http://activity:" + w.portActivity}
+	behind := []string{"USERS_URL=http://" + w.nets.users.addr(), "VAULT_URL=http://" + w.nets.vault.addr(),
+		"ACTIVITY_URL=http://" + w.nets.activity.addr()}
 	for i, own := range [][]string{append(direct, "ACTIVITY_MODE=required"), direct, behind} {
 		port, err := w.freePort(loopback)
 		if err != nil {
@@ -277,7 +285,8 @@ func (w *world) startGateways(ctx context.Context) error {
 		}
 		w.onClose(func(context.Context) error { removeDisk(journal); return nil })
 		own = append(slices.Clone(own), "JOURNAL_DIR="+journal)
-		g, err := w.service("gateway", fmt.Sprintf("gateway-%d", i+1), "GATEWAY_ADDR", net.JoinHostPort(loopback, port), own...)
+		g, err := w.service("gateway", fmt.Sprintf("gateway-%d", i+1), "GATEWAY_ADDR", net.JoinHostPort(loopback, port),
+			own...)
 		if err != nil {
 			return err
 		}
@@ -307,7 +316,8 @@ func (w *world) service(program, name, addrVariable, addr string, own ...string)
 		return nil, err
 	}
 	admin := net.JoinHostPort(host, port)
-	environ := append(slices.Clone(w.shared), append([]string{addrVariable + "=" + addr, "ADMIN_ADDR=" + admin}, own...)...)
+	environ := append(slices.Clone(w.shared),
+		append([]string{addrVariable + "=" + addr, "ADMIN_ADDR=" + admin}, own...)...)
 	i := &instance{process: w.process(name, filepath.Join(w.bin(), program), environ), addr: addr, admin: admin}
 	i.check = answers("http://" + admin + "/readyz")
 	return i, nil

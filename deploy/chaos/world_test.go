@@ -117,14 +117,16 @@ func TestRevocationsAreJudgedByTheLastRequestThatWasLetIn(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			v := &victim{kind: "ban", refusals: []int{401}, asked: acked.Add(-50 * time.Millisecond), acked: acked, uses: append(append([]use{}, fine...), c.more...)}
+			v := &victim{kind: "ban", refusals: []int{401}, asked: acked.Add(-50 * time.Millisecond), acked: acked,
+				uses: append(append([]use{}, fine...), c.more...)}
 			row := judgeRevocations(condition{name: "x", bound: quick}, []*victim{v}, 2)
 			if row.worst["ban"] != c.worst || len(row.breaches) != c.breaches {
 				t.Errorf("got %v and %v, want %v and %d breaches", row.worst["ban"], row.breaches, c.worst, c.breaches)
 			}
 		})
 	}
-	silent := judgeRevocations(condition{name: "x", bound: quick}, []*victim{{kind: "ban", acked: acked, uses: fine[:3]}}, 2)
+	silent := judgeRevocations(condition{name: "x", bound: quick}, []*victim{{kind: "ban", acked: acked, uses: fine[:3]}},
+		2)
 	if len(silent.breaches) == 0 {
 		t.Error("a gateway that was never seen to refuse passes")
 	}

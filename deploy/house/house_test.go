@@ -39,7 +39,8 @@ func sources(t *testing.T) []source {
 			if err != nil {
 				return err
 			}
-			s := source{test: strings.HasSuffix(path, "_test.go"), fset: token.NewFileSet(), lines: strings.Count(string(content), "\n")}
+			s := source{test: strings.HasSuffix(path, "_test.go"), fset: token.NewFileSet(),
+				lines: strings.Count(string(content), "\n")}
 			s.path, _ = filepath.Rel(root, path)
 			s.file, err = parser.ParseFile(s.fset, path, content, parser.ParseComments)
 			out = append(out, s)
@@ -61,14 +62,19 @@ var rules = []struct {
 	prefixes []string
 	allowed  []string // regular expressions of paths
 }{
-	{"SQL is written in stores", []string{"github.com/jackc/pgx"}, []string{`^pkg/(db|localpg|testkit)/`, `_store\.go$`, `_test\.go$`, `^deploy/(bench|chaos)/`}},
-	{"Fiber stays at the door", []string{"github.com/gofiber/"}, []string{`^pkg/httpx/`, `^gateway/`, `_http\.go$`, `_test\.go$`, `^deploy/bench/`}},
+	{"SQL is written in stores", []string{"github.com/jackc/pgx"},
+		[]string{`^pkg/(db|localpg|testkit)/`, `_store\.go$`, `_test\.go$`, `^deploy/(bench|chaos)/`}},
+	{"Fiber stays at the door", []string{"github.com/gofiber/"},
+		[]string{`^pkg/httpx/`, `^gateway/`, `_http\.go$`, `_test\.go$`, `^deploy/bench/`}},
 	{"NATS has one owner", []string{"github.com/nats-io/nats.go"}, []string{`^pkg/bus/`, `_test\.go$`, `^deploy/chaos/`}},
 	{"OpenTelemetry has one owner", []string{"go.opentelemetry.io"}, []string{`^pkg/(trace|testkit)/`}},
-	{"embedded servers stay out of the services", []string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis"},
+	{"embedded servers stay out of the services",
+		[]string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis"},
 		[]string{`^pkg/testkit/`, `^deploy/(standalone|chaos|bench)/`, `_test\.go$`}},
-	{"testkit is for tests", []string{"github.com/realmgate/realmgate/pkg/testkit"}, []string{`^pkg/testkit/`, `_test\.go$`}},
-	{"localpg is for standalone and tests", []string{"github.com/realmgate/realmgate/pkg/localpg"}, []string{`^pkg/(testkit|localpg)/`, `^deploy/`, `_test\.go$`}},
+	{"testkit is for tests", []string{"github.com/realmgate/realmgate/pkg/testkit"},
+		[]string{`^pkg/testkit/`, `_test\.go$`}},
+	{"localpg is for standalone and tests", []string{"github.com/realmgate/realmgate/pkg/localpg"},
+		[]string{`^pkg/(testkit|localpg)/`, `^deploy/`, `_test\.go$`}},
 	{"only testing code imports testing", []string{"testing"}, []string{`^pkg/testkit/`, `_test\.go$`}},
 }
 
@@ -77,8 +83,10 @@ func TestImports(t *testing.T) {
 		for _, spec := range s.file.Imports {
 			path, _ := strconv.Unquote(spec.Path.Value)
 			for _, r := range rules {
-				hit := slices.ContainsFunc(r.prefixes, func(p string) bool { return path == p || strings.HasPrefix(path, strings.TrimSuffix(p, "/")+"/") })
-				if hit && !slices.ContainsFunc(r.allowed, func(re string) bool { return regexp.MustCompile(re).MatchString(s.path) }) {
+				hit := slices.ContainsFunc(r.prefixes,
+					func(p string) bool { return path == p || strings.HasPrefix(path, strings.TrimSuffix(p, "/")+"/") })
+				if hit && !slices.ContainsFunc(r.allowed,
+					func(re string) bool { return regexp.MustCompile(re).MatchString(s.path) }) {
 					t.Errorf("%s imports %s: %s", s.path, path, r.about)
 				}
 			}
@@ -132,7 +140,8 @@ func TestEveryPackageSaysWhatItOwns(t *testing.T) {
 		if base := filepath.Base(dir); slices.Contains([]string{"util", "utils", "common", "helpers", "misc"}, base) {
 			t.Errorf("%s: name the package after what it owns", dir)
 		}
-		if doc := strings.Join(strings.Fields(s.file.Doc.Text()), " "); regexp.MustCompile(`^(Package|Command) \S+ [a-z]`).MatchString(doc) && strings.Contains(doc, "tart reading") {
+		if doc := strings.Join(strings.Fields(s.file.Doc.Text()),
+			" "); regexp.MustCompile(`^(Package|Command) \S+ [a-z]`).MatchString(doc) && strings.Contains(doc, "tart reading") {
 			documented[dir] = true
 		}
 	}
@@ -183,7 +192,8 @@ func TestTokensAreComparedAsASCII(t *testing.T) {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
-			if f, ok := n.(*ast.SelectorExpr); ok && (exprString(f) == "strings.EqualFold" || exprString(f) == "bytes.EqualFold") {
+			if f, ok := n.(*ast.SelectorExpr); ok &&
+				(exprString(f) == "strings.EqualFold" || exprString(f) == "bytes.EqualFold") {
 				t.Errorf("%s calls %s; use pkg/ascii", s.path, exprString(f))
 			}
 			return true

@@ -22,7 +22,8 @@ func TestABackupComesBack(t *testing.T) {
 	const realm = "0123456789abcdef01234567"
 	large := strings.Repeat("large ", 1<<18)
 	for i := range 20 {
-		s.want(201, "PUT", fmt.Sprintf("/api/v1/vault/keys/k%d", i), ada, map[string]any{"value": fmt.Sprint("value ", i), "metadata": map[string]any{"n": i}})
+		s.want(201, "PUT", fmt.Sprintf("/api/v1/vault/keys/k%d", i), ada,
+			map[string]any{"value": fmt.Sprint("value ", i), "metadata": map[string]any{"n": i}})
 	}
 	s.want(201, "PUT", "/api/v1/vault/keys/large?realm_id="+realm, ada, map[string]any{"value": large})
 	s.wantRecord(ada, "PUT", "/api/v1/vault/keys/k7", 201)
@@ -125,7 +126,8 @@ func (s *stack) restore(k kept) {
 // load puts the dump in the place of the database, whatever is in it; no service may run.
 func (s *stack) load(k kept) {
 	s.t.Helper()
-	run(s.t, s.dir, s.postgresTool("pg_restore"), "--dbname="+s.cluster.URL("postgres"), "--clean", "--create", "--if-exists", "--exit-on-error", k.dump)
+	run(s.t, s.dir, s.postgresTool("pg_restore"), "--dbname="+s.cluster.URL("postgres"), "--clean", "--create",
+		"--if-exists", "--exit-on-error", k.dump)
 }
 
 // databaseURL is the superuser's way to the database.

@@ -113,8 +113,10 @@ func helmCommand(t *testing.T, args ...string) *exec.Cmd {
 
 func TestChartRefusesUnknownValues(t *testing.T) {
 	t.Parallel()
-	for _, v := range []string{"gatway.replicas=3", "vaultSvc.replica=3", "usersSvc.replicas=many", "gateway.journal.persistent=maybe",
-		"settings.ADMIN_ADDR=:1", "gateway.settings.GATEWAY_ADDR=:1", "vaultSvc.settings.DATABASE_MIGRATE=true", "usersSvc.env[0].name=ADMIN_ADDR",
+	for _, v := range []string{"gatway.replicas=3", "vaultSvc.replica=3", "usersSvc.replicas=many",
+		"gateway.journal.persistent=maybe",
+		"settings.ADMIN_ADDR=:1", "gateway.settings.GATEWAY_ADDR=:1", "vaultSvc.settings.DATABASE_MIGRATE=true",
+		"usersSvc.env[0].name=ADMIN_ADDR",
 		"gateway.disruption.maxUnavailable=0", "vaultSvc.disruption.maxUnavailable=0%"} {
 		cmd := helmCommand(t, "template", "rg", ".", "--kube-version", kubernetesVersion+".0", "--set", v)
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "schema") {
@@ -146,7 +148,8 @@ func TestChartWorkloads(t *testing.T) {
 			c.at("securityContext", "allowPrivilegeEscalation") != false || pod.at("automountServiceAccountToken") != false {
 			t.Errorf("%s has more rights than it needs", name)
 		}
-		for probe, path := range map[string]string{"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"} {
+		for probe, path := range map[string]string{"startupProbe": "/livez", "readinessProbe": "/readyz",
+			"livenessProbe": "/livez"} {
 			if c.at(probe, "httpGet", "path") != path || c.at(probe, "httpGet", "port") != "admin" {
 				t.Errorf("%s: %s is %v", name, probe, c.at(probe))
 			}
@@ -155,7 +158,8 @@ func TestChartWorkloads(t *testing.T) {
 			t.Errorf("%s has no resources", name)
 		}
 		hpa := find(t, all, "HorizontalPodAutoscaler", "rg-"+name)
-		if hpa.at("spec", "scaleTargetRef", "name") != "rg-"+name || hpa.at("spec", "scaleTargetRef", "kind") != kind || w.at("spec", "replicas") != nil {
+		if hpa.at("spec", "scaleTargetRef", "name") != "rg-"+name || hpa.at("spec", "scaleTargetRef", "kind") != kind ||
+			w.at("spec", "replicas") != nil {
 			t.Errorf("%s is not scaled by its HorizontalPodAutoscaler alone", name)
 		}
 		find(t, all, "PodDisruptionBudget", "rg-"+name)
@@ -178,8 +182,10 @@ func environOf(container object) map[string]string {
 func TestChartNamesAndPortsAgree(t *testing.T) {
 	t.Parallel()
 	all := render(t)
-	gateway := environOf(object(find(t, all, "StatefulSet", "rg-gateway").at("spec", "template", "spec", "containers", 0).(map[string]any)))
-	for setting, name := range map[string]string{"USERS_URL": "users-svc", "VAULT_URL": "vault-svc", "ACTIVITY_URL": "activity-svc"} {
+	gateway := environOf(object(find(t, all, "StatefulSet", "rg-gateway").at("spec", "template", "spec", "containers",
+		0).(map[string]any)))
+	for setting, name := range map[string]string{"USERS_URL": "users-svc", "VAULT_URL": "vault-svc",
+		"ACTIVITY_URL": "activity-svc"} {
 		m := regexp.MustCompile(`^http://(rg-` + name + `):(\d+)$`).FindStringSubmatch(gateway[setting])
 		if m == nil {
 			t.Fatalf("%s is %q", setting, gateway[setting])
@@ -187,7 +193,8 @@ func TestChartNamesAndPortsAgree(t *testing.T) {
 		svc := find(t, all, "Service", m[1])
 		container := object(find(t, all, "Deployment", m[1]).at("spec", "template", "spec", "containers", 0).(map[string]any))
 		addr := environOf(container)[strings.TrimSuffix(setting, "_URL")+"_ADDR"]
-		if svc.at("spec", "clusterIP") != "None" || addr != ":"+m[2] || container.at("ports", 0, "containerPort") != svc.at("spec", "ports", 0, "port") {
+		if svc.at("spec", "clusterIP") != "None" || addr != ":"+m[2] ||
+			container.at("ports", 0, "containerPort") != svc.at("spec", "ports", 0, "port") {
 			t.Errorf("%s: service %v, address %s, wanted port %s", name, svc.at("spec"), addr, m[2])
 		}
 		policy := find(t, all, "NetworkPolicy", m[1])
@@ -224,7 +231,8 @@ func TestChartVariants(t *testing.T) {
 			t.Errorf("replicas: got %v, want 5", w.at("spec", "replicas"))
 		}
 		environ := environOf(object(w.at("spec", "template", "spec", "containers", 0).(map[string]any)))
-		if slices.ContainsFunc(all, func(o object) bool { return o.kind() == "Job" }) || environ["DATABASE_MIGRATE"] != "true" {
+		if slices.ContainsFunc(all, func(o object) bool { return o.kind() == "Job" }) ||
+			environ["DATABASE_MIGRATE"] != "true" {
 			t.Error("nobody migrates")
 		}
 	})
@@ -236,18 +244,21 @@ func TestChartVariants(t *testing.T) {
 	})
 	t.Run("a setting of one service wins over the chart's", func(t *testing.T) {
 		all := render(t, "usersSvc.settings.LOG_LEVEL=debug", "usersSvc.settings.SIGNUP_ENABLED=false")
-		environ := environOf(object(find(t, all, "Deployment", "rg-users-svc").at("spec", "template", "spec", "containers", 0).(map[string]any)))
+		environ := environOf(object(find(t, all, "Deployment", "rg-users-svc").at("spec", "template", "spec", "containers",
+			0).(map[string]any)))
 		if environ["LOG_LEVEL"] != "debug" || environ["SIGNUP_ENABLED"] != "false" {
 			t.Errorf("settings: %v", environ)
 		}
 	})
 	t.Run("everything else switched on", func(t *testing.T) {
-		all := render(t, "gateway.ingress.enabled=true", "gateway.ingress.tlsSecretName=tls", "serviceMonitor.enabled=true", "prometheusRule.enabled=true", "dashboards.enabled=true")
+		all := render(t, "gateway.ingress.enabled=true", "gateway.ingress.tlsSecretName=tls", "serviceMonitor.enabled=true",
+			"prometheusRule.enabled=true", "dashboards.enabled=true")
 		if host := find(t, all, "Ingress", "rg-gateway").at("spec", "rules", 1, "host"); host != "*.realmgate.example.com" {
 			t.Errorf("the realms' host: got %v", host)
 		}
 		monitor := find(t, all, "ServiceMonitor", "rg")
-		if monitor.at("spec", "endpoints", 0, "port") != "admin" || monitor.at("spec", "selector", "matchLabels", "app.kubernetes.io/part-of") != "realmgate" {
+		if monitor.at("spec", "endpoints", 0, "port") != "admin" ||
+			monitor.at("spec", "selector", "matchLabels", "app.kubernetes.io/part-of") != "realmgate" {
 			t.Errorf("ServiceMonitor: %v", monitor["spec"])
 		}
 		groups, _ := find(t, all, "PrometheusRule", "rg").at("spec", "groups").([]any)
@@ -273,18 +284,23 @@ func TestChartRefusesReplicasBesideAutoscaling(t *testing.T) {
 // reach.
 func TestChartPodsCanBeShaped(t *testing.T) {
 	t.Parallel()
-	values := []string{"serviceAccount.create=true", "networkPolicy.egress.enabled=true", "networkPolicy.egress.rules[0].ports[0].port=5432"}
+	values := []string{"serviceAccount.create=true", "networkPolicy.egress.enabled=true",
+		"networkPolicy.egress.rules[0].ports[0].port=5432"}
 	for _, part := range []string{"gateway", "usersSvc", "vaultSvc", "activitySvc"} {
-		values = append(values, part+".podAnnotations.team=ours", part+".priorityClassName=high", part+".extraVolumes[0].name=certs",
-			part+".extraVolumes[0].secret.secretName=certs", part+".extraVolumeMounts[0].name=certs", part+".extraVolumeMounts[0].mountPath=/certs")
+		values = append(values, part+".podAnnotations.team=ours", part+".priorityClassName=high",
+			part+".extraVolumes[0].name=certs",
+			part+".extraVolumes[0].secret.secretName=certs", part+".extraVolumeMounts[0].name=certs",
+			part+".extraVolumeMounts[0].mountPath=/certs")
 	}
 	all := render(t, values...)
 	for _, name := range ours {
 		kind := map[bool]string{true: "StatefulSet", false: "Deployment"}[name == "gateway"]
 		pod := object(find(t, all, kind, "rg-"+name).at("spec", "template").(map[string]any))
-		if pod.at("metadata", "annotations", "team") != "ours" || pod.at("metadata", "annotations", "checksum/secret") == nil ||
+		if pod.at("metadata", "annotations", "team") != "ours" ||
+			pod.at("metadata", "annotations", "checksum/secret") == nil ||
 			pod.at("spec", "priorityClassName") != "high" || pod.at("spec", "serviceAccountName") != "rg" ||
-			pod.at("spec", "volumes", 1, "name") != "certs" || pod.at("spec", "containers", 0, "volumeMounts", 1, "mountPath") == nil {
+			pod.at("spec", "volumes", 1, "name") != "certs" ||
+			pod.at("spec", "containers", 0, "volumeMounts", 1, "mountPath") == nil {
 			t.Errorf("%s: %v", name, pod)
 		}
 	}

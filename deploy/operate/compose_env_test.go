@@ -134,7 +134,8 @@ func TestTwoCheckoutsAreTwoInstallations(t *testing.T) {
 		write(t, filepath.Join(two, name), readText(t, name))
 	}
 	first, second := projectIn(t, one), projectIn(t, two)
-	if first.Name == second.Name || second.Name != "second" || first.Volumes["postgres"].Name == second.Volumes["postgres"].Name {
+	if first.Name == second.Name || second.Name != "second" ||
+		first.Volumes["postgres"].Name == second.Volumes["postgres"].Name {
 		t.Errorf("two checkouts are the projects %s and %s", first.Name, second.Name)
 	}
 	if regexp.MustCompile(`(?m)^name:`).MatchString(raw) {
@@ -146,7 +147,8 @@ func TestTwoCheckoutsAreTwoInstallations(t *testing.T) {
 // readers' files.
 func TestOtherServersCanBeNamed(t *testing.T) {
 	t.Parallel()
-	dir, environ := filepath.Join(t.TempDir(), "secrets"), []string{"REDIS_URL=rediss://:x@redis.example:6380/0", "ADMIN_PASSWORD=Pa$w0rd#12-and-more"}
+	dir, environ := filepath.Join(t.TempDir(), "secrets"),
+		[]string{"REDIS_URL=rediss://:x@redis.example:6380/0", "ADMIN_PASSWORD=Pa$w0rd#12-and-more"}
 	runWith(t, environ, binary(t, "standalone"), "-make-secrets", dir)
 	for file, want := range map[string]config.Secret{
 		"gateway/redis-url": "rediss://:x@redis.example:6380/0", "users-svc/redis-url": "rediss://:x@redis.example:6380/0",

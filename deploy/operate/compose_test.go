@@ -29,8 +29,10 @@ func project(t *testing.T) *types.Project {
 
 func projectIn(t *testing.T, dir string, environ ...string) *types.Project {
 	t.Helper()
-	o, err := cli.NewProjectOptions([]string{filepath.Join(dir, "docker-compose.yml")}, cli.WithWorkingDirectory(dir), cli.WithInterpolation(true),
-		cli.WithResolvedPaths(true), cli.WithNormalization(true), cli.WithConsistency(true), cli.WithProfiles([]string{"*"}), cli.WithEnv(environ))
+	o, err := cli.NewProjectOptions([]string{filepath.Join(dir, "docker-compose.yml")}, cli.WithWorkingDirectory(dir),
+		cli.WithInterpolation(true),
+		cli.WithResolvedPaths(true), cli.WithNormalization(true), cli.WithConsistency(true), cli.WithProfiles([]string{"*"}),
+		cli.WithEnv(environ))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +74,12 @@ func TestRealmgateEnvWins(t *testing.T) {
 			}
 		}
 	}
-	hold("OTEL_TRACES_EXPORTER=otlp", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "LOG_LEVEL": "info", "ADMIN_EMAIL": "admin@realmgate.local"})
-	write(t, filepath.Join(dir, "realmgate.env"), "OTEL_TRACES_EXPORTER=otlp\nLOG_LEVEL=debug\nADMIN_EMAIL=ada@example.com\nGATEWAY_ADDR=:1\n")
-	hold("LOG_LEVEL=warn", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "LOG_LEVEL": "debug", "ADMIN_EMAIL": "ada@example.com"})
+	hold("OTEL_TRACES_EXPORTER=otlp",
+		map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "LOG_LEVEL": "info", "ADMIN_EMAIL": "admin@realmgate.local"})
+	write(t, filepath.Join(dir, "realmgate.env"),
+		"OTEL_TRACES_EXPORTER=otlp\nLOG_LEVEL=debug\nADMIN_EMAIL=ada@example.com\nGATEWAY_ADDR=:1\n")
+	hold("LOG_LEVEL=warn", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "LOG_LEVEL": "debug",
+		"ADMIN_EMAIL": "ada@example.com"})
 	if got := projectIn(t, dir).Services["gateway"].Environment["GATEWAY_ADDR"]; *got != ":8080" {
 		t.Errorf("realmgate.env moved the gateway from its published port to %s", *got)
 	}
@@ -119,7 +124,8 @@ func write(t *testing.T, path, text string) {
 func TestComposeFile(t *testing.T) {
 	t.Parallel()
 	p := project(t)
-	for _, name := range []string{"gateway", "users-svc", "vault-svc", "activity-svc", "postgres", "nats", "redis", "secrets"} {
+	for _, name := range []string{"gateway", "users-svc", "vault-svc", "activity-svc", "postgres", "nats", "redis",
+		"secrets"} {
 		if s, ok := p.Services[name]; !ok || len(s.Profiles) > 0 {
 			t.Errorf("%s does not start with docker compose up", name)
 		}
@@ -131,7 +137,8 @@ func TestComposeFile(t *testing.T) {
 			if s.MemLimit == 0 {
 				t.Error("has no memory limit")
 			}
-			if want := map[bool]string{true: "no", false: types.RestartPolicyUnlessStopped}[name == "secrets"]; s.Restart != want {
+			if want := map[bool]string{true: "no",
+				false: types.RestartPolicyUnlessStopped}[name == "secrets"]; s.Restart != want {
 				t.Errorf("restart: got %q, want %q", s.Restart, want)
 			}
 			if (s.HealthCheck == nil) != slices.Contains(withoutHealth, name) {
@@ -219,7 +226,8 @@ func TestSecretsReachOnlyTheirReader(t *testing.T) {
 }
 
 func isSecretName(name string) bool {
-	return slices.ContainsFunc([]string{"PASSWORD", "SECRET", "TOKEN", "_KEY", "KEYS", "DATABASE_URL", "NATS_URL", "REDIS_URL"}, func(w string) bool { return strings.Contains(name, w) })
+	return slices.ContainsFunc([]string{"PASSWORD", "SECRET", "TOKEN", "_KEY", "KEYS", "DATABASE_URL", "NATS_URL",
+		"REDIS_URL"}, func(w string) bool { return strings.Contains(name, w) })
 }
 
 func TestVolumesAreUsed(t *testing.T) {

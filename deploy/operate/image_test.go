@@ -134,7 +134,8 @@ func TestBuildContext(t *testing.T) {
 		}
 		return out
 	}
-	for _, path := range []string{".git/config", ".env", "realmgate.env", "secrets/internal-keys", "data/postgres/PG_VERSION", "gateway/proxy_test.go", "README.md"} {
+	for _, path := range []string{".git/config", ".env", "realmgate.env", "secrets/internal-keys",
+		"data/postgres/PG_VERSION", "gateway/proxy_test.go", "README.md"} {
 		if !skip(path) {
 			t.Errorf("%s gets into the build", path)
 		}

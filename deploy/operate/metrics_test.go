@@ -138,7 +138,8 @@ func TestMetricsExist(t *testing.T) {
 			t.Errorf("%s: no metric in %s", where, expr)
 		}
 		for _, name := range names {
-			if !exported[name] && !exported[suffix.ReplaceAllString(name, "")] && !notOurMetrics.MatchString(suffix.ReplaceAllString(name, "")) {
+			if !exported[name] && !exported[suffix.ReplaceAllString(name, "")] &&
+				!notOurMetrics.MatchString(suffix.ReplaceAllString(name, "")) {
 				t.Errorf("%s: nobody exports %s", where, name)
 			}
 		}
@@ -258,7 +259,8 @@ func TestPrometheusReadsItsFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "prometheus.yml")
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(raw), "/etc/prometheus/alerts.yml", rules)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(raw), "/etc/prometheus/alerts.yml", rules)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	run(t, t.TempDir(), promtool, "check", "config", "--lint=all", "--lint-fatal", path)

@@ -60,7 +60,8 @@ func startStack(t *testing.T) *stack {
 		}
 	}
 	s.makeSecrets()
-	for _, host := range []string{"postgres:5432", "nats:4222", "redis:6379", "gateway:8080", "users-svc:8081", "vault-svc:8082", "activity-svc:8083"} {
+	for _, host := range []string{"postgres:5432", "nats:4222", "redis:6379", "gateway:8080", "users-svc:8081",
+		"vault-svc:8082", "activity-svc:8083"} {
 		s.hosts[host] = testkit.FreeAddr(t)
 	}
 	s.startPostgres()
@@ -122,7 +123,8 @@ func (s *stack) config(service, target string) string {
 func (s *stack) startPostgres() {
 	s.t.Helper()
 	t, service := s.t, s.project.Services["postgres"]
-	pg, err := localpg.Start(t.Context(), localpg.Options{Dir: filepath.Join(s.dir, "postgres"), Settings: localpg.Disposable(), Log: testkit.Log(t)})
+	pg, err := localpg.Start(t.Context(),
+		localpg.Options{Dir: filepath.Join(s.dir, "postgres"), Settings: localpg.Disposable(), Log: testkit.Log(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +134,8 @@ func (s *stack) startPostgres() {
 	if err := pg.CreateDatabase(t.Context(), database); err != nil {
 		t.Fatal(err)
 	}
-	sql := strings.ReplaceAll(s.config("postgres", "/docker-entrypoint-initdb.d/realmgate.sql"), "/secrets/", s.readableByPostgres()+"/")
+	sql := strings.ReplaceAll(s.config("postgres", "/docker-entrypoint-initdb.d/realmgate.sql"), "/secrets/",
+		s.readableByPostgres()+"/")
 	conn, err := pgx.Connect(t.Context(), pg.URL(database))
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +192,8 @@ func (s *stack) startNATS() {
 		s.t.Fatal(err)
 	}
 	text := s.config("nats", "/etc/nats/nats.conf")
-	for old, here := range map[string]string{"port: 4222": "listen: " + s.hosts["nats:4222"], "http: 8222": "http: " + testkit.FreeAddr(s.t), `"/data"`: `"` + s.dir + `/nats/data"`} {
+	for old, here := range map[string]string{"port: 4222": "listen: " + s.hosts["nats:4222"],
+		"http: 8222": "http: " + testkit.FreeAddr(s.t), `"/data"`: `"` + s.dir + `/nats/data"`} {
 		if !strings.Contains(text, old) {
 			s.t.Fatalf("nats.conf has no %s", old)
 		}
@@ -200,7 +204,8 @@ func (s *stack) startNATS() {
 	}
 	program := filepath.Join(scratch, "nats-server")
 	build := testkit.Command(s.t, "go", "build", "-o", program, "github.com/nats-io/nats-server/v2")
-	build.Dir, build.Env = filepath.Join(root, "deploy"), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath") // as the images
+	// as the images
+	build.Dir, build.Env = filepath.Join(root, "deploy"), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
 	if out, err := build.CombinedOutput(); err != nil {
 		s.t.Fatalf("build nats-server: %v\n%s", err, out)
 	}

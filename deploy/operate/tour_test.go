@@ -31,7 +31,8 @@ func TestTheComposeFileRuns(t *testing.T) {
 			IsAdmin bool `json:"is_admin"`
 		}
 	}
-	s.into(s.login(*s.project.Services["users-svc"].Environment["ADMIN_EMAIL"], s.secret("users-svc", "admin-password")), &admin)
+	s.into(s.login(*s.project.Services["users-svc"].Environment["ADMIN_EMAIL"], s.secret("users-svc", "admin-password")),
+		&admin)
 	if !admin.User.IsAdmin {
 		t.Error("the first admin is no admin")
 	}
@@ -42,7 +43,8 @@ func TestTheComposeFileRuns(t *testing.T) {
 	s.want(200, "GET", "/api/v1/users/me", ada, nil)
 	s.start("vault-svc")
 	s.waitHealthy("vault-svc")
-	s.eventually("the vault answers again", func() bool { return s.status("GET", "/api/v1/vault/keys/db.password", ada, nil) == 200 })
+	s.eventually("the vault answers again",
+		func() bool { return s.status("GET", "/api/v1/vault/keys/db.password", ada, nil) == 200 })
 
 	// What the gateway had answered when it was killed reaches the log from its journal.
 	s.stop("nats")
@@ -172,7 +174,8 @@ func (s *stack) wantRecord(token, method, path string, status int) {
 // rolesAreApart holds that no service can read another's tables with what it has in its container.
 func (s *stack) rolesAreApart() {
 	s.t.Helper()
-	tables := map[string]string{"users-svc": "users_svc.users", "vault-svc": "vault_svc.vault_items", "activity-svc": "activity_svc.activity"}
+	tables := map[string]string{"users-svc": "users_svc.users", "vault-svc": "vault_svc.vault_items",
+		"activity-svc": "activity_svc.activity"}
 	for reader := range tables {
 		raw, err := os.ReadFile(s.translated(reader, "database-url"))
 		if err != nil {
@@ -213,7 +216,8 @@ func (s *stack) metricsAreThere() {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		for _, want := range []string{`build_info{service="` + name + `",version="` + stamp + `"} 1`, "http_request_duration_seconds_bucket{", "go_goroutines ", "process_open_fds "} {
+		for _, want := range []string{`build_info{service="` + name + `",version="` + stamp + `"} 1`,
+			"http_request_duration_seconds_bucket{", "go_goroutines ", "process_open_fds "} {
 			if !strings.Contains(string(raw), want) {
 				s.t.Errorf("the metrics of %s lack %s", name, want)
 			}

@@ -36,7 +36,8 @@ func findAdminCommand(args []string) (*service.Command[users.Config], []string) 
 
 // runAdmin runs a command of users-svc on this installation: on the servers of the process that
 // serves it, or on servers of its own while there is none.
-func runAdmin(ctx context.Context, cfg Config, environ []string, c *service.Command[users.Config], args []string, out, logTo io.Writer) (err error) {
+func runAdmin(ctx context.Context, cfg Config, environ []string, c *service.Command[users.Config], args []string, out,
+	logTo io.Writer) (err error) {
 	path, err := cfg.dataDir()
 	if err != nil {
 		return err
@@ -69,7 +70,8 @@ func runAdmin(ctx context.Context, cfg Config, environ []string, c *service.Comm
 }
 
 // runUsers runs a command of users-svc with the settings in environ.
-func runUsers(ctx context.Context, environ []string, c *service.Command[users.Config], args []string, out, logTo io.Writer) error {
+func runUsers(ctx context.Context, environ []string, c *service.Command[users.Config], args []string, out,
+	logTo io.Writer) error {
 	var cfg users.Config
 	if err := config.Load(&cfg, environ); err != nil {
 		return err
@@ -83,7 +85,8 @@ const serversFile = "servers.env"
 
 // serversForUsers returns the settings by which users-svc reaches the servers.
 func (st *stack) serversForUsers() []string {
-	return []string{"DATABASE_URL=" + st.backing.databaseURL("users_svc"), "NATS_URL=" + st.backing.natsURL, "REDIS_URL=" + st.backing.redisURL}
+	return []string{"DATABASE_URL=" + st.backing.databaseURL("users_svc"), "NATS_URL=" + st.backing.natsURL,
+		"REDIS_URL=" + st.backing.redisURL}
 }
 
 func (st *stack) writeServersFile() error {

@@ -39,7 +39,8 @@ func passwordIn(t *testing.T, said string) string {
 func TestAdminsAreMadeBesideTheRunningProcessAndWithoutIt(t *testing.T) {
 	t.Parallel()
 	environ := []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "ADMIN_EMAIL=root@example.com"}
-	if said, err := command(t, environ, "admin", "create", "-email", "ann@example.com"); err == nil || !strings.Contains(said, "no database yet") {
+	if said, err := command(t, environ, "admin", "create", "-email", "ann@example.com"); err == nil ||
+		!strings.Contains(said, "no database yet") {
 		t.Errorf("before the first start: %v, %q", err, said)
 	}
 	p := spawn(t, environ...)
@@ -60,9 +61,11 @@ func TestAdminsAreMadeBesideTheRunningProcessAndWithoutIt(t *testing.T) {
 	if said, err = command(t, environ, "admin", "password", "-email", "ann@example.com"); err != nil {
 		t.Fatal(err, said)
 	}
-	eventually(t, "the session of the old password has ended", func() bool { return r.get("/api/v1/users/me", session.Token).status == 401 })
+	eventually(t, "the session of the old password has ended",
+		func() bool { return r.get("/api/v1/users/me", session.Token).status == 401 })
 	r.login("ann@example.com", passwordIn(t, said))
-	if info, err := os.Stat(filepath.Join(strings.TrimPrefix(environ[0], "DATA_DIR="), serversFile)); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(filepath.Join(strings.TrimPrefix(environ[0], "DATA_DIR="), serversFile)); err != nil ||
+		info.Mode().Perm() != 0o600 {
 		t.Errorf("the file with the servers' addresses: %v, %v", info, err)
 	}
 	p.interrupt(t)
@@ -75,14 +78,16 @@ func TestAdminsAreMadeBesideTheRunningProcessAndWithoutIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, words := range [][]string{
-		{"admin", "password", "-email", "root@example.com", "-password-file", file}, {"admin", "create", "-email", "bob@example.com", "-password-file", file},
+		{"admin", "password", "-email", "root@example.com", "-password-file", file},
+		{"admin", "create", "-email", "bob@example.com", "-password-file", file},
 	} {
 		if said, err := command(t, environ, words...); err != nil || strings.Contains(said, "another-Horse") {
 			t.Errorf("%v while nothing runs: %v, %q", words, err, said)
 		}
 	}
 	for _, c := range []struct{ words, says string }{
-		{"admin password -email nobody@example.com", "no admin has the address nobody@example.com"}, {"admin password -nonsense", "-nonsense"},
+		{"admin password -email nobody@example.com", "no admin has the address nobody@example.com"},
+		{"admin password -nonsense", "-nonsense"},
 		{"admin remove", `no command "admin remove"`}, {"admin", `no command "admin"`},
 	} {
 		if said, err := command(t, environ, strings.Fields(c.words)...); err == nil || !strings.Contains(said, c.says) {
@@ -102,10 +107,12 @@ func TestTheGreetingNamesAnAdminThatExists(t *testing.T) {
 		t.Fatal(err)
 	}
 	database := []string{"DATABASE_URL=" + testkit.Postgres(t), "KEY_ENCRYPTION_KEY=" + key, "GATEWAY_ADDR=127.0.0.1:0"}
-	old := spawn(t, append(database, "DATA_DIR="+dataFolder(t), "ADMIN_EMAIL=old@example.com", "ADMIN_PASSWORD="+adminPassword)...)
+	old := spawn(t, append(database, "DATA_DIR="+dataFolder(t), "ADMIN_EMAIL=old@example.com",
+		"ADMIN_PASSWORD="+adminPassword)...)
 	old.interrupt(t)
 	p := spawn(t, append(database, "DATA_DIR="+dataFolder(t))...)
-	if !strings.Contains(p.said, "admin     old@example.com\n") || strings.Contains(p.said, "realmgate.local") || strings.Contains(p.said, "password  ") {
+	if !strings.Contains(p.said, "admin     old@example.com\n") || strings.Contains(p.said, "realmgate.local") ||
+		strings.Contains(p.said, "password  ") {
 		t.Errorf("it says\n%s%s", p.said, p.errors)
 	}
 }
@@ -159,12 +166,14 @@ func TestATakenPortOfAServicesMetricsIsReplaced(t *testing.T) {
 			t.Errorf("nobody listens on port %d", base+i)
 		}
 	}
-	cfg, err := load([]string{fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", base+2), "DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0"})
+	cfg, err := load([]string{fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", base+2), "DATA_DIR=" + dataFolder(t),
+		"GATEWAY_ADDR=127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	environ := []string{"ADMIN_ADDR=" + cfg.AdminAddr, "DATABASE_URL=" + testkit.Postgres(t)}
-	if st, err := newStack(context.WithoutCancel(t.Context()), cfg, environ, t.Output()); err == nil || !strings.Contains(err.Error(), "ADMIN_ADDR") {
+	if st, err := newStack(context.WithoutCancel(t.Context()), cfg, environ, t.Output()); err == nil ||
+		!strings.Contains(err.Error(), "ADMIN_ADDR") {
 		t.Errorf("the gateway's own port is taken: %v", err)
 		if err == nil {
 			_ = st.close(context.WithoutCancel(t.Context()))

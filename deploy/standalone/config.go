@@ -89,7 +89,8 @@ const rootsDataDir = "/var/lib/realmgate/data"
 
 // setHere are the settings of the services that standalone sets itself, whatever the environment
 // says.
-var setHere = []string{"USERS_ADDR", "VAULT_ADDR", "ACTIVITY_ADDR", "USERS_URL", "VAULT_URL", "ACTIVITY_URL", "JOURNAL_DIR", "USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS", "INTERNAL_KEYS"}
+var setHere = []string{"USERS_ADDR", "VAULT_ADDR", "ACTIVITY_ADDR", "USERS_URL", "VAULT_URL", "ACTIVITY_URL",
+	"JOURNAL_DIR", "USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS", "INTERNAL_KEYS"}
 
 // ignored returns those of setHere that environ sets in vain.
 func ignored(environ []string) []string {

@@ -19,15 +19,20 @@ const tokens = "/api/v1/auth/tokens"
 func contractTokens(r *running) {
 	t, u := r.t, r.user("toni")
 	var first struct{ ID, Token string }
-	r.do("POST", tokens, u.Token, map[string]any{"alias": "first", "expires_at": "tomorrow", "ip_whitelist": "127.0.0.1, 10.0.0.0/8"}).want(t, "create", 201, "").into(t, &first)
+	r.do("POST", tokens, u.Token,
+		map[string]any{"alias": "first", "expires_at": "tomorrow", "ip_whitelist": "127.0.0.1, 10.0.0.0/8"}).want(t, "create",
+		201, "").into(t, &first)
 	bad := map[string]struct {
 		body map[string]any
 		code string
 	}{
-		"alias": {map[string]any{"alias": "no/slash"}, "INVALID_ALIAS_FORMAT"}, "key": {map[string]any{"public_key": "zz"}, "INVALID_PUBLIC_KEY_FORMAT"},
-		"address": {map[string]any{"ip_whitelist": []string{"1.2.3"}}, "INVALID_IP_FORMAT"}, "realm": {map[string]any{"realm_ids": []string{"xyz"}}, "INVALID_REALM_ID_FORMAT"},
-		"past": {map[string]any{"expires_at": "2020-01-01T00:00:00Z"}, "EXPIRATION_IN_PAST"}, "types": {map[string]any{"vault_access": "yes", "permissions": 3}, "VALIDATION_ERROR"},
-		"taken": {map[string]any{"alias": "first"}, "DUPLICATE_ALIAS"},
+		"alias":   {map[string]any{"alias": "no/slash"}, "INVALID_ALIAS_FORMAT"},
+		"key":     {map[string]any{"public_key": "zz"}, "INVALID_PUBLIC_KEY_FORMAT"},
+		"address": {map[string]any{"ip_whitelist": []string{"1.2.3"}}, "INVALID_IP_FORMAT"},
+		"realm":   {map[string]any{"realm_ids": []string{"xyz"}}, "INVALID_REALM_ID_FORMAT"},
+		"past":    {map[string]any{"expires_at": "2020-01-01T00:00:00Z"}, "EXPIRATION_IN_PAST"},
+		"types":   {map[string]any{"vault_access": "yes", "permissions": 3}, "VALIDATION_ERROR"},
+		"taken":   {map[string]any{"alias": "first"}, "DUPLICATE_ALIAS"},
 	}
 	var second struct{ ID string }
 	r.do("POST", tokens, u.Token, map[string]any{"alias": "second"}).want(t, "create", 201, "").into(t, &second)
@@ -46,15 +51,18 @@ func contractTokens(r *running) {
 	r.get(tokens+"/me", u.Token).want(t, "me by a session", 403, "INSUFFICIENT_PERMISSIONS")
 	r.do("POST", item+"/copy", u.Token, map[string]any{"alias": "copy"}).want(t, "copy", 201, "")
 	r.do("POST", item+"/copy", u.Token, map[string]any{"alias": "copy"}).want(t, "copy again", 400, "DUPLICATE_ALIAS")
-	r.do("POST", item+"/copy", u.Token, map[string]any{"alias": "no/slash"}).want(t, "copy with a bad alias", 400, "INVALID_ALIAS_FORMAT")
-	r.do("POST", item+"/copy", u.Token, map[string]any{"expires_at": "2020-01-01"}).want(t, "copy into the past", 400, "EXPIRATION_IN_PAST")
+	r.do("POST", item+"/copy", u.Token, map[string]any{"alias": "no/slash"}).want(t, "copy with a bad alias", 400,
+		"INVALID_ALIAS_FORMAT")
+	r.do("POST", item+"/copy", u.Token, map[string]any{"expires_at": "2020-01-01"}).want(t, "copy into the past", 400,
+		"EXPIRATION_IN_PAST")
 	r.do("POST", item+"/copy", u.Token, map[string]any{"alias": 5}).want(t, "copy with a number", 400, "VALIDATION_ERROR")
 	for _, call := range []string{"add-realm", "remove-realm"} {
 		r.do("POST", item+"/"+call, u.Token, map[string]any{"realm_id": realm}).want(t, call, 200, "")
 		r.do("POST", item+"/"+call, u.Token, map[string]any{"realm_id": "xyz"}).want(t, call, 400, "INVALID_REALM_ID_FORMAT")
 		r.do("POST", item+"/"+call, u.Token, nil).want(t, call+" without a realm", 400, "VALIDATION_ERROR")
 	}
-	for _, o := range []operation{{"GET", ""}, {"PUT", ""}, {"PATCH", ""}, {"DELETE", ""}, {"POST", "/copy"}, {"POST", "/add-realm"}, {"POST", "/remove-realm"}} {
+	for _, o := range []operation{{"GET", ""}, {"PUT", ""}, {"PATCH", ""}, {"DELETE", ""}, {"POST", "/copy"},
+		{"POST", "/add-realm"}, {"POST", "/remove-realm"}} {
 		body := realmField(o.path)
 		r.do(o.method, tokens+"/xyz"+o.path, u.Token, body).want(t, o.method+o.path, 400, "INVALID_ID_FORMAT")
 		r.do(o.method, tokens+"/"+nobody+o.path, u.Token, body).want(t, o.method+o.path, 404, "TOKEN_NOT_FOUND")
@@ -89,17 +97,23 @@ func contractTokenBounds(r *running, u account) {
 		case strings.HasPrefix(o.path, "/api/v1/users/auth/activity"):
 			credential = deaf
 		}
-		r.do(o.method, strings.Replace(o.path, "/users/"+nobody, "/users/"+u.ID, 1), credential, nil).want(t, o.method+" "+o.path+" without permission", 403, "INSUFFICIENT_PERMISSIONS")
+		r.do(o.method, strings.Replace(o.path, "/users/"+nobody, "/users/"+u.ID, 1), credential, nil).want(t,
+			o.method+" "+o.path+" without permission", 403, "INSUFFICIENT_PERMISSIONS")
 	}
-	r.get("/api/v1/users/me", make(map[string]any{"ip_whitelist": []string{"192.0.2.1"}})).want(t, "from another address", 403, "IP_NOT_ALLOWED")
-	inRealm := make(map[string]any{"permission_template": "full_access", "vault_access": true, "realm_ids": []string{strings.ToUpper(realm)}})
-	if a := r.get("/api/v1/vault/keys", inRealm).want(t, "outside of its realms", 403, "REALM_SCOPE_REQUIRED"); !strings.Contains(a.Message, "requires a realm-scoped URL") {
+	r.get("/api/v1/users/me", make(map[string]any{"ip_whitelist": []string{"192.0.2.1"}})).want(t, "from another address",
+		403, "IP_NOT_ALLOWED")
+	inRealm := make(map[string]any{"permission_template": "full_access", "vault_access": true,
+		"realm_ids": []string{strings.ToUpper(realm)}})
+	if a := r.get("/api/v1/vault/keys", inRealm).want(t, "outside of its realms", 403,
+		"REALM_SCOPE_REQUIRED"); !strings.Contains(a.Message, "requires a realm-scoped URL") {
 		t.Errorf("message %q", a.Message)
 	}
-	if a := r.get("/api/v1/vault/keys?realm_id="+nobody, inRealm).want(t, "in another realm", 403, "REALM_NOT_ALLOWED"); !strings.Contains(a.Message, "not valid for realm") {
+	if a := r.get("/api/v1/vault/keys?realm_id="+nobody, inRealm).want(t, "in another realm", 403,
+		"REALM_NOT_ALLOWED"); !strings.Contains(a.Message, "not valid for realm") {
 		t.Errorf("message %q", a.Message)
 	}
-	r.send(request{method: "GET", path: "/api/v1/vault/keys", token: inRealm, host: realm + ".localhost"}).want(t, "in its realm", 200, "")
+	r.send(request{method: "GET", path: "/api/v1/vault/keys", token: inRealm, host: realm + ".localhost"}).want(t,
+		"in its realm", 200, "")
 }
 
 // contractSecondFactor drives 2FA from setting it up to being locked out.
@@ -107,28 +121,39 @@ func contractSecondFactor(r *running) {
 	t, u, base := r.t, r.user("otto"), "/api/v1/users/auth/2fa"
 	var tokenItem struct{ ID string }
 	r.do("POST", tokens, u.Token, nil).want(t, "token before the gate", 201, "").into(t, &tokenItem)
-	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify before setup", 409, "TWOFACTOR_SETUP_REQUIRED")
+	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify before setup", 409,
+		"TWOFACTOR_SETUP_REQUIRED")
 	for _, o := range []operation{{"DELETE", ""}, {"POST", "/backup-codes/regenerate"}, {"PUT", "/token-gate"}} {
-		r.do(o.method, base+o.path, u.Token, map[string]any{"password": userPassword, "code": "000000", "otp_code": "000000", "enabled": true}).want(t, o.method+o.path+" without 2FA", 409, "TWOFACTOR_NOT_ENABLED")
-		r.do(o.method, base+o.path, u.Token, map[string]any{"password": 1, "code": 2, "enabled": 3}).want(t, o.method+o.path+" with wrong types", 400, "VALIDATION_ERROR")
+		r.do(o.method, base+o.path, u.Token,
+			map[string]any{"password": userPassword, "code": "000000", "otp_code": "000000", "enabled": true}).want(t,
+			o.method+o.path+" without 2FA", 409, "TWOFACTOR_NOT_ENABLED")
+		r.do(o.method, base+o.path, u.Token, map[string]any{"password": 1, "code": 2, "enabled": 3}).want(t,
+			o.method+o.path+" with wrong types", 400, "VALIDATION_ERROR")
 		r.do(o.method, base+o.path, u.Token, map[string]any{"code": "000000", "otp_code": "000000", "enabled": false}).
 			want(t, o.method+o.path+" without a password", 400, "CURRENT_PASSWORD_REQUIRED")
 	}
 	r.do("POST", base+"/setup", u.Token, nil).want(t, "setup without password", 400, "CURRENT_PASSWORD_REQUIRED")
-	r.do("POST", base+"/setup", u.Token, map[string]any{"password": "not-that-one"}).want(t, "setup", 400, "CURRENT_PASSWORD_INCORRECT")
+	r.do("POST", base+"/setup", u.Token, map[string]any{"password": "not-that-one"}).want(t, "setup", 400,
+		"CURRENT_PASSWORD_INCORRECT")
 	var setup struct {
 		Key   string   `json:"manual_entry_key"`
 		Codes []string `json:"backup_codes"`
 	}
-	r.do("POST", base+"/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup", 200, "").into(t, &setup)
-	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": 7}).want(t, "verify with a number", 400, "VALIDATION_ERROR")
-	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify with a wrong code", 401, "INVALID_OTP_CODE")
+	r.do("POST", base+"/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup", 200, "").into(t,
+		&setup)
+	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": 7}).want(t, "verify with a number", 400,
+		"VALIDATION_ERROR")
+	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify with a wrong code", 401,
+		"INVALID_OTP_CODE")
 	var pair struct{ Token string }
-	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": code(t, setup.Key, 0), "revoke_tokens": false}).want(t, "verify", 200, "").into(t, &pair)
+	r.do("POST", base+"/verify-setup", u.Token,
+		map[string]any{"code": code(t, setup.Key, 0), "revoke_tokens": false}).want(t, "verify", 200, "").into(t, &pair)
 	u.Token = pair.Token
 	r.get(base+"/status", u.Token).want(t, "status", 200, "")
-	r.do("POST", base+"/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup again", 409, "TWOFACTOR_ALREADY_ENABLED")
-	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify again", 409, "TWOFACTOR_ALREADY_ENABLED")
+	r.do("POST", base+"/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup again", 409,
+		"TWOFACTOR_ALREADY_ENABLED")
+	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify again", 409,
+		"TWOFACTOR_ALREADY_ENABLED")
 	contractSecondFactorLogin(r, u, setup.Codes)
 	contractTokenGate(r, u, setup.Codes, tokenItem.ID)
 }
@@ -149,13 +174,17 @@ func contractSecondFactorLogin(r *running, u account, backup []string) {
 		TempToken string `json:"temp_token"`
 	}
 	signIn := func() {
-		r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t, "first half of a login", 200, "").into(t, &half)
+		r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t,
+			"first half of a login", 200, "").into(t, &half)
 	}
 	signIn()
-	r.do("POST", verify, "", map[string]any{"temp_token": half.TempToken}).want(t, "without a code", 400, "VALIDATION_ERROR")
+	r.do("POST", verify, "", map[string]any{"temp_token": half.TempToken}).want(t, "without a code", 400,
+		"VALIDATION_ERROR")
 	r.do("POST", verify, "", map[string]any{"code": backup[0]}).want(t, "without a temporary token", 401, "MISSING_TOKEN")
-	r.do("POST", verify, "", map[string]any{"temp_token": "garbage", "code": backup[0]}).want(t, "with garbage", 401, "INVALID_TOKEN")
-	r.do("POST", verify, "", map[string]any{"temp_token": half.TempToken, "code": "wrong-code"}).want(t, "with a wrong code", 401, "INVALID_OTP_CODE")
+	r.do("POST", verify, "", map[string]any{"temp_token": "garbage", "code": backup[0]}).want(t, "with garbage", 401,
+		"INVALID_TOKEN")
+	r.do("POST", verify, "", map[string]any{"temp_token": half.TempToken, "code": "wrong-code"}).want(t,
+		"with a wrong code", 401, "INVALID_OTP_CODE")
 	r.do("POST", verify, half.TempToken, map[string]any{"code": backup[0]}).want(t, "with a backup code", 200, "")
 }
 
@@ -163,10 +192,14 @@ func contractSecondFactorLogin(r *running, u account, backup []string) {
 func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	t, base := r.t, "/api/v1/users/auth/2fa"
 	r.do("PUT", base+"/token-gate", u.Token, map[string]any{"enabled": true}).want(t, "gate on", 200, "")
-	r.do("PUT", base+"/token-gate", u.Token, map[string]any{"enabled": false, "password": "not-that-one", "otp_code": backup[1]}).want(t, "gate off, wrong password", 400, "CURRENT_PASSWORD_INCORRECT")
-	gated := []operation{{"POST", ""}, {"PUT", "/" + tokenID}, {"PATCH", "/" + tokenID}, {"POST", "/" + tokenID + "/copy"}, {"POST", "/" + tokenID + "/add-realm"}, {"POST", "/" + tokenID + "/remove-realm"}}
+	r.do("PUT", base+"/token-gate", u.Token,
+		map[string]any{"enabled": false, "password": "not-that-one", "otp_code": backup[1]}).want(t,
+		"gate off, wrong password", 400, "CURRENT_PASSWORD_INCORRECT")
+	gated := []operation{{"POST", ""}, {"PUT", "/" + tokenID}, {"PATCH", "/" + tokenID}, {"POST", "/" + tokenID + "/copy"},
+		{"POST", "/" + tokenID + "/add-realm"}, {"POST", "/" + tokenID + "/remove-realm"}}
 	for _, o := range gated {
-		r.do(o.method, tokens+o.path, u.Token, realmField(o.path)).want(t, o.method+o.path+" without a code", 401, "OTP_REQUIRED")
+		r.do(o.method, tokens+o.path, u.Token, realmField(o.path)).want(t, o.method+o.path+" without a code", 401,
+			"OTP_REQUIRED")
 	}
 	next := 1
 	for _, o := range gated {
@@ -178,9 +211,11 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 		next++ // a good code forgives the failures before it
 	}
 	with := func(o operation, code, password string) answer {
-		return r.do(o.method, base+o.path, u.Token, map[string]any{"password": password, "code": code, "otp_code": code, "enabled": false})
+		return r.do(o.method, base+o.path, u.Token,
+			map[string]any{"password": password, "code": code, "otp_code": code, "enabled": false})
 	}
-	off, regenerate, gate := operation{"DELETE", ""}, operation{"POST", "/backup-codes/regenerate"}, operation{"PUT", "/token-gate"}
+	off, regenerate, gate := operation{"DELETE", ""}, operation{"POST", "/backup-codes/regenerate"},
+		operation{"PUT", "/token-gate"}
 	for _, o := range []operation{off, regenerate} {
 		with(o, backup[next], "not-that-one").want(t, o.path+" wrong password", 400, "CURRENT_PASSWORD_INCORRECT")
 	}
@@ -197,8 +232,10 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	var half struct {
 		TempToken string `json:"temp_token"`
 	}
-	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t, "login", 200, "").into(t, &half)
-	r.do("POST", base+"/verify", "", map[string]any{"temp_token": half.TempToken, "code": fresh.Codes[0]}).want(t, "locked", 429, "TWOFACTOR_RATE_LIMIT")
+	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t,
+		"login", 200, "").into(t, &half)
+	r.do("POST", base+"/verify", "", map[string]any{"temp_token": half.TempToken, "code": fresh.Codes[0]}).want(t,
+		"locked", 429, "TWOFACTOR_RATE_LIMIT")
 	for _, o := range []operation{off, regenerate, gate} {
 		with(o, fresh.Codes[0], userPassword).want(t, o.method+o.path+" locked", 429, "TWOFACTOR_RATE_LIMIT")
 	}
@@ -214,7 +251,8 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	for range 5 {
 		r.do("POST", base+"/verify-setup", again.Token, map[string]any{"code": "000000"})
 	}
-	r.do("POST", base+"/verify-setup", again.Token, map[string]any{"code": "000000"}).want(t, "setup locked", 429, "TWOFACTOR_RATE_LIMIT")
+	r.do("POST", base+"/verify-setup", again.Token, map[string]any{"code": "000000"}).want(t, "setup locked", 429,
+		"TWOFACTOR_RATE_LIMIT")
 }
 
 // contractSecondFactorOff disables 2FA, and meets a ban and a temporary token that is too old
@@ -227,22 +265,29 @@ func contractSecondFactorOff(r *running) {
 			Key   string   `json:"manual_entry_key"`
 			Codes []string `json:"backup_codes"`
 		}
-		r.do("POST", base+"/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup", 200, "").into(t, &setup)
+		r.do("POST", base+"/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup", 200, "").into(t,
+			&setup)
 		var pair struct{ Token string }
-		r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": code(t, setup.Key, 0)}).want(t, "verify", 200, "").into(t, &pair)
+		r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": code(t, setup.Key, 0)}).want(t, "verify", 200,
+			"").into(t, &pair)
 		if name == "ruth" {
-			r.do("DELETE", base, pair.Token, map[string]any{"password": userPassword, "code": setup.Codes[0]}).want(t, "disable", 200, "")
+			r.do("DELETE", base, pair.Token, map[string]any{"password": userPassword, "code": setup.Codes[0]}).want(t, "disable",
+				200, "")
 			continue
 		}
 		var half struct {
 			TempToken string `json:"temp_token"`
 		}
-		r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t, "login", 200, "").into(t, &half)
+		r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t,
+			"login", 200, "").into(t, &half)
 		time.Sleep(2100 * time.Millisecond)
-		r.do("POST", base+"/verify", "", map[string]any{"temp_token": half.TempToken, "code": setup.Codes[0]}).want(t, "too late", 401, "TOKEN_EXPIRED")
-		r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t, "login", 200, "").into(t, &half)
+		r.do("POST", base+"/verify", "", map[string]any{"temp_token": half.TempToken, "code": setup.Codes[0]}).want(t,
+			"too late", 401, "TOKEN_EXPIRED")
+		r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t,
+			"login", 200, "").into(t, &half)
 		r.do("PATCH", "/api/v1/users/"+u.ID, admin.Token, map[string]any{"is_banned": true}).want(t, "ban", 200, "")
-		r.do("POST", base+"/verify", "", map[string]any{"temp_token": half.TempToken, "code": setup.Codes[0]}).want(t, "banned between the halves", 403, "ACCOUNT_BANNED")
+		r.do("POST", base+"/verify", "", map[string]any{"temp_token": half.TempToken, "code": setup.Codes[0]}).want(t,
+			"banned between the halves", 403, "ACCOUNT_BANNED")
 	}
 }
 
@@ -252,7 +297,8 @@ func contractMail(t *testing.T, spec *conformance) {
 	r := product(t, spec, "SMTP_URL=smtp://"+office.Addr+"?tls=off")
 	email, auth := "mia@example.com", "/api/v1/auth/"
 	r.do("POST", auth+"signup", "", map[string]any{"email": email, "password": userPassword}).want(t, "signup", 200, "")
-	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": userPassword}).want(t, "login", 401, "EMAIL_NOT_VERIFIED")
+	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": userPassword}).want(t, "login",
+		401, "EMAIL_NOT_VERIFIED")
 	var users []struct{ ID string }
 	r.get("/api/v1/users?q="+email, r.admin().Token).want(t, "look for the account", 200, "").into(t, &users)
 	for _, method := range []string{"PATCH", "PUT"} {
@@ -268,7 +314,8 @@ func contractMail(t *testing.T, spec *conformance) {
 		return found[1]
 	}
 	r.do("POST", auth+"verify-email", "", nil).want(t, "no token", 400, "VALIDATION_ERROR")
-	r.do("POST", auth+"verify-email", "", map[string]any{"token": "garbage"}).want(t, "garbage", 400, "INVALID_VERIFICATION_TOKEN")
+	r.do("POST", auth+"verify-email", "", map[string]any{"token": "garbage"}).want(t, "garbage", 400,
+		"INVALID_VERIFICATION_TOKEN")
 	r.do("POST", auth+"verify-email", "", map[string]any{"token": token(1)}).want(t, "the link of the mail", 200, "")
 	r.login(email, userPassword)
 	for _, call := range []string{"resend-verification", "forgot-password"} {
@@ -276,10 +323,14 @@ func contractMail(t *testing.T, spec *conformance) {
 		r.do("POST", auth+call, "", map[string]any{"email": email}).want(t, call, 200, "")
 	}
 	reset := token(2)
-	r.do("POST", auth+"reset-password", "", map[string]any{"token": 1}).want(t, "reset with a number", 400, "VALIDATION_ERROR")
-	r.do("POST", auth+"reset-password", "", map[string]any{"token": reset, "password": "weak"}).want(t, "reset to a weak one", 400, "WEAK_PASSWORD")
-	r.do("POST", auth+"reset-password", "", map[string]any{"token": "garbage", "password": "another-Horse-8"}).want(t, "reset by garbage", 400, "INVALID_RESET_TOKEN")
-	r.do("POST", auth+"reset-password", "", map[string]any{"token": reset, "password": "another-Horse-8"}).want(t, "reset", 200, "")
+	r.do("POST", auth+"reset-password", "", map[string]any{"token": 1}).want(t, "reset with a number", 400,
+		"VALIDATION_ERROR")
+	r.do("POST", auth+"reset-password", "", map[string]any{"token": reset, "password": "weak"}).want(t,
+		"reset to a weak one", 400, "WEAK_PASSWORD")
+	r.do("POST", auth+"reset-password", "", map[string]any{"token": "garbage", "password": "another-Horse-8"}).want(t,
+		"reset by garbage", 400, "INVALID_RESET_TOKEN")
+	r.do("POST", auth+"reset-password", "", map[string]any{"token": reset, "password": "another-Horse-8"}).want(t, "reset",
+		200, "")
 	r.login(email, "another-Horse-8")
 }
 
@@ -287,17 +338,25 @@ func contractMail(t *testing.T, spec *conformance) {
 func contractAdmin(r *running) {
 	t, admin, u := r.t, r.admin(), r.user("vic")
 	users := "/api/v1/users"
-	r.do("POST", users, admin.Token, map[string]any{"email": "new@example.com", "password": userPassword, "username": "newcomer"}).want(t, "create", 201, "")
-	r.do("POST", users, admin.Token, map[string]any{"email": "NEW@example.com", "password": userPassword}).want(t, "a taken address", 409, "EMAIL_TAKEN")
-	r.do("POST", users, admin.Token, map[string]any{"email": "other@example.com", "password": userPassword, "username": "newcomer"}).want(t, "a taken name", 409, "USERNAME_TAKEN")
+	r.do("POST", users, admin.Token,
+		map[string]any{"email": "new@example.com", "password": userPassword, "username": "newcomer"}).want(t, "create", 201,
+		"")
+	r.do("POST", users, admin.Token, map[string]any{"email": "NEW@example.com", "password": userPassword}).want(t,
+		"a taken address", 409, "EMAIL_TAKEN")
+	r.do("POST", users, admin.Token,
+		map[string]any{"email": "other@example.com", "password": userPassword, "username": "newcomer"}).want(t,
+		"a taken name", 409, "USERNAME_TAKEN")
 	r.do("POST", users, admin.Token, map[string]any{"email": 7}).want(t, "wrong types", 400, "VALIDATION_ERROR")
-	r.do("POST", users, admin.Token, map[string]any{"email": "weak@example.com", "password": "weak"}).want(t, "a weak password", 400, "WEAK_PASSWORD")
+	r.do("POST", users, admin.Token, map[string]any{"email": "weak@example.com", "password": "weak"}).want(t,
+		"a weak password", 400, "WEAK_PASSWORD")
 	calls := []struct {
 		method, path string
 		good, bad    any
 	}{
-		{"POST", "/ban", map[string]any{"reason": "spam"}, map[string]any{"reason": 7}}, {"POST", "/unban", nil, nil}, {"POST", "/logout", nil, nil}, {"DELETE", "/2fa", nil, nil},
-		{"PUT", "/quota", map[string]any{"limit_mb": 2}, map[string]any{"limit_mb": "much"}}, {"GET", "/security-history", nil, nil},
+		{"POST", "/ban", map[string]any{"reason": "spam"}, map[string]any{"reason": 7}}, {"POST", "/unban", nil, nil},
+		{"POST", "/logout", nil, nil}, {"DELETE", "/2fa", nil, nil},
+		{"PUT", "/quota", map[string]any{"limit_mb": 2}, map[string]any{"limit_mb": "much"}},
+		{"GET", "/security-history", nil, nil},
 		{"GET", "/tokens", nil, nil}, {"DELETE", "/tokens", nil, nil},
 	}
 	for _, c := range calls {
@@ -305,14 +364,16 @@ func contractAdmin(r *running) {
 		r.do(c.method, users+"/xyz"+c.path, admin.Token, c.good).want(t, c.path+" of no id", 400, "INVALID_ID_FORMAT")
 		r.do(c.method, users+"/"+nobody+c.path, admin.Token, c.good).want(t, c.path+" of nobody", 404, "USER_NOT_FOUND")
 		if c.bad != nil {
-			r.do(c.method, users+"/"+u.ID+c.path, admin.Token, c.bad).want(t, c.path+" with wrong types", 400, "VALIDATION_ERROR")
+			r.do(c.method, users+"/"+u.ID+c.path, admin.Token, c.bad).want(t, c.path+" with wrong types", 400,
+				"VALIDATION_ERROR")
 		}
 	}
 	for _, c := range calls {
 		r.do(c.method, users+"/"+u.ID+c.path, admin.Token, c.good).want(t, c.path, 200, "")
 	}
 	r.do("DELETE", users+"/xyz/tokens/"+nobody, admin.Token, nil).want(t, "a token of no id", 400, "INVALID_ID_FORMAT")
-	r.do("DELETE", users+"/"+nobody+"/tokens/"+nobody, admin.Token, nil).want(t, "a token of nobody", 404, "USER_NOT_FOUND")
+	r.do("DELETE", users+"/"+nobody+"/tokens/"+nobody, admin.Token, nil).want(t, "a token of nobody", 404,
+		"USER_NOT_FOUND")
 	r.do("DELETE", users+"/"+u.ID+"/tokens/"+nobody, admin.Token, nil).want(t, "no token", 404, "TOKEN_NOT_FOUND")
 	intruder := r.login(u.Email, userPassword)
 	var made struct{ ID, Token string }
@@ -320,9 +381,11 @@ func contractAdmin(r *running) {
 	r.do("DELETE", users+"/"+u.ID+"/tokens/"+made.ID, admin.Token, nil).want(t, "delete it", 200, "")
 	eventually(t, "the deleted token is dead", func() bool { return r.get("/api/v1/users/me", made.Token).status == 401 })
 	r.get(users+"/"+u.ID+"/security-history?limit=0", admin.Token).want(t, "a bad page", 400, "VALIDATION_ERROR")
-	r.do("POST", users+"/"+admin.ID+"/ban", admin.Token, map[string]any{"reason": "why not"}).want(t, "ban an admin", 403, "CANNOT_BAN_ADMIN")
+	r.do("POST", users+"/"+admin.ID+"/ban", admin.Token, map[string]any{"reason": "why not"}).want(t, "ban an admin", 403,
+		"CANNOT_BAN_ADMIN")
 	again := r.login(u.Email, userPassword)
-	r.do("PUT", "/api/v1/vault/keys/big", again.Token, map[string]any{"value": strings.Repeat("x", 3<<20)}).want(t, "over the quota that the admin set", 413, "VAULT_LIMIT_EXCEEDED")
+	r.do("PUT", "/api/v1/vault/keys/big", again.Token, map[string]any{"value": strings.Repeat("x", 3<<20)}).want(t,
+		"over the quota that the admin set", 413, "VAULT_LIMIT_EXCEEDED")
 	r.do("DELETE", "/api/v1/users/me/sessions", again.Token, nil).want(t, "end the others", 200, "")
 	eventually(t, "the admin's deed is in the user's own log", func() bool {
 		return strings.Contains(string(r.get("/api/v1/users/auth/activity?method=PUT", again.Token).raw), "/quota")
@@ -332,7 +395,8 @@ func contractAdmin(r *running) {
 // contractInvite asks for an invite where the free tier is for the invited only.
 func contractInvite(r *running) {
 	u := r.user("stranger")
-	r.do("POST", "/api/v1/users/me/retry-setup", u.Token, nil).want(r.t, "setup without an invite", 403, "FREE_TIER_INVITE_REQUIRED")
+	r.do("POST", "/api/v1/users/me/retry-setup", u.Token, nil).want(r.t, "setup without an invite", 403,
+		"FREE_TIER_INVITE_REQUIRED")
 }
 
 // contractEdge sends what no HTTP library would.
@@ -343,11 +407,13 @@ func contractEdge(r *running) {
 		status string
 		code   string
 	}{
-		"two lengths":   {"POST /api/v1/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x", "400", "BAD_REQUEST"},
-		"no host":       {"GET /api/v1/auth/config HTTP/1.1\r\n\r\n", "400", "BAD_REQUEST"},
-		"dot segments":  {"DELETE /api/v1/vault/keys/.. HTTP/1.1\r\nHost: x\r\n\r\n", "400", "BAD_REQUEST"},
-		"half a head":   {"GET /api/v1/auth/config HTTP/1.1\r\nHost:", "408", "REQUEST_TIMEOUT"},
-		"half a body":   {"POST /api/v1/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{", "408", "REQUEST_TIMEOUT"},
+		"two lengths": {"POST /api/v1/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x",
+			"400", "BAD_REQUEST"},
+		"no host":      {"GET /api/v1/auth/config HTTP/1.1\r\n\r\n", "400", "BAD_REQUEST"},
+		"dot segments": {"DELETE /api/v1/vault/keys/.. HTTP/1.1\r\nHost: x\r\n\r\n", "400", "BAD_REQUEST"},
+		"half a head":  {"GET /api/v1/auth/config HTTP/1.1\r\nHost:", "408", "REQUEST_TIMEOUT"},
+		"half a body": {"POST /api/v1/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{", "408",
+			"REQUEST_TIMEOUT"},
 		"a long target": {"GET /" + strings.Repeat("x", 12<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", "414", "URI_TOO_LONG"},
 	} {
 		conn, err := net.Dial("tcp", host)
@@ -362,7 +428,8 @@ func contractEdge(r *running) {
 		n, _ := conn.Read(buf)
 		conn.Close()
 		got := string(buf[:n])
-		if !strings.HasPrefix(got, "HTTP/1.1 "+c.status) || !strings.Contains(got, c.code) || !strings.Contains(strings.ToLower(got), "x-request-id") {
+		if !strings.HasPrefix(got, "HTTP/1.1 "+c.status) || !strings.Contains(got, c.code) ||
+			!strings.Contains(strings.ToLower(got), "x-request-id") {
 			r.t.Errorf("%s: got %q, want %s %s", name, got, c.status, c.code)
 		}
 		r.spec.note("", "", answer{status: http.StatusBadRequest, Code: c.code})

@@ -25,7 +25,8 @@ func contractStrict(r *running) {
 			}
 		}
 	}
-	r.send(request{method: "PUT", path: "/api/v1/vault/keys/k", token: admin.Token, body: map[string]any{"value": "v"}, header: map[string]string{"If-Match": `"1"`}}).
+	r.send(request{method: "PUT", path: "/api/v1/vault/keys/k", token: admin.Token, body: map[string]any{"value": "v"},
+		header: map[string]string{"If-Match": `"1"`}}).
 		want(t, "a condition", 400, "VALIDATION_ERROR")
 }
 
@@ -44,8 +45,10 @@ func contractWarnings(r *running) {
 		body                map[string]any
 		status              int
 	}{
-		{"POST", "/api/v1/auth/signup", "", map[string]any{"email": "wanda-new@example.com", "password": userPassword, "client": "test"}, 200},
-		{"POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword, "response_mode": "tokens", "username": nil}, 200},
+		{"POST", "/api/v1/auth/signup", "",
+			map[string]any{"email": "wanda-new@example.com", "password": userPassword, "client": "test"}, 200},
+		{"POST", "/api/v1/users/auth/login", "",
+			map[string]any{"email": u.Email, "password": userPassword, "response_mode": "tokens", "username": nil}, 200},
 		{"POST", "/api/v1/auth/forgot-password", "", map[string]any{"email": u.Email}, 200},
 		{"POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": other.Refresh}, 200},
 		{"PATCH", "/api/v1/users/" + u.ID, u.Token, map[string]any{"alias": "W", "metadata": free}, 200},
@@ -57,7 +60,8 @@ func contractWarnings(r *running) {
 		{"POST", "/api/v1/users/auth/2fa/setup", u.Token, map[string]any{"password": userPassword}, 200},
 		{"POST", "/api/v1/users/me/retry-setup", u.Token, map[string]any{"region": "eu-west"}, 200},
 		{"DELETE", "/api/v1/users/me/sessions", u.Token, map[string]any{}, 200},
-		{"POST", "/api/v1/users", admin.Token, map[string]any{"email": "wanda-made@example.com", "password": userPassword}, 201},
+		{"POST", "/api/v1/users", admin.Token, map[string]any{"email": "wanda-made@example.com", "password": userPassword},
+			201},
 		{"POST", user + "/ban", admin.Token, map[string]any{"reason": "spam"}, 200},
 		{"POST", user + "/unban", admin.Token, map[string]any{}, 200},
 		{"PUT", user + "/quota", admin.Token, map[string]any{"limit_mb": 5}, 200},
@@ -71,7 +75,8 @@ func contractWarnings(r *running) {
 		}
 	}
 	for _, body := range []any{nil, "[]", map[string]any{"alias": "x"}} {
-		if a := r.do("DELETE", "/api/v1/users/me/sessions", admin.Token, body); a.status != 200 || body == nil && a.Warnings != nil {
+		if a := r.do("DELETE", "/api/v1/users/me/sessions", admin.Token, body); a.status != 200 || body == nil &&
+			a.Warnings != nil {
 			t.Errorf("body %v: got %d with warnings %q", body, a.status, a.Warnings)
 		}
 	}

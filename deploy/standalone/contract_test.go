@@ -38,7 +38,8 @@ func TestContract(t *testing.T) {
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
 		t.Run("auth tokens", func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
 		t.Run("second factor", func(t *testing.T) { t.Parallel(); contractSecondFactor(product(t, spec)) })
-		t.Run("no second factor any more", func(t *testing.T) { t.Parallel(); contractSecondFactorOff(product(t, spec, "TWOFACTOR_LOGIN_TTL=2s")) })
+		t.Run("no second factor any more",
+			func(t *testing.T) { t.Parallel(); contractSecondFactorOff(product(t, spec, "TWOFACTOR_LOGIN_TTL=2s")) })
 		t.Run("mail", func(t *testing.T) { t.Parallel(); contractMail(t, spec) })
 		t.Run("administration", func(t *testing.T) { t.Parallel(); contractAdmin(product(t, spec)) })
 		t.Run("invited only", func(t *testing.T) {
@@ -90,7 +91,8 @@ func (c *conformance) operations(t *testing.T, code string) []operation {
 
 // isPublicRefusal says that an operation answers 401 for another reason than a missing bearer.
 func isPublicRefusal(o operation) bool {
-	return slices.Contains([]string{"/api/v1/users/auth/refresh", "/api/v1/users/auth/2fa/verify", "/api/v1/users/auth/login"}, o.path)
+	return slices.Contains([]string{"/api/v1/users/auth/refresh", "/api/v1/users/auth/2fa/verify",
+		"/api/v1/users/auth/login"}, o.path)
 }
 
 // contractCredentials tries every operation without, with a broken, and with a banned user's
@@ -115,8 +117,10 @@ func contractCredentials(r *running) {
 	}
 	r.get("/api/v1/users/"+banned.ID, banned.Token).want(r.t, "a banned user reads itself", 200, "")
 	r.get("/api/v1/users/me", banned.Token).want(r.t, "a banned user reads itself", 200, "")
-	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": banned.Email, "password": userPassword}).want(r.t, "banned login", 403, "ACCOUNT_BANNED")
-	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": banned.Refresh}).want(r.t, "banned refresh", 403, "ACCOUNT_BANNED")
+	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": banned.Email, "password": userPassword}).want(r.t,
+		"banned login", 403, "ACCOUNT_BANNED")
+	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": banned.Refresh}).want(r.t,
+		"banned refresh", 403, "ACCOUNT_BANNED")
 	r.do("POST", "/api/v1/users/auth/logout", banned.Token, nil).want(r.t, "a banned user logs out", 200, "")
 }
 
@@ -129,46 +133,59 @@ func contractExpired(r *running) {
 			r.do(o.method, o.path, u.Token, nil).want(r.t, o.method+" "+o.path+" too late", 401, "TOKEN_EXPIRED")
 		}
 	}
-	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": u.Refresh}).want(r.t, "refresh too late", 401, "TOKEN_EXPIRED")
+	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": u.Refresh}).want(r.t, "refresh too late",
+		401, "TOKEN_EXPIRED")
 }
 
 func contractSignIn(r *running) {
 	t, signup, login := r.t, "/api/v1/auth/signup", "/api/v1/users/auth/login"
-	first := r.do("POST", signup, "", map[string]any{"email": "Ada@Example.com", "password": userPassword, "region": "eu-west"}).want(t, "signup", 200, "")
-	again := r.do("POST", signup, "", map[string]any{"email": "ada@example.com", "password": userPassword}).want(t, "signup again", 200, "")
+	first := r.do("POST", signup, "",
+		map[string]any{"email": "Ada@Example.com", "password": userPassword, "region": "eu-west"}).want(t, "signup", 200, "")
+	again := r.do("POST", signup, "", map[string]any{"email": "ada@example.com", "password": userPassword}).want(t,
+		"signup again", 200, "")
 	if strings.Contains(string(first.raw), "oken") || !strings.EqualFold(string(first.raw), string(again.raw)) {
 		t.Errorf("an address that is taken is told from a free one: %s, %s", first.raw, again.raw)
 	}
 	for name, body := range map[string]any{
-		"nothing": nil, "no JSON": "{", "an array": "[]", "not UTF-8": "{\"email\":\"\xff\"}", "a number": map[string]any{"email": 1, "password": true},
-		"no address": map[string]any{"email": "ada", "password": userPassword}, "NUL": `{"email":"a\u0000@example.com","password":"correct-Horse-7"}`,
-		"too long": map[string]any{"email": strings.Repeat("a", 250) + "@example.com", "password": userPassword},
+		"nothing": nil, "no JSON": "{", "an array": "[]", "not UTF-8": "{\"email\":\"\xff\"}",
+		"a number":   map[string]any{"email": 1, "password": true},
+		"no address": map[string]any{"email": "ada", "password": userPassword},
+		"NUL":        `{"email":"a\u0000@example.com","password":"correct-Horse-7"}`,
+		"too long":   map[string]any{"email": strings.Repeat("a", 250) + "@example.com", "password": userPassword},
 	} {
 		r.do("POST", signup, "", body).want(t, "signup with "+name, 400, "VALIDATION_ERROR")
 		r.do("POST", "/api/v1/users/auth/refresh", "", body).want(t, "refresh with "+name, 400, "VALIDATION_ERROR")
 	}
-	for name, body := range map[string]any{"nothing": nil, "no JSON": "{", "no password": map[string]any{"email": "a@example.com"}, "numbers": map[string]any{"username": 1, "password": 2}} {
+	for name, body := range map[string]any{"nothing": nil, "no JSON": "{",
+		"no password": map[string]any{"email": "a@example.com"}, "numbers": map[string]any{"username": 1, "password": 2}} {
 		r.do("POST", login, "", body).want(t, "login with "+name, 400, "VALIDATION_ERROR")
 	}
-	r.do("POST", signup, "", map[string]any{"email": "weak@example.com", "password": "weak"}).want(t, "weak", 400, "WEAK_PASSWORD")
+	r.do("POST", signup, "", map[string]any{"email": "weak@example.com", "password": "weak"}).want(t, "weak", 400,
+		"WEAK_PASSWORD")
 
 	ada := r.login("ADA@EXAMPLE.COM", userPassword)
 	for name, body := range map[string]map[string]any{
-		"user name": {"username": ada.Username}, "address in username": {"username": "Ada@example.com"}, "address and mode": {"email": "ada@example.com", "response_mode": "tokens", "client": "test"},
+		"user name": {"username": ada.Username}, "address in username": {"username": "Ada@example.com"},
+		"address and mode": {"email": "ada@example.com", "response_mode": "tokens", "client": "test"},
 	} {
 		body["password"] = userPassword
 		r.do("POST", login, "", body).want(t, "login by "+name, 200, "")
 	}
-	r.do("POST", login, "", map[string]any{"username": strings.ToUpper(ada.Username), "password": userPassword}).want(t, "user name in another case", 401, "INVALID_CREDENTIALS")
-	r.do("POST", login, "", map[string]any{"email": "nobody@example.com", "password": userPassword}).want(t, "unknown", 401, "INVALID_CREDENTIALS")
+	r.do("POST", login, "", map[string]any{"username": strings.ToUpper(ada.Username), "password": userPassword}).want(t,
+		"user name in another case", 401, "INVALID_CREDENTIALS")
+	r.do("POST", login, "", map[string]any{"email": "nobody@example.com", "password": userPassword}).want(t, "unknown",
+		401, "INVALID_CREDENTIALS")
 
-	fresh := r.send(request{method: "POST", path: "/api/v1/users/auth/refresh", body: map[string]any{"refreshToken": ada.Refresh}, header: map[string]string{"Authorization": "Bearer rubbish"}})
+	fresh := r.send(request{method: "POST", path: "/api/v1/users/auth/refresh",
+		body: map[string]any{"refreshToken": ada.Refresh}, header: map[string]string{"Authorization": "Bearer rubbish"}})
 	fresh.want(t, "refresh ignores Authorization", 200, "")
-	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": "rubbish"}).want(t, "unknown refresh token", 401, "INVALID_TOKEN")
+	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": "rubbish"}).want(t,
+		"unknown refresh token", 401, "INVALID_TOKEN")
 	r.get("/api/v1/auth/config", "").want(t, "config", 200, "")
 	r.get("/api/v1/auth/available-regions", "").want(t, "regions", 200, "")
 	r.do("POST", "/api/v1/users/auth/logout", ada.Token, "").want(t, "logout", 200, "")
-	eventually(t, "the token is dead after logout", func() bool { return r.get("/api/v1/users/me", ada.Token).status == 401 })
+	eventually(t, "the token is dead after logout",
+		func() bool { return r.get("/api/v1/users/me", ada.Token).status == 401 })
 }
 
 func contractProfiles(r *running) {
@@ -191,24 +208,31 @@ func contractProfiles(r *running) {
 			status   int
 			code     string
 		}{
-			{"every field", u.ID, u, map[string]any{"alias": "G", "public_key": strings.Repeat("aB", 32), "metadata": map[string]any{"a": []any{1, nil}}}, 200, ""},
+			{"every field", u.ID, u, map[string]any{"alias": "G", "public_key": strings.Repeat("aB", 32),
+				"metadata": map[string]any{"a": []any{1, nil}}}, 200, ""},
 			{"nothing", u.ID, u, nil, 200, ""},
 			{"wrong types", u.ID, u, map[string]any{"alias": 1, "metadata": []int{1}}, 400, "VALIDATION_ERROR"},
 			{"no id", "xyz", u, nil, 400, "INVALID_ID_FORMAT"},
 			{"no key", u.ID, u, map[string]any{"public_key": "zz"}, 400, "INVALID_PUBLIC_KEY_FORMAT"},
-			{"weak password", u.ID, u, map[string]any{"password": "short", "current_password": userPassword}, 400, "WEAK_PASSWORD"},
+			{"weak password", u.ID, u, map[string]any{"password": "short", "current_password": userPassword}, 400,
+				"WEAK_PASSWORD"},
 			{"no current password", u.ID, u, map[string]any{"password": userPassword + "x"}, 400, "CURRENT_PASSWORD_REQUIRED"},
-			{"wrong current password", u.ID, u, map[string]any{"password": userPassword + "x", "current_password": "not-that-one"}, 400, "CURRENT_PASSWORD_INCORRECT"},
+			{"wrong current password", u.ID, u,
+				map[string]any{"password": userPassword + "x", "current_password": "not-that-one"}, 400,
+				"CURRENT_PASSWORD_INCORRECT"},
 			{"makes itself admin", u.ID, u, map[string]any{"is_admin": true}, 403, "INSUFFICIENT_PERMISSIONS"},
 			{"somebody else", other.ID, u, map[string]any{"alias": "x"}, 403, "CANNOT_MODIFY_OTHER_USER"},
 			{"bans an admin", admin.ID, admin, map[string]any{"is_banned": true}, 403, "CANNOT_BAN_ADMIN"},
-			{"both flags at once", other.ID, admin, map[string]any{"is_banned": true, "is_admin": true}, 403, "CANNOT_BAN_ADMIN"},
+			{"both flags at once", other.ID, admin, map[string]any{"is_banned": true, "is_admin": true}, 403,
+				"CANNOT_BAN_ADMIN"},
 			{"nobody", nobody, admin, map[string]any{"alias": "x"}, 404, "USER_NOT_FOUND"},
 			{"a taken address", other.ID, admin, map[string]any{"email": "GRACE@example.com"}, 409, "EMAIL_TAKEN"},
-			{"another address", other.ID, admin, map[string]any{"email": "other-" + method + "@example.com", "username": "Other-" + method}, 200, ""},
+			{"another address", other.ID, admin,
+				map[string]any{"email": "other-" + method + "@example.com", "username": "Other-" + method}, 200, ""},
 			{"a taken name", u.ID, u, map[string]any{"username": "other-" + strings.ToLower(method)}, 409, "USERNAME_TAKEN"},
 			{"an address of one's own", u.ID, u, map[string]any{"email": "g@example.com"}, 400, "VALIDATION_ERROR"},
-			{"a new password", other.ID, admin, map[string]any{"password": userPassword + method, "revoke_tokens": true}, 200, ""},
+			{"a new password", other.ID, admin, map[string]any{"password": userPassword + method, "revoke_tokens": true}, 200,
+				""},
 			{"the last admin", admin.ID, admin, map[string]any{"is_admin": false}, 409, "LAST_ADMIN"},
 		} {
 			r.do(method, "/api/v1/users/"+c.id, c.by.Token, c.body).want(t, method+": "+c.name, c.status, c.code)
@@ -235,10 +259,12 @@ func contractSessions(r *running) {
 		return !s.Current
 	})
 	r.do("DELETE", "/api/v1/users/me/sessions/"+sessions[i].ID, u.Token, nil).want(t, "end one", 200, "")
-	eventually(t, "the ended session is dead", func() bool { return r.get("/api/v1/users/me", second.Token).status == 401 })
+	eventually(t, "the ended session is dead",
+		func() bool { return r.get("/api/v1/users/me", second.Token).status == 401 })
 	r.do("DELETE", "/api/v1/users/me/sessions/"+nobody, u.Token, nil).want(t, "no such session", 404, "SESSION_NOT_FOUND")
 	r.do("DELETE", "/api/v1/users/me/sessions/xyz", u.Token, nil).want(t, "no id", 400, "INVALID_ID_FORMAT")
-	r.get("/api/v1/users/me/security-history?include_failed=true&include_security=true", u.Token).want(t, "history", 200, "")
+	r.get("/api/v1/users/me/security-history?include_failed=true&include_security=true", u.Token).want(t, "history", 200,
+		"")
 	r.get("/api/v1/users/me/security-history?limit=101", u.Token).want(t, "too many", 400, "VALIDATION_ERROR")
 }
 
@@ -267,7 +293,8 @@ func contractFreeTier(r *running) {
 	server := map[string]any{"name": "extra-1", "region": "us-east", "country": "US", "city": "Ashburn", "capacity": 2}
 	r.do("POST", "/api/v1/servers", admin.Token, server).want(t, "add a server", 201, "")
 	r.do("POST", "/api/v1/servers", admin.Token, server).want(t, "add it again", 409, "SERVER_EXISTS")
-	r.do("POST", "/api/v1/servers", admin.Token, map[string]any{"region": 7}).want(t, "a bad server", 400, "VALIDATION_ERROR")
+	r.do("POST", "/api/v1/servers", admin.Token, map[string]any{"region": 7}).want(t, "a bad server", 400,
+		"VALIDATION_ERROR")
 	r.do("POST", "/api/v1/servers", u.Token, server).want(t, "add one as a user", 403, "INSUFFICIENT_PERMISSIONS")
 	r.get("/api/v1/servers", admin.Token).want(t, "list servers", 200, "")
 	r.get("/api/v1/servers", u.Token).want(t, "list servers as a user", 403, "INSUFFICIENT_PERMISSIONS")
@@ -278,22 +305,28 @@ func contractVault(r *running) {
 	item := "/api/v1/vault/keys/some-key"
 	for _, method := range []string{"PUT", "PATCH"} {
 		path := item + "-" + method
-		r.do(method, path, u.Token, map[string]any{"value": "a\x00é", "metadata": map[string]any{"n": 1}}).want(t, "create", 201, "")
-		r.do(method, path+"?realm_id="+strings.ToUpper(realm), u.Token, map[string]any{"value": ""}).want(t, "create in a realm", 201, "")
+		r.do(method, path, u.Token, map[string]any{"value": "a\x00é", "metadata": map[string]any{"n": 1}}).want(t, "create",
+			201, "")
+		r.do(method, path+"?realm_id="+strings.ToUpper(realm), u.Token, map[string]any{"value": ""}).want(t,
+			"create in a realm", 201, "")
 		r.do(method, path, u.Token, map[string]any{"value": "b"}).want(t, "update", 200, "")
 		r.do(method, path, u.Token, map[string]any{"value": 1}).want(t, "no string", 400, "VALIDATION_ERROR")
-		r.do(method, path, u.Token, map[string]any{"value": strings.Repeat("x", 1<<20)}).want(t, "over the quota", 413, "VAULT_LIMIT_EXCEEDED")
+		r.do(method, path, u.Token, map[string]any{"value": strings.Repeat("x", 1<<20)}).want(t, "over the quota", 413,
+			"VAULT_LIMIT_EXCEEDED")
 	}
 	r.get("/api/v1/vault/keys", u.Token).want(t, "list", 200, "")
 	r.get(item+"-PUT", u.Token).want(t, "get", 200, "")
 	r.get("/api/v1/vault/stats?realm_id="+realm, u.Token).want(t, "stats", 200, "")
-	for _, o := range []operation{{"GET", "/api/v1/vault/keys"}, {"GET", item}, {"PUT", item}, {"PATCH", item}, {"DELETE", item}, {"GET", "/api/v1/vault/stats"}, {"DELETE", "/api/v1/vault"}} {
+	for _, o := range []operation{{"GET", "/api/v1/vault/keys"}, {"GET", item}, {"PUT", item}, {"PATCH", item},
+		{"DELETE", item}, {"GET", "/api/v1/vault/stats"}, {"DELETE", "/api/v1/vault"}} {
 		body := any(nil)
 		if o.method == "PUT" || o.method == "PATCH" {
 			body = map[string]any{"value": "x"}
 		}
-		r.do(o.method, o.path+"?realm_id=xyz", u.Token, body).want(t, o.method+" "+o.path+" with no realm id", 400, "VALIDATION_ERROR")
-		r.send(request{method: o.method, path: o.path + "?realm_id=" + realm, token: u.Token, body: body, host: "ffffffffffffffffffffffff.localhost"}).
+		r.do(o.method, o.path+"?realm_id=xyz", u.Token, body).want(t, o.method+" "+o.path+" with no realm id", 400,
+			"VALIDATION_ERROR")
+		r.send(request{method: o.method, path: o.path + "?realm_id=" + realm, token: u.Token, body: body,
+			host: "ffffffffffffffffffffffff.localhost"}).
 			want(t, o.method+" "+o.path+" with two realms", 400, "VALIDATION_ERROR")
 	}
 	r.get(item, u.Token).want(t, "get what is not there", 404, "VAULT_KEY_NOT_FOUND")
@@ -305,16 +338,19 @@ func contractVault(r *running) {
 
 func contractActivity(r *running) {
 	t, u := r.t, r.user("alan")
-	r.send(request{method: "GET", path: "/api/v1/vault/stats", token: u.Token, host: realm + ".localhost"}).want(t, "a request on a realm's host", 200, "")
+	r.send(request{method: "GET", path: "/api/v1/vault/stats", token: u.Token, host: realm + ".localhost"}).want(t,
+		"a request on a realm's host", 200, "")
 	log := "/api/v1/users/auth/activity"
 	eventually(t, "the request is in the log", func() bool {
 		a := r.get(log+"?realm_id="+realm, u.Token).want(t, "log", 200, "")
 		return a.Metadata != nil && a.Metadata.Total >= 1
 	})
-	for _, q := range []string{"page=0", "page=10002", "limit=101", "limit=x", "start_date=yesterday", "end_date=2026-13-01", "errors_only=yes", "min_status=99", "max_status=600",
+	for _, q := range []string{"page=0", "page=10002", "limit=101", "limit=x", "start_date=yesterday",
+		"end_date=2026-13-01", "errors_only=yes", "min_status=99", "max_status=600",
 		"min_status=500&max_status=400", "method=HEAD", "realm_id=xyz"} {
 		a := r.get(log+"?"+q, u.Token).want(t, q, 400, "VALIDATION_ERROR")
-		if name, _, _ := strings.Cut(q, "="); !strings.Contains(string(a.raw), `"/`+name+`"`) && !strings.Contains(string(a.raw), `"/max_status"`) {
+		if name, _, _ := strings.Cut(q, "="); !strings.Contains(string(a.raw), `"/`+name+`"`) &&
+			!strings.Contains(string(a.raw), `"/max_status"`) {
 			t.Errorf("%s: the answer does not name the parameter: %s", q, a.raw)
 		}
 	}
@@ -335,24 +371,32 @@ func contractActivity(r *running) {
 
 func contractShared(r *running) {
 	t, u := r.t, r.user("nora")
-	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/style.css", "/docs/app.js", "/docs/errors/NOT_FOUND", "/healthz", "/.well-known/jwks.json", "/verify-email", "/reset-password"} {
+	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/style.css", "/docs/app.js",
+		"/docs/errors/NOT_FOUND", "/healthz", "/.well-known/jwks.json", "/verify-email", "/reset-password"} {
 		r.get(path, "").want(t, path, 200, "")
 	}
 	r.get("/api/v1/nothing", "").want(t, "no such route", 404, "NOT_FOUND")
 	r.get("/api/v1/Users/me", u.Token).want(t, "another case", 404, "NOT_FOUND")
-	if allow := r.do("POST", "/api/v1/vault", u.Token, nil).want(t, "another method", 405, "METHOD_NOT_ALLOWED").header.Get("Allow"); !strings.Contains(allow, "DELETE") {
+	if allow := r.do("POST", "/api/v1/vault", u.Token, nil).want(t, "another method", 405,
+		"METHOD_NOT_ALLOWED").header.Get("Allow"); !strings.Contains(allow, "DELETE") {
 		t.Errorf("Allow: %q does not list DELETE", allow)
 	}
-	r.do("PATCH", "/api/v1/users/"+u.ID, u.Token, `{"alias":"`+strings.Repeat("x", 2<<20)+`"}`).want(t, "2 MB of profile", 413, "PAYLOAD_TOO_LARGE")
-	r.send(request{method: "GET", path: "/api/v1/users/me", token: u.Token, header: map[string]string{"X-Filler": strings.Repeat("x", 64<<10)}}).want(t, "64 KB of headers", 431, "HEADERS_TOO_LARGE")
-	problem := r.send(request{method: "GET", path: "/api/v1/users/me", header: map[string]string{"Accept": "application/problem+json"}})
-	if problem.status != http.StatusUnauthorized || problem.header.Get("Content-Type") != "application/problem+json" || !strings.Contains(string(problem.raw), `"code":"MISSING_TOKEN"`) {
+	r.do("PATCH", "/api/v1/users/"+u.ID, u.Token, `{"alias":"`+strings.Repeat("x", 2<<20)+`"}`).want(t, "2 MB of profile",
+		413, "PAYLOAD_TOO_LARGE")
+	r.send(request{method: "GET", path: "/api/v1/users/me", token: u.Token,
+		header: map[string]string{"X-Filler": strings.Repeat("x", 64<<10)}}).want(t, "64 KB of headers", 431,
+		"HEADERS_TOO_LARGE")
+	problem := r.send(request{method: "GET", path: "/api/v1/users/me",
+		header: map[string]string{"Accept": "application/problem+json"}})
+	if problem.status != http.StatusUnauthorized || problem.header.Get("Content-Type") != "application/problem+json" ||
+		!strings.Contains(string(problem.raw), `"code":"MISSING_TOKEN"`) {
 		t.Errorf("problem: %d %s %s", problem.status, problem.header.Get("Content-Type"), problem.raw)
 	}
 }
 
 func contractClosed(r *running) {
-	r.do("POST", "/api/v1/auth/signup", "", map[string]any{"email": "late@example.com", "password": userPassword}).want(r.t, "signup", 403, "SIGNUP_DISABLED")
+	r.do("POST", "/api/v1/auth/signup", "",
+		map[string]any{"email": "late@example.com", "password": userPassword}).want(r.t, "signup", 403, "SIGNUP_DISABLED")
 	limited := start(r.t, "RATE_LIMIT_ADDRESS=3/1m")
 	limited.spec = r.spec
 	for i := range 4 {

@@ -21,7 +21,8 @@ func contractUnavailable(t *testing.T, spec *conformance) {
 		a := r.get("/api/v1/users/me", u.Token)
 		return a.status == 503 && a.Code == "SERVICE_UNAVAILABLE" && a.header.Get("Retry-After") != ""
 	})
-	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t, "login", 503, "SERVICE_UNAVAILABLE")
+	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": u.Email, "password": userPassword}).want(t,
+		"login", 503, "SERVICE_UNAVAILABLE")
 }
 
 // closeDatabase ends every connection to the database at address and lets no new one in.

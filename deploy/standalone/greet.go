@@ -23,7 +23,8 @@ func (st *stack) greet(ctx context.Context, w io.Writer) error {
 		url = "https://" + displayAddr(st.gateway.Addr())
 	}
 	admin, password := st.admin(ctx), "<password>"
-	fmt.Fprintf(w, "\nRealmgate is ready at %s  (API reference: %s/docs)\n  data      %s\n  admin     %s\n", url, url, st.dir.path, admin)
+	fmt.Fprintf(w, "\nRealmgate is ready at %s  (API reference: %s/docs)\n  data      %s\n  admin     %s\n", url, url,
+		st.dir.path, admin)
 	if data := st.backing.data; data != "" && !strings.HasPrefix(data, st.dir.path+string(filepath.Separator)) {
 		fmt.Fprintf(w, "  database  %s  (PostgreSQL, which does not run as root, may not enter the folder above: back both up)\n", data)
 	}

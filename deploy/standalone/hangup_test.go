@@ -54,7 +54,8 @@ func TestAHangUpEndsTheProcessInOrder(t *testing.T) {
 		return err != nil
 	})
 	fmt.Fprint(conn, body)
-	if answer, _ := io.ReadAll(answers); !strings.Contains(string(answer), "HTTP/1.1 401") || !strings.Contains(string(answer), "INVALID_CREDENTIALS") {
+	if answer, _ := io.ReadAll(answers); !strings.Contains(string(answer), "HTTP/1.1 401") ||
+		!strings.Contains(string(answer), "INVALID_CREDENTIALS") {
 		t.Errorf("the request on its way got %q", answer)
 	}
 	if err := p.cmd.Wait(); err != nil {
@@ -65,7 +66,8 @@ func TestAHangUpEndsTheProcessInOrder(t *testing.T) {
 // TestAProcessThatNohupStartedOutlivesAHangUp: who started it so wants it to go on.
 func TestAProcessThatNohupStartedOutlivesAHangUp(t *testing.T) {
 	t.Parallel()
-	p := spawnCommand(t, testkit.Command(t, "sh", "-c", `trap "" HUP; exec "$0"`, binary(t)), "DATA_DIR="+dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0")
+	p := spawnCommand(t, testkit.Command(t, "sh", "-c", `trap "" HUP; exec "$0"`, binary(t)), "DATA_DIR="+dataFolder(t),
+		"GATEWAY_ADDR=127.0.0.1:0")
 	if p.url == "" {
 		t.Fatalf("no start:\n%s%s", p.said, p.errors)
 	}

@@ -40,7 +40,8 @@ func dataFolder(t testing.TB) string {
 
 // noLimits switches the limits off that a test would run into by being fast.
 var noLimits = []string{
-	"RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_ADDRESS=off", "RATE_LIMIT_USER=off", "RATE_LIMIT_RETRY_SETUP=off", "RATE_LIMIT_VERIFY=off",
+	"RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_ADDRESS=off", "RATE_LIMIT_USER=off", "RATE_LIMIT_RETRY_SETUP=off",
+	"RATE_LIMIT_VERIFY=off",
 	"RATE_LIMIT_RESEND=off", "RATE_LIMIT_REFRESH=off",
 }
 
@@ -56,7 +57,8 @@ type running struct {
 func start(t *testing.T, environ ...string) *running {
 	t.Helper()
 	environ = append([]string{
-		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t), "ADMIN_EMAIL=" + adminEmail,
+		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t),
+		"ADMIN_EMAIL=" + adminEmail,
 		"ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=error", "DATABASE_MAX_CONNS=4", "ADMIN_ADDR=127.0.0.1:0",
 	}, environ...)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -202,15 +204,18 @@ func (r *running) login(email, password string) account {
 		RefreshToken string `json:"refreshToken"`
 		User         struct{ ID, Username string }
 	}
-	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": password}).want(r.t, "login of "+email, 200, "").into(r.t, &data)
-	return account{ID: data.User.ID, Username: data.User.Username, Email: email, Token: data.Token, Refresh: data.RefreshToken}
+	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": password}).want(r.t,
+		"login of "+email, 200, "").into(r.t, &data)
+	return account{ID: data.User.ID, Username: data.User.Username, Email: email, Token: data.Token,
+		Refresh: data.RefreshToken}
 }
 
 // user signs somebody up and in.
 func (r *running) user(name string) account {
 	r.t.Helper()
 	email := fmt.Sprintf("%s@example.com", name)
-	r.do("POST", "/api/v1/auth/signup", "", map[string]any{"email": email, "password": userPassword}).want(r.t, "signup of "+email, 200, "")
+	r.do("POST", "/api/v1/auth/signup", "", map[string]any{"email": email, "password": userPassword}).want(r.t,
+		"signup of "+email, 200, "")
 	return r.login(email, userPassword)
 }
 

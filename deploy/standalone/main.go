@@ -36,11 +36,14 @@ func main() {
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	showConfig := flags.Bool("config", false, "print every setting with its value, where that comes from and what it means, and stop")
+	showConfig := flags.Bool("config", false,
+		"print every setting with its value, where that comes from and what it means, and stop")
 	showVersion := flags.Bool("version", false, "print the version and stop")
-	secretsDir := flags.String("make-secrets", "", "make the secrets of an installation of separate containers in this `folder`, those that are missing, and stop")
+	secretsDir := flags.String("make-secrets", "",
+		"make the secrets of an installation of separate containers in this `folder`, those that are missing, and stop")
 	dropOld := flags.Bool("drop-old", false, "with -make-secrets: delete the secrets that only the previous release needs")
-	shown := flags.String("show", "", "with -make-secrets: print the secret of this `name` instead, for example admin-password")
+	shown := flags.String("show", "",
+		"with -make-secrets: print the secret of this `name` instead, for example admin-password")
 	flags.Usage = func() { usage(flags) }
 	err := flags.Parse(args)
 	command, rest := findAdminCommand(flags.Args())
@@ -50,7 +53,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case err != nil:
 		return 2
 	case flags.NArg() > 0 && command == nil:
-		return misused(stderr, fmt.Sprintf("no command %q: -h lists what there is; without a command standalone starts", strings.Join(flags.Args(), " ")))
+		return misused(stderr, fmt.Sprintf("no command %q: -h lists what there is; without a command standalone starts",
+			strings.Join(flags.Args(), " ")))
 	case *shown != "" && *secretsDir == "":
 		return misused(stderr, "-show needs -make-secrets, which names the folder of the secrets")
 	case *dropOld && (*secretsDir == "" || *shown != ""):

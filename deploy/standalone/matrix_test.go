@@ -88,7 +88,8 @@ POST   /api/v1/users/auth/logout              401M 401I    401E    401I     401I
 `
 
 var cellCodes = map[string]string{
-	"M": "MISSING_TOKEN", "I": "INVALID_TOKEN", "E": "TOKEN_EXPIRED", "B": "ACCOUNT_BANNED", "P": "INSUFFICIENT_PERMISSIONS", "C": "CANNOT_MODIFY_OTHER_USER",
+	"M": "MISSING_TOKEN", "I": "INVALID_TOKEN", "E": "TOKEN_EXPIRED", "B": "ACCOUNT_BANNED",
+	"P": "INSUFFICIENT_PERMISSIONS", "C": "CANNOT_MODIFY_OTHER_USER",
 	"R": "REALM", "N": "NOT_FOUND", "V": "VALIDATION_ERROR", "Q": "CURRENT_PASSWORD_REQUIRED",
 }
 
@@ -127,7 +128,8 @@ func TestAuthorisationMatrix(t *testing.T) {
 // cell writes an answer as the matrix does.
 func (a answer) cell() string {
 	for letter, code := range cellCodes {
-		if a.Code == code || (letter == "R" && strings.HasPrefix(a.Code, "REALM_")) || (letter == "N" && strings.HasSuffix(a.Code, "_NOT_FOUND")) {
+		if a.Code == code || (letter == "R" && strings.HasPrefix(a.Code, "REALM_")) ||
+			(letter == "N" && strings.HasSuffix(a.Code, "_NOT_FOUND")) {
 			return fmt.Sprint(a.status, letter)
 		}
 	}
@@ -137,7 +139,8 @@ func (a answer) cell() string {
 // matrixCallers signs everybody in and returns their credentials by column, and the ids that paths
 // name.
 func matrixCallers(t *testing.T, r *running) (map[string]string, *strings.Replacer) {
-	u, other, victim, banned, admin := r.user("matrix"), r.user("matrix-other"), r.user("matrix-victim"), r.user("matrix-banned"), r.admin()
+	u, other, victim, banned, admin := r.user("matrix"), r.user("matrix-other"), r.user("matrix-victim"),
+		r.user("matrix-banned"), r.admin()
 	r.do("PATCH", "/api/v1/users/"+banned.ID, admin.Token, map[string]any{"is_banned": true}).want(t, "ban", 200, "")
 	token := func(alias string, body map[string]any) string {
 		body["alias"] = alias
@@ -154,10 +157,14 @@ func matrixCallers(t *testing.T, r *running) (map[string]string, *strings.Replac
 	callers := map[string]string{
 		"none": "", "garbage": "garbage", "banned": banned.Token, "other": other.Token, "admin": admin.Token,
 		"wrongkey": forge(t, kidOf(t, header), claims, strangersKey),
-		"algnone":  base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","kid":"`+kidOf(t, header)+`"}`)) + "." + strings.Split(u.Token, ".")[1] + ".",
-		"token-":   token("nothing", map[string]any{"permissions": map[string]any{}}),
-		"tokenR":   token("another realm", map[string]any{"permission_template": "full_access", "vault_access": true, "realm_ids": []string{realm}, "allow_no_realm": false}),
-		"token+":   token("everything", map[string]any{"permission_template": "full_access", "vault_access": true, "event_access": true}),
+		"algnone": base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","kid":"`+kidOf(t, header)+`"}`)) + "." +
+			strings.Split(u.Token, ".")[1] + ".",
+		"token-": token("nothing", map[string]any{"permissions": map[string]any{}}),
+		"tokenR": token("another realm",
+			map[string]any{"permission_template": "full_access", "vault_access": true, "realm_ids": []string{realm},
+				"allow_no_realm": false}),
+		"token+": token("everything",
+			map[string]any{"permission_template": "full_access", "vault_access": true, "event_access": true}),
 	}
 	return callers, strings.NewReplacer("{id}", u.ID, "{victim}", victim.ID, "{none}", nobody)
 }

@@ -41,7 +41,8 @@ type natsServer struct {
 
 func openNATS(dir, password string, log *slog.Logger) (*natsServer, error) {
 	n := &natsServer{log: log, options: server.Options{
-		ServerName: "realmgate-standalone", Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: natsUser, Password: password,
+		ServerName: "realmgate-standalone", Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: natsUser,
+		Password:  password,
 		JetStream: true, StoreDir: dir, JetStreamMaxStore: natsMaxDisk, NoSigs: true, NoSystemAccount: true,
 	}}
 	n.mu.Lock()

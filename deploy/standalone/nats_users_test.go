@@ -25,7 +25,8 @@ import (
 func natsOf(t *testing.T, dir string) (address func(file string) string) {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "nats.conf")
-	text := "include \"" + strings.Repeat("../", strings.Count(filepath.Dir(conf), "/")) + strings.TrimPrefix(dir, "/") + "/nats/users.conf\"\n"
+	text := "include \"" + strings.Repeat("../", strings.Count(filepath.Dir(conf), "/")) + strings.TrimPrefix(dir, "/") +
+		"/nats/users.conf\"\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,8 @@ func natsOf(t *testing.T, dir string) (address func(file string) string) {
 func sendEvents(ctx context.Context, t *testing.T, gateway, activity *bus.Conn, installation string) {
 	t.Helper()
 	names := event.NamesOf(installation)
-	stream := bus.StreamConfig{Name: names.Stream, Subjects: []string{names.Subject}, MaxBytes: 1 << 20, DupWindow: time.Minute, Owner: installation}
+	stream := bus.StreamConfig{Name: names.Stream, Subjects: []string{names.Subject}, MaxBytes: 1 << 20,
+		DupWindow: time.Minute, Owner: installation}
 	got := make(chan string, 10)
 	consuming, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -158,7 +160,8 @@ func TestAServiceThatWasTakenOverReachesNothingElseOnNATS(t *testing.T) {
 		{"gateway", "$JS.API.CONSUMER.MSG.NEXT.ACTIVITY.activity-svc", ">"},
 	} {
 		refused := make(chan error, 10)
-		nc, err := nats.Connect(address(c.service+"/nats-user-url"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+		nc, err := nats.Connect(address(c.service+"/nats-user-url"),
+			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 		if err != nil {
 			t.Fatal(err)
 		}

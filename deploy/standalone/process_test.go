@@ -181,14 +181,17 @@ func TestWhatCannotStartSaysWhatToDoInOneLine(t *testing.T) {
 		environ []string
 		says    string
 	}{
-		{"a taken port", []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=" + taken.Addr().String()}, "set GATEWAY_ADDR to another"},
+		{"a taken port", []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=" + taken.Addr().String()},
+			"set GATEWAY_ADDR to another"},
 		{"a foreign folder", []string{"DATA_DIR=" + foreign, "GATEWAY_ADDR=127.0.0.1:0"}, "set DATA_DIR to an empty folder"},
-		{"a folder without PostgreSQL programs", []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "POSTGRES_BIN=" + foreign}, "POSTGRES_BIN"},
+		{"a folder without PostgreSQL programs",
+			[]string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "POSTGRES_BIN=" + foreign}, "POSTGRES_BIN"},
 	} {
 		started := time.Now()
 		p := spawn(t, c.environ...)
 		said := strings.TrimSpace(p.errors.String())
-		if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(said, c.says) || strings.Contains(said, "\n") {
+		if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(said, c.says) ||
+			strings.Contains(said, "\n") {
 			t.Errorf("%s: exit %d after %v, said %q; want one line with %q", c.name, code, time.Since(started), said, c.says)
 		}
 	}

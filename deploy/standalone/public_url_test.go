@@ -19,7 +19,8 @@ func TestLinksLeadToTheRunningGatewayWithoutPublicURL(t *testing.T) {
 	addr := testkit.FreeAddr(t)
 	environ := []string{"GATEWAY_ADDR=" + addr, "SMTP_URL=smtp://" + office.Addr + "?tls=off"}
 	r := start(t, environ...)
-	r.send(request{method: "POST", path: "/api/v1/auth/signup", body: map[string]string{"email": email, "password": userPassword}}).
+	r.send(request{method: "POST", path: "/api/v1/auth/signup",
+		body: map[string]string{"email": email, "password": userPassword}}).
 		want(t, "sign-up", 200, "")
 	link := mailedLink.FindStringSubmatch(office.Await(t, email, 1).Body)
 	if link == nil || link[1] != "http://"+addr || link[1] != r.url {

@@ -38,7 +38,8 @@ func createRoles(ctx context.Context, url string, dir *dataDir) (map[string]stri
 
 func createRole(ctx context.Context, conn *pgx.Conn, name, password string) error {
 	var there bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).Scan(&there); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)",
+		name).Scan(&there); err != nil {
 		return err
 	}
 	role, verb := pgx.Identifier{name}.Sanitize(), "CREATE"

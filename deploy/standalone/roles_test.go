@@ -20,7 +20,8 @@ import (
 func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	pg, err := localpg.Start(ctx, localpg.Options{Dir: filepath.Join(t.TempDir(), "postgres"), Settings: localpg.Disposable(), Log: testkit.Log(t)})
+	pg, err := localpg.Start(ctx,
+		localpg.Options{Dir: filepath.Join(t.TempDir(), "postgres"), Settings: localpg.Disposable(), Log: testkit.Log(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,18 +55,22 @@ func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conns[role].Close(context.Background())
-		if _, err := conns[role].Exec(ctx, "CREATE TABLE "+role+".own (id int); INSERT INTO "+role+".own VALUES (1)"); err != nil {
+		if _, err := conns[role].Exec(ctx,
+			"CREATE TABLE "+role+".own (id int); INSERT INTO "+role+".own VALUES (1)"); err != nil {
 			t.Fatalf("%s in its own schema: %v", role, err)
 		}
 	}
 	for _, role := range schemas {
 		forbidden := []string{
-			"CREATE TABLE public.mine (id int)", "CREATE SCHEMA mine", "CREATE ROLE mine", "CREATE DATABASE mine", "SELECT * FROM pg_authid",
-			"SELECT pg_read_file('/etc/hostname')", "COPY " + role + ".own TO PROGRAM 'true'", "ALTER ROLE " + role + " SUPERUSER",
+			"CREATE TABLE public.mine (id int)", "CREATE SCHEMA mine", "CREATE ROLE mine", "CREATE DATABASE mine",
+			"SELECT * FROM pg_authid",
+			"SELECT pg_read_file('/etc/hostname')", "COPY " + role + ".own TO PROGRAM 'true'",
+			"ALTER ROLE " + role + " SUPERUSER",
 		}
 		for _, owner := range schemas {
 			if owner != role {
-				forbidden = append(forbidden, "SELECT * FROM "+owner+".own", "UPDATE "+owner+".own SET id = 2", "DROP TABLE "+owner+".own",
+				forbidden = append(forbidden, "SELECT * FROM "+owner+".own", "UPDATE "+owner+".own SET id = 2",
+					"DROP TABLE "+owner+".own",
 					"CREATE TABLE "+owner+".mine (id int)", "SET ROLE "+owner, "DROP SCHEMA "+owner+" CASCADE")
 			}
 		}

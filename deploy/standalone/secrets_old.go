@@ -43,7 +43,8 @@ func (d *dataDir) oldTexts() ([]string, error) {
 // the files that were made from them.
 func dropOldSecrets(dir string, environ ...string) error {
 	for _, name := range oldSecrets {
-		if err := os.Remove(filepath.Join(dir, masterFolder, "secrets", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(dir, masterFolder, "secrets", name)); err != nil &&
+			!errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

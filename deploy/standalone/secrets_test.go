@@ -128,22 +128,26 @@ func TestNoSecretIsReadableByEverybody(t *testing.T) {
 func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	const first, second, key, redis = `Pa$w0rd#12-{nats}`, `another $$ "one" = 7`, "bXkgb3duIGtleSBvZiAzMiBieXRlcywgbm90IHlvdXI=", "rediss://:x@redis.example:6380/0"
+	const first, second, key, redis = `Pa$w0rd#12-{nats}`, `another $$ "one" = 7`,
+		"bXkgb3duIGtleSBvZiAzMiBieXRlcywgbm90IHlvdXI=", "rediss://:x@redis.example:6380/0"
 	steps := []struct {
 		name    string
 		environ []string
 		says    string
 		want    map[string]string
 	}{
-		{"at the first start", []string{"ADMIN_PASSWORD=" + first, "KEY_ENCRYPTION_KEY=" + key, "REDIS_URL=" + redis, "LOG_LEVEL=debug", "NATS_URL="}, "", map[string]string{
+		{"at the first start", []string{"ADMIN_PASSWORD=" + first, "KEY_ENCRYPTION_KEY=" + key, "REDIS_URL=" + redis,
+			"LOG_LEVEL=debug", "NATS_URL="}, "", map[string]string{
 			"users-svc/admin-password": first, "all/secrets/admin-password": first, "users-svc/key-encryption-key": key,
 			"all/secrets/users-key-encryption-key": key, "users-svc/redis-url": redis, "gateway/redis-url": redis,
 		}},
-		{"no longer given", nil, "", map[string]string{"users-svc/admin-password": first, "users-svc/key-encryption-key": key}},
+		{"no longer given", nil, "",
+			map[string]string{"users-svc/admin-password": first, "users-svc/key-encryption-key": key}},
 		{"another password", []string{"ADMIN_PASSWORD=" + second, "KEY_ENCRYPTION_KEY=" + key}, "", map[string]string{
 			"users-svc/admin-password": second, "all/secrets/admin-password": second,
 		}},
-		{"another key", []string{"ADMIN_PASSWORD=" + first, "KEY_ENCRYPTION_KEY=other"}, "KEY_ENCRYPTION_KEY is not what", nil},
+		{"another key", []string{"ADMIN_PASSWORD=" + first, "KEY_ENCRYPTION_KEY=other"}, "KEY_ENCRYPTION_KEY is not what",
+			nil},
 		{"another keyset", []string{"VAULT_KEY_ENCRYPTION_KEY=other"}, "VAULT_KEY_ENCRYPTION_KEY is not what", nil},
 		{"quoted", []string{`ADMIN_PASSWORD='` + first + `'`}, "ADMIN_PASSWORD begins and ends with a quotation mark", nil},
 	}
@@ -152,7 +156,8 @@ func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
 		err := makeSecrets(dir, step.environ...)
 		after := readAll(t, dir)
 		if step.says != "" {
-			if err == nil || !strings.HasPrefix(err.Error(), step.says) || strings.Contains(err.Error(), "other\"") || !maps.Equal(before, after) {
+			if err == nil || !strings.HasPrefix(err.Error(), step.says) || strings.Contains(err.Error(), "other\"") ||
+				!maps.Equal(before, after) {
 				t.Errorf("%s: %v, want %q first and no file changed", step.name, err, step.says)
 			}
 			continue
@@ -188,7 +193,8 @@ func TestTheOldSecretsLastUntilTheyAreDropped(t *testing.T) {
 	hold := func(want string) {
 		t.Helper()
 		own := map[string]string{}
-		for reader, file := range map[string]string{"users-svc": "users-internal-keys", "vault-svc": "vault-internal-keys", "activity-svc": "activity-internal-keys"} {
+		for reader, file := range map[string]string{"users-svc": "users-internal-keys", "vault-svc": "vault-internal-keys",
+			"activity-svc": "activity-internal-keys"} {
 			if got := read(reader, "internal-keys"); got != want {
 				t.Errorf("%s has %q of the old list, want %q", reader, got, want)
 			}

@@ -19,9 +19,11 @@ func TestTheWholeProductSpeaksTLS(t *testing.T) {
 	a := testkit.NewAuthority(t)
 	cert, key := a.Issue("realmgate", 1)
 	environ := []string{
-		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t), "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword,
+		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DATABASE_URL=" + testkit.Postgres(t),
+		"ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword,
 		"LOG_LEVEL=error", "DATABASE_MAX_CONNS=4", "TLS_CERT_FILE=" + cert, "TLS_KEY_FILE=" + key,
-		"INTERNAL_TLS_CERT_FILE=" + cert, "INTERNAL_TLS_KEY_FILE=" + key, "INTERNAL_TLS_CA_FILE=" + a.File, "INTERNAL_TLS_GATEWAY_NAME=realmgate",
+		"INTERNAL_TLS_CERT_FILE=" + cert, "INTERNAL_TLS_KEY_FILE=" + key, "INTERNAL_TLS_CA_FILE=" + a.File,
+		"INTERNAL_TLS_GATEWAY_NAME=realmgate",
 	}
 	cfg, err := load(environ)
 	if err != nil {
@@ -48,7 +50,8 @@ func TestTheWholeProductSpeaksTLS(t *testing.T) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(a.Cert)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 30 * time.Second}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
+		Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
 	res, err := client.Post("https://"+st.gateway.Addr()+"/api/v1/users/auth/login", "application/json",
 		strings.NewReader(`{"email":"`+adminEmail+`","password":"`+adminPassword+`"}`))

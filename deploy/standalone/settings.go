@@ -24,7 +24,8 @@ type section struct {
 // services returns the settings of the services, each a pointer to an empty struct.
 func services() []section {
 	return []section{
-		{"gateway", &gateway.Config{}}, {"users-svc", &users.Config{}}, {"vault-svc", &vault.Config{}}, {"activity-svc", &activity.Config{}},
+		{"gateway", &gateway.Config{}}, {"users-svc", &users.Config{}}, {"vault-svc", &vault.Config{}},
+		{"activity-svc", &activity.Config{}},
 	}
 }
 
@@ -92,7 +93,8 @@ func placeholders(cfg Config, environ []string) []string {
 	if isSet(environ, "INTERNAL_TLS_CERT_FILE") {
 		scheme = "https"
 	}
-	out := []string{"ADMIN_EMAIL=" + cfg.AdminEmail, "ADMIN_PASSWORD=given or generated", "LOG_LEVEL=" + cfg.LogLevel, "LOG_FORMAT=" + cfg.LogFormat}
+	out := []string{"ADMIN_EMAIL=" + cfg.AdminEmail, "ADMIN_PASSWORD=given or generated", "LOG_LEVEL=" + cfg.LogLevel,
+		"LOG_FORMAT=" + cfg.LogFormat}
 	for _, name := range setHere {
 		switch {
 		case strings.HasSuffix(name, "_URL"):

@@ -16,7 +16,8 @@ import (
 
 func TestWhatIsEmptyIsNotSet(t *testing.T) {
 	t.Parallel()
-	r := start(t, "INTERNAL_TLS_CERT_FILE=", "INTERNAL_KEYS=", "KEY_ENCRYPTION_KEY=", "VAULT_KEY_ENCRYPTION_KEY_FILE=", "DATABASE_URL_FILE=")
+	r := start(t, "INTERNAL_TLS_CERT_FILE=", "INTERNAL_KEYS=", "KEY_ENCRYPTION_KEY=", "VAULT_KEY_ENCRYPTION_KEY_FILE=",
+		"DATABASE_URL_FILE=")
 	r.login(adminEmail, adminPassword)
 }
 
@@ -31,7 +32,8 @@ func TestWhatStandaloneSetsItselfIsMarked(t *testing.T) {
 			t.Errorf("-config does not mark %s", name)
 		}
 	}
-	if got := ignored([]string{"USERS_URL=http://127.0.0.1:1", "JOURNAL_DIR=", "GATEWAY_ADDR=127.0.0.1:0"}); !slices.Equal(got, []string{"USERS_URL"}) {
+	if got := ignored([]string{"USERS_URL=http://127.0.0.1:1", "JOURNAL_DIR=",
+		"GATEWAY_ADDR=127.0.0.1:0"}); !slices.Equal(got, []string{"USERS_URL"}) {
 		t.Errorf("said to have no effect: %v, want USERS_URL", got)
 	}
 }
@@ -44,16 +46,20 @@ func TestConfigShowsWhatIsInForceAndNoSecret(t *testing.T) {
 	}
 	var out bytes.Buffer
 	environ := []string{
-		"DATABASE_URL_FILE=" + file, "NATS_URL=nats://u:Hunter2@h", "SMTP_URL=smtp://u:Hunter2@h", "OTEL_EXPORTER_OTLP_HEADERS=k=Hunter2",
-		"OTEL_EXPORTER_OTLP_ENDPOINT=https://u:Hunter2@h:4318", "ADMIN_PASSWORD=Hunter2", "ACTIVITY_RETENTION=30d", "STOP_TIMEOUT=soon",
+		"DATABASE_URL_FILE=" + file, "NATS_URL=nats://u:Hunter2@h", "SMTP_URL=smtp://u:Hunter2@h",
+		"OTEL_EXPORTER_OTLP_HEADERS=k=Hunter2",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=https://u:Hunter2@h:4318", "ADMIN_PASSWORD=Hunter2", "ACTIVITY_RETENTION=30d",
+		"STOP_TIMEOUT=soon",
 		"XDG_DATA_HOME=/ignored", "CORS_ORIGINS=" + strings.Repeat("https://a.example,", 20),
 	}
 	if code := run(t.Context(), []string{"-config"}, environ, &out, &out); code != 0 {
 		t.Fatalf("exit %d: %s", code, &out)
 	}
 	for _, want := range []string{
-		"DATABASE_URL = [hidden]  (file)", "NATS_URL = [hidden]  (env)", "SMTP_URL = [hidden]  (env)", "ACTIVITY_RETENTION = 30d  (env)",
-		"STOP_TIMEOUT = soon  (env)", "LOG_LEVEL = warn  (default)", "KEY_ENCRYPTION_KEY = (generated)  (standalone)", "INTERNAL_KEYS = (set by standalone)  (standalone)", "OTEL_EXPORTER_OTLP_ENDPOINT = https://[hidden]@h:4318  (env)",
+		"DATABASE_URL = [hidden]  (file)", "NATS_URL = [hidden]  (env)", "SMTP_URL = [hidden]  (env)",
+		"ACTIVITY_RETENTION = 30d  (env)",
+		"STOP_TIMEOUT = soon  (env)", "LOG_LEVEL = warn  (default)", "KEY_ENCRYPTION_KEY = (generated)  (standalone)",
+		"INTERNAL_KEYS = (set by standalone)  (standalone)", "OTEL_EXPORTER_OTLP_ENDPOINT = https://[hidden]@h:4318  (env)",
 	} {
 		if !strings.Contains(out.String(), "\n"+want+"\n") {
 			t.Errorf("no line %q", want)
@@ -63,7 +69,8 @@ func TestConfigShowsWhatIsInForceAndNoSecret(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		line = strings.TrimSuffix(line, "\n")
 		name, _, _ := strings.Cut(line, " =")
-		if strings.Contains(line, "Hunter2") || utf8.RuneCountInString(line) > 120 || strings.Contains(line, " = ") && names[name] {
+		if strings.Contains(line, "Hunter2") || utf8.RuneCountInString(line) > 120 || strings.Contains(line, " = ") &&
+			names[name] {
 			t.Errorf("the line %q", line)
 		}
 		names[name] = true
@@ -76,16 +83,20 @@ func TestWhatIsWrongIsSaidAtOnceBeforeAnythingStarts(t *testing.T) {
 	t.Parallel()
 	dir, out := t.TempDir(), &bytes.Buffer{}
 	environ := []string{
-		"DATA_DIR=" + dir, "GATEWAY_ADDR=8080", "ADMIN_ADDR=127.0.0.1:99999", "STOP_TIMEOUT=soon", "JOURNAL_MAX_BYTES=1", "KEY_ENCRYPTION_KEY=Hunter2",
-		"MAIL_VERIFY_TTL=0s", "VAULT_MAX_ITEMS=0", "VAULT_KMS_URI=x", "ACTIVITY_WRITERS=99", "DATABASE_URL=postgres://u:Hunter2@SecretTail99@h/d",
-		"TLS_CERT_FILE=/no/such/file", "TLS_KEY_FILE=/no/such/file", "LOG_FORMAT=xml", "FREE_TIER_SERVERS=nowhere", "REDIS_URL_FILE=/no/such/file",
+		"DATA_DIR=" + dir, "GATEWAY_ADDR=8080", "ADMIN_ADDR=127.0.0.1:99999", "STOP_TIMEOUT=soon", "JOURNAL_MAX_BYTES=1",
+		"KEY_ENCRYPTION_KEY=Hunter2",
+		"MAIL_VERIFY_TTL=0s", "VAULT_MAX_ITEMS=0", "VAULT_KMS_URI=x", "ACTIVITY_WRITERS=99",
+		"DATABASE_URL=postgres://u:Hunter2@SecretTail99@h/d",
+		"TLS_CERT_FILE=/no/such/file", "TLS_KEY_FILE=/no/such/file", "LOG_FORMAT=xml", "FREE_TIER_SERVERS=nowhere",
+		"REDIS_URL_FILE=/no/such/file",
 	}
 	if code := run(t.Context(), nil, environ, out, out); code != 2 {
 		t.Errorf("exit %d, want 2", code)
 	}
 	for _, kv := range environ[1:] {
 		name, _, _ := strings.Cut(kv, "=")
-		if name = strings.TrimSuffix(name, "_URL_FILE"); name != "TLS_KEY_FILE" && strings.Count(out.String(), "\n"+name) != 1 {
+		if name = strings.TrimSuffix(name, "_URL_FILE"); name != "TLS_KEY_FILE" &&
+			strings.Count(out.String(), "\n"+name) != 1 {
 			t.Errorf("%s is not named by one line of\n%s", name, out)
 		}
 	}
@@ -128,7 +139,8 @@ func TestWhatIsNoStartMakesNothing(t *testing.T) {
 		{"a secret of no folder", []string{"-show", "admin-password"}, nil, 2, "-show needs -make-secrets"},
 	} {
 		dir, out := t.TempDir(), &bytes.Buffer{}
-		code := run(t.Context(), c.args, append([]string{"GATEWAY_ADDR=127.0.0.1:0", "DATA_DIR=" + dir}, c.environ...), out, out)
+		code := run(t.Context(), c.args, append([]string{"GATEWAY_ADDR=127.0.0.1:0", "DATA_DIR=" + dir}, c.environ...), out,
+			out)
 		if code != c.code || !strings.Contains(out.String(), c.says) {
 			t.Errorf("%s: exit %d, want %d; said %q, want %q in it", c.name, code, c.code, out, c.says)
 		}

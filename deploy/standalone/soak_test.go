@@ -42,7 +42,8 @@ type footprint struct {
 }
 
 func (f footprint) String() string {
-	return fmt.Sprintf("%d goroutines, %d open files, %d MB heap, %d MB resident", f.goroutines, f.files, f.heapMB, f.residentMB)
+	return fmt.Sprintf("%d goroutines, %d open files, %d MB heap, %d MB resident", f.goroutines, f.files, f.heapMB,
+		f.residentMB)
 }
 
 // TestSoak holds thousands of idle and slow connections to the product, lets others come and go,
@@ -51,7 +52,8 @@ func (f footprint) String() string {
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, append([]string{
-		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=info", "LOG_REQUESTS=errors",
+		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "ADMIN_EMAIL=" + adminEmail,
+		"ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=info", "LOG_REQUESTS=errors",
 		"READ_TIMEOUT=" + soakReadTimeout.String(),
 	}, noLimits...)...)
 	if p.url == "" {
@@ -305,7 +307,8 @@ func (s *soak) come(u *account, made *atomic.Int64) {
 		do("DELETE", "/api/v1/vault", "", 200)
 	case 2: // an upload that breaks off, and junk
 		for _, text := range []string{
-			"PUT " + key + " HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + u.Token + "\r\nContent-Length: 9000000\r\n\r\n" + strings.Repeat("x", 1<<20), "\x00\x01\x02",
+			"PUT " + key + " HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + u.Token + "\r\nContent-Length: 9000000\r\n\r\n" +
+				strings.Repeat("x", 1<<20), "\x00\x01\x02",
 		} {
 			if c, err := net.Dial("tcp", s.addr); err == nil {
 				_, _ = io.WriteString(c, text)

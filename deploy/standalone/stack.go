@@ -194,7 +194,8 @@ func (st *stack) openServices(ctx context.Context, environ []string, log *slog.L
 	if err != nil {
 		return err
 	}
-	activitySvc, err := open(ctx, environ, st, log, activity.Program(), "activity_svc", activityPort, "ACTIVITY_ADDR="+localPort)
+	activitySvc, err := open(ctx, environ, st, log, activity.Program(), "activity_svc", activityPort,
+		"ACTIVITY_ADDR="+localPort)
 	if err != nil {
 		return err
 	}
@@ -202,14 +203,16 @@ func (st *stack) openServices(ctx context.Context, environ []string, log *slog.L
 	if isSet(environ, "INTERNAL_TLS_CERT_FILE") {
 		scheme = "https://"
 	}
-	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", gatewayPort, "GATEWAY_ADDR="+st.cfg.GatewayAddr, "JOURNAL_DIR="+st.dir.sub("journal"),
+	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", gatewayPort, "GATEWAY_ADDR="+st.cfg.GatewayAddr,
+		"JOURNAL_DIR="+st.dir.sub("journal"),
 		"USERS_URL="+scheme+usersSvc.Addr(), "VAULT_URL="+scheme+vaultSvc.Addr(), "ACTIVITY_URL="+scheme+activitySvc.Addr())
 	return err
 }
 
 // open makes one service from its program, with schema's database when it has one, and its admin
 // port at offset from that of ADMIN_ADDR.
-func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Logger, p service.Program[C], schema string, offset int, own ...string) (*service.Service, error) {
+func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Logger, p service.Program[C],
+	schema string, offset int, own ...string) (*service.Service, error) {
 	if schema != "" {
 		own = append(own, "DATABASE_URL="+st.backing.databaseURL(schema))
 	}
@@ -218,7 +221,8 @@ func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Log
 		return nil, err
 	}
 	svc, err := openAt(ctx, with(environ, append(own, "ADMIN_ADDR="+admin)...), log, p)
-	if errors.Is(err, syscall.EADDRINUSE) && portFree(admin) != nil && (offset != gatewayPort || !isSet(environ, "ADMIN_ADDR")) {
+	if errors.Is(err, syscall.EADDRINUSE) && portFree(admin) != nil &&
+		(offset != gatewayPort || !isSet(environ, "ADMIN_ADDR")) {
 		log.Warn("a port of the admin endpoints is taken, another is used: set ADMIN_ADDR", "service", p.Name, "taken", admin)
 		svc, err = openAt(ctx, with(environ, append(own, "ADMIN_ADDR="+localPort)...), log, p)
 	}
@@ -228,12 +232,14 @@ func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Log
 	return svc, err
 }
 
-func openAt[C any](ctx context.Context, environ []string, log *slog.Logger, p service.Program[C]) (*service.Service, error) {
+func openAt[C any](ctx context.Context, environ []string, log *slog.Logger, p service.Program[C]) (*service.Service,
+	error) {
 	var cfg C
 	if err := config.Load(&cfg, environ); err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)
 	}
-	rt := service.Runtime{Log: log.With("service", p.Name), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: service.Version()}
+	rt := service.Runtime{Log: log.With("service", p.Name), Metrics: prometheus.NewRegistry(), Now: time.Now,
+		Version: service.Version()}
 	var err error
 	if rt.Traces, err = trace.New(p.Base(&cfg).Traces, p.Name, rt.Version, rt.Log, rt.Metrics); err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)

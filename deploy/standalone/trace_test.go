@@ -22,17 +22,21 @@ const (
 func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 	t.Parallel()
 	to := testkit.Traces(t)
-	r := start(t, "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL, "OTEL_BSP_SCHEDULE_DELAY=50", "RATE_LIMIT_SIGNUP=off")
+	r := start(t, "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL, "OTEL_BSP_SCHEDULE_DELAY=50",
+		"RATE_LIMIT_SIGNUP=off")
 	ada := r.user("ada")
 	const secret, queryRealm = "the-secret-value-7361", "881288128812881288128812"
 	put := r.send(request{
-		method: "PUT", path: "/api/v1/vault/keys/the.key.5921?realm_id=" + queryRealm, token: ada.Token, body: map[string]any{"value": secret},
-		header: map[string]string{"traceparent": clientParent, "tracestate": "vendor=state-4410", "baggage": "who=baggage-4411"},
+		method: "PUT", path: "/api/v1/vault/keys/the.key.5921?realm_id=" + queryRealm, token: ada.Token,
+		body: map[string]any{"value": secret},
+		header: map[string]string{"traceparent": clientParent, "tracestate": "vendor=state-4410",
+			"baggage": "who=baggage-4411"},
 	}).want(t, "write a key", 201, "")
 
 	var spans map[string]testkit.Span // of the one trace, by service and name
 	wanted := []string{
-		"gateway PUT /api/v1/vault/keys/{key} SERVER", "gateway PUT /api/v1/vault/keys/{key} CLIENT", "vault-svc PUT /api/v1/vault/keys/:key SERVER",
+		"gateway PUT /api/v1/vault/keys/{key} SERVER", "gateway PUT /api/v1/vault/keys/{key} CLIENT",
+		"vault-svc PUT /api/v1/vault/keys/:key SERVER",
 		"activity-svc insert activity CONSUMER", "activity-svc COPY activity_svc CLIENT",
 	}
 	eventually(t, "the spans of the trace", func() bool {
@@ -44,7 +48,8 @@ func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 		}
 		return !slices.ContainsFunc(wanted, func(name string) bool { return spans[name].ID == "" })
 	})
-	server, call, vault, insert, copied := spans[wanted[0]], spans[wanted[1]], spans[wanted[2]], spans[wanted[3]], spans[wanted[4]]
+	server, call, vault, insert, copied := spans[wanted[0]], spans[wanted[1]], spans[wanted[2]], spans[wanted[3]],
+		spans[wanted[4]]
 	for _, c := range []struct {
 		what      string
 		got, want string
@@ -55,7 +60,8 @@ func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 		{"the insert follows the request", insert.ParentID, server.ID},
 		{"the insert links to its event", strings.Join(insert.Links, " "), clientTrace + "-" + server.ID},
 		{"the statement is inside of the insert", copied.ParentID, insert.ID},
-		{"the status", server.Attributes["http.response.status_code"] + call.Attributes["http.response.status_code"], "201201"},
+		{"the status", server.Attributes["http.response.status_code"] + call.Attributes["http.response.status_code"],
+			"201201"},
 		{"the request id", vault.Attributes["realmgate.request_id"], put.header.Get("X-Request-Id")},
 		{"the peer", call.Attributes["service.peer.name"], "vault-svc"},
 	} {
@@ -64,11 +70,13 @@ func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 		}
 	}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(spans)), func(s testkit.Span) bool {
-		return s.Service == "vault-svc" && s.ParentID == vault.ID && s.Kind == "CLIENT" && s.Attributes["db.system.name"] == "postgresql"
+		return s.Service == "vault-svc" && s.ParentID == vault.ID && s.Kind == "CLIENT" &&
+			s.Attributes["db.system.name"] == "postgresql"
 	}) {
 		t.Errorf("no statement inside of vault-svc's span: %v", slices.Sorted(maps.Keys(spans)))
 	}
-	tellNone(t, to.Spans(), secret, "the.key.5921", queryRealm, "state-4410", "baggage-4411", ada.Token, ada.ID, ada.Email, userPassword)
+	tellNone(t, to.Spans(), secret, "the.key.5921", queryRealm, "state-4410", "baggage-4411", ada.Token, ada.ID, ada.Email,
+		userPassword)
 }
 
 // tellNone fails the test for every span in which one of the texts stands.

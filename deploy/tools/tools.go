@@ -34,7 +34,8 @@ func All() []Tool {
 		// It contains the schemas of Kubernetes.
 		{Name: "kubectl-validate", Version: "v0.0.4", pkg: "sigs.k8s.io/kubectl-validate"},
 		// The tags leave out the discovery of clouds, which is most of its code.
-		{Name: "promtool", Version: "v0.316.0", pkg: "github.com/prometheus/prometheus/cmd/promtool", flags: []string{"-tags", "remove_all_sd,enable_dns_sd"}},
+		{Name: "promtool", Version: "v0.316.0", pkg: "github.com/prometheus/prometheus/cmd/promtool",
+			flags: []string{"-tags", "remove_all_sd,enable_dns_sd"}},
 		{Name: "oapi-codegen", Version: "v2.8.2", pkg: "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen"},
 		{Name: "ogen", Version: "v1.25.0", pkg: "github.com/ogen-go/ogen/cmd/ogen"},
 		{Name: "openapi-typescript", Version: "7.13.0", npm: []string{"openapi-typescript@7.13.0", "typescript@5.9.3"}},
@@ -121,7 +122,8 @@ func (t Tool) install(ctx context.Context, dir string) error {
 		return err
 	}
 	defer os.RemoveAll(temporary)
-	cmd := exec.CommandContext(ctx, "npm", append([]string{"install", "--no-audit", "--no-fund", "--no-save", "--prefix", "."}, t.npm...)...)
+	cmd := exec.CommandContext(ctx, "npm",
+		append([]string{"install", "--no-audit", "--no-fund", "--no-save", "--prefix", "."}, t.npm...)...)
 	if t.pkg != "" {
 		cmd = exec.CommandContext(ctx, "go", append(append([]string{"install"}, t.flags...), t.pkg+"@"+t.Version)...)
 	}

@@ -80,9 +80,10 @@ type Error struct {
 	// it there for two codes.
 	CodeInError bool
 	RetryAfter  time.Duration // sent as Retry-After, whole seconds, rounded up, when above zero
-	Limit       int           // of a rate that is used up: sent as RateLimit-Limit, with nothing remaining until RetryAfter, when above zero
-	Allow       string        // sent as Allow with MethodNotAllowed
-	cause       error
+	// of a rate that is used up: sent as RateLimit-Limit, with nothing remaining until RetryAfter, when above zero
+	Limit int
+	Allow string // sent as Allow with MethodNotAllowed
+	cause error
 }
 
 // Violation is one broken rule of a request: where (a JSON pointer such as "/alias", or "/page" for

@@ -32,9 +32,14 @@ func TestParseRefusesEveryTokenThatIsNotOurs(t *testing.T) {
 	noSession.SessionID, noUser.UserID = "", ""
 	valid := sign("k1", private, good, issuer, audience)
 	parts := strings.Split(valid, ".")
-	hs256, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience, "exp": now.Add(time.Hour).Unix()}).SignedString([]byte(public))
-	none, _ := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience, "exp": now.Add(time.Hour).Unix()}).SignedString(jwt.UnsafeAllowNoneSignatureType)
-	noExpiry := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience})
+	hs256, _ := jwt.NewWithClaims(jwt.SigningMethodHS256,
+		jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience,
+			"exp": now.Add(time.Hour).Unix()}).SignedString([]byte(public))
+	none, _ := jwt.NewWithClaims(jwt.SigningMethodNone,
+		jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience,
+			"exp": now.Add(time.Hour).Unix()}).SignedString(jwt.UnsafeAllowNoneSignatureType)
+	noExpiry := jwt.NewWithClaims(jwt.SigningMethodEdDSA,
+		jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience})
 	noExpiry.Header["kid"] = "k1"
 	forEver, _ := noExpiry.SignedString(private)
 
@@ -42,19 +47,20 @@ func TestParseRefusesEveryTokenThatIsNotOurs(t *testing.T) {
 		token string
 		want  error
 	}{
-		"a good one":                    {valid, nil},
-		"an expired one":                {sign("k1", private, old, issuer, audience), ErrExpired},
-		"an expired one of a stranger":  {sign("k1", stranger, old, issuer, audience), ErrInvalid},
-		"another issuer":                {sign("k1", private, good, "evil", audience), ErrInvalid},
-		"another audience":              {sign("k1", private, good, issuer, "evil"), ErrInvalid},
-		"an unknown key":                {sign("k2", private, good, issuer, audience), ErrUnknownKey},
-		"a stranger's key":              {sign("k1", stranger, good, issuer, audience), ErrInvalid},
-		"no session":                    {sign("k1", private, noSession, issuer, audience), ErrInvalid},
-		"no user":                       {sign("k1", private, noUser, issuer, audience), ErrInvalid},
-		"no expiry":                     {forEver, ErrInvalid},
-		"HMAC with the public key":      {hs256, ErrInvalid},
-		"alg none":                      {none, ErrInvalid},
-		"claims of another token":       {parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"x"}`)) + "." + parts[2], ErrInvalid},
+		"a good one":                   {valid, nil},
+		"an expired one":               {sign("k1", private, old, issuer, audience), ErrExpired},
+		"an expired one of a stranger": {sign("k1", stranger, old, issuer, audience), ErrInvalid},
+		"another issuer":               {sign("k1", private, good, "evil", audience), ErrInvalid},
+		"another audience":             {sign("k1", private, good, issuer, "evil"), ErrInvalid},
+		"an unknown key":               {sign("k2", private, good, issuer, audience), ErrUnknownKey},
+		"a stranger's key":             {sign("k1", stranger, good, issuer, audience), ErrInvalid},
+		"no session":                   {sign("k1", private, noSession, issuer, audience), ErrInvalid},
+		"no user":                      {sign("k1", private, noUser, issuer, audience), ErrInvalid},
+		"no expiry":                    {forEver, ErrInvalid},
+		"HMAC with the public key":     {hs256, ErrInvalid},
+		"alg none":                     {none, ErrInvalid},
+		"claims of another token": {parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"x"}`)) + "." +
+			parts[2], ErrInvalid},
 		"nothing":                       {"", ErrInvalid},
 		"dots":                          {"..", ErrInvalid},
 		"a signature with a bit turned": {valid[:len(valid)-4] + "AAAA", ErrInvalid},
@@ -80,7 +86,8 @@ func nextBase64(digit byte) string {
 
 func TestJWKSRoundTrip(t *testing.T) {
 	public, _, _ := ed25519.GenerateKey(nil)
-	raw, err := json.Marshal(JWKS{Keys: []JWK{NewJWK("k1", public), {KeyType: "RSA", ID: "other"}, {KeyType: "OKP", Curve: "Ed25519", X: "AAAA", ID: "short"}}})
+	raw, err := json.Marshal(JWKS{Keys: []JWK{NewJWK("k1", public), {KeyType: "RSA", ID: "other"},
+		{KeyType: "OKP", Curve: "Ed25519", X: "AAAA", ID: "short"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +112,8 @@ func TestIdentityIsBoundToItsServiceItsTimeAndItsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := both.Verify(header, "vault-svc"); err != nil || got.UserID != "u" || !got.Grant.Allows("resources.vault") || got.Grant.Allows("resources") {
+	if got, err := both.Verify(header, "vault-svc"); err != nil || got.UserID != "u" ||
+		!got.Grant.Allows("resources.vault") || got.Grant.Allows("resources") {
 		t.Errorf("after a rotation: %+v, %v", got, err)
 	}
 	if _, err := a.Verify(header, "users-svc"); !errors.Is(err, ErrInvalid) {
@@ -149,8 +157,10 @@ func TestFromOneListForAllToKeysOfTheirOwn(t *testing.T) {
 		gateway, service *InternalKeys
 		works            bool
 	}{
-		"before": {old, old, true}, "the service has both": {old, both, true}, "the gateway has both": {both, old, true}, "all have both": {both, both, true},
-		"the gateway has dropped the list": {done, both, true}, "after": {done, done, true}, "the list went from the service first": {both, done, false},
+		"before": {old, old, true}, "the service has both": {old, both, true}, "the gateway has both": {both, old, true},
+		"all have both":                    {both, both, true},
+		"the gateway has dropped the list": {done, both, true}, "after": {done, done, true},
+		"the list went from the service first": {both, done, false},
 	} {
 		header, err := c.gateway.Sign(Identity{Kind: System}, "vault-svc")
 		if err != nil {
@@ -161,10 +171,12 @@ func TestFromOneListForAllToKeysOfTheirOwn(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ own, shared, says string }{
-		"none": {"", "", "VAULT_INTERNAL_KEYS is required and not set"}, "a short one": {"x", shared, "VAULT_INTERNAL_KEYS: every internal key must"},
+		"none":                    {"", "", "VAULT_INTERNAL_KEYS is required and not set"},
+		"a short one":             {"x", shared, "VAULT_INTERNAL_KEYS: every internal key must"},
 		"a short one in the list": {own, "x", "INTERNAL_KEYS: every internal key must"},
 	} {
-		if _, err := ReadInternalKeys("VAULT_INTERNAL_KEYS", c.own, c.shared, time.Now); err == nil || !strings.HasPrefix(err.Error(), c.says) {
+		if _, err := ReadInternalKeys("VAULT_INTERNAL_KEYS", c.own, c.shared, time.Now); err == nil ||
+			!strings.HasPrefix(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want %s", name, err, c.says)
 		}
 	}

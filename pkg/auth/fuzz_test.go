@@ -17,13 +17,15 @@ func FuzzIdentityHeader(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	signed := auth.Identity{Kind: auth.Session, UserID: "019a3c1d2e3f000000000001", SessionID: "019a3c1d2e3f000000000002", ClientAddr: "192.0.2.1"}
+	signed := auth.Identity{Kind: auth.Session, UserID: "019a3c1d2e3f000000000001", SessionID: "019a3c1d2e3f000000000002",
+		ClientAddr: "192.0.2.1"}
 	header, err := keys.Sign(signed, "vault-svc")
 	if err != nil {
 		f.Fatal(err)
 	}
 	for _, seed := range []string{
-		header, "", ".", "..", "a.b.c", header + ".", "eyJhbGciOiJub25lIn0.eyJraW5kIjoic3lzdGVtIn0.", header[:len(header)-1], "." + header,
+		header, "", ".", "..", "a.b.c", header + ".", "eyJhbGciOiJub25lIn0.eyJraW5kIjoic3lzdGVtIn0.", header[:len(header)-1],
+		"." + header,
 	} {
 		f.Add(seed)
 	}
@@ -44,7 +46,8 @@ func FuzzAccessToken(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
 	private := ed25519.NewKeyFromSeed([]byte("a seed of 32 bytes for the fuzzer"[:ed25519.SeedSize]))
 	keys := map[string]ed25519.PublicKey{"k1": private.Public().(ed25519.PublicKey)}
-	signed := auth.Claims{UserID: "019a3c1d2e3f000000000001", SessionID: "019a3c1d2e3f000000000002", TokenID: "t", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
+	signed := auth.Claims{UserID: "019a3c1d2e3f000000000001", SessionID: "019a3c1d2e3f000000000002", TokenID: "t",
+		IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
 	token, err := auth.SigningKey{ID: "k1", Private: private}.Sign(signed, "realmgate", "clients")
 	if err != nil {
 		f.Fatal(err)
@@ -52,7 +55,8 @@ func FuzzAccessToken(f *testing.F) {
 	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	for _, seed := range []string{
 		token, "", ".", "..", "...", token + ".", token + "=", token[:len(token)-1], token[:len(token)-1] + "R",
-		part(`{"alg":"none"}`) + "." + part(`{"sub":"a","sid":"b"}`) + ".", part(`{"alg":"HS256","kid":"k1"}`) + "." + part(`{"exp":1e400}`) + "." + part("x"),
+		part(`{"alg":"none"}`) + "." + part(`{"sub":"a","sid":"b"}`) + ".",
+		part(`{"alg":"HS256","kid":"k1"}`) + "." + part(`{"exp":1e400}`) + "." + part("x"),
 		part(`{"alg":"EdDSA","kid":"k1"}`) + "." + part(`{"aud":[["clients"]],"exp":"never"}`) + "." + part("x"),
 		part(`{"alg":"EdDSA","kid":["k1"]}`) + "." + part(`{"sub":null}`) + "." + part("x"),
 	} {

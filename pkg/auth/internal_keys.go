@@ -83,8 +83,9 @@ type identityClaims struct {
 // Sign makes the header value that tells audience (the name of a service) who is calling.
 func (k *InternalKeys) Sign(i Identity, audience string) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, identityClaims{
-		RegisteredClaims: jwt.RegisteredClaims{Audience: jwt.ClaimStrings{audience}, ExpiresAt: jwt.NewNumericDate(k.now().Add(IdentityTTL))},
-		Identity:         i,
+		RegisteredClaims: jwt.RegisteredClaims{Audience: jwt.ClaimStrings{audience},
+			ExpiresAt: jwt.NewNumericDate(k.now().Add(IdentityTTL))},
+		Identity: i,
 	}).SignedString(k.signing)
 }
 
@@ -95,7 +96,8 @@ func (k *InternalKeys) Verify(header, audience string) (Identity, error) {
 	for _, key := range k.keys {
 		var c identityClaims
 		_, err := jwt.ParseWithClaims(header, &c, func(*jwt.Token) (any, error) { return key, nil },
-			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithAudience(audience),
+			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(),
+			jwt.WithAudience(audience),
 			jwt.WithTimeFunc(k.now), jwt.WithLeeway(IdentityLeeway), jwt.WithStrictDecoding())
 		if err == nil {
 			return c.Identity, nil

@@ -68,7 +68,8 @@ func (c Claims) LivesFor(longest time.Duration, now time.Time) bool {
 // Parse checks token against keys (by kid), the issuer and the audience. The error is ErrExpired,
 // or ErrInvalid with the reason; a kid that keys does not hold is also ErrUnknownKey. There is no
 // leeway: the issuer's clock and ours are expected to be synchronised.
-func Parse(token string, keys map[string]ed25519.PublicKey, issuer, audience string, now func() time.Time) (Claims, error) {
+func Parse(token string, keys map[string]ed25519.PublicKey, issuer, audience string, now func() time.Time) (Claims,
+	error) {
 	var c jwtClaims
 	_, err := jwt.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
@@ -124,7 +125,8 @@ type JWK struct {
 
 // NewJWK describes a public key.
 func NewJWK(kid string, key ed25519.PublicKey) JWK {
-	return JWK{KeyType: "OKP", Curve: "Ed25519", X: base64.RawURLEncoding.EncodeToString(key), ID: kid, Use: "sig", Algorithm: "EdDSA"}
+	return JWK{KeyType: "OKP", Curve: "Ed25519", X: base64.RawURLEncoding.EncodeToString(key), ID: kid, Use: "sig",
+		Algorithm: "EdDSA"}
 }
 
 // PublicKeys returns the Ed25519 signing keys of the set by kid; others are left out.

@@ -35,7 +35,8 @@ func malformed() error { return config.SecretURLError("NATS_URL", "nats://user:p
 func (c Config) Validate() error {
 	for i, one := range strings.Split(c.URL.Reveal(), ",") {
 		// Without a scheme, what follows a comma may be the rest of a password.
-		if rest := i > 0 && !strings.Contains(one, "://") && strings.Contains(one, "@"); rest || !wellFormed(strings.TrimSpace(one)) {
+		if rest := i > 0 && !strings.Contains(one, "://") && strings.Contains(one, "@"); rest ||
+			!wellFormed(strings.TrimSpace(one)) {
 			return malformed()
 		}
 	}
@@ -70,8 +71,10 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{log: log, told: rate.Sometimes{Interval: tellEvery}}
-	nc, err := nats.Connect(c.URL.Reveal(), c.Files.option, nats.Name(name), nats.CustomInboxPrefix(inbox(name)), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
-		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second), nats.Timeout(2*time.Second),
+	nc, err := nats.Connect(c.URL.Reveal(), c.Files.option, nats.Name(name), nats.CustomInboxPrefix(inbox(name)),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
+		nats.Timeout(2*time.Second),
 		nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(2), nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -92,7 +95,8 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 		return nil, malformed()
 	}
 	conn.nc = nc
-	if conn.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishAckTimeout), jetstream.WithPublishAsyncMaxPending(maxPending)); err != nil {
+	if conn.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishAckTimeout),
+		jetstream.WithPublishAsyncMaxPending(maxPending)); err != nil {
 		nc.Close()
 		return nil, err
 	}

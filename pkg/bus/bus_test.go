@@ -90,7 +90,8 @@ func TestARefusedLoginIsTriedAgain(t *testing.T) {
 	eventually(t, "before", send("before"))
 	broker.Restart(password("another"))
 	eventually(t, "the log tells of the refusal", func() error {
-		if !strings.Contains(log.String(), "NATS cannot be reached") || !strings.Contains(strings.ToLower(log.String()), "authorization violation") {
+		if !strings.Contains(log.String(), "NATS cannot be reached") ||
+			!strings.Contains(strings.ToLower(log.String()), "authorization violation") {
 			return errors.New(log.String())
 		}
 		if strings.Contains(log.String(), "right") {
@@ -120,18 +121,21 @@ func TestARefusedLoginIsTriedAgain(t *testing.T) {
 func TestAMalformedAddressIsRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	for _, url := range []config.Secret{
-		"nats://user:hunter2@[::1", "http://hunter2", "/hunter2/x", "nats://", "", " ", "nats://h:4222/hunter2", "nats://h:0", "nats://h:hunter2",
+		"nats://user:hunter2@[::1", "http://hunter2", "/hunter2/x", "nats://", "", " ", "nats://h:4222/hunter2", "nats://h:0",
+		"nats://h:hunter2",
 		"nats://h:4222,http://hunter2",
 	} {
 		c, err := bus.Connect(bus.Config{URL: url}, "x", testkit.Log(t))
 		if err == nil {
 			c.Close()
 		}
-		if err == nil || !strings.HasPrefix(err.Error(), "NATS_URL is not a URL such as nats://") || strings.Contains(err.Error(), "hunter2") {
+		if err == nil || !strings.HasPrefix(err.Error(), "NATS_URL is not a URL such as nats://") ||
+			strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: got %v", url.Reveal(), err)
 		}
 	}
-	for _, url := range []config.Secret{"nats://127.0.0.1:1", "127.0.0.1:1", "127.0.0.1", "tls://u:p@127.0.0.1:1", "nats://127.0.0.1:1, nats://[::1]:1", "nats://token@127.0.0.1", "ws://127.0.0.1:1/nats"} {
+	for _, url := range []config.Secret{"nats://127.0.0.1:1", "127.0.0.1:1", "127.0.0.1", "tls://u:p@127.0.0.1:1",
+		"nats://127.0.0.1:1, nats://[::1]:1", "nats://token@127.0.0.1", "ws://127.0.0.1:1/nats"} {
 		connect(t, url.Reveal())
 	}
 }
@@ -140,7 +144,8 @@ func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 	t.Parallel()
 	for _, password := range testkit.RawPasswords() {
 		for _, url := range []string{
-			"nats://u:" + password + "@127.0.0.1:1", "u:" + password + "@127.0.0.1", "nats://127.0.0.1:1,nats://" + password + "@127.0.0.1",
+			"nats://u:" + password + "@127.0.0.1:1", "u:" + password + "@127.0.0.1",
+			"nats://127.0.0.1:1,nats://" + password + "@127.0.0.1",
 		} {
 			err := bus.Config{URL: config.Secret(url)}.Validate()
 			switch {
@@ -162,7 +167,8 @@ func TestWhoCannotReachTheBrokerIsTold(t *testing.T) {
 	}
 	t.Cleanup(c.Close)
 	eventually(t, "the log says so, with the cause", func() error {
-		if text := log.String(); !strings.Contains(text, "NATS cannot be reached") || !strings.Contains(text, "connection refused") {
+		if text := log.String(); !strings.Contains(text, "NATS cannot be reached") ||
+			!strings.Contains(text, "connection refused") {
 			return errors.New(text)
 		}
 		return nil
@@ -174,7 +180,8 @@ func TestWhoCannotReachTheBrokerIsTold(t *testing.T) {
 	if _, err := c.Publish("log.x", "1", "", nil); err == nil || !strings.Contains(err.Error(), "NATS cannot be reached") {
 		t.Errorf("Publish: %v", err)
 	}
-	if err := c.EnsureStream(t.Context(), stream()); err == nil || !strings.Contains(err.Error(), "NATS cannot be reached") {
+	if err := c.EnsureStream(t.Context(), stream()); err == nil ||
+		!strings.Contains(err.Error(), "NATS cannot be reached") {
 		t.Errorf("EnsureStream: %v", err)
 	}
 	if err := c.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "NATS cannot be reached") {

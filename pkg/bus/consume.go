@@ -70,7 +70,8 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 		return err
 	}
 	want := jetstream.StreamConfig{
-		Name: s.Name, Subjects: s.Subjects, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		Name: s.Name, Subjects: s.Subjects, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage,
+		Discard:  jetstream.DiscardNew,
 		MaxBytes: s.MaxBytes, MaxAge: s.MaxAge, Replicas: max(1, s.Replicas), Duplicates: s.DupWindow,
 	}
 	if s.Owner != "" {
@@ -95,7 +96,8 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 
 // differs compares what StreamConfig sets; the server fills in the rest.
 func differs(there, want jetstream.StreamConfig) bool {
-	return !slices.Equal(there.Subjects, want.Subjects) || there.Retention != want.Retention || there.Storage != want.Storage ||
+	return !slices.Equal(there.Subjects, want.Subjects) || there.Retention != want.Retention ||
+		there.Storage != want.Storage ||
 		there.Discard != want.Discard || there.MaxBytes != want.MaxBytes || there.MaxAge != want.MaxAge ||
 		there.MaxMsgSize > 0 || there.Replicas != want.Replicas || there.Duplicates != want.Duplicates
 }
@@ -122,7 +124,8 @@ type ConsumerConfig struct {
 	MaxBatch int                   // a batch is full with this many entries
 	Entries  func(data []byte) int // how many entries a message carries; nil: one
 	MaxWait  time.Duration         // longest time to fill one, counted from its first message
-	AckWait  time.Duration         // after which the messages of a replica that died go to another; one that lives may take longer
+	// after which the messages of a replica that died go to another; one that lives may take longer
+	AckWait time.Duration
 }
 
 // Handler deals with one batch and acknowledges what it has dealt with. When it fails it must have
@@ -179,7 +182,8 @@ func (c *Conn) Consume(ctx context.Context, cc ConsumerConfig, handle Handler) e
 }
 
 func newPauses() *backoff.ExponentialBackOff {
-	b := &backoff.ExponentialBackOff{InitialInterval: firstPause, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: maxPause}
+	b := &backoff.ExponentialBackOff{InitialInterval: firstPause, Multiplier: 2, RandomizationFactor: 0.3,
+		MaxInterval: maxPause}
 	b.Reset()
 	return b
 }
@@ -194,12 +198,14 @@ func (c *Conn) consume(ctx context.Context, cc ConsumerConfig, handle Handler) e
 		return err
 	}
 	cons, err := c.js.CreateOrUpdateConsumer(ctx, cc.Stream.Name, jetstream.ConsumerConfig{
-		Durable: cc.Durable, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cc.AckWait, MaxDeliver: -1, MaxAckPending: 20 * cc.MaxBatch,
+		Durable: cc.Durable, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cc.AckWait, MaxDeliver: -1,
+		MaxAckPending: 20 * cc.MaxBatch,
 	})
 	if err != nil {
 		return err
 	}
-	it, err := cons.Messages(jetstream.PullMaxMessages(min(cc.MaxBatch, maxPulled)), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(15*time.Second))
+	it, err := cons.Messages(jetstream.PullMaxMessages(min(cc.MaxBatch, maxPulled)),
+		jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(15*time.Second))
 	if err != nil {
 		return err
 	}
@@ -230,7 +236,8 @@ func (c *Conn) retry(ctx context.Context, cc ConsumerConfig, batch []Message, ha
 			return nil
 		}
 		pause := pauses.NextBackOff()
-		c.log.Warn("batch will be tried again", "stream", cc.Stream.Name, "messages", len(batch), "error", err.Error(), "pause", pause)
+		c.log.Warn("batch will be tried again", "stream", cc.Stream.Name, "messages", len(batch), "error", err.Error(),
+			"pause", pause)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -274,7 +281,8 @@ func keep(cc ConsumerConfig, batch []Message) (release func()) {
 
 // finish deals with batch and with what the iterator still holds after the end of ctx: each batch
 // is tried once, and what cannot be stored in time is given back to the stream.
-func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig, batch []Message, handle Handler) {
+func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig, batch []Message,
+	handle Handler) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastBatches)
 	defer cancel()
 	it.Drain()
@@ -327,7 +335,8 @@ func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig
 			entries += cc.Entries(m.Data()) - 1
 		}
 		batch = append(batch, Message{
-			Data: m.Data(), Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered, Traceparent: m.Headers().Get(trace.Header), msg: m,
+			Data: m.Data(), Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered, Traceparent: m.Headers().Get(trace.Header),
+			msg: m,
 		})
 	}
 	return batch, nil

@@ -27,7 +27,8 @@ func stream() bus.StreamConfig {
 }
 
 func consumer() bus.ConsumerConfig {
-	return bus.ConsumerConfig{Stream: stream(), Durable: "reader", MaxBatch: 10, MaxWait: 20 * time.Millisecond, AckWait: 2 * time.Second}
+	return bus.ConsumerConfig{Stream: stream(), Durable: "reader", MaxBatch: 10, MaxWait: 20 * time.Millisecond,
+		AckWait: 2 * time.Second}
 }
 
 func connect(t *testing.T, url string) *bus.Conn {

@@ -27,7 +27,8 @@ func TestMutualTLSWithNATS(t *testing.T) {
 	pool.AddCert(a.Cert)
 	broker := testkit.StartNATS(t, func(o *server.Options) {
 		o.TLS, o.TLSTimeout = true, 5
-		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
+		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool,
+			ClientAuth: tls.RequireAndVerifyClientCert}
 	})
 	ours, oursKey := a.Issue("gateway", 2)
 	theirs, theirsKey := stranger.Issue("gateway", 2)
@@ -58,7 +59,8 @@ func TestMutualTLSWithNATS(t *testing.T) {
 		conn.Close()
 	}
 	for says, f := range map[string]FilesConfig{
-		"NATS_TLS_CERT_FILE and NATS_TLS_KEY_FILE go together": {Cert: ours}, "NATS_CREDS_FILE: ": {Creds: cert + "x"}, "NATS_TLS_CA_FILE": {CA: key},
+		"NATS_TLS_CERT_FILE and NATS_TLS_KEY_FILE go together": {Cert: ours}, "NATS_CREDS_FILE: ": {Creds: cert + "x"},
+		"NATS_TLS_CA_FILE": {CA: key},
 	} {
 		if err := f.Validate(); err == nil || !strings.HasPrefix(err.Error(), says) {
 			t.Errorf("got %v, want %s", err, says)

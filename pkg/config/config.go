@@ -81,7 +81,8 @@ func unrelated(problems, found []error) []error {
 		unfilled[strings.TrimSuffix(settingName.FindString(err.Error()), "_FILE")] = true
 	}
 	return slices.DeleteFunc(found, func(err error) bool {
-		return slices.ContainsFunc(settingName.FindAllString(err.Error(), -1), func(name string) bool { return unfilled[name] })
+		return slices.ContainsFunc(settingName.FindAllString(err.Error(), -1),
+			func(name string) bool { return unfilled[name] })
 	})
 }
 

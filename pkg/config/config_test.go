@@ -76,17 +76,20 @@ func TestAWrongSettingIsNamedWithTheFormThatItShouldHave(t *testing.T) {
 	if err := Load(&w, []string{"WHOLE_TIMEOUT=3s", "LANES=255", "MOST=-1", "ON=true"}); err != nil {
 		t.Fatal(err)
 	}
-	if want := (whole{Part: part{time.Second}, Timeout: 3 * time.Second, On: true, Lanes: 255, Most: -1, Colour: "red"}); w != want {
+	if want := (whole{Part: part{time.Second}, Timeout: 3 * time.Second, On: true, Lanes: 255, Most: -1,
+		Colour: "red"}); w != want {
 		t.Errorf("loaded %+v, want %+v", w, want)
 	}
 }
 
 // TestAQuotedValueIsRefused: an environment file that nobody unquotes is where they come from.
 func TestAQuotedValueIsRefused(t *testing.T) {
-	for _, set := range []string{`PASSWORD='Pa$w0rd#12'`, `PASSWORD="Pa$w0rd#12"`, `LEVEL="info"`, `WAIT='5s'`, `PASSWORD_FILE="/secrets/password"`} {
+	for _, set := range []string{`PASSWORD='Pa$w0rd#12'`, `PASSWORD="Pa$w0rd#12"`, `LEVEL="info"`, `WAIT='5s'`,
+		`PASSWORD_FILE="/secrets/password"`} {
 		name, _, _ := strings.Cut(set, "=")
 		err := Load(&settingsWithSecret{}, []string{"PASSWORD=s3cret", set})
-		if err == nil || !strings.HasPrefix(err.Error(), name+" begins and ends with a quotation mark") || strings.Contains(err.Error(), "Pa$") {
+		if err == nil || !strings.HasPrefix(err.Error(), name+" begins and ends with a quotation mark") ||
+			strings.Contains(err.Error(), "Pa$") {
 			t.Errorf("%s: %v", set, err)
 		}
 	}
@@ -140,17 +143,20 @@ func TestWhatIsEmptyIsNotSet(t *testing.T) {
 		{"an empty variable beside a file", []string{"PASSWORD=", file("s3cret\n")}, ""},
 		{"an empty duration", []string{"PASSWORD=s3cret", "WAIT="}, ""},
 		{"the same twice", []string{"PASSWORD=s3cret", file("s3cret")}, ""},
-		{"two that differ", []string{"PASSWORD=s3cret", file("another")}, "PASSWORD and PASSWORD_FILE are both set and differ"},
+		{"two that differ", []string{"PASSWORD=s3cret", file("another")},
+			"PASSWORD and PASSWORD_FILE are both set and differ"},
 		{"an empty file", []string{file("\n")}, "PASSWORD is required, and the file "},
 		{"an empty file beside the secret", []string{"PASSWORD=s3cret", file("")}, ""},
-		{"no such file", []string{"PASSWORD_FILE=/does/not/exist"}, "PASSWORD_FILE: cannot open the file: no such file or directory"},
+		{"no such file", []string{"PASSWORD_FILE=/does/not/exist"},
+			"PASSWORD_FILE: cannot open the file: no such file or directory"},
 	} {
 		var s settingsWithSecret
 		err := Load(&s, c.environ)
 		if c.says == "" && (err != nil || s.Password.Reveal() != "s3cret" || s.Wait != 5*time.Second) {
 			t.Errorf("%s: %v, %q, %v", c.name, err, s.Password.Reveal(), s.Wait)
 		}
-		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "s3cret")) {
+		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") ||
+			strings.Contains(err.Error(), "s3cret")) {
 			t.Errorf("%s: %v, want one line with %q", c.name, err, c.says)
 		}
 	}
@@ -194,13 +200,16 @@ func TestPrintShowsWhatIsInForceAndWhereItComesFrom(t *testing.T) {
 		lines   []string
 	}{
 		{"nothing is set", nil, []string{
-			"LEVEL = info  (default)", "WAIT = 5s  (default)", "PASSWORD = (required)  (default)", "BROKER_URL = nats://127.0.0.1:4222  (default)",
+			"LEVEL = info  (default)", "WAIT = 5s  (default)", "PASSWORD = (required)  (default)",
+			"BROKER_URL = nats://127.0.0.1:4222  (default)",
 			"TRACES_URL = (none)  (default)", "    The password. Or PASSWORD_FILE.",
 		}},
 		{"the environment", []string{
-			"WAIT=1m", "COUNT=many", "PASSWORD=Hunter2", "BROKER_URL=nats://u:Hunter2@h", "TRACES_URL=https://u:Hunter2@h/x?key=Hunter2", "LEVEL=",
+			"WAIT=1m", "COUNT=many", "PASSWORD=Hunter2", "BROKER_URL=nats://u:Hunter2@h",
+			"TRACES_URL=https://u:Hunter2@h/x?key=Hunter2", "LEVEL=",
 		}, []string{
-			"LEVEL = info  (default)", "WAIT = 1m  (env)", "COUNT = many  (env)", "PASSWORD = [hidden]  (env)", "BROKER_URL = [hidden]  (env)",
+			"LEVEL = info  (default)", "WAIT = 1m  (env)", "COUNT = many  (env)", "PASSWORD = [hidden]  (env)",
+			"BROKER_URL = [hidden]  (env)",
 			"TRACES_URL = https://[hidden]@h/x?[hidden]  (env)", "    How long to wait. Default: 5s.",
 		}},
 		{"a file", []string{"PASSWORD_FILE=" + path}, []string{"PASSWORD = [hidden]  (file)"}},

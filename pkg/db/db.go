@@ -40,7 +40,8 @@ func (c Config) Validate() error {
 	_, err := c.parse()
 	p.Must(err == nil, "%w", err)
 	p.Must(c.MaxConns >= 1, "DATABASE_MAX_CONNS must be at least 1")
-	p.Must(c.Timeout == 0 || c.Timeout >= time.Millisecond && c.Timeout <= longestTimeout, "DATABASE_STATEMENT_TIMEOUT must be 0s or from 1ms to %s", longestTimeout)
+	p.Must(c.Timeout == 0 || c.Timeout >= time.Millisecond && c.Timeout <= longestTimeout,
+		"DATABASE_STATEMENT_TIMEOUT must be 0s or from 1ms to %s", longestTimeout)
 	return p.Err()
 }
 
@@ -76,7 +77,8 @@ func GenericPlans(c *pgxpool.Config) {
 
 // Open makes the pool for schema; it does not wait for the database to answer. The caller closes
 // it. Statements are traced unless traces is nil.
-func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer, traces *trace.Provider, options ...Option) (*Pool, error) {
+func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer, traces *trace.Provider,
+	options ...Option) (*Pool, error) {
 	pc, err := c.parse()
 	if err != nil {
 		return nil, err
@@ -145,7 +147,8 @@ func NoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 // Classify returns 503 SERVICE_UNAVAILABLE for errors that mean that the database is away, full or
 // too slow, and nil for others.
 func Classify(err error) *apperr.Error {
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok { // whatever the server says to a new connection, there is none
+	// whatever the server says to a new connection, there is none
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return apperr.ServiceUnavailable(err)
 	}
 	var netErr net.Error
@@ -159,7 +162,8 @@ func Classify(err error) *apperr.Error {
 			return apperr.ServiceUnavailable(err)
 		}
 		return nil
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.As(err, &netErr), pgconn.SafeToRetry(err):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.As(err, &netErr),
+		pgconn.SafeToRetry(err):
 		return apperr.ServiceUnavailable(err)
 	}
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -175,9 +179,10 @@ type poolMetrics struct {
 
 func newPoolMetrics(pool *Pool) poolMetrics {
 	return poolMetrics{
-		pool:     pool,
-		conns:    prometheus.NewDesc("db_pool_connections", "Connections of the pool by state.", []string{"state"}, nil),
-		waits:    prometheus.NewDesc("db_pool_waits_total", "Times that a connection was asked for and none was idle.", nil, nil),
+		pool:  pool,
+		conns: prometheus.NewDesc("db_pool_connections", "Connections of the pool by state.", []string{"state"}, nil),
+		waits: prometheus.NewDesc("db_pool_waits_total", "Times that a connection was asked for and none was idle.", nil,
+			nil),
 		acquires: prometheus.NewDesc("db_pool_acquires_total", "Times that a connection was asked for and given.", nil, nil),
 	}
 }

@@ -23,7 +23,8 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 func open(t *testing.T, url, schema string) *Pool {
 	t.Helper()
-	pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 4, Timeout: 10 * time.Second}, schema, nil, nil)
+	pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 4, Timeout: 10 * time.Second}, schema, nil,
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,8 @@ func TestManyProcessesMigrateOneSchemaAtOnce(t *testing.T) {
 	}
 	wait.Wait()
 	var n int
-	if err := open(t, url, "some_svc").QueryRow(t.Context(), "SELECT count(*) FROM some_svc.things").Scan(&n); err != nil || n != 1 {
+	if err := open(t, url, "some_svc").QueryRow(t.Context(),
+		"SELECT count(*) FROM some_svc.things").Scan(&n); err != nil || n != 1 {
 		t.Errorf("%d rows (%v), want 1: a migration ran twice or not at all", n, err)
 	}
 }
@@ -66,7 +68,8 @@ func TestSettingsThatPostgreSQLCannotTakeAreRefusedByName(t *testing.T) {
 		"DATABASE_STATEMENT_TIMEOUT=0s":         "",
 	} {
 		err := config.Load(&Config{}, []string{"DATABASE_URL=postgres://user:s3cret@host/db", set})
-		if name == "" && err != nil || name != "" && (err == nil || !strings.HasPrefix(err.Error(), name) || strings.Contains(err.Error(), "s3cret")) {
+		if name == "" && err != nil || name != "" &&
+			(err == nil || !strings.HasPrefix(err.Error(), name) || strings.Contains(err.Error(), "s3cret")) {
 			t.Errorf("%s: %v, want %q first and no password", set, err, name)
 		}
 	}
@@ -78,12 +81,15 @@ func TestWaitingForTheDatabaseSaysWhy(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	log := &testkit.Buffer{}
 	time.AfterFunc(500*time.Millisecond, func() { stop(stopped) })
-	err := Migrate(ctx, open(t, "postgres://somebody:s3cret@127.0.0.1:1/db", "some_svc"), "some_svc", fstest.MapFS{}, slog.New(slog.NewTextHandler(log, nil)))
+	err := Migrate(ctx, open(t, "postgres://somebody:s3cret@127.0.0.1:1/db", "some_svc"), "some_svc", fstest.MapFS{},
+		slog.New(slog.NewTextHandler(log, nil)))
 	said := log.String()
-	if strings.Count(said, "DATABASE_URL") != 1 || !strings.Contains(said, "127.0.0.1:1") || strings.Contains(said, "s3cret") {
+	if strings.Count(said, "DATABASE_URL") != 1 || !strings.Contains(said, "127.0.0.1:1") ||
+		strings.Contains(said, "s3cret") {
 		t.Errorf("while it waited it logged %q, want one line with the address and no password", said)
 	}
-	if !errors.Is(err, stopped) || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "s3cret") {
+	if !errors.Is(err, stopped) || !strings.Contains(err.Error(), "127.0.0.1:1") ||
+		strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("stopped: %v, want why it waited and who stopped it, no password", err)
 	}
 }
@@ -91,7 +97,8 @@ func TestWaitingForTheDatabaseSaysWhy(t *testing.T) {
 func TestInTxRunsALoserOfADeadlockAgain(t *testing.T) {
 	t.Parallel()
 	pool := open(t, testkit.Postgres(t), "public")
-	if _, err := pool.Exec(t.Context(), "CREATE TABLE accounts (id int PRIMARY KEY, n int); INSERT INTO accounts VALUES (1, 0), (2, 0)"); err != nil {
+	if _, err := pool.Exec(t.Context(),
+		"CREATE TABLE accounts (id int PRIMARY KEY, n int); INSERT INTO accounts VALUES (1, 0), (2, 0)"); err != nil {
 		t.Fatal(err)
 	}
 	var wait sync.WaitGroup
@@ -145,7 +152,8 @@ func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 	t.Parallel()
 	for _, password := range testkit.RawPasswords() {
 		for _, url := range []string{
-			"postgres://u:" + password + "@host/db", "postgres://u:" + password + "@host:5432,other:5432/db", "postgres://" + password + "@host",
+			"postgres://u:" + password + "@host/db", "postgres://u:" + password + "@host:5432,other:5432/db",
+			"postgres://" + password + "@host",
 			"host=h password=" + password + " user=u",
 		} {
 			pc, err := Config{URL: config.Secret(url)}.parse()
@@ -163,7 +171,8 @@ func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 func TestABadURLIsRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	_, err := Open(t.Context(), Config{URL: "postgres://u:s3cret@host:port/x"}, "public", nil, nil)
-	if err == nil || !strings.HasPrefix(err.Error(), "DATABASE_URL is not a URL such as ") || strings.Contains(err.Error(), "s3cret") {
+	if err == nil || !strings.HasPrefix(err.Error(), "DATABASE_URL is not a URL such as ") ||
+		strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -172,7 +181,8 @@ func TestGenericPlansPlansAnArrayOnce(t *testing.T) {
 	t.Parallel()
 	url := testkit.Postgres(t)
 	planned := func(options ...Option) (plans int64) {
-		pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 1, Timeout: 10 * time.Second}, "public", nil, nil, options...)
+		pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 1, Timeout: 10 * time.Second}, "public", nil,
+			nil, options...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +193,8 @@ func TestGenericPlansPlansAnArrayOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := pool.QueryRow(t.Context(), `SELECT custom_plans FROM pg_prepared_statements WHERE statement = $1`, query).Scan(&plans); err != nil {
+		if err := pool.QueryRow(t.Context(), `SELECT custom_plans FROM pg_prepared_statements WHERE statement = $1`,
+			query).Scan(&plans); err != nil {
 			t.Fatal(err)
 		}
 		return plans

@@ -60,7 +60,8 @@ func TestAHeartbeatWritesOnceForManyWhoAsk(t *testing.T) {
 	}
 	var files int
 	for end := time.Now().Add(testkit.Patience); files == 0 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		err := pool.QueryRow(t.Context(), `SELECT temp_files FROM pg_stat_database WHERE datname = current_database()`).Scan(&files)
+		err := pool.QueryRow(t.Context(),
+			`SELECT temp_files FROM pg_stat_database WHERE datname = current_database()`).Scan(&files)
 		if err != nil {
 			t.Fatal(err)
 		}

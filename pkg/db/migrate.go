@@ -120,7 +120,8 @@ func lockMigrations(ctx context.Context, conn *sql.DB) (unlock func(), err error
 func unlessThere(err error) error {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pe.Code {
-		case "42P06", "42P07", "42710", "23505": // duplicate schema, table, or type of a table; unique violation in the catalog
+		case "42P06", "42P07", "42710",
+			"23505": // duplicate schema, table, or type of a table; unique violation in the catalog
 			return nil
 		}
 	}
@@ -151,7 +152,8 @@ func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Lo
 		return struct{}{}, err
 	}
 	_, err := backoff.Retry(ctx, try,
-		backoff.WithBackOff(&backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, MaxInterval: 2 * time.Second}),
+		backoff.WithBackOff(&backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2,
+			MaxInterval: 2 * time.Second}),
 		backoff.WithMaxElapsedTime(atMost))
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w (%w)", last, context.Cause(ctx))
@@ -162,7 +164,8 @@ func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Lo
 func createSchema(ctx context.Context, pool *Pool, schema string) error {
 	// CREATE SCHEMA IF NOT EXISTS needs the right to create even when there is nothing to do.
 	var there bool
-	if err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&there); err != nil || there {
+	if err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)",
+		schema).Scan(&there); err != nil || there {
 		return err
 	}
 	_, err := pool.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{schema}.Sanitize())

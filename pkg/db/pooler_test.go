@@ -75,7 +75,8 @@ func (p *pooler) serve(client *pgproto3.Backend) {
 		return
 	}
 	if _, asked := start.Parameters[p.refuses]; asked {
-		client.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: " + p.refuses})
+		client.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01",
+			Message: "unsupported startup parameter: " + p.refuses})
 		_ = client.Flush()
 		return
 	}

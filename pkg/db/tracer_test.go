@@ -25,7 +25,8 @@ func traced(t *testing.T) (*testkit.Collector, *trace.Provider, *Pool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := Open(t.Context(), Config{URL: config.Secret(testkit.Postgres(t)), MaxConns: 2, Timeout: 10 * time.Second}, "public", nil, p)
+	pool, err := Open(t.Context(), Config{URL: config.Secret(testkit.Postgres(t)), MaxConns: 2, Timeout: 10 * time.Second},
+		"public", nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,15 +56,18 @@ func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 				t.Errorf("%s: %s is %q", s.Name, name, value)
 			}
 		}
-		if s.Name == "SELECT public" && s.Reason == "22P02" && s.Attributes["db.query.text"] != "SELECT name::int FROM things WHERE name = $1" {
+		if s.Name == "SELECT public" && s.Reason == "22P02" &&
+			s.Attributes["db.query.text"] != "SELECT name::int FROM things WHERE name = $1" {
 			t.Errorf("got %+v", s)
 		}
-		if s.Name == "BATCH public" && (s.Attributes["db.operation.batch.size"] != "2" || s.Attributes["db.response.status_code"] != "23505") {
+		if s.Name == "BATCH public" &&
+			(s.Attributes["db.operation.batch.size"] != "2" || s.Attributes["db.response.status_code"] != "23505") {
 			t.Errorf("got %+v", s)
 		}
 	}
 	for _, want := range []outcome{
-		{"CREATE public", ""}, {"BEGIN public", ""}, {"COPY public", ""}, {"COMMIT public", ""}, {"SELECT public", "22P02"}, {"SELECT public", "no answer"},
+		{"CREATE public", ""}, {"BEGIN public", ""}, {"COPY public", ""}, {"COMMIT public", ""}, {"SELECT public", "22P02"},
+		{"SELECT public", "no answer"},
 		{"BATCH public", "23505"}, {"GET", ""},
 	} {
 		if seen[want] != 1 {
@@ -88,10 +92,12 @@ func failWith(t *testing.T, ctx context.Context, pool *Pool, secret string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := pool.QueryRow(ctx, "SELECT name::int\n\t FROM things WHERE name = $1", secret).Scan(&n); err == nil || !strings.Contains(err.Error(), secret) {
+	if err := pool.QueryRow(ctx, "SELECT name::int\n\t FROM things WHERE name = $1", secret).Scan(&n); err == nil ||
+		!strings.Contains(err.Error(), secret) {
 		t.Fatalf("got %v, want an error that quotes the row", err)
 	}
-	if err := pool.QueryRow(ctx, "SELECT $1::int", []string{secret}).Scan(&n); err == nil || !strings.Contains(err.Error(), secret) {
+	if err := pool.QueryRow(ctx, "SELECT $1::int", []string{secret}).Scan(&n); err == nil ||
+		!strings.Contains(err.Error(), secret) {
 		t.Fatalf("got %v, want an error that quotes the argument", err)
 	}
 	b := &pgx.Batch{}

@@ -103,10 +103,12 @@ func Decode(b []byte) (Request, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return r, fmt.Errorf("request event: %w", err)
 	}
-	if !id.Valid(r.ID) || !id.Valid(r.UserID) || (r.RealmID != "" && !id.Valid(r.RealmID)) || (r.OnUserID != "" && !id.Valid(r.OnUserID)) {
+	if !id.Valid(r.ID) || !id.Valid(r.UserID) || (r.RealmID != "" && !id.Valid(r.RealmID)) ||
+		(r.OnUserID != "" && !id.Valid(r.OnUserID)) {
 		return r, fmt.Errorf("request event %.40q: an id is not 24 hexadecimal characters", r.ID)
 	}
-	if r.Status < 100 || r.Status > 599 || r.Method == "" || len(r.Method) > maxMethod || len(r.Path) > MaxPath || len(r.UserAgent) > MaxUserAgent {
+	if r.Status < 100 || r.Status > 599 || r.Method == "" || len(r.Method) > maxMethod || len(r.Path) > MaxPath ||
+		len(r.UserAgent) > MaxUserAgent {
 		return r, fmt.Errorf("request event %s: status, method, path or user agent out of bounds", r.ID)
 	}
 	// JSON can write a NUL, but PostgreSQL's text cannot hold one.

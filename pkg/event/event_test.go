@@ -16,14 +16,16 @@ import (
 
 func full() event.Request {
 	return event.Request{
-		ID: "019a3c1d2e3f4a5b6c7d8e9f", UserID: "019a3c1d2e3f000000000001", RealmID: "507f1f77bcf86cd799439011", Method: "PATCH",
-		Path: "/api/v1/users/019a3c1d2e3f000000000002", Status: 200, IPAddress: "2001:db8::1", UserAgent: "curl/8.5.0 (é)",
+		ID: "019a3c1d2e3f4a5b6c7d8e9f", UserID: "019a3c1d2e3f000000000001", RealmID: "507f1f77bcf86cd799439011",
+		Method: "PATCH",
+		Path:   "/api/v1/users/019a3c1d2e3f000000000002", Status: 200, IPAddress: "2001:db8::1", UserAgent: "curl/8.5.0 (é)",
 		OnUserID: "019a3c1d2e3f000000000002",
 	}
 }
 
 func least() event.Request {
-	return event.Request{ID: "019a3c1d2e3f4a5b6c7d8ea0", UserID: "019a3c1d2e3f000000000001", Method: "GET", Path: "/api/v1/vault/keys", Status: 404}
+	return event.Request{ID: "019a3c1d2e3f4a5b6c7d8ea0", UserID: "019a3c1d2e3f000000000001", Method: "GET",
+		Path: "/api/v1/vault/keys", Status: 404}
 }
 
 func traced() event.Request {
@@ -72,28 +74,32 @@ func TestDecodeRefusesWhatCannotBeStored(t *testing.T) {
 		return b
 	}
 	for name, body := range map[string][]byte{
-		"nothing":                       nil,
-		"no JSON":                       []byte("not json"),
-		"an array":                      []byte("[]"),
-		"a second value":                append(with(func(*event.Request) {}), '{'),
-		"bytes that are not UTF-8":      bytes.Replace(with(func(*event.Request) {}), []byte("curl"), []byte{0xff, 0xfe}, 1),
-		"a lone surrogate":              bytes.Replace(with(func(*event.Request) {}), []byte("curl"), []byte(`\ud800`), 1),
-		"a status that is a text":       bytes.Replace(with(func(*event.Request) {}), []byte(`200`), []byte(`"200"`), 1),
-		"the same name twice":           bytes.Replace(with(func(*event.Request) {}), []byte(`{`), []byte(`{"method":"GET",`), 1),
-		"an id in upper case":           with(func(r *event.Request) { r.ID = strings.ToUpper(r.ID) }),
-		"no user":                       with(func(r *event.Request) { r.UserID = "" }),
-		"a realm that is no id":         with(func(r *event.Request) { r.RealmID = "x" }),
-		"another user who is no id":     with(func(r *event.Request) { r.OnUserID = "x" }),
-		"a status of 99":                with(func(r *event.Request) { r.Status = 99 }),
-		"a status of 600":               with(func(r *event.Request) { r.Status = 600 }),
-		"no method":                     with(func(r *event.Request) { r.Method = "" }),
-		"a method of 17 characters":     with(func(r *event.Request) { r.Method = strings.Repeat("A", 17) }),
-		"a NUL in the method":           with(func(r *event.Request) { r.Method = "GE\x00" }),
-		"a path that is too long":       with(func(r *event.Request) { r.Path = strings.Repeat("/", event.MaxPath+1) }),
-		"a NUL in the path":             with(func(r *event.Request) { r.Path = "/\x00" }),
-		"a user agent that is too long": with(func(r *event.Request) { r.UserAgent = strings.Repeat("a", event.MaxUserAgent+1) }),
-		"a NUL in the user agent":       with(func(r *event.Request) { r.UserAgent = "\x00" }),
-		"an address with a port":        with(func(r *event.Request) { r.IPAddress = "192.0.2.1:80" }),
+		"nothing":                  nil,
+		"no JSON":                  []byte("not json"),
+		"an array":                 []byte("[]"),
+		"a second value":           append(with(func(*event.Request) {}), '{'),
+		"bytes that are not UTF-8": bytes.Replace(with(func(*event.Request) {}), []byte("curl"), []byte{0xff, 0xfe}, 1),
+		"a lone surrogate":         bytes.Replace(with(func(*event.Request) {}), []byte("curl"), []byte(`\ud800`), 1),
+		"a status that is a text":  bytes.Replace(with(func(*event.Request) {}), []byte(`200`), []byte(`"200"`), 1),
+		"the same name twice": bytes.Replace(with(func(*event.Request) {}), []byte(`{`), []byte(`{"method":"GET",`),
+			1),
+		"an id in upper case":       with(func(r *event.Request) { r.ID = strings.ToUpper(r.ID) }),
+		"no user":                   with(func(r *event.Request) { r.UserID = "" }),
+		"a realm that is no id":     with(func(r *event.Request) { r.RealmID = "x" }),
+		"another user who is no id": with(func(r *event.Request) { r.OnUserID = "x" }),
+		"a status of 99":            with(func(r *event.Request) { r.Status = 99 }),
+		"a status of 600":           with(func(r *event.Request) { r.Status = 600 }),
+		"no method":                 with(func(r *event.Request) { r.Method = "" }),
+		"a method of 17 characters": with(func(r *event.Request) { r.Method = strings.Repeat("A", 17) }),
+		"a NUL in the method":       with(func(r *event.Request) { r.Method = "GE\x00" }),
+		"a path that is too long":   with(func(r *event.Request) { r.Path = strings.Repeat("/", event.MaxPath+1) }),
+		"a NUL in the path":         with(func(r *event.Request) { r.Path = "/\x00" }),
+		"a user agent that is too long": with(func(r *event.Request) {
+			r.UserAgent = strings.Repeat("a",
+				event.MaxUserAgent+1)
+		}),
+		"a NUL in the user agent": with(func(r *event.Request) { r.UserAgent = "\x00" }),
+		"an address with a port":  with(func(r *event.Request) { r.IPAddress = "192.0.2.1:80" }),
 	} {
 		if got, err := event.Decode(body); err == nil {
 			t.Errorf("%s was accepted: %+v", name, got)
@@ -108,7 +114,8 @@ func TestAnEventCarriesItsTime(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	r.ID = "018bcfe56800ffffffffffff"
-	if got, want := r.At(), time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC); !got.Equal(want) || got.Location() != time.UTC {
+	if got, want := r.At(), time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC); !got.Equal(want) ||
+		got.Location() != time.UTC {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

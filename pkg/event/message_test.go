@@ -15,7 +15,8 @@ func TestMessagesCarryEveryEventOnceAndInOrder(t *testing.T) {
 	var want []string
 	for i := range 1000 {
 		e := least()
-		e.ID = e.ID[:20] + string("0123456789abcdef"[i>>8&15]) + string("0123456789abcdef"[i>>4&15]) + string("0123456789abcdef"[i&15]) + "0"
+		e.ID = e.ID[:20] + string("0123456789abcdef"[i>>8&15]) + string("0123456789abcdef"[i>>4&15]) +
+			string("0123456789abcdef"[i&15]) + "0"
 		e.UserAgent = strings.Repeat("\n", i%event.MaxUserAgent)
 		if i%97 == 0 {
 			e.Traceparent = traced().Traceparent

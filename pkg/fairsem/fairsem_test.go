@@ -38,7 +38,8 @@ func TestAHolderHasAtMostAPart(t *testing.T) {
 			leases[step.lease] = lease
 		}
 		before := lease.Size()
-		if tried, taken := lease.TryAcquire(step.n), lease.Acquire(ended, step.n) == nil; tried != step.fits || taken != step.fits {
+		if tried, taken := lease.TryAcquire(step.n), lease.Acquire(ended, step.n) == nil; tried != step.fits ||
+			taken != step.fits {
 			t.Errorf("%s, %d: TryAcquire says %v and Acquire %v, want %v", step.what, step.n, tried, taken, step.fits)
 		}
 		if want := map[bool]int64{true: step.n, false: before}[step.fits]; lease.Size() != want {
@@ -69,7 +70,8 @@ func TestShrinkingFreesUnits(t *testing.T) {
 	large.ShrinkTo(95)
 	large.ShrinkTo(30)
 	if large.Size() != 30 || small.TryAcquire(1) || !other.TryAcquire(25) {
-		t.Errorf("a lease that keeps more than a part has %d; its holder has the rest of it, or others have not", large.Size())
+		t.Errorf("a lease that keeps more than a part has %d; its holder has the rest of it, or others have not",
+			large.Size())
 	}
 	large.ShrinkTo(20)
 	if small.TryAcquire(6) || !small.TryAcquire(5) {

@@ -62,7 +62,8 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	e := s.translate(c, err)
 	status := e.Kind.Status()
 	if e.Kind == apperr.Internal || (e.Kind == apperr.Unavailable && e.Unwrap() != nil) {
-		s.logger(c).Error("request failed", "request_id", RequestID(c), "method", knownMethod(c.Method()), "route", RouteName(c),
+		s.logger(c).Error("request failed", "request_id", RequestID(c), "method", knownMethod(c.Method()), "route",
+			RouteName(c),
 			"status", status, "client_addr", clientAddr(c), "error", e.Error())
 	}
 	c.Response().ResetBody()
@@ -86,7 +87,8 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if s.o.BeforeFailure != nil {
 		s.o.BeforeFailure(c, status)
 	}
-	if wantsProblem(string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderAccept), []byte(",")))) { // several lines are one list (RFC 9110, section 5.3)
+	// several lines are one list (RFC 9110, section 5.3)
+	if wantsProblem(string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderAccept), []byte(",")))) {
 		return write(c, typeProblem, status, problem(c, e))
 	}
 	return write(c, typeJSON, status, failure(e))
@@ -96,7 +98,8 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 // problems without refusing it by a weight of 0.
 func wantsProblem(accept string) bool {
 	for one := range strings.SplitSeq(accept, ",") {
-		if one = strings.TrimLeft(one, " \t"); len(one) < len(typeProblem) || !ascii.EqualFold(one[:len(typeProblem)], typeProblem) {
+		if one = strings.TrimLeft(one, " \t"); len(one) < len(typeProblem) ||
+			!ascii.EqualFold(one[:len(typeProblem)], typeProblem) {
 			continue // without reading the parameters: a header has room for thousands of types
 		}
 		if media, params, err := mime.ParseMediaType(one); err == nil && media == typeProblem {
@@ -108,7 +111,8 @@ func wantsProblem(accept string) bool {
 }
 
 func failure(e *apperr.Error) api.Failure {
-	f := api.Failure{StatusCode: e.Kind.Status(), Error: reason(e.Kind.Status()), Message: e.Message, Code: e.Code, Data: e.Data}
+	f := api.Failure{StatusCode: e.Kind.Status(), Error: reason(e.Kind.Status()), Message: e.Message, Code: e.Code,
+		Data: e.Data}
 	if e.Violations != nil {
 		f.Data = e.Violations
 	}

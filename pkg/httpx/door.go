@@ -60,7 +60,8 @@ func (d *door) Accept() (net.Conn, error) {
 // (accept(2)).
 func temporary(err error) bool {
 	var cause syscall.Errno
-	return errors.As(err, &cause) && (cause == syscall.EMFILE || cause == syscall.ENFILE || cause == syscall.ENOMEM || cause == syscall.ENOBUFS)
+	return errors.As(err, &cause) &&
+		(cause == syscall.EMFILE || cause == syscall.ENFILE || cause == syscall.ENOMEM || cause == syscall.ENOBUFS)
 }
 
 // hurry makes Accept fail unless somebody comes soon, or waits already.
@@ -76,7 +77,8 @@ func (d *door) hurry() {
 
 // Serve answers requests from ln until Stop; it returns nil after Stop.
 func (s *Server) Serve(ln net.Listener) error {
-	d := &door{Listener: ln, timeout: min(s.o.ReadTimeout, s.o.IdleTimeout), stopping: &s.stopping, log: s.o.Log, cannot: rate.Sometimes{Interval: 10 * time.Second}}
+	d := &door{Listener: ln, timeout: min(s.o.ReadTimeout, s.o.IdleTimeout), stopping: &s.stopping, log: s.o.Log,
+		cannot: rate.Sometimes{Interval: 10 * time.Second}}
 	s.door.Store(d)
 	if s.stopping.Load() { // before Serve, or at this moment
 		d.hurry()
@@ -120,7 +122,8 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) drain(ctx context.Context, d *door) {
 	d.hurry()
 	inTurns(ctx, func() bool {
-		return d.closed.Load() && s.Server().GetOpenConnectionsCount() < 0 // there is none: it counts the listener, which has gone, as one
+		// there is none: it counts the listener, which has gone, as one
+		return d.closed.Load() && s.Server().GetOpenConnectionsCount() < 0
 	})
 	d.last.Store(true)
 	d.hurry()

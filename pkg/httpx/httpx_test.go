@@ -88,7 +88,8 @@ func failing(s *Server) {
 	s.Get("/invalid", func(*fiber.Ctx) error { return apperr.InvalidField("/alias", "must be text") })
 	s.Get("/unknown", func(*fiber.Ctx) error { return apperr.InvalidToken() })
 	s.Get("/verify", func(*fiber.Ctx) error {
-		return apperr.New(apperr.Unauthenticated, "EMAIL_NOT_VERIFIED", "Verify first").WithCodeInError().WithData(map[string]string{"email": "a@b.c"})
+		return apperr.New(apperr.Unauthenticated, "EMAIL_NOT_VERIFIED",
+			"Verify first").WithCodeInError().WithData(map[string]string{"email": "a@b.c"})
 	})
 	s.Post("/body", func(c *fiber.Ctx) error { return OK(c, "fine", len(c.Body())) })
 }
@@ -114,26 +115,32 @@ func TestEveryKindOfFailureHasTheEnvelope(t *testing.T) {
 		{"FROB", "/ok", "METHOD_NOT_ALLOWED", 405, ""},
 	} {
 		a := request(t, addr, c.method, c.path, "")
-		if a.status != c.status || a.wire.Code != c.code || a.wire.StatusCode != c.status || a.wire.Message == "" || a.wire.Error != statusText(c.status) {
+		if a.status != c.status || a.wire.Code != c.code || a.wire.StatusCode != c.status || a.wire.Message == "" ||
+			a.wire.Error != statusText(c.status) {
 			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.path, a.status, a.body, c.status, c.code)
 		}
-		if a.header.Get("X-Request-ID") == "" || a.header.Get("Content-Type") != "application/json" || strings.Contains(a.body, "secret") || strings.Contains(a.body, "10.0.0.1") {
+		if a.header.Get("X-Request-ID") == "" || a.header.Get("Content-Type") != "application/json" ||
+			strings.Contains(a.body, "secret") || strings.Contains(a.body, "10.0.0.1") {
 			t.Errorf("%s %s: %v %s", c.method, c.path, a.header, a.body)
 		}
 		if name, value, ok := strings.Cut(c.header, ": "); ok && a.header.Get(name) != value {
 			t.Errorf("%s %s: %s is %q, want %q", c.method, c.path, name, a.header.Get(name), value)
 		}
 	}
-	if a := request(t, addr, "GET", "/ok", ""); a.status != 200 || a.body != `{"statusCode":200,"message":"fine","data":null}` {
+	if a := request(t, addr, "GET", "/ok", ""); a.status != 200 ||
+		a.body != `{"statusCode":200,"message":"fine","data":null}` {
 		t.Errorf("after a panic: %d %s", a.status, a.body)
 	}
-	if h := request(t, addr, "GET", "/limited", "").header; h.Get("RateLimit-Limit") != "10" || h.Get("RateLimit-Remaining") != "0" || h.Get("RateLimit-Reset") != "90" {
+	if h := request(t, addr, "GET", "/limited", "").header; h.Get("RateLimit-Limit") != "10" ||
+		h.Get("RateLimit-Remaining") != "0" || h.Get("RateLimit-Reset") != "90" {
 		t.Errorf("a rate that is used up: %v", h)
 	}
-	if a := request(t, addr, "GET", "/verify", ""); a.wire.Error != "EMAIL_NOT_VERIFIED" || fmt.Sprint(a.wire.Data) != "map[email:a@b.c]" {
+	if a := request(t, addr, "GET", "/verify", ""); a.wire.Error != "EMAIL_NOT_VERIFIED" ||
+		fmt.Sprint(a.wire.Data) != "map[email:a@b.c]" {
 		t.Errorf("a code that stands in error: %s", a.body)
 	}
-	if a := request(t, addr, "GET", "/invalid", ""); fmt.Sprint(a.wire.Data) != "[map[instancePath:/alias message:must be text]]" {
+	if a := request(t, addr, "GET", "/invalid",
+		""); fmt.Sprint(a.wire.Data) != "[map[instancePath:/alias message:must be text]]" {
 		t.Errorf("violations: %s", a.body)
 	}
 }
@@ -148,12 +155,14 @@ func statusText(status int) string {
 func TestAClientThatAsksForProblemsGetsThem(t *testing.T) {
 	t.Parallel()
 	addr, _ := serve(t, Options{}, failing)
-	a := request(t, addr, "GET", "/invalid", "", "Accept", "application/Problem+JSON, application/json;q=0.5", "X-Request-ID", "my-id.1")
+	a := request(t, addr, "GET", "/invalid", "", "Accept", "application/Problem+JSON, application/json;q=0.5",
+		"X-Request-ID", "my-id.1")
 	var p map[string]any
 	if err := json.Unmarshal([]byte(a.body), &p); err != nil {
 		t.Fatal(err)
 	}
-	if a.header.Get("Content-Type") != "application/problem+json" || p["type"] != "/docs/errors/VALIDATION_ERROR" || p["status"] != 400.0 || p["instance"] != "my-id.1" ||
+	if a.header.Get("Content-Type") != "application/problem+json" || p["type"] != "/docs/errors/VALIDATION_ERROR" ||
+		p["status"] != 400.0 || p["instance"] != "my-id.1" ||
 		p["code"] != "VALIDATION_ERROR" || p["title"] != "Bad Request" || p["detail"] == "" || p["errors"] == nil {
 		t.Errorf("got %s %s", a.header.Get("Content-Type"), a.body)
 	}
@@ -164,8 +173,9 @@ func TestOnlyWhoWantsProblemsGetsThem(t *testing.T) {
 	addr, _ := serve(t, Options{}, failing)
 	for accept, want := range map[string]bool{
 		"": false, "*/*": false, "application/json": false, "text/application/problem+json": false,
-		"application/json, application/problem+json": true, "application/problem+json;q=0.1": true, "application/problem+json; charset=utf-8": true,
-		"application/problem+json;q=0": false, "application/json, application/problem+json; q=0.000, */*": false,
+		"application/json, application/problem+json": true, "application/problem+json;q=0.1": true,
+		"application/problem+json; charset=utf-8": true,
+		"application/problem+json;q=0":            false, "application/json, application/problem+json; q=0.000, */*": false,
 	} {
 		a := request(t, addr, "GET", "/invalid", "", "Accept", accept)
 		if got := a.header.Get("Content-Type") == "application/problem+json"; got != want || a.status != 400 {
@@ -177,7 +187,8 @@ func TestOnlyWhoWantsProblemsGetsThem(t *testing.T) {
 func TestRequestIDsAreKeptWhenTheyAreSane(t *testing.T) {
 	t.Parallel()
 	addr, _ := serve(t, Options{}, failing)
-	for sent, kept := range map[string]bool{"abc-1.2_3": true, "": false, "a b": false, "a\"b": false, strings.Repeat("a", 129): false, "é": false} {
+	for sent, kept := range map[string]bool{"abc-1.2_3": true, "": false, "a b": false, "a\"b": false,
+		strings.Repeat("a", 129): false, "é": false} {
 		a := request(t, addr, "GET", "/ok", "", "X-Request-ID", sent)
 		if got := a.header.Get("X-Request-ID"); (got == sent) != kept || got == "" {
 			t.Errorf("%q came back as %q", sent, got)
@@ -197,7 +208,8 @@ func TestARefusedBodyIsAnsweredBeforeTheConnectionEnds(t *testing.T) {
 		s.Post("/small", func(c *fiber.Ctx) error { return OK(c, "fine", len(c.Body())) })
 	})
 	for range 5 {
-		if a := request(t, addr, "POST", "/body", strings.Repeat("x", 20<<20)); a.status != 413 || a.wire.Code != "PAYLOAD_TOO_LARGE" || a.wire.Error != "Payload Too Large" {
+		if a := request(t, addr, "POST", "/body", strings.Repeat("x", 20<<20)); a.status != 413 ||
+			a.wire.Code != "PAYLOAD_TOO_LARGE" || a.wire.Error != "Payload Too Large" {
 			t.Fatalf("got %d %s", a.status, a.body)
 		}
 	}
@@ -242,7 +254,9 @@ func TestNoClientMakesNewSeriesOfMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	addr, _ := serve(t, Options{Metrics: registry}, failing)
 	for i := range 20 {
-		for _, line := range []string{"FOO /nothing/%d HTTP/1.1\r\nHost: h", "GET /nothing/%d HTTP/1.1\r\nHost: h", "get /nothing/%d HTTP/1.1\r\nHost: h", "GET /nothing/%d HTTP/1.1", "FOO /nothing/%d HTTP/1.1\r\nHost: h\r\nContent-Length: x"} {
+		for _, line := range []string{"FOO /nothing/%d HTTP/1.1\r\nHost: h", "GET /nothing/%d HTTP/1.1\r\nHost: h",
+			"get /nothing/%d HTTP/1.1\r\nHost: h", "GET /nothing/%d HTTP/1.1",
+			"FOO /nothing/%d HTTP/1.1\r\nHost: h\r\nContent-Length: x"} {
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
@@ -303,7 +317,8 @@ func TestServicesAnswerOnlyTheGateway(t *testing.T) {
 		if a.status != c.status || a.wire.Code != c.code {
 			t.Errorf("%s with %.20q: %d %s", c.path, c.identity, a.status, a.body)
 		}
-		if refused := c.identity == "" || c.code == "INVALID_TOKEN" && c.path == "/who"; (a.header.Get(auth.RefusedHeader) != "") != refused {
+		if refused := c.identity == "" || c.code == "INVALID_TOKEN" &&
+			c.path == "/who"; (a.header.Get(auth.RefusedHeader) != "") != refused {
 			t.Errorf("%s with %.20q: says whose fault it is: %v, want %v", c.path, c.identity, !refused, refused)
 		}
 	}

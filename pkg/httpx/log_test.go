@@ -48,7 +48,8 @@ func TestAServiceLogsTheAddressOfTheClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := log.String()
-	if strings.Count(text, " client_addr=192.0.2.7 ") != 2 || !strings.Contains(text, " route=/things/:id ") || strings.Contains(text, "secret") {
+	if strings.Count(text, " client_addr=192.0.2.7 ") != 2 || !strings.Contains(text, " route=/things/:id ") ||
+		strings.Contains(text, "secret") {
 		t.Errorf("the log says:\n%s", text)
 	}
 }
@@ -58,7 +59,8 @@ func TestWhatCannotBeParsedIsCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	var log testkit.Buffer
 	metrics := prometheus.NewRegistry()
-	s := New(Options{Name: "test", Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: metrics, ReadTimeout: time.Second})
+	s := New(Options{Name: "test", Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: metrics,
+		ReadTimeout: time.Second})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +80,8 @@ func TestWhatCannotBeParsedIsCountedAndLogged(t *testing.T) {
 	}
 	start := time.Now()
 	for request, status := range map[string]string{
-		"GET /secret\r\n\r\n": "400", "\x16\x03\x01\r\n\r\n": "400", "GET /secret HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", 20<<10) + "\r\n\r\n": "431",
+		"GET /secret\r\n\r\n": "400", "\x16\x03\x01\r\n\r\n": "400",
+		"GET /secret HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", 20<<10) + "\r\n\r\n": "431",
 		"GET /secret HTTP/1.1\r\nHo": "408",
 	} {
 		if answer := send(request); !strings.HasPrefix(answer, "HTTP/1.1 "+status) {
@@ -99,7 +102,8 @@ func TestWhatCannotBeParsedIsCountedAndLogged(t *testing.T) {
 	text := log.String()
 	lines := strings.Count(text, "msg=request ")
 	if lines < 4 || lines > most || strings.Contains(text, "secret") || strings.Contains(text, "level=ERROR") ||
-		strings.Count(text, " method=OTHER route=(unparsed) status=") != lines || strings.Count(text, " client_addr=127.0.0.1 ") != lines {
+		strings.Count(text, " method=OTHER route=(unparsed) status=") != lines ||
+		strings.Count(text, " client_addr=127.0.0.1 ") != lines {
 		t.Errorf("%d lines, want 4 to %d:\n%.2000s", lines, most, text)
 	}
 	for status, want := range map[string]float64{"400": 2 + flood, "408": 1, "431": 1} {

@@ -40,7 +40,8 @@ func (m *requestMetrics) of(method, route string, status int) requestSeries {
 		return s
 	}
 	key.route = strings.Clone(route) // Fiber's strings may be used again
-	s = requestSeries{m.requests.WithLabelValues(method, key.route, strconv.Itoa(status)), m.duration.WithLabelValues(method, key.route)}
+	s = requestSeries{m.requests.WithLabelValues(method, key.route, strconv.Itoa(status)),
+		m.duration.WithLabelValues(method, key.route)}
 	m.mu.Lock()
 	m.series[key] = s
 	m.mu.Unlock()
@@ -101,9 +102,11 @@ func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	series := s.metrics.of(method, route, status)
 	series.answered.Inc()
 	series.duration.Observe(took.Seconds())
-	if ctx := c.UserContext(); (status >= 400 || !s.o.LogErrorsOnly && !knownOf(c).unlogged) && s.o.Log.Enabled(ctx, slog.LevelInfo) {
+	if ctx := c.UserContext(); (status >= 400 || !s.o.LogErrorsOnly && !knownOf(c).unlogged) &&
+		s.o.Log.Enabled(ctx, slog.LevelInfo) {
 		s.logger(c).LogAttrs(ctx, slog.LevelInfo, "request",
-			slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route), slog.Int("status", status),
+			slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route),
+			slog.Int("status", status),
 			slog.Duration("took", took), slog.String("user_id", Caller(c).UserID), slog.String("client_addr", clientAddr(c)),
 			slog.Int("bytes", answerBytes(c.Response())))
 	}

@@ -88,7 +88,8 @@ func New(o Options) *Server {
 	s := &Server{o: o, metrics: newRequestMetrics(o.Metrics), verified: newVerified()}
 	s.App = fiber.New(fiber.Config{
 		AppName: o.Name, StrictRouting: true, CaseSensitive: true, DisableStartupMessage: true, ErrorHandler: s.fail,
-		BodyLimit: o.MaxBody, ReadBufferSize: maxHeaderBytes, ReadTimeout: o.ReadTimeout, WriteTimeout: o.ReadTimeout, IdleTimeout: o.IdleTimeout,
+		BodyLimit: o.MaxBody, ReadBufferSize: maxHeaderBytes, ReadTimeout: o.ReadTimeout, WriteTimeout: o.ReadTimeout,
+		IdleTimeout:                  o.IdleTimeout,
 		DisablePreParseMultipartForm: true, StreamRequestBody: o.StreamBody,
 	})
 	fast := s.App.Server()
@@ -150,7 +151,8 @@ func pathOf(uri []byte) []byte {
 }
 
 func (s *Server) panicked(c *fiber.Ctx, reason any) {
-	s.logger(c).Error("panic in a handler", "request_id", RequestID(c), "route", RouteName(c), "panic", reason, "stack", string(debug.Stack()))
+	s.logger(c).Error("panic in a handler", "request_id", RequestID(c), "route", RouteName(c), "panic", reason, "stack",
+		string(debug.Stack()))
 }
 
 // quietLogger gives fasthttp's own complaints (a client that hangs up, a malformed request) the

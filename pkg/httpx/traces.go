@@ -15,7 +15,8 @@ func (s *Server) startSpan(c *fiber.Ctx) trace.Span {
 		return trace.Span{}
 	}
 	parent := ""
-	if given := c.Request().Header.PeekAll(trace.Header); len(given) == 1 { // more than one say nothing (W3C Trace Context, 3.2)
+	// more than one say nothing (W3C Trace Context, 3.2)
+	if given := c.Request().Header.PeekAll(trace.Header); len(given) == 1 {
 		parent = string(given[0])
 	}
 	ctx, span := s.o.Traces.Serve(c.UserContext(), knownMethod(c.Method()), parent, s.o.Identities == nil)

@@ -102,7 +102,8 @@ func TestARequestHasASpanAndItsLinesNameTheTrace(t *testing.T) {
 			t.Errorf("span %+v", s)
 		}
 	}
-	if names["GET /things/:id"] != 4 || names["GET /broken/:id"] != 1 || names["GET /panics"] != 1 || names["GET (none)"] != 1 || len(names) != 4 {
+	if names["GET /things/:id"] != 4 || names["GET /broken/:id"] != 1 || names["GET /panics"] != 1 ||
+		names["GET (none)"] != 1 || len(names) != 4 {
 		t.Errorf("names %v", names)
 	}
 }

@@ -45,8 +45,10 @@ func (s *Server) countUnparsed(handle func(*fasthttp.RequestCtx, error)) func(*f
 			return
 		}
 		s.o.Log.LogAttrs(ctx, slog.LevelInfo, "request",
-			slog.String("request_id", string(ctx.Response.Header.Peek(fiber.HeaderXRequestID))), slog.String("method", otherMethod),
-			slog.String("route", unparsedRoute), slog.Int("status", status), slog.Duration("took", took), slog.String("user_id", ""),
+			slog.String("request_id", string(ctx.Response.Header.Peek(fiber.HeaderXRequestID))),
+			slog.String("method", otherMethod),
+			slog.String("route", unparsedRoute), slog.Int("status", status), slog.Duration("took", took),
+			slog.String("user_id", ""),
 			slog.String("client_addr", netaddr.Peer(ctx.RemoteAddr()).String()), slog.Int("bytes", len(ctx.Response.Body())))
 	}
 }

@@ -38,25 +38,26 @@ func hostileBodies() map[string]string {
 	const size = 512 << 10
 	deep := maxBodyDepth - 2
 	return map[string]string{
-		"many members":                `{` + members(70_000, "1") + `}`,
-		"many members in a member":    `{"metadata":{` + members(70_000, "1") + `}}`,
-		"many members in an unknown":  `{"x":[{` + members(70_000, "1") + `}]}`,
-		"many empty objects":          `{"metadata":[` + strings.Repeat(`{},`, size/3) + `{}]}`,
-		"many small objects":          `{"metadata":[` + strings.Repeat(`{"a":1},`, size/8) + `{}]}`,
-		"one name again and again":    `{"metadata":{` + strings.Repeat(`"a":1,`, size/6) + `"a":1}}`,
-		"escaped names":               `{"metadata":{` + strings.ReplaceAll(members(40_000, "1"), `":`, `\u0041":`) + `}}`,
-		"many numbers":                `{"metadata":[` + strings.Repeat(`1,`, size/2) + `1]}`,
-		"deep":                        `{"metadata":` + strings.Repeat(`[`, size),
-		"deep, as objects":            `{"metadata":` + strings.Repeat(`{"a":`, size/5),
-		"deep where a name must be":   `{` + strings.Repeat(`[`, size),
-		"as deep as it may, repeated": `{"metadata":[` + strings.Repeat(strings.Repeat(`[`, deep)+strings.Repeat(`]`, deep)+`,`, size/2/deep) + `1]}`,
-		"a long string":               `{"metadata":"` + strings.Repeat(`a`, size) + `"}`,
-		"a long escaped string":       `{"metadata":"` + strings.Repeat(`\u00e9`, size/6) + `"}`,
-		"a long name":                 `{"` + strings.Repeat(`a`, size) + `":1}`,
-		"a long name with a fault":    `{"` + strings.Repeat(`a`, size) + `":x}`,
-		"long names with a fault":     strings.Repeat(`{"`+strings.Repeat(`a`, size/100)+`":`, 100) + `x`,
-		"a long number":               `{"metadata":` + strings.Repeat(`1`, size) + `}`,
-		"white space":                 `{"metadata":{` + strings.Repeat(` `, size) + `}}`,
+		"many members":               `{` + members(70_000, "1") + `}`,
+		"many members in a member":   `{"metadata":{` + members(70_000, "1") + `}}`,
+		"many members in an unknown": `{"x":[{` + members(70_000, "1") + `}]}`,
+		"many empty objects":         `{"metadata":[` + strings.Repeat(`{},`, size/3) + `{}]}`,
+		"many small objects":         `{"metadata":[` + strings.Repeat(`{"a":1},`, size/8) + `{}]}`,
+		"one name again and again":   `{"metadata":{` + strings.Repeat(`"a":1,`, size/6) + `"a":1}}`,
+		"escaped names":              `{"metadata":{` + strings.ReplaceAll(members(40_000, "1"), `":`, `\u0041":`) + `}}`,
+		"many numbers":               `{"metadata":[` + strings.Repeat(`1,`, size/2) + `1]}`,
+		"deep":                       `{"metadata":` + strings.Repeat(`[`, size),
+		"deep, as objects":           `{"metadata":` + strings.Repeat(`{"a":`, size/5),
+		"deep where a name must be":  `{` + strings.Repeat(`[`, size),
+		"as deep as it may, repeated": `{"metadata":[` +
+			strings.Repeat(strings.Repeat(`[`, deep)+strings.Repeat(`]`, deep)+`,`, size/2/deep) + `1]}`,
+		"a long string":            `{"metadata":"` + strings.Repeat(`a`, size) + `"}`,
+		"a long escaped string":    `{"metadata":"` + strings.Repeat(`\u00e9`, size/6) + `"}`,
+		"a long name":              `{"` + strings.Repeat(`a`, size) + `":1}`,
+		"a long name with a fault": `{"` + strings.Repeat(`a`, size) + `":x}`,
+		"long names with a fault":  strings.Repeat(`{"`+strings.Repeat(`a`, size/100)+`":`, 100) + `x`,
+		"a long number":            `{"metadata":` + strings.Repeat(`1`, size) + `}`,
+		"white space":              `{"metadata":{` + strings.Repeat(` `, size) + `}}`,
 	}
 }
 
@@ -113,7 +114,8 @@ func TestABodyHasABoundedNumberOfMembers(t *testing.T) {
 	} {
 		_, err := parse()
 		e, ok := errors.AsType[*apperr.Error](err)
-		if !ok || len(e.Violations) != 1 || e.Violations[0].InstancePath != "" || !strings.Contains(e.Violations[0].Message, "at most 256 members") {
+		if !ok || len(e.Violations) != 1 || e.Violations[0].InstancePath != "" ||
+			!strings.Contains(e.Violations[0].Message, "at most 256 members") {
 			t.Errorf("%s: got %+v", name, e)
 		}
 	}
@@ -130,11 +132,13 @@ func TestNamesThatStandTwiceAreFoundAnywhere(t *testing.T) {
 	} {
 		_, err := ParseObject([]byte(body))
 		e, ok := errors.AsType[*apperr.Error](err)
-		if !ok || len(e.Violations) != 1 || e.Violations[0].InstancePath != at || !strings.Contains(e.Violations[0].Message, "duplicate names") {
+		if !ok || len(e.Violations) != 1 || e.Violations[0].InstancePath != at ||
+			!strings.Contains(e.Violations[0].Message, "duplicate names") {
 			t.Errorf("%s: got %+v, want a violation at %s", body, e, at)
 		}
 	}
-	for _, body := range []string{`{"a":{"a":{"a":1}},"b":{"a":1}}`, `{"l":[{"a":1},{"a":2}]}`, `{"a":{},"A":{}}`, `{"m":{` + members(5000, `{"a":1}`) + `}}`} {
+	for _, body := range []string{`{"a":{"a":{"a":1}},"b":{"a":1}}`, `{"l":[{"a":1},{"a":2}]}`, `{"a":{},"A":{}}`,
+		`{"m":{` + members(5000, `{"a":1}`) + `}}`} {
 		if _, err := ParseObject([]byte(body)); err != nil {
 			t.Errorf("%.60s: %v", body, err)
 		}

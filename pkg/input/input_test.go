@@ -14,8 +14,10 @@ import (
 
 func TestParseObjectRefusesWhatIsNoJSONObject(t *testing.T) {
 	for name, body := range map[string]string{
-		"an array": `[]`, "a string": `"x"`, "null": `null`, "half an object": `{"a":`, "two objects": `{}{}`, "not UTF-8": "{\"a\":\"\xff\"}",
-		"a name twice": `{"a":1,"a":2}`, "no JSON": `hello`, "a trailing comma": `{"a":1,}`, "a bare NUL": "\x00", "a lone surrogate": `{"a":"\ud800"}`, "10,001 levels": `{"a":` + strings.Repeat("[", 10001) + `}`,
+		"an array": `[]`, "a string": `"x"`, "null": `null`, "half an object": `{"a":`, "two objects": `{}{}`,
+		"not UTF-8":    "{\"a\":\"\xff\"}",
+		"a name twice": `{"a":1,"a":2}`, "no JSON": `hello`, "a trailing comma": `{"a":1,}`, "a bare NUL": "\x00",
+		"a lone surrogate": `{"a":"\ud800"}`, "10,001 levels": `{"a":` + strings.Repeat("[", 10001) + `}`,
 	} {
 		if _, err := ParseObject([]byte(body)); !apperr.Is(err, "VALIDATION_ERROR") {
 			t.Errorf("%s: error %v, want VALIDATION_ERROR", name, err)
@@ -130,9 +132,11 @@ func FuzzParseObject(f *testing.F) {
 	f.Add([]byte(`{"a" : [{"b":1,"\u0062":2}, {}], "c":{"d":{}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		o, err := ParseObject(body)
-		valid := len(bytes.TrimSpace(body)) == 0 || jsontext.Value(body).IsValid() && jsontext.Value(body).Kind() == jsontext.KindBeginObject
+		valid := len(bytes.TrimSpace(body)) == 0 || jsontext.Value(body).IsValid() &&
+			jsontext.Value(body).Kind() == jsontext.KindBeginObject
 		if err != nil {
-			if valid && bytes.Count(body, []byte(":")) <= maxMembers && bytes.Count(body, []byte("[")) < 60 && bytes.Count(body, []byte("{")) < 60 {
+			if valid && bytes.Count(body, []byte(":")) <= maxMembers && bytes.Count(body, []byte("[")) < 60 &&
+				bytes.Count(body, []byte("{")) < 60 {
 				t.Fatalf("%q: %v", body, err)
 			}
 			return
@@ -200,7 +204,8 @@ func TestAFaultDeepInABodyIsLocatedInAFewBytes(t *testing.T) {
 		if e == nil || len(e.Violations) != 1 {
 			t.Fatalf("%s: got %v, want one violation", name, err)
 		}
-		if v := e.Violations[0]; len(v.InstancePath) > 255 || name != "one name" && !strings.HasPrefix(v.InstancePath, "/abc/abc") || !strings.Contains(v.Message, "levels deep") {
+		if v := e.Violations[0]; len(v.InstancePath) > 255 || name != "one name" &&
+			!strings.HasPrefix(v.InstancePath, "/abc/abc") || !strings.Contains(v.Message, "levels deep") {
 			t.Errorf("%s: got %q %q", name, v.InstancePath, v.Message)
 		}
 	}

@@ -145,7 +145,9 @@ func notJSON(err error) error {
 		}
 	}
 	e := apperr.Wrap(err, apperr.Invalid, "VALIDATION_ERROR", "Validation failed")
-	e.Violations = []apperr.Violation{{InstancePath: path, Message: fmt.Sprintf("must be valid JSON in UTF-8, without duplicate names, nested at most %d levels deep", maxBodyDepth)}}
+	e.Violations = []apperr.Violation{{InstancePath: path,
+		Message: fmt.Sprintf("must be valid JSON in UTF-8, without duplicate names, nested at most %d levels deep",
+			maxBodyDepth)}}
 	return e
 }
 

@@ -20,10 +20,12 @@ func TestFieldsThatNoGetterAskedForAreWarnedOf(t *testing.T) {
 	o.Bool("flag")
 	o.Text("text")
 	o.Int("absent", 0, 1)
-	if got, want := o.Warnings(), []string{"unknown field /z was ignored", "unknown field /b~1~0c was ignored"}; !slices.Equal(got, want) {
+	if got, want := o.Warnings(),
+		[]string{"unknown field /z was ignored", "unknown field /b~1~0c was ignored"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if o.RefuseUnknown("alias", "metadata", "flag", "text", "z"); o.Err() == nil || !strings.Contains(fmt.Sprint(o.list), "/b~1~0c") || len(o.list) != 1 {
+	if o.RefuseUnknown("alias", "metadata", "flag", "text", "z"); o.Err() == nil ||
+		!strings.Contains(fmt.Sprint(o.list), "/b~1~0c") || len(o.list) != 1 {
 		t.Errorf("violations %v, want one at /b~1~0c", o.list)
 	}
 }
@@ -45,7 +47,8 @@ func TestWarningsAreBounded(t *testing.T) {
 		}
 		o.Text("value")
 		warnings := o.Warnings()
-		if len(warnings) != maxWarnings || !strings.HasPrefix(warnings[0], "unknown field /000é") || !strings.HasPrefix(warnings[19], "unknown field /019é") {
+		if len(warnings) != maxWarnings || !strings.HasPrefix(warnings[0], "unknown field /000é") ||
+			!strings.HasPrefix(warnings[19], "unknown field /019é") {
 			t.Errorf("%s: got %d warnings, the first %.40q", name, len(warnings), warnings)
 		}
 		for _, w := range warnings {

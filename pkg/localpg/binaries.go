@@ -49,7 +49,8 @@ func findBinaries(ctx context.Context, o Options, want int, a *account) (binarie
 	}
 	if want != 0 && want != downloadMajor {
 		if problem == nil {
-			problem = fmt.Errorf("the data folder is of PostgreSQL %d and no PostgreSQL is installed; install that version", want)
+			problem = fmt.Errorf("the data folder is of PostgreSQL %d and no PostgreSQL is installed; install that version",
+				want)
 		}
 		return binaries{}, problem
 	}
@@ -93,7 +94,8 @@ func inspect(ctx context.Context, dir string, a *account) (binaries, error) {
 	}
 	match := versionPattern.FindStringSubmatch(out)
 	if match == nil {
-		return b, fmt.Errorf("%s --version says %q, which is no PostgreSQL; give another folder", b.postgres(), strings.TrimSpace(out))
+		return b, fmt.Errorf("%s --version says %q, which is no PostgreSQL; give another folder", b.postgres(),
+			strings.TrimSpace(out))
 	}
 	b.major, err = strconv.Atoi(match[1])
 	return b, err

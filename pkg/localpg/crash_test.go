@@ -140,7 +140,8 @@ func survive(t *testing.T, url, data string) <-chan struct{} {
 		programs = matches[len(matches)-1]
 	}
 	port := url[strings.LastIndex(url, ":")+1 : strings.LastIndex(url, "/")]
-	cmd := testkit.Command(t, programs, "-D", data, "-c", "port="+port, "-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1")
+	cmd := testkit.Command(t, programs, "-D", data, "-c", "port="+port, "-c", "unix_socket_directories=", "-c",
+		"listen_addresses=127.0.0.1")
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if os.Geteuid() == 0 {

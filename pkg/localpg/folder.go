@@ -140,7 +140,8 @@ func (f *folder) place(ctx context.Context, bin binaries) error {
 		return f.hand(f.data())
 	}
 	if _, err := os.Stat(f.data()); err == nil {
-		return fmt.Errorf("user %s, as which PostgreSQL runs, may not enter %s; let it, or move the folder to where it may", f.account, f.home)
+		return fmt.Errorf("user %s, as which PostgreSQL runs, may not enter %s; let it, or move the folder to where it may",
+			f.account, f.home)
 	}
 	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
 		return f.nowhere(err)
@@ -224,7 +225,8 @@ func (f *folder) initialize(ctx context.Context, bin binaries, password string, 
 		args = append(args, "--no-sync")
 	}
 	if out, err := output(f.account.command(ctx, bin.initdb(), args...)); err != nil {
-		return fmt.Errorf("creating the PostgreSQL data in %s failed (%w): %s", f.home, err, complaint(strings.Split(out, "\n")))
+		return fmt.Errorf("creating the PostgreSQL data in %s failed (%w): %s", f.home, err,
+			complaint(strings.Split(out, "\n")))
 	}
 	if err := os.Rename(unfinished, f.data()); err != nil {
 		return err

@@ -175,7 +175,8 @@ func (c *Cluster) launch(ctx context.Context, o Options) error {
 		busy := p.said("still in use") || p.said(postmasterFile)
 		switch {
 		case ctx.Err() != nil:
-			return fmt.Errorf("PostgreSQL was not ready in time (%w); allow more, it may be recovering: %s", ctx.Err(), p.lastWords())
+			return fmt.Errorf("PostgreSQL was not ready in time (%w); allow more, it may be recovering: %s", ctx.Err(),
+				p.lastWords())
 		case taken && o.Port != 0:
 			return fmt.Errorf("port %d on %s is taken; stop what listens there or choose another port", port, loopback)
 		case (taken || busy) && attempt < startAttempts:
@@ -212,7 +213,8 @@ func (c *Cluster) ping(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, c.URL(superuser))
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "28P01" {
-		return fmt.Errorf("PostgreSQL refuses the password in %s; put the right one back, or remove %s to start empty", c.folder.path(passwordFile), c.folder.data())
+		return fmt.Errorf("PostgreSQL refuses the password in %s; put the right one back, or remove %s to start empty",
+			c.folder.path(passwordFile), c.folder.data())
 	}
 	if err != nil {
 		return err

@@ -233,8 +233,10 @@ func TestRefusedFolders(t *testing.T) {
 		want    string
 	}{
 		{"no folder named", func(_ *testing.T, o *localpg.Options) { o.Dir = "" }, "set the folder"},
-		{"somebody's folder", func(t *testing.T, o *localpg.Options) { write(t, o.Dir, "thesis.txt", "") }, "choose an empty or new folder"},
-		{"somebody's PostgreSQL folder", func(t *testing.T, o *localpg.Options) { write(t, o.Dir, "PG_VERSION", "15\n") }, "choose an empty or new folder"},
+		{"somebody's folder", func(t *testing.T, o *localpg.Options) { write(t, o.Dir, "thesis.txt", "") },
+			"choose an empty or new folder"},
+		{"somebody's PostgreSQL folder", func(t *testing.T, o *localpg.Options) { write(t, o.Dir, "PG_VERSION", "15\n") },
+			"choose an empty or new folder"},
 		{"data without PG_VERSION", func(t *testing.T, o *localpg.Options) {
 			write(t, o.Dir, "localpg.lock", "")
 			write(t, filepath.Join(o.Dir, "data"), "base", "")
@@ -254,7 +256,8 @@ func TestRefusedFolders(t *testing.T) {
 		{"a file in its place", func(t *testing.T, o *localpg.Options) {
 			write(t, filepath.Dir(o.Dir), filepath.Base(o.Dir), "")
 		}, "choose a folder"},
-		{"no programs", func(_ *testing.T, o *localpg.Options) { o.BinDir = filepath.Dir(o.Dir) }, "install the PostgreSQL server"},
+		{"no programs", func(_ *testing.T, o *localpg.Options) { o.BinDir = filepath.Dir(o.Dir) },
+			"install the PostgreSQL server"},
 		{"programs that are something else", func(t *testing.T, o *localpg.Options) {
 			o.BinDir = filepath.Join(filepath.Dir(o.Dir), "bin")
 			for _, name := range []string{"postgres", "initdb"} {

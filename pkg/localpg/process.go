@@ -39,7 +39,8 @@ func startProcess(cmd *exec.Cmd, log *slog.Logger) (*process, error) {
 	started := make(chan error)
 	go p.run(started, log)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("cannot run %s (%w); root needs the right to change users, or run as another user", cmd.Path, err)
+		return nil, fmt.Errorf("cannot run %s (%w); root needs the right to change users, or run as another user", cmd.Path,
+			err)
 	}
 	return p, nil
 }

@@ -78,7 +78,8 @@ func (c *Cluster) supervise(ctx context.Context, running programs) {
 			continue
 		}
 		if before == nil && refused == nil {
-			c.log.Warn("PostgreSQL's programs are being replaced: it will be restarted when they are complete", "folder", c.bin.dir)
+			c.log.Warn("PostgreSQL's programs are being replaced: it will be restarted when they are complete", "folder",
+				c.bin.dir)
 		}
 		settled := err == nil && now.equal(before)
 		before = append(programs{}, now...) // not nil: the replacement was reported

@@ -16,7 +16,8 @@ func TestPrefixesAreReadInTheirCanonicalForm(t *testing.T) {
 			t.Errorf("%s: got %s %v, want %s", s, p, err, want)
 		}
 	}
-	for _, s := range []string{"", "*", "192.0.2", "192.0.2.1/33", "fe80::1%eth0", "fe80::1%eth0/64", " 192.0.2.1", "192.0.2.1,192.0.2.2"} {
+	for _, s := range []string{"", "*", "192.0.2", "192.0.2.1/33", "fe80::1%eth0", "fe80::1%eth0/64", " 192.0.2.1",
+		"192.0.2.1,192.0.2.2"} {
 		if p, err := ParsePrefix(s); err == nil {
 			t.Errorf("%q: got %s, want an error", s, p)
 		}
@@ -30,7 +31,8 @@ func TestASenderIsAnAddressOrANetworkOfIPv6(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
-		"2001:db8:1:2:ffff::1": "2001:db8:1:2::/64", "2001:db8:1:3::4": "2001:db8:1:3::/64", "fe80::1%eth0": "fe80::/64", "unknown": "unknown",
+		"2001:db8:1:2:ffff::1": "2001:db8:1:2::/64", "2001:db8:1:3::4": "2001:db8:1:3::/64", "fe80::1%eth0": "fe80::/64",
+		"unknown": "unknown",
 	} {
 		if got := NetworkOf(address); got != want {
 			t.Errorf("%s: got %s, want %s", address, got, want)
@@ -49,7 +51,8 @@ func TestContains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for address, want := range map[string]bool{"10.1.2.3": true, "11.0.0.1": false, "2001:db8::7": true, "2001:db9::7": false} {
+	for address, want := range map[string]bool{"10.1.2.3": true, "11.0.0.1": false, "2001:db8::7": true,
+		"2001:db9::7": false} {
 		if got := Contains(list, netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: got %v, want %v", address, got, want)
 		}

@@ -114,7 +114,8 @@ func (l *Limiter) Allow(ctx context.Context, key string, r Rate, n int) Result {
 }
 
 func fromRedis(res *redis_rate.Result, n int, r Rate) Result {
-	out := Result{Allowed: res.Allowed >= n, Remaining: res.Remaining, RetryAfter: max(res.RetryAfter, 0), ResetAfter: res.ResetAfter}
+	out := Result{Allowed: res.Allowed >= n, Remaining: res.Remaining, RetryAfter: max(res.RetryAfter, 0),
+		ResetAfter: res.ResetAfter}
 	if n == 0 && res.Remaining == 0 {
 		out.Allowed = false
 		out.RetryAfter = r.Period / time.Duration(r.Count)
@@ -123,7 +124,8 @@ func fromRedis(res *redis_rate.Result, n int, r Rate) Result {
 }
 
 func (l *Limiter) allowLocally(ctx context.Context, key string, r Rate, n int) Result {
-	g, err := throttled.NewGCRARateLimiterCtx(l.store, throttled.RateQuota{MaxRate: throttled.PerDuration(r.Count, r.Period), MaxBurst: r.Count - 1})
+	g, err := throttled.NewGCRARateLimiterCtx(l.store,
+		throttled.RateQuota{MaxRate: throttled.PerDuration(r.Count, r.Period), MaxBurst: r.Count - 1})
 	if err != nil {
 		return Result{Allowed: true}
 	}
@@ -131,7 +133,8 @@ func (l *Limiter) allowLocally(ctx context.Context, key string, r Rate, n int) R
 	if err != nil {
 		return Result{Allowed: true}
 	}
-	out := Result{Allowed: !limited, Remaining: res.Remaining, RetryAfter: max(res.RetryAfter, 0), ResetAfter: res.ResetAfter}
+	out := Result{Allowed: !limited, Remaining: res.Remaining, RetryAfter: max(res.RetryAfter, 0),
+		ResetAfter: res.ResetAfter}
 	if n == 0 && res.Remaining == 0 {
 		out.Allowed = false
 		out.RetryAfter = r.Period / time.Duration(r.Count)

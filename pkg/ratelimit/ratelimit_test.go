@@ -21,7 +21,8 @@ func limiter(t *testing.T, url string) *Limiter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = testkit.Patience, testkit.Patience, testkit.Patience, testkit.Patience
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = testkit.Patience, testkit.Patience, testkit.Patience,
+		testkit.Patience
 	o.MaxRetries, o.DialerRetries = -1, 1
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() })

@@ -53,7 +53,8 @@ func TestRedisIsOneServerOrACluster(t *testing.T) {
 func TestARedisURLThatIsNoneIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
-		"http://h:6379", "redis://u:hunter2@h:6379/x", "redis://u:hunter2@h:6379?addr=h2", "redis://u:hunter2@h:6379?addr=h2:1&unknown=1",
+		"http://h:6379", "redis://u:hunter2@h:6379/x", "redis://u:hunter2@h:6379?addr=h2",
+		"redis://u:hunter2@h:6379?addr=h2:1&unknown=1",
 		"redis://u:hunter2@h:6379?master_name=m&unknown=1", "://hunter2", "redis://u:hunter2@h:6379?unknown=1",
 	} {
 		if rdb, err := Open(Config{URL: config.Secret(url)}); err == nil {
@@ -68,7 +69,8 @@ func TestARedisURLThatIsNoneIsNotQuoted(t *testing.T) {
 func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 	t.Parallel()
 	for _, password := range testkit.RawPasswords() {
-		for _, url := range []string{"redis://:" + password + "@127.0.0.1:1", "rediss://u:" + password + "@127.0.0.1:1/0", "redis://u:" + password + "@127.0.0.1:1?addr=127.0.0.1:2", password} {
+		for _, url := range []string{"redis://:" + password + "@127.0.0.1:1", "rediss://u:" + password + "@127.0.0.1:1/0",
+			"redis://u:" + password + "@127.0.0.1:1?addr=127.0.0.1:2", password} {
 			rdb, err := Open(Config{URL: config.Secret(url)})
 			if err != nil {
 				if testkit.Leaks(err.Error()) || !strings.Contains(err.Error(), "percent-encode") {
@@ -76,7 +78,8 @@ func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 				}
 				continue
 			}
-			if one, ok := rdb.(*redis.Client); ok && (one.Options().Addr != "127.0.0.1:1" || one.Options().Password != password) {
+			if one, ok := rdb.(*redis.Client); ok &&
+				(one.Options().Addr != "127.0.0.1:1" || one.Options().Password != password) {
 				t.Errorf("%s: address %q, password %q", url, one.Options().Addr, one.Options().Password)
 			}
 			if strings.ContainsAny(password, "@/?#%[] \\\t") {

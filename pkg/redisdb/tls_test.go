@@ -25,7 +25,8 @@ func TestMutualTLSWithRedis(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.Cert)
 	server := miniredis.NewMiniRedis()
-	if err := server.StartTLS(&tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}); err != nil {
+	if err := server.StartTLS(&tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool,
+		ClientAuth: tls.RequireAndVerifyClientCert}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
@@ -37,9 +38,10 @@ func TestMutualTLSWithRedis(t *testing.T) {
 		files  TLSConfig
 		passes bool
 	}{
-		"with both":                {"redis://" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
-		"with both and rediss":     {"rediss://" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
-		"a cluster":                {"redis://" + addr + "?addr=" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
+		"with both":            {"redis://" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
+		"with both and rediss": {"rediss://" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey}, true},
+		"a cluster": {"redis://" + addr + "?addr=" + addr, TLSConfig{CA: a.File, Cert: ours, Key: oursKey},
+			true},
 		"without a certificate":    {"redis://" + addr, TLSConfig{CA: a.File}, false},
 		"with a stranger's":        {"redis://" + addr, TLSConfig{CA: a.File, Cert: theirs, Key: theirsKey}, false},
 		"trusting somebody else":   {"redis://" + addr, TLSConfig{CA: stranger.File, Cert: ours, Key: oursKey}, false},
@@ -61,8 +63,10 @@ func TestMutualTLSWithRedis(t *testing.T) {
 		_ = rdb.Close()
 	}
 	for says, f := range map[string]TLSConfig{
-		"REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE go together": {Cert: ours}, "REDIS_TLS_CA_FILE: no certificate": {CA: key},
-		"REDIS_TLS_CA_FILE: open": {CA: key + "x"}, "REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: ": {Cert: ours, Key: theirsKey},
+		"REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE go together": {Cert: ours},
+		"REDIS_TLS_CA_FILE: no certificate":                      {CA: key},
+		"REDIS_TLS_CA_FILE: open":                                {CA: key + "x"},
+		"REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: ":              {Cert: ours, Key: theirsKey},
 	} {
 		if err := (Config{URL: "redis://h:6379", TLS: f}).Validate(); err == nil || !strings.HasPrefix(err.Error(), says) {
 			t.Errorf("got %v, want %s", err, says)

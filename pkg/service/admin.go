@@ -19,10 +19,12 @@ const readyTimeout = 2 * time.Second
 // it can serve.
 func (s *Service) adminHandler(rt Runtime) http.Handler {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "build_info", Help: "Always 1; the labels say what runs.", ConstLabels: prometheus.Labels{"service": s.name, "version": rt.Version},
+		Name: "build_info", Help: "Always 1; the labels say what runs.",
+		ConstLabels: prometheus.Labels{"service": s.name, "version": rt.Version},
 	})
 	build.Set(1)
-	rt.Metrics.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	rt.Metrics.MustRegister(build, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -32,7 +32,8 @@ func TestMemoryIsGivenBackWhileThereIsLittleToDo(t *testing.T) {
 	t.Parallel()
 	stop, tick, done := make(chan struct{}), make(chan time.Time), make(chan struct{})
 	total, freed := uint64(0), 0
-	next := []uint64{0, heapFloor / 2, heapFloor/2 + 100, 3 * heapFloor, 4*heapFloor - 1, 4*heapFloor - 1, 6 * heapFloor, 6*heapFloor + 1} // what has been allocated at each look
+	next := []uint64{0, heapFloor / 2, heapFloor/2 + 100, 3 * heapFloor, 4*heapFloor - 1, 4*heapFloor - 1, 6 * heapFloor,
+		6*heapFloor + 1} // what has been allocated at each look
 	go func() {
 		defer close(done)
 		trim(stop, tick, func() uint64 { total, next = next[0], next[1:]; return total }, func() { freed++ })
@@ -42,7 +43,8 @@ func TestMemoryIsGivenBackWhileThereIsLittleToDo(t *testing.T) {
 	}
 	close(stop)
 	<-done
-	if freed != 3 { // after half of the floor, after a little less than it, and when a load has ended; not when idle, nor under load
+	// after half of the floor, after a little less than it, and when a load has ended; not when idle, nor under load
+	if freed != 3 {
 		t.Errorf("freed %d times, want 3", freed)
 	}
 }

@@ -57,10 +57,12 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { p.usage(flags, stderr) }
-	showConfig := flags.Bool("config", false, "print every setting with its value, where that comes from and what it means, and stop")
+	showConfig := flags.Bool("config", false,
+		"print every setting with its value, where that comes from and what it means, and stop")
 	showVersion := flags.Bool("version", false, "print the version and stop")
 	migrate := flags.Bool("migrate", false, "bring the database up to date and stop")
-	health := flags.Bool("health", false, "ask the running process on ADMIN_ADDR, which must have a fixed port, whether it is ready and stop")
+	health := flags.Bool("health", false,
+		"ask the running process on ADMIN_ADDR, which must have a fixed port, whether it is ready and stop")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0

@@ -230,10 +230,11 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 	p := Program[testSettings]{
 		Name: "test", Base: func(c *testSettings) *Config { return &c.Service },
 		New: func(context.Context, testSettings, Runtime) (*Service, error) { return nil, errors.New("no database") },
-		Commands: []Command[testSettings]{{Name: "say word", Doc: "says it", Run: func(_ context.Context, c testSettings, _ Runtime, args []string, out io.Writer) error {
-			_, err := io.WriteString(out, c.Word+strings.Join(args, ","))
-			return err
-		}}},
+		Commands: []Command[testSettings]{{Name: "say word", Doc: "says it",
+			Run: func(_ context.Context, c testSettings, _ Runtime, args []string, out io.Writer) error {
+				_, err := io.WriteString(out, c.Word+strings.Join(args, ","))
+				return err
+			}}},
 	}
 	for _, c := range []struct {
 		name    string
@@ -248,7 +249,8 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 		{"a failing start", nil, []string{"WORD=x"}, 1, "no database"},
 		{"a command with arguments", []string{"say", "word", "a", "b"}, []string{"WORD=x"}, 0, "xa,b"},
 		{"help", []string{"-h"}, nil, 0, "say word"},
-		{"migrations of a program without a database", []string{"-migrate"}, []string{"WORD=x"}, 2, "-migrate is for services with a database"},
+		{"migrations of a program without a database", []string{"-migrate"}, []string{"WORD=x"}, 2,
+			"-migrate is for services with a database"},
 		{"health of a process on any port", []string{"-health"}, []string{"WORD=x"}, 1, "ADMIN_ADDR is 127.0.0.1:0"},
 		{"an unknown command", []string{"shout"}, []string{"WORD=x"}, 2, "shout"},
 		{"the version", []string{"-version"}, nil, 0, "test"},
@@ -273,7 +275,8 @@ func TestTheAdminPortAnswersWhileTheServiceStarts(t *testing.T) {
 	asked, broken := "", errors.New("the start failed")
 	_, err := Build(t.Context(), "test", settings(), rt, func(s *Service) error {
 		s.Ready("database", func(context.Context) error { t.Error("a check is made while checks are being declared"); return nil })
-		for path, want := range map[string]string{"/livez": "200 ok", "/readyz": `503 {"service":"starting"}`, "/metrics": "200 # HELP"} {
+		for path, want := range map[string]string{"/livez": "200 ok", "/readyz": `503 {"service":"starting"}`,
+			"/metrics": "200 # HELP"} {
 			res, err := http.Get("http://" + s.AdminAddr() + path)
 			if err != nil {
 				t.Fatal(err)

@@ -157,5 +157,6 @@ return 1`
 
 // Invalidate makes every cached state of the user that is older than ch.Version a miss.
 func (c *Cache) Invalidate(ctx context.Context, ch Change) error {
-	return c.rdb.Eval(ctx, raise, []string{versionKey(ch.UserID)}, strconv.FormatInt(ch.Version, 10), int(versionTTL.Seconds())).Err()
+	return c.rdb.Eval(ctx, raise, []string{versionKey(ch.UserID)}, strconv.FormatInt(ch.Version, 10),
+		int(versionTTL.Seconds())).Err()
 }

@@ -127,7 +127,8 @@ func TestAStateThatRedisTakesLateLivesNoLonger(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := time.Now()
-	if left := rdb.PTTL(t.Context(), "k").Val(); left <= 0 || asked.Add(left).After(sent.Add(stateTTL).Add(time.Millisecond)) {
+	if left := rdb.PTTL(t.Context(), "k").Val(); left <= 0 ||
+		asked.Add(left).After(sent.Add(stateTTL).Add(time.Millisecond)) {
 		t.Errorf("%v after it was sent the state lives for %v more, want %v in all", asked.Sub(sent), left, stateTTL)
 	}
 }
@@ -153,7 +154,8 @@ func TestNobodyWithoutTheKeysMakesAState(t *testing.T) {
 	altered := append([]byte{}, sealed...)
 	altered[len(altered)-2] ^= 1
 	for name, raw := range map[string][]byte{
-		"without a code": plain, "a code of zeros": append(make([]byte, 32), plain...), "another key's code": keys(t, "c").Seal(key, plain),
+		"without a code": plain, "a code of zeros": append(make([]byte, 32), plain...),
+		"another key's code":          keys(t, "c").Seal(key, plain),
 		"the copy of another session": sealed, "nothing": {}, "half a code": sealed[:16],
 	} {
 		must(rdb.Set(ctx, key, raw, time.Minute).Err())
@@ -179,7 +181,8 @@ func TestStatesAreReadWhileTheKeysChange(t *testing.T) {
 	t.Parallel()
 	rdb := client(t, testkit.Redis(t).URL())
 	for name, c := range map[string]struct{ writer, reader *auth.InternalKeys }{
-		"the reader has the new key": {keys(t, "a"), keys(t, "a", "b")}, "the writer seals with the new one": {keys(t, "b", "a"), keys(t, "a", "b")},
+		"the reader has the new key":         {keys(t, "a"), keys(t, "a", "b")},
+		"the writer seals with the new one":  {keys(t, "b", "a"), keys(t, "a", "b")},
 		"the reader has dropped the old one": {keys(t, "b", "a"), keys(t, "b")},
 	} {
 		if err := NewCache(rdb, c.writer).Put(t.Context(), "k", State{Alive: true, UserID: "u"}); err != nil {

@@ -51,10 +51,12 @@ func TestACommandAndItsChildrenEndWithTheTest(t *testing.T) {
 		name  string
 		flags []string
 		kill  bool
-	}{{"ends", nil, false}, {"panics", nil, false}, {"times out", []string{"-test.timeout=500ms"}, false}, {"is killed", nil, true}} {
+	}{{"ends", nil, false}, {"panics", nil, false}, {"times out", []string{"-test.timeout=500ms"}, false},
+		{"is killed", nil, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"-test.run=^TestACommandAndItsChildrenEndWithTheTest$"}, c.flags...)...)
+			cmd := exec.CommandContext(t.Context(), os.Args[0],
+				append([]string{"-test.run=^TestACommandAndItsChildrenEndWithTheTest$"}, c.flags...)...)
 			cmd.Env = append(os.Environ(), childOf+"="+c.name)
 			out, err := cmd.StdoutPipe()
 			if err != nil {

@@ -41,7 +41,8 @@ func StartOnSmallDisk(t testing.TB) *SmallDisk {
 	t.Helper()
 	const mount = `mount -t tmpfs -o size=` + diskSize + ` tmpfs "$1" && exec "$2" -test.run='^$'`
 	dir, space := t.TempDir(), []string{"--user", "--map-root-user", "--mount"}
-	if out, err := exec.Command("unshare", append(space, "mount", "-t", "tmpfs", "tmpfs", dir)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("unshare",
+		append(space, "mount", "-t", "tmpfs", "tmpfs", dir)...).CombinedOutput(); err != nil {
 		t.Skipf("no disk can be mounted here in a namespace of its own: %v %s", err, out)
 	}
 	cmd := Command(t, "unshare", append(space, "sh", "-c", mount, "sh", dir, os.Args[0])...)
@@ -130,7 +131,8 @@ func changeSpace(path string, fill bool) error {
 
 func natsOnDisk(dir string) (string, error) {
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(dir, "nats"), NoLog: true, NoSigs: true,
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(dir, "nats"), NoLog: true,
+		NoSigs:             true,
 		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 4 << 30,
 	})
 	if err != nil {

@@ -51,7 +51,8 @@ func PostgresPrograms(t testing.TB) (bin, library string) {
 // programFolders asks a server for the places of its parts.
 func programFolders(t testing.TB, dir string) map[string]string {
 	t.Helper()
-	c, err := localpg.Start(t.Context(), localpg.Options{Dir: dir, Settings: localpg.Disposable(), Log: slog.New(slog.DiscardHandler)})
+	c, err := localpg.Start(t.Context(),
+		localpg.Options{Dir: dir, Settings: localpg.Disposable(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

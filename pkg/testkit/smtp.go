@@ -128,6 +128,7 @@ func (d *delivery) Data(r io.Reader) error {
 	}
 	d.office.mu.Lock()
 	defer d.office.mu.Unlock()
-	d.office.mails = append(d.office.mails, Mail{d.to, m.Header.Get("Subject"), m.Header.Get("Message-ID"), strings.ReplaceAll(string(body), "\r\n", "\n")})
+	d.office.mails = append(d.office.mails,
+		Mail{d.to, m.Header.Get("Subject"), m.Header.Get("Message-ID"), strings.ReplaceAll(string(body), "\r\n", "\n")})
 	return nil
 }

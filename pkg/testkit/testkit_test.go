@@ -57,7 +57,8 @@ func TestDatabaseIsDroppedAlthoughConnectionsAreOpen(t *testing.T) {
 		name = conn.Config().Database
 	})
 	var n int
-	err := connect(t, testkit.Postgres(t)).QueryRow(t.Context(), "SELECT count(*) FROM pg_database WHERE datname = $1", name).Scan(&n)
+	err := connect(t, testkit.Postgres(t)).QueryRow(t.Context(), "SELECT count(*) FROM pg_database WHERE datname = $1",
+		name).Scan(&n)
 	if err != nil || n != 0 || name == "" {
 		t.Errorf("databases named %q: got %d, %v; want 0", name, n, err)
 	}

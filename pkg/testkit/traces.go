@@ -44,7 +44,8 @@ func Traces(t testing.TB, statuses ...int) *Collector {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		var data tracepb.TracesData
-		if err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" || proto.Unmarshal(body, &data) != nil {
+		if err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" ||
+			proto.Unmarshal(body, &data) != nil {
 			t.Errorf("not OTLP: %s %s, %d bytes, %v", r.Method, r.URL.Path, len(body), err)
 			w.WriteHeader(http.StatusBadRequest)
 			return
@@ -92,9 +93,12 @@ func (c *Collector) keep(h http.Header, data *tracepb.TracesData) int {
 
 func spanOf(resource map[string]string, s *tracepb.Span) Span {
 	out := Span{
-		Service: resource["service.name"], Name: s.Name, TraceID: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId),
-		ParentID: hex.EncodeToString(s.ParentSpanId), Kind: s.Kind.String()[len("SPAN_KIND_"):], Reason: s.GetStatus().GetMessage(),
-		Failed: s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR, Attributes: texts(s.Attributes), Resource: resource,
+		Service: resource["service.name"], Name: s.Name, TraceID: hex.EncodeToString(s.TraceId),
+		ID:       hex.EncodeToString(s.SpanId),
+		ParentID: hex.EncodeToString(s.ParentSpanId), Kind: s.Kind.String()[len("SPAN_KIND_"):],
+		Reason: s.GetStatus().GetMessage(),
+		Failed: s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR, Attributes: texts(s.Attributes),
+		Resource: resource,
 	}
 	for _, l := range s.Links {
 		out.Links = append(out.Links, hex.EncodeToString(l.TraceId)+"-"+hex.EncodeToString(l.SpanId))

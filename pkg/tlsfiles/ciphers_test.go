@@ -18,9 +18,11 @@ func TestOnlyAuthenticatedCipherSuitesAreOffered(t *testing.T) {
 		if suite.SupportedVersions[0] == tls.VersionTLS13 {
 			continue // its suites cannot be chosen, and are all AEAD
 		}
-		client := tls.Client(connect(t, addr), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}})
+		client := tls.Client(connect(t, addr),
+			&tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}})
 		err := says(client, "hello")
-		aead := strings.HasSuffix(suite.Name, "GCM_SHA256") || strings.HasSuffix(suite.Name, "GCM_SHA384") || strings.Contains(suite.Name, "POLY1305")
+		aead := strings.HasSuffix(suite.Name, "GCM_SHA256") || strings.HasSuffix(suite.Name, "GCM_SHA384") ||
+			strings.Contains(suite.Name, "POLY1305")
 		switch {
 		case err == nil && !aead:
 			t.Errorf("%s is taken", suite.Name)

@@ -129,7 +129,8 @@ func parse(cert, key, ca []byte) (*state, error) {
 		}
 	}
 	s.server = &tls.Config{
-		MinVersion: tls.VersionTLS12, CipherSuites: authenticated(), NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair},
+		MinVersion: tls.VersionTLS12, CipherSuites: authenticated(), NextProtos: []string{"http/1.1"},
+		Certificates: []tls.Certificate{pair},
 	}
 	if s.authorities != nil {
 		s.server.ClientCAs, s.server.ClientAuth = s.authorities, tls.RequireAndVerifyClientCert

@@ -127,9 +127,11 @@ func TestOnlyCertificatesOfTheAuthorityPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, config := range map[string]*tls.Config{
-		"without a certificate":  {ServerName: "127.0.0.1", RootCAs: pool},
-		"with a stranger's":      {ServerName: "127.0.0.1", RootCAs: pool, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }},
-		"with an old TLS":        {ServerName: "127.0.0.1", RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11},
+		"without a certificate": {ServerName: "127.0.0.1", RootCAs: pool},
+		"with a stranger's": {ServerName: "127.0.0.1", RootCAs: pool,
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }},
+		"with an old TLS": {ServerName: "127.0.0.1", RootCAs: pool, MinVersion: tls.VersionTLS10,
+			MaxVersion: tls.VersionTLS11},
 		"who expects another":    {ServerName: "127.0.0.2", RootCAs: pool},
 		"who trusts others only": {ServerName: "127.0.0.1", RootCAs: x509.NewCertPool()},
 	} {
@@ -140,7 +142,8 @@ func TestOnlyCertificatesOfTheAuthorityPass(t *testing.T) {
 	if err := says(connect(t, addr), "hello"); err == nil {
 		t.Error("a client without TLS was let in")
 	}
-	if err := says(opened(t, theirs, theirsKey, stranger.File).Client(connect(t, addr), "127.0.0.1"), "hello"); err == nil {
+	if err := says(opened(t, theirs, theirsKey, stranger.File).Client(connect(t, addr), "127.0.0.1"),
+		"hello"); err == nil {
 		t.Error("our client believed a stranger")
 	}
 }
@@ -157,7 +160,8 @@ func TestOnlyTheGatewayPasses(t *testing.T) {
 	}
 	addr := echo(t, server)
 	for name, passes := range map[string]bool{
-		"gateway.realmgate.svc": true, "Gateway.Realmgate.SVC": true, "gateway": false, "users-svc.realmgate.svc": false, "*.realmgate.svc": false,
+		"gateway.realmgate.svc": true, "Gateway.Realmgate.SVC": true, "gateway": false, "users-svc.realmgate.svc": false,
+		"*.realmgate.svc": false,
 	} {
 		cert, key := a.Issue(name, 11)
 		for range 2 { // the second connection could resume the first one's session
@@ -210,7 +214,8 @@ func TestSettingsGoTogetherAndErrorsNameThem(t *testing.T) {
 		"no file": {Cert: cert + "x", Key: key, CA: a.File}, "another's key": {Cert: cert, Key: otherKey, CA: a.File},
 		"no authority": {Cert: cert, Key: key, CA: key},
 	} {
-		if _, err := c.Open(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "INTERNAL_TLS_CERT_FILE") {
+		if _, err := c.Open(slog.New(slog.DiscardHandler)); err == nil ||
+			!strings.Contains(err.Error(), "INTERNAL_TLS_CERT_FILE") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -54,7 +54,8 @@ func (c Config) Validate() error {
 	}
 	p.Must(c.Timeout >= 1, "OTEL_EXPORTER_OTLP_TIMEOUT must be at least 1")
 	p.Must(c.QueueSize >= 1, "OTEL_BSP_MAX_QUEUE_SIZE must be at least 1")
-	p.Must(c.BatchSize >= 1 && c.BatchSize <= max(c.QueueSize, 1), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be at least 1 and at most OTEL_BSP_MAX_QUEUE_SIZE")
+	p.Must(c.BatchSize >= 1 && c.BatchSize <= max(c.QueueSize, 1),
+		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be at least 1 and at most OTEL_BSP_MAX_QUEUE_SIZE")
 	p.Must(c.ScheduleDelay >= 1, "OTEL_BSP_SCHEDULE_DELAY must be at least 1")
 	return p.Err()
 }

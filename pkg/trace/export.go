@@ -40,7 +40,8 @@ func newCollector(life context.Context, c Config) (*collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, MaxIdleConns: 2, IdleConnTimeout: 90 * time.Second}
+	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, MaxIdleConns: 2,
+		IdleConnTimeout: 90 * time.Second}
 	return &collector{url: to, headers: headers, timeout: c.timeout(), life: life, http: &http.Client{
 		Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -63,7 +64,8 @@ func (c *collector) UploadTraces(ctx context.Context, spans []*tracepb.ResourceS
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
-	_, err = backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, c.post(ctx, body) }, backoff.WithMaxElapsedTime(c.timeout))
+	_, err = backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, c.post(ctx, body) },
+		backoff.WithMaxElapsedTime(c.timeout))
 	return err
 }
 
@@ -151,7 +153,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	m := &metrics{
-		ended:    counter("trace_spans_ended_total", "Spans to be sent to the collector; those that are neither exported nor failed wait or were dropped from a full queue."),
+		ended: counter("trace_spans_ended_total",
+			"Spans to be sent to the collector; those that are neither exported nor failed wait or were dropped from a full queue."),
 		exported: counter("trace_spans_exported_total", "Spans that the collector took."),
 		failed:   counter("trace_spans_failed_total", "Spans that were lost because the collector did not take them."),
 	}

@@ -54,7 +54,8 @@ func (p *Provider) Query(ctx context.Context, name string) (context.Context, Spa
 
 // Consume begins at start the span of work on messages: in the trace of parent, a traceparent, with
 // links to all of linked.
-func (p *Provider) Consume(ctx context.Context, name string, start time.Time, parent string, linked []string) (context.Context, Span) {
+func (p *Provider) Consume(ctx context.Context, name string, start time.Time, parent string,
+	linked []string) (context.Context, Span) {
 	if p == nil {
 		return ctx, Span{}
 	}
@@ -67,7 +68,8 @@ func (p *Provider) Consume(ctx context.Context, name string, start time.Time, pa
 			links = append(links, otel.Link{SpanContext: sc})
 		}
 	}
-	ctx, span := p.tracer.Start(ctx, name, otel.WithSpanKind(otel.SpanKindConsumer), otel.WithLinks(links...), otel.WithTimestamp(start))
+	ctx, span := p.tracer.Start(ctx, name, otel.WithSpanKind(otel.SpanKindConsumer), otel.WithLinks(links...),
+		otel.WithTimestamp(start))
 	return ctx, Span{span}
 }
 

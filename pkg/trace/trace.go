@@ -63,10 +63,13 @@ func New(c Config, service, version string, log *slog.Logger, reg prometheus.Reg
 	queue := sdk.NewBatchSpanProcessor(&exporter{
 		to: otlptrace.NewUnstarted(to), log: log, metrics: m, told: rate.Sometimes{Interval: complainEvery},
 	}, sdk.WithMaxQueueSize(c.QueueSize),
-		sdk.WithMaxExportBatchSize(c.BatchSize), sdk.WithBatchTimeout(time.Duration(c.ScheduleDelay)*time.Millisecond), sdk.WithExportTimeout(c.timeout()))
-	tp := sdk.NewTracerProvider(sdk.WithSampler(sampler), sdk.WithResource(c.resource(service, version)), sdk.WithRawSpanLimits(limits()),
+		sdk.WithMaxExportBatchSize(c.BatchSize), sdk.WithBatchTimeout(time.Duration(c.ScheduleDelay)*time.Millisecond),
+		sdk.WithExportTimeout(c.timeout()))
+	tp := sdk.NewTracerProvider(sdk.WithSampler(sampler), sdk.WithResource(c.resource(service, version)),
+		sdk.WithRawSpanLimits(limits()),
 		sdk.WithSpanProcessor(counting{queue, m.ended}))
-	return &Provider{sdk: tp, tracer: tp.Tracer(scope, otel.WithInstrumentationVersion(version)), kill: kill, log: log}, nil
+	return &Provider{sdk: tp, tracer: tp.Tracer(scope, otel.WithInstrumentationVersion(version)), kill: kill, log: log},
+		nil
 }
 
 // limits bounds what one span may hold; a batch of events links to as many spans.

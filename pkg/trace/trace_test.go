@@ -99,7 +99,8 @@ func TestACallersTraceIsContinuedOnlyWhenItIsWellFormed(t *testing.T) {
 		if got := trace.ID(ctx); len(got) != 32 || (got == id) != c.continued {
 			t.Errorf("%s: trace %q, continued should be %v", name, got, c.continued)
 		}
-		if own := span.Traceparent(); !strings.HasPrefix(own, "00-"+trace.ID(ctx)) || strings.Contains(own, "b7ad6b7169203331") || !trace.Sampled(own) {
+		if own := span.Traceparent(); !strings.HasPrefix(own, "00-"+trace.ID(ctx)) ||
+			strings.Contains(own, "b7ad6b7169203331") || !trace.Sampled(own) {
 			t.Errorf("%s: goes on as %s", name, own)
 		}
 		span.End()
@@ -108,7 +109,8 @@ func TestACallersTraceIsContinuedOnlyWhenItIsWellFormed(t *testing.T) {
 
 func TestWhichTracesAreKept(t *testing.T) {
 	t.Parallel()
-	const kept, dropped = "00-00000000000000000000000000000001-b7ad6b7169203331-01", "00-ffffffffffffffffffffffffffffffff-b7ad6b7169203331-00"
+	const kept, dropped = "00-00000000000000000000000000000001-b7ad6b7169203331-01",
+		"00-ffffffffffffffffffffffffffffffff-b7ad6b7169203331-00"
 	for _, c := range []struct {
 		sampler, arg, parent string
 		outside, want        bool
@@ -129,8 +131,10 @@ func TestWhichTracesAreKept(t *testing.T) {
 		in, span := p.Serve(t.Context(), "GET", c.parent, c.outside)
 		_, call := p.Call(in, "GET x")
 		_, query := p.Query(in, "SELECT x")
-		if span.Kept() != c.want || call.Kept() != c.want || query.Kept() != c.want || trace.Sampled(call.Traceparent()) != c.want {
-			t.Errorf("%+v: kept %v, the call %v, the query %v, passed on as %s", c, span.Kept(), call.Kept(), query.Kept(), call.Traceparent())
+		if span.Kept() != c.want || call.Kept() != c.want || query.Kept() != c.want ||
+			trace.Sampled(call.Traceparent()) != c.want {
+			t.Errorf("%+v: kept %v, the call %v, the query %v, passed on as %s", c, span.Kept(), call.Kept(), query.Kept(),
+				call.Traceparent())
 		}
 	}
 }
@@ -139,7 +143,8 @@ func TestSpansAreSentAtAStop(t *testing.T) {
 	t.Parallel()
 	to := testkit.Traces(t, 503)
 	p := provider(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL+"/", "OTEL_EXPORTER_OTLP_HEADERS=X-Key=a%20b, x-other=c",
-		"OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=here,service.name=ignored", "OTEL_SERVICE_NAME=named", "OTEL_BSP_SCHEDULE_DELAY=60000")
+		"OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=here,service.name=ignored", "OTEL_SERVICE_NAME=named",
+		"OTEL_BSP_SCHEDULE_DELAY=60000")
 	ctx, span := p.Serve(t.Context(), "GET", "", false)
 	_, query := p.Query(ctx, "SELECT x")
 	query.Fail("23505")
@@ -154,10 +159,12 @@ func TestSpansAreSentAtAStop(t *testing.T) {
 		t.Fatalf("got %+v", spans)
 	}
 	q, s := spans[0], spans[1]
-	if q.ParentID != s.ID || q.TraceID != s.TraceID || s.ParentID != "" || q.Kind != "CLIENT" || s.Kind != "SERVER" || !q.Failed || q.Reason != "23505" || s.Failed {
+	if q.ParentID != s.ID || q.TraceID != s.TraceID || s.ParentID != "" || q.Kind != "CLIENT" || s.Kind != "SERVER" ||
+		!q.Failed || q.Reason != "23505" || s.Failed {
 		t.Errorf("got %+v and %+v", s, q)
 	}
-	if s.Name != "GET /keys/:key" || s.Service != "named" || s.Resource["service.version"] != "1.2" || s.Resource["deployment.environment.name"] != "here" {
+	if s.Name != "GET /keys/:key" || s.Service != "named" || s.Resource["service.version"] != "1.2" ||
+		s.Resource["deployment.environment.name"] != "here" {
 		t.Errorf("got %+v", s)
 	}
 	requests := to.Requests()
@@ -175,8 +182,10 @@ func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
 	defer hangs.Close()
 	defer close(free)
 	reg, logged := prometheus.NewRegistry(), &bytes.Buffer{}
-	p, err := trace.New(settings(t, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="+strings.Replace(hangs.URL, "//", "//user:s3cret@", 1)+"/x?key=s3cret",
-		"OTEL_EXPORTER_OTLP_TIMEOUT=50", "OTEL_BSP_MAX_QUEUE_SIZE=10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=5"), "test-svc", "1.2", slog.New(slog.NewTextHandler(logged, nil)), reg)
+	p, err := trace.New(settings(t,
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="+strings.Replace(hangs.URL, "//", "//user:s3cret@", 1)+"/x?key=s3cret",
+		"OTEL_EXPORTER_OTLP_TIMEOUT=50", "OTEL_BSP_MAX_QUEUE_SIZE=10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=5"), "test-svc", "1.2",
+		slog.New(slog.NewTextHandler(logged, nil)), reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +205,8 @@ func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
 	for _, f := range families {
 		got[f.GetName()] = f.GetMetric()[0].GetCounter().GetValue()
 	}
-	if got["trace_spans_ended_total"] != n || got["trace_spans_exported_total"] != 0 || got["trace_spans_failed_total"] == 0 {
+	if got["trace_spans_ended_total"] != n || got["trace_spans_exported_total"] != 0 ||
+		got["trace_spans_failed_total"] == 0 {
 		t.Errorf("counted %v", got)
 	}
 	if text := logged.String(); strings.Count(text, "traces cannot be sent") != 1 || strings.Contains(text, "s3cret") {
@@ -222,7 +232,8 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 			t.Errorf("%s: got %v, want %s named", c.set, err, c.names)
 		}
 	}
-	for _, off := range []string{"OTEL_TRACES_EXPORTER=", "OTEL_TRACES_EXPORTER=none OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_TRACES_EXPORTER=otlp OTEL_SDK_DISABLED=true"} {
+	for _, off := range []string{"OTEL_TRACES_EXPORTER=", "OTEL_TRACES_EXPORTER=none OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+		"OTEL_TRACES_EXPORTER=otlp OTEL_SDK_DISABLED=true"} {
 		var c trace.Config
 		if err := config.Load(&c, strings.Fields(off)); err != nil {
 			t.Errorf("%s: %v", off, err)

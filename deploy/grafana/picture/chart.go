@@ -46,7 +46,8 @@ func (p *panel) lines() charts.LineChartOption {
 	values, colours := p.runs()
 	o := charts.NewLineChartOptionWithData(values)
 	o.Theme = charts.MakeTheme(charts.ThemeOption{
-		AxisStrokeColor: frameColour, AxisSplitLineColor: frameColour, BackgroundColor: panelColour, TextColor: quietColour, SeriesColors: colours,
+		AxisStrokeColor: frameColour, AxisSplitLineColor: frameColour, BackgroundColor: panelColour, TextColor: quietColour,
+		SeriesColors: colours,
 	})
 	o.Padding = charts.Box{IsSet: true}
 	o.Symbol = charts.Symbol{Shape: charts.SymbolNone}
@@ -54,7 +55,8 @@ func (p *panel) lines() charts.LineChartOption {
 	o.FillArea, o.FillOpacity = charts.Ptr(true), 22
 	o.Legend.Show, o.Title.Show = charts.Ptr(false), charts.Ptr(false)
 	o.StackSeries = charts.Ptr(p.stacked())
-	o.XAxis.Labels, o.XAxis.LabelCount, o.XAxis.LabelFontStyle = clock(p.times), p.timeLabels(), font(smallLetters, quietColour)
+	o.XAxis.Labels, o.XAxis.LabelCount, o.XAxis.LabelFontStyle = clock(p.times), p.timeLabels(),
+		font(smallLetters, quietColour)
 	o.XAxis.BoundaryGap = charts.Ptr(false)
 	o.YAxis[0].LabelFontStyle = font(smallLetters, quietColour)
 	o.YAxis[0].LabelCount, o.YAxis[0].PreferNiceIntervals = axisSteps+1, charts.Ptr(false)

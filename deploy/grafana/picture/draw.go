@@ -36,8 +36,10 @@ var (
 	quietColour  = charts.Color{R: 110, G: 116, B: 124, A: 255}
 	statColour   = charts.Color{R: 55, G: 135, B: 45, A: 255}
 	seriesColour = []charts.Color{
-		{R: 86, G: 166, B: 75, A: 255}, {R: 224, G: 180, B: 0, A: 255}, {R: 50, G: 116, B: 217, A: 255}, {R: 250, G: 100, B: 0, A: 255},
-		{R: 224, G: 47, B: 68, A: 255}, {R: 143, G: 59, B: 184, A: 255}, {R: 30, G: 170, B: 180, A: 255}, {R: 120, G: 80, B: 50, A: 255},
+		{R: 86, G: 166, B: 75, A: 255}, {R: 224, G: 180, B: 0, A: 255}, {R: 50, G: 116, B: 217, A: 255},
+		{R: 250, G: 100, B: 0, A: 255},
+		{R: 224, G: 47, B: 68, A: 255}, {R: 143, G: 59, B: 184, A: 255}, {R: 30, G: 170, B: 180, A: 255},
+		{R: 120, G: 80, B: 50, A: 255},
 		{R: 230, G: 110, B: 170, A: 255}, {R: 100, G: 110, B: 120, A: 255},
 	}
 )
@@ -49,7 +51,8 @@ func (d *dashboard) draw(caption string) ([]byte, error) {
 		rows = max(rows, p.GridPos.Y+p.GridPos.H)
 	}
 	height := headHeight + rows*rowHeight + footHeight
-	page := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputPNG, Width: pictureWidth, Height: height})
+	page := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputPNG, Width: pictureWidth,
+		Height: height})
 	page.FilledRect(0, 0, pictureWidth, height, pageColour, pageColour, 0)
 	write(page, d.Title, margin, 30, largeLetters, textColour)
 	for _, p := range d.Panels {

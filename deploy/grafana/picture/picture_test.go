@@ -50,7 +50,8 @@ func (f *fakePrometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			result = append(result, map[string]any{"metric": map[string]string{"job": job, "instance": "one"}, "values": values})
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{"resultType": "matrix", "result": result}})
+		_ = json.NewEncoder(w).Encode(map[string]any{"status": "success",
+			"data": map[string]any{"resultType": "matrix", "result": result}})
 	}
 }
 
@@ -85,7 +86,8 @@ func TestEveryDashboardIsDrawn(t *testing.T) {
 			t.Errorf("%s: %v, %v, %d bytes", path, err, drawn.Bounds(), len(raw))
 		}
 	}
-	if len(boards) < 4 || strings.Count(stdout, "\n") != len(boards) || strings.Count(stdout, "no data: Events lost") != 1 {
+	if len(boards) < 4 || strings.Count(stdout, "\n") != len(boards) ||
+		strings.Count(stdout, "no data: Events lost") != 1 {
 		t.Errorf("of %d dashboards it says: %s", len(boards), stdout)
 	}
 	for _, query := range f.queries {
@@ -104,7 +106,8 @@ func TestAQueryThatIsRefusedIsNamed(t *testing.T) {
 	if code != 1 {
 		t.Errorf("code %d", code)
 	}
-	for _, part := range []string{"Realmgate: gateway", "gateway.json", "Journal on disk", "query journal_bytes", "parse error: unexpected end"} {
+	for _, part := range []string{"Realmgate: gateway", "gateway.json", "Journal on disk", "query journal_bytes",
+		"parse error: unexpected end"} {
 		if !strings.Contains(stderr, part) {
 			t.Errorf("%q is not in %s", part, stderr)
 		}
@@ -125,11 +128,13 @@ func TestWhatCannotBeDrawnIsNamed(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dashboards, "one.json"), []byte(board), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if code, _, _, stderr := picture(t, &fakePrometheus{}, "-dashboards", dashboards); code != 1 || !strings.Contains(stderr, name) {
+		if code, _, _, stderr := picture(t, &fakePrometheus{}, "-dashboards", dashboards); code != 1 ||
+			!strings.Contains(stderr, name) {
 			t.Errorf("%s: code %d, %s", board, code, stderr)
 		}
 	}
-	if code, _, _, stderr := picture(t, &fakePrometheus{}, "-to", "yesterday"); code != 2 || !strings.Contains(stderr, "-to") {
+	if code, _, _, stderr := picture(t, &fakePrometheus{}, "-to", "yesterday"); code != 2 ||
+		!strings.Contains(stderr, "-to") {
 		t.Errorf("code %d, %s", code, stderr)
 	}
 }

@@ -60,7 +60,8 @@ func (a *asker) fill(ctx context.Context, d *dashboard) error {
 		for _, target := range p.Targets {
 			found, err := a.ask(ctx, d, target.Expr, target.LegendFormat)
 			if err != nil {
-				failures = append(failures, fmt.Errorf("dashboard %q (%s), panel %q, query %s: %w", d.Title, d.file, p.Title, target.Expr, err))
+				failures = append(failures,
+					fmt.Errorf("dashboard %q (%s), panel %q, query %s: %w", d.Title, d.file, p.Title, target.Expr, err))
 			}
 			p.series = append(p.series, found...)
 		}

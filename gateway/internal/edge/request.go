@@ -26,7 +26,8 @@ func CheckRequest(h *fasthttp.RequestHeader) error {
 		return apperr.New(apperr.URITooLong, "URI_TOO_LONG", "Request target is too long")
 	case len(target) == 0 || target[0] != '/': // authority-form, *, absolute-form of another host
 		return BadRequest()
-	case !saneHost(h.Host()) && (len(h.Host()) > 0 || string(h.Protocol()) != "HTTP/1.0"): // a probe of HTTP/1.0 may have none
+	case !saneHost(h.Host()) && (len(h.Host()) > 0 ||
+		string(h.Protocol()) != "HTTP/1.0"): // a probe of HTTP/1.0 may have none
 		return BadRequest()
 	case bytes.IndexByte(target, '#') >= 0:
 		return BadRequest()

@@ -88,7 +88,8 @@ func TestDamageOfTheJournalCostsOnlyWhatIsDamagedAndIsCounted(t *testing.T) {
 			t.Errorf("%s: %d events are lost, want %d to %d, and the others in order", name, lost, d.least, d.most)
 		}
 		counted := testutil.ToFloat64(j.metrics.dropped.WithLabelValues(dropCorrupt))
-		if torn := d.least == 0 || d.least >= inSegment/2; !torn && counted != float64(lost) { // what ends early may never have been written
+		// what ends early may never have been written
+		if torn := d.least == 0 || d.least >= inSegment/2; !torn && counted != float64(lost) {
 			t.Errorf("%s: %v events are counted as lost, %d are", name, counted, lost)
 		}
 	}

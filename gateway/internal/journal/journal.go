@@ -127,21 +127,27 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Journal, er
 
 func (j *Journal) register(reg prometheus.Registerer) {
 	j.metrics = &metrics{
-		accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "events_accepted_total", Help: "Events written to the journal."}),
-		shipped:  prometheus.NewCounter(prometheus.CounterOpts{Name: "events_shipped_total", Help: "Events that JetStream acknowledged."}),
-		dropped:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "events_dropped_total", Help: "Events that were lost, by reason."}, []string{"reason"}),
+		accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "events_accepted_total",
+			Help: "Events written to the journal."}),
+		shipped: prometheus.NewCounter(prometheus.CounterOpts{Name: "events_shipped_total",
+			Help: "Events that JetStream acknowledged."}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "events_dropped_total",
+			Help: "Events that were lost, by reason."}, []string{"reason"}),
 	}
 	reg.MustRegister(j.metrics.accepted, j.metrics.shipped, j.metrics.dropped,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_entries", Help: "Events that JetStream has not acknowledged."}, func() float64 {
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_entries",
+			Help: "Events that JetStream has not acknowledged."}, func() float64 {
 			entries, _ := j.size()
 			return float64(entries)
 		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_bytes", Help: "Size of the journal on disk."}, func() float64 {
-			_, bytes := j.size()
-			return float64(bytes)
-		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_bytes", Help: "Size of the journal on disk."},
+			func() float64 {
+				_, bytes := j.size()
+				return float64(bytes)
+			}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "journal_oldest_seconds", Help: "Age of the oldest event that JetStream has not acknowledged, 0 without one; compare JOURNAL_MAX_AGE.",
+			Name: "journal_oldest_seconds",
+			Help: "Age of the oldest event that JetStream has not acknowledged, 0 without one; compare JOURNAL_MAX_AGE.",
 		}, j.oldestAge))
 	for _, reason := range []string{dropFull, dropDisk, dropAge, dropCorrupt, dropInvalid, dropLarge} {
 		j.metrics.dropped.WithLabelValues(reason)

@@ -41,7 +41,8 @@ func open(t testing.TB, cfg Config) *Journal {
 
 func newEvent() event.Request {
 	now := time.Now()
-	return event.Request{ID: id.New(now), UserID: id.New(now), Method: "GET", Path: "/api/v1/vault/keys/" + strings.Repeat("k", 100), Status: 200, IPAddress: "192.0.2.1"}
+	return event.Request{ID: id.New(now), UserID: id.New(now), Method: "GET",
+		Path: "/api/v1/vault/keys/" + strings.Repeat("k", 100), Status: 200, IPAddress: "192.0.2.1"}
 }
 
 // contents returns the ids of everything that is not acknowledged, acknowledging it.
@@ -158,7 +159,8 @@ func TestAFolderBelongsToOneGateway(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t.TempDir())
 	open(t, cfg)
-	if _, err := Open(cfg, testkit.Log(t), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "another gateway") {
+	if _, err := Open(cfg, testkit.Log(t), prometheus.NewRegistry()); err == nil ||
+		!strings.Contains(err.Error(), "another gateway") {
 		t.Errorf("a second gateway opened it: %v", err)
 	}
 }

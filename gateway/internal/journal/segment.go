@@ -167,7 +167,8 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 			return false, err
 		}
 	case len(good) < len(content):
-		log.Warn("the end of a segment of the journal was torn and is cut off", "segment", s.seq, "bytes", len(content)-len(good))
+		log.Warn("the end of a segment of the journal was torn and is cut off", "segment", s.seq, "bytes",
+			len(content)-len(good))
 		if err := os.Truncate(path, int64(len(good))); err != nil {
 			return false, err
 		}
@@ -277,7 +278,8 @@ func encodeRecord(e event.Request) ([]byte, error) {
 // decodeRecord returns the id and the event of a record, false when it is damaged.
 func decodeRecord(r []byte) (eventID string, body []byte, ok bool) {
 	// The id is looked at first: readable comes here with whatever it finds.
-	if len(r) <= recordHead || !id.Valid(string(r[4:recordHead])) || binary.LittleEndian.Uint32(r) != crc32.Checksum(r[4:], crc32.MakeTable(crc32.Castagnoli)) {
+	if len(r) <= recordHead || !id.Valid(string(r[4:recordHead])) ||
+		binary.LittleEndian.Uint32(r) != crc32.Checksum(r[4:], crc32.MakeTable(crc32.Castagnoli)) {
 		return "", nil, false
 	}
 	return string(r[4:recordHead]), r[recordHead:], true

@@ -61,7 +61,8 @@ func (s *Shipper) Run(ctx context.Context) error {
 	patient, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTimeout, end) })()
-	pause := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 5 * time.Second}
+	pause := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3,
+		MaxInterval: 5 * time.Second}
 	clock, failing := monotonic.Clock(), time.Time{}
 	for ctx.Err() == nil {
 		shipped, err := s.step(patient)
@@ -145,7 +146,8 @@ func (s *Shipper) step(ctx context.Context) (int, error) {
 	s.journal.metrics.shipped.Add(float64(len(records) - damaged - large))
 	if large > 0 {
 		s.journal.metrics.dropped.WithLabelValues(dropLarge).Add(float64(large))
-		s.log.Error("events are lost that are larger than NATS takes: raise its max_payload", "events", large, "largest", most)
+		s.log.Error("events are lost that are larger than NATS takes: raise its max_payload", "events", large, "largest",
+			most)
 	}
 	s.journal.metrics.dropped.WithLabelValues(dropCorrupt).Add(float64(damaged))
 	return len(records), s.journal.ack(seg, len(records))
@@ -156,7 +158,8 @@ func (s *Shipper) step(ctx context.Context) (int, error) {
 func (s *Shipper) largest() int {
 	data := s.to.MaxData()
 	if data != s.lastMaxData && data != 0 && data < maxRecord {
-		s.log.Warn("NATS takes small messages only, and an event may be larger and is then lost: raise its max_payload", "largest", data)
+		s.log.Warn("NATS takes small messages only, and an event may be larger and is then lost: raise its max_payload",
+			"largest", data)
 	}
 	s.lastMaxData = data
 	if data == 0 { // nothing can be published now

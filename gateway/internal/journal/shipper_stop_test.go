@@ -125,7 +125,8 @@ func TestAGatewayThatWasStuckTakesRequestsAgainOnceItShips(t *testing.T) {
 	old.ID = id.New(time.Now().Add(-2 * time.Hour))
 	_ = j.Append(old)
 	answered := make(chan *jetstream.PubAck)
-	s := &Shipper{journal: j, to: &slow{answer: answered, first: make(chan struct{})}, subject: subject, log: testkit.Log(t)}
+	s := &Shipper{journal: j, to: &slow{answer: answered, first: make(chan struct{})}, subject: subject,
+		log: testkit.Log(t)}
 	s.enforceMaxAge(time.Now()) // as after a failure
 	if err := j.Accepts(); !errors.Is(err, errOverAge) {
 		t.Fatalf("with an event that is too old: %v", err)

@@ -108,7 +108,8 @@ func groups(t *openapi3.T, file tree, codes map[string]codeView) ([]groupView, e
 	}
 	for _, path := range file.keys("paths") {
 		item := t.Paths.Value(path)
-		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut,
+			http.MethodDelete} {
 			op := item.GetOperation(method)
 			if op == nil {
 				continue

@@ -15,7 +15,8 @@ func TestThePageShowsEveryOperationAndCode(t *testing.T) {
 	d := loaded(t)
 	page := string(d.Page())
 	eachOperation(t, func(name, path string, item *openapi3.PathItem, op *openapi3.Operation) {
-		for _, want := range []string{`<code>` + path + `</code>`, `<article id="` + op.OperationID + `">`, `href="#` + op.OperationID + `"`} {
+		for _, want := range []string{`<code>` + path + `</code>`, `<article id="` + op.OperationID + `">`,
+			`href="#` + op.OperationID + `"`} {
 			if !strings.Contains(page, want) {
 				t.Errorf("%s: the page has no %s", name, want)
 			}
@@ -85,7 +86,8 @@ func TestThereIsAPageForEachCodeAndForNoOther(t *testing.T) {
 	d := loaded(t)
 	for _, c := range d.Codes() {
 		page, ok := d.ErrorPage(c.Code)
-		if !ok || !strings.Contains(string(page), "<h1><code>"+c.Code+"</code></h1>") || !strings.Contains(string(page), "What to do") {
+		if !ok || !strings.Contains(string(page), "<h1><code>"+c.Code+"</code></h1>") ||
+			!strings.Contains(string(page), "What to do") {
 			t.Errorf("%s: ok %v, page of %d bytes without its code or advice", c.Code, ok, len(page))
 		}
 	}
@@ -95,7 +97,8 @@ func TestThereIsAPageForEachCodeAndForNoOther(t *testing.T) {
 		}
 	}
 	page, _ := d.ErrorPage("VAULT_LIMIT_EXCEEDED")
-	if !strings.Contains(string(page), `href="../../docs#setVaultKey"`) || strings.Contains(string(page), "On any operation") {
+	if !strings.Contains(string(page), `href="../../docs#setVaultKey"`) ||
+		strings.Contains(string(page), "On any operation") {
 		t.Error("the page of VAULT_LIMIT_EXCEEDED does not say where it happens")
 	}
 	if page, _ = d.ErrorPage("RATE_LIMITED"); !strings.Contains(string(page), "On any operation") {

@@ -125,7 +125,8 @@ func TestTheYAMLIsPlain(t *testing.T) {
 			t.Errorf("line %d: %q: anchors, aliases and times without quotes are not wanted", n.Line, n.Value)
 		}
 		for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
-			if n.Content[i+1].Tag == "!!null" && n.Content[i+1].Value == "" { // what a comma in a text without quotes leaves behind
+			// what a comma in a text without quotes leaves behind
+			if n.Content[i+1].Tag == "!!null" && n.Content[i+1].Value == "" {
 				t.Errorf("line %d: %q has no value", n.Content[i].Line, n.Content[i].Value)
 			}
 		}
@@ -171,7 +172,8 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 	seen := map[string]string{}
 	eachOperation(t, func(name, path string, item *openapi3.PathItem, op *openapi3.Operation) {
 		if op.OperationID == "" || op.Summary == "" || op.Description == "" || len(op.Tags) != 1 {
-			t.Errorf("%s: operationId %q, summary %q, description %q, tags %v; want all four, and one tag", name, op.OperationID, op.Summary, op.Description, op.Tags)
+			t.Errorf("%s: operationId %q, summary %q, description %q, tags %v; want all four, and one tag", name, op.OperationID,
+				op.Summary, op.Description, op.Tags)
 		}
 		if other, ok := seen[op.OperationID]; ok {
 			t.Errorf("%s and %s share the operationId %s", name, other, op.OperationID)
@@ -209,11 +211,13 @@ func TestEveryErrorAnswerListsItsCodes(t *testing.T) {
 		}
 		if r.Extensions["x-codes-issue-3"] != nil {
 			var later []string
-			if err := extension(r.Extensions, "x-codes-issue-3", &later); err != nil || slices.ContainsFunc(later, func(c string) bool { return !slices.Contains(codes, c) }) {
+			if err := extension(r.Extensions, "x-codes-issue-3", &later); err != nil ||
+				slices.ContainsFunc(later, func(c string) bool { return !slices.Contains(codes, c) }) {
 				t.Errorf("%s: x-codes-issue-3 = %v is no part of x-codes = %v (%v)", where, later, codes, err)
 			}
 		}
-		if got := slices.Sorted(maps.Keys(r.Content)); !slices.Equal(got, []string{"application/json", "application/problem+json"}) {
+		if got := slices.Sorted(maps.Keys(r.Content)); !slices.Equal(got,
+			[]string{"application/json", "application/problem+json"}) {
 			t.Errorf("%s: media types %v", where, got)
 		}
 		return codes
@@ -236,7 +240,8 @@ func TestEveryErrorAnswerListsItsCodes(t *testing.T) {
 			shared = append(shared, check(name, 0, r.Value)...)
 		}
 	}
-	if got, want := slices.Sorted(slices.Values(shared)), slices.Sorted(slices.Values(d.SharedCodes())); !slices.Equal(got, want) {
+	if got, want := slices.Sorted(slices.Values(shared)),
+		slices.Sorted(slices.Values(d.SharedCodes())); !slices.Equal(got, want) {
 		t.Errorf("the Shared* answers have the codes %v, x-realmgate-shared-codes says %v", got, want)
 	}
 	for _, c := range d.Codes() {
@@ -314,7 +319,8 @@ func hasValidExample(t *testing.T, where string, media *openapi3.MediaType) {
 
 func valid(t *testing.T, where string, schema *openapi3.SchemaRef, value any) {
 	t.Helper()
-	if err := schema.Value.VisitJSON(value, openapi3.EnableJSONSchema2020(), openapi3.EnableFormatValidation()); err != nil {
+	if err := schema.Value.VisitJSON(value, openapi3.EnableJSONSchema2020(),
+		openapi3.EnableFormatValidation()); err != nil {
 		t.Errorf("%s: %v", where, err)
 	}
 }

@@ -52,7 +52,8 @@ func fields(ref *openapi3.SchemaRef) []fieldView {
 		}
 		flatten(&out, suffix, object, 0)
 		if len(out) == before {
-			out = append(out, fieldView{Type: typeOf(alternative.Value), Rule: rule(alternative.Value), Text: inline(alternative.Value.Description)})
+			out = append(out, fieldView{Type: typeOf(alternative.Value), Rule: rule(alternative.Value),
+				Text: inline(alternative.Value.Description)})
 		}
 	}
 	return out
@@ -65,7 +66,8 @@ func flatten(out *[]fieldView, prefix string, object *openapi3.Schema, depth int
 	for _, p := range propertiesOf(object) {
 		s := p.schema.Value
 		name := prefix + p.name
-		*out = append(*out, fieldView{Name: name, Type: typeOf(s), Rule: rule(s), Required: p.required, Text: inline(s.Description)})
+		*out = append(*out, fieldView{Name: name, Type: typeOf(s), Rule: rule(s), Required: p.required,
+			Text: inline(s.Description)})
 		suffix, inner := inside(s)
 		flatten(out, name+suffix+".", inner, depth+1)
 	}

@@ -54,7 +54,8 @@ const jsonType = "application/json"
 
 func (s source) operation(path, method string, item *openapi3.PathItem, op *openapi3.Operation) (operationView, error) {
 	o := operationView{
-		ID: op.OperationID, Method: method, Path: path, Summary: op.Summary, Text: paragraphs(op.Description), Who: who(s.t, op),
+		ID: op.OperationID, Method: method, Path: path, Summary: op.Summary, Text: paragraphs(op.Description),
+		Who: who(s.t, op),
 	}
 	params := append(slices.Clone(item.Parameters), op.Parameters...)
 	for _, p := range params {

@@ -34,7 +34,8 @@ func TestWhatTheGatewayServesIsRenderedFromTheDocument(t *testing.T) {
 			continue
 		}
 		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not what openapi.yaml renders to (%v): cd gateway && go test ./openapi/render -run Rendered -update", path, err)
+			t.Errorf("%s is not what openapi.yaml renders to (%v): cd gateway && go test ./openapi/render -run Rendered -update",
+				path, err)
 		}
 	}
 	if *update {
@@ -52,7 +53,8 @@ func TestWhatTheGatewayServesIsRenderedFromTheDocument(t *testing.T) {
 	if _, ok := served.ErrorPage("NO_SUCH_CODE"); ok {
 		t.Error("a page of a code that does not exist")
 	}
-	if !bytes.Equal(served.JSON(), d.JSON()) || !bytes.Equal(served.Page(), d.Page()) || !bytes.Equal(served.YAML(), openapi.Written()) {
+	if !bytes.Equal(served.JSON(), d.JSON()) || !bytes.Equal(served.Page(), d.Page()) ||
+		!bytes.Equal(served.YAML(), openapi.Written()) {
 		t.Error("the gateway serves other documents")
 	}
 }
