@@ -12,6 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
+	"github.com/realmgate/realmgate/pkg/realm"
 )
 
 // call is what the gateway knows about one request.
@@ -100,7 +101,7 @@ func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
 		return err
 	}
 	cl.path, cl.query = edge.SplitTarget(in.RequestURI())
-	cl.hostRealm = hostRealm(in.Host())
+	cl.hostRealm = realm.FromHost(in.Host())
 	cl.realm = cl.hostRealm
 	g.find(c, cl)
 	if cl.route == nil {
@@ -230,12 +231,16 @@ func (cl *call) mayUse() error {
 
 // scope finds the realm that the request is about and keeps restricted tokens inside of theirs.
 func (g *gateway) scope(cl *call) error {
-	asked, err := cl.readRealm()
+	asked, err := cl.route.readQuery(cl.query)
 	if err != nil {
 		return err
 	}
-	if asked != "" && cl.route.traits&takesRealm != 0 {
-		cl.realm = asked
+	resolved, err := realm.Resolve(asked, cl.hostRealm)
+	if err != nil {
+		return err
+	}
+	if cl.route.traits&takesRealm != 0 {
+		cl.realm = resolved
 	}
 	if cl.who == nil || cl.who.state.Token == nil || cl.route.access == anyRealm {
 		return nil

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/realmgate/realmgate/gateway/internal/edge"
-	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
@@ -20,48 +19,6 @@ func published(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	return strings.Split(strings.TrimSpace(string(content)), "\n")
-}
-
-func TestTheFirstLabelOfTheHostIsTheRealm(t *testing.T) {
-	t.Parallel()
-	realm := "507f1f77bcf86cd799439011"
-	for host, want := range map[string]string{
-		realm + ".localhost":                       realm,
-		realm + ".localhost:8080":                  realm,
-		"507F1F77BCF86CD799439011.Example.com":     realm,
-		realm + ".a.b.c:1":                         realm,
-		realm:                                      "",
-		realm + ":8080":                            "",
-		realm + ".":                                "",
-		realm + ".:8080":                           "",
-		realm + "0.localhost":                      "",
-		realm[:23] + ".localhost":                  "",
-		realm[:23] + "g.localhost":                 "",
-		"www." + realm + ".localhost":              "",
-		"localhost:8080":                           "",
-		"127.0.0.1":                                "",
-		"[::1]:8080":                               "",
-		"[2001:db8:85a3:8d3:1319:8a2e:370:7348]:8": "",
-		"": "",
-	} {
-		if got := hostRealm([]byte(host)); got != want {
-			t.Errorf("%q: %q, want %q", host, got, want)
-		}
-	}
-}
-
-func FuzzHostRealm(f *testing.F) {
-	f.Add([]byte("507f1f77bcf86cd799439011.localhost:8080"))
-	f.Add([]byte("[::1]:80"))
-	f.Fuzz(func(t *testing.T, host []byte) {
-		realm := hostRealm(host)
-		if realm == "" {
-			return
-		}
-		if !id.Valid(realm) || !strings.HasPrefix(strings.ToLower(string(host)), realm+".") {
-			t.Fatalf("%q named realm %q", host, realm)
-		}
-	})
 }
 
 func TestTheClientIsTheLastAddressThatNoTrustedProxyHas(t *testing.T) {

@@ -8,16 +8,12 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/realm"
 )
 
 // apiPrefix begins the paths whose requests are read strictly: documents outside of it take
 // whatever a link carries, and the pages that mails link to take even a realm_id that is none.
 const apiPrefix = "/api/v1/"
-
-// realmParam is the query parameter that every route of the API knows, because the official clients
-// send it with every request.
-const realmParam = "realm_id"
 
 // What an error repeats of a query is bounded.
 const (
@@ -32,7 +28,7 @@ func (row routeRow) inAPI() bool { return strings.HasPrefix(row.path, apiPrefix)
 // it, and one that is there twice, because two readers could take different values. It returns the
 // realm that the query asks for, "" when it names none. All other values are for the handler to
 // judge.
-func (rt *route) readQuery(query []byte) (realm string, err error) {
+func (rt *route) readQuery(query []byte) (asked string, err error) {
 	if len(query) == 0 || rt.traits&webPage != 0 {
 		return "", nil
 	}
@@ -60,35 +56,23 @@ func (rt *route) readQuery(query []byte) (realm string, err error) {
 			continue
 		}
 		seen = append(seen, rt.known[i])
-		if rt.known[i] == realmParam {
-			if realm = strings.ToLower(string(value)); !id.Valid(realm) {
-				fail("must be 24 hexadecimal characters")
+		if rt.known[i] == realm.Parameter {
+			var ok bool
+			if asked, ok = realm.Parse(string(value)); !ok {
+				fail(realm.Format)
 			}
 		}
 	}
 	if faults != nil {
 		return "", apperr.Validation(faults...)
 	}
-	return realm, nil
+	return asked, nil
 }
 
 // paramPath points at a parameter as a JSON pointer (RFC 6901) does, with a bounded part of its
 // name.
 func paramPath(name []byte) string {
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(text(name, maxParamName))
-}
-
-// readRealm returns the realm that the query asks for, which must be the host's if both name one
-// (contract, section 8).
-func (cl *call) readRealm() (string, error) {
-	realm, err := cl.route.readQuery(cl.query)
-	if err != nil {
-		return "", err
-	}
-	if realm != "" && cl.hostRealm != "" && realm != cl.hostRealm {
-		return "", apperr.InvalidField("/"+realmParam, "must be the realm of the host, or left out")
-	}
-	return realm, nil
 }
 
 // checkPreconditions refuses a request that is to be carried out under a condition only (RFC 9110,

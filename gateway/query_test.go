@@ -10,6 +10,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/realmgate/realmgate/gateway/openapi"
+	"github.com/realmgate/realmgate/pkg/realm"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -114,7 +115,7 @@ func TestTheRouteTableKnowsTheDocumentedParameters(t *testing.T) {
 			continue
 		}
 		for method, op := range item.Operations() {
-			documented := map[string]bool{realmParam: true}
+			documented := map[string]bool{realm.Parameter: true}
 			for _, p := range slices.Concat(item.Parameters, op.Parameters) {
 				if p.Value.In == openapi3.ParameterInQuery {
 					documented[p.Value.Name] = true

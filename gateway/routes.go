@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/realm"
 )
 
 // access says who may use a route.
@@ -238,7 +240,7 @@ func (n *node) child(segment string) *node {
 
 // add declares a method; GET brings HEAD with it.
 func (e *endpoint) add(method string, row routeRow) {
-	rt := &route{routeRow: row, template: e.template, known: append(strings.Fields(row.query), realmParam)}
+	rt := &route{routeRow: row, template: e.template, known: append(strings.Fields(row.query), realm.Parameter)}
 	e.byMethod[method] = rt
 	if method == fiber.MethodGet {
 		e.byMethod[fiber.MethodHead] = rt

@@ -14,6 +14,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/realm"
 )
 
 type localKey uint8
@@ -184,21 +185,14 @@ func Query(c *fiber.Ctx) *input.Query {
 }
 
 // RealmID returns the realm that a request is about: ?realm_id= or the host's realm; "" when
-// neither. Both and different, or one that a restricted auth token may not use, are errors.
+// neither is there. Two different ones are an error.
 func RealmID(c *fiber.Ctx) (string, error) {
 	q := Query(c)
-	asked := q.RealmID("realm_id")
+	asked := q.RealmID(realm.Parameter)
 	if err := q.Err(); err != nil {
 		return "", err
 	}
-	host := Caller(c).Realm
-	if asked != "" && host != "" && asked != host {
-		return "", apperr.InvalidField("/realm_id", "must be the realm of the host, or left out")
-	}
-	if asked == "" {
-		asked = host
-	}
-	return asked, nil
+	return realm.Resolve(asked, Caller(c).Realm)
 }
 
 // timeout gives the handler a context that ends with the request's time.

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/realm"
 )
 
 // Query is the query string of a request. The getters return the value, or the default when the
@@ -94,18 +94,17 @@ func (q *Query) OneOf(name string, allowed ...string) string {
 	return ""
 }
 
-// RealmID returns a realm id, lower-cased; "" when absent. An empty one is a violation: it comes of
-// a variable that was never set, and must not mean every realm, or none.
+// RealmID returns a realm id, lower-cased; "" when absent. An empty value is a violation.
 func (q *Query) RealmID(name string) string {
 	s, ok := q.get(name)
 	if !ok {
 		return ""
 	}
-	if s = strings.ToLower(s); !id.Valid(s) {
-		q.Fail(name, "must be 24 hexadecimal characters")
-		return ""
+	realmID, ok := realm.Parse(s)
+	if !ok {
+		q.Fail(name, realm.Format)
 	}
-	return s
+	return realmID
 }
 
 // Has reports whether the parameter was sent.

@@ -1,0 +1,48 @@
+// Package internalapi provides the names and bodies of the internal HTTP API, which the services
+// serve to the gateway under /internal and which no client can reach.
+//
+// Four headers carry what the gateway and the services tell each other. OnUserHeader is here; the
+// other three stand beside their codecs: auth.IdentityHeader (who calls), auth.RefusedHeader (why a
+// service rejects an identity) and sessionstate.ChangedHeader (session states that an answer made
+// stale).
+//
+// Start reading at the paths: each names the service that serves it and the type of its body.
+package internalapi
+
+// Paths of the internal API. Those that end in a slash are followed by an id.
+const (
+	// KeysPath, of users-svc, answers the public keys of access tokens (auth.Published).
+	KeysPath = "/internal/keys"
+	// SessionsPath, of users-svc, is followed by a session id and answers a sessionstate.State.
+	SessionsPath = "/internal/sessions/"
+	// TokensPath, of users-svc, is followed by the hash of an auth token and answers a
+	// sessionstate.State.
+	TokensPath = "/internal/tokens/"
+	// TokenUsedSuffix follows TokensPath and a token id; a POST of TokenUse records the use.
+	TokenUsedSuffix = "/used"
+	// RealmsPath, of each service, answers the RealmList of ?user_id=.
+	RealmsPath = "/internal/realms"
+	// InstallationPath, of activity-svc, answers an event.Installation.
+	InstallationPath = "/internal/installation"
+)
+
+// OnUserHeader of an answer names the user on whom an admin acted, so that the gateway records the
+// event for both users.
+const OnUserHeader = "X-Realmgate-On-User"
+
+// TokenUse reports that an auth token was used.
+type TokenUse struct {
+	IP string `json:"ip"`
+}
+
+// RealmUsage is the data that one service holds of a user in one realm.
+type RealmUsage struct {
+	RealmID   string `json:"realm_id"`
+	Count     int64  `json:"count"`
+	SizeBytes int64  `json:"size_bytes"`
+}
+
+// RealmList is the answer of RealmsPath.
+type RealmList struct {
+	Realms []RealmUsage `json:"realms"`
+}
