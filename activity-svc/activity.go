@@ -83,13 +83,6 @@ type Stats struct {
 	RetentionDays  int       `json:"retention_days"`
 }
 
-// RealmUsage says how much of a user's log is in one realm.
-type RealmUsage struct {
-	RealmID   string `json:"realm_id"`
-	Count     int64  `json:"count"`
-	SizeBytes int64  `json:"size_bytes"`
-}
-
 // filter selects records of one user's log.
 type filter struct {
 	userID    string // raw

@@ -11,8 +11,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/pkg/realm"
 )
 
 // Bounds of the query, from the contract's section 5.
@@ -35,8 +36,8 @@ type handlers struct {
 func (h *handlers) mount(app fiber.Router) {
 	app.Get("/api/v1/users/auth/activity", h.list)
 	app.Get("/api/v1/users/auth/activity/stats", h.stats)
-	app.Get("/internal/realms", h.realms)
-	app.Get("/internal/installation", h.tellInstallation)
+	app.Get(internalapi.RealmsPath, h.realms)
+	app.Get(internalapi.InstallationPath, h.tellInstallation)
 }
 
 // tellInstallation tells a gateway where its events go.
@@ -125,7 +126,7 @@ func readFilter(q *input.Query, userID string) filter {
 		f.minStatus = max(f.minStatus, errorStatus)
 	}
 	f.method = q.OneOf("method", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
-	q.RealmID("realm_id") // for its rule only
+	q.RealmID(realm.Parameter) // for its rule only
 	return f
 }
 
@@ -151,20 +152,13 @@ func (h *handlers) stats(c *fiber.Ctx) error {
 }
 
 func (h *handlers) realms(c *fiber.Ctx) error {
-	if err := httpx.RequireSystem(c); err != nil {
-		return err
-	}
-	q := httpx.Query(c)
-	user := q.Text("user_id", id.Len)
-	if q.Err() == nil && !id.Valid(user) {
-		q.Fail("user_id", "must be 24 hexadecimal characters")
-	}
-	if err := q.Err(); err != nil {
+	user, err := httpx.SystemUserID(c)
+	if err != nil {
 		return err
 	}
 	realms, err := h.store.realms(c.UserContext(), raw(user))
 	if err != nil {
 		return err
 	}
-	return httpx.JSON(c, http.StatusOK, map[string]any{"realms": realms})
+	return httpx.JSON(c, http.StatusOK, internalapi.RealmList{Realms: realms})
 }

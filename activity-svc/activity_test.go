@@ -16,6 +16,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
@@ -217,7 +218,7 @@ func TestRealmsThatWereUsedLast(t *testing.T) {
 	h.publish(now)
 	h.drained()
 	a := h.get(auth.Identity{Kind: auth.System}, "/internal/realms?user_id="+who.UserID)
-	var got struct{ Realms []RealmUsage }
+	var got internalapi.RealmList
 	if err := json.Unmarshal([]byte(a.body), &got); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 // The key of the counts has the day before the realm, so a walk along it passes over the counts of
@@ -58,7 +60,7 @@ const mostRealms = 10_000
 // realms returns the realms that a user's records were in last, the last one first, and how many
 // records each has; the place outside of every realm is none. What is summed by months was as far
 // as this knows used on the first day of its month.
-func (s *store) realms(ctx context.Context, userID string) (out []RealmUsage, err error) {
+func (s *store) realms(ctx context.Context, userID string) (out []internalapi.RealmUsage, err error) {
 	err = s.reading(ctx, func(tx pgx.Tx, reach counted) error {
 		b := &pgx.Batch{}
 		b.Queue(planForValues)
@@ -71,7 +73,7 @@ func (s *store) realms(ctx context.Context, userID string) (out []RealmUsage, er
 				SELECT realm_id, 'infinity', 1, `+sizeOf+` FROM activity WHERE user_id = $1 AND id >= $3
 			) AS counts WHERE realm_id <> '' GROUP BY realm_id ORDER BY max(used) DESC, realm_id LIMIT $4`,
 			[]byte(userID), reach.summedUntil, firstID(reach.before), mostRealms).Query(func(rows pgx.Rows) (err error) {
-			out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RealmUsage])
+			out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[internalapi.RealmUsage])
 			return err
 		})
 		return tx.SendBatch(ctx, b).Close()

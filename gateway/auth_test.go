@@ -15,6 +15,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -374,7 +375,7 @@ func TestRealmsAreMergedFromTheServices(t *testing.T) {
 	d := openDoor(t)
 	ada := d.users.signIn(t)
 	a, b := strings.Repeat("a", 24), strings.Repeat("b", 24)
-	say := func(uses ...realmUse) func(w httpWriter, r seen) {
+	say := func(uses ...internalapi.RealmUsage) func(w httpWriter, r seen) {
 		return func(w httpWriter, r seen) {
 			if r.identity.Kind != auth.System || r.target != "/internal/realms?user_id="+ada.userID {
 				writeJSON(w, 500, nil)
@@ -383,8 +384,9 @@ func TestRealmsAreMergedFromTheServices(t *testing.T) {
 			writeJSON(w, 200, map[string]any{"realms": uses})
 		}
 	}
-	d.vault.answers(say(realmUse{a, 2, 10}, realmUse{b, 1, 5}))
-	d.activity.answers(say(realmUse{RealmID: a, Count: 7}))
+	d.vault.answers(say(internalapi.RealmUsage{RealmID: a, Count: 2, SizeBytes: 10},
+		internalapi.RealmUsage{RealmID: b, Count: 1, SizeBytes: 5}))
+	d.activity.answers(say(internalapi.RealmUsage{RealmID: a, Count: 7}))
 	r := d.do(ask{method: "GET", path: "/api/v1/realms/?include_usage=true", bearer: ada.token})
 	want := fmt.Sprintf(`{"statusCode":200,"message":"Realm IDs retrieved successfully","data":{"realm_ids":[%q,%q],"total":2,"usage":{`+
 		`%q:{"vault_keys":2,"vault_size_bytes":10,"activity_records":7,"tokens":0},%q:{"vault_keys":1,"vault_size_bytes":5,"activity_records":0,"tokens":1}}}}`, a, b, a, b)

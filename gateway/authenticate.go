@@ -12,6 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -138,9 +139,9 @@ func (a *authenticator) byToken(ctx context.Context, token []byte, addr netip.Ad
 
 // askState reads a state from users-svc.
 func (g *gateway) askState(ctx context.Context, token bool, id string) (sessionstate.State, error) {
-	path := "/internal/sessions/" + id
+	path := internalapi.SessionsPath + id
 	if token {
-		path = "/internal/tokens/" + id
+		path = internalapi.TokensPath + id
 	}
 	var s sessionstate.State
 	err := g.ask(ctx, g.upstreams[toUsers], "GET", path, nil, &s)

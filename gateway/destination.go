@@ -10,6 +10,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 // destination is the subject of this installation's events, which activity-svc tells: another
@@ -71,7 +72,7 @@ func (d *destination) get() (string, error) {
 // askInstallation asks activity-svc for its id; "" is one of the previous release, which has none.
 func (g *gateway) askInstallation(ctx context.Context) (string, error) {
 	var i event.Installation
-	err := g.ask(ctx, g.upstreams[toActivity], "GET", "/internal/installation", nil, &i)
+	err := g.ask(ctx, g.upstreams[toActivity], "GET", internalapi.InstallationPath, nil, &i)
 	switch {
 	case errors.Is(err, errNotFound):
 		return "", nil

@@ -21,6 +21,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -171,7 +172,7 @@ func (u *fakeUsers) serve(w http.ResponseWriter, r seen) {
 		u.uses = append(u.uses, parts[2]+" "+r.body)
 		writeJSON(w, 200, nil)
 	case strings.HasPrefix(r.target, "/internal/realms"):
-		writeJSON(w, 200, map[string]any{"realms": []realmUse{{RealmID: strings.Repeat("b", 24), Count: 1}}})
+		writeJSON(w, 200, map[string]any{"realms": []internalapi.RealmUsage{{RealmID: strings.Repeat("b", 24), Count: 1}}})
 	default:
 		writeJSON(w, 200, map[string]any{"statusCode": 200, "message": "ok from users-svc", "data": nil})
 	}

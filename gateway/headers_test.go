@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -47,7 +48,7 @@ func TestOnlyNamedHeadersOfAnAnswerReachTheClient(t *testing.T) {
 		for _, name := range []string{
 			"Set-Cookie", "Proxy-Authenticate", "Proxy-Connection", "Upgrade", "Keep-Alive", "Connection", "Server",
 			"X-Request-ID", "X-Internal-Node", "x_odd", "Trailer",
-			sessionstate.ChangedHeader, onUserHeader, auth.IdentityHeader, "Access-Control-Allow-Origin",
+			sessionstate.ChangedHeader, internalapi.OnUserHeader, auth.IdentityHeader, "Access-Control-Allow-Origin",
 		} {
 			w.Header().Set(name, "close")
 			w.Header().Add(name, "twice")

@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/maypok86/otter/v2"
+
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 // lastUsed tells users-svc that auth tokens are in use: for each token at most once a minute, and
@@ -71,7 +73,7 @@ func (u *lastUsed) run(ctx context.Context) error {
 }
 
 func (u *lastUsed) tell(ctx context.Context, use tokenUse) error {
-	body, err := json.Marshal(map[string]string{"ip": use.addr.String()})
+	body, err := json.Marshal(internalapi.TokenUse{IP: use.addr.String()})
 	if err != nil {
 		return err
 	}

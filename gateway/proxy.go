@@ -17,10 +17,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
-
-// onUserHeader is how a service tells that an admin acted on another user.
-const onUserHeader = "X-Realmgate-On-User"
 
 // bufferedAnswer is how long an answer may be that is read whole before it is passed on; a longer
 // one passes through.
@@ -143,7 +141,7 @@ func (cl *call) accept(resp *fasthttp.Response) error {
 		}
 	}
 	h := &resp.Header
-	if on := h.Peek(onUserHeader); len(on) > 0 {
+	if on := h.Peek(internalapi.OnUserHeader); len(on) > 0 {
 		if cl.onUser = string(on); !id.Valid(cl.onUser) {
 			cl.onUser = ""
 		}

@@ -10,17 +10,11 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 // permRealms is what an auth token needs to list realms.
 const permRealms = "resources.realms"
-
-// realmUse is what one service knows about one realm of a user.
-type realmUse struct {
-	RealmID   string `json:"realm_id"`
-	Count     int64  `json:"count"`
-	SizeBytes int64  `json:"size_bytes"`
-}
 
 type realmUsage struct {
 	VaultKeys       int64 `json:"vault_keys"`
@@ -61,13 +55,11 @@ func (g *gateway) listRealms(c *fiber.Ctx, cl *call) error {
 }
 
 func (g *gateway) realmUsage(ctx context.Context, userID string) (map[string]realmUsage, error) {
-	var answers [toActivity + 1]struct {
-		Realms []realmUse `json:"realms"`
-	}
+	var answers [toActivity + 1]internalapi.RealmList
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range []target{toUsers, toVault, toActivity} {
 		group.Go(func() error {
-			return g.ask(ctx, g.upstreams[t], fiber.MethodGet, "/internal/realms?user_id="+userID, nil, &answers[t])
+			return g.ask(ctx, g.upstreams[t], fiber.MethodGet, internalapi.RealmsPath+"?user_id="+userID, nil, &answers[t])
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -14,7 +15,9 @@ func TestARestrictedTokenSeesItsOwnRealmsAlone(t *testing.T) {
 	a, b := strings.Repeat("a", 24), strings.Repeat("b", 24)
 	for _, s := range []*fakeService{d.vault, d.activity} {
 		s.answers(func(w httpWriter, _ seen) {
-			writeJSON(w, 200, map[string]any{"realms": []realmUse{{a, 2, 10}, {b, 1, 5}}})
+			writeJSON(w, 200, internalapi.RealmList{Realms: []internalapi.RealmUsage{
+				{RealmID: a, Count: 2, SizeBytes: 10}, {RealmID: b, Count: 1, SizeBytes: 5},
+			}})
 		})
 	}
 	for name, c := range map[string]struct {

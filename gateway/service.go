@@ -22,6 +22,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/redisdb"
@@ -187,7 +188,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	g.auth = newAuthenticator(g.cfg, keys, st, guesses, rt.Now)
 	svc.Go("public keys", keys.run)
 	g.used = newLastUsed(rt.Log, func(ctx context.Context, tokenID string, body []byte) error {
-		return g.ask(ctx, g.upstreams[toUsers], "POST", "/internal/tokens/"+tokenID+"/used", body, nil)
+		return g.ask(ctx, g.upstreams[toUsers], "POST", internalapi.TokensPath+tokenID+internalapi.TokenUsedSuffix, body, nil)
 	})
 	svc.OnStop("caches", func(context.Context) error {
 		stop() // no more announcements
@@ -226,7 +227,7 @@ func listenToChanges(conn *bus.Conn, st *states) (stop func(), err error) {
 // route.
 func (g *gateway) fetchKeys(ctx context.Context) (auth.Published, error) {
 	var set auth.Published
-	err := g.ask(ctx, g.upstreams[toUsers], "GET", "/internal/keys", nil, &set)
+	err := g.ask(ctx, g.upstreams[toUsers], "GET", internalapi.KeysPath, nil, &set)
 	if errors.Is(err, errNotFound) {
 		err = g.ask(ctx, g.upstreams[toUsers], "GET", "/.well-known/jwks.json", nil, &set)
 	}

@@ -22,10 +22,6 @@ func (a *accounts) mount(s *httpx.Server) {
 	s.Put("/api/v1/users/:id", a.patch)
 }
 
-// headerOnUser tells the gateway that an admin acted on another user, so that the event is recorded
-// for both.
-const headerOnUser = "X-Realmgate-On-User"
-
 // notBanned returns the caller, who must be a user that is not banned.
 func notBanned(c *fiber.Ctx) (auth.Identity, error) {
 	caller, err := httpx.User(c)

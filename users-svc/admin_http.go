@@ -4,6 +4,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 func (a *administration) mount(s *httpx.Server) {
@@ -26,7 +27,7 @@ func target(c *fiber.Ctx) (string, error) {
 // actedOn has the event of this request recorded for the user id too, when that is not the caller.
 func actedOn(c *fiber.Ctx, id string) {
 	if id != httpx.Caller(c).UserID {
-		c.Set(headerOnUser, id)
+		c.Set(internalapi.OnUserHeader, id)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -27,9 +28,9 @@ func (d *authTokens) mount(app *httpx.Server) {
 	app.Post("/api/v1/auth/tokens/:id/add-realm", d.postAddRealm)
 	app.Post("/api/v1/auth/tokens/:id/remove-realm", d.postRemoveRealm)
 	d.mountRevocation(app)
-	app.Get("/internal/tokens/:hash", d.getState)
-	app.Post("/internal/tokens/:id/used", d.postUsed)
-	app.Get("/internal/realms", d.getRealms)
+	app.Get(internalapi.TokensPath+":hash", d.getState)
+	app.Post(internalapi.TokensPath+":id"+internalapi.TokenUsedSuffix, d.postUsed)
+	app.Get(internalapi.RealmsPath, d.getRealms)
 }
 
 // permitted returns the caller, who must be a user that is not banned and has the permission.
@@ -259,18 +260,13 @@ func (d *authTokens) postUsed(c *fiber.Ctx) error {
 }
 
 func (d *authTokens) getRealms(c *fiber.Ctx) error {
-	if err := httpx.RequireSystem(c); err != nil {
+	userID, err := httpx.SystemUserID(c)
+	if err != nil {
 		return err
-	}
-	userID := utils.CopyString(c.Query("user_id"))
-	if !id.Valid(userID) {
-		return apperr.InvalidField("/user_id", "must be 24 lower-case hexadecimal characters")
 	}
 	realms, err := tokenRealms(c.UserContext(), d.pool, userID)
 	if err != nil {
 		return err
 	}
-	return httpx.JSON(c, fiber.StatusOK, struct {
-		Realms []realmUse `json:"realms"`
-	}{realms})
+	return httpx.JSON(c, fiber.StatusOK, internalapi.RealmList{Realms: realms})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -117,19 +118,13 @@ func tokenUsed(ctx context.Context, q dbtx, tokenID, address string, now time.Ti
 	return err
 }
 
-// realmUse is how many tokens of a user are restricted to a realm.
-type realmUse struct {
-	RealmID   string `json:"realm_id"`
-	Count     int64  `json:"count"`
-	SizeBytes int64  `json:"size_bytes"`
-}
-
-func tokenRealms(ctx context.Context, q dbtx, userID string) ([]realmUse, error) {
+// tokenRealms counts the tokens of a user that are restricted to each realm.
+func tokenRealms(ctx context.Context, q dbtx, userID string) ([]internalapi.RealmUsage, error) {
 	rows, err := q.Query(ctx, `SELECT r, count(*), 0::bigint FROM auth_tokens, unnest(realm_ids) r WHERE user_id = $1 GROUP BY r ORDER BY r COLLATE "C"`, userID)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[realmUse])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[internalapi.RealmUsage])
 }
 
 // tokenTx is a transaction that holds the lock on the user's row, so that the changes of a user's

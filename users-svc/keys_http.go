@@ -7,6 +7,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 func (k *keyring) mount(s *httpx.Server) {
@@ -15,7 +16,7 @@ func (k *keyring) mount(s *httpx.Server) {
 		set, _ := k.published(c.UserContext())
 		return httpx.JSON(c, http.StatusOK, set)
 	})
-	s.Get("/internal/keys", func(c *fiber.Ctx) error {
+	s.Get(internalapi.KeysPath, func(c *fiber.Ctx) error {
 		if err := httpx.RequireSystem(c); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -18,7 +19,7 @@ func (s *sessions) mount(server *httpx.Server) {
 	server.Get("/api/v1/users/me/sessions", s.list)
 	server.Delete("/api/v1/users/me/sessions", s.deleteOthers)
 	server.Delete("/api/v1/users/me/sessions/:id", s.deleteOne)
-	server.Get("/internal/sessions/:sid", s.state)
+	server.Get(internalapi.SessionsPath+":sid", s.state)
 }
 
 func (s *sessions) postLogin(c *fiber.Ctx) error {

@@ -95,13 +95,6 @@ func inMB(bytes int64) float64 { return round(float64(bytes)/megabyte, 1e6) }
 
 func round(x, steps float64) float64 { return math.Round(x*steps) / steps }
 
-// RealmUsage is what one realm holds, for the list of realms.
-type RealmUsage struct {
-	RealmID   string `json:"realm_id"`
-	Count     int64  `json:"count"`
-	SizeBytes int64  `json:"size_bytes"`
-}
-
 // keyNotFound is 404 VAULT_KEY_NOT_FOUND.
 func keyNotFound() error {
 	return apperr.New(apperr.NotFound, "VAULT_KEY_NOT_FOUND", "Vault key not found.")

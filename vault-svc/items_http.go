@@ -12,8 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
@@ -39,7 +39,7 @@ func (h *handler) routes(srv *httpx.Server) {
 	srv.Delete("/api/v1/vault/keys/:key", h.delete)
 	srv.Delete("/api/v1/vault", h.clear)
 	srv.Get("/api/v1/vault/stats", h.stats)
-	srv.Get("/internal/realms", h.realms)
+	srv.Get(internalapi.RealmsPath, h.realms)
 }
 
 // limitBody refuses a body that says that it is too long: much for a write of an item, little for
@@ -251,18 +251,13 @@ func (h *handler) stats(c *fiber.Ctx) error {
 
 // realms tells the gateway in which realms a user has keys.
 func (h *handler) realms(c *fiber.Ctx) error {
-	if err := httpx.RequireSystem(c); err != nil {
+	user, err := httpx.SystemUserID(c)
+	if err != nil {
 		return err
-	}
-	user := httpx.Query(c).Text("user_id", id.Len)
-	if !id.Valid(user) {
-		return apperr.InvalidField("/user_id", "must be 24 lower-case hexadecimal characters")
 	}
 	realms, err := h.vault.Realms(c.UserContext(), user)
 	if err != nil {
 		return err
 	}
-	return httpx.JSON(c, http.StatusOK, struct {
-		Realms []RealmUsage `json:"realms"`
-	}{realms})
+	return httpx.JSON(c, http.StatusOK, internalapi.RealmList{Realms: realms})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 // itemStore keeps sealed items and the account of their sizes.
@@ -151,13 +152,13 @@ func (s *itemStore) usage(ctx context.Context, user, realm string) (u Usage, err
 }
 
 // realms lists the realms that hold items of a user, by id, without the global scope.
-func (s *itemStore) realms(ctx context.Context, user string) ([]RealmUsage, error) {
+func (s *itemStore) realms(ctx context.Context, user string) ([]internalapi.RealmUsage, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT realm_id, items, bytes FROM vault_realms WHERE user_id = $1 AND realm_id <> '' ORDER BY realm_id`, user)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (u RealmUsage, err error) {
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (u internalapi.RealmUsage, err error) {
 		return u, r.Scan(&u.RealmID, &u.Count, &u.SizeBytes)
 	})
 }

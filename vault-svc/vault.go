@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/trace"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
@@ -190,7 +191,7 @@ func (v *Vault) Stats(ctx context.Context, user, realm string, limit int64) (Sta
 }
 
 // Realms lists the realms in which a user has items.
-func (v *Vault) Realms(ctx context.Context, user string) ([]RealmUsage, error) {
+func (v *Vault) Realms(ctx context.Context, user string) ([]internalapi.RealmUsage, error) {
 	return v.items.realms(ctx, user)
 }
 

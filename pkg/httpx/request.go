@@ -146,6 +146,20 @@ func RequireSystem(c *fiber.Ctx) error {
 	return nil
 }
 
+// SystemUserID returns the user that an internal request names in ?user_id=: 401 unless the gateway
+// itself is calling, 400 VALIDATION_ERROR unless it is an id.
+func SystemUserID(c *fiber.Ctx) (string, error) {
+	if err := RequireSystem(c); err != nil {
+		return "", err
+	}
+	q := Query(c)
+	userID := q.Text("user_id", id.Len)
+	if q.Err() == nil && !id.Valid(userID) {
+		q.Fail("user_id", "must be 24 lower-case hexadecimal characters")
+	}
+	return userID, q.Err()
+}
+
 // PathID returns the path parameter name, which must be an id: 400 INVALID_ID_FORMAT otherwise. It
 // may be kept.
 func PathID(c *fiber.Ctx, name string) (string, error) {
