@@ -49,22 +49,7 @@ func BenchmarkJournalShare(b *testing.B) {
 		IPAddress: "192.0.2.1"}
 	write := func() bool { return j.Append(e) == nil }
 	const goroutines, each = 64, 200
-	timed := func(f func() bool) time.Duration {
-		var all sync.WaitGroup
-		began := time.Now()
-		for range goroutines {
-			all.Go(func() {
-				for range each {
-					if !f() {
-						b.Error("refused")
-						return
-					}
-				}
-			})
-		}
-		all.Wait()
-		return time.Since(began)
-	}
+	timed := func(f func() bool) time.Duration { return inParallel(b, goroutines, each, f) }
 	timed(request) // warm-up
 	timed(write)
 	var shares []float64
@@ -82,4 +67,22 @@ func BenchmarkJournalShare(b *testing.B) {
 	b.ReportMetric(float64(requests)/n, "ns/request")
 	b.ReportMetric(float64(writes)/n, "ns/append")
 	b.ReportMetric(0, "ns/op")
+}
+
+// inParallel returns how long goroutines take that each call f a number of times.
+func inParallel(b *testing.B, goroutines, calls int, f func() bool) time.Duration {
+	var all sync.WaitGroup
+	began := time.Now()
+	for range goroutines {
+		all.Go(func() {
+			for range calls {
+				if !f() {
+					b.Error("refused")
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	return time.Since(began)
 }

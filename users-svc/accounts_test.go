@@ -86,8 +86,6 @@ func TestUpdateRules(t *testing.T) {
 	ann, bob := h.signUp(), h.signUp()
 	before := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).must(200).body)
 	key := strings.Repeat("aB12", 16)
-	token := auth.Identity{Kind: auth.Token, UserID: ann.id, TokenID: ann.id,
-		Grant: &auth.Grant{Permissions: []string{"resources.update_account"}}}
 	for _, c := range []refusal{
 		{"not JSON", `{`, "VALIDATION_ERROR", "", ann.identity, ann.id, 400},
 		{"not an object", `[]`, "VALIDATION_ERROR", "", ann.identity, ann.id, 400},
@@ -110,18 +108,6 @@ func TestUpdateRules(t *testing.T) {
 			ann.identity, ann.id, 400},
 		{"deep metadata", `{"metadata":` + strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat(`}`, 201), "VALIDATION_ERROR",
 			"/metadata", ann.identity, ann.id, 400},
-		{"weak password", `{"password":"short","current_password":"` + password + `"}`, "WEAK_PASSWORD", "", ann.identity,
-			ann.id, 400},
-		{"two classes", `{"password":"onlylowercase1","current_password":"` + password + `"}`, "WEAK_PASSWORD", "",
-			ann.identity, ann.id, 400},
-		{"long password", `{"password":"` + strings.Repeat("Aa1-", 33) + `","current_password":"` + password + `"}`,
-			"WEAK_PASSWORD", "", ann.identity, ann.id, 400},
-		{"password of a wrong type", `{"password":12}`, "VALIDATION_ERROR", "/password", ann.identity, ann.id, 400},
-		{"no current password", `{"password":"Another-horse-2"}`, "CURRENT_PASSWORD_REQUIRED", "", ann.identity, ann.id, 400},
-		{"wrong current password", `{"password":"Another-horse-2","current_password":"Wrong-horse-1"}`,
-			"CURRENT_PASSWORD_INCORRECT", "", ann.identity, ann.id, 400},
-		{"short current password", `{"password":"Another-horse-2","current_password":"x"}`, "VALIDATION_ERROR",
-			"/current_password", ann.identity, ann.id, 400},
 		{"is_admin of a wrong type", `{"is_admin":"true"}`, "VALIDATION_ERROR", "/is_admin", ann.identity, ann.id, 400},
 		{"is_banned of a wrong type", `{"is_banned":0}`, "VALIDATION_ERROR", "/is_banned", ann.identity, ann.id, 400},
 		{"is_admin by a user", `{"alias":"new","is_admin":true}`, "INSUFFICIENT_PERMISSIONS", "", ann.identity, ann.id, 403},
@@ -134,8 +120,6 @@ func TestUpdateRules(t *testing.T) {
 			400},
 		{"a token without the permission", `{"alias":"new"}`, "INSUFFICIENT_PERMISSIONS", "",
 			auth.Identity{Kind: auth.Token, UserID: ann.id, Grant: &auth.Grant{}}, ann.id, 403},
-		{"a password by token", `{"password":"Another-horse-2","current_password":"` + password + `"}`,
-			"INSUFFICIENT_PERMISSIONS", "", token, ann.id, 403},
 	} {
 		h.refuses(c)
 	}
@@ -147,6 +131,33 @@ func TestUpdateRules(t *testing.T) {
 	if n := len(all.data.([]any)); n != 3 {
 		t.Errorf("violations: got %d, want one for each of three fields: %s", n, all.body)
 	}
+}
+
+func TestPasswordChangeRules(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	token := auth.Identity{Kind: auth.Token, UserID: ann.id, TokenID: ann.id,
+		Grant: &auth.Grant{Permissions: []string{"resources.update_account"}}}
+	for _, c := range []refusal{
+		{"weak password", `{"password":"short","current_password":"` + password + `"}`, "WEAK_PASSWORD", "", ann.identity,
+			ann.id, 400},
+		{"two classes", `{"password":"onlylowercase1","current_password":"` + password + `"}`, "WEAK_PASSWORD", "",
+			ann.identity, ann.id, 400},
+		{"long password", `{"password":"` + strings.Repeat("Aa1-", 33) + `","current_password":"` + password + `"}`,
+			"WEAK_PASSWORD", "", ann.identity, ann.id, 400},
+		{"password of a wrong type", `{"password":12}`, "VALIDATION_ERROR", "/password", ann.identity, ann.id, 400},
+		{"no current password", `{"password":"Another-horse-2"}`, "CURRENT_PASSWORD_REQUIRED", "", ann.identity, ann.id, 400},
+		{"wrong current password", `{"password":"Another-horse-2","current_password":"Wrong-horse-1"}`,
+			"CURRENT_PASSWORD_INCORRECT", "", ann.identity, ann.id, 400},
+		{"short current password", `{"password":"Another-horse-2","current_password":"x"}`, "VALIDATION_ERROR",
+			"/current_password", ann.identity, ann.id, 400},
+		{"a password by token", `{"password":"Another-horse-2","current_password":"` + password + `"}`,
+			"INSUFFICIENT_PERMISSIONS", "", token, ann.id, 403},
+	} {
+		h.refuses(c)
+	}
+	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(200, "", "")
 }
 
 func TestUpdate(t *testing.T) {

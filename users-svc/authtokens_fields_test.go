@@ -70,26 +70,27 @@ func (h *harness) stateOf2(tokenID string) sessionstate.State {
 	return s
 }
 
-func TestWrongFieldsOfATokenAreRefused(t *testing.T) {
+// wrongTypes are values that the fields of an auth token do not take, by the field's name.
+var wrongTypes = map[string][]any{
+	"alias": {1, true, nil, []string{"a"}, map[string]any{}}, "public_key": {1, true, []string{}, map[string]any{}},
+	"public_storage": {1, true, "x", []int{}},
+	"ip_whitelist":   {1, true, nil, map[string]any{}, []any{1}, []any{nil}},
+	"realm_ids":      {1, true, nil, "x", map[string]any{}, []any{1}, realmA},
+	"allow_no_realm": {"true", "x", []int{}, map[string]any{}}, "vault_access": {0, 1, nil, "true"},
+	"event_access":        {"", nil, 1},
+	"permission_template": {1, nil, true, "root", "", []string{"full_access"}},
+	"expires_at": {true, []int{}, map[string]any{}, "soon", "", "2026-02-30", "NaN", "Infinity", 1e300,
+		"99999-01-01"},
+	"permissions": {1, true, nil, "x", []int{}, map[string]any{"a": 1}, map[string]any{"a": nil},
+		map[string]any{"a": map[string]any{"b": "true"}}, map[string]any{"a.b": true}, map[string]any{"": true}},
+	"otp_code": {1, nil, true, "12345", strings.Repeat("1", 13)},
+}
+
+func TestFieldsOfATokenOfAWrongTypeAreRefused(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
 	tokenID, _ := h.issue(me.identity, nil)
-	any64 := []any{1, true, nil, "x", []int{}, map[string]any{}}
-	wrongTypes := map[string][]any{
-		"alias": {1, true, nil, []string{"a"}, map[string]any{}}, "public_key": {1, true, []string{}, map[string]any{}},
-		"public_storage": {1, true, "x", []int{}},
-		"ip_whitelist":   {1, true, nil, map[string]any{}, []any{1}, []any{nil}},
-		"realm_ids":      {1, true, nil, "x", map[string]any{}, []any{1}, realmA},
-		"allow_no_realm": append([]any{"true"}, any64[3:]...), "vault_access": {0, 1, nil, "true"},
-		"event_access":        {"", nil, 1},
-		"permission_template": {1, nil, true, "root", "", []string{"full_access"}},
-		"expires_at": {true, []int{}, map[string]any{}, "soon", "", "2026-02-30", "NaN", "Infinity", 1e300,
-			"99999-01-01"},
-		"permissions": {1, true, nil, "x", []int{}, map[string]any{"a": 1}, map[string]any{"a": nil},
-			map[string]any{"a": map[string]any{"b": "true"}}, map[string]any{"a.b": true}, map[string]any{"": true}},
-		"otp_code": {1, nil, true, "12345", strings.Repeat("1", 13)},
-	}
 	for field, values := range wrongTypes {
 		for _, v := range values {
 			for _, route := range [][2]string{{"POST", tokens}, {"PATCH", tokens + "/" + tokenID}} {
@@ -102,6 +103,13 @@ func TestWrongFieldsOfATokenAreRefused(t *testing.T) {
 		}
 	}
 	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":"no"}`).want(400, "VALIDATION_ERROR", "")
+}
+
+func TestWrongValuesOfATokenAreRefused(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	tokenID, _ := h.issue(me.identity, nil)
 	for _, c := range []struct{ field, value, code string }{
 		{"alias", `""`, "INVALID_ALIAS_FORMAT"}, {"alias", `"a.b"`, "INVALID_ALIAS_FORMAT"},
 		{"alias", `"a\n"`, "INVALID_ALIAS_FORMAT"}, {"alias", `"a\u0000"`, "INVALID_ALIAS_FORMAT"},

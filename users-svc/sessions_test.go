@@ -25,7 +25,7 @@ func (h *harness) refresh(token string) *answer {
 
 func TestLogin(t *testing.T) {
 	t.Parallel()
-	h := start(t, withAdmin)
+	h := start(t)
 	ann := h.signUp()
 	name := h.do(ann.identity, "GET", "/api/v1/users/me", nil).text("username")
 	for _, c := range []struct {
@@ -77,7 +77,12 @@ func TestLogin(t *testing.T) {
 		a.at("container.id") == nil {
 		t.Errorf("data: got %s, want 11 fields with the user, its server, project and container", a.body)
 	}
+}
 
+func TestABannedAccountCannotSignIn(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	ann := h.signUp()
 	root := h.admin()
 	h.do(root.identity, "PATCH", "/api/v1/users/"+ann.id, `{"is_banned":true}`).must(200)
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(403,

@@ -9,6 +9,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
+// vaultRefusals are the codes of refusals, by a part of their messages.
+var vaultRefusals = map[string]string{
+	"Authentication token required": "MISSING_TOKEN", "Your account is banned": "ACCOUNT_BANNED",
+	"Insufficient permissions":    "INSUFFICIENT_PERMISSIONS",
+	"requires a realm-scoped URL": "REALM_SCOPE_REQUIRED", "not valid for realm": "REALM_NOT_ALLOWED",
+}
+
+var vaultCalls = []string{"GET /api/v1/vault/keys", "GET /api/v1/vault/stats", "GET /api/v1/vault/keys/k",
+	"PUT /api/v1/vault/keys/k", "DELETE /api/v1/vault/keys/nosuch", "DELETE /api/v1/vault"}
+
 func TestWhoMayUseTheVault(t *testing.T) {
 	t.Parallel()
 	s, owner := start(t), user()
@@ -25,14 +35,10 @@ func TestWhoMayUseTheVault(t *testing.T) {
 	}
 	banned := owner
 	banned.Banned = true
+	inRealms := token(with(func(g *auth.Grant) { g.AllowNoRealm = false }))
 	onlyA := with(func(g *auth.Grant) { g.Realms, g.AllowNoRealm = []string{realmA}, false })
 	onlyAOnHostB := token(onlyA)
 	onlyAOnHostB.Realm = realmB
-	codes := map[string]string{
-		"Authentication token required": "MISSING_TOKEN", "Your account is banned": "ACCOUNT_BANNED",
-		"Insufficient permissions":    "INSUFFICIENT_PERMISSIONS",
-		"requires a realm-scoped URL": "REALM_SCOPE_REQUIRED", "not valid for realm": "REALM_NOT_ALLOWED",
-	}
 	for name, c := range map[string]struct {
 		as      auth.Identity
 		query   string
@@ -42,8 +48,7 @@ func TestWhoMayUseTheVault(t *testing.T) {
 		"a session": {owner, "", 200, ""},
 		"nobody": {auth.Identity{Kind: auth.Anonymous}, "", 401,
 			"Authentication token required"},
-		"the gateway itself": {auth.Identity{Kind: auth.System}, "", 401,
-			"Authentication token required"},
+		"the gateway itself":                  {auth.Identity{Kind: auth.System}, "", 401, "Authentication token required"},
 		"a banned session":                    {banned, "", 403, "Your account is banned"},
 		"a token with everything":             {token(full), "", 200, ""},
 		"a token with everything, in a realm": {token(full), "?realm_id=" + realmA, 200, ""},
@@ -53,25 +58,22 @@ func TestWhoMayUseTheVault(t *testing.T) {
 			403, "Insufficient permissions"},
 		"a token without a grant": {auth.Identity{Kind: auth.Token, UserID: owner.UserID}, "", 403,
 			"Insufficient permissions"},
-		"a restricted token, its realm":      {token(onlyA), "?realm_id=" + realmA, 200, ""},
-		"a restricted token, no realm":       {token(onlyA), "", 403, "requires a realm-scoped URL"},
-		"a restricted token, another realm":  {token(onlyA), "?realm_id=" + realmB, 403, "not valid for realm"},
-		"a restricted token, another's host": {onlyAOnHostB, "", 403, "not valid for realm"},
-		"a token that needs a realm, without": {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })), "", 403,
-			"requires a realm-scoped URL"},
-		"a token that needs a realm, in any": {token(with(func(g *auth.Grant) { g.AllowNoRealm = false })),
-			"?realm_id=" + realmA, 200, ""},
+		"a restricted token, its realm":       {token(onlyA), "?realm_id=" + realmA, 200, ""},
+		"a restricted token, no realm":        {token(onlyA), "", 403, "requires a realm-scoped URL"},
+		"a restricted token, another realm":   {token(onlyA), "?realm_id=" + realmB, 403, "not valid for realm"},
+		"a restricted token, another's host":  {onlyAOnHostB, "", 403, "not valid for realm"},
+		"a token that needs a realm, without": {inRealms, "", 403, "requires a realm-scoped URL"},
+		"a token that needs a realm, in any":  {inRealms, "?realm_id=" + realmA, 200, ""},
 		"a restricted token outside of its realms": {token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "",
 			403, "requires a realm-scoped URL"},
 	} {
-		for _, call := range []string{"GET /api/v1/vault/keys", "GET /api/v1/vault/stats", "GET /api/v1/vault/keys/k",
-			"PUT /api/v1/vault/keys/k", "DELETE /api/v1/vault/keys/nosuch", "DELETE /api/v1/vault"} {
+		for _, call := range vaultCalls {
 			if c.status == 200 && strings.HasPrefix(call, "DELETE") {
 				continue // the others of the table still need the items
 			}
 			method, path, _ := strings.Cut(call, " ")
 			r := s.call(c.as, method, path+c.query, body("v"))
-			if r.status != c.status || !strings.Contains(r.Message, c.message) || r.Code != codes[c.message] {
+			if r.status != c.status || !strings.Contains(r.Message, c.message) || r.Code != vaultRefusals[c.message] {
 				t.Errorf("%s: %s: got %d %s, want %d %q", name, call, r.status, r.raw, c.status, c.message)
 			}
 		}

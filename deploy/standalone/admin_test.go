@@ -85,6 +85,15 @@ func TestAdminsAreMadeBesideTheRunningProcessAndWithoutIt(t *testing.T) {
 			t.Errorf("%v while nothing runs: %v, %q", words, err, said)
 		}
 	}
+	refuseAdminCommands(t, environ)
+	again := spawn(t, environ...)
+	again.client(t).login("root@example.com", "another-Horse-9-staple")
+	again.client(t).login("bob@example.com", "another-Horse-9-staple")
+}
+
+// refuseAdminCommands gives commands that name no admin or do not exist.
+func refuseAdminCommands(t *testing.T, environ []string) {
+	t.Helper()
 	for _, c := range []struct{ words, says string }{
 		{"admin password -email nobody@example.com", "no admin has the address nobody@example.com"},
 		{"admin password -nonsense", "-nonsense"},
@@ -94,9 +103,6 @@ func TestAdminsAreMadeBesideTheRunningProcessAndWithoutIt(t *testing.T) {
 			t.Errorf("%s: %v, %q", c.words, err, said)
 		}
 	}
-	again := spawn(t, environ...)
-	again.client(t).login("root@example.com", "another-Horse-9-staple")
-	again.client(t).login("bob@example.com", "another-Horse-9-staple")
 }
 
 // TestTheGreetingNamesAnAdminThatExists: the database has one, DATA_DIR and ADMIN_EMAIL are new.

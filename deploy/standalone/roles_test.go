@@ -61,24 +61,29 @@ func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 		}
 	}
 	for _, role := range schemas {
-		forbidden := []string{
-			"CREATE TABLE public.mine (id int)", "CREATE SCHEMA mine", "CREATE ROLE mine", "CREATE DATABASE mine",
-			"SELECT * FROM pg_authid",
-			"SELECT pg_read_file('/etc/hostname')", "COPY " + role + ".own TO PROGRAM 'true'",
-			"ALTER ROLE " + role + " SUPERUSER",
-		}
-		for _, owner := range schemas {
-			if owner != role {
-				forbidden = append(forbidden, "SELECT * FROM "+owner+".own", "UPDATE "+owner+".own SET id = 2",
-					"DROP TABLE "+owner+".own",
-					"CREATE TABLE "+owner+".mine (id int)", "SET ROLE "+owner, "DROP SCHEMA "+owner+" CASCADE")
-			}
-		}
-		for _, sql := range forbidden {
+		for _, sql := range forbiddenTo(role) {
 			_, err := conns[role].Exec(ctx, sql)
 			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" { // insufficient_privilege
 				t.Errorf("%s: %s: got %v, want that it is refused", role, sql, err)
 			}
 		}
 	}
+}
+
+// forbiddenTo returns statements that a service's role must not run.
+func forbiddenTo(role string) []string {
+	forbidden := []string{
+		"CREATE TABLE public.mine (id int)", "CREATE SCHEMA mine", "CREATE ROLE mine", "CREATE DATABASE mine",
+		"SELECT * FROM pg_authid",
+		"SELECT pg_read_file('/etc/hostname')", "COPY " + role + ".own TO PROGRAM 'true'",
+		"ALTER ROLE " + role + " SUPERUSER",
+	}
+	for _, owner := range schemas {
+		if owner != role {
+			forbidden = append(forbidden, "SELECT * FROM "+owner+".own", "UPDATE "+owner+".own SET id = 2",
+				"DROP TABLE "+owner+".own",
+				"CREATE TABLE "+owner+".mine (id int)", "SET ROLE "+owner, "DROP SCHEMA "+owner+" CASCADE")
+		}
+	}
+	return forbidden
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -32,16 +33,13 @@ func TestParseRefusesEveryTokenThatIsNotOurs(t *testing.T) {
 	noSession.SessionID, noUser.UserID = "", ""
 	valid := sign("k1", private, good, issuer, audience)
 	parts := strings.Split(valid, ".")
-	hs256, _ := jwt.NewWithClaims(jwt.SigningMethodHS256,
-		jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience,
-			"exp": now.Add(time.Hour).Unix()}).SignedString([]byte(public))
-	none, _ := jwt.NewWithClaims(jwt.SigningMethodNone,
-		jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience,
-			"exp": now.Add(time.Hour).Unix()}).SignedString(jwt.UnsafeAllowNoneSignatureType)
-	noExpiry := jwt.NewWithClaims(jwt.SigningMethodEdDSA,
-		jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience})
+	claims := jwt.MapClaims{"sub": "u", "sid": "s", "iss": issuer, "aud": audience}
+	noExpiry := jwt.NewWithClaims(jwt.SigningMethodEdDSA, maps.Clone(claims))
 	noExpiry.Header["kid"] = "k1"
 	forEver, _ := noExpiry.SignedString(private)
+	claims["exp"] = now.Add(time.Hour).Unix()
+	hs256, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(public))
+	none, _ := jwt.NewWithClaims(jwt.SigningMethodNone, claims).SignedString(jwt.UnsafeAllowNoneSignatureType)
 
 	for name, c := range map[string]struct {
 		token string

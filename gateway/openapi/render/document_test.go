@@ -198,29 +198,9 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 func TestEveryErrorAnswerListsItsCodes(t *testing.T) {
 	t.Parallel()
 	d := loaded(t)
-	status := map[string]int{}
+	statuses := map[string]int{}
 	for _, c := range d.Codes() {
-		status[c.Code] = c.Status
-	}
-	check := func(where string, want int, r *openapi3.Response) []string {
-		codes := codesOf(t, where, r)
-		for _, c := range codes {
-			if status[c] == 0 || want != 0 && status[c] != want {
-				t.Errorf("%s: code %s is in the table with status %d", where, c, status[c])
-			}
-		}
-		if r.Extensions["x-codes-issue-3"] != nil {
-			var later []string
-			if err := extension(r.Extensions, "x-codes-issue-3", &later); err != nil ||
-				slices.ContainsFunc(later, func(c string) bool { return !slices.Contains(codes, c) }) {
-				t.Errorf("%s: x-codes-issue-3 = %v is no part of x-codes = %v (%v)", where, later, codes, err)
-			}
-		}
-		if got := slices.Sorted(maps.Keys(r.Content)); !slices.Equal(got,
-			[]string{"application/json", "application/problem+json"}) {
-			t.Errorf("%s: media types %v", where, got)
-		}
-		return codes
+		statuses[c.Code] = c.Status
 	}
 	used := map[string]bool{}
 	eachOperation(t, func(name, path string, item *openapi3.PathItem, op *openapi3.Operation) {
@@ -228,7 +208,7 @@ func TestEveryErrorAnswerListsItsCodes(t *testing.T) {
 			if s >= "400" {
 				var want int
 				fmt.Sscan(s, &want)
-				for _, c := range check(name+" "+s, want, r.Value) {
+				for _, c := range checkCodes(t, statuses, name+" "+s, want, r.Value) {
 					used[c] = true
 				}
 			}
@@ -237,7 +217,7 @@ func TestEveryErrorAnswerListsItsCodes(t *testing.T) {
 	var shared []string
 	for name, r := range document(t).Components.Responses {
 		if strings.HasPrefix(name, "Shared") {
-			shared = append(shared, check(name, 0, r.Value)...)
+			shared = append(shared, checkCodes(t, statuses, name, 0, r.Value)...)
 		}
 	}
 	if got, want := slices.Sorted(slices.Values(shared)),
@@ -257,6 +237,30 @@ func TestEveryErrorAnswerListsItsCodes(t *testing.T) {
 			t.Errorf("unprovoked code %s is not shared", c)
 		}
 	}
+}
+
+// checkCodes reports codes of an error answer that are not in the table of codes, or there with
+// another status than want (0: any), and returns the answer's codes.
+func checkCodes(t *testing.T, statuses map[string]int, where string, want int, r *openapi3.Response) []string {
+	t.Helper()
+	codes := codesOf(t, where, r)
+	for _, c := range codes {
+		if statuses[c] == 0 || want != 0 && statuses[c] != want {
+			t.Errorf("%s: code %s is in the table with status %d", where, c, statuses[c])
+		}
+	}
+	if r.Extensions["x-codes-issue-3"] != nil {
+		var later []string
+		if err := extension(r.Extensions, "x-codes-issue-3", &later); err != nil ||
+			slices.ContainsFunc(later, func(c string) bool { return !slices.Contains(codes, c) }) {
+			t.Errorf("%s: x-codes-issue-3 = %v is no part of x-codes = %v (%v)", where, later, codes, err)
+		}
+	}
+	if got := slices.Sorted(maps.Keys(r.Content)); !slices.Equal(got,
+		[]string{"application/json", "application/problem+json"}) {
+		t.Errorf("%s: media types %v", where, got)
+	}
+	return codes
 }
 
 func TestTheTableOfCodesIsComplete(t *testing.T) {
