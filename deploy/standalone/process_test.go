@@ -32,7 +32,7 @@ func binary(t *testing.T) string {
 			t.Fatal(err)
 		}
 		cmd := testkit.Command(t, "go", "build", "-o", dir, ".")
-		// As the images are built, so that deploy/operate and this share what is compiled.
+		// As the images are built, so that deploy/acceptance and this share what is compiled.
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			_ = os.RemoveAll(dir)

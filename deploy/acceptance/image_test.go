@@ -1,4 +1,4 @@
-package operate
+package acceptance
 
 import (
 	"debug/elf"

@@ -1,4 +1,4 @@
-package operate
+package acceptance
 
 import (
 	"encoding/json"
@@ -284,7 +284,7 @@ func TestPrometheusReadsItsFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, t.TempDir(), promtool, "check", "rules", path)
-	run(t, filepath.Join(root, "deploy/operate/testdata"), promtool, "test", "rules", "alerts_test.yml")
+	run(t, filepath.Join(root, "deploy/acceptance/testdata"), promtool, "test", "rules", "alerts_test.yml")
 }
 
 // TestFailuresThatNeverHappenedAreZero holds that a panel of failures shows 0, and not "No data", until the first one: a counter with a status

@@ -1,4 +1,4 @@
-package operate
+package acceptance
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 var scratch string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "realmgate-operate-")
+	dir, err := os.MkdirTemp("", "realmgate-acceptance-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
