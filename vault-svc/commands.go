@@ -8,6 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // commands are what the binary does besides serving. To replace the key-encryption key without a
@@ -17,9 +18,9 @@ func commands() []service.Command[Config] {
 	return []service.Command[Config]{
 		{Name: "keys generate", Doc: "Print a new keyset for VAULT_KEY_ENCRYPTION_KEY.", Bare: true, Run: keysGenerate},
 		{Name: "keys add", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with one more key, which unwraps only.", Bare: true,
-			Run: edited((*KeyEncryption).Add)},
+			Run: edited((*sealing.Keyset).Add)},
 		{Name: "keys promote", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with its newest key as the one that wraps.", Bare: true,
-			Run: edited((*KeyEncryption).Promote)},
+			Run: edited((*sealing.Keyset).Promote)},
 		{Name: "keys wrap", Doc: "Print the clear keyset in VAULT_KEY_ENCRYPTION_KEY wrapped by VAULT_KMS_URI.", Bare: true,
 			Run: keysWrap},
 		{Name: "keys rotate", Doc: "Wrap all data keys with the primary key of VAULT_KEY_ENCRYPTION_KEY while the service runs.", Run: keysRotate},
@@ -28,10 +29,19 @@ func commands() []service.Command[Config] {
 	}
 }
 
+// GenerateKeyset returns a new keyset for VAULT_KEY_ENCRYPTION_KEY: a secret.
+func GenerateKeyset() (string, error) {
+	keyset, err := sealing.GenerateKeyset()
+	if err != nil {
+		return "", err
+	}
+	return keyset.Reveal()
+}
+
 type commandFunc = func(context.Context, Config, service.Runtime, []string, io.Writer) error
 
 func keysGenerate(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
-	kek, err := GenerateKeyEncryption()
+	kek, err := sealing.GenerateKeyset()
 	if err != nil {
 		return err
 	}
@@ -39,7 +49,7 @@ func keysGenerate(_ context.Context, cfg Config, _ service.Runtime, _ []string, 
 }
 
 func keysWrap(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
-	kek, err := ParseKeyEncryption(cfg.KeyEncryption.Reveal())
+	kek, err := sealing.ParseKeyset(cfg.KeyEncryption.Reveal())
 	if err != nil {
 		return fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY: %w", err)
 	}
@@ -50,9 +60,9 @@ func keysWrap(_ context.Context, cfg Config, _ service.Runtime, _ []string, out 
 }
 
 // edited prints what edit makes of the keyset in the settings.
-func edited(edit func(*KeyEncryption) (*KeyEncryption, error)) commandFunc {
+func edited(edit func(*sealing.Keyset) (*sealing.Keyset, error)) commandFunc {
 	return func(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
-		kek, err := cfg.keyEncryption()
+		kek, err := cfg.keyset()
 		if err != nil {
 			return err
 		}
@@ -63,7 +73,7 @@ func edited(edit func(*KeyEncryption) (*KeyEncryption, error)) commandFunc {
 	}
 }
 
-func printKeyset(cfg Config, kek *KeyEncryption, out io.Writer) error {
+func printKeyset(cfg Config, kek *sealing.Keyset, out io.Writer) error {
 	text, err := cfg.reveal(kek)
 	if err == nil {
 		_, err = fmt.Fprintln(out, text)
@@ -72,16 +82,16 @@ func printKeyset(cfg Config, kek *KeyEncryption, out io.Writer) error {
 }
 
 func keysRotate(ctx context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
-	return withKeys(ctx, cfg, func(keys *Keys, _ *db.Pool) error { return keys.Rotate(ctx, out) })
+	return withKeys(ctx, cfg, func(keys *sealing.Keys, _ *db.Pool) error { return keys.Rotate(ctx, out) })
 }
 
 func verifyAll(ctx context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
-	return withKeys(ctx, cfg, func(keys *Keys, pool *db.Pool) error { return verify(ctx, &verifyStore{pool}, keys, out) })
+	return withKeys(ctx, cfg, func(keys *sealing.Keys, pool *db.Pool) error { return verify(ctx, &verifyStore{pool}, keys, out) })
 }
 
 // withKeys opens the database without a limit on the time of a statement: these commands read
 // everything.
-func withKeys(ctx context.Context, cfg Config, f func(*Keys, *db.Pool) error) error {
+func withKeys(ctx context.Context, cfg Config, f func(*sealing.Keys, *db.Pool) error) error {
 	cfg.DB.Timeout, cfg.DB.MaxConns = 0, max(cfg.DB.MaxConns, 2) // verify loads keys while it reads items
 	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/testkit"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 func runtimeOf(t testing.TB) service.Runtime {
@@ -114,7 +115,7 @@ func TestAFirstKeyNeedsNoSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ParseKeyEncryption(text); err != nil {
+	if _, err := sealing.ParseKeyset(text); err != nil {
 		t.Errorf("what was printed does not parse: %v", err)
 	}
 	for _, c := range commands() {

@@ -12,6 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // Config is the settings of vault-svc.
@@ -24,7 +25,7 @@ type Config struct {
 	SharedKeys    config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	KeyEncryption config.Secret `env:"VAULT_KEY_ENCRYPTION_KEY,required" doc:"Tink keyset (JSON) that wraps the users' data keys: its primary key wraps, all its keys unwrap. vault-svc keys generate prints one."`
 
-	KMS KMSConfig
+	KMS sealing.KMSConfig
 
 	QuotaMB  int64 `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What a user may store over all realms, in MB (1,048,576 bytes), unless an admin gave the user a quota of their own."`
 	MaxItems int64 `env:"VAULT_MAX_ITEMS" envDefault:"100000" doc:"Most keys that a user may have over all realms: empty values cost no quota, so something else must bound them."`
@@ -57,7 +58,7 @@ func (c Config) Validate() error {
 	p.Must(c.InflightBytes >= megabyte, "VAULT_MAX_INFLIGHT_BYTES must be at least %d", megabyte)
 	p.Must(c.InflightWait > 0, "VAULT_INFLIGHT_WAIT must be above 0s")
 	p.Must(c.KeyCache >= 1, "VAULT_KEY_CACHE must be at least 1")
-	_, err = ParseKeyEncryption(c.KeyEncryption.Reveal())
+	_, err = sealing.ParseKeyset(c.KeyEncryption.Reveal())
 	p.Must(err == nil || c.KMS.URI != "", "VAULT_KEY_ENCRYPTION_KEY: %w", err)
 	return p.Err()
 }
@@ -74,15 +75,15 @@ func (c Config) maxBody(bytes int64) int64 {
 }
 
 // keyEncryption opens the keyset, with the help of the KMS when there is one.
-func (c Config) keyEncryption() (k *KeyEncryption, err error) {
+func (c Config) keyset() (k *sealing.Keyset, err error) {
 	if c.KMS.URI == "" {
-		k, err = ParseKeyEncryption(c.KeyEncryption.Reveal())
+		k, err = sealing.ParseKeyset(c.KeyEncryption.Reveal())
 	} else {
 		var kms tink.AEAD
-		if kms, err = c.KMS.open(); err != nil {
+		if kms, err = c.KMS.Open(); err != nil {
 			return nil, err
 		}
-		k, err = UnwrapKeyEncryption(c.KeyEncryption.Reveal(), kms)
+		k, err = sealing.UnwrapKeyset(c.KeyEncryption.Reveal(), kms)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY: %w", err)
@@ -91,11 +92,11 @@ func (c Config) keyEncryption() (k *KeyEncryption, err error) {
 }
 
 // reveal returns the keyset as keyEncryption reads it: a secret, unless a KMS wraps it.
-func (c Config) reveal(k *KeyEncryption) (string, error) {
+func (c Config) reveal(k *sealing.Keyset) (string, error) {
 	if c.KMS.URI == "" {
 		return k.Reveal()
 	}
-	kms, err := c.KMS.open()
+	kms, err := c.KMS.Open()
 	if err != nil {
 		return "", err
 	}

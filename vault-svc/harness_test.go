@@ -19,6 +19,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/testkit"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -44,7 +45,7 @@ func start(t testing.TB, edit ...func(*Config)) *stack {
 	if err := config.Defaults(&cfg); err == nil {
 		t.Fatal("required settings have no defaults, so Defaults must complain")
 	}
-	kek, err := GenerateKeyEncryption()
+	kek, err := sealing.GenerateKeyset()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,9 @@
 // Package vault owns the vault: a key-value store for each user and realm, sealed at rest, with a
 // quota over all realms (contract, section 6). Start reading at Item and Write in items.go;
-// items_http.go is the API, items_store.go the SQL with the quota in it, seal.go the encryption.
+// items_http.go is the API, items_store.go the SQL with the quota in it, internal/sealing the encryption.
 package vault
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -12,17 +11,12 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
-
-// Ref names an item. Realm is "" in the global scope.
-type Ref struct{ User, Realm, Key string }
-
-// String is the name as logs have it; it holds no secret.
-func (r Ref) String() string { return fmt.Sprintf("user=%s realm=%q key=%q", r.User, r.Realm, r.Key) }
 
 // Info is what a list tells of an item.
 type Info struct {
-	Ref
+	sealing.Ref
 	Metadata  jsontext.Value // compact JSON object, nil when there is none
 	SizeBytes int64          // of the UTF-8 value and of the compact metadata
 	CreatedAt time.Time
@@ -31,7 +25,7 @@ type Info struct {
 
 // Write is what a client asks to store. Value is opaque: any UTF-8, NUL included.
 type Write struct {
-	Ref
+	sealing.Ref
 	Value    []byte
 	Metadata jsontext.Value // nil clears it
 	// KeepMetadata leaves what is stored as it is; Metadata means nothing then.

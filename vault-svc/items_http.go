@@ -15,6 +15,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // handler serves the public API of the vault.
@@ -84,19 +85,19 @@ func (h *handler) quotaOf(caller auth.Identity) int64 {
 }
 
 // item is scope for a request about one item.
-func (h *handler) item(c *fiber.Ctx) (scope, Ref, error) {
+func (h *handler) item(c *fiber.Ctx) (scope, sealing.Ref, error) {
 	s, err := h.scope(c)
 	if err != nil {
-		return s, Ref{}, err
+		return s, sealing.Ref{}, err
 	}
 	// A percent-encoded character of a key is the character itself (RFC 3986, section 6.2.2.2).
 	// What else decodes, a slash or a NUL, is no legal key.
 	key, err := url.PathUnescape(c.Params("key"))
 	if err != nil {
-		return s, Ref{}, apperr.InvalidField("/key", "must be a valid percent-encoding")
+		return s, sealing.Ref{}, apperr.InvalidField("/key", "must be a valid percent-encoding")
 	}
 	key = strings.Clone(key) // Fiber reuses the path's memory after the handler
-	return s, Ref{User: s.user, Realm: s.realm, Key: key}, checkKey(key)
+	return s, sealing.Ref{User: s.user, Realm: s.realm, Key: key}, checkKey(key)
 }
 
 func (h *handler) list(c *fiber.Ctx) error {
@@ -160,7 +161,7 @@ func (h *handler) put(c *fiber.Ctx) error {
 	return err
 }
 
-func (h *handler) putHolding(c *fiber.Ctx, s scope, ref Ref, reserved *memory.Reservation) error {
+func (h *handler) putHolding(c *fiber.Ctx, s scope, ref sealing.Ref, reserved *memory.Reservation) error {
 	body, err := h.readBody(c, reserved, h.maxBody(s.quota))
 	if err != nil {
 		return err
@@ -187,7 +188,7 @@ func (h *handler) putHolding(c *fiber.Ctx, s scope, ref Ref, reserved *memory.Re
 
 // parseWrite reads the fields of a write, and the value as the answer will spell it. Both may point
 // into the body.
-func parseWrite(ref Ref, o *input.Object) (w Write, quoted []byte, err error) {
+func parseWrite(ref sealing.Ref, o *input.Object) (w Write, quoted []byte, err error) {
 	w.Ref = ref
 	switch raw, ok := o.Raw("value"); {
 	case !ok:

@@ -6,18 +6,19 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // storedItem is a row as it is stored; sealed is nil when it is larger than was asked for.
 type storedItem struct {
 	sealedInfo
-	version Version
+	version sealing.Version
 	sealed  []byte
 }
 
 // itemRead asks for an item, without its value when that is larger than smallBody.
 type itemRead struct {
-	ref Ref
+	ref sealing.Ref
 	storedItem
 	found bool
 }
@@ -75,7 +76,7 @@ func (s *itemStore) readTogether(ctx context.Context, batch []*itemRead) error {
 // read reads one item. open is called with the row while its bytes are still in the connection's
 // memory, and must not keep them; they are nil when the value is larger than inline bytes. It
 // returns false when there is no such item.
-func (s *itemStore) read(ctx context.Context, ref Ref, inline int64, open func(storedItem) error) (bool, error) {
+func (s *itemStore) read(ctx context.Context, ref sealing.Ref, inline int64, open func(storedItem) error) (bool, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return false, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // itemStore keeps sealed items and the account of their sizes.
@@ -26,7 +27,7 @@ type itemStore struct{ pool *db.Pool }
 type sealedInfo struct {
 	key             string
 	metadata        []byte
-	metadataVersion *Version
+	metadataVersion *sealing.Version
 	size            int64
 	created         time.Time
 	updated         time.Time
@@ -114,7 +115,7 @@ func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, ds
 }
 
 // remove deletes one item, gives its size back and reports whether there was one.
-func (s *itemStore) remove(ctx context.Context, ref Ref) (bool, error) {
+func (s *itemStore) remove(ctx context.Context, ref sealing.Ref) (bool, error) {
 	var n int64
 	err := s.locked(ctx, ref.User, `WITH gone AS (
 		DELETE FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3 RETURNING size_bytes)`+giveBackSQL,

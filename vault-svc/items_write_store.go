@@ -11,15 +11,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // sealedWrite is a Write with its parts sealed.
 type sealedWrite struct {
-	Ref
+	sealing.Ref
 	value           []byte
-	version         Version
+	version         sealing.Version
 	metadata        []byte // nil: none
-	metadataVersion *Version
+	metadataVersion *sealing.Version
 	keepMetadata    bool
 	valueBytes      int64
 	metadataBytes   int64
@@ -48,7 +49,7 @@ func (w *itemWrite) user() string { return w.User }
 // putRow is a row of vault_put.
 type putRow struct {
 	metadata         []byte
-	metadataVersion  *Version
+	metadataVersion  *sealing.Version
 	size             int64
 	created, updated *time.Time
 	fresh            bool
@@ -138,8 +139,8 @@ func (s *itemStore) putTogether(ctx context.Context, batch []*itemWrite) error {
 func putArgs(batch []*itemWrite) []any {
 	n := len(batch)
 	users, realms, keys, keeps := make([]string, n), make([]string, n), make([]string, n), make([]bool, n)
-	values, metadata, versions, metadataVersions := make([][]byte, n), make([][]byte, n), make([]Version, n),
-		make([]*Version, n)
+	values, metadata, versions, metadataVersions := make([][]byte, n), make([][]byte, n), make([]sealing.Version, n),
+		make([]*sealing.Version, n)
 	valueBytes, metadataBytes, maxBytes, maxItems := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	for i, w := range batch {
 		users[i], realms[i], keys[i], keeps[i] = w.User, w.Realm, w.Key, w.keepMetadata

@@ -16,11 +16,12 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // transitServer answers as the transit engine of HashiCorp Vault does, for the one key "realmgate"
 // and the token "t0ken".
-func transitServer(t *testing.T) (KMSConfig, *atomic.Int64) {
+func transitServer(t *testing.T) (sealing.KMSConfig, *atomic.Int64) {
 	t.Helper()
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -70,7 +71,7 @@ func transitServer(t *testing.T) (KMSConfig, *atomic.Int64) {
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	return KMSConfig{URI: strings.Replace(s.URL, "https://", "hcvault://", 1) + "/transit/keys/realmgate", Token: "t0ken",
+	return sealing.KMSConfig{URI: strings.Replace(s.URL, "https://", "hcvault://", 1) + "/transit/keys/realmgate", Token: "t0ken",
 		CAFile: ca}, asked
 }
 
@@ -130,7 +131,7 @@ func TestAKMSThatRefusesIsAnErrorAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.KeyEncryption = config.Secret(text)
-	if _, err := cfg.keyEncryption(); err != nil {
+	if _, err := cfg.keyset(); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
@@ -152,7 +153,7 @@ func TestAKMSThatRefusesIsAnErrorAtTheStart(t *testing.T) {
 	} {
 		changed := cfg
 		c.change(&changed)
-		if _, err := changed.keyEncryption(); err == nil || !strings.Contains(err.Error(), c.says) ||
+		if _, err := changed.keyset(); err == nil || !strings.Contains(err.Error(), c.says) ||
 			strings.Contains(err.Error(), "t0ken") {
 			t.Errorf("%s: got %v, want %q", name, err, c.says)
 		}

@@ -10,99 +10,8 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/testkit"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
-
-func TestASealOpensOnlyInItsPlace(t *testing.T) {
-	t.Parallel()
-	key, err := NewDataKey("u")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref, version := Ref{"u", "r", "k"}, newVersion()
-	sealed, err := key.Seal(valuePart, ref, version, []byte("plain"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(sealed, []byte("plain")) {
-		t.Fatal("the value is not encrypted")
-	}
-	if got, err := key.Open(valuePart, ref, version, sealed); err != nil || string(got) != "plain" {
-		t.Fatalf("got %q %v", got, err)
-	}
-	damaged := bytes.Clone(sealed)
-	damaged[len(damaged)-1] ^= 1
-	other, err := NewDataKey("u")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, open := range map[string]func() ([]byte, error){
-		"another user": func() ([]byte,
-			error) {
-			return key.Open(valuePart, Ref{"v", "r", "k"}, version, sealed)
-		},
-		"another realm": func() ([]byte,
-			error) {
-			return key.Open(valuePart, Ref{"u", "", "k"}, version, sealed)
-		},
-		"another key name": func() ([]byte,
-			error) {
-			return key.Open(valuePart, Ref{"u", "r", "l"}, version, sealed)
-		},
-		"another version":  func() ([]byte, error) { return key.Open(valuePart, ref, newVersion(), sealed) },
-		"the other part":   func() ([]byte, error) { return key.Open(metadataPart, ref, version, sealed) },
-		"a bit turned":     func() ([]byte, error) { return key.Open(valuePart, ref, version, damaged) },
-		"cut short":        func() ([]byte, error) { return key.Open(valuePart, ref, version, sealed[:20]) },
-		"nothing":          func() ([]byte, error) { return key.Open(valuePart, ref, version, nil) },
-		"another data key": func() ([]byte, error) { return other.Open(valuePart, ref, version, sealed) },
-		"the fields' border shifted": func() ([]byte,
-			error) {
-			return key.Open(valuePart, Ref{"u", "rk", ""}, version, sealed)
-		},
-	} {
-		if got, err := open(); err == nil || got != nil {
-			t.Errorf("%s: opened %q", name, got)
-		}
-	}
-}
-
-func TestADataKeyUnwrapsOnlyForItsUser(t *testing.T) {
-	t.Parallel()
-	kek, err := GenerateKeyEncryption()
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := NewDataKey("u")
-	if err != nil {
-		t.Fatal(err)
-	}
-	wrapped, err := kek.Wrap(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := kek.Unwrap("v", wrapped); err == nil {
-		t.Error("unwrapped for another user")
-	}
-	stranger, err := GenerateKeyEncryption()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stranger.Unwrap("u", wrapped); err == nil {
-		t.Error("unwrapped with another keyset")
-	}
-	if _, err := kek.Unwrap("u", wrapped); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestAKeysetThatIsNone(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{"", "x", "{}", `{"primaryKeyId":1,"key":[]}`,
-		`{"primaryKeyId":1,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.HmacKey","value":"c2VjcmV0","keyMaterialType":"SYMMETRIC"},"status":"ENABLED","keyId":1,"outputPrefixType":"TINK"}]}`} {
-		if _, err := ParseKeyEncryption(text); err == nil || strings.Contains(err.Error(), "c2VjcmV0") {
-			t.Errorf("%s: got %v", text, err)
-		}
-	}
-}
 
 func TestARowCopiedElsewhereIsAnErrorAndNeverAWrongValue(t *testing.T) {
 	t.Parallel()
@@ -157,7 +66,7 @@ func TestNothingReadableIsStored(t *testing.T) {
 func TestTheWrongKeyEncryptionKey(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
-	kek, err := GenerateKeyEncryption()
+	kek, err := sealing.GenerateKeyset()
 	if err != nil {
 		t.Fatal(err)
 	}

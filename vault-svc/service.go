@@ -12,6 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // Name is the service's name, and the audience of the identities that it accepts.
@@ -60,7 +61,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	}
 	keys, err := openKeys(cfg, pool)
 	if err == nil {
-		err = keys.check(ctx)
+		err = keys.Check(ctx)
 	}
 	if err != nil {
 		return err
@@ -97,10 +98,10 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	return nil
 }
 
-func openKeys(cfg Config, pool *db.Pool) (*Keys, error) {
-	kek, err := cfg.keyEncryption()
+func openKeys(cfg Config, pool *db.Pool) (*sealing.Keys, error) {
+	kek, err := cfg.keyset()
 	if err != nil {
 		return nil, err
 	}
-	return newKeys(&keyStore{pool}, kek, cfg.KeyCache)
+	return sealing.NewKeys(pool, kek, cfg.KeyCache)
 }

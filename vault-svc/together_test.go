@@ -13,6 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/testkit"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // slow is a store of a test in which every item is there whose key does not begin with "no"; a
@@ -66,7 +67,7 @@ func (s *slow) ask(t *testing.T, ctx context.Context, key string) <-chan got {
 				out <- got{err: fmt.Errorf("panic: %v", p)}
 			}
 		}()
-		r := &itemRead{ref: Ref{User: key[:1], Key: key}}
+		r := &itemRead{ref: sealing.Ref{User: key[:1], Key: key}}
 		err := s.do(ctx, r)
 		out <- got{r.key, r.found, err}
 	}()
@@ -360,7 +361,7 @@ func TestASharedWriteLeavesItsConnectionAsItWas(t *testing.T) {
 	defer pool.Close()
 	var batch []*itemWrite
 	for range 2 {
-		w := sealedWrite{Ref: Ref{User: user().UserID, Key: "k"}, value: []byte("sealed"), version: newVersion(),
+		w := sealedWrite{Ref: sealing.Ref{User: user().UserID, Key: "k"}, value: []byte("sealed"), version: sealing.NewVersion(),
 			valueBytes: 6}
 		batch = append(batch, &itemWrite{sealedWrite: w, max: limits{bytes: 100, items: 1}})
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/trace"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // Vault does what the API offers: it seals and opens, and leaves rows and accounts to its store.
@@ -16,7 +17,7 @@ type Vault struct {
 	// alone are the writes that share no statement. They, too, are done one at a time for a user,
 	// so that those who wait for a lock of a user's account hold one connection and not all.
 	alone    *together[itemWrite]
-	keys     *Keys
+	keys     *sealing.Keys
 	maxItems int64
 	metrics  *metrics
 }
@@ -49,7 +50,7 @@ func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, erro
 	}
 	info := put.row.info(w.Ref)
 	if info.Metadata = w.Metadata; w.KeepMetadata {
-		info.Metadata, err = key.openMetadata(w.Ref, put.row)
+		info.Metadata, err = openMetadata(key, w.Ref, put.row)
 		err = v.opened(err)
 	}
 	return info, put.created, err
@@ -78,24 +79,10 @@ func (v *Vault) refused(err error) error {
 	return err
 }
 
-func seal(key *DataKey, w Write) (s sealedWrite, err error) {
-	s = sealedWrite{
-		Ref: w.Ref, version: newVersion(), keepMetadata: w.KeepMetadata, valueBytes: int64(len(w.Value)),
-		metadataBytes: int64(len(w.Metadata)),
-	}
-	if s.value, err = key.Seal(valuePart, w.Ref, s.version, w.Value); err != nil || w.Metadata == nil {
-		return s, err
-	}
-	v := newVersion()
-	s.metadataVersion = &v
-	s.metadata, err = key.Seal(metadataPart, w.Ref, v, w.Metadata)
-	return s, err
-}
-
 // Get returns an item and its value. Memory for a large one is taken into reserved first. The error
 // is 404 VAULT_KEY_NOT_FOUND when there is none; an item that does not open is an internal error,
 // never another value.
-func (v *Vault) Get(ctx context.Context, ref Ref, reserved *memory.Reservation) (info Info, value []byte, err error) {
+func (v *Vault) Get(ctx context.Context, ref sealing.Ref, reserved *memory.Reservation) (info Info, value []byte, err error) {
 	key, err := v.keys.Find(ctx, ref.User)
 	if err != nil {
 		return info, nil, err
@@ -108,7 +95,7 @@ func (v *Vault) Get(ctx context.Context, ref Ref, reserved *memory.Reservation) 
 		if row.sealed == nil {
 			return nil
 		}
-		value, info.Metadata, err = key.openRow(ref, row)
+		value, info.Metadata, err = openRow(key, ref, row)
 		return v.opened(err)
 	}
 	v.metrics.reads.Inc()
@@ -127,7 +114,7 @@ func (v *Vault) Get(ctx context.Context, ref Ref, reserved *memory.Reservation) 
 
 // readSmall reads an item without a large value together with what others read, unless it is
 // traced.
-func (v *Vault) readSmall(ctx context.Context, ref Ref, open func(storedItem) error) (bool, error) {
+func (v *Vault) readSmall(ctx context.Context, ref sealing.Ref, open func(storedItem) error) (bool, error) {
 	if trace.Current(ctx).Kept() {
 		return v.readAlone(ctx, ref, smallBody, open)
 	}
@@ -139,7 +126,7 @@ func (v *Vault) readSmall(ctx context.Context, ref Ref, open func(storedItem) er
 }
 
 // readAlone reads an item, without a value larger than inline bytes, by a statement of its own.
-func (v *Vault) readAlone(ctx context.Context, ref Ref, inline int64, open func(storedItem) error) (bool, error) {
+func (v *Vault) readAlone(ctx context.Context, ref sealing.Ref, inline int64, open func(storedItem) error) (bool, error) {
 	v.reads.statements.Add(1)
 	return v.items.read(ctx, ref, inline, open)
 }
@@ -160,10 +147,10 @@ func (v *Vault) List(ctx context.Context, user, realm string, each func(Info) er
 		return err
 	}
 	return v.items.list(ctx, user, realm, func(row sealedInfo) error {
-		ref := Ref{User: user, Realm: realm, Key: row.key}
+		ref := sealing.Ref{User: user, Realm: realm, Key: row.key}
 		info := row.info(ref)
 		var err error
-		if info.Metadata, err = key.openMetadata(ref, row); err != nil {
+		if info.Metadata, err = openMetadata(key, ref, row); err != nil {
 			return v.opened(err)
 		}
 		return each(info)
@@ -171,7 +158,7 @@ func (v *Vault) List(ctx context.Context, user, realm string, each func(Info) er
 }
 
 // Delete removes one item; 404 VAULT_KEY_NOT_FOUND when there is none.
-func (v *Vault) Delete(ctx context.Context, ref Ref) error {
+func (v *Vault) Delete(ctx context.Context, ref sealing.Ref) error {
 	found, err := v.items.remove(ctx, ref)
 	if err == nil && !found {
 		err = keyNotFound()
@@ -195,6 +182,6 @@ func (v *Vault) Realms(ctx context.Context, user string) ([]internalapi.RealmUsa
 	return v.items.realms(ctx, user)
 }
 
-func (r sealedInfo) info(ref Ref) Info {
+func (r sealedInfo) info(ref sealing.Ref) Info {
 	return Info{Ref: ref, SizeBytes: r.size, CreatedAt: r.created, UpdatedAt: r.updated}
 }

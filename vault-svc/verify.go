@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // verifyEvery is after how many items verify reports progress.
@@ -14,10 +16,10 @@ const verifyEvery = 10_000
 // verify opens every item and compares every account with its items, writing one line to out for
 // each thing that is wrong. It may run while the service does: each item, and each account, is read
 // as one transaction left it. The error says how much was wrong.
-func verify(ctx context.Context, store *verifyStore, keys *Keys, out io.Writer) error {
+func verify(ctx context.Context, store *verifyStore, keys *sealing.Keys, out io.Writer) error {
 	var items, bad int
-	err := store.items(ctx, func(ref Ref, row storedItem) error {
-		if err := check(ctx, keys, ref, row); err != nil {
+	err := store.items(ctx, func(ref sealing.Ref, row storedItem) error {
+		if err := verifyItem(ctx, keys, ref, row); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -47,8 +49,8 @@ func verify(ctx context.Context, store *verifyStore, keys *Keys, out io.Writer) 
 	return nil
 }
 
-// check opens one row.
-func check(ctx context.Context, keys *Keys, ref Ref, row storedItem) error {
+// verifyItem opens one row.
+func verifyItem(ctx context.Context, keys *sealing.Keys, ref sealing.Ref, row storedItem) error {
 	key, err := keys.Find(ctx, ref.User)
 	if err != nil {
 		return fmt.Errorf("%s: %w", ref, err)
@@ -56,7 +58,7 @@ func check(ctx context.Context, keys *Keys, ref Ref, row storedItem) error {
 	if key == nil {
 		return fmt.Errorf("%s: the user has no data key", ref)
 	}
-	_, metadata, err := key.openRow(ref, row)
+	_, metadata, err := openRow(key, ref, row)
 	if err == nil && metadata != nil && !jsontext.Value(metadata).IsValid() {
 		err = fmt.Errorf("metadata of %s is not JSON", ref)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // verifyStore reads everything that there is, for verify.
@@ -17,8 +18,8 @@ const verifyPage = 200
 
 // items calls each for every item, in the order of the primary key. The row's bytes may not be
 // kept.
-func (s *verifyStore) items(ctx context.Context, each func(Ref, storedItem) error) error {
-	var last Ref
+func (s *verifyStore) items(ctx context.Context, each func(sealing.Ref, storedItem) error) error {
+	var last sealing.Ref
 	for {
 		n, err := s.page(ctx, &last, each)
 		if n < verifyPage || err != nil {
@@ -28,7 +29,7 @@ func (s *verifyStore) items(ctx context.Context, each func(Ref, storedItem) erro
 }
 
 // page reads the items after *last, and moves it.
-func (s *verifyStore) page(ctx context.Context, last *Ref, each func(Ref, storedItem) error) (n int, err error) {
+func (s *verifyStore) page(ctx context.Context, last *sealing.Ref, each func(sealing.Ref, storedItem) error) (n int, err error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT user_id, realm_id, key, sealed, version, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
 		FROM vault_items WHERE (user_id, realm_id, key) > ($1, $2, $3) ORDER BY user_id, realm_id, key LIMIT $4`,

@@ -13,7 +13,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/realmgate/realmgate/pkg/atomicfile"
-	"github.com/realmgate/realmgate/vault-svc"
 )
 
 // dataDir is the folder in which everything that must survive a restart lives.
@@ -107,13 +106,4 @@ func randomKey() (string, error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // crypto/rand.Read never fails: it crashes the program instead
 	return base64.StdEncoding.EncodeToString(key), nil
-}
-
-// randomKeyset generates what wraps the vault's data keys, a Tink keyset.
-func randomKeyset() (string, error) {
-	kek, err := vault.GenerateKeyEncryption()
-	if err != nil {
-		return "", err
-	}
-	return kek.Reveal()
 }

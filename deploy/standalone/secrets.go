@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/realmgate/realmgate/pkg/atomicfile"
+	"github.com/realmgate/realmgate/vault-svc"
 )
 
 // masterFolder holds every secret in its folder secrets, readable by its owner only; it is what a
@@ -27,7 +28,7 @@ var secretKinds = []struct {
 	{"vault-internal-keys", longRandomText},
 	{"activity-internal-keys", longRandomText},
 	{"users-key-encryption-key", randomKey},
-	{"vault-key-encryption-key", randomKeyset},
+	{"vault-key-encryption-key", vault.GenerateKeyset},
 	{"postgres-superuser", randomText},
 	{"postgres-users_svc", randomText},
 	{"postgres-vault_svc", randomText},

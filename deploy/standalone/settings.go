@@ -107,7 +107,7 @@ func placeholders(cfg Config, environ []string) []string {
 			out = append(out, name+"="+strings.Repeat(name[:1], 52)) // each its own
 		}
 	}
-	keyset, _ := randomKeyset() // without one the missing setting is reported
+	keyset, _ := vault.GenerateKeyset() // without one the missing setting is reported
 	for name, value := range map[string]string{
 		"DATABASE_URL":       "postgres://" + localAddress,
 		"KEY_ENCRYPTION_KEY": base64.StdEncoding.EncodeToString(make([]byte, 32)), "VAULT_KEY_ENCRYPTION_KEY": keyset,

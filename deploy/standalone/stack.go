@@ -125,7 +125,7 @@ func (st *stack) sharedSettings(ctx context.Context, environ []string) ([]string
 		generate   func() (string, error)
 	}{
 		{"KEY_ENCRYPTION_KEY", "users-key-encryption-key", randomKey},
-		{"VAULT_KEY_ENCRYPTION_KEY", "vault-key-encryption-key", randomKeyset},
+		{"VAULT_KEY_ENCRYPTION_KEY", "vault-key-encryption-key", vault.GenerateKeyset},
 	} {
 		if isSet(environ, s.name) {
 			continue

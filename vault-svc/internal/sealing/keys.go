@@ -1,4 +1,4 @@
-package vault
+package sealing
 
 import (
 	"context"
@@ -10,14 +10,16 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"github.com/maypok86/otter/v2/stats"
+
+	"github.com/realmgate/realmgate/pkg/db"
 )
 
 // Keys hands out the users' data keys: from memory, else unwrapped from the store, else made.
 type Keys struct {
-	store *keyStore
-	kek   *KeyEncryption
-	cache *otter.Cache[string, *DataKey]
-	stats *stats.Counter
+	store  *keyStore
+	keyset *Keyset
+	cache  *otter.Cache[string, *DataKey]
+	stats  *stats.Counter
 	// unwrapErrors counts data keys that did not open.
 	unwrapErrors atomic.Int64
 }
@@ -28,8 +30,9 @@ const loadTimeout = 5 * time.Second
 // keyIdle is how long an unused data key stays in memory.
 const keyIdle = time.Hour
 
-func newKeys(store *keyStore, kek *KeyEncryption, size int) (*Keys, error) {
-	k := &Keys{store: store, kek: kek, stats: stats.NewCounter()}
+// NewKeys returns the data keys of a database that keyset wraps, at most size of them in memory.
+func NewKeys(pool *db.Pool, keyset *Keyset, size int) (*Keys, error) {
+	k := &Keys{store: &keyStore{pool}, keyset: keyset, stats: stats.NewCounter()}
 	var err error
 	k.cache, err = otter.New(&otter.Options[string, *DataKey]{
 		MaximumSize: size, ExpiryCalculator: otter.ExpiryAccessing[string, *DataKey](keyIdle), StatsRecorder: k.stats,
@@ -37,19 +40,27 @@ func newKeys(store *keyStore, kek *KeyEncryption, size int) (*Keys, error) {
 	return k, err
 }
 
+// Hits returns how often a data key was found unwrapped in memory.
+func (k *Keys) Hits() uint64 { return k.stats.Snapshot().Hits }
+
+// Misses returns how often a data key was not in memory.
+func (k *Keys) Misses() uint64 { return k.stats.Snapshot().Misses }
+
+// UnwrapErrors returns how many data keys did not unwrap.
+func (k *Keys) UnwrapErrors() int64 { return k.unwrapErrors.Load() }
+
 // checkedKeys is how many data keys a start tries.
 const checkedKeys = 16
 
-// check fails when there are data keys and none of a few opens: the keyset is another
-// installation's, or was made anew, and what would be stored under it could not be read with the
-// right one.
-func (k *Keys) check(ctx context.Context) error {
+// Check fails when there are data keys and none of a few unwraps: the keyset belongs to another
+// installation, or is new, and items stored under it could not be read with the right one.
+func (k *Keys) Check(ctx context.Context) error {
 	rows, err := k.store.some(ctx, checkedKeys)
 	if err != nil {
 		return err
 	}
 	for _, row := range rows {
-		if _, err = k.kek.Unwrap(row.user, row.wrapped); err == nil {
+		if _, err = k.keyset.Unwrap(row.user, row.wrapped); err == nil {
 			return nil
 		}
 	}
@@ -79,15 +90,15 @@ func (k *Keys) Ensure(ctx context.Context, user string) (*DataKey, error) {
 	if d, err = NewDataKey(user); err != nil {
 		return nil, err
 	}
-	wrapped, err := k.kek.Wrap(d)
+	wrapped, err := k.keyset.Wrap(d)
 	if err != nil {
 		return nil, err
 	}
-	if err := k.store.add(ctx, user, wrappedKey{wrapped: wrapped, kek: k.kek.Primary()}); err != nil {
+	if err := k.store.add(ctx, user, wrappedKey{wrapped: wrapped, kek: k.keyset.Primary()}); err != nil {
 		return nil, err
 	}
-	// Somebody else's may have been first: what is stored counts. It is read here and not through
-	// the cache, which might let us join a load that began before the key was stored and finds
+	// Another process may have stored a key first, and the stored key counts. It is read here and
+	// not through the cache, which could join a load that began before the key was stored and finds
 	// none.
 	if d, err = k.load(ctx, user); errors.Is(err, otter.ErrNotFound) {
 		return nil, fmt.Errorf("data key of user %s was stored and is not there", user)
@@ -109,7 +120,7 @@ func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
 	case !ok:
 		return nil, otter.ErrNotFound
 	}
-	d, err := k.kek.Unwrap(user, w)
+	d, err := k.keyset.Unwrap(user, w)
 	if err != nil {
 		k.unwrapErrors.Add(1)
 		return nil, err
@@ -124,14 +135,14 @@ const rotateBatch = 500
 // the data keys themselves, and so every item, stay as they are. It writes its progress to out. The
 // error counts the keys that could not be unwrapped; they are left as they are.
 func (k *Keys) Rotate(ctx context.Context, out io.Writer) error {
-	total, err := k.store.countOthers(ctx, k.kek.Primary())
+	total, err := k.store.countOthers(ctx, k.keyset.Primary())
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d data keys to wrap with key %d\n", total, k.kek.Primary())
+	fmt.Fprintf(out, "%d data keys to wrap with key %d\n", total, k.keyset.Primary())
 	var done, failed int
 	for after := ""; ; {
-		batch, err := k.store.others(ctx, k.kek.Primary(), after, rotateBatch)
+		batch, err := k.store.others(ctx, k.keyset.Primary(), after, rotateBatch)
 		if err != nil {
 			return err
 		}
@@ -141,7 +152,7 @@ func (k *Keys) Rotate(ctx context.Context, out io.Writer) error {
 		after = batch[len(batch)-1].user
 		again, bad := k.rewrap(batch, out)
 		failed += bad
-		n, err := k.store.replace(ctx, k.kek.Primary(), again)
+		n, err := k.store.replace(ctx, k.keyset.Primary(), again)
 		if err != nil {
 			return err
 		}
@@ -157,10 +168,10 @@ func (k *Keys) Rotate(ctx context.Context, out io.Writer) error {
 // rewrap returns what replaces each row of batch, and how many could not be unwrapped.
 func (k *Keys) rewrap(batch []keyRow, out io.Writer) (again []rewrapped, failed int) {
 	for _, row := range batch {
-		d, err := k.kek.Unwrap(row.user, row.wrapped)
+		d, err := k.keyset.Unwrap(row.user, row.wrapped)
 		var wrapped []byte
 		if err == nil {
-			wrapped, err = k.kek.Wrap(d)
+			wrapped, err = k.keyset.Wrap(d)
 		}
 		if err != nil {
 			fmt.Fprintln(out, err)

@@ -1,4 +1,4 @@
-package vault
+package sealing
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ func FuzzSealedItem(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ref, version := Ref{"u", "r", "k"}, newVersion()
-	sealed, err := key.Seal(valuePart, ref, version, []byte("plain"))
+	ref, version := Ref{"u", "r", "k"}, NewVersion()
+	sealed, err := key.Seal(Value, ref, version, []byte("plain"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -24,14 +24,14 @@ func FuzzSealedItem(f *testing.F) {
 	f.Add([]byte{}, "u", "r", "k")
 	f.Fuzz(func(t *testing.T, b []byte, user, realm, name string) {
 		at := Ref{user, realm, name}
-		got, err := key.Open(valuePart, at, version, b)
+		got, err := key.Open(Value, at, version, b)
 		if want := bytes.Equal(b, sealed) && at == ref; (err == nil) != want {
 			t.Fatalf("%x at %v: %q, %v", b, at, got, err)
 		}
 		if err != nil && got != nil {
 			t.Fatalf("%x does not open, but is %q", b, got)
 		}
-		if got, err := key.Open(metadataPart, at, version, b); err == nil {
+		if got, err := key.Open(Metadata, at, version, b); err == nil {
 			t.Fatalf("%x opened as metadata: %q", b, got)
 		}
 	})
@@ -39,7 +39,7 @@ func FuzzSealedItem(f *testing.F) {
 
 // FuzzWrappedDataKey: no data key comes out of anything but what was wrapped, for its own user.
 func FuzzWrappedDataKey(f *testing.F) {
-	kek, err := GenerateKeyEncryption()
+	kek, err := GenerateKeyset()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -74,12 +74,12 @@ func FuzzWrappedDataKey(f *testing.F) {
 		}
 		// Around the ciphertext is a protobuf, which has several spellings: whatever unwraps must
 		// be the same key.
-		ref, version := Ref{"u", "r", "k"}, newVersion()
-		sealed, err := got.Seal(valuePart, ref, version, []byte("plain"))
+		ref, version := Ref{"u", "r", "k"}, NewVersion()
+		sealed, err := got.Seal(Value, ref, version, []byte("plain"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if opened, err := key.Open(valuePart, ref, version, sealed); err != nil || string(opened) != "plain" {
+		if opened, err := key.Open(Value, ref, version, sealed); err != nil || string(opened) != "plain" {
 			t.Fatalf("%x unwrapped to another key", b)
 		}
 	})

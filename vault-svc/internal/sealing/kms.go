@@ -1,4 +1,4 @@
-package vault
+package sealing
 
 import (
 	"bytes"
@@ -34,13 +34,13 @@ func (c KMSConfig) Validate() error {
 	if c.URI == "" {
 		return nil
 	}
-	_, err := c.open()
+	_, err := c.Open()
 	return err
 }
 
-// open returns what wraps and unwraps keysets; nothing is asked yet. Another service is another
+// Open returns what wraps and unwraps keysets; nothing is asked yet. Another service is another
 // element of the list.
-func (c KMSConfig) open() (tink.AEAD, error) {
+func (c KMSConfig) Open() (tink.AEAD, error) {
 	for _, k := range []registry.KMSClient{transitClient{c}} {
 		if k.Supported(c.URI) {
 			return k.GetAEAD(c.URI)
