@@ -1,15 +1,11 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"net"
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
@@ -53,73 +49,34 @@ const (
 // the connection.
 const drained = 256 << 10
 
-// bodyLimit returns the most bytes that the body may have: in a write to the vault whatever fits
-// the user's quota must pass.
+// bodyLimit returns the most bytes that the body may have. A write to the vault may be as large as
+// its user's quota needs.
 func (g *gateway) bodyLimit(cl *call) int {
-	cfg := &g.cfg.Edge
-	switch {
-	case cl.route.body == fieldsBody:
+	switch cl.route.body {
+	case fieldsBody:
 		return maxFields
-	case cl.route.body == objectBody:
+	case objectBody:
 		return maxObject
-	case cfg.VaultMaxBodyMB > 0:
-		return cfg.VaultMaxBodyMB << 20
 	}
-	bytes := int64(cfg.VaultQuotaMB) << 20
-	if cl.who != nil && cl.who.state.VaultQuota > 0 {
-		bytes = cl.who.state.VaultQuota
+	cfg, userQuota := &g.cfg.Edge, int64(0)
+	if cl.who != nil {
+		userQuota = cl.who.state.VaultQuota
 	}
-	return int(min(quota.MaxBody(bytes), int64(cfg.BodyMemoryMB)<<20))
+	limit := quota.BodyLimit(quota.Effective(userQuota, int64(cfg.VaultQuotaMB)<<20), int64(cfg.VaultMaxBodyMB))
+	return int(min(limit, int64(cfg.BodyMemoryMB)<<20))
 }
 
 // readBody reads the whole body before anything is sent on, so that a slow client holds no
 // connection to a service and a request can be sent again elsewhere. Large bodies wait until there
 // is memory for them.
 func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
-	stream := c.Context().RequestBodyStream()
-	if stream == nil || c.Method() == fiber.MethodGet || c.Method() == fiber.MethodHead {
-		return nil // a body has no meaning there (RFC 9110, section 9.3.1)
-	}
-	limit, size := g.bodyLimit(cl), c.Request().Header.ContentLength()
-	if size > limit {
-		return apperr.PayloadTooLarge()
-	}
 	pool := g.bodyPool(cl)
-	if size < 0 {
-		return g.readChunked(c, cl, pool, stream, limit)
-	}
-	if err := g.hold(c, cl, pool, size); err != nil {
-		return err
-	}
-	cl.body = make([]byte, size)
-	_, err := io.ReadFull(stream, cl.body)
-	cl.bodyRead = err == nil
-	return brokenBody(err)
-}
-
-// chunkedGrowth is how many times as much room a body of unknown length gets when its room is full.
-const chunkedGrowth = 4
-
-// readChunked reads a body that does not say how long it is, most often much shorter than it may
-// be. It reserves what the largest body of the pool needs, because of bodies that reserved more and
-// more, each could wait for another.
-func (g *gateway) readChunked(c *fiber.Ctx, cl *call, pool bodyPool, stream io.Reader, limit int) error {
-	for room := min(pool.free, limit); ; room = min(chunkedGrowth*room, limit) {
-		if err := g.hold(c, cl, pool, pool.reservation(room, limit)); err != nil {
-			return err
-		}
-		body := bytes.NewBuffer(make([]byte, 0, room+1+bytes.MinRead)) // with room for ReadFrom to see the end
-		body.Write(cl.body)
-		_, err := body.ReadFrom(io.LimitReader(stream, int64(room+1-body.Len())))
-		cl.body = body.Bytes()
-		if err != nil || len(cl.body) <= room {
-			cl.bodyRead = err == nil
-			return brokenBody(err)
-		}
-		if room == limit {
-			return apperr.PayloadTooLarge()
-		}
-	}
+	var err error
+	cl.body, err = httpx.ReadBody(c, g.bodyLimit(cl), func(size, most int) error {
+		return g.hold(c, cl, pool, pool.reservation(size, most))
+	})
+	cl.bodyRead = err == nil && cl.body != nil
+	return err
 }
 
 // bodyPool is the memory that a body is accounted to.
@@ -137,15 +94,17 @@ func (g *gateway) bodyPool(cl *call) bodyPool {
 	return bodyPool{holder: cl.who.limitKey, free: freeBody, small: g.bodies, large: g.largeBodies, most: g.smallBody}
 }
 
-// reservation returns how much to hold for a body of unknown length with room for so much.
-func (p *bodyPool) reservation(room, limit int) int {
+// reservation returns how much to hold for size bytes of a body that may grow to most bytes. All of
+// what the pool has for one body is held at once: of bodies that held more and more, each could
+// wait for another.
+func (p *bodyPool) reservation(size, most int) int {
 	switch {
-	case room <= p.free:
-		return room
-	case room <= p.most:
-		return min(p.most, limit)
+	case size <= p.free:
+		return size
+	case size <= p.most:
+		return min(p.most, most)
 	}
-	return limit
+	return most
 }
 
 // hold waits until there is memory for a body of this size, in all and in the sender's part.
@@ -175,18 +134,6 @@ func (cl *call) holder() string {
 		return cl.who.limitKey
 	}
 	return addressLimitKey(cl.addr)
-}
-
-// brokenBody says what is wrong with a body that ended too soon.
-func brokenBody(err error) error {
-	var timeout net.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return apperr.New(apperr.RequestTimeout, "REQUEST_TIMEOUT", "The request took too long to arrive")
-	}
-	return edge.BadRequest()
 }
 
 // leaveBody prepares the end of the connection when more of the body is unread than is worth

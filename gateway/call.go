@@ -172,7 +172,7 @@ func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
 		c.Status(fiber.StatusNoContent)
 		return nil
 	case cl.fault != edge.PathFine:
-		return edge.BadRequest()
+		return apperr.BadRequest(nil)
 	case cl.endpoint == nil:
 		return apperr.RouteNotFound()
 	case c.Method() == fiber.MethodOptions:

@@ -66,14 +66,6 @@ func (c Config) Validate() error {
 // quota returns the default quota in bytes.
 func (c Config) quota() int64 { return c.QuotaMB * megabyte }
 
-// maxBody returns the largest body in bytes of a write by somebody with a quota of so many bytes.
-func (c Config) maxBody(bytes int64) int64 {
-	if c.MaxBodyMB > 0 {
-		return c.MaxBodyMB * megabyte
-	}
-	return quota.MaxBody(bytes)
-}
-
 // keyEncryption opens the keyset, with the help of the KMS when there is one.
 func (c Config) keyset() (k *sealing.Keyset, err error) {
 	if c.KMS.URI == "" {

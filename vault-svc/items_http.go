@@ -14,16 +14,17 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/input"
 	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
 // handler serves the public API of the vault.
 type handler struct {
-	vault   *Vault
-	memory  *memory.Budget
-	quota   int64 // of users without their own, bytes
-	maxBody func(quota int64) int64
+	vault     *Vault
+	memory    *memory.Budget
+	quota     int64 // bytes, of users without one of their own
+	maxBodyMB int64 // VAULT_MAX_BODY_MB
 }
 
 // routes mounts the API. Paths are exact: Fiber matches the request target as it was sent, so
@@ -49,7 +50,7 @@ func (h *handler) limitBody(c *fiber.Ctx) error {
 	limit := int64(httpx.DefaultBodyLimit)
 	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) &&
 		strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") {
-		limit = h.maxBody(h.quotaOf(httpx.Caller(c)))
+		limit = quota.BodyLimit(h.quotaOf(httpx.Caller(c)), h.maxBodyMB)
 	}
 	if int64(c.Request().Header.ContentLength()) > limit {
 		return apperr.PayloadTooLarge()
@@ -78,10 +79,7 @@ func (h *handler) scope(c *fiber.Ctx) (scope, error) {
 
 // quotaOf returns the quota of the caller in bytes.
 func (h *handler) quotaOf(caller auth.Identity) int64 {
-	if caller.VaultQuota == 0 {
-		return h.quota
-	}
-	return max(caller.VaultQuota, 0)
+	return quota.Effective(caller.VaultQuota, h.quota)
 }
 
 // item is scope for a request about one item.
@@ -162,7 +160,7 @@ func (h *handler) put(c *fiber.Ctx) error {
 }
 
 func (h *handler) putHolding(c *fiber.Ctx, s scope, ref sealing.Ref, reserved *memory.Reservation) error {
-	body, err := h.readBody(c, reserved, h.maxBody(s.quota))
+	body, err := readBody(c, reserved, quota.BodyLimit(s.quota, h.maxBodyMB))
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	v.metrics = newMetrics(rt.Metrics, v, budget)
 	a := &handler{
 		vault:  v,
-		memory: budget, quota: cfg.quota(), maxBody: cfg.maxBody,
+		memory: budget, quota: cfg.quota(), maxBodyMB: cfg.MaxBodyMB,
 	}
 	srv := httpx.New(httpx.Options{
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: quota.LargestBody,

@@ -1,8 +1,6 @@
 package vault
 
 import (
-	"bytes"
-	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -11,7 +9,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/pkg/api"
-	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
@@ -28,67 +25,22 @@ const smallBody = 64 << 10
 // sealed, and in the message to or from PostgreSQL.
 const memoryCopies = 3
 
-// readBody reads the body of a write, at most max bytes, taking memory for a large one into
-// reserved first. (limitBody has refused a length above max.)
-func (h *handler) readBody(c *fiber.Ctx, reserved *memory.Reservation, max int64) ([]byte, error) {
-	length, stream := int64(c.Request().Header.ContentLength()), c.Context().RequestBodyStream()
-	switch {
-	case stream == nil || length == 0:
-		return nil, nil
-	case length < 0:
-		return readChunked(c, reserved, stream, max)
-	}
-	if length > smallBody {
-		if err := reserved.Grow(c.UserContext(), memoryCopies*length); err != nil {
-			discard(stream, length)
-			return nil, err
+// readBody reads the body of a write, at most max bytes, and reserves memory for a large one. When
+// there is no memory, it reads the rest of the body away, so that a client that listens only after
+// it has sent everything receives the refusal.
+func readBody(c *fiber.Ctx, reserved *memory.Reservation, max int64) ([]byte, error) {
+	body, err := httpx.ReadBody(c, int(max), func(size, most int) error {
+		if size <= smallBody {
+			return nil
 		}
-	}
-	body := make([]byte, length)
-	_, err := io.ReadFull(stream, body)
-	return body, brokenBody(err)
-}
-
-// readChunked reads a body whose length nobody told. Once it is no longer small, it is held to be
-// as large as a body may be.
-func readChunked(c *fiber.Ctx, reserved *memory.Reservation, stream io.Reader, max int64) ([]byte, error) {
-	var body bytes.Buffer
-	n, err := io.CopyN(&body, stream, smallBody)
-	if errors.Is(err, io.EOF) {
-		return body.Bytes(), nil
-	}
-	if err != nil {
-		return nil, brokenBody(err)
-	}
-	if err := reserved.Grow(c.UserContext(), memoryCopies*max); err != nil {
-		discard(stream, max)
-		return nil, err
-	}
-	if _, err = io.CopyN(&body, stream, max-n+1); err == nil {
-		return nil, apperr.PayloadTooLarge()
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	reserved.ShrinkTo(memoryCopies * int64(body.Cap()))
-	return body.Bytes(), brokenBody(err)
-}
-
-// discard reads the rest of a body, so that a client that only listens when it has sent everything
-// hears the refusal.
-func discard(stream io.Reader, max int64) { _, _ = io.CopyN(io.Discard, stream, max) }
-
-// brokenBody says what it means for the client that its body could not be read.
-func brokenBody(err error) error {
-	var netErr net.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &netErr) && netErr.Timeout():
-		return apperr.Wrap(err, apperr.RequestTimeout, "REQUEST_TIMEOUT", "The request took too long to arrive")
-	default:
-		return apperr.Wrap(err, apperr.Invalid, "BAD_REQUEST", "Malformed HTTP request")
-	}
+		err := reserved.Grow(c.UserContext(), memoryCopies*int64(most))
+		if err != nil {
+			_, _ = io.CopyN(io.Discard, c.Context().RequestBodyStream(), int64(most))
+		}
+		return err
+	})
+	reserved.ShrinkTo(memoryCopies * int64(cap(body)))
+	return body, err
 }
 
 // quote spells a value as a JSON string with no escape that it does not need.

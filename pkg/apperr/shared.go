@@ -60,3 +60,8 @@ func Validation(violations ...Violation) *Error {
 func InvalidField(path, message string) *Error {
 	return Validation(Violation{InstancePath: path, Message: message})
 }
+
+// BadRequest is 400 BAD_REQUEST: the request is malformed HTTP. The cause may be nil.
+func BadRequest(cause error) *Error {
+	return Wrap(cause, Invalid, "BAD_REQUEST", "Malformed HTTP request")
+}

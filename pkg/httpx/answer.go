@@ -169,12 +169,16 @@ func fromFiber(c *fiber.Ctx, fe *fiber.Error) *apperr.Error {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		return apperr.New(apperr.HeadersTooLarge, "HEADERS_TOO_LARGE", "Request headers are too large")
 	case http.StatusRequestTimeout:
-		return apperr.New(apperr.RequestTimeout, "REQUEST_TIMEOUT", "The request took too long to arrive")
+		return requestTimeout(nil)
 	}
 	if fe.Code < http.StatusInternalServerError {
-		return apperr.New(apperr.Invalid, "BAD_REQUEST", "Malformed HTTP request")
+		return apperr.BadRequest(nil)
 	}
 	return apperr.From(fe)
+}
+
+func requestTimeout(cause error) *apperr.Error {
+	return apperr.Wrap(cause, apperr.RequestTimeout, "REQUEST_TIMEOUT", "The request took too long to arrive")
 }
 
 // MethodNotAllowed is 405 METHOD_NOT_ALLOWED; allow lists the methods that the path takes.

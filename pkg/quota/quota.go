@@ -1,30 +1,47 @@
-// Package quota owns the rule for how large the body of a vault write may be, which the gateway and
-// vault-svc must agree on. Start reading at MaxBody.
+// Package quota provides the rules about vault quotas that the gateway and vault-svc must agree on:
+// which quota a user has, and how large the body of a write may be under it. Start reading at
+// BodyLimit.
 package quota
 
 const megabyte = 1 << 20
 
-// LargestBody is the most that any body may have: what PostgreSQL takes in one message, which ends
-// short of a gigabyte.
+// Nothing is the quota, as the session state and the internal identity carry it, of a user who may
+// store nothing. Zero stands for the default quota there.
+const Nothing = -1
+
+// LargestBody is the largest body of all: PostgreSQL takes less than a gigabyte in one message.
 const LargestBody = 1000 * megabyte
 
 const (
-	// longestSpelling is how many bytes of JSON one byte of a value may take: \u0000 (RFC 8259,
+	// bytesPerCharacter is the longest JSON spelling of one byte of a value: \u0000 (RFC 8259,
 	// section 7).
-	longestSpelling = 6
+	bytesPerCharacter = 6
 	// envelope is the room beside the value: metadata in its longest spelling, names and white
 	// space.
 	envelope = 2 * megabyte
-	// leastBody passes whatever the quota is, so that a value from before it was lowered may still
-	// shrink.
-	leastBody = 110 * megabyte
+	// smallestLimit holds whatever the quota is, so that a value from before the quota was lowered
+	// may still shrink.
+	smallestLimit = 110 * megabyte
 )
 
-// MaxBody returns the most bytes that the body of a vault write may have, so that every value fits
-// which a quota of so many bytes allows, however JSON spells it.
-func MaxBody(quota int64) int64 {
-	if quota >= LargestBody/longestSpelling {
+// Effective returns the quota in bytes of a user whose session state or identity carries own, where
+// byDefault is the quota of users without one of their own.
+func Effective(own, byDefault int64) int64 {
+	if own == 0 {
+		return byDefault
+	}
+	return max(own, 0)
+}
+
+// BodyLimit returns the most bytes that the body of a vault write may have. It leaves room for
+// every value that the quota allows, however JSON spells it. An override of VAULT_MAX_BODY_MB
+// megabytes above 0 takes the place of that.
+func BodyLimit(quota, overrideMB int64) int64 {
+	switch {
+	case overrideMB > 0:
+		return overrideMB * megabyte
+	case quota >= LargestBody/bytesPerCharacter:
 		return LargestBody
 	}
-	return max(longestSpelling*quota+envelope, leastBody)
+	return max(bytesPerCharacter*quota+envelope, smallestLimit)
 }

@@ -25,14 +25,14 @@ func CheckRequest(h *fasthttp.RequestHeader) error {
 	case len(target) > maxTarget:
 		return apperr.New(apperr.URITooLong, "URI_TOO_LONG", "Request target is too long")
 	case len(target) == 0 || target[0] != '/': // authority-form, *, absolute-form of another host
-		return BadRequest()
+		return apperr.BadRequest(nil)
 	case !saneHost(h.Host()) && (len(h.Host()) > 0 ||
 		string(h.Protocol()) != "HTTP/1.0"): // a probe of HTTP/1.0 may have none
-		return BadRequest()
+		return apperr.BadRequest(nil)
 	case bytes.IndexByte(target, '#') >= 0:
-		return BadRequest()
+		return apperr.BadRequest(nil)
 	case !bytes.HasPrefix(h.Protocol(), []byte("HTTP/1.")):
-		return BadRequest()
+		return apperr.BadRequest(nil)
 	}
 	return checkHeaderLines(h.RawHeaders())
 }
@@ -45,27 +45,27 @@ func checkHeaderLines(raw []byte) error {
 	length, encoded := false, false
 	for line := range bytes.Lines(raw) {
 		if colon := bytes.IndexByte(line, ':'); colon >= 0 && bytes.IndexByte(line[:colon], ' ') >= 0 {
-			return BadRequest()
+			return apperr.BadRequest(nil)
 		}
 		if bytes.HasSuffix(line, []byte("\n")) && !bytes.HasSuffix(line, []byte("\r\n")) {
-			return BadRequest()
+			return apperr.BadRequest(nil)
 		}
 		switch line[0] {
 		case ' ', '\t': // obs-fold
-			return BadRequest()
+			return apperr.BadRequest(nil)
 		case 'c', 'C':
 			length = length || isHeader(line, fiber.HeaderContentLength)
 		case 't', 'T':
 			if isHeader(line, fiber.HeaderTransferEncoding) {
 				if encoded || !ascii.EqualFold(headerValue(line), "chunked") {
-					return BadRequest()
+					return apperr.BadRequest(nil)
 				}
 				encoded = true
 			}
 		}
 	}
 	if length && encoded {
-		return BadRequest()
+		return apperr.BadRequest(nil)
 	}
 	return nil
 }
@@ -79,11 +79,6 @@ func isHeader(line []byte, name string) bool {
 func headerValue(line []byte) []byte {
 	_, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\r\n")), []byte(":"))
 	return bytes.Trim(value, " \t")
-}
-
-// BadRequest is the answer to a malformed request.
-func BadRequest() error {
-	return apperr.New(apperr.Invalid, "BAD_REQUEST", "Malformed HTTP request")
 }
 
 // SplitTarget cuts a request target into its path and its query.
