@@ -3,6 +3,7 @@ package users
 import (
 	"context"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -238,13 +239,21 @@ type newAccount struct {
 	At                         time.Time
 }
 
-// accounts is the domain of users: sign-up, profiles, and what admins do with accounts.
+// accounts is the domain of accounts: profiles, and every change of them.
 type accounts struct {
 	*core
 	hasher   *hasher
 	throttle *throttle
-	mails    *mails
 	rule     passwordRule
+}
+
+// firstAlias is the local part of the address, cut to what an alias may be.
+func firstAlias(email string) string {
+	local, _, _ := strings.Cut(email, "@")
+	if r := []rune(local); len(r) > maxAlias {
+		local = string(r[:maxAlias])
+	}
+	return local
 }
 
 // change checks the current password when one is asked for and applies p to the user id. by is from

@@ -5,16 +5,12 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/input"
 )
 
 func (a *accounts) mount(s *httpx.Server) {
-	a.mountSignup(s)
-	s.Get("/api/v1/users", a.list)
 	s.Get("/api/v1/users/me", a.me)
 	s.Get("/api/v1/users/auth/me", a.me)
 	s.Get("/api/v1/users/:id", a.get)
@@ -139,39 +135,4 @@ func (a *accounts) patch(c *fiber.Ctx) error {
 		return httpx.OK(c, "User updated successfully", PasswordChanged{u.User, RevokedTokens{u.Revoked.Tokens}})
 	}
 	return httpx.OK(c, "User updated successfully", u.seenBy(caller))
-}
-
-const (
-	maxPages     = 10_000
-	defaultLimit = 50
-	maxLimit     = 100
-	maxSearch    = 255
-)
-
-func (a *accounts) list(c *fiber.Ctx) error {
-	if _, err := admin(c); err != nil {
-		return err
-	}
-	q := httpx.Query(c)
-	f := userFilter{
-		Search: q.Text("q", maxSearch), Admin: boolFilter(q, "is_admin"), Banned: boolFilter(q, "is_banned"),
-		Page: q.Int("page", 1, 1, maxPages), Limit: q.Int("limit", defaultLimit, 1, maxLimit),
-	}
-	if err := q.Err(); err != nil {
-		return err
-	}
-	list, total, err := a.listAccounts(c.UserContext(), f)
-	if err != nil {
-		return err
-	}
-	return httpx.Paged(c, "Users retrieved successfully", list, api.NewPage(total, f.Page, f.Limit))
-}
-
-// boolFilter returns nil when the parameter is absent.
-func boolFilter(q *input.Query, name string) *bool {
-	if !q.Has(name) {
-		return nil
-	}
-	v := q.Bool(name, false)
-	return &v
 }

@@ -30,7 +30,7 @@ func writeIdentity(ctx context.Context, tx pgx.Tx, old account, p identityPatch,
 		}
 	}
 	if p.Email != nil || p.EmailVerified != nil {
-		if _, err := tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1`, old.ID); err != nil {
+		if err := DropTokens(ctx, tx, old.ID); err != nil {
 			return err
 		}
 	}

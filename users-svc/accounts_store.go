@@ -173,7 +173,7 @@ func (a *accounts) update(ctx context.Context, userID string, p patch, checkedHa
 		return err
 	})
 	if err == nil && ch != nil {
-		a.notify.changed(ctx, *ch)
+		a.changes.changed(ctx, *ch)
 	}
 	return out, err
 }
@@ -229,8 +229,7 @@ func (a *accounts) consequences(ctx context.Context, tx pgx.Tx, userID string, p
 		if ended, err = endSessions(ctx, tx, userID, keep, eventPasswordChanged, now); err != nil {
 			return 0, nil, err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1 AND purpose = $2`, userID,
-			purposeReset); err != nil {
+		if err := DropTokens(ctx, tx, userID, PurposeReset); err != nil {
 			return 0, nil, err
 		}
 	}

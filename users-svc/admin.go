@@ -10,9 +10,13 @@ import (
 
 // administration is the domain of what admins do with other people's accounts.
 type administration struct {
+	*core
 	accounts *accounts
 	sessions *sessions
 	history  *history
+	hasher   *hasher
+	rule     passwordRule
+	mailOn   bool // without a mail server addresses count as verified unseen
 }
 
 const (
@@ -55,7 +59,7 @@ func errUsernameTaken() *apperr.Error {
 }
 
 // create makes a verified account. method says how it came to be.
-func (a *accounts) create(ctx context.Context, in creation, method string) (User, error) {
+func (a *administration) createAccount(ctx context.Context, in creation, method string) (User, error) {
 	n := newAccount{Email: in.Email, Alias: firstAlias(in.Email), Method: method, Admin: in.Admin, Verified: true,
 		At: a.now()}
 	if in.Alias != nil {

@@ -8,6 +8,7 @@ import (
 )
 
 func (a *administration) mount(s *httpx.Server) {
+	s.Get("/api/v1/users", a.list)
 	s.Post("/api/v1/users", a.create)
 	s.Post("/api/v1/users/:id/ban", a.ban)
 	s.Post("/api/v1/users/:id/unban", a.unban)
@@ -53,7 +54,7 @@ func (a *administration) create(c *fiber.Ctx) error {
 		return err
 	}
 	in.Address = httpx.Caller(c).ClientAddr
-	u, err := a.accounts.create(c.UserContext(), in, methodAdmin)
+	u, err := a.createAccount(c.UserContext(), in, methodAdmin)
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (a *administration) logout(c *fiber.Ctx) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	revoked, err := a.sessions.logOut(c.UserContext(), id, withTokens, actorOf(c, id))
+	revoked, err := a.logOut(c.UserContext(), id, withTokens, actorOf(c, id))
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (a *administration) securityHistory(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := accountByID(c.UserContext(), a.accounts.pool, id); err != nil {
+	if _, err := accountByID(c.UserContext(), a.pool, id); err != nil {
 		return err
 	}
 	actedOn(c, id)

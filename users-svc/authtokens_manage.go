@@ -21,7 +21,9 @@ import (
 // (see rightsOf). To a token, all others are as unknown as another user's.
 type authTokens struct {
 	*core
-	gate tokenGate
+	states *sessionstate.Cache
+	gate   tokenGate
+	limit  int // of tokens that a user may have
 }
 
 // tokenGate asks a session to prove password or code before it makes or changes tokens; the
@@ -136,7 +138,7 @@ func (d *authTokens) issue(ctx context.Context, caller auth.Identity,
 		if err != nil {
 			return err
 		}
-		if count >= d.cfg.AuthTokenLimit {
+		if count >= d.limit {
 			return apperr.New(apperr.Conflict, "AUTH_TOKEN_LIMIT_REACHED", "Auth token limit reached")
 		}
 		var hash []byte

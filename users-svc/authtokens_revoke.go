@@ -21,7 +21,7 @@ func readRevokeTokens(o *input.Object) bool {
 
 // listFor returns the auth tokens of a user to an admin, the newest first.
 func (d *authTokens) listFor(ctx context.Context, userID string) ([]AuthToken, error) {
-	if _, err := accountByID(ctx, d.pool, userID); err != nil {
+	if err := requireUser(ctx, d.pool, userID); err != nil {
 		return nil, err
 	}
 	return tokensOf(ctx, d.pool, userID)
@@ -44,18 +44,6 @@ func (d *authTokens) revokeAll(ctx context.Context, userID string, by device) (r
 		return err
 	})
 	return revoked, err
-}
-
-// logOut ends every session of a user, and the auth tokens too if that is wanted.
-func (s *sessions) logOut(ctx context.Context, userID string, withTokens bool, by device) (RevokedTokens, error) {
-	var out RevokedTokens
-	_, err := s.endAllAnd(ctx, userID, "", eventLogout, by, func(tx dbtx) (err error) {
-		if withTokens {
-			out.TokensRevoked, err = revokeTokens(ctx, tx, userID, by, s.now())
-		}
-		return err
-	})
-	return out, err
 }
 
 func errTokensWithoutPassword() *apperr.Error {

@@ -152,7 +152,7 @@ func (d *authTokens) change(ctx context.Context, userID string, f func(tokenTx) 
 	case db.Constraint(err) == "auth_tokens_alias_key":
 		return apperr.New(apperr.Invalid, "DUPLICATE_ALIAS", "An auth token with this alias already exists")
 	case err == nil:
-		d.notify.changed(ctx, ch)
+		d.changes.changed(ctx, ch)
 	}
 	return err
 }

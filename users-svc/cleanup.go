@@ -1,10 +1,18 @@
 package users
 
-import "time"
+import (
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/db"
+)
 
 // cleanup deletes what has expired. Every replica does; each passes over the rows that another is
 // deleting.
-type cleanup struct{ *core }
+type cleanup struct {
+	*core
+	clock            *db.Clock
+	historyRetention time.Duration
+}
 
 // keepEnded is how long a session that has ended or expired is kept, so that a late re-use of its
 // tokens is still told from a forgery.

@@ -41,10 +41,10 @@ func (c *cleanup) sweepOnce(ctx context.Context, tx pgx.Tx, now time.Time) (int6
 		sql    string
 		before time.Time
 	}{
-		{`DELETE FROM login_history WHERE id IN (SELECT id FROM login_history WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-c.cfg.HistoryRetention)},
+		{`DELETE FROM login_history WHERE id IN (SELECT id FROM login_history WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-c.historyRetention)},
 		{`DELETE FROM failed_logins
 			WHERE (address, hour) IN (SELECT address, hour FROM failed_logins WHERE hour < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
-			now.Add(-c.cfg.HistoryRetention)},
+			now.Add(-c.historyRetention)},
 		{`DELETE FROM login_throttle WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 		{`DELETE FROM mail_tokens WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,

@@ -15,25 +15,42 @@ import (
 // commands are what the binary does besides serving. They work beside running replicas.
 func commands() []service.Command[Config] {
 	return []service.Command[Config]{
-		{Name: "admin create", Doc: "-email ADDRESS [-password-file FILE]: create an admin, or make the account with that address one.", Run: errand(adminCreate)},
+		{Name: "admin create", Doc: "-email ADDRESS [-password-file FILE]: create an admin, or make the account with that address one.", Run: withResources(adminCreate)},
 		{
 			Name: "admin password", Doc: "[-email ADDRESS] [-password-file FILE]: give an admin another password, which ends the sessions of before.",
-			Run: errand(adminPassword),
+			Run: withResources(adminPassword),
 		},
 		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.",
-			Run: errand(keysRotate)},
-		{Name: "keys revoke", Doc: "KID: let no gateway take what this signing key signed, within a second; for a key that has leaked.", Run: errand(keysRevoke)},
-		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: errand(keysReseal)},
+			Run: withResources(keysRotate)},
+		{Name: "keys revoke", Doc: "KID: let no gateway take what this signing key signed, within a second; for a key that has leaked.", Run: withResources(keysRevoke)},
+		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: withResources(keysReseal)},
 		{Name: "mail test", Doc: "ADDRESS: send a test mail and print what the mail server said.", Run: mailTest},
-		{Name: "emails check", Doc: "[-rekey]: list accounts whose address breaks today's rule for addresses; exit 1 when there are any.", Run: errand(emailsCheck)},
+		{Name: "emails check", Doc: "[-rekey]: list accounts whose address breaks today's rule for addresses; exit 1 when there are any.", Run: withResources(emailsCheck)},
 		{Name: "logins failed", Doc: "[-since 24h] [-limit 50]: list the addresses that failed sign-ins came from.",
-			Run: errand(loginsFailed)},
-		{Name: "import", Doc: "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").", Run: errand(importUsers)},
+			Run: withResources(loginsFailed)},
+		{Name: "import", Doc: "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").", Run: withResources(importUsers)},
 	}
 }
 
-// errand runs f with an open core and closes it afterwards.
-func errand(f func(ctx context.Context, c *core, args []string, out io.Writer) error) func(context.Context, Config,
+// command has what a command works with.
+type command struct {
+	*resources
+	cfg Config
+	out io.Writer
+}
+
+func (c *command) keyring() *keyring {
+	return newKeyring(c.core, c.cfg.Signing, c.cfg.Sessions.AccessTTL, c.sealer, c.clock)
+}
+
+func (c *command) admins() *administration {
+	hasher, rule := newHasher(c.cfg.Passwords), newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
+	return &administration{core: c.core, accounts: &accounts{core: c.core, hasher: hasher, rule: rule},
+		hasher: hasher, rule: rule, mailOn: c.cfg.Mail.On()}
+}
+
+// withResources runs f with open resources and closes them afterwards.
+func withResources(f func(ctx context.Context, cmd *command, args []string) error) func(context.Context, Config,
 	service.Runtime, []string, io.Writer) error {
 	return func(ctx context.Context, cfg Config, rt service.Runtime, args []string, out io.Writer) (err error) {
 		var closers []func(context.Context) error
@@ -42,15 +59,15 @@ func errand(f func(ctx context.Context, c *core, args []string, out io.Writer) e
 				err = errors.Join(err, closeIt(context.WithoutCancel(ctx)))
 			}
 		}()
-		c, err := openCore(ctx, func(_ string, closeIt func(context.Context) error) { closers = append(closers, closeIt) },
-			cfg, rt)
+		onStop := func(_ string, closeIt func(context.Context) error) { closers = append(closers, closeIt) }
+		r, err := openResources(ctx, onStop, cfg, rt)
 		if err == nil && cfg.DB.Migrate {
-			err = db.Migrate(ctx, c.pool, schema, migrationFiles, rt.Log)
+			err = db.Migrate(ctx, r.pool, schema, migrationFiles, rt.Log)
 		}
 		if err != nil {
 			return err
 		}
-		if err = f(ctx, c, args, out); errors.Is(err, flag.ErrHelp) {
+		if err = f(ctx, &command{resources: r, cfg: cfg, out: out}, args); errors.Is(err, flag.ErrHelp) {
 			err = nil
 		}
 		return err

@@ -5,53 +5,44 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"time"
 
 	"github.com/realmgate/realmgate/pkg/api"
 )
 
 // keysRotate adds a signing key, however old the newest is.
-func keysRotate(ctx context.Context, c *core, args []string, out io.Writer) error {
+func keysRotate(ctx context.Context, cmd *command, args []string) error {
 	var now bool
-	if err := onlyFlags("keys rotate", args, out, func(f *flag.FlagSet) {
+	if err := onlyFlags("keys rotate", args, cmd.out, func(f *flag.FlagSet) {
 		f.BoolVar(&now, "now", false,
 			"let it sign at once: for a key that may have leaked; gateways fetch it when they first see it")
 	}); err != nil {
 		return err
 	}
-	k := &keyring{core: c}
-	from := c.now()
-	err := k.renew(ctx, time.Time{}, func(keys []signingKey) (time.Time, bool) {
-		if !now && len(keys) > 0 {
-			from = from.Add(c.cfg.Tokens.KeyLead)
-		}
-		return from, true
-	})
+	from, err := cmd.keyring().Rotate(ctx, now)
 	if err == nil {
 		text, _ := api.Time(from).MarshalText()
-		fmt.Fprintf(out, "a new key signs from %s; the old one is published until its last token has expired\n", text)
+		fmt.Fprintf(cmd.out, "a new key signs from %s; the old one is published until its last token has expired\n", text)
 	}
 	return err
 }
 
 // keysRevoke deletes a signing key. Sessions stay: their refresh tokens give new access tokens.
-func keysRevoke(ctx context.Context, c *core, args []string, out io.Writer) error {
-	flags, err := parseFlags("keys revoke", args, out, func(*flag.FlagSet) {})
+func keysRevoke(ctx context.Context, cmd *command, args []string) error {
+	flags, err := parseFlags("keys revoke", args, cmd.out, func(*flag.FlagSet) {})
 	if err != nil {
 		return err
 	}
 	if flags.NArg() != 1 {
 		return errors.New("keys revoke takes the id of one key: the kid in the header of its tokens and in /.well-known/jwks.json")
 	}
-	replaced, err := (&keyring{core: c}).revoke(ctx, flags.Arg(0))
+	replaced, err := cmd.keyring().revoke(ctx, flags.Arg(0))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is revoked: gateways refuse its access tokens within a second, and clients refresh theirs\n",
+	fmt.Fprintf(cmd.out, "%s is revoked: gateways refuse its access tokens within a second, and clients refresh theirs\n",
 		flags.Arg(0))
 	if replaced {
-		fmt.Fprintln(out, "a new key signs from now on")
+		fmt.Fprintln(cmd.out, "a new key signs from now on")
 	}
 	return nil
 }

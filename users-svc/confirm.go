@@ -30,7 +30,7 @@ func (a *accounts) confirm(ctx context.Context, userID, password string, d devic
 	case !right:
 		return "", errWrongPassword()
 	}
-	if err := a.throttle.forget(ctx, at.key); err != nil {
+	if err := a.throttle.forget(ctx, a.pool, at.key); err != nil {
 		return "", err
 	}
 	return found.PasswordHash, markConfirmed(ctx, a.pool, d.SessionID, a.now())

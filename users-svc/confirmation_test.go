@@ -92,7 +92,7 @@ func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
 func TestConfirmingASession(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin, func(c *users.Config) {
-		c.Throttle.LoginAccount = ratelimit.Rate{Count: 5,
+		c.Passwords.AccountRate = ratelimit.Rate{Count: 5,
 			Period: 15 * time.Minute}
 	})
 	me, banned := h.signUp(), h.signUp()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
@@ -30,6 +31,15 @@ func accountByEmail(ctx context.Context, q dbtx, address string) (account, error
 		return account{}, err
 	}
 	return oneAccount(ctx, q, `WHERE email_key = $1`, key)
+}
+
+// accountByKey returns the account that is stored under an email key; false when there is none.
+func accountByKey(ctx context.Context, q dbtx, key string) (account, bool, error) {
+	found, err := oneAccount(ctx, q, `WHERE email_key = $1`, key)
+	if apperr.Is(err, "USER_NOT_FOUND") {
+		return found, false, nil
+	}
+	return found, err == nil, err
 }
 
 // storedEmail is an account's address and the key under which it is stored.

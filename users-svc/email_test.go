@@ -265,7 +265,7 @@ func TestMailGoesToTheDomainInASCII(t *testing.T) {
 func TestTheFirstAdminsAddressKeepsTheRule(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	h.cfg.Signup.AdminEmail, h.cfg.Signup.AdminPassword = "root@-x.example", password
+	h.cfg.FirstAdmin.Email, h.cfg.FirstAdmin.Password = "root@-x.example", password
 	_, err := users.New(t.Context(), h.cfg, h.runtime())
 	if err == nil || !strings.Contains(err.Error(), "ADMIN_EMAIL must be an e-mail address") {
 		t.Errorf("got %v", err)

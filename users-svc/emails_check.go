@@ -2,7 +2,6 @@ package users
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 
@@ -11,25 +10,18 @@ import (
 
 const emailsPerQuery = 1000
 
-// emailsCheck lists the accounts that earlier releases stored and parseEmail would not: those whose
-// address it refuses, and those under another key than it gives. -rekey corrects the latter where
-// the key is free. Addresses are printed with escapes, because what is wrong with them is not seen.
-func emailsCheck(ctx context.Context, c *core, args []string, out io.Writer) error {
-	var correct bool
-	if err := onlyFlags("emails check", args, out, func(f *flag.FlagSet) {
-		f.BoolVar(&correct, "rekey", false,
-			"store each account under the key of today's rule where that is free; first update every replica")
-	}); err != nil {
-		return err
-	}
+// CheckEmails lists the accounts that earlier releases stored and parseEmail would not: those whose
+// address it refuses, and those under another key than it gives. correct
+// stores the latter under the right key where that is free. Addresses are printed with escapes, because what is wrong with them is not seen.
+func CheckEmails(ctx context.Context, q dbtx, correct bool, out io.Writer) error {
 	var checked, wrong int
 	for after := ""; ; {
-		list, err := emailsAfter(ctx, c.pool, after, emailsPerQuery)
+		list, err := emailsAfter(ctx, q, after, emailsPerQuery)
 		if err != nil {
 			return err
 		}
 		for _, e := range list {
-			fault, corrected, err := checkEmail(ctx, c.pool, e, correct)
+			fault, corrected, err := checkEmail(ctx, q, e, correct)
 			if err != nil {
 				return err
 			}

@@ -5,16 +5,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"text/tabwriter"
 	"time"
 )
 
 // loginsFailed prints the addresses that failed sign-ins came from, for an operator who wants to
 // block some of them.
-func loginsFailed(ctx context.Context, c *core, args []string, out io.Writer) error {
+func loginsFailed(ctx context.Context, cmd *command, args []string) error {
 	since, limit := 24*time.Hour, 50
-	if err := onlyFlags("logins failed", args, out, func(f *flag.FlagSet) {
+	if err := onlyFlags("logins failed", args, cmd.out, func(f *flag.FlagSet) {
 		f.DurationVar(&since, "since", since, "how far back, in whole hours")
 		f.IntVar(&limit, "limit", limit, "how many addresses, those with the most failures first")
 	}); err != nil {
@@ -23,11 +22,11 @@ func loginsFailed(ctx context.Context, c *core, args []string, out io.Writer) er
 	if since <= 0 || limit < 1 {
 		return errors.New("-since and -limit must be above 0")
 	}
-	list, total, err := listFailedLogins(ctx, c.pool, c.now().Add(-since), limit)
+	list, total, err := listFailedLogins(ctx, cmd.pool, cmd.now().Add(-since), limit)
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(cmd.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ADDRESS\tFAILED\tUNKNOWN NAMES\tACCOUNTS\tLAST")
 	for _, f := range list {
 		last := f.LastAt.UTC().Format(time.RFC3339)
@@ -36,6 +35,6 @@ func loginsFailed(ctx context.Context, c *core, args []string, out io.Writer) er
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d of %d addresses\n", len(list), total)
+	fmt.Fprintf(cmd.out, "%d of %d addresses\n", len(list), total)
 	return nil
 }

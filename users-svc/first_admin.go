@@ -9,8 +9,8 @@ import (
 // may call it at once. An account that has the address already becomes the admin, with the password
 // of the settings and without the sessions, auth tokens and second factor that it had: whoever made
 // it before the operator came must not be it.
-func (a *accounts) makeFirstAdmin(ctx context.Context) error {
-	email, password := a.cfg.Signup.AdminEmail, a.cfg.Signup.AdminPassword.Reveal()
+func (a *administration) makeFirstAdmin(ctx context.Context, cfg firstAdminConfig) error {
+	email, password := cfg.Email, cfg.Password.Reveal()
 	if email == "" {
 		return nil
 	}

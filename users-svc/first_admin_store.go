@@ -17,7 +17,7 @@ func anyAdmin(ctx context.Context, q dbtx) (bool, error) {
 
 // insertFirstAdmin returns the id of the admin that it made, "" when there was one meanwhile, and
 // what was revoked of the account that had the address before, nil when there was none.
-func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (userID string, before *revoked, err error) {
+func (a *administration) insertFirstAdmin(ctx context.Context, n newAccount) (userID string, before *revoked, err error) {
 	var ch *sessionstate.Change
 	err = db.InTx(ctx, a.pool, func(tx pgx.Tx) error {
 		userID, before, ch = "", nil, nil
@@ -37,7 +37,7 @@ func (a *accounts) insertFirstAdmin(ctx context.Context, n newAccount) (userID s
 		return err
 	})
 	if err == nil && ch != nil {
-		a.notify.changed(ctx, *ch)
+		a.changes.changed(ctx, *ch)
 	}
 	return userID, before, err
 }

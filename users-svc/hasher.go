@@ -40,7 +40,7 @@ const (
 	mostHugePages = 512 << 20
 )
 
-func newHasher(c PasswordConfig) *hasher {
+func newHasher(c passwordConfig) *hasher {
 	parallel := c.Parallel
 	if parallel == 0 {
 		parallel = runtime.GOMAXPROCS(0)

@@ -11,7 +11,7 @@ func TestHashesGetHugePagesWhereTheSystemHasThem(t *testing.T) {
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
 		return // the system has none to give
 	}
-	newHasher(PasswordConfig{MemoryKiB: 19456, Time: 1, Threads: 1, Parallel: 1})
+	newHasher(passwordConfig{MemoryKiB: 19456, Time: 1, Threads: 1, Parallel: 1})
 	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 // wait as for one that does.
 func TestTheHashOfNobodyCostsWhatEveryHashCosts(t *testing.T) {
 	t.Parallel()
-	h := newHasher(PasswordConfig{MemoryKiB: 19456, Time: 2, Threads: 1, Parallel: 1})
+	h := newHasher(passwordConfig{MemoryKiB: 19456, Time: 2, Threads: 1, Parallel: 1})
 	real, err := h.create("correct-Horse-7")
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestGarbageOfHashesHasRoom(t *testing.T) {
 		return m.NextGC
 	}
 	before := nextGC()
-	h := newHasher(PasswordConfig{MemoryKiB: 19456, Time: 1, Threads: 1, Parallel: 1})
+	h := newHasher(passwordConfig{MemoryKiB: 19456, Time: 1, Threads: 1, Parallel: 1})
 	if grown := int64(nextGC() - before); grown < 2*hashRoom*9/10 {
 		t.Errorf("the next collection comes %d bytes later, want about %d", grown, 2*hashRoom)
 	}

@@ -26,8 +26,8 @@ func (h *history) answer(c *fiber.Ctx, userID string) error {
 	q := httpx.Query(c)
 	f := historyFilter{
 		UserID: userID, IncludeFailed: q.Bool("include_failed", false), IncludeSecurity: q.Bool("include_security", false),
-		Page: q.Int("page", 1, 1, maxPages), Limit: q.Int("limit", defaultLimit, 1, maxLimit),
 	}
+	f.Page, f.Limit = pageAndLimit(q)
 	if err := q.Err(); err != nil {
 		return err
 	}

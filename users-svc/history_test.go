@@ -88,8 +88,8 @@ func TestAnExpiredSessionIsKnownForADay(t *testing.T) {
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
 	ann := h.signUp()
 	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
-	h.age("login_throttle", h.cfg.Tokens.RefreshTTL, "forget_at")
-	h.age("sessions", h.cfg.Tokens.RefreshTTL+23*time.Hour, "created_at", "expires_at")
+	h.age("login_throttle", h.cfg.Sessions.RefreshTTL, "forget_at")
+	h.age("sessions", h.cfg.Sessions.RefreshTTL+23*time.Hour, "created_at", "expires_at")
 	eventually(t, "a cleanup has forgotten the failure",
 		func() bool { return query[int](h, `SELECT count(*)::int FROM login_throttle`) == 0 })
 	h.refresh(ann.refresh).want(401, "TOKEN_EXPIRED", "")

@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,35 +43,15 @@ const (
 	maxIgnored     = 100 // fields whose names are remembered, so that each is reported once
 )
 
-// importUsers adds the accounts of a file.
-func importUsers(ctx context.Context, c *core, args []string, out io.Writer) error {
-	var format string
-	flags, err := parseFlags("import", args, out, func(f *flag.FlagSet) {
-		f.StringVar(&format, "format", "", "csv or jsonl; by default what the name of the file ends in")
-		f.Usage = func() { fmt.Fprint(out, importHelp); f.PrintDefaults() }
-	})
-	if err != nil {
-		return err
-	}
-	if flags.NArg() != 1 {
-		return errors.New("import needs exactly one FILE")
-	}
-	file := os.Stdin
-	if name := flags.Arg(0); name != "-" {
-		if file, err = os.Open(name); err != nil {
-			return err
-		}
-		defer file.Close()
-		if format == "" {
-			format = name[strings.LastIndexByte(name, '.')+1:]
-		}
-	}
-	im := &importer{core: c, out: out, ignored: map[string]bool{}}
+// Import adds the accounts that r holds in the format csv or jsonl. It writes to out which lines it
+// refused and why, and how many accounts it added.
+func (a *administration) Import(ctx context.Context, r io.Reader, format string, out io.Writer) (err error) {
+	im := &importer{core: a.core, out: out, ignored: map[string]bool{}}
 	switch format {
 	case "csv":
-		err = im.csv(ctx, file)
+		err = im.csv(ctx, r)
 	case "jsonl":
-		err = im.jsonLines(ctx, file)
+		err = im.jsonLines(ctx, r)
 	default:
 		return errors.New("-format must be csv or jsonl")
 	}

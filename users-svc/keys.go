@@ -20,6 +20,10 @@ import (
 // the last token that it signed has expired.
 type keyring struct {
 	*core
+	cfg       signingConfig
+	accessTTL time.Duration // of the access tokens
+	sealer    *sealer
+	clock     *db.Clock
 
 	reading sync.Mutex // held while the keys are read from the database
 	mu      sync.RWMutex
@@ -49,6 +53,11 @@ const (
 	keyMargin = 5 * time.Minute
 )
 
+func newKeyring(c *core, cfg signingConfig, accessTTL time.Duration, s *sealer, clock *db.Clock) *keyring {
+	return &keyring{core: c, cfg: cfg, accessTTL: accessTTL, sealer: s, clock: clock,
+		told: rate.Sometimes{Interval: keyTellEvery}}
+}
+
 var errNoSigningKey = errors.New("there is no signing key yet")
 
 // sign makes an access token with the key that signs now.
@@ -60,7 +69,7 @@ func (k *keyring) sign(ctx context.Context, c auth.Claims) (string, error) {
 	if i < 0 {
 		return "", errNoSigningKey
 	}
-	return k.keys[i].Sign(c, k.cfg.Tokens.Issuer, k.cfg.Tokens.Audience)
+	return k.keys[i].Sign(c, k.cfg.Issuer, k.cfg.Audience)
 }
 
 // published returns the public keys, those that do not sign yet or any more included. While the
@@ -147,20 +156,33 @@ func (k *keyring) upkeep(ctx context.Context) error {
 	return k.load(ctx)
 }
 
+// Rotate adds a signing key, however old the newest is, and returns when it begins to sign: at once, or
+// SIGNING_KEY_LEAD from now.
+func (k *keyring) Rotate(ctx context.Context, atOnce bool) (time.Time, error) {
+	from := k.now()
+	err := k.renew(ctx, time.Time{}, func(keys []signingKey) (time.Time, bool) {
+		if !atOnce && len(keys) > 0 {
+			from = from.Add(k.cfg.Lead)
+		}
+		return from, true
+	})
+	return from, err
+}
+
 // decideNext says whether a key is to be made and from when it signs.
 func (k *keyring) decideNext(keys []signingKey, now time.Time) (signsFrom time.Time, make bool) {
 	if len(keys) == 0 {
 		return now, true
 	}
 	newest := keys[len(keys)-1]
-	return now.Add(k.cfg.Tokens.KeyLead), now.Sub(newest.createdAt) > k.cfg.Tokens.KeyMaxAge
+	return now.Add(k.cfg.Lead), now.Sub(newest.createdAt) > k.cfg.MaxAge
 }
 
 // expired returns the ids of the keys whose last token has expired: another key signs for longer
 // than a token lives.
 func (k *keyring) expired(keys []signingKey, now time.Time) []string {
 	var out []string
-	longest := k.cfg.Tokens.AccessTTL + keyMargin
+	longest := k.accessTTL + keyMargin
 	for i := range keys[:max(0, len(keys)-1)] {
 		if now.Sub(keys[i+1].signsFrom) > longest {
 			out = append(out, keys[i].ID)

@@ -23,6 +23,6 @@ func (k *keyring) mount(s *httpx.Server) {
 		httpx.Unlogged(c) // each gateway asks twice a second
 		set, fresh := k.published(c.UserContext())
 		return httpx.JSON(c, http.StatusOK,
-			auth.Published{JWKS: set, MaxSeconds: seconds(k.cfg.Tokens.AccessTTL), Stale: !fresh})
+			auth.Published{JWKS: set, MaxSeconds: seconds(k.accessTTL), Stale: !fresh})
 	})
 }

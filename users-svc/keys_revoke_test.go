@@ -27,7 +27,7 @@ func (h *harness) toldKeys() auth.Published {
 // in memory, and sessions go on.
 func TestARevokedKeyIsGone(t *testing.T) {
 	t.Parallel()
-	h := start(t, withAdmin, func(c *users.Config) { c.Tokens.AccessTTL = time.Hour })
+	h := start(t, withAdmin, func(c *users.Config) { c.Sessions.AccessTTL = time.Hour })
 	if p := h.toldKeys(); p.MaxSeconds != 3600 || len(p.PublicKeys()) != 1 || p.Stale {
 		t.Fatalf("the gateways are told %+v", p)
 	}

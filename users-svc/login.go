@@ -63,10 +63,10 @@ func readLogin(o *input.Object) (login, error) {
 
 // login checks the password and opens a session, or answers what the second factor asks for. An
 // account that does not exist costs the same work and gets the same answer as a wrong password.
-func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
+func (s *signIns) login(ctx context.Context, in login, d device) (any, error) {
 	address := "login:" + netaddr.NetworkOf(d.Address)
-	if r := s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 0); !r.Allowed {
-		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.LoginAddress.Count)
+	if r := s.limiter.Allow(ctx, address, s.cfg.AddressRate, 0); !r.Allowed {
+		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.AddressRate.Count)
 	}
 	moment := s.throttle.turns.moment()
 	found, at, err := claimed(ctx, s.pool, in.Name, netaddr.NetworkOf(d.Address), s.now())
@@ -78,7 +78,7 @@ func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
 		err = s.prove(ctx, &found, in.Password, at, d)
 	}
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
-		s.limiter.Allow(ctx, address, s.cfg.Throttle.LoginAddress, 1)
+		s.limiter.Allow(ctx, address, s.cfg.AddressRate, 1)
 	}
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (s *sessions) login(ctx context.Context, in login, d device) (any, error) {
 }
 
 // prove checks the password and, while it is at hand, renews a hash that has become weak.
-func (s *sessions) prove(ctx context.Context, found *account, password string, at standing, d device) error {
+func (s *signIns) prove(ctx context.Context, found *account, password string, at standing, d device) error {
 	equal, err := s.kinds.most(ctx)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (s *sessions) prove(ctx context.Context, found *account, password string, a
 
 // proveAgain checks the password against the hash that has taken the place of the one that it was
 // right for: that of another login's renewal, or that of another password.
-func (s *sessions) proveAgain(ctx context.Context, found *account, password string, d device) error {
+func (s *signIns) proveAgain(ctx context.Context, found *account, password string, d device) error {
 	again, err := accountByID(ctx, s.pool, found.ID)
 	if err != nil {
 		return err
@@ -143,9 +143,9 @@ func (s *sessions) proveAgain(ctx context.Context, found *account, password stri
 }
 
 // admit decides what an account that has proved its password may do.
-func (s *sessions) admit(ctx context.Context, found account, key []byte, d device) (any, error) {
+func (s *signIns) admit(ctx context.Context, found account, key []byte, d device) (any, error) {
 	if refusal := s.refusal(found); refusal != nil {
-		if err := s.throttle.forget(ctx, key); err != nil {
+		if err := s.throttle.forget(ctx, s.pool, key); err != nil {
 			return nil, err
 		}
 		if err := remember(ctx, s.pool, s.now(),
@@ -158,11 +158,11 @@ func (s *sessions) admit(ctx context.Context, found account, key []byte, d devic
 }
 
 // refusal is why an account may not sign in although the password is right, nil when it may.
-func (s *sessions) refusal(found account) error {
+func (s *signIns) refusal(found account) error {
 	switch {
 	case found.IsBanned:
 		return apperr.AccountBanned()
-	case !found.EmailVerified && s.cfg.Mail.On():
+	case !found.EmailVerified && s.outbox.On():
 		return errEmailNotVerified(found.Email)
 	}
 	return nil

@@ -2,12 +2,12 @@ package users
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// What can come of a try to send a mail, the label outcome of mails_total.
+// The values of the label outcome of mails_total.
 const (
-	mailSent    = "sent"
-	mailDelayed = "delayed"  // it is tried again later
-	mailRefused = "refused"  // for good, by the mail server
-	mailGivenUp = "given_up" // after mailAttempts tries
+	outcomeSent    = "sent"
+	outcomeDelayed = "delayed"  // it is tried again later
+	outcomeRefused = "refused"  // for good, by the mail server
+	outcomeGivenUp = "given_up" // after maxAttempts tries
 )
 
 // newMailMetrics counts the tries to send mails by their outcome.
@@ -16,7 +16,7 @@ func newMailMetrics(reg prometheus.Registerer) *prometheus.CounterVec {
 		Name: "mails_total",
 		Help: "Tries to send a mail: sent, delayed (tried again), refused for good by the mail server, or given up.",
 	}, []string{"outcome"})
-	for _, outcome := range []string{mailSent, mailDelayed, mailRefused, mailGivenUp} {
+	for _, outcome := range []string{outcomeSent, outcomeDelayed, outcomeRefused, outcomeGivenUp} {
 		mails.WithLabelValues(outcome) // so that each is there from the start
 	}
 	reg.MustRegister(mails)

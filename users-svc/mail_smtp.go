@@ -18,41 +18,40 @@ import (
 //go:embed templates/*
 var mailTemplates embed.FS
 
-// letter is a mail: which template, for whom, and what the template says.
-type letter struct {
-	template, token string
-	userID          string
+// Message is a mail: its template and recipient, and what the template says.
+type Message struct {
+	Template        string // the base name of two files in templates
+	Token           string // that the link has; "" for none
+	UserID          string
 	To              string
 	App, Name, Link string
 	URL             string // of the product
 	Hours           int    // how long the link is good for
 }
 
-// subjects by template.
-func (l letter) subject() string {
-	switch l.template {
+func (m Message) subject() string {
+	switch m.Template {
 	case "verify":
-		return "Verify your e-mail address for " + l.App
+		return "Verify your e-mail address for " + m.App
 	case "reset":
-		return "Reset your password for " + l.App
+		return "Reset your password for " + m.App
 	case "test":
-		return "Test mail of " + l.App
+		return "Test mail of " + m.App
 	default:
-		return "Your account at " + l.App
+		return "Your account at " + m.App
 	}
 }
 
-// fill puts what the letter says, escaped, into its template. The templates know names and no more
-// than that: text/template calls methods by name, so that the linker would keep every exported
-// method of every type, ten megabytes of them.
-func (l letter) fill(ending string, escape func(string) string) (string, error) {
-	content, err := mailTemplates.ReadFile("templates/" + l.template + ending)
+// render fills the template with escaped values. It does not use text/template, which calls methods by
+// name: the linker would keep every exported method of every type, ten megabytes of them.
+func (m Message) render(ending string, escape func(string) string) (string, error) {
+	content, err := mailTemplates.ReadFile("templates/" + m.Template + ending)
 	if err != nil {
 		return "", err
 	}
 	return strings.NewReplacer(
-		"{{.App}}", escape(l.App), "{{.Name}}", escape(l.Name), "{{.Link}}", escape(l.Link), "{{.URL}}", escape(l.URL),
-		"{{.Hours}}", strconv.Itoa(l.Hours),
+		"{{.App}}", escape(m.App), "{{.Name}}", escape(m.Name), "{{.Link}}", escape(m.Link), "{{.URL}}", escape(m.URL),
+		"{{.Hours}}", strconv.Itoa(m.Hours),
 	).Replace(string(content)), nil
 }
 
@@ -62,8 +61,8 @@ type smtpSender struct {
 	from   mail.Address
 }
 
-// errRefused is a mail that its recipient's server will never take (RFC 5321, a 5yz reply to the
-// recipient or to the mail). The reply is in the text, without the address.
+// errRefused says that the recipient's server will never take the mail (RFC 5321, a 5yz reply to the
+// recipient or to the data). Its text is the reply without the address.
 type errRefused struct{ text string }
 
 func (e errRefused) Error() string { return e.text }
@@ -82,7 +81,7 @@ func permanent(err error) bool {
 const smtpExample = "smtp://user:password@host:587 or smtps://user:password@host:465, with ?tls=required or ?tls=off at the most"
 
 // newSMTPSender reads SMTP_URL and MAIL_FROM; it does not connect.
-func newSMTPSender(c MailConfig, more ...gomail.Option) (*smtpSender, error) {
+func newSMTPSender(c mailConfig, more ...gomail.Option) (*smtpSender, error) {
 	bad := config.SecretURLError("SMTP_URL", smtpExample)
 	u, err := config.SecretURL("SMTP_URL", c.URL.Reveal(), smtpExample, "smtp", "smtps")
 	if err != nil || u.Hostname() == "" {
@@ -125,29 +124,29 @@ func newSMTPSender(c MailConfig, more ...gomail.Option) (*smtpSender, error) {
 	return s, nil
 }
 
-// send delivers l as text and HTML.
-func (s *smtpSender) send(ctx context.Context, l letter) error {
+// send delivers the message as text and HTML.
+func (s *smtpSender) send(ctx context.Context, message Message) error {
 	m := gomail.NewMsg()
 	m.FromMailAddress(&s.from)
-	if err := m.To(l.To); err != nil {
+	if err := m.To(message.To); err != nil {
 		return errors.New("the mail library refuses the recipient's address") // its own text quotes the address
 	}
-	m.Subject(l.subject())
+	m.Subject(message.subject())
 	_, domain, _ := strings.Cut(s.from.Address, "@")
 	m.SetMessageIDWithValue(randomToken() + "@" + domain) // the library's own has the name of this host
 	m.SetDate()
-	text, err := l.fill(".txt", func(s string) string { return s })
+	text, err := message.render(".txt", func(s string) string { return s })
 	if err != nil {
 		return err
 	}
-	page, err := l.fill(".html", html.EscapeString)
+	page, err := message.render(".html", html.EscapeString)
 	if err != nil {
 		return err
 	}
 	m.SetBodyString(gomail.TypeTextPlain, text)
 	m.AddAlternativeString(gomail.TypeTextHTML, page)
 	if err := s.client.DialAndSendWithContext(ctx, m); err != nil {
-		text := strings.ReplaceAll(err.Error(), l.To, "(recipient)") // servers quote the address, and errors are logged
+		text := strings.ReplaceAll(err.Error(), message.To, "(recipient)") // servers quote the address, and errors are logged
 		if permanent(err) {
 			return errRefused{text}
 		}

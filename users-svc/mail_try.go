@@ -3,48 +3,37 @@ package users
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
 
 	gomail "github.com/wneessen/go-mail"
 	maillog "github.com/wneessen/go-mail/log"
-
-	"github.com/realmgate/realmgate/pkg/service"
 )
 
-// mailTest sends a test mail with the settings of the service and prints what the two servers said.
-func mailTest(ctx context.Context, cfg Config, _ service.Runtime, args []string, out io.Writer) error {
-	flags, err := parseFlags("mail test", args, out, func(*flag.FlagSet) {})
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return nil
-	case err != nil:
-		return err
-	case flags.NArg() != 1:
-		return errors.New("mail test needs exactly one ADDRESS")
-	case !cfg.Mail.On():
+// SendTest sends a test mail to an address and writes to out what the two servers said.
+func SendTest(ctx context.Context, cfg mailConfig, appName, address string, out io.Writer) error {
+	if !cfg.On() {
 		return errors.New("SMTP_URL is not set: no mail is sent, and every address counts as verified")
 	}
-	to, err := parseEmail(flags.Arg(0))
+	to, err := parseEmail(address)
 	if err != nil {
 		return fmt.Errorf("ADDRESS %w", err)
 	}
-	sender, err := newSMTPSender(cfg.Mail, gomail.WithDebugLog(), gomail.WithLogger(dialogue{out}))
+	sender, err := newSMTPSender(cfg, gomail.WithDebugLog(), gomail.WithLogger(dialogue{out}))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, mailTimeout)
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	err = sender.send(ctx, letter{template: "test", To: to.Deliver, App: cfg.AppName, URL: cfg.Mail.base()})
+	err = sender.send(ctx, Message{Template: "test", To: to.Deliver, App: appName, URL: cfg.BaseURL()})
 	if _, refused := errors.AsType[errRefused](err); refused {
 		return fmt.Errorf("not sent, and such a mail would not be tried again: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("not sent; such a mail would be tried again: %w", err)
 	}
-	fmt.Fprintf(out, "sent: the mail server took the mail to %s; links begin with %s\n", to.Deliver, cfg.Mail.base())
+	fmt.Fprintf(out, "sent: the mail server took the mail to %s; links begin with %s\n", to.Deliver, cfg.BaseURL())
 	return nil
 }
 

@@ -18,10 +18,10 @@ var (
 	resetPage string
 )
 
-// mountPages serves where the links in mails lead. A page spends its token only when somebody
+// mount serves the pages that the links in mails lead to. A page redeems its token only when a reader
 // presses the button: programs that look at the links of a mail before its reader does must not use
 // them up.
-func (m *mails) mountPages(s *httpx.Server) {
+func (o *Outbox) mount(s *httpx.Server) {
 	s.Get("/verify-email", servePage(verifyPage))
 	s.Get("/reset-password", servePage(resetPage))
 }

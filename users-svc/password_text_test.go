@@ -36,7 +36,7 @@ func TestAPasswordIsTheSameInBothUnicodeForms(t *testing.T) {
 			t.Parallel()
 			set, typed := forms[0], forms[1]
 			h := start(t, func(c *users.Config) {
-				c.Signup.AdminEmail, c.Signup.AdminPassword = adminEmail, config.Secret(set)
+				c.FirstAdmin.Email, c.FirstAdmin.Password = adminEmail, config.Secret(set)
 			}, mailing(office))
 			root := h.signIn(adminEmail, typed)
 			made := map[string]any{"email": "made@example.com", "password": set}

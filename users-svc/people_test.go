@@ -22,7 +22,7 @@ type person struct {
 const adminEmail = "root@example.com"
 
 // withAdmin makes the first admin by settings.
-func withAdmin(c *users.Config) { c.Signup.AdminEmail, c.Signup.AdminPassword = adminEmail, password }
+func withAdmin(c *users.Config) { c.FirstAdmin.Email, c.FirstAdmin.Password = adminEmail, password }
 
 func newEmail() string {
 	b := make([]byte, 6)
@@ -48,7 +48,7 @@ func (h *harness) signIn(email, password string) person {
 
 func (h *harness) personOf(email string, a *answer) person {
 	h.t.Helper()
-	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Tokens.Issuer, h.cfg.Tokens.Audience, h.clock.now)
+	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Signing.Issuer, h.cfg.Signing.Audience, h.clock.now)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -104,9 +104,9 @@ type provisioning struct {
 }
 
 // newProvisioning makes the domain and brings the inventory up to the setting.
-func newProvisioning(ctx context.Context, c *core) (*provisioning, error) {
-	p := &provisioning{store: &provisioningStore{c.pool}, gated: c.cfg.Signup.InviteRequired, now: c.now, log: c.log}
-	return p, p.store.seed(ctx, c.cfg.FreeTierServers, c.now())
+func newProvisioning(ctx context.Context, c *core, servers Inventory, inviteRequired bool) (*provisioning, error) {
+	p := &provisioning{store: &provisioningStore{c.pool}, gated: inviteRequired, now: c.now, log: c.log}
+	return p, p.store.seed(ctx, servers, c.now())
 }
 
 // setup gives the account its server, project and container, exactly once however often it is

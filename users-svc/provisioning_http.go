@@ -79,8 +79,8 @@ func (p *provisioning) getFreeTierStatus(c *fiber.Ctx) error {
 // ownPageQuery reads ?page= and ?limit= of the lists of resources.
 func ownPageQuery(c *fiber.Ctx) (pageRequest, error) {
 	q := httpx.Query(c)
-	page := pageRequest{number: q.Int("page", 1, 1, maxPages), limit: q.Int("limit", defaultLimit, 1, maxLimit)}
-	return page, q.Err()
+	number, limit := pageAndLimit(q)
+	return pageRequest{number, limit}, q.Err()
 }
 
 func (p *provisioning) getProjects(c *fiber.Ctx) error {

@@ -15,7 +15,7 @@ import (
 type provisioningStore struct{ pool *db.Pool }
 
 const selectProvisioned = `
-	SELECT s.id, s.name, s.country, s.region, s.city, p.id AS project_id, p.alias, c.id AS container_id, c.name AS container_name
+	SELECT s.id, s.name, s.country, s.region, s.city, p.id, p.alias, c.id, c.name
 	FROM server_claims a
 	JOIN servers s ON s.id = a.server_id
 	JOIN projects p ON p.user_id = a.user_id AND p.is_default
@@ -31,28 +31,15 @@ func provisionedOf(ctx context.Context, q dbtx, userID string) (Provisioned, err
 	if err != nil {
 		return Provisioned{}, err
 	}
-	have, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Provisioned, error) {
-		var have Provisioned
-		err := row.Scan(have.columns(row, 0)...)
-		return have, err
+	found, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Provisioned, error) {
+		p := Provisioned{Server: &ServerSummary{IsReady: true}, Project: &ProjectSummary{}, Container: &ContainerSummary{}}
+		return p, row.Scan(&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City,
+			&p.Project.ID, &p.Project.Alias, &p.Container.ID, &p.Container.Name)
 	})
 	if db.NoRows(err) {
 		return Provisioned{}, nil
 	}
-	return have, err
-}
-
-// columns are where the columns of selectProvisioned go, which are those of row from the one on;
-// nowhere when nothing was joined there.
-func (p *Provisioned) columns(row pgx.CollectableRow, from int) []any {
-	*p = Provisioned{Server: &ServerSummary{IsReady: true}, Project: &ProjectSummary{}, Container: &ContainerSummary{}}
-	to := []any{&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City, &p.Project.ID,
-		&p.Project.Alias, &p.Container.ID, &p.Container.Name}
-	if row.RawValues()[from] == nil {
-		*p = Provisioned{}
-		clear(to)
-	}
-	return to
+	return found, err
 }
 
 // claim takes one place on a server and creates the default project and container, all or nothing.

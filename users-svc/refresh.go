@@ -26,12 +26,12 @@ func (s *sessions) refresh(ctx context.Context, token string, d device) (TokenPa
 	if p.reused {
 		return TokenPair{}, s.endReused(ctx, p.sessionID, reuse)
 	}
-	if r := s.limiter.Allow(ctx, "refresh:"+p.sessionID, s.cfg.Throttle.Refresh, 1); !r.Allowed {
-		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.Throttle.Refresh.Count)
+	if r := s.limiter.Allow(ctx, "refresh:"+p.sessionID, s.cfg.RefreshRate, 1); !r.Allowed {
+		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.RefreshRate.Count)
 	}
 	live := liveSession{
 		ID: p.sessionID, UserID: p.userID, Refresh: successor(token, p.salt),
-		ExpiresAt: earlier(now.Add(s.cfg.Tokens.RefreshTTL), p.maxAt),
+		ExpiresAt: earlier(now.Add(s.cfg.RefreshTTL), p.maxAt),
 	}
 	live, outcome, err := s.rotate(ctx, token, live, now)
 	if err == nil && outcome == rotateReplaced {

@@ -23,7 +23,7 @@ type presented struct {
 func (s *sessions) find(ctx context.Context, token string, now time.Time) (presented, error) {
 	var p presented
 	err := s.pool.QueryRow(ctx, `SELECT s.id, s.user_id, s.max_at, t.salt, coalesce(t.replaced_at < $2, false) AND s.ended_at IS NULL AND s.expires_at > $3
-		FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`, tokenHash(token), now.Add(-s.cfg.Tokens.Grace), now).
+		FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`, tokenHash(token), now.Add(-s.cfg.Grace), now).
 		Scan(&p.sessionID, &p.userID, &p.maxAt, &p.salt, &p.reused)
 	if db.NoRows(err) {
 		return p, apperr.InvalidToken()
@@ -50,7 +50,7 @@ func (s *sessions) rotate(ctx context.Context, token string, live liveSession, n
 	var expires *time.Time
 	err := db.Again(func() error {
 		return s.pool.QueryRow(ctx, `SELECT o_outcome, o_expires FROM rotate($1, $2, $3, $4, $5, $6, $7, $8)`,
-			live.UserID, live.ID, tokenHash(token), tokenHash(live.Refresh), newSalt(), now, now.Add(-s.cfg.Tokens.Grace),
+			live.UserID, live.ID, tokenHash(token), tokenHash(live.Refresh), newSalt(), now, now.Add(-s.cfg.Grace),
 			live.ExpiresAt).
 			Scan(&outcome, &expires)
 	})

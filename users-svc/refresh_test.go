@@ -10,7 +10,7 @@ import (
 	users "github.com/realmgate/realmgate/users-svc"
 )
 
-func noRefreshLimit(c *users.Config) { c.Throttle.Refresh = ratelimit.Rate{} }
+func noRefreshLimit(c *users.Config) { c.Sessions.RefreshRate = ratelimit.Rate{} }
 
 // BenchmarkRefresh shows what one refresh costs.
 func BenchmarkRefresh(b *testing.B) {
@@ -62,7 +62,7 @@ func TestASecondUseWithinTheGraceMovesNoEnd(t *testing.T) {
 	h := start(t)
 	ann := h.signUp()
 	first := h.refresh(ann.refresh).must(200)
-	h.clock.forward(h.cfg.Tokens.Grace / 2)
+	h.clock.forward(h.cfg.Sessions.Grace / 2)
 	second := h.refresh(ann.refresh).must(200)
 	for _, field := range []string{"refreshToken", "refresh_expires_at"} {
 		if a, b := first.text(field), second.text(field); a == "" || a != b {
@@ -82,7 +82,7 @@ func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
 		h.refresh(one.refresh).must(200)
 	}
 	version := query[int](h, `SELECT state_version::int FROM users WHERE id = $1`, ann.id)
-	h.clock.forward(h.cfg.Tokens.Grace + time.Second)
+	h.clock.forward(h.cfg.Sessions.Grace + time.Second)
 	refused := h.count(24, func(i int) bool { return h.refresh(sessions[i%3].refresh).code == "INVALID_TOKEN" })
 	if refused != 24 {
 		t.Errorf("old tokens that were refused with 401 INVALID_TOKEN: got %d, want 24", refused)
@@ -104,7 +104,7 @@ func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
 // used up would never be noticed.
 func TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(c *users.Config) { c.Throttle.Refresh.Count = 3 })
+	h := start(t, func(c *users.Config) { c.Sessions.RefreshRate.Count = 3 })
 	ann := h.signUp()
 	stolen := h.refresh(ann.refresh).must(200).text("refreshToken")
 	for range 2 {
@@ -114,7 +114,7 @@ func TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp(t *testing.T) {
 	if !h.alive(ann) {
 		t.Fatal("a token within its grace ended the session")
 	}
-	h.clock.forward(h.cfg.Tokens.Grace + time.Second)
+	h.clock.forward(h.cfg.Sessions.Grace + time.Second)
 	h.refresh(ann.refresh).want(401, "INVALID_TOKEN", "")
 	if h.alive(ann) {
 		t.Error("the session is alive after the re-use of an old token")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 )
 
 // resealBatch is how many secrets are sealed again in one statement.
@@ -36,18 +35,18 @@ var sealedKinds = []sealedKind{
 // keysReseal seals every secret under the first key of KEY_ENCRYPTION_KEY, beside running replicas.
 // Afterwards nothing needs the other keys, unless a replica without the new key has written
 // meanwhile. The error counts what no key opens; it is left as it is.
-func keysReseal(ctx context.Context, c *core, args []string, out io.Writer) error {
-	if err := onlyFlags("keys reseal", args, out, func(*flag.FlagSet) {}); err != nil {
+func keysReseal(ctx context.Context, cmd *command, args []string) error {
+	if err := onlyFlags("keys reseal", args, cmd.out, func(*flag.FlagSet) {}); err != nil {
 		return err
 	}
 	bad := 0
 	for _, kind := range sealedKinds {
-		done, failed, err := c.reseal(ctx, kind, out)
+		done, failed, err := cmd.reseal(ctx, kind)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind.name, err)
 		}
 		bad += failed
-		fmt.Fprintf(out, "%d %s sealed again\n", done, kind.name)
+		fmt.Fprintf(cmd.out, "%d %s sealed again\n", done, kind.name)
 	}
 	if bad > 0 {
 		return fmt.Errorf("%d secrets do not open with any key of KEY_ENCRYPTION_KEY", bad)
@@ -55,7 +54,7 @@ func keysReseal(ctx context.Context, c *core, args []string, out io.Writer) erro
 	return nil
 }
 
-func (c *core) reseal(ctx context.Context, kind sealedKind, out io.Writer) (done, failed int, err error) {
+func (c *command) reseal(ctx context.Context, kind sealedKind) (done, failed int, err error) {
 	for after := ""; ; {
 		batch, err := readSealed(ctx, c.pool, kind.list, after, resealBatch)
 		if err != nil || len(batch) == 0 {
@@ -67,7 +66,7 @@ func (c *core) reseal(ctx context.Context, kind sealedKind, out io.Writer) (done
 			sealed, err := c.sealer.again(row.sealed, kind.about(row.id))
 			switch {
 			case err != nil:
-				fmt.Fprintln(out, err)
+				fmt.Fprintln(c.out, err)
 				failed++
 			case sealed != nil:
 				before, again = append(before, row), append(again, sealedRow{row.id, sealed})

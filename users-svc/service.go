@@ -4,10 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"log/slog"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
@@ -27,20 +23,15 @@ const schema = "users_svc"
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// core is what every domain works with.
-type core struct {
-	cfg     Config
-	pool    *db.Pool
-	redis   redis.UniversalClient
+// resources are the connections and keys that the service and its commands open.
+type resources struct {
+	*core
 	states  *sessionstate.Cache
-	notify  *notifier
 	limiter *ratelimit.Limiter
 	sealer  *sealer
 	// internal are the keys that this service shares with the gateways.
 	internal *auth.InternalKeys
-	log      *slog.Logger
-	now      func() time.Time
-	clock    *db.Clock // by which rows are deleted for their age
+	clock    *db.Clock // the age of rows is judged by it
 }
 
 // Program describes the binary.
@@ -63,24 +54,24 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
-	c, err := openCore(ctx, svc.OnStop, cfg, rt)
+	r, err := openResources(ctx, svc.OnStop, cfg, rt)
 	if err != nil {
 		return err
 	}
-	svc.Ready("database", db.NewHeartbeat(c.pool).Check)
-	if err := db.Prepare(ctx, cfg.DB, c.pool, schema, migrationFiles, rt.Log); err != nil {
+	svc.Ready("database", db.NewHeartbeat(r.pool).Check)
+	if err := db.Prepare(ctx, cfg.DB, r.pool, schema, migrationFiles, rt.Log); err != nil {
 		return err
 	}
-	svc.Go("notifier", c.notify.run)
+	svc.Go("notifier", r.changes.run)
 	if cfg.SharedKeys != "" {
 		rt.Log.Warn(auth.SharedKeysWarning)
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: c.internal, Classify: db.Classify,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: r.internal, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(tellGateway)
-	if err := c.mountDomains(ctx, svc, server, rt); err != nil {
+	if err := mountDomains(ctx, svc, server, cfg, rt, r); err != nil {
 		return err
 	}
 	files, err := cfg.TLS.Open(rt.Log)
@@ -93,37 +84,38 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	return nil
 }
 
-// openCore opens what the domains share and says through onStop how it is closed. The database need
-// not answer yet.
-func openCore(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config,
-	rt service.Runtime) (*core, error) {
-	c := &core{cfg: cfg, log: rt.Log, now: rt.Now}
+// openResources opens the resources and registers through onStop how each is closed. The database
+// need not answer yet.
+func openResources(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config,
+	rt service.Runtime) (*resources, error) {
+	r := &resources{core: &core{log: rt.Log, now: rt.Now}}
 	var err error
-	if c.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
+	if r.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
 		return nil, fmt.Errorf("KEY_ENCRYPTION_KEY: %w", err)
 	}
-	if c.internal, err = cfg.internalKeys(rt.Now); err != nil {
+	if r.internal, err = cfg.internalKeys(rt.Now); err != nil {
 		return nil, err
 	}
-	if c.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
+	if r.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
 		return nil, err
 	}
-	onStop("database", func(context.Context) error { c.pool.Close(); return nil })
-	c.clock = db.NewClock(c.pool, rt.Now, rt.Log, rt.Metrics)
-	if c.redis, err = redisdb.Open(cfg.Redis); err != nil {
+	onStop("database", func(context.Context) error { r.pool.Close(); return nil })
+	r.clock = db.NewClock(r.pool, rt.Now, rt.Log, rt.Metrics)
+	rdb, err := redisdb.Open(cfg.Redis)
+	if err != nil {
 		return nil, err
 	}
-	onStop("redis", func(context.Context) error { return c.redis.Close() })
+	onStop("redis", func(context.Context) error { return rdb.Close() })
 	nats, err := bus.Connect(cfg.Bus, Name, rt.Log)
 	if err != nil {
 		return nil, err
 	}
 	onStop("nats", func(context.Context) error { nats.Close(); return nil })
-	if c.limiter, err = ratelimit.New(c.redis,
+	if r.limiter, err = ratelimit.New(rdb,
 		func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
 		return nil, err
 	}
-	c.states = sessionstate.NewCache(c.redis, c.internal)
-	c.notify = newNotifier(c.states, nats, rt.Log)
-	return c, nil
+	r.states = sessionstate.NewCache(rdb, r.internal)
+	r.changes = newNotifier(r.states, nats, rt.Log)
+	return r, nil
 }

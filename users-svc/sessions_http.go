@@ -13,29 +13,12 @@ import (
 )
 
 func (s *sessions) mount(server *httpx.Server) {
-	server.Post("/api/v1/users/auth/login", s.postLogin)
 	server.Post("/api/v1/users/auth/refresh", s.postRefresh)
 	server.Post("/api/v1/users/auth/logout", s.postLogout)
 	server.Get("/api/v1/users/me/sessions", s.list)
 	server.Delete("/api/v1/users/me/sessions", s.deleteOthers)
 	server.Delete("/api/v1/users/me/sessions/:id", s.deleteOne)
 	server.Get(internalapi.SessionsPath+":sid", s.state)
-}
-
-func (s *sessions) postLogin(c *fiber.Ctx) error {
-	o, err := httpx.Body(c)
-	if err != nil {
-		return err
-	}
-	in, err := readLogin(o)
-	if err != nil {
-		return err
-	}
-	data, err := s.login(c.UserContext(), in, deviceOf(c, in.Client))
-	if err != nil {
-		return err
-	}
-	return httpx.OK(c, "Login successful", data)
 }
 
 // maxRefreshToken bounds what is hashed to look for it.
@@ -133,15 +116,4 @@ func (s *sessions) state(c *fiber.Ctx) error {
 		}
 	}
 	return httpx.JSON(c, http.StatusOK, state)
-}
-
-// tellGateway puts what a request changed on its answer, for the gateway that forwards it.
-func tellGateway(c *fiber.Ctx) error {
-	ctx, changes := sessionstate.WithCollector(c.UserContext())
-	c.SetUserContext(ctx)
-	err := c.Next()
-	if told := changes.Header(); told != "" {
-		c.Set(sessionstate.ChangedHeader, told)
-	}
-	return err
 }

@@ -8,101 +8,12 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-// The outcomes of the function open_session.
-const (
-	signInOpened   = "opened"
-	signInUnknown  = "unknown"
-	signInBanned   = "banned"
-	signInChanged  = "changed"
-	signInOwesCode = "owes_code"
-	signInFull     = "full"
-)
-
-// opened is what came of an opening, and what the answer tells of the user.
-type opened struct {
-	outcome   string
-	updatedAt *time.Time // of the account
-	Provisioned
-}
-
-// open writes a new session, its first refresh token and the line in the history, or says why it
-// does not: see the function open_session. A user with most live sessions gets no further one.
-func (s *sessions) open(ctx context.Context, q dbtx, o opening, most int, now time.Time) (opened, error) {
-	var owed []byte
-	if o.owed != "" {
-		owed = tokenHash(o.owed)
-	}
-	rows, err := q.Query(ctx, `SELECT o_outcome, o_updated, had.*
-		FROM open_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-		LEFT JOIN LATERAL (`+selectProvisioned+`) had ON o_outcome = 'opened'`,
-		o.live.UserID, o.trusted, owed, now.Add(s.cfg.Tokens.HalfLogin), o.throttle, now,
-		o.live.ID, o.live.ExpiresAt, now.Add(s.cfg.Tokens.MaxSession), tokenHash(o.live.Refresh), newSalt(),
-		id.New(now), o.device.Address, netaddr.NetworkOf(o.device.Address), o.device.UserAgent, o.device.Client, most)
-	if err != nil {
-		return opened{}, err
-	}
-	return pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (opened, error) {
-		var out opened
-		to := []any{&out.outcome, &out.updatedAt}
-		err := row.Scan(append(to, out.columns(row, len(to))...)...)
-		return out, err
-	})
-}
-
-// openAlone is open in a transaction of its own, which ends the oldest session of a user who has as
-// many as one may.
-func (s *sessions) openAlone(ctx context.Context, o opening, now time.Time) (out opened, err error) {
-	err = db.Again(func() error {
-		out, err = s.open(ctx, s.pool, o, maxSessions, now)
-		return err
-	})
-	if err == nil && out.outcome == signInFull {
-		return s.openInPlaceOfOldest(ctx, o, now)
-	}
-	return out, err
-}
-
-// replaceAll is open after ending every other session and making the change that also makes.
-func (s *sessions) replaceAll(ctx context.Context, userID, event string, d device,
-	also func(tx dbtx) error) (liveSession, account, opened, error) {
-	var o opening
-	var found account
-	var out opened
-	var ch sessionstate.Change
-	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		var err error
-		if found, err = oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID); err != nil {
-			return err
-		}
-		if err = also(tx); err != nil {
-			return err
-		}
-		now := s.now()
-		if _, err = endSessions(ctx, tx, userID, "", event, now); err != nil {
-			return err
-		}
-		if err = remember(ctx, tx, now, happening{UserID: userID, Event: event, Device: d}); err != nil {
-			return err
-		}
-		if ch, err = raiseVersion(ctx, tx, userID); err != nil {
-			return err
-		}
-		o = opening{live: s.fresh(userID, now), device: d}
-		if out, err = s.open(ctx, tx, o, maxSessions, now); err == nil {
-			err = out.refusal()
-		}
-		return err
-	})
-	if err == nil {
-		s.notify.changed(ctx, ch)
-	}
-	return o.live, found, out, err
-}
+// maxSessions bounds the live sessions of a user: what signs in with every run and never signs out
+// must not fill the database. It is also what the list of sessions shows.
+const maxSessions = 1000
 
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
@@ -150,7 +61,7 @@ func (s *sessions) endAllAnd(ctx context.Context, userID, keep, event string, d 
 		return also(tx)
 	})
 	if err == nil {
-		s.notify.changed(ctx, ch)
+		s.changes.changed(ctx, ch)
 	}
 	return ended, err
 }
@@ -178,7 +89,7 @@ func (s *sessions) endOne(ctx context.Context, sessionID string, h happening) er
 		return remember(ctx, tx, now, h)
 	})
 	if err == nil {
-		s.notify.changed(ctx, ch)
+		s.changes.changed(ctx, ch)
 	}
 	return err
 }
@@ -200,18 +111,11 @@ func (s *sessions) live(ctx context.Context, userID, current string) ([]Session,
 	})
 }
 
-// signupRegion is the region that was asked for at sign-up, "" for any.
-func signupRegion(ctx context.Context, q dbtx, userID string) (string, error) {
-	var region string
-	err := q.QueryRow(ctx, `SELECT coalesce(signup_region, '') FROM users WHERE id = $1`, userID).Scan(&region)
-	if db.NoRows(err) {
-		err = errUserNotFound()
-	}
-	return region, err
-}
-
-// markWelcomed notes that the user has had the offer of the first sign-in.
-func markWelcomed(ctx context.Context, q dbtx, userID string) error {
-	_, err := q.Exec(ctx, `UPDATE users SET welcomed = true WHERE id = $1 AND NOT welcomed`, userID)
-	return err
+// endOldestSessions ends the live sessions of the user but opened and the newest of the others.
+func endOldestSessions(ctx context.Context, tx dbtx, opened liveSession, others int, now time.Time) (int64, error) {
+	tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $5 WHERE id IN (
+			SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL AND expires_at > $3
+			ORDER BY created_at DESC, id DESC OFFSET $4)`,
+		opened.UserID, opened.ID, now, others, eventSessionLimit)
+	return tag.RowsAffected(), err
 }

@@ -113,7 +113,7 @@ func TestAccessTokenSaysWhoAndHowLong(t *testing.T) {
 
 func TestRefresh(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(c *users.Config) { c.Throttle.Refresh = ratelimit.Rate{} })
+	h := start(t, func(c *users.Config) { c.Sessions.RefreshRate = ratelimit.Rate{} })
 	for name, body := range map[string]string{"nothing": ``, "a number": `{"refreshToken":1}`,
 		"empty": `{"refreshToken":""}`, "NUL": `{"refreshToken":"\u0000"}`,
 		"200 KB": `{"refreshToken":"` + strings.Repeat("x", 200<<10) + `"}`} {
@@ -177,7 +177,7 @@ func TestConcurrentRefreshesAgree(t *testing.T) {
 
 func TestRefreshLimitIsPerSession(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(c *users.Config) { c.Throttle.Refresh = ratelimit.Rate{Count: 3, Period: time.Hour} })
+	h := start(t, func(c *users.Config) { c.Sessions.RefreshRate = ratelimit.Rate{Count: 3, Period: time.Hour} })
 	ann := h.signUp()
 	token := ann.refresh
 	for range 3 {
@@ -192,7 +192,7 @@ func TestRefreshLimitIsPerSession(t *testing.T) {
 
 func TestSessionLivesAtMostItsLifetime(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(c *users.Config) { c.Tokens.MaxSession = 10 * 24 * time.Hour })
+	h := start(t, func(c *users.Config) { c.Sessions.MaxLifetime = 10 * 24 * time.Hour })
 	ann := h.signUp()
 	h.clock.forward(6 * 24 * time.Hour)
 	a := h.refresh(ann.refresh).must(200)

@@ -4,44 +4,17 @@ import (
 	"context"
 	"crypto/subtle"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/input"
 )
 
-const (
-	maxInviteCode = 255
-	maxClient     = 256
-)
+const maxInviteCode = 255
 
 // signup is what a stranger asks for.
 type signup struct {
 	Email, Password            string
 	Region, InviteCode, Client *string
-}
-
-// readClient reads how a client names itself: a string, or an object, which is kept as its JSON.
-// What is too long is cut.
-func readClient(o *input.Object) *string {
-	raw, ok := o.Raw("client")
-	if !ok {
-		return nil
-	}
-	var text string
-	if raw.Kind() == '{' {
-		v, _ := o.JSONObject("client", 16<<10)
-		text = string(v)
-	} else {
-		text, _ = o.String("client", 0, 16<<10)
-	}
-	if r := []rune(text); len(r) > maxClient {
-		text = string(r[:maxClient])
-	}
-	if text == "" || !utf8.ValidString(text) {
-		return nil
-	}
-	return &text
 }
 
 func readSignup(o *input.Object) (signup, error) {
@@ -61,41 +34,54 @@ func readSignup(o *input.Object) (signup, error) {
 	return in, checkStrength(in.Password)
 }
 
-// signUp creates an account. The caller learns nothing about addresses that have one: the work and
-// the answer are the same. To an address that is not verified yet anybody may have signed up
-// before: the mail carries this password, and that of whoever follows the link counts.
-func (a *accounts) signUp(ctx context.Context, in signup, address string) error {
-	if err := a.rule.check(in.Password, in.Email); err != nil {
+// signUps is the domain of signing up and of verifying the address.
+type signUps struct {
+	*core
+	cfg     signupConfig
+	appName string
+	hasher  *hasher
+	rule    passwordRule
+	outbox  *Outbox
+}
+
+// newSignUps registers the mails of the domain with the outbox.
+func newSignUps(c *core, h *hasher, rule passwordRule, outbox *Outbox, cfg signupConfig, appName string) *signUps {
+	s := &signUps{core: c, cfg: cfg, appName: appName, hasher: h, rule: rule, outbox: outbox}
+	outbox.Handle(KindSignup, s.composeSignup)
+	outbox.Handle(KindVerify, s.composeVerification)
+	return s
+}
+
+// register creates an account. The caller learns nothing about addresses that have one: the work and
+// the answer are the same. Anybody may have signed up before with an address that is not verified
+// yet: the mail carries this password, and the password of the reader who follows the link counts.
+func (s *signUps) register(ctx context.Context, in signup, address string) error {
+	if err := s.rule.check(in.Password, in.Email); err != nil {
 		return err
 	}
 	n := newAccount{
 		Email: in.Email, Alias: firstAlias(in.Email), Method: methodEmail, Region: in.Region, Client: in.Client,
-		Verified: !a.cfg.Mail.On(), At: a.now(),
+		Verified: !s.outbox.On(), At: s.now(),
 	}
 	if in.InviteCode != nil && *in.InviteCode != "" {
-		n.Invited = validInvite(a.cfg.Signup.InviteCodes, *in.InviteCode)
+		n.Invited = validInvite(s.cfg.InviteCodes, *in.InviteCode)
 		n.CodeFailed = !n.Invited
 	}
-	first, err := unverifiedHash(ctx, a.pool, in.Email)
+	first, err := unverifiedHash(ctx, s.pool, in.Email)
 	if err != nil {
 		return err
 	}
-	if n.PasswordHash, err = a.hasher.hashLike(ctx, address, in.Password, first); err != nil {
+	if n.PasswordHash, err = s.hasher.hashLike(ctx, address, in.Password, first); err != nil {
 		return err
 	}
-	if _, _, err = insertAccount(ctx, a.pool, n); err != nil {
+	if _, _, err = insertAccount(ctx, s.pool, n); err != nil {
 		return err
 	}
-	return a.mails.ask(ctx, mailSignup, in.Email, n.PasswordHash)
-}
-
-// firstAlias is the local part of the address, cut to what an alias may be.
-func firstAlias(email string) string {
-	local, _, _ := strings.Cut(email, "@")
-	if r := []rune(local); len(r) > maxAlias {
-		local = string(r[:maxAlias])
+	key, err := storedKey(ctx, s.pool, in.Email)
+	if err != nil {
+		return err
 	}
-	return local
+	return s.outbox.Enqueue(ctx, KindSignup, key, n.PasswordHash)
 }
 
 // validInvite compares code with each of the comma-separated ones in constant time.

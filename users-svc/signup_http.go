@@ -7,9 +7,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
-func (a *accounts) mountSignup(s *httpx.Server) {
-	s.Post("/api/v1/auth/signup", a.signup)
-	s.Get("/api/v1/auth/config", a.authConfig)
+func (s *signUps) mount(server *httpx.Server) {
+	server.Post("/api/v1/auth/signup", s.postSignup)
+	server.Get("/api/v1/auth/config", s.getConfig)
+	server.Post("/api/v1/auth/verify-email", s.postVerifyEmail)
+	server.Post("/api/v1/auth/resend-verification", s.postResend)
 }
 
 // AuthConfig tells a client which ways to sign in there are.
@@ -21,14 +23,14 @@ type AuthConfig struct {
 	GoogleEnabled  bool   `json:"googleEnabled"`
 }
 
-func (a *accounts) authConfig(c *fiber.Ctx) error {
+func (s *signUps) getConfig(c *fiber.Ctx) error {
 	return httpx.OK(c, "Auth configuration retrieved successfully", AuthConfig{
-		AppName: a.cfg.AppName, SignupEnabled: a.cfg.Signup.Enabled, InviteRequired: a.cfg.Signup.InviteRequired,
+		AppName: s.appName, SignupEnabled: s.cfg.Enabled, InviteRequired: s.cfg.InviteRequired,
 	})
 }
 
-func (a *accounts) signup(c *fiber.Ctx) error {
-	if !a.cfg.Signup.Enabled {
+func (s *signUps) postSignup(c *fiber.Ctx) error {
+	if !s.cfg.Enabled {
 		return apperr.New(apperr.Forbidden, "SIGNUP_DISABLED", "Signup is disabled")
 	}
 	o, err := httpx.Body(c)
@@ -39,8 +41,45 @@ func (a *accounts) signup(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := a.signUp(c.UserContext(), in, httpx.Caller(c).ClientAddr); err != nil {
+	if err := s.register(c.UserContext(), in, httpx.Caller(c).ClientAddr); err != nil {
 		return err
 	}
 	return httpx.OK(c, "Signup successful", map[string]string{"email": in.Email})
+}
+
+func (s *signUps) postVerifyEmail(c *fiber.Ctx) error {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	token := TokenField(o)
+	if err := o.Err(); err != nil {
+		return err
+	}
+	email, err := s.verifyEmail(c.UserContext(), token, deviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Email verified successfully", map[string]string{"email": email})
+}
+
+// postResend asks for another verification mail; the answer does not tell whether there is an
+// account.
+func (s *signUps) postResend(c *fiber.Ctx) error {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	email := readKnownEmail(o, "email")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	key, err := storedKey(c.UserContext(), s.pool, email)
+	if err != nil {
+		return err
+	}
+	if err := s.outbox.Enqueue(c.UserContext(), KindVerify, key, ""); err != nil {
+		return err
+	}
+	return httpx.OK(c, "If the account exists, a verification email has been sent", nil)
 }

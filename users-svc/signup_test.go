@@ -105,7 +105,7 @@ func TestFirstAdminIsMadeOnce(t *testing.T) {
 	ann := h.signUp()
 	_, secret := h.issue(ann.identity, map[string]any{"permission_template": "full_access", "vault_access": true})
 	h.secure(&ann)
-	h.cfg.Signup.AdminEmail, h.cfg.Signup.AdminPassword = strings.ToUpper(ann.email), "The-operators-1"
+	h.cfg.FirstAdmin.Email, h.cfg.FirstAdmin.Password = strings.ToUpper(ann.email), "The-operators-1"
 	h.count(3, func(int) bool { h.replica(); return true })
 	if h.alive(ann) {
 		t.Error("the sessions of an account that becomes the admin should end")
@@ -120,7 +120,7 @@ func TestFirstAdminIsMadeOnce(t *testing.T) {
 		!root.identity.Admin {
 		t.Errorf("admins: got %v, want 1", total)
 	}
-	h.cfg.Signup.AdminEmail = "other@example.com"
+	h.cfg.FirstAdmin.Email = "other@example.com"
 	h.replica()
 	if total := h.do(root.identity, "GET", "/api/v1/users?is_admin=true", nil).must(200).meta["total"]; total != 1.0 {
 		t.Errorf("admins after another start: got %v, want 1", total)

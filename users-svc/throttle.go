@@ -26,8 +26,7 @@ type throttle struct {
 	turns  *turns
 }
 
-func newThrottle(c *core, h *hasher) *throttle {
-	rate := c.cfg.Throttle.LoginAccount
+func newThrottle(c *core, h *hasher, rate ratelimit.Rate) *throttle {
 	return &throttle{core: c, rate: rate, hasher: h, turns: newTurns(rate, h.line.slots, c.now)}
 }
 

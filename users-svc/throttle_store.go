@@ -64,8 +64,8 @@ func (t *throttle) countFailure(ctx context.Context, tx dbtx, key []byte, now ti
 	return at, err
 }
 
-// forget drops the failures of key after a success.
-func (t *throttle) forget(ctx context.Context, key []byte) error {
-	_, err := t.pool.Exec(ctx, `DELETE FROM login_throttle WHERE key = $1`, key)
+// forget deletes the failures of keys after a success.
+func (t *throttle) forget(ctx context.Context, q dbtx, keys ...[]byte) error {
+	_, err := q.Exec(ctx, `DELETE FROM login_throttle WHERE key = ANY ($1)`, keys)
 	return err
 }

@@ -65,7 +65,7 @@ func TestOldFailuresAreForgotten(t *testing.T) {
 			for range 9 {
 				h.tryLogin("198.51.100.7", name, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
 			}
-			h.clock.forward(h.cfg.Throttle.LoginAccount.Period + time.Second)
+			h.clock.forward(h.cfg.Passwords.AccountRate.Period + time.Second)
 		}
 	}
 	if rows := query[int](h, `SELECT count(*)::int FROM login_throttle`); rows != 2 {
@@ -150,7 +150,7 @@ func TestRightPasswordsAtOnceAfterWrongOnesPass(t *testing.T) {
 
 func TestFailuresOfAnAddressAreCounted(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(c *users.Config) { c.Throttle.LoginAddress = ratelimit.Rate{Count: 5, Period: time.Hour} })
+	h := start(t, func(c *users.Config) { c.SignIn.AddressRate = ratelimit.Rate{Count: 5, Period: time.Hour} })
 	ann := h.signUp()
 	for range 8 {
 		h.tryLogin("2001:db8::1", ann.email, password).want(200, "", "") // successes do not count

@@ -2,7 +2,6 @@ package users
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -54,13 +53,6 @@ type TwoFactorEnabled struct {
 	RevokedTokens
 }
 
-// TwoFactorChallenge answers a login that still owes a code.
-type TwoFactorChallenge struct {
-	Requires2FA bool   `json:"requires_2fa"`
-	TempToken   string `json:"temp_token"`
-	Method      string `json:"method"`
-}
-
 const (
 	codePeriod     = 30 // seconds of one time step (RFC 6238)
 	codeSkew       = 1  // steps that a clock may be off, either way
@@ -90,7 +82,9 @@ const (
 type twoFactor struct {
 	*core
 	accounts *accounts
-	sessions *sessions
+	signIns  *signIns
+	sealer   *sealer
+	issuer   string // that authenticators show
 }
 
 func errWrongCode(remaining int) *apperr.Error {
@@ -206,7 +200,7 @@ func (t *twoFactor) setup(ctx context.Context, userID, password string, d device
 	if err != nil {
 		return TwoFactorSetup{}, err
 	}
-	key, err := totp.Generate(totp.GenerateOpts{Issuer: cmp.Or(t.cfg.AppName, Name), AccountName: labelOf(user.User),
+	key, err := totp.Generate(totp.GenerateOpts{Issuer: t.issuer, AccountName: labelOf(user.User),
 		Period: codePeriod})
 	if err != nil {
 		return TwoFactorSetup{}, err
@@ -261,7 +255,7 @@ func (t *twoFactor) enable(ctx context.Context, userID, code string, withTokens 
 	}
 	now := t.now()
 	var revoked RevokedTokens
-	in, err := t.sessions.renewAll(ctx, userID, eventTwoFactorEnabled, d, func(tx dbtx) (err error) {
+	in, err := t.signIns.renewAll(ctx, userID, eventTwoFactorEnabled, d, func(tx dbtx) (err error) {
 		if withTokens {
 			if revoked.TokensRevoked, err = revokeTokens(ctx, tx, userID, d, now); err != nil {
 				return err
@@ -279,7 +273,7 @@ func (t *twoFactor) disable(ctx context.Context, userID, password, code string, 
 	if err := t.prove(ctx, userID, password, code, d); err != nil {
 		return TwoFactorChanged{}, err
 	}
-	in, err := t.sessions.renewAll(ctx, userID, eventTwoFactorDisabled, d,
+	in, err := t.signIns.renewAll(ctx, userID, eventTwoFactorDisabled, d,
 		func(tx dbtx) error { return deleteFactor(ctx, tx, userID) })
 	return TwoFactorChanged{SessionsRevoked: true, TokenPair: in.TokenPair}, err
 }
@@ -338,7 +332,7 @@ func (t *twoFactor) finish(ctx context.Context, token, code string, d device) (a
 	if err != nil {
 		return nil, err
 	}
-	in, err := t.sessions.signIn(ctx, found, opening{trusted: owed.passwordHash, device: d})
+	in, err := t.signIns.signIn(ctx, found, opening{trusted: owed.passwordHash, device: d})
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
 		err = apperr.InvalidToken() // the password that it was given for is not the password any more
 	}

@@ -81,7 +81,7 @@ func (h *harness) secure(p *person, more ...any) *authenticator {
 // renewed makes p the session of the fresh pair in a.
 func (h *harness) renewed(p *person, a *answer) {
 	h.t.Helper()
-	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Tokens.Issuer, h.cfg.Tokens.Audience, h.clock.now)
+	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Signing.Issuer, h.cfg.Signing.Audience, h.clock.now)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -315,7 +315,7 @@ func (t *twoFactor) reset(ctx context.Context, userID string, by device) error {
 		return err
 	})
 	if err == nil && ch != nil {
-		t.notify.changed(ctx, *ch)
+		t.changes.changed(ctx, *ch)
 	}
 	return err
 }

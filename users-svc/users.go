@@ -9,64 +9,59 @@
 package users
 
 import (
+	"cmp"
 	"context"
-
-	"golang.org/x/time/rate"
 
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/service"
 )
 
 // mountDomains makes every domain, mounts its routes and declares its background jobs.
-func (c *core) mountDomains(ctx context.Context, svc *service.Service, server *httpx.Server, rt service.Runtime) error {
-	places, err := newProvisioning(ctx, c)
+func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Server, cfg Config, rt service.Runtime,
+	r *resources) error {
+	c := r.core
+	freeTier, err := newProvisioning(ctx, c, cfg.FreeTierServers, cfg.Signup.InviteRequired)
 	if err != nil {
 		return err
 	}
-	hashes := newHasher(c.cfg.Passwords)
-	hashes.metrics.register(rt.Metrics)
-	keys := &keyring{core: c, told: rate.Sometimes{Interval: keyTellEvery}}
+	hasher := newHasher(cfg.Passwords)
+	hasher.metrics.register(rt.Metrics)
+	keys := newKeyring(c, cfg.Signing, cfg.Sessions.AccessTTL, r.sealer, r.clock)
 	if err := keys.upkeep(ctx); err != nil {
 		return err
 	}
-	rule := newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
-	letters, err := newMails(c, hashes, rule, rt.Metrics)
+	rule := newPasswordRule(cfg.Passwords.DenyCommon, cfg.AppName)
+	outbox, err := NewOutbox(c, cfg.Mail, cfg.AppName, hasher.unknown, rt.Metrics)
 	if err != nil {
 		return err
 	}
-	guesses := newThrottle(c, hashes)
-	people := &accounts{core: c, hasher: hashes, throttle: guesses, mails: letters, rule: rule}
-	if err := people.makeFirstAdmin(ctx); err != nil {
+	throttle := newThrottle(c, hasher, cfg.Passwords.AccountRate)
+	accounts := &accounts{core: c, hasher: hasher, throttle: throttle, rule: rule}
+	sessions := newSessions(c, cfg.Sessions, keys, r.states, r.limiter)
+	past := &history{c}
+	admins := &administration{core: c, accounts: accounts, sessions: sessions, history: past, hasher: hasher, rule: rule,
+		mailOn: cfg.Mail.On()}
+	if err := admins.makeFirstAdmin(ctx, cfg.FirstAdmin); err != nil {
 		return err
 	}
-	signIns := &sessions{
-		core: c, keys: keys, hasher: hashes, kinds: &hashKinds{core: c, own: hashes.dummy}, throttle: guesses,
-		placement: places, seen: newLastSeen(c),
-	}
-	second := &twoFactor{core: c, accounts: people, sessions: signIns}
-	past := &history{c}
-	for _, d := range []domain{keys, signIns, past, letters,
-		&administration{accounts: people, sessions: signIns, history: past}, people, places,
-		&authTokens{core: c, gate: second}, second} {
+	signUps := newSignUps(c, hasher, rule, outbox, cfg.Signup, cfg.AppName)
+	signIns := newSignIns(sessions, throttle, rule, freeTier, outbox, r.limiter, cfg.SignIn)
+	factors := &twoFactor{core: c, accounts: accounts, signIns: signIns, sealer: r.sealer,
+		issuer: cmp.Or(cfg.AppName, Name)}
+	tokens := &authTokens{core: c, states: r.states, gate: factors, limit: cfg.AuthTokenLimit}
+	for _, d := range []domain{keys, sessions, signIns, past, outbox, signUps, admins, accounts, freeTier, tokens,
+		factors} {
 		d.mount(server)
 	}
 	svc.Every("upkeep of signing keys", keyUpkeep, keys.upkeep)
-	svc.Every("note of when sessions were last seen", seenEvery, signIns.seen.write)
-	svc.Go("mails", letters.run)
-	svc.Every("cleanup", c.cfg.CleanupEvery, (&cleanup{c}).sweep)
+	svc.Every("note of when sessions were last seen", seenEvery, sessions.seen.write)
+	svc.Go("mails", outbox.Run)
+	svc.Every("cleanup", cfg.CleanupEvery, (&cleanup{c, r.clock, cfg.HistoryRetention}).sweep)
 	return nil
 }
 
 // domain is a part of the service that has routes.
 type domain interface{ mount(*httpx.Server) }
-
-// placement tells what an account was given; the provisioning domain is one.
-type placement interface {
-	// atSignup gives a new account what there is for it, best effort; region is "" for any.
-	atSignup(ctx context.Context, userID, region string)
-	// of returns what a login answers with.
-	of(ctx context.Context, userID string) (Provisioned, error)
-}
 
 // device is where a request comes from, which a session is known by to its user.
 type device struct {

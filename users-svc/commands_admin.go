@@ -1,0 +1,64 @@
+package users
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// adminCreate creates an admin, or promotes the account with the address, and prints what it changed.
+func adminCreate(ctx context.Context, cmd *command, args []string) error {
+	var email, file string
+	if err := onlyFlags("admin create", args, cmd.out, func(f *flag.FlagSet) {
+		f.StringVar(&email, "email", "", "address of the admin")
+		f.StringVar(&file, "password-file", "",
+			"file with the password; without it one is generated and printed where one is needed")
+	}); err != nil {
+		return err
+	}
+	candidate, err := operatorsPassword(file)
+	if err != nil {
+		return err
+	}
+	return cmd.admins().CreateOrPromote(ctx, email, candidate, file != "", cmd.out)
+}
+
+// adminPassword gives an admin a new password, from a file or one that it prints, and ends the
+// admin's sessions.
+func adminPassword(ctx context.Context, cmd *command, args []string) error {
+	var email, file string
+	if err := onlyFlags("admin password", args, cmd.out, func(f *flag.FlagSet) {
+		f.StringVar(&email, "email", "", "address of the admin; without it there must be only one")
+		f.StringVar(&file, "password-file", "", "file with the password; without it one is made and printed")
+	}); err != nil {
+		return err
+	}
+	admins := cmd.admins()
+	found, err := admins.ChosenAdmin(ctx, email)
+	if err != nil {
+		return err
+	}
+	candidate, err := operatorsPassword(file)
+	if err != nil {
+		return err
+	}
+	if err := admins.SetPassword(ctx, found, candidate); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.out, "the admin %s (%s) has a new password; the sessions of before have ended\n", found.Email, found.ID)
+	if file == "" {
+		fmt.Fprintf(cmd.out, "password: %s\n", candidate)
+	}
+	return nil
+}
+
+// operatorsPassword returns the password in the file, a new one without a file.
+func operatorsPassword(file string) (string, error) {
+	if file == "" {
+		return "Aa1-" + randomToken(), nil
+	}
+	content, err := os.ReadFile(file)
+	return strings.TrimRight(string(content), "\r\n"), err
+}

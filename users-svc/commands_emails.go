@@ -1,0 +1,18 @@
+package users
+
+import (
+	"context"
+	"flag"
+)
+
+// emailsCheck lists the accounts whose address breaks the rule for addresses.
+func emailsCheck(ctx context.Context, cmd *command, args []string) error {
+	var correct bool
+	if err := onlyFlags("emails check", args, cmd.out, func(f *flag.FlagSet) {
+		f.BoolVar(&correct, "rekey", false,
+			"store each account under the key of today's rule where that is free; first update every replica")
+	}); err != nil {
+		return err
+	}
+	return CheckEmails(ctx, cmd.pool, correct, cmd.out)
+}
