@@ -223,7 +223,7 @@ func (u *fakeUsers) authToken(change ...func(*sessionstate.State)) (token string
 	tokenID := id.New(time.Now())
 	token = "hdy_" + tokenID + "_" + strings.Repeat("0123456789ab", 4)
 	s = sessionstate.State{Alive: true, UserID: id.New(time.Now()), Version: 1,
-		Token: &sessionstate.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{permRealms}}}}
+		Token: &sessionstate.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{auth.PermRealms}}}}
 	for _, f := range change {
 		f(&s)
 	}

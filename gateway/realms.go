@@ -9,12 +9,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/internalapi"
 )
-
-// permRealms is what an auth token needs to list realms.
-const permRealms = "resources.realms"
 
 type realmUsage struct {
 	VaultKeys       int64 `json:"vault_keys"`
@@ -32,7 +30,7 @@ type realmList struct {
 // listRealms asks the three services in which realms the caller has something, and merges what they
 // say.
 func (g *gateway) listRealms(c *fiber.Ctx, cl *call) error {
-	if t := cl.who.state.Token; t != nil && !t.Grant.Allows(permRealms) {
+	if t := cl.who.state.Token; t != nil && !t.Grant.Allows(auth.PermRealms) {
 		return apperr.InsufficientPermissions()
 	}
 	q := httpx.Query(c)

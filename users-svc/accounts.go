@@ -43,7 +43,7 @@ type ReducedUser struct {
 
 // seenBy returns the user as the caller may see it.
 func (u User) seenBy(caller auth.Identity) any {
-	if !allowed(caller, permReadAccount) {
+	if !caller.May(auth.PermReadAccount) {
 		return ReducedUser{ID: u.ID, Username: u.Username, Alias: u.Alias, PublicKey: u.PublicKey, CreatedAt: u.CreatedAt,
 			UpdatedAt: u.UpdatedAt}
 	}

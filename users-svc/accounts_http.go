@@ -32,7 +32,7 @@ func notBanned(c *fiber.Ctx) (auth.Identity, error) {
 func inSession(c *fiber.Ctx) (auth.Identity, error) {
 	caller, err := httpx.User(c)
 	if err == nil {
-		err = demandSession(caller)
+		err = caller.RequireSession()
 	}
 	return caller, err
 }
@@ -115,7 +115,7 @@ func (a *accounts) patch(c *fiber.Ctx) error {
 	if id != caller.UserID && !caller.Admin {
 		return errCannotModifyOther()
 	}
-	if err := demand(caller, permUpdateAccount); err != nil {
+	if err := caller.Require(auth.PermUpdateAccount); err != nil {
 		return err
 	}
 	o, err := httpx.Body(c)

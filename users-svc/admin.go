@@ -6,6 +6,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/quota"
 )
 
 // administration is the domain of what admins do with other people's accounts.
@@ -91,22 +92,6 @@ type Quota struct {
 	LimitMB *int64 `json:"limit_mb"` // mebibytes over all realms; nil: the default of vault-svc
 }
 
-// A quota of nothing. The database has 0 for the default, and one byte for nothing: all other
-// quotas are whole mebibytes. The gateway and vault-svc cannot be told one byte, for it holds a
-// byte.
-const (
-	nothingStored = 1
-	nothingTold   = -1
-)
-
-// toldQuota is what the gateway and vault-svc are told of a quota that the database has.
-func toldQuota(stored int64) int64 {
-	if stored == nothingStored {
-		return nothingTold
-	}
-	return stored
-}
-
 // readQuota returns the quota in the bytes that the database keeps.
 func readQuota(o *input.Object) (Quota, int64, error) {
 	if !o.Has("limit_mb") {
@@ -119,5 +104,5 @@ func readQuota(o *input.Object) (Quota, int64, error) {
 	if !ok {
 		return Quota{}, 0, o.Err()
 	}
-	return Quota{LimitMB: &mb}, max(nothingStored, mb*mebibyte), nil
+	return Quota{LimitMB: &mb}, max(quota.NothingStored, mb*mebibyte), nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/realmgate/realmgate/pkg/api"
+	"github.com/realmgate/realmgate/pkg/auth"
 )
 
 func FuzzParseTree(f *testing.F) {
@@ -29,7 +30,7 @@ func FuzzParseTree(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s was stored as %s: %v", raw, stored, err)
 		}
-		for _, p := range knownPermissions() {
+		for _, p := range auth.KnownPermissions() {
 			if tree.allows(p) != again.allows(p) {
 				t.Errorf("%s: %s is not what it was in %s", p, stored, raw)
 			}

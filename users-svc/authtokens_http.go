@@ -39,7 +39,7 @@ func permitted(c *fiber.Ctx, permission string) (auth.Identity, error) {
 	if err != nil {
 		return caller, err
 	}
-	return caller, demand(caller, permission)
+	return caller, caller.Require(permission)
 }
 
 // permittedOn is permitted for a route with an id.
@@ -53,7 +53,7 @@ func permittedOn(c *fiber.Ctx, permission string) (auth.Identity, string, error)
 }
 
 func (d *authTokens) getTokens(c *fiber.Ctx) error {
-	caller, err := permitted(c, permReadTokens)
+	caller, err := permitted(c, auth.PermReadTokens)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (d *authTokens) getTokens(c *fiber.Ctx) error {
 }
 
 func (d *authTokens) getToken(c *fiber.Ctx) error {
-	caller, tokenID, err := permittedOn(c, permReadTokens)
+	caller, tokenID, err := permittedOn(c, auth.PermReadTokens)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (d *authTokens) fields(c *fiber.Ctx, names ...string) (*tokenFields, error)
 }
 
 func (d *authTokens) postToken(c *fiber.Ctx) error {
-	caller, err := permitted(c, permCreateTokens)
+	caller, err := permitted(c, auth.PermCreateTokens)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (d *authTokens) postToken(c *fiber.Ctx) error {
 }
 
 func (d *authTokens) postCopy(c *fiber.Ctx) error {
-	caller, tokenID, err := permittedOn(c, permCreateTokens)
+	caller, tokenID, err := permittedOn(c, auth.PermCreateTokens)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (d *authTokens) postCopy(c *fiber.Ctx) error {
 }
 
 func (d *authTokens) patchToken(c *fiber.Ctx) error {
-	caller, tokenID, err := permittedOn(c, permCreateTokens)
+	caller, tokenID, err := permittedOn(c, auth.PermCreateTokens)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (d *authTokens) deleteToken(c *fiber.Ctx) error {
 		return err
 	}
 	if tokenID != caller.TokenID {
-		if err := demand(caller, permCreateTokens); err != nil {
+		if err := caller.Require(auth.PermCreateTokens); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (d *authTokens) postAddRealm(c *fiber.Ctx) error    { return d.editRealm(c,
 func (d *authTokens) postRemoveRealm(c *fiber.Ctx) error { return d.editRealm(c, d.removeRealm) }
 
 func (d *authTokens) editRealm(c *fiber.Ctx, edit realmEdit) error {
-	caller, tokenID, err := permittedOn(c, permCreateTokens)
+	caller, tokenID, err := permittedOn(c, auth.PermCreateTokens)
 	if err != nil {
 		return err
 	}

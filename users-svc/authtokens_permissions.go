@@ -10,54 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 )
-
-// The permissions that Realmgate decides by: paths to leaves of an auth token's permission tree. A
-// session has them all, a token those that its tree grants; what the tree does not name is denied.
-// Trees may hold other leaves too, for programs that read the tree themselves. The activity log is
-// not among them: event_access alone opens it (contract, section 7).
-const (
-	permReadAccount      = "resources.read_account"   // the whole profile; without it only the reduced view
-	permUpdateAccount    = "resources.update_account" // PATCH of the own profile, never of the password
-	permVault            = "resources.vault"          // the vault, together with vault_access
-	permRealms           = "resources.realms"         // the list of realms
-	permReadTokens       = "resources.read_tokens"    // seeing the auth tokens that the token made
-	permCreateTokens     = "resources.create_tokens"  // making, changing and deleting those
-	permProjectsRead     = "projects.read"
-	permContainersRead   = "containers.read"
-	permContainersCreate = "containers.create" // retry-setup
-)
-
-// knownPermissions are all of them. Only these travel with a request, which bounds the size of the
-// internal identity.
-func knownPermissions() []string {
-	return []string{permReadAccount, permUpdateAccount, permVault, permRealms, permReadTokens, permCreateTokens,
-		permProjectsRead, permContainersRead, permContainersCreate}
-}
-
-// allowed reports whether the caller may do what permission names.
-func allowed(caller auth.Identity, permission string) bool {
-	return caller.Kind == auth.Session || caller.Kind == auth.Token && caller.Grant != nil &&
-		caller.Grant.Allows(permission)
-}
-
-// demand is 403 INSUFFICIENT_PERMISSIONS unless the caller may do what permission names.
-func demand(caller auth.Identity, permission string) error {
-	if !allowed(caller, permission) {
-		return apperr.InsufficientPermissions()
-	}
-	return nil
-}
-
-// demandSession is 403 INSUFFICIENT_PERMISSIONS for auth tokens, whatever they grant.
-func demandSession(caller auth.Identity) error {
-	if caller.Kind != auth.Session {
-		return apperr.InsufficientPermissions()
-	}
-	return nil
-}
 
 // permissionTree is a tree whose leaves are booleans. A boolean above a leaf speaks for everything
 // below it.
@@ -101,14 +55,14 @@ func treeOf(paths ...string) permissionTree {
 // boolean speaks for a group, it then grants those of the group that are left.
 func (t permissionTree) only(allowed []string) permissionTree {
 	out := maps.Clone(t)
-	for _, path := range knownPermissions() {
+	for _, path := range auth.KnownPermissions() {
 		if !out.allows(path) || slices.Contains(allowed, path) {
 			continue
 		}
 		group, name, _ := strings.Cut(path, ".")
 		branch, ok := out[group].(permissionTree)
 		if !ok {
-			branch, _ = treeOf(knownPermissions()...)[group].(permissionTree)
+			branch, _ = treeOf(auth.KnownPermissions()...)[group].(permissionTree)
 		}
 		branch = maps.Clone(branch)
 		delete(branch, name)
@@ -129,15 +83,15 @@ type TokenTemplate struct {
 func tokenTemplates() []TokenTemplate {
 	return []TokenTemplate{
 		{"full_access", "Everything that an auth token can be allowed; the vault still needs vault_access.",
-			treeOf(knownPermissions()...)},
+			treeOf(auth.KnownPermissions()...)},
 		{"external_customer", "See projects and containers, and nothing of the account but its public face.",
-			treeOf(permProjectsRead, permContainersRead)},
+			treeOf(auth.PermProjectsRead, auth.PermContainersRead)},
 		{"dev_team", "Work with the vault, projects, containers and realms.",
-			treeOf(permReadAccount, permVault, permRealms, permProjectsRead, permContainersRead, permContainersCreate)},
+			treeOf(auth.PermReadAccount, auth.PermVault, auth.PermRealms, auth.PermProjectsRead, auth.PermContainersRead, auth.PermContainersCreate)},
 		{"finance_team", "Read the account and what it has, for accounting.",
-			treeOf(permReadAccount, permProjectsRead, permContainersRead)},
+			treeOf(auth.PermReadAccount, auth.PermProjectsRead, auth.PermContainersRead)},
 		{"read_only", "Read everything but the vault, change nothing.",
-			treeOf(permReadAccount, permRealms, permReadTokens, permProjectsRead, permContainersRead)},
+			treeOf(auth.PermReadAccount, auth.PermRealms, auth.PermReadTokens, auth.PermProjectsRead, auth.PermContainersRead)},
 	}
 }
 

@@ -22,7 +22,7 @@ type rights struct {
 // the one that made that, and so on: a token never has a right that one of them lacks at this
 // moment, so narrowing or disabling a token acts on all that came from it.
 func rightsOf(lineage []AuthToken, now time.Time) rights {
-	r := rights{vault: true, events: true, noRealm: true, permissions: knownPermissions()}
+	r := rights{vault: true, events: true, noRealm: true, permissions: auth.KnownPermissions()}
 	for _, t := range lineage {
 		r.dead = r.dead || !t.IsEnabled || t.expired(now)
 		r.vault, r.events, r.noRealm = r.vault && t.VaultAccess, r.events && t.EventAccess, r.noRealm && t.AllowNoRealm

@@ -12,6 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -103,7 +104,7 @@ func tokenState(ctx context.Context, q dbtx, hash []byte) (sessionstate.State, [
 		s.UserID = t.UserID
 		return t, err
 	})
-	s.VaultQuota = toldQuota(s.VaultQuota)
+	s.VaultQuota = quota.ToGateways(s.VaultQuota)
 	return s, lineage, err
 }
 

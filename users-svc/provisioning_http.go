@@ -4,6 +4,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/pkg/api"
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/input"
 )
@@ -35,7 +36,7 @@ func (p *provisioning) getRegions(c *fiber.Ctx) error {
 }
 
 func (p *provisioning) postRetrySetup(c *fiber.Ctx) error {
-	caller, err := permitted(c, permContainersCreate)
+	caller, err := permitted(c, auth.PermContainersCreate)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func regionField(body *input.Object) (string, bool) {
 }
 
 func (p *provisioning) getFreeTierStatus(c *fiber.Ctx) error {
-	caller, err := permitted(c, permReadAccount)
+	caller, err := permitted(c, auth.PermReadAccount)
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func ownPageQuery(c *fiber.Ctx) (pageRequest, error) {
 }
 
 func (p *provisioning) getProjects(c *fiber.Ctx) error {
-	caller, err := permitted(c, permProjectsRead)
+	caller, err := permitted(c, auth.PermProjectsRead)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (p *provisioning) getProjects(c *fiber.Ctx) error {
 }
 
 func (p *provisioning) getContainers(c *fiber.Ctx) error {
-	caller, err := permitted(c, permContainersRead)
+	caller, err := permitted(c, auth.PermContainersRead)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (p *provisioning) getContainers(c *fiber.Ctx) error {
 }
 
 func (p *provisioning) getProject(c *fiber.Ctx) error {
-	caller, err := permitted(c, permProjectsRead)
+	caller, err := permitted(c, auth.PermProjectsRead)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (p *provisioning) getProject(c *fiber.Ctx) error {
 }
 
 func (p *provisioning) getContainer(c *fiber.Ctx) error {
-	caller, err := permitted(c, permContainersRead)
+	caller, err := permitted(c, auth.PermContainersRead)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -37,7 +38,7 @@ func (s *sessions) readState(ctx context.Context, sessionID string) (sessionstat
 	if db.NoRows(err) {
 		return sessionstate.State{}, nil
 	}
-	st.VaultQuota = toldQuota(st.VaultQuota)
+	st.VaultQuota = quota.ToGateways(st.VaultQuota)
 	return st, err
 }
 

@@ -99,9 +99,6 @@ func limitExceeded() error {
 	return apperr.New(apperr.TooLarge, "VAULT_LIMIT_EXCEEDED", "Vault storage limit exceeded.")
 }
 
-// permission is the leaf of an auth token's permission tree that opens the vault.
-const permission = "resources.vault"
-
 // authorize returns nil when the caller may use the vault in realm ("" for the global scope), else
 // 403. The gateway has decided most of this already; here it holds also when the gateway errs.
 func authorize(i auth.Identity, realm string) error {
@@ -110,7 +107,7 @@ func authorize(i auth.Identity, realm string) error {
 		return apperr.AccountBanned()
 	case i.Kind != auth.Token:
 		return nil
-	case g == nil || !g.VaultAccess || !g.Allows(permission):
+	case g == nil || !g.VaultAccess || !g.Allows(auth.PermVault):
 		return apperr.InsufficientPermissions()
 	}
 	return i.Grant.InRealm(realm)

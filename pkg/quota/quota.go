@@ -9,6 +9,19 @@ const megabyte = 1 << 20
 // store nothing. Zero stands for the default quota there.
 const Nothing = -1
 
+// NothingStored is the quota in the database, in bytes, of a user who may store nothing; 0 stands
+// for the default quota there. All other quotas are whole mebibytes.
+const NothingStored = 1
+
+// ToGateways returns the quota for the session state and the internal identity, where a stored
+// quota of NothingStored is Nothing: one byte would hold a byte.
+func ToGateways(stored int64) int64 {
+	if stored == NothingStored {
+		return Nothing
+	}
+	return stored
+}
+
 // LargestBody is the largest body of all: PostgreSQL takes less than a gigabyte in one message.
 const LargestBody = 1000 * megabyte
 
