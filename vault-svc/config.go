@@ -40,7 +40,7 @@ type Config struct {
 // megabyte is the contract's MB.
 const megabyte = 1 << 20
 
-const mostBodyMB = quota.LargestBody / megabyte
+const maxBodyMB = quota.LargestBody / megabyte
 
 func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
 	return auth.ReadInternalKeys("VAULT_INTERNAL_KEYS", c.InternalKeys.Reveal(), c.SharedKeys.Reveal(), now)
@@ -54,7 +54,7 @@ func (c Config) Validate() error {
 	p.Must(err == nil, "%w", err)
 	p.Must(c.QuotaMB >= 1 && c.QuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
 	p.Must(c.MaxItems >= 1, "VAULT_MAX_ITEMS must be at least 1")
-	p.Must(c.MaxBodyMB >= 0 && c.MaxBodyMB <= mostBodyMB, "VAULT_MAX_BODY_MB must be from 0 to %d", mostBodyMB)
+	p.Must(c.MaxBodyMB >= 0 && c.MaxBodyMB <= maxBodyMB, "VAULT_MAX_BODY_MB must be from 0 to %d", maxBodyMB)
 	p.Must(c.InflightBytes >= megabyte, "VAULT_MAX_INFLIGHT_BYTES must be at least %d", megabyte)
 	p.Must(c.InflightWait > 0, "VAULT_INFLIGHT_WAIT must be above 0s")
 	p.Must(c.KeyCache >= 1, "VAULT_KEY_CACHE must be at least 1")

@@ -69,11 +69,18 @@ func run(t testing.TB, cfg Config) *stack {
 
 func runLogging(t testing.TB, cfg Config, log *slog.Logger) *stack {
 	t.Helper()
+	return runIn(t, cfg, service.Runtime{Log: log})
+}
+
+// runIn runs the service with the log and the traces of rt.
+func runIn(t testing.TB, cfg Config, rt service.Runtime) *stack {
+	t.Helper()
 	s := &stack{t: t, cfg: cfg, metrics: prometheus.NewRegistry()}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	svc, err := New(t.Context(), cfg, service.Runtime{Log: log, Metrics: s.metrics, Now: time.Now, Version: "test"})
+	rt.Metrics, rt.Now, rt.Version = s.metrics, time.Now, "test"
+	svc, err := New(t.Context(), cfg, rt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ func (i *storedItem) columns() []any {
 	return []any{&i.sealed, &i.version, &i.metadata, &i.metadataVersion, &i.size, &i.created, &i.updated}
 }
 
-// readTogether reads the items of batch in one statement.
-func (s *itemStore) readTogether(ctx context.Context, batch []*itemRead) error {
+// readBatch reads the items of batch by one statement.
+func (s *itemStore) readBatch(ctx context.Context, batch []*itemRead) error {
 	if len(batch) == 1 {
 		r := batch[0]
 		r.key = r.ref.Key

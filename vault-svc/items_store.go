@@ -16,7 +16,7 @@ import (
 // itemStore keeps sealed items and the account of their sizes.
 //
 // Every change is one transaction in one round trip, of one user or, for small values, of many
-// (putTogether). What changes an account locks the user's row of vault_usage first, in a statement
+// (putBatch). What changes an account locks the user's row of vault_usage first, in a statement
 // of its own because READ COMMITTED takes a snapshot for each statement: the one that follows sees
 // all that earlier holders of the lock committed, and so can compute differences that no concurrent
 // writer falsifies. (Locking inside the writing statement would wait, and then still read the old

@@ -36,14 +36,15 @@ type itemWrite struct {
 	row     sealedInfo // as it is then
 	created bool
 	err     error // errOverQuota: nothing was changed
-	alone   bool  // nothing was done: it must be written by itself
+	// retryUnbatched says that its batch was rolled back and it must be written by itself.
+	retryUnbatched bool
 }
 
 // errOverQuota says that a write was refused by the account.
 var errOverQuota = errors.New("over quota")
 
-// user is whose account a write may lock. One statement writes once for each user, and in the order
-// of their ids, so that no two wait for each other.
+// user returns the user whose account the write locks. One statement has one write for each user, in
+// the order of their ids, so that no two statements wait for each other.
 func (w *itemWrite) user() string { return w.User }
 
 // putRow is a row of vault_put.
@@ -59,7 +60,8 @@ func (r *putRow) columns() []any {
 	return []any{&r.metadata, &r.metadataVersion, &r.size, &r.created, &r.updated, &r.fresh}
 }
 
-func (w *itemWrite) take(r putRow) {
+// setResult takes the result of a write from its row.
+func (w *itemWrite) setResult(r putRow) {
 	if r.size < 0 {
 		w.err = errOverQuota
 		return
@@ -69,9 +71,8 @@ func (w *itemWrite) take(r putRow) {
 	w.created = r.fresh
 }
 
-// putAlone does the one write of batch in a transaction of its own.
-func (s *itemStore) putAlone(ctx context.Context, batch []*itemWrite) error {
-	w := batch[0]
+// putOne stores w in a transaction of its own.
+func (s *itemStore) putOne(ctx context.Context, w *itemWrite) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func (s *itemStore) putAlone(ctx context.Context, batch []*itemWrite) error {
 			args...).Scan(row.columns()...)
 	})
 	if err == nil {
-		w.take(row)
+		w.setResult(row)
 	}
 	return err
 }
@@ -99,17 +100,16 @@ const putItems = `
 	CROSS JOIN LATERAL vault_put(user_id, realm_id, key, sealed, version, metadata, metadata_version, keep_metadata,
 		value_bytes, metadata_bytes, max_bytes, max_items) AS put`
 
-// lockWait is how long a shared statement waits for somebody's account: a large value of theirs may
-// be on its way to the disk.
-const lockWait = `50ms`
+// lockTimeout bounds the wait of a batch for an account: a write of a large value may hold its lock.
+const lockTimeout = `50ms`
 
-// putTogether does the writes of batch in one transaction. When PostgreSQL refuses one, for a lock
-// or for whatever else, none is done, and all are to be written by themselves.
-func (s *itemStore) putTogether(ctx context.Context, batch []*itemWrite) error {
+// putBatch stores the writes of batch in one transaction. When PostgreSQL refuses one, for a lock or
+// another reason, all are rolled back and marked retryUnbatched.
+func (s *itemStore) putBatch(ctx context.Context, batch []*itemWrite) error {
 	slices.SortFunc(batch, func(a, b *itemWrite) int { return cmp.Compare(a.User, b.User) })
 	rows := make([]putRow, len(batch))
 	var b pgx.Batch
-	b.Queue(`SELECT set_config('lock_timeout', $1, true)`, lockWait)
+	b.Queue(`SELECT set_config('lock_timeout', $1, true)`, lockTimeout)
 	b.Queue(putItems, putArgs(batch)...).Query(func(r pgx.Rows) error {
 		var n int
 		var row putRow
@@ -123,19 +123,19 @@ func (s *itemStore) putTogether(ctx context.Context, batch []*itemWrite) error {
 	err := s.pool.SendBatch(ctx, &b).Close()
 	if _, refused := errors.AsType[*pgconn.PgError](err); refused {
 		for _, w := range batch {
-			w.alone = true
+			w.retryUnbatched = true
 		}
 		return nil
 	}
 	if err == nil {
 		for i, w := range batch {
-			w.take(rows[i])
+			w.setResult(rows[i])
 		}
 	}
 	return err
 }
 
-// putArgs are the columns of batch.
+// putArgs returns the columns of batch.
 func putArgs(batch []*itemWrite) []any {
 	n := len(batch)
 	users, realms, keys, keeps := make([]string, n), make([]string, n), make([]string, n), make([]bool, n)

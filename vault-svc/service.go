@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/vault-svc/internal/batch"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
@@ -43,6 +44,9 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }
 
+// maxBatch is the most items that one statement reads or writes.
+const maxBatch = 64
+
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
 	identities, err := cfg.internalKeys(rt.Now)
 	if err != nil {
@@ -67,14 +71,15 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	budget := memory.New(cfg.InflightBytes, cfg.InflightWait)
-	// A quarter of the connections for shared reads, one for shared writes, and as many as are left
-	// for those who wait for locks by themselves.
-	items, atOnce := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
+	// A quarter of the connections is for batches of reads, as many for batches of writes, and what is
+	// left for unbatched writes, which may wait for locks.
+	items, quarter := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
 	v := &Vault{
 		items: items, keys: keys, maxItems: cfg.MaxItems,
-		reads:  newTogether(atOnce, mostTogether, nil, items.readTogether),
-		writes: newTogether(atOnce, mostTogether, (*itemWrite).user, items.putTogether),
-		alone:  newTogether(max(1, int(cfg.DB.MaxConns)-2*atOnce), 1, (*itemWrite).user, items.putAlone),
+		reads:  batch.New(quarter, maxBatch, nil, items.readBatch),
+		writes: batch.New(quarter, maxBatch, (*itemWrite).user, items.putBatch),
+		unbatched: batch.New(max(1, int(cfg.DB.MaxConns)-2*quarter), 1, (*itemWrite).user,
+			func(ctx context.Context, batch []*itemWrite) error { return items.putOne(ctx, batch[0]) }),
 	}
 	v.metrics = newMetrics(rt.Metrics, v, budget)
 	a := &handler{

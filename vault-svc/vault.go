@@ -2,24 +2,27 @@ package vault
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/realmgate/realmgate/pkg/internalapi"
-	"github.com/realmgate/realmgate/pkg/trace"
+	"github.com/realmgate/realmgate/vault-svc/internal/batch"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// Vault does what the API offers: it seals and opens, and leaves rows and accounts to its store.
+// Vault has the rules of the vault: it seals and opens items, and leaves rows and accounts to its
+// store.
 type Vault struct {
 	items  *itemStore
-	reads  *together[itemRead]
-	writes *together[itemWrite]
-	// alone are the writes that share no statement. They, too, are done one at a time for a user,
-	// so that those who wait for a lock of a user's account hold one connection and not all.
-	alone    *together[itemWrite]
-	keys     *sealing.Keys
-	maxItems int64
-	metrics  *metrics
+	reads  *batch.Batcher[itemRead]
+	writes *batch.Batcher[itemWrite]
+	// unbatched are the writes that share no statement. They, too, run one at a time for a user, so
+	// that writes that wait for the lock of one account hold one connection and not all.
+	unbatched  *batch.Batcher[itemWrite]
+	largeReads atomic.Int64 // statements that read one large value
+	keys       *sealing.Keys
+	maxItems   int64
+	metrics    *metrics
 }
 
 // Put stores w within a quota of limit bytes over all realms and returns the item as it is then,
@@ -28,8 +31,12 @@ type Vault struct {
 func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, error) {
 	max := limits{bytes: limit, items: v.maxItems}
 	if w.size() > smallBody {
-		if fits, err := v.items.fits(ctx, w, max); err != nil || !fits {
-			return Info{}, false, v.refused(err)
+		fits, err := v.items.fits(ctx, w, max)
+		if err != nil {
+			return Info{}, false, err
+		}
+		if !fits {
+			return Info{}, false, v.quotaExceeded()
 		}
 	}
 	key, err := v.keys.Ensure(ctx, w.User)
@@ -46,37 +53,33 @@ func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, erro
 	case err != nil:
 		return Info{}, false, err
 	case put.err != nil:
-		return Info{}, false, v.refused(nil)
+		return Info{}, false, v.quotaExceeded()
 	}
 	info := put.row.info(w.Ref)
 	if info.Metadata = w.Metadata; w.KeepMetadata {
 		info.Metadata, err = openMetadata(key, w.Ref, put.row)
-		err = v.opened(err)
+		err = v.countOpenError(err)
 	}
 	return info, put.created, err
 }
 
-// write stores an item together with what others store, unless it is large or traced: the statement
-// of what is traced is in its trace.
+// write stores an item in a batch with other users' items, unless it is large.
 func (v *Vault) write(ctx context.Context, put *itemWrite, size int64) error {
 	v.metrics.writes.Inc()
-	if size > smallBody || trace.Current(ctx).Kept() {
-		return v.alone.do(ctx, put)
+	if size > smallBody {
+		return v.unbatched.Do(ctx, put)
 	}
-	err := v.writes.do(ctx, put)
-	if err == nil && put.alone {
-		err = v.alone.do(ctx, put)
+	err := v.writes.Do(ctx, put)
+	if err == nil && put.retryUnbatched {
+		err = v.unbatched.Do(ctx, put)
 	}
 	return err
 }
 
-// refused returns err, or the refusal of the quota when there is none.
-func (v *Vault) refused(err error) error {
-	if err == nil {
-		v.metrics.quotaRefusals.Inc()
-		err = limitExceeded()
-	}
-	return err
+// quotaExceeded counts and returns the refusal of a write by the user's quota.
+func (v *Vault) quotaExceeded() error {
+	v.metrics.quotaRefusals.Inc()
+	return limitExceeded()
 }
 
 // Get returns an item and its value. Memory for a large one is taken into reserved first. The error
@@ -96,14 +99,15 @@ func (v *Vault) Get(ctx context.Context, ref sealing.Ref, reserved *memory.Reser
 			return nil
 		}
 		value, info.Metadata, err = openRow(key, ref, row)
-		return v.opened(err)
+		return v.countOpenError(err)
 	}
 	v.metrics.reads.Inc()
 	found, err := v.readSmall(ctx, ref, open)
-	// too large to read without asking; larger yet if it was overwritten meanwhile
+	// A large value needs memory before it is read. It may have been overwritten by a larger one
+	// meanwhile.
 	for err == nil && found && value == nil {
 		if err = reserved.Grow(ctx, memoryCopies*info.SizeBytes); err == nil {
-			found, err = v.readAlone(ctx, ref, info.SizeBytes, open)
+			found, err = v.readLarge(ctx, ref, info.SizeBytes, open)
 		}
 	}
 	if err == nil && !found {
@@ -112,27 +116,23 @@ func (v *Vault) Get(ctx context.Context, ref sealing.Ref, reserved *memory.Reser
 	return info, value, err
 }
 
-// readSmall reads an item without a large value together with what others read, unless it is
-// traced.
+// readSmall reads an item, without a large value, in a batch with other reads.
 func (v *Vault) readSmall(ctx context.Context, ref sealing.Ref, open func(storedItem) error) (bool, error) {
-	if trace.Current(ctx).Kept() {
-		return v.readAlone(ctx, ref, smallBody, open)
-	}
 	r := &itemRead{ref: ref}
-	if err := v.reads.do(ctx, r); err != nil || !r.found {
+	if err := v.reads.Do(ctx, r); err != nil || !r.found {
 		return false, err
 	}
 	return true, open(r.storedItem)
 }
 
-// readAlone reads an item, without a value larger than inline bytes, by a statement of its own.
-func (v *Vault) readAlone(ctx context.Context, ref sealing.Ref, inline int64, open func(storedItem) error) (bool, error) {
-	v.reads.statements.Add(1)
-	return v.items.read(ctx, ref, inline, open)
+// readLarge reads an item whose value has at most size bytes by a statement of its own.
+func (v *Vault) readLarge(ctx context.Context, ref sealing.Ref, size int64, open func(storedItem) error) (bool, error) {
+	v.largeReads.Add(1)
+	return v.items.read(ctx, ref, size, open)
 }
 
-// opened counts err, when there is one, and returns it.
-func (v *Vault) opened(err error) error {
+// countOpenError counts err, when there is one, and returns it.
+func (v *Vault) countOpenError(err error) error {
 	if err != nil {
 		v.metrics.openErrors.Inc()
 	}
@@ -151,7 +151,7 @@ func (v *Vault) List(ctx context.Context, user, realm string, each func(Info) er
 		info := row.info(ref)
 		var err error
 		if info.Metadata, err = openMetadata(key, ref, row); err != nil {
-			return v.opened(err)
+			return v.countOpenError(err)
 		}
 		return each(info)
 	})

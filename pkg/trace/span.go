@@ -2,6 +2,7 @@ package trace
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -48,8 +49,40 @@ func (p *Provider) Query(ctx context.Context, name string) (context.Context, Spa
 	if p == nil || !otel.SpanFromContext(ctx).IsRecording() {
 		return ctx, Span{}
 	}
-	ctx, span := p.tracer.Start(ctx, name, otel.WithSpanKind(otel.SpanKindClient))
+	options := []otel.SpanStartOption{otel.WithSpanKind(otel.SpanKindClient)}
+	if b, ok := ctx.Value(sharedKey{}).(shared); ok {
+		options = append(options, otel.WithLinks(b.links...),
+			otel.WithAttributes(attribute.Int("realmgate.batch.size", b.requests)))
+	}
+	ctx, span := p.tracer.Start(ctx, name, options...)
 	return ctx, Span{span}
+}
+
+// sharedKey is the key of a shared in a context.
+type sharedKey struct{}
+
+// shared describes the requests of a statement that several requests share.
+type shared struct {
+	requests int
+	links    []otel.Link
+}
+
+// Shared returns the context of a statement that the requests with these contexts share. The
+// statement's span is a child of the first request that is traced, links to the other traced ones,
+// and has the number of requests as realmgate.batch.size. The context's other values and its end are
+// those of the same request.
+func Shared(requests []context.Context) context.Context {
+	first := slices.IndexFunc(requests, func(ctx context.Context) bool { return Current(ctx).Kept() })
+	if first < 0 || len(requests) == 1 {
+		return requests[0]
+	}
+	s := shared{requests: len(requests)}
+	for _, ctx := range requests[first+1:] {
+		if span := Current(ctx); span.Kept() {
+			s.links = append(s.links, otel.Link{SpanContext: span.s.SpanContext()})
+		}
+	}
+	return context.WithValue(requests[first], sharedKey{}, s)
 }
 
 // Consume begins at start the span of work on messages: in the trace of parent, a traceparent, with

@@ -107,6 +107,37 @@ func TestACallersTraceIsContinuedOnlyWhenItIsWellFormed(t *testing.T) {
 	}
 }
 
+func TestAStatementThatRequestsShare(t *testing.T) {
+	t.Parallel()
+	to := testkit.Traces(t)
+	p := provider(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL)
+	ada, first := p.Serve(t.Context(), "ada", "", false)
+	bob, second := p.Serve(t.Context(), "bob", "", false)
+	for name, requests := range map[string][]context.Context{
+		"untraced": {t.Context(), t.Context()}, "alone": {bob}, "shared": {t.Context(), ada, bob},
+	} {
+		_, statement := p.Query(trace.Shared(requests), name)
+		statement.End()
+	}
+	first.End()
+	second.End()
+	if err := p.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	spans := map[string]testkit.Span{}
+	for _, s := range to.Spans() {
+		spans[s.Name] = s
+	}
+	shared, alone := spans["shared"], spans["alone"]
+	if len(spans) != 4 || alone.ParentID != spans["bob"].ID || len(alone.Links)+len(alone.Attributes) != 0 {
+		t.Errorf("alone: %+v of %d spans", alone, len(spans))
+	}
+	if link := spans["bob"].TraceID + "-" + spans["bob"].ID; shared.ParentID != spans["ada"].ID ||
+		strings.Join(shared.Links, " ") != link || shared.Attributes["realmgate.batch.size"] != "3" {
+		t.Errorf("shared: %+v, want it below %s with a link to %s", shared, spans["ada"].ID, link)
+	}
+}
+
 func TestWhichTracesAreKept(t *testing.T) {
 	t.Parallel()
 	const kept, dropped = "00-00000000000000000000000000000001-b7ad6b7169203331-01",
