@@ -13,8 +13,8 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// TestConcurrentReadsAndWritesOfManyUsers: everybody reads what they wrote last, theirs and nobody
-// else's, also what shares a statement.
+// TestConcurrentReadsAndWritesOfManyUsers checks that each user reads their own last write, also
+// when statements are shared.
 func TestConcurrentReadsAndWritesOfManyUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.DB.MaxConns = 3 }) // one statement at a time

@@ -11,7 +11,7 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// commands are what the binary does besides serving. To replace the key-encryption key without a
+// commands returns the commands of the binary. To replace the key-encryption key without a
 // stop: keys add, give the new keyset to every replica; keys promote, give that to every replica;
 // keys rotate; then the old key may be taken out of the keyset.
 func commands() []service.Command[Config] {
@@ -59,7 +59,7 @@ func keysWrap(_ context.Context, cfg Config, _ service.Runtime, _ []string, out 
 	return printKeyset(cfg, kek, out)
 }
 
-// edited prints what edit makes of the keyset in the settings.
+// edited returns a command that prints the keyset of the settings after edit.
 func edited(edit func(*sealing.Keyset) (*sealing.Keyset, error)) commandFunc {
 	return func(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
 		kek, err := cfg.keyset()

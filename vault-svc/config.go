@@ -46,7 +46,7 @@ func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
 	return auth.ReadInternalKeys("VAULT_INTERNAL_KEYS", c.InternalKeys.Reveal(), c.SharedKeys.Reveal(), now)
 }
 
-// Validate checks what tags cannot say.
+// Validate checks the settings beyond their types.
 func (c Config) Validate() error {
 	var p config.Problems
 	p.Address("VAULT_ADDR", c.Addr)
@@ -66,7 +66,7 @@ func (c Config) Validate() error {
 // quota returns the default quota in bytes.
 func (c Config) quota() int64 { return c.QuotaMB * megabyte }
 
-// keyEncryption opens the keyset, with the help of the KMS when there is one.
+// keyset opens the keyset, with the help of the KMS when there is one.
 func (c Config) keyset() (k *sealing.Keyset, err error) {
 	if c.KMS.URI == "" {
 		k, err = sealing.ParseKeyset(c.KeyEncryption.Reveal())

@@ -121,7 +121,7 @@ type reply struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// item is what a client sees of an item.
+// item is an item in the JSON of an answer.
 type item struct {
 	Key       string          `json:"key"`
 	RealmID   string          `json:"realm_id"`

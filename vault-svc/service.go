@@ -71,8 +71,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	budget := memory.New(cfg.InflightBytes, cfg.InflightWait)
-	// A quarter of the connections is for batches of reads, as many for batches of writes, and what is
-	// left for unbatched writes, which may wait for locks.
+	// A quarter of the connections is for batches of reads, as many for batches of writes, and the
+	// rest for unbatched writes, which may wait for locks.
 	items, quarter := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
 	v := &Vault{
 		items: items, keys: keys, maxItems: cfg.MaxItems,

@@ -171,7 +171,7 @@ func (v *Vault) Clear(ctx context.Context, user, realm string) (int64, error) {
 	return v.items.clear(ctx, user, realm)
 }
 
-// Stats reports what a realm holds, and the whole account against a quota of limit bytes.
+// Stats reports the size of a realm, and of the whole account against a quota of limit bytes.
 func (v *Vault) Stats(ctx context.Context, user, realm string, limit int64) (Stats, error) {
 	u, err := v.items.usage(ctx, user, realm)
 	return newStats(u, limit), err

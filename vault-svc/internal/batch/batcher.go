@@ -21,8 +21,8 @@ import (
 // No operation waits for others to arrive. While no batch runs, an operation starts one at once,
 // together with the operations of goroutines that are ready to run. Operations that arrive while a
 // batch runs are collected for the next one, so none reads a state from before it was asked. When
-// the running batch takes longer than slowStatement (it waits for a disk, a lock or the network), or
-// when a full batch is collected, another one starts beside it, up to maxRunning.
+// the running batch takes longer than slowStatement (it waits for a disk, a lock or the network),
+// or when a full batch is collected, another one starts beside it, up to maxRunning.
 //
 // Data loaders (dataloader and similar libraries) wait a fixed time for company or cache results. A
 // service must not be slower for a single client, and must not cache here.

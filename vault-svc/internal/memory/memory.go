@@ -1,5 +1,5 @@
 // Package memory limits the bytes that large values occupy while they are read, sealed, stored and
-// answered: those of all users together, and those of one user. Start reading at Budget.
+// answered: in total, and for each user. Start reading at Budget.
 package memory
 
 import (

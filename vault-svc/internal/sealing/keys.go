@@ -14,7 +14,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// Keys hands out the users' data keys: from memory, else unwrapped from the store, else made.
+// Keys returns the users' data keys: from memory, else unwrapped from the store, else new.
 type Keys struct {
 	store  *keyStore
 	keyset *Keyset
@@ -165,7 +165,7 @@ func (k *Keys) Rotate(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// rewrap returns what replaces each row of batch, and how many could not be unwrapped.
+// rewrap wraps the data keys of batch again, and counts those that do not unwrap.
 func (k *Keys) rewrap(batch []keyRow, out io.Writer) (again []rewrapped, failed int) {
 	for _, row := range batch {
 		d, err := k.keyset.Unwrap(row.user, row.wrapped)

@@ -70,7 +70,7 @@ func (s *keyStore) rows(ctx context.Context, query string, args ...any) ([]keyRo
 	})
 }
 
-// replace stores data keys that kek wraps now, unless somebody else has replaced them meanwhile,
+// replace stores data keys that kek wraps now, unless another process has replaced them meanwhile,
 // and returns how many it stored.
 func (s *keyStore) replace(ctx context.Context, kek uint32, keys []rewrapped) (int, error) {
 	users, before, after := make([]string, len(keys)), make([][]byte, len(keys)), make([][]byte, len(keys))

@@ -29,7 +29,7 @@ type KMSConfig struct {
 	CAFile string        `env:"VAULT_KMS_CA_FILE" doc:"Certificates (PEM) of its authorities; without it those of the system."`
 }
 
-// Validate checks what tags cannot say.
+// Validate checks the settings beyond their types.
 func (c KMSConfig) Validate() error {
 	if c.URI == "" {
 		return nil
@@ -38,8 +38,8 @@ func (c KMSConfig) Validate() error {
 	return err
 }
 
-// Open returns what wraps and unwraps keysets; nothing is asked yet. Another service is another
-// element of the list.
+// Open returns the key that wraps keysets, without a request to its service. Another service is
+// another element of the list.
 func (c KMSConfig) Open() (tink.AEAD, error) {
 	for _, k := range []registry.KMSClient{transitClient{c}} {
 		if k.Supported(c.URI) {
@@ -100,7 +100,7 @@ type transitKey struct {
 	encrypt, decrypt string
 }
 
-// transitMessage is what a question and an answer hold; bytes are base64 in JSON.
+// transitMessage is the body of a request and of an answer; bytes are base64 in JSON.
 type transitMessage struct {
 	Plaintext      []byte `json:"plaintext,omitempty"`
 	Ciphertext     string `json:"ciphertext,omitempty"`
@@ -122,7 +122,7 @@ func (k *transitKey) Decrypt(ciphertext, associatedData []byte) ([]byte, error) 
 	return out.Plaintext, err
 }
 
-// maxKMSAnswer bounds what is read of an answer.
+// maxKMSAnswer bounds the size of an answer.
 const maxKMSAnswer = 1 << 20
 
 func (k *transitKey) ask(at string, question transitMessage) (transitMessage, error) {

@@ -1,6 +1,6 @@
-// Package sealing provides encryption at rest: a data key for each user seals that user's items, and
-// a keyset (VAULT_KEY_ENCRYPTION_KEY), which a key management service may keep closed, wraps the
-// data keys. Start reading at DataKey.Seal; keyset.go has the keyset, keys.go the cache of data
+// Package sealing provides encryption at rest: a data key for each user seals that user's items,
+// and a keyset (VAULT_KEY_ENCRYPTION_KEY), which a key management service may keep closed, wraps
+// the data keys. Start reading at DataKey.Seal; keyset.go has the keyset, keys.go the cache of data
 // keys, kms.go the key management service.
 package sealing
 

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzSealedItem: nothing opens but what was sealed, and only in its own place.
+// FuzzSealedItem checks that only sealed bytes open, and only in their own place.
 func FuzzSealedItem(f *testing.F) {
 	key, err := NewDataKey("u")
 	if err != nil {
@@ -37,7 +37,7 @@ func FuzzSealedItem(f *testing.F) {
 	})
 }
 
-// FuzzWrappedDataKey: no data key comes out of anything but what was wrapped, for its own user.
+// FuzzWrappedDataKey checks that only wrapped keys unwrap, and only for their own user.
 func FuzzWrappedDataKey(f *testing.F) {
 	kek, err := GenerateKeyset()
 	if err != nil {

@@ -16,11 +16,10 @@ import (
 // itemStore keeps sealed items and the account of their sizes.
 //
 // Every change is one transaction in one round trip, of one user or, for small values, of many
-// (putBatch). What changes an account locks the user's row of vault_usage first, in a statement
-// of its own because READ COMMITTED takes a snapshot for each statement: the one that follows sees
-// all that earlier holders of the lock committed, and so can compute differences that no concurrent
-// writer falsifies. (Locking inside the writing statement would wait, and then still read the old
-// item.)
+// (putBatch). A transaction that changes an account first locks the user's row of vault_usage, by a
+// statement of its own: READ COMMITTED takes a snapshot for each statement, so the next one sees
+// everything that earlier holders of the lock committed, and computes correct differences. (A lock
+// inside the writing statement would wait, and then still read the old item.)
 type itemStore struct{ pool *db.Pool }
 
 // sealedInfo is a row without its value.
@@ -45,7 +44,7 @@ func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err
 	return ok, err
 }
 
-// largeMessage is the size from which a connection is made to forget what it sent or received.
+// largeMessage is the size from which a connection is made to forget a message.
 const largeMessage = 1 << 20
 
 // forgetSQL has as many parameters and columns as the widest statement here: each takes the place

@@ -1,6 +1,9 @@
-// Package vault owns the vault: a key-value store for each user and realm, sealed at rest, with a
-// quota over all realms (contract, section 6). Start reading at Item and Write in items.go;
-// items_http.go is the API, items_store.go the SQL with the quota in it, internal/sealing the encryption.
+// Package vault provides the vault service: a key-value store for each user and realm, encrypted at
+// rest, with a quota over all realms. It serves /api/v1/vault/keys, /api/v1/vault and
+// /api/v1/vault/stats, and /internal/realms for the gateway. Start reading at service.go, then at
+// Vault.Put in vault.go. item_http.go has the handlers, item_store.go and its siblings the SQL with
+// the quota, internal/sealing the encryption, internal/batch the batches of small reads and writes,
+// internal/memory the bound on large values.
 package vault
 
 import (
@@ -14,7 +17,7 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// Info is what a list tells of an item.
+// Info is an item without its value, as lists have it.
 type Info struct {
 	sealing.Ref
 	Metadata  jsontext.Value // compact JSON object, nil when there is none
@@ -23,16 +26,16 @@ type Info struct {
 	UpdatedAt time.Time
 }
 
-// Write is what a client asks to store. Value is opaque: any UTF-8, NUL included.
+// Write is a request to store an item. Value is opaque: any UTF-8, NUL included.
 type Write struct {
 	sealing.Ref
 	Value    []byte
 	Metadata jsontext.Value // nil clears it
-	// KeepMetadata leaves what is stored as it is; Metadata means nothing then.
+	// KeepMetadata leaves the stored metadata unchanged and ignores Metadata.
 	KeepMetadata bool
 }
 
-// size returns what the write adds up to when nothing is kept.
+// size returns the bytes of the write, without kept metadata.
 func (w Write) size() int64 { return int64(len(w.Value) + len(w.Metadata)) }
 
 // maxMetadata is the most bytes of compact metadata.
@@ -54,7 +57,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// Usage is what a user stores.
+// Usage is the stored items of a user.
 type Usage struct {
 	RealmItems, RealmBytes int64 // of one realm
 	TotalBytes             int64 // over all realms

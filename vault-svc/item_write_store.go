@@ -26,10 +26,10 @@ type sealedWrite struct {
 	metadataBytes   int64
 }
 
-// limits are what a write must stay within.
+// limits bound the account of a user.
 type limits struct{ bytes, items int64 }
 
-// itemWrite asks to store what it holds if the quota allows it.
+// itemWrite is a write that is stored if the quota allows it, and its result.
 type itemWrite struct {
 	sealedWrite
 	max     limits
@@ -43,8 +43,8 @@ type itemWrite struct {
 // errOverQuota says that a write was refused by the account.
 var errOverQuota = errors.New("over quota")
 
-// user returns the user whose account the write locks. One statement has one write for each user, in
-// the order of their ids, so that no two statements wait for each other.
+// user returns the user whose account the write locks. One statement has one write for each user,
+// in the order of their ids, so that no two statements wait for each other.
 func (w *itemWrite) user() string { return w.User }
 
 // putRow is a row of vault_put.
@@ -100,11 +100,12 @@ const putItems = `
 	CROSS JOIN LATERAL vault_put(user_id, realm_id, key, sealed, version, metadata, metadata_version, keep_metadata,
 		value_bytes, metadata_bytes, max_bytes, max_items) AS put`
 
-// lockTimeout bounds the wait of a batch for an account: a write of a large value may hold its lock.
+// lockTimeout bounds the wait of a batch for an account: a write of a large value may hold its
+// lock.
 const lockTimeout = `50ms`
 
-// putBatch stores the writes of batch in one transaction. When PostgreSQL refuses one, for a lock or
-// another reason, all are rolled back and marked retryUnbatched.
+// putBatch stores the writes of batch in one transaction. When PostgreSQL refuses one, for a lock
+// or another reason, all are rolled back and marked retryUnbatched.
 func (s *itemStore) putBatch(ctx context.Context, batch []*itemWrite) error {
 	slices.SortFunc(batch, func(a, b *itemWrite) int { return cmp.Compare(a.User, b.User) })
 	rows := make([]putRow, len(batch))

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"io"
 	"net"
 	"strconv"
 
@@ -12,36 +11,6 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
-
-// Values may be tens of megabytes, so bodies are read and answers are written here by hand: one
-// allocation of the known size for each, no reflection over them, and memory asked for before it is
-// used.
-
-// smallBody is the size in bytes up to which bodies and values are not accounted: the limit of
-// connections bounds them.
-const smallBody = 64 << 10
-
-// memoryCopies is how many copies of a large value exist at the same time at most: as received,
-// sealed, and in the message to or from PostgreSQL.
-const memoryCopies = 3
-
-// readBody reads the body of a write, at most max bytes, and reserves memory for a large one. When
-// there is no memory, it reads the rest of the body away, so that a client that listens only after
-// it has sent everything receives the refusal.
-func readBody(c *fiber.Ctx, reserved *memory.Reservation, max int64) ([]byte, error) {
-	body, err := httpx.ReadBody(c, int(max), func(size, most int) error {
-		if size <= smallBody {
-			return nil
-		}
-		err := reserved.Grow(c.UserContext(), memoryCopies*int64(most))
-		if err != nil {
-			_, _ = io.CopyN(io.Discard, c.Context().RequestBodyStream(), int64(most))
-		}
-		return err
-	})
-	reserved.ShrinkTo(memoryCopies * int64(cap(body)))
-	return body, err
-}
 
 // quote spells a value as a JSON string with no escape that it does not need.
 func quote(value []byte) ([]byte, error) {
@@ -104,7 +73,7 @@ func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte,
 	return answer(c, status, reserved, head, quoted, tail)
 }
 
-// envelopeEnd is what follows the data of a success envelope.
+// envelopeEnd returns the end of a success envelope: the warnings and the closing brace.
 func envelopeEnd(warnings []string) ([]byte, error) {
 	if warnings == nil {
 		return []byte{'}'}, nil
@@ -113,7 +82,7 @@ func envelopeEnd(warnings []string) ([]byte, error) {
 	return append(append([]byte(`,"warnings":`), list...), '}'), err
 }
 
-// answer sends the parts as one body. What reserved has is given back when they have been sent.
+// answer sends the parts as one body, and releases reserved when they have been sent.
 func answer(c *fiber.Ctx, status int, reserved *memory.Reservation, parts ...[]byte) error {
 	c.Response().SetStatusCode(status)
 	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)

@@ -89,7 +89,7 @@ func (h *handler) item(c *fiber.Ctx) (scope, sealing.Ref, error) {
 		return s, sealing.Ref{}, err
 	}
 	// A percent-encoded character of a key is the character itself (RFC 3986, section 6.2.2.2).
-	// What else decodes, a slash or a NUL, is no legal key.
+	// checkKey refuses other decoded characters, such as a slash or a NUL.
 	key, err := url.PathUnescape(c.Params("key"))
 	if err != nil {
 		return s, sealing.Ref{}, apperr.InvalidField("/key", "must be a valid percent-encoding")
@@ -193,7 +193,7 @@ func parseWrite(ref sealing.Ref, o *input.Object) (w Write, quoted []byte, err e
 		o.Fail("value", "is required")
 	case raw.Kind() != jsontext.KindString:
 		o.Fail("value", "must be a string")
-	case bytes.IndexByte(raw, '\\') < 0: // nothing is escaped: what was sent is the value, and the way to send it back
+	case bytes.IndexByte(raw, '\\') < 0: // without escapes the JSON text is the value
 		w.Value, quoted = raw[1:len(raw)-1], raw
 	default:
 		if w.Value, err = jsontext.AppendUnquote(make([]byte, 0, len(raw)), raw); err != nil {
