@@ -12,7 +12,7 @@ import (
 // who ends every connection is waited for.
 func TestAnInternalRequestEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	g, release := &gateway{}, make(chan struct{})
+	release := make(chan struct{})
 	defer close(release)
 	slowly := func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(200 * time.Millisecond)
@@ -24,11 +24,11 @@ func TestAnInternalRequestEndsWithItsContext(t *testing.T) {
 		u := dial(t, time.Hour, startReplica(t, "127.0.0.1:0", handle).addr)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		if err := g.ask(ctx, u, "GET", "/internal/x", nil, nil); err == nil {
+		if err := u.ask(ctx, "GET", "/internal/x", nil, nil); err == nil {
 			t.Errorf("%s: answered", name)
 		}
 		<-ctx.Done()
-		if err := g.ask(ctx, u, "GET", "/internal/x", nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if err := u.ask(ctx, "GET", "/internal/x", nil, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: with no time left: %v", name, err)
 		}
 	}

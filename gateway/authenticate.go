@@ -144,7 +144,7 @@ func (g *gateway) askState(ctx context.Context, token bool, id string) (sessions
 		path = internalapi.TokensPath + id
 	}
 	var s sessionstate.State
-	err := g.ask(ctx, g.upstreams[toUsers], "GET", path, nil, &s)
+	err := g.upstreams[toUsers].ask(ctx, "GET", path, nil, &s)
 	if errors.Is(err, errNotFound) {
 		return sessionstate.State{}, nil // nobody's
 	}

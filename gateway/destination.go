@@ -72,7 +72,7 @@ func (d *destination) get() (string, error) {
 // askInstallation asks activity-svc for its id; "" is one of the previous release, which has none.
 func (g *gateway) askInstallation(ctx context.Context) (string, error) {
 	var i event.Installation
-	err := g.ask(ctx, g.upstreams[toActivity], "GET", internalapi.InstallationPath, nil, &i)
+	err := g.upstreams[toActivity].ask(ctx, "GET", internalapi.InstallationPath, nil, &i)
 	switch {
 	case errors.Is(err, errNotFound):
 		return "", nil

@@ -2,13 +2,10 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v2"
 	"github.com/maypok86/otter/v2"
 	"github.com/valyala/fasthttp"
@@ -56,11 +53,8 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	resp := c.Response()
 	// what is written is what is answered
 	resp.StreamBody = cl.route.traits&vaultKey != 0 && (cl.body == nil || len(cl.body) > bufferedAnswer)
-	span := g.calling(c.UserContext(), req, u, cl.endpoint)
-	// What costs behind a public route is hashing, for which users-svc keeps a bounded queue of its
-	// own.
-	err = u.send(req, resp, u.cfg.Timeout, cl.route.access != public)
-	called(span, resp, err)
+	// The expensive work behind a public route is hashing, which users-svc queues itself.
+	err = u.send(c.UserContext(), req, resp, upstreamCall{route: cl.route.template, limited: cl.route.access != public})
 	if err != nil {
 		resp.Reset()
 		if errors.Is(err, errBusy) {
@@ -71,7 +65,7 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	if resp.StatusCode() == fiber.StatusUnauthorized && len(resp.Header.Peek(auth.RefusedHeader)) > 0 {
 		_ = resp.CloseBodyStream()
 		resp.Reset()
-		return apperr.ServiceUnavailable(refusedUs(u)) // no fault of the client, whose credential is good
+		return apperr.ServiceUnavailable(u.identityRefused()) // no fault of the client, whose credential is good
 	}
 	if cl.route.target == toUsers {
 		g.auth.states.told(&resp.Header)
@@ -98,12 +92,6 @@ func (g *gateway) pass(c *fiber.Ctx, cl *call) error {
 	_ = c.Response().CloseBodyStream()
 	c.Response().Reset()
 	return apperr.ServiceUnavailable(nil)
-}
-
-// refusedUs is why a service takes no request of this gateway.
-func refusedUs(u *upstream) error {
-	return fmt.Errorf("%s refuses this gateway's identity: the first of the gateway's INTERNAL_KEYS, if set, else of its keys "+
-		"for %[1]s, must be among those of %[1]s, and both clocks right", u.name)
 }
 
 func copyHeader(to, from *fasthttp.Request, name string) {
@@ -170,14 +158,14 @@ func isJSON(contentType []byte) bool {
 // ago for the same caller, realm and address is used again.
 func (g *gateway) signed(cl *call, u *upstream) (string, error) {
 	if cl.who == nil {
-		return g.anonymous.signed(cl, u)
+		return g.anonymous.signed(cl, u, g.keys[cl.route.target])
 	}
 	slot := &cl.who.signed[cl.route.target]
 	now := g.now()
 	if s := slot.Load(); s != nil && s.realm == cl.hostRealm && s.addr == cl.addr && now.Before(s.until) {
 		return s.header, nil
 	}
-	header, err := u.keys.Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), u.name)
+	header, err := g.keys[cl.route.target].Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), u.name)
 	if err == nil {
 		slot.Store(&signedIdentity{header: header, realm: cl.hostRealm, addr: cl.addr, until: now.Add(auth.IdentityTTL / 6)})
 	}
@@ -202,81 +190,15 @@ func newAnonymous() anonymous {
 	})}
 }
 
-func (a anonymous) signed(cl *call, u *upstream) (string, error) {
+func (a anonymous) signed(cl *call, u *upstream, keys *auth.InternalKeys) (string, error) {
 	key := anonymousKey{u.name, cl.hostRealm, cl.addr}
 	if header, ok := a.headers.GetIfPresent(key); ok {
 		return header, nil
 	}
-	header, err := u.keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()},
+	header, err := keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()},
 		u.name)
 	if err == nil {
 		a.headers.Set(key, header)
 	}
 	return header, err
-}
-
-// errNotFound is what ask returns when the service answers 404.
-var errNotFound = errors.New("not found")
-
-// left returns how much time there is until the deadline of ctx, most when that is more; the error
-// says that there is none.
-func left(ctx context.Context, most time.Duration) (time.Duration, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	end, ok := ctx.Deadline()
-	if !ok {
-		return most, nil
-	}
-	if most = min(most, time.Until(end)); most <= 0 {
-		return 0, context.DeadlineExceeded
-	}
-	return most, nil
-}
-
-// ask makes an internal request in the gateway's own name and decodes the answer into out, which
-// may be nil. It waits until the deadline of ctx, but a ctx that is cancelled before ends no
-// request that is under way.
-func (g *gateway) ask(ctx context.Context, u *upstream, method, path string, body []byte, out any) error {
-	patience, err := left(ctx, u.cfg.Timeout)
-	if err != nil {
-		return err
-	}
-	identity, err := u.keys.Sign(auth.Identity{Kind: auth.System}, u.name)
-	if err != nil {
-		return err
-	}
-	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(req)
-	defer fasthttp.ReleaseResponse(resp)
-	req.Header.SetMethod(method)
-	req.Header.SetRequestURI(path)
-	req.Header.SetHost(u.host)
-	req.UseHostHeader = true
-	req.Header.Set(auth.IdentityHeader, identity)
-	req.Header.Set(fiber.HeaderAccept, "application/json")
-	if body != nil {
-		req.Header.SetContentType("application/json")
-		req.SetBodyRaw(body)
-	}
-	span := g.calling(ctx, req, u, nil)
-	err = u.send(req, resp, patience, false)
-	called(span, resp, err)
-	if err != nil {
-		return err
-	}
-	switch status := resp.StatusCode(); {
-	case status == fiber.StatusNotFound:
-		return fmt.Errorf("%s %s: %w", u.name, method, errNotFound)
-	case status == fiber.StatusUnauthorized:
-		return refusedUs(u)
-	case status >= 300 || status < 200:
-		return fmt.Errorf("%s answers %d to an internal request", u.name, status)
-	case out == nil:
-		return nil
-	}
-	if err := json.Unmarshal(resp.Body(), out); err != nil {
-		return fmt.Errorf("%s: internal answer: %w", u.name, err)
-	}
-	return nil
 }

@@ -28,7 +28,7 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 	m := newUpstreamMetrics(prometheus.NewRegistry())
 	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{
 		Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second, ResolveEvery: 5 * time.Millisecond,
-	}, testkit.Log(t), m)
+	}, noIdentity, nil, testkit.Log(t), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	u, err := newUpstream("vault-svc", "http://vault.test:"+port,
 		UpstreamConfig{Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second},
-		testkit.Log(t), newUpstreamMetrics(reg))
+		noIdentity, nil, testkit.Log(t), newUpstreamMetrics(reg))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,11 +47,11 @@ func named(t *testing.T, n *names, port string) *upstream {
 	t.Helper()
 	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{
 		Timeout: 20 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second, ResolveEvery: 24 * time.Hour,
-	}, testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
+	}, noIdentity, nil, testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.lookup, u.keys = n.lookup, testKeys(t, "vault-svc")
+	u.lookup = n.lookup
 	ctx, stop := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() { _ = u.run(ctx) })
@@ -160,12 +160,12 @@ func TestARequestFindsAServiceThatJustCame(t *testing.T) {
 	one := startReplica(t, "127.0.0.1:0", nil)
 	_, port, _ := net.SplitHostPort(one.addr)
 	u, err := newUpstream("vault-svc", "http://vault.test:"+port,
-		UpstreamConfig{Timeout: 20 * time.Second, MaxConns: 8, MaxInFlight: 8}, testkit.Log(t),
+		UpstreamConfig{Timeout: 20 * time.Second, MaxConns: 8, MaxInFlight: 8}, noIdentity, nil, testkit.Log(t),
 		newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.lookup, u.keys = n.lookup, testKeys(t, "vault-svc")
+	u.lookup = n.lookup
 	t.Cleanup(u.close)
 	if _, err := send(u, "POST"); !errors.Is(err, errNoReplica) {
 		t.Fatalf("without an address: %v", err)

@@ -85,7 +85,7 @@ func TestAServiceThatIsSomebodyElseIsNotSpokenTo(t *testing.T) {
 	u, err := newUpstream("vault-svc", strings.Replace(impostor.URL, "http://", "https://", 1), UpstreamConfig{
 		TLS: tlsfiles.Internal{Cert: cert, Key: key, CA: ours.File}, Timeout: time.Second, MaxConns: 4, MaxInFlight: 4,
 		QueueWait: time.Second,
-	}, testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
+	}, noIdentity, nil, testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ type gateway struct {
 	now             func() time.Time
 	router          *router
 	upstreams       [toActivity + 1]*upstream // by target; none for here
+	keys            map[target]*auth.InternalKeys
 	auth            *authenticator
 	cors            cors
 	trusted         []netip.Prefix
@@ -126,19 +127,19 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 // again and again.
 func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt service.Runtime) error {
 	metrics := newUpstreamMetrics(rt.Metrics)
-	keys, err := g.cfg.internalKeys(rt.Now)
-	if err != nil {
+	var err error
+	if g.keys, err = g.cfg.internalKeys(rt.Now); err != nil {
 		return err
 	}
 	c := g.cfg.Upstreams
 	for t, at := range map[target]struct{ name, url string }{
 		toUsers: {"users-svc", c.Users}, toVault: {"vault-svc", c.Vault}, toActivity: {"activity-svc", c.Activity},
 	} {
-		u, err := newUpstream(at.name, at.url, c, rt.Log, metrics)
+		sign := func() (string, error) { return g.keys[t].Sign(auth.Identity{Kind: auth.System}, at.name) }
+		u, err := newUpstream(at.name, at.url, c, sign, rt.Traces, rt.Log, metrics)
 		if err != nil {
 			return fmt.Errorf("URL of %s: %w", at.name, err)
 		}
-		u.keys = keys[t]
 		if err := u.resolve(ctx); err != nil {
 			rt.Log.Warn("the name of a service cannot be looked up yet", "upstream", at.name, "error", err.Error())
 		}
@@ -174,7 +175,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	}
 	g.batches = ratelimit.NewBatches(limiter, rt.Now)
 	g.anonymous = newAnonymous()
-	st := newStates(g.cfg.SessionTTL, sessionstate.NewCache(rdb, g.upstreams[toUsers].keys), rt.Log,
+	st := newStates(g.cfg.SessionTTL, sessionstate.NewCache(rdb, g.keys[toUsers]), rt.Log,
 		newIdentityMetrics(rt.Metrics), g.askState)
 	stop, err := listenToChanges(conn, st)
 	if err != nil {
@@ -188,7 +189,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	g.auth = newAuthenticator(g.cfg, keys, st, guesses, rt.Now)
 	svc.Go("public keys", keys.run)
 	g.used = newLastUsed(rt.Log, func(ctx context.Context, tokenID string, body []byte) error {
-		return g.ask(ctx, g.upstreams[toUsers], "POST", internalapi.TokensPath+tokenID+internalapi.TokenUsedSuffix, body, nil)
+		return g.upstreams[toUsers].ask(ctx, "POST", internalapi.TokensPath+tokenID+internalapi.TokenUsedSuffix, body, nil)
 	})
 	svc.OnStop("caches", func(context.Context) error {
 		stop() // no more announcements
@@ -227,9 +228,9 @@ func listenToChanges(conn *bus.Conn, st *states) (stop func(), err error) {
 // route.
 func (g *gateway) fetchKeys(ctx context.Context) (auth.Published, error) {
 	var set auth.Published
-	err := g.ask(ctx, g.upstreams[toUsers], "GET", internalapi.KeysPath, nil, &set)
+	err := g.upstreams[toUsers].ask(ctx, "GET", internalapi.KeysPath, nil, &set)
 	if errors.Is(err, errNotFound) {
-		err = g.ask(ctx, g.upstreams[toUsers], "GET", "/.well-known/jwks.json", nil, &set)
+		err = g.upstreams[toUsers].ask(ctx, "GET", "/.well-known/jwks.json", nil, &set)
 	}
 	return set, err
 }

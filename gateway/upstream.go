@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +21,9 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
-	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/monotonic"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
 // upstream is a service: a name that may stand for several addresses, each with its own connections
@@ -30,8 +31,9 @@ import (
 type upstream struct {
 	name       string // of the service: the audience of identities and the label of metrics
 	host, port string
-	keys       *auth.InternalKeys // which only this service has too
-	files      *tlsfiles.Files    // nil: plain HTTP
+	sign       func() (string, error) // signs an identity of the gateway itself for this service
+	traces     *trace.Provider        // nil: off
+	files      *tlsfiles.Files        // nil: plain HTTP
 	cfg        UpstreamConfig
 	log        *slog.Logger
 	metrics    *upstreamMetrics
@@ -91,7 +93,8 @@ func hostPort(service string, secure bool) (host, port string, err error) {
 	return u.Hostname(), u.Port(), nil
 }
 
-func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *upstreamMetrics) (*upstream, error) {
+func newUpstream(name, service string, cfg UpstreamConfig, sign func() (string, error), traces *trace.Provider,
+	log *slog.Logger, m *upstreamMetrics) (*upstream, error) {
 	host, port, err := hostPort(service, cfg.TLS.Cert != "")
 	if err != nil {
 		return nil, err
@@ -101,7 +104,8 @@ func newUpstream(name, service string, cfg UpstreamConfig, log *slog.Logger, m *
 		return nil, err
 	}
 	u := &upstream{
-		name: name, host: host, port: port, files: files, cfg: cfg, log: log, metrics: m,
+		name: name, host: host, port: port, files: files, cfg: cfg, sign: sign, traces: traces,
+		log: log, metrics: m,
 		lookup:  net.DefaultResolver.LookupNetIP,
 		looking: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), shedding: rate.Sometimes{Interval: shedLogEvery},
 	}
@@ -143,11 +147,24 @@ func (u *upstream) close() {
 
 var errNoReplica = errors.New("no address of the service can be asked now")
 
-// send sends req to one of the addresses and reads the answer into resp, for which all attempts
-// together may take as long as patience. It sends again, elsewhere if it can, only what was not
-// delivered. The error names the service, not the address. InTurn, the request may be refused: an
-// address that works on as many requests as it may gets no more, and the error is errBusy.
-func (u *upstream) send(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
+// upstreamCall says how a request is sent.
+type upstreamCall struct {
+	route   string        // in traces
+	timeout time.Duration // of all attempts together; 0: UPSTREAM_TIMEOUT
+	limited bool          // the request waits, or is refused, while the address works on as many as it may
+}
+
+// send sends req to one of the addresses and reads the answer into resp. It sends again, elsewhere
+// if it can, only what was not delivered. The error names the service, not the address; it is
+// errBusy when a limited request was refused.
+func (u *upstream) send(ctx context.Context, req *fasthttp.Request, resp *fasthttp.Response, call upstreamCall) error {
+	span := u.startSpan(ctx, req, call.route)
+	err := u.deliver(req, resp, cmp.Or(call.timeout, u.cfg.Timeout), call.limited)
+	endSpan(span, resp, err)
+	return err
+}
+
+func (u *upstream) deliver(req *fasthttp.Request, resp *fasthttp.Response, patience time.Duration, inTurn bool) error {
 	start, known := time.Now(), u.replicas.Load()
 	err := u.sendToKnown(req, resp, patience, inTurn)
 	if nobodyThere(err) && u.lookAgain(known, patience-time.Since(start)) {

@@ -54,7 +54,7 @@ func dial(t *testing.T, timeout time.Duration, addrs ...string) *upstream {
 	t.Helper()
 	u, err := newUpstream("vault-svc", "http://unused:1",
 		UpstreamConfig{Timeout: timeout, MaxConns: 64, MaxInFlight: 64, QueueWait: 100 * time.Millisecond},
-		testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
+		noIdentity, nil, testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,10 +64,12 @@ func dial(t *testing.T, timeout time.Duration, addrs ...string) *upstream {
 	}
 	u.replicas.Store(&all)
 	u.lookup = func(context.Context, string, string) ([]netip.Addr, error) { return nil, errors.New("no resolver") }
-	u.keys = testKeys(t, "vault-svc")
 	t.Cleanup(u.close)
 	return u
 }
+
+// noIdentity stands for the signature of identities, which these services do not verify.
+func noIdentity() (string, error) { return "unsigned", nil }
 
 func send(u *upstream, method string) (int, error) {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
@@ -80,7 +82,7 @@ func send(u *upstream, method string) (int, error) {
 	if method == "POST" {
 		req.SetBodyString("{}")
 	}
-	err := u.send(req, resp, u.cfg.Timeout, false)
+	err := u.send(context.Background(), req, resp, upstreamCall{})
 	return resp.StatusCode(), err
 }
 
@@ -271,7 +273,8 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 	r := startReplica(t, "127.0.0.1:0", nil)
 	_, port, _ := net.SplitHostPort(r.addr)
 	u, err := newUpstream("vault-svc", "http://localhost:"+port,
-		UpstreamConfig{Timeout: time.Second, MaxConns: 8, MaxInFlight: 8, ResolveEvery: time.Second}, testkit.Log(t),
+		UpstreamConfig{Timeout: time.Second, MaxConns: 8, MaxInFlight: 8, ResolveEvery: time.Second}, noIdentity, nil,
+		testkit.Log(t),
 		newUpstreamMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
