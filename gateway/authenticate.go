@@ -9,6 +9,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
@@ -144,8 +145,8 @@ func (g *gateway) askState(ctx context.Context, token bool, id string) (sessions
 		path = internalapi.TokensPath + id
 	}
 	var s sessionstate.State
-	err := g.upstreams[toUsers].ask(ctx, "GET", path, nil, &s)
-	if errors.Is(err, errNotFound) {
+	err := g.upstreams[toUsers].Ask(ctx, "GET", path, nil, &s)
+	if errors.Is(err, upstream.ErrNotFound) {
 		return sessionstate.State{}, nil // nobody's
 	}
 	return s, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/gateway/internal/journal"
+	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/netaddr"
@@ -22,7 +23,7 @@ type Config struct {
 	TLS         tlsfiles.Public
 	ReadTimeout time.Duration `env:"READ_TIMEOUT" envDefault:"60s" doc:"How long a client may take to send a request, and to take its answer."`
 	IdleTimeout time.Duration `env:"IDLE_TIMEOUT" envDefault:"75s" doc:"How long a client's connection may be idle; longer than the load balancer keeps it, which is mostly 60s."`
-	Upstreams   UpstreamConfig
+	Upstreams   upstream.Config
 	SharedKeys  config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services; as long as it is set, it signs."`
 	Issuer      string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`
 	Audience    string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in users-svc."`
@@ -32,22 +33,6 @@ type Config struct {
 	Edge        EdgeConfig
 	Limits      LimitConfig
 	Journal     journal.Config
-}
-
-// UpstreamConfig says where the services are and how patient the gateway is with them.
-type UpstreamConfig struct {
-	Users        string        `env:"USERS_URL" envDefault:"http://127.0.0.1:8081" doc:"users-svc, http://host:port, or https://host:port with INTERNAL_TLS_*. Every address of the name is used."`
-	Vault        string        `env:"VAULT_URL" envDefault:"http://127.0.0.1:8082" doc:"vault-svc, likewise."`
-	Activity     string        `env:"ACTIVITY_URL" envDefault:"http://127.0.0.1:8083" doc:"activity-svc, likewise."`
-	UsersKeys    config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and users-svc have, 32 characters or more each; the first signs. Required."`
-	VaultKeys    config.Secret `env:"VAULT_INTERNAL_KEYS" doc:"The same for vault-svc."`
-	ActivityKeys config.Secret `env:"ACTIVITY_INTERNAL_KEYS" doc:"The same for activity-svc."`
-	ResolveEvery time.Duration `env:"UPSTREAM_RESOLVE_EVERY" envDefault:"5s" doc:"How often the names of the services are looked up again."`
-	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; after it 503."`
-	TLS          tlsfiles.Internal
-	MaxInFlight  int           `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"256" doc:"Requests that one address of a service works on at once, sign-in and other public routes aside. More of them wait: up to UPSTREAM_QUEUE_WAIT in a short rush, else as long as an answer takes and at least 250ms; then 503. While such a load stays, the bound is what the address is measured to work on without a queue, and the wait what an answer takes there."`
-	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; requests over that wait for up to UPSTREAM_QUEUE_WAIT, then 503. Half of that number of answers above 256 KB may be on their way to their clients at once, a sixteenth to one user; a read over that is 503."`
-	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"5s" doc:"How long a request may wait for its turn or for a connection."`
 }
 
 // EdgeConfig says what the public door takes.
@@ -95,17 +80,6 @@ func (c Config) Validate() error {
 	p.Must(c.ReadTimeout > 0, "READ_TIMEOUT must be above 0s")
 	p.Must(c.IdleTimeout > 0, "IDLE_TIMEOUT must be above 0s")
 	p.Must(c.SessionTTL >= 0 && c.SessionTTL <= 5*time.Second, "SESSION_CACHE_TTL must be from 0s to 5s")
-	up := c.Upstreams
-	for _, s := range []struct{ name, url string }{{"USERS_URL", up.Users}, {"VAULT_URL", up.Vault},
-		{"ACTIVITY_URL", up.Activity}} {
-		_, _, err := hostPort(s.url, up.TLS.Cert != "")
-		p.Must(err == nil, "%s: %w", s.name, err)
-	}
-	p.Must(up.ResolveEvery >= 100*time.Millisecond, "UPSTREAM_RESOLVE_EVERY must be at least 100ms")
-	p.Must(up.Timeout >= time.Second, "UPSTREAM_TIMEOUT must be at least 1s")
-	p.Must(up.MaxInFlight >= 1, "UPSTREAM_MAX_IN_FLIGHT must be at least 1")
-	p.Must(up.MaxConns >= 1, "UPSTREAM_MAX_CONNS must be at least 1")
-	p.Must(up.QueueWait >= 0, "UPSTREAM_QUEUE_WAIT must not be negative")
 	edge := c.Edge
 	_, err = netaddr.ParsePrefixes(edge.TrustedProxies)
 	p.Must(err == nil, "TRUSTED_PROXIES: %w", err)

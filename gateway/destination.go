@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/internalapi"
@@ -72,9 +73,9 @@ func (d *destination) get() (string, error) {
 // askInstallation asks activity-svc for its id; "" is one of the previous release, which has none.
 func (g *gateway) askInstallation(ctx context.Context) (string, error) {
 	var i event.Installation
-	err := g.upstreams[toActivity].ask(ctx, "GET", internalapi.InstallationPath, nil, &i)
+	err := g.upstreams[toActivity].Ask(ctx, "GET", internalapi.InstallationPath, nil, &i)
 	switch {
-	case errors.Is(err, errNotFound):
+	case errors.Is(err, upstream.ErrNotFound):
 		return "", nil
 	case err == nil && !id.Valid(i.ID):
 		return "", fmt.Errorf("activity-svc tells %q as the id of the installation", i.ID)

@@ -2,9 +2,13 @@ package gateway
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
@@ -26,11 +30,22 @@ func TestEventsGoWhereActivitySvcSays(t *testing.T) {
 		{503, "", ""}, {200, "", ""}, {200, "not an id", ""}, {404, "", "activity.requests"}, {503, "", "activity.requests"},
 		{200, testInstallation, ours}, {503, "", ours}, {200, "x.>", ours}, {404, "", "activity.requests"},
 	} {
-		r := startReplica(t, "127.0.0.1:0", func(w http.ResponseWriter, _ *http.Request) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, step.status, event.Installation{ID: step.id})
-		})
+		}))
+		defer s.Close()
+		sign := func() (string, error) { return "unsigned", nil }
+		u, err := upstream.New("activity-svc", s.URL,
+			upstream.Config{Timeout: time.Minute, MaxConns: 8, MaxInFlight: 8, QueueWait: time.Second}, sign, nil,
+			testkit.Log(t), upstream.NewMetrics(prometheus.NewRegistry()))
+		if err == nil {
+			err = u.Resolve(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		g := &gateway{}
-		g.upstreams[toActivity] = dial(t, time.Minute, r.addr)
+		g.upstreams[toActivity] = u
 		d.ask = g.askInstallation
 		_ = d.learn(t.Context())
 		if got, _ := d.get(); got != step.subject {

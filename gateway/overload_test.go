@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -177,33 +176,6 @@ func BenchmarkTwiceTheLoad(b *testing.B) {
 	}
 }
 
-func TestARushWaitsAndNobodyIsRefused(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const most, patient = 256, 5 * time.Second // what the settings say by default
-		turns, slots := newTurns(most, patient, time.Now), semaphore.NewWeighted(capacity)
-		var refused atomic.Int64
-		var wait sync.WaitGroup
-		for range 400 { // more than are let in at once, and work for two and a half seconds
-			wait.Go(func() {
-				if !turns.take() {
-					refused.Add(1)
-					return
-				}
-				start := time.Now()
-				_ = slots.Acquire(t.Context(), 1)
-				time.Sleep(serviceTime)
-				slots.Release(1)
-				turns.done(start, time.Since(start), true)
-			})
-		}
-		wait.Wait()
-		if n := refused.Load(); n > 0 {
-			t.Errorf("%d of a rush were refused", n)
-		}
-	})
-}
-
 // TestTheWayInStaysOpenWhileTheServiceIsBusy: who signs in, and what the gateway itself asks, does
 // not stand in the queue.
 func TestTheWayInStaysOpenWhileTheServiceIsBusy(t *testing.T) {
@@ -274,73 +246,6 @@ func TestAnOverloadIsLoggedAndNotEachRefusal(t *testing.T) {
 	if got := strings.Count(lines.String(), "\n"); got != 1 || !strings.Contains(lines.String(), "upstream=vault-svc") {
 		t.Errorf("%d lines for one overload:\n%s", got, lines.String())
 	}
-}
-
-func TestALoadThatStaysShortensTheWait(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	b := newTurns(1, time.Second, func() time.Time { return now })
-	b.take()
-	b.done(now.Add(-400*time.Millisecond), 400*time.Millisecond, true)
-	b.pace.alone = 20 * time.Millisecond
-	for _, c := range []struct {
-		what       string
-		after      time.Duration
-		overload   bool
-		mean, late time.Duration
-		want       time.Duration
-	}{
-		{"the first to wait", 0, false, 400 * time.Millisecond, 0, time.Second},
-		{"soon after", rush / 2, false, 400 * time.Millisecond, 0, time.Second},
-		{"when waiting goes on", rush, false, 400 * time.Millisecond, 0, 400 * time.Millisecond},
-		{"and on", rush, false, 400 * time.Millisecond, 0, 400 * time.Millisecond},
-		{"at a quick address", rush, false, 20 * time.Millisecond, 0, brief},
-		{"in an overload", rush, true, 400 * time.Millisecond, 0, 20 * time.Millisecond},
-		{"in an overload of the gateway itself", rush, true, 400 * time.Millisecond, 8 * time.Millisecond,
-			80 * time.Millisecond},
-		{"in a great one", rush, true, 400 * time.Millisecond, 8 * time.Second, brief},
-		{"after a pause", 2 * rush, true, 400 * time.Millisecond, 0, time.Second},
-	} {
-		now = now.Add(c.after)
-		b.overload, b.pace.mean, b.late = c.overload, c.mean, c.late
-		if got := b.patience(); got != c.want {
-			t.Errorf("%s: %v, want %v", c.what, got, c.want)
-		}
-		if got := b.state().late; got != c.late {
-			t.Errorf("%s: shown as %v late, want %v", c.what, got, c.late)
-		}
-	}
-	b.overload, b.late = false, time.Second
-	if got := b.state().late; got != 0 {
-		t.Errorf("without an overload: shown as %v late", got)
-	}
-}
-
-// BenchmarkTurn measures what a turn that nobody waits for costs a request, with the two looks at
-// the clock around it: alone, and beside requests on other CPUs.
-func BenchmarkTurn(b *testing.B) {
-	turn := func(t *turns) {
-		if t.take() {
-			start := time.Now()
-			t.done(start, time.Since(start), true)
-		}
-	}
-	b.Run("alone", func(b *testing.B) {
-		b.ReportAllocs()
-		t := newTurns(256, time.Second, time.Now)
-		for b.Loop() {
-			turn(t)
-		}
-	})
-	b.Run("crowd", func(b *testing.B) {
-		b.ReportAllocs()
-		t := newTurns(256, time.Second, time.Now)
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				turn(t)
-			}
-		})
-	})
 }
 
 func TestWhatHasNotHappenedYetIsCounted(t *testing.T) {

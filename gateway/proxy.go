@@ -10,6 +10,7 @@ import (
 	"github.com/maypok86/otter/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
@@ -37,7 +38,7 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	req.Header.DisableNormalizing() // every name below is written as it is to be sent
 	req.Header.SetMethodBytes(in.Header.Method())
 	req.Header.SetRequestURIBytes(in.Header.RequestURI())
-	req.Header.SetHost(u.host)
+	req.Header.SetHost(u.Host())
 	req.UseHostHeader = true
 	copyList(req, in, fiber.HeaderAccept)
 	copyHeader(req, in, fiber.HeaderUserAgent)
@@ -54,10 +55,10 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	// what is written is what is answered
 	resp.StreamBody = cl.route.traits&vaultKey != 0 && (cl.body == nil || len(cl.body) > bufferedAnswer)
 	// The expensive work behind a public route is hashing, which users-svc queues itself.
-	err = u.send(c.UserContext(), req, resp, upstreamCall{route: cl.route.template, limited: cl.route.access != public})
+	err = u.Send(c.UserContext(), req, resp, upstream.Call{Route: cl.route.template, Limited: cl.route.access != public})
 	if err != nil {
 		resp.Reset()
-		if errors.Is(err, errBusy) {
+		if errors.Is(err, upstream.ErrOverloaded) {
 			err = nil // the upstream logs the overload, not each refusal
 		}
 		return apperr.ServiceUnavailable(err)
@@ -65,7 +66,7 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	if resp.StatusCode() == fiber.StatusUnauthorized && len(resp.Header.Peek(auth.RefusedHeader)) > 0 {
 		_ = resp.CloseBodyStream()
 		resp.Reset()
-		return apperr.ServiceUnavailable(u.identityRefused()) // no fault of the client, whose credential is good
+		return apperr.ServiceUnavailable(u.IdentityRefused()) // no fault of the client, whose credential is good
 	}
 	if cl.route.target == toUsers {
 		g.auth.states.told(&resp.Header)
@@ -156,7 +157,7 @@ func isJSON(contentType []byte) bool {
 
 // signed returns the internal identity of the request for a service. One that was signed a moment
 // ago for the same caller, realm and address is used again.
-func (g *gateway) signed(cl *call, u *upstream) (string, error) {
+func (g *gateway) signed(cl *call, u *upstream.Upstream) (string, error) {
 	if cl.who == nil {
 		return g.anonymous.signed(cl, u, g.keys[cl.route.target])
 	}
@@ -165,7 +166,7 @@ func (g *gateway) signed(cl *call, u *upstream) (string, error) {
 	if s := slot.Load(); s != nil && s.realm == cl.hostRealm && s.addr == cl.addr && now.Before(s.until) {
 		return s.header, nil
 	}
-	header, err := g.keys[cl.route.target].Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), u.name)
+	header, err := g.keys[cl.route.target].Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), u.Name())
 	if err == nil {
 		slot.Store(&signedIdentity{header: header, realm: cl.hostRealm, addr: cl.addr, until: now.Add(auth.IdentityTTL / 6)})
 	}
@@ -190,13 +191,13 @@ func newAnonymous() anonymous {
 	})}
 }
 
-func (a anonymous) signed(cl *call, u *upstream, keys *auth.InternalKeys) (string, error) {
-	key := anonymousKey{u.name, cl.hostRealm, cl.addr}
+func (a anonymous) signed(cl *call, u *upstream.Upstream, keys *auth.InternalKeys) (string, error) {
+	key := anonymousKey{u.Name(), cl.hostRealm, cl.addr}
 	if header, ok := a.headers.GetIfPresent(key); ok {
 		return header, nil
 	}
 	header, err := keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()},
-		u.name)
+		u.Name())
 	if err == nil {
 		a.headers.Set(key, header)
 	}

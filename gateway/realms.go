@@ -57,7 +57,7 @@ func (g *gateway) realmUsage(ctx context.Context, userID string) (map[string]rea
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range []target{toUsers, toVault, toActivity} {
 		group.Go(func() error {
-			return g.upstreams[t].ask(ctx, fiber.MethodGet, internalapi.RealmsPath+"?user_id="+userID, nil, &answers[t])
+			return g.upstreams[t].Ask(ctx, fiber.MethodGet, internalapi.RealmsPath+"?user_id="+userID, nil, &answers[t])
 		})
 	}
 	if err := group.Wait(); err != nil {

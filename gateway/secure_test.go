@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/realmgate/realmgate/pkg/testkit"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
@@ -73,30 +71,6 @@ func TestGatewayAndServicesKnowEachOtherByCertificates(t *testing.T) {
 	_, _ = io.WriteString(stranger, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	if n, err := stranger.Read(make([]byte, 1)); err == nil || n > 0 {
 		t.Error("the service answered a client without a certificate")
-	}
-}
-
-func TestAServiceThatIsSomebodyElseIsNotSpokenTo(t *testing.T) {
-	t.Parallel()
-	ours, theirs := testkit.NewAuthority(t), testkit.NewAuthority(t)
-	d := openDoor(t)
-	cert, key := ours.Issue("gateway", 7)
-	impostor := secured(t, d.vault, theirs)
-	u, err := newUpstream("vault-svc", strings.Replace(impostor.URL, "http://", "https://", 1), UpstreamConfig{
-		TLS: tlsfiles.Internal{Cert: cert, Key: key, CA: ours.File}, Timeout: time.Second, MaxConns: 4, MaxInFlight: 4,
-		QueueWait: time.Second,
-	}, noIdentity, nil, testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.close()
-	all := []*replica{u.newReplica(impostor.Listener.Addr().String())}
-	u.replicas.Store(&all)
-	if status, err := send(u, "GET"); err == nil {
-		t.Errorf("answered %d", status)
-	}
-	if got := d.vault.got(); len(got) != 0 {
-		t.Errorf("the impostor saw %v", got)
 	}
 }
 

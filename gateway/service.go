@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/gateway/internal/journal"
+	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/gateway/openapi"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
@@ -40,7 +41,7 @@ type gateway struct {
 	log             *slog.Logger
 	now             func() time.Time
 	router          *router
-	upstreams       [toActivity + 1]*upstream // by target; none for here
+	upstreams       [toActivity + 1]*upstream.Upstream // by target; none for here
 	keys            map[target]*auth.InternalKeys
 	auth            *authenticator
 	cors            cors
@@ -126,7 +127,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 // openUpstreams looks the services' names up once, so that the first request finds them, and then
 // again and again.
 func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt service.Runtime) error {
-	metrics := newUpstreamMetrics(rt.Metrics)
+	metrics := upstream.NewMetrics(rt.Metrics)
 	var err error
 	if g.keys, err = g.cfg.internalKeys(rt.Now); err != nil {
 		return err
@@ -136,15 +137,15 @@ func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt se
 		toUsers: {"users-svc", c.Users}, toVault: {"vault-svc", c.Vault}, toActivity: {"activity-svc", c.Activity},
 	} {
 		sign := func() (string, error) { return g.keys[t].Sign(auth.Identity{Kind: auth.System}, at.name) }
-		u, err := newUpstream(at.name, at.url, c, sign, rt.Traces, rt.Log, metrics)
+		u, err := upstream.New(at.name, at.url, c, sign, rt.Traces, rt.Log, metrics)
 		if err != nil {
 			return fmt.Errorf("URL of %s: %w", at.name, err)
 		}
-		if err := u.resolve(ctx); err != nil {
+		if err := u.Resolve(ctx); err != nil {
 			rt.Log.Warn("the name of a service cannot be looked up yet", "upstream", at.name, "error", err.Error())
 		}
 		g.upstreams[t] = u
-		svc.Go("resolve "+at.name, u.run)
+		svc.Go("resolve "+at.name, u.Run)
 	}
 	return nil
 }
@@ -189,7 +190,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 	g.auth = newAuthenticator(g.cfg, keys, st, guesses, rt.Now)
 	svc.Go("public keys", keys.run)
 	g.used = newLastUsed(rt.Log, func(ctx context.Context, tokenID string, body []byte) error {
-		return g.upstreams[toUsers].ask(ctx, "POST", internalapi.TokensPath+tokenID+internalapi.TokenUsedSuffix, body, nil)
+		return g.upstreams[toUsers].Ask(ctx, "POST", internalapi.TokensPath+tokenID+internalapi.TokenUsedSuffix, body, nil)
 	})
 	svc.OnStop("caches", func(context.Context) error {
 		stop() // no more announcements
@@ -228,9 +229,9 @@ func listenToChanges(conn *bus.Conn, st *states) (stop func(), err error) {
 // route.
 func (g *gateway) fetchKeys(ctx context.Context) (auth.Published, error) {
 	var set auth.Published
-	err := g.upstreams[toUsers].ask(ctx, "GET", internalapi.KeysPath, nil, &set)
-	if errors.Is(err, errNotFound) {
-		err = g.upstreams[toUsers].ask(ctx, "GET", "/.well-known/jwks.json", nil, &set)
+	err := g.upstreams[toUsers].Ask(ctx, "GET", internalapi.KeysPath, nil, &set)
+	if errors.Is(err, upstream.ErrNotFound) {
+		err = g.upstreams[toUsers].Ask(ctx, "GET", "/.well-known/jwks.json", nil, &set)
 	}
 	return set, err
 }

@@ -1,4 +1,4 @@
-package gateway
+package upstream
 
 import (
 	"context"
@@ -43,18 +43,18 @@ func (n *names) lookup(ctx context.Context, _, _ string) ([]netip.Addr, error) {
 
 // named makes an upstream whose name is looked up once and then, as far as the clock is concerned,
 // never again.
-func named(t *testing.T, n *names, port string) *upstream {
+func named(t *testing.T, n *names, port string) *Upstream {
 	t.Helper()
-	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{
+	u, err := New("vault-svc", "http://vault.test:"+port, Config{
 		Timeout: 20 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second, ResolveEvery: 24 * time.Hour,
-	}, noIdentity, nil, testkit.Log(t), newUpstreamMetrics(prometheus.NewRegistry()))
+	}, noIdentity, nil, testkit.Log(t), NewMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.lookup = n.lookup
 	ctx, stop := context.WithCancel(context.Background())
 	var done sync.WaitGroup
-	done.Go(func() { _ = u.run(ctx) })
+	done.Go(func() { _ = u.Run(ctx) })
 	t.Cleanup(func() { stop(); done.Wait() })
 	if n.addrs.Load() != nil {
 		lookedUp(t, u)
@@ -159,9 +159,9 @@ func TestARequestFindsAServiceThatJustCame(t *testing.T) {
 	n.set()
 	one := startReplica(t, "127.0.0.1:0", nil)
 	_, port, _ := net.SplitHostPort(one.addr)
-	u, err := newUpstream("vault-svc", "http://vault.test:"+port,
-		UpstreamConfig{Timeout: 20 * time.Second, MaxConns: 8, MaxInFlight: 8}, noIdentity, nil, testkit.Log(t),
-		newUpstreamMetrics(prometheus.NewRegistry()))
+	u, err := New("vault-svc", "http://vault.test:"+port,
+		Config{Timeout: 20 * time.Second, MaxConns: 8, MaxInFlight: 8}, noIdentity, nil, testkit.Log(t),
+		NewMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,13 +201,13 @@ func TestAServiceThatIsAwayIsLookedUpRarely(t *testing.T) {
 			const requests = 50
 			for range requests {
 				all.Go(func() {
-					if _, err := send(u, "POST"); !nobodyThere(err) {
+					if _, err := send(u, "POST"); !unreachable(err) {
 						t.Errorf("got %v", err)
 					}
 				})
 			}
 			all.Wait()
-			if most := int64(time.Since(start)/lookAgainPause) + 2; n.lookups.Load() > most || n.lookups.Load() == 0 {
+			if most := int64(time.Since(start)/resolveAgainPause) + 2; n.lookups.Load() > most || n.lookups.Load() == 0 {
 				t.Errorf("%d requests made %d look-ups in %s, want at most %d", requests, n.lookups.Load(), time.Since(start), most)
 			}
 		})

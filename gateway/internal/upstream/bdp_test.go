@@ -1,4 +1,4 @@
-package gateway
+package upstream
 
 import (
 	"container/heap"
@@ -13,18 +13,18 @@ import (
 
 // simulated is a service of a test in which no time passes but its own: it works on width requests
 // at once, each for one service time; the others wait inside of it in order. The gateway keeps it
-// as full as the bound of its turns allows, as in an overload.
+// as full as the bound of its limiter allows, as in an overload.
 type simulated struct {
-	now     time.Time
-	width   int
-	each    time.Duration
-	noise   float64 // how much of each is random
-	random  *rand.Rand
-	turns   *turns
-	running departures
-	queue   []time.Time // when those that wait were sent
-	took    []time.Duration
-	busiest int
+	now       time.Time
+	width     int
+	each      time.Duration
+	noise     float64 // how much of each is random
+	random    *rand.Rand
+	limiter   *limiter
+	running   departures
+	queue     []time.Time // when those that wait were sent
+	latencies []time.Duration
+	busiest   int
 }
 
 type departure struct{ sent, at time.Time }
@@ -42,23 +42,23 @@ func (d *departures) Pop() any {
 	return last
 }
 
-// simulate returns a service in an overload that has just begun: it holds most requests, and its
-// pace knows alone.
+// simulate returns a service in an overload that has just begun: it holds maxInFlight requests, and
+// its estimator knows minLatency.
 func simulate(width int, each, alone time.Duration, most int) *simulated {
 	s := &simulated{now: time.Unix(1_800_000_000, 0), width: width, each: each, random: rand.New(rand.NewPCG(1, 2))}
-	s.turns = newTurns(most, 5*time.Second, func() time.Time { return s.now })
-	s.turns.overload, s.turns.pace.alone = true, alone
-	s.turns.pace.begin(s.now)
+	s.limiter = newLimiter(most, 5*time.Second, func() time.Time { return s.now })
+	s.limiter.overload, s.limiter.estimator.minLatency = true, alone
+	s.limiter.estimator.begin(s.now)
 	return s
 }
 
 // fill sends as many requests as the bound allows.
 func (s *simulated) fill() {
-	for s.turns.waiting.Len() < 10 {
-		s.turns.waiting.PushBack(make(chan time.Time, 1))
+	for s.limiter.queue.Len() < 10 {
+		s.limiter.queue.PushBack(make(chan time.Time, 1))
 	}
-	s.turns.admit()
-	for len(s.queue)+len(s.running) < s.turns.working {
+	s.limiter.wake()
+	for len(s.queue)+len(s.running) < s.limiter.inFlight {
 		s.queue = append(s.queue, s.now)
 	}
 	for len(s.running) < s.width && len(s.queue) > 0 {
@@ -68,28 +68,28 @@ func (s *simulated) fill() {
 		// never two at once, or every answer of a window comes at its end
 		s.now = s.now.Add(s.each / time.Duration(16*s.width))
 	}
-	s.busiest = max(s.busiest, s.turns.working)
+	s.busiest = max(s.busiest, s.limiter.inFlight)
 }
 
 // run lets the service work and forgets what was before.
 func (s *simulated) run(lasts time.Duration) {
-	s.took, s.busiest = nil, 0
+	s.latencies, s.busiest = nil, 0
 	for end := s.now.Add(lasts); s.now.Before(end); {
 		s.fill()
 		d := heap.Pop(&s.running).(departure)
 		if d.at.After(s.now) {
 			s.now = d.at
 		}
-		s.took = append(s.took, s.now.Sub(d.sent))
-		s.turns.done(d.sent, s.now.Sub(d.sent), true)
+		s.latencies = append(s.latencies, s.now.Sub(d.sent))
+		s.limiter.release(d.sent, s.now.Sub(d.sent), true)
 	}
 }
 
 // slowest is the longest time of an answer in the last run.
 func (s *simulated) slowest() time.Duration {
 	var longest time.Duration
-	for _, took := range s.took {
-		longest = max(longest, took)
+	for _, latency := range s.latencies {
+		longest = max(longest, latency)
 	}
 	return longest
 }
@@ -98,7 +98,7 @@ func (s *simulated) slowest() time.Duration {
 // hundred of the requests that the service can do.
 func (s *simulated) busyFor(t *testing.T, lasts time.Duration, percent int) {
 	t.Helper()
-	if got, could := len(s.took), int(lasts/s.each)*s.width; got < could*percent/100 {
+	if got, could := len(s.latencies), int(lasts/s.each)*s.width; got < could*percent/100 {
 		t.Errorf("it did %d of the %d requests that it could have done", got, could)
 	}
 }
@@ -150,7 +150,7 @@ func TestTheBoundOfAnOverloadOutlivesNoise(t *testing.T) {
 func TestABusyGatewayLeavesTheServiceAlone(t *testing.T) {
 	t.Parallel()
 	s := simulate(256, 100*time.Millisecond, time.Millisecond, 256)
-	s.turns.late = 20 * time.Millisecond
+	s.limiter.schedulingDelay = 20 * time.Millisecond
 	s.run(10 * time.Second)
 	s.run(10 * time.Second)
 	s.busyFor(t, 10*time.Second, 75)
@@ -162,11 +162,11 @@ func TestAnOverloadEndsWithTheLoad(t *testing.T) {
 	t.Parallel()
 	for _, left := range []int{300, 800} { // a second, of 1600
 		synctest.Test(t, func(t *testing.T) {
-			turns := newTurns(256, 5*time.Second, time.Now)
+			limiter := newLimiter(256, 5*time.Second, time.Now)
 			slots := semaphore.NewWeighted(16)
 			var refused atomic.Int64
 			ask := func() {
-				if !turns.take() {
+				if !limiter.acquire() {
 					refused.Add(1)
 					return
 				}
@@ -174,7 +174,7 @@ func TestAnOverloadEndsWithTheLoad(t *testing.T) {
 				_ = slots.Acquire(t.Context(), 1)
 				time.Sleep(10 * time.Millisecond)
 				slots.Release(1)
-				turns.done(start, time.Since(start), true)
+				limiter.release(start, time.Since(start), true)
 			}
 			random := rand.New(rand.NewPCG(1, 2))
 			offer := func(rate int, lasts time.Duration) int64 {
@@ -212,7 +212,7 @@ func TestTheBoundOfAnOverloadFollowsTheService(t *testing.T) {
 	s.run(30 * time.Second)
 	s.run(10 * time.Second)
 	s.busyFor(t, 10*time.Second, 85) // it became quicker
-	if s.turns.limit > 256 || s.turns.limit < 1 {
-		t.Errorf("the bound is %d", s.turns.limit)
+	if s.limiter.limit > 256 || s.limiter.limit < 1 {
+		t.Errorf("the bound is %d", s.limiter.limit)
 	}
 }

@@ -1,11 +1,11 @@
 //go:build unix
 
-package gateway
+package upstream
 
 import "syscall"
 
 // closedByPeer asks the kernel, without waiting, whether an idle connection has ended or holds
-// bytes that nobody asked for.
+// unexpected bytes.
 func closedByPeer(raw syscall.RawConn) bool {
 	closed := false
 	err := raw.Control(func(fd uintptr) {

@@ -1,4 +1,4 @@
-package gateway
+package upstream
 
 import (
 	"context"
@@ -12,16 +12,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// errNotFound says that a service answered 404 to an internal request.
-var errNotFound = errors.New("not found")
+// ErrNotFound says that a service answered 404 to an internal request.
+var ErrNotFound = errors.New("not found")
 
 // internalRoute stands for the paths of internal requests in traces: the paths hold ids.
 const internalRoute = "/internal"
 
-// ask makes an internal request as the gateway itself and decodes the answer into out, which may be
+// Ask makes an internal request as the gateway itself and decodes the answer into out, which may be
 // nil. It waits until the deadline of ctx, or for the configured timeout if that is earlier; to
 // cancel ctx before its deadline ends no request that is under way.
-func (u *upstream) ask(ctx context.Context, method, path string, body []byte, out any) error {
+func (u *Upstream) Ask(ctx context.Context, method, path string, body []byte, out any) error {
 	timeout, err := remaining(ctx, u.cfg.Timeout)
 	if err != nil {
 		return err
@@ -43,14 +43,14 @@ func (u *upstream) ask(ctx context.Context, method, path string, body []byte, ou
 		req.Header.SetContentType("application/json")
 		req.SetBodyRaw(body)
 	}
-	if err := u.send(ctx, req, resp, upstreamCall{route: internalRoute, timeout: timeout}); err != nil {
+	if err := u.Send(ctx, req, resp, Call{Route: internalRoute, Timeout: timeout}); err != nil {
 		return err
 	}
 	switch status := resp.StatusCode(); {
 	case status == fasthttp.StatusNotFound:
-		return fmt.Errorf("%s %s: %w", u.name, method, errNotFound)
+		return fmt.Errorf("%s %s: %w", u.name, method, ErrNotFound)
 	case status == fasthttp.StatusUnauthorized:
-		return u.identityRefused()
+		return u.IdentityRefused()
 	case status >= 300 || status < 200:
 		return fmt.Errorf("%s answers %d to an internal request", u.name, status)
 	case out == nil:
@@ -78,8 +78,8 @@ func remaining(ctx context.Context, max time.Duration) (time.Duration, error) {
 	return max, nil
 }
 
-// identityRefused returns the error to log when the service rejects the gateway's identity.
-func (u *upstream) identityRefused() error {
+// IdentityRefused returns the error to log when the service rejects the gateway's identity.
+func (u *Upstream) IdentityRefused() error {
 	return fmt.Errorf("%s refuses this gateway's identity: the first of the gateway's INTERNAL_KEYS, if set, else of its keys "+
 		"for %[1]s, must be among those of %[1]s, and both clocks right", u.name)
 }

@@ -1,4 +1,4 @@
-package gateway
+package upstream
 
 import (
 	"context"
@@ -24,11 +24,11 @@ func TestAnInternalRequestEndsWithItsContext(t *testing.T) {
 		u := dial(t, time.Hour, startReplica(t, "127.0.0.1:0", handle).addr)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		if err := u.ask(ctx, "GET", "/internal/x", nil, nil); err == nil {
+		if err := u.Ask(ctx, "GET", "/internal/x", nil, nil); err == nil {
 			t.Errorf("%s: answered", name)
 		}
 		<-ctx.Done()
-		if err := u.ask(ctx, "GET", "/internal/x", nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if err := u.Ask(ctx, "GET", "/internal/x", nil, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: with no time left: %v", name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package gateway
+package upstream
 
 import (
 	"context"
@@ -25,8 +25,8 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 	one := startReplica(t, "127.0.0.1:0", nil)
 	_, port, _ := net.SplitHostPort(one.addr)
 	two, three := startReplica(t, "127.0.0.2:"+port, nil), startReplica(t, "127.0.0.3:"+port, nil)
-	m := newUpstreamMetrics(prometheus.NewRegistry())
-	u, err := newUpstream("vault-svc", "http://vault.test:"+port, UpstreamConfig{
+	m := NewMetrics(prometheus.NewRegistry())
+	u, err := New("vault-svc", "http://vault.test:"+port, Config{
 		Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second, ResolveEvery: 5 * time.Millisecond,
 	}, noIdentity, nil, testkit.Log(t), m)
 	if err != nil {
@@ -52,7 +52,7 @@ func TestReplicasComeAndGoWithTheName(t *testing.T) {
 	name("127.0.0.1")
 	ctx, stop := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	all.Go(func() { _ = u.run(ctx) })
+	all.Go(func() { _ = u.Run(ctx) })
 	lookedUp(t, u)
 	for range 4 {
 		all.Go(func() {
@@ -95,9 +95,9 @@ func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 	})
 	_, port, _ := net.SplitHostPort(one.addr)
 	reg := prometheus.NewRegistry()
-	u, err := newUpstream("vault-svc", "http://vault.test:"+port,
-		UpstreamConfig{Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second},
-		noIdentity, nil, testkit.Log(t), newUpstreamMetrics(reg))
+	u, err := New("vault-svc", "http://vault.test:"+port,
+		Config{Timeout: 5 * time.Second, MaxConns: 64, MaxInFlight: 64, QueueWait: time.Second},
+		noIdentity, nil, testkit.Log(t), NewMetrics(reg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,11 +108,22 @@ func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 	}
 	moves := func(to string) {
 		stands = to
-		if err := u.resolve(t.Context()); err != nil {
+		if err := u.Resolve(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	open := func() float64 { return (&door{t: t, metrics: reg}).value("upstream_breakers_open") }
+	open := func() (n float64) {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "upstream_breakers_open" {
+				n += f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return n
+	}
 	moves("127.0.0.1")
 	var all sync.WaitGroup
 	for range breakerFailures {
@@ -139,7 +150,7 @@ func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 }
 
 // lookedUp waits until the name has been looked up.
-func lookedUp(t *testing.T, u *upstream) {
+func lookedUp(t *testing.T, u *Upstream) {
 	t.Helper()
 	for end := time.Now().Add(testkit.Patience); len(*u.replicas.Load()) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {

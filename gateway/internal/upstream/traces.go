@@ -1,4 +1,4 @@
-package gateway
+package upstream
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 // startSpan begins the span of a request to the service and tells the service about it. The span is
 // named after route, which holds no ids.
-func (u *upstream) startSpan(ctx context.Context, req *fasthttp.Request, route string) trace.Span {
+func (u *Upstream) startSpan(ctx context.Context, req *fasthttp.Request, route string) trace.Span {
 	if u.traces == nil {
 		return trace.Span{}
 	}
