@@ -256,6 +256,10 @@ func firstAlias(email string) string {
 	return local
 }
 
+func newAccounts(throttle *throttle, rule passwordRule) *accounts {
+	return &accounts{core: throttle.core, hasher: throttle.hasher, throttle: throttle, rule: rule}
+}
+
 // change checks the current password when one is asked for and applies p to the user id. by is from
 // where it is done, as the user may know it.
 func (a *accounts) change(ctx context.Context, caller auth.Identity, id string, p patch, by device) (updated, error) {

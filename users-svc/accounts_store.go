@@ -50,6 +50,11 @@ func accountByID(ctx context.Context, q dbtx, userID string) (account, error) {
 	return oneAccount(ctx, q, `WHERE id = $1`, userID)
 }
 
+// lockAccount is accountByID with a lock on the row until the end of the transaction.
+func lockAccount(ctx context.Context, tx pgx.Tx, userID string) (account, error) {
+	return oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID)
+}
+
 const (
 	usernameTries = 16
 	// After shortTries a long suffix is taken: an address as common as info@ can use up the 65,536
@@ -187,7 +192,7 @@ func lockForUpdate(ctx context.Context, tx pgx.Tx, userID string, p patch) (acco
 			return account{}, err
 		}
 	}
-	return oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID)
+	return lockAccount(ctx, tx, userID)
 }
 
 func refuseLastAdmin(ctx context.Context, tx pgx.Tx) error {

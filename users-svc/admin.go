@@ -20,6 +20,12 @@ type administration struct {
 	mailOn   bool // without a mail server addresses count as verified unseen
 }
 
+func newAdministration(accounts *accounts, sessions *sessions, history *history, rule passwordRule,
+	mailOn bool) *administration {
+	return &administration{core: accounts.core, accounts: accounts, sessions: sessions, history: history,
+		hasher: accounts.hasher, rule: rule, mailOn: mailOn}
+}
+
 const (
 	maxBanReason = 500
 	mebibyte     = 1 << 20

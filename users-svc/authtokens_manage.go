@@ -26,6 +26,10 @@ type authTokens struct {
 	limit  int // of tokens that a user may have
 }
 
+func newAuthTokens(c *core, states *sessionstate.Cache, gate tokenGate, limit int) *authTokens {
+	return &authTokens{core: c, states: states, gate: gate, limit: limit}
+}
+
 // tokenGate asks a session to prove password or code before it makes or changes tokens; the
 // two-factor domain is one.
 type tokenGate interface {

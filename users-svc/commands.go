@@ -44,9 +44,10 @@ func (c *command) keyring() *keyring {
 }
 
 func (c *command) admins() *administration {
-	hasher, rule := newHasher(c.cfg.Passwords), newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
-	return &administration{core: c.core, accounts: &accounts{core: c.core, hasher: hasher, rule: rule},
-		hasher: hasher, rule: rule, mailOn: c.cfg.Mail.On()}
+	rule := newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
+	throttle := newThrottle(c.core, newHasher(c.cfg.Passwords), c.cfg.Passwords.AccountRate)
+	accounts := newAccounts(throttle, rule)
+	return newAdministration(accounts, nil, nil, rule, c.cfg.Mail.On())
 }
 
 // withResources runs f with open resources and closes them afterwards.

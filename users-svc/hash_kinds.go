@@ -17,6 +17,8 @@ type hashKinds struct {
 	at   time.Time // when it was read
 }
 
+func newHashKinds(c *core, h *hasher) *hashKinds { return &hashKinds{core: c, own: h.dummy} }
+
 // kindsFor is how long the kinds are not read again. An import by another process is seen then.
 const kindsFor = time.Second
 

@@ -61,6 +61,9 @@ func newHasher(c passwordConfig) *hasher {
 	return h
 }
 
+// parallel returns how many hashes are computed at the same time.
+func (h *hasher) parallel() int { return h.line.slots }
+
 // unknown returns a hash that no password is known for, without the work of making one: its salt
 // and its key are random.
 func (h *hasher) unknown() string {

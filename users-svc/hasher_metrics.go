@@ -35,6 +35,8 @@ func newHashMetrics(h *hasher) *hashMetrics {
 	}
 }
 
+func (h *hasher) register(reg prometheus.Registerer) { h.metrics.register(reg) }
+
 func (m *hashMetrics) register(reg prometheus.Registerer) {
 	reg.MustRegister(m.refused, m.duration, m.work, m.running, m.waiting)
 }

@@ -10,6 +10,8 @@ import (
 // history is the domain of what happened to an account.
 type history struct{ *core }
 
+func newHistory(c *core) *history { return &history{c} }
+
 func (h *history) mount(s *httpx.Server) {
 	s.Get("/api/v1/users/me/security-history", h.own)
 }

@@ -54,6 +54,12 @@ func newSessions(c *core, cfg sessionConfig, keys *keyring, states *sessionstate
 	return &sessions{core: c, cfg: cfg, keys: keys, states: states, limiter: limiter, seen: newLastSeen(c)}
 }
 
+// maxEnd is when a session that is opened now ends however busy it is.
+func (s *sessions) maxEnd(now time.Time) time.Time { return now.Add(s.cfg.MaxLifetime) }
+
+// FlushLastSeen writes down when the sessions were last seen that the gateways asked about.
+func (s *sessions) FlushLastSeen(ctx context.Context) error { return s.seen.write(ctx) }
+
 // liveSession is a session whose refresh token was just made or found.
 type liveSession struct {
 	ID, UserID string

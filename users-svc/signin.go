@@ -43,7 +43,7 @@ type signIns struct {
 func newSignIns(sessions *sessions, throttle *throttle, rule passwordRule, freeTier *provisioning, outbox *Outbox,
 	limiter *ratelimit.Limiter, cfg signInConfig) *signIns {
 	s := &signIns{core: sessions.core, cfg: cfg, sessions: sessions, hasher: throttle.hasher,
-		kinds: &hashKinds{core: sessions.core, own: throttle.hasher.dummy}, throttle: throttle, rule: rule,
+		kinds: newHashKinds(sessions.core, throttle.hasher), throttle: throttle, rule: rule,
 		freeTier: freeTier, outbox: outbox, limiter: limiter}
 	outbox.Handle(KindReset, s.composeReset)
 	return s

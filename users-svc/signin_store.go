@@ -40,7 +40,7 @@ func (s *signIns) open(ctx context.Context, q dbtx, o opening, most int, now tim
 	err := q.QueryRow(ctx, `SELECT o_outcome, o_updated
 		FROM open_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 		o.live.UserID, o.trusted, owed, now.Add(s.cfg.PendingTTL), o.throttle, now,
-		o.live.ID, o.live.ExpiresAt, now.Add(s.sessions.cfg.MaxLifetime), tokenHash(o.live.Refresh), newSalt(),
+		o.live.ID, o.live.ExpiresAt, s.sessions.maxEnd(now), tokenHash(o.live.Refresh), newSalt(),
 		id.New(now), o.device.Address, netaddr.NetworkOf(o.device.Address), o.device.UserAgent, o.device.Client, most).
 		Scan(&out.outcome, &out.updatedAt)
 	return out, err
@@ -67,7 +67,7 @@ func (s *signIns) replaceAll(ctx context.Context, userID, event string, d device
 	var ch sessionstate.Change
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var err error
-		if found, err = oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID); err != nil {
+		if found, err = lockAccount(ctx, tx, userID); err != nil {
 			return err
 		}
 		if err = also(tx); err != nil {

@@ -27,7 +27,7 @@ type throttle struct {
 }
 
 func newThrottle(c *core, h *hasher, rate ratelimit.Rate) *throttle {
-	return &throttle{core: c, rate: rate, hasher: h, turns: newTurns(rate, h.line.slots, c.now)}
+	return &throttle{core: c, rate: rate, hasher: h, turns: newTurns(rate, h.parallel(), c.now)}
 }
 
 // maxClocksApart is how far the clocks of replicas may be apart for their waits to count.

@@ -87,6 +87,10 @@ type twoFactor struct {
 	issuer   string // that authenticators show
 }
 
+func newTwoFactor(accounts *accounts, signIns *signIns, s *sealer, issuer string) *twoFactor {
+	return &twoFactor{core: accounts.core, accounts: accounts, signIns: signIns, sealer: s, issuer: issuer}
+}
+
 func errWrongCode(remaining int) *apperr.Error {
 	return apperr.New(apperr.Unauthenticated, "INVALID_OTP_CODE",
 		"Invalid one-time code").WithData(map[string]int{"attempts_remaining": remaining})
@@ -321,7 +325,7 @@ func (t *twoFactor) setGate(ctx context.Context, userID string, on bool, passwor
 // gone after a right one.
 func (t *twoFactor) finish(ctx context.Context, token, code string, d device) (any, error) {
 	hash := tokenHash(token)
-	owed, err := t.owed(ctx, hash)
+	owed, err := t.signIns.findPending(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -338,6 +342,3 @@ func (t *twoFactor) finish(ctx context.Context, token, code string, d device) (a
 	}
 	return in, err
 }
-
-// owedLogin is a sign-in that still owes a code.
-type owedLogin struct{ userID, passwordHash string }

@@ -152,11 +152,7 @@ func (t *twoFactor) accept(ctx context.Context, tx dbtx, userID string, f factor
 	if s.login == nil {
 		return codeRight, markConfirmed(ctx, tx, d.SessionID, now)
 	}
-	tag, err := tx.Exec(ctx, `DELETE FROM two_factor_logins WHERE hash = $1`, s.login)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = apperr.InvalidToken() // another request was faster; the code is not used up
-	}
-	return codeRight, err
+	return codeRight, usePending(ctx, tx, s.login) // when another request was faster, the code is not used up
 }
 
 // useBackup uses a backup code up. Those that were used are remembered until there are new ones, so
@@ -272,29 +268,13 @@ func (t *twoFactor) status(ctx context.Context, userID string) (TwoFactorStatus,
 	return s, err
 }
 
-// owed finds a login by its temporary token: INVALID_TOKEN when there is none, TOKEN_EXPIRED when
-// it came too late.
-func (t *twoFactor) owed(ctx context.Context, hash []byte) (owedLogin, error) {
-	var o owedLogin
-	var expires time.Time
-	err := t.pool.QueryRow(ctx, `SELECT user_id, password_hash, expires_at FROM two_factor_logins WHERE hash = $1`,
-		hash).Scan(&o.userID, &o.passwordHash, &expires)
-	switch {
-	case db.NoRows(err):
-		return o, apperr.InvalidToken()
-	case err == nil && !t.now().Before(expires):
-		return o, apperr.TokenExpired()
-	}
-	return o, err
-}
-
 // reset takes a user's second factor away for an admin and ends the user's sessions; without a
 // second factor nothing happens.
 func (t *twoFactor) reset(ctx context.Context, userID string, by device) error {
 	var ch *sessionstate.Change
 	err := db.InTx(ctx, t.pool, func(tx pgx.Tx) error {
 		ch = nil
-		if _, err := oneAccount(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID); err != nil {
+		if _, err := lockAccount(ctx, tx, userID); err != nil {
 			return err
 		}
 		if err := deleteFactor(ctx, tx, userID); err != nil {

@@ -25,7 +25,7 @@ func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Serve
 		return err
 	}
 	hasher := newHasher(cfg.Passwords)
-	hasher.metrics.register(rt.Metrics)
+	hasher.register(rt.Metrics)
 	keys := newKeyring(c, cfg.Signing, cfg.Sessions.AccessTTL, r.sealer, r.clock)
 	if err := keys.upkeep(ctx); err != nil {
 		return err
@@ -36,25 +36,23 @@ func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Serve
 		return err
 	}
 	throttle := newThrottle(c, hasher, cfg.Passwords.AccountRate)
-	accounts := &accounts{core: c, hasher: hasher, throttle: throttle, rule: rule}
+	accounts := newAccounts(throttle, rule)
 	sessions := newSessions(c, cfg.Sessions, keys, r.states, r.limiter)
-	past := &history{c}
-	admins := &administration{core: c, accounts: accounts, sessions: sessions, history: past, hasher: hasher, rule: rule,
-		mailOn: cfg.Mail.On()}
+	past := newHistory(c)
+	admins := newAdministration(accounts, sessions, past, rule, cfg.Mail.On())
 	if err := admins.makeFirstAdmin(ctx, cfg.FirstAdmin); err != nil {
 		return err
 	}
 	signUps := newSignUps(c, hasher, rule, outbox, cfg.Signup, cfg.AppName)
 	signIns := newSignIns(sessions, throttle, rule, freeTier, outbox, r.limiter, cfg.SignIn)
-	factors := &twoFactor{core: c, accounts: accounts, signIns: signIns, sealer: r.sealer,
-		issuer: cmp.Or(cfg.AppName, Name)}
-	tokens := &authTokens{core: c, states: r.states, gate: factors, limit: cfg.AuthTokenLimit}
+	factors := newTwoFactor(accounts, signIns, r.sealer, cmp.Or(cfg.AppName, Name))
+	tokens := newAuthTokens(c, r.states, factors, cfg.AuthTokenLimit)
 	for _, d := range []domain{keys, sessions, signIns, past, outbox, signUps, admins, accounts, freeTier, tokens,
 		factors} {
 		d.mount(server)
 	}
 	svc.Every("upkeep of signing keys", keyUpkeep, keys.upkeep)
-	svc.Every("note of when sessions were last seen", seenEvery, sessions.seen.write)
+	svc.Every("note of when sessions were last seen", seenEvery, sessions.FlushLastSeen)
 	svc.Go("mails", outbox.Run)
 	svc.Every("cleanup", cfg.CleanupEvery, (&cleanup{c, r.clock, cfg.HistoryRetention}).sweep)
 	return nil

@@ -3,7 +3,6 @@ package users
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,23 +29,4 @@ func AdminEmail(ctx context.Context, url config.Secret, preferred string) (strin
 		return "", nil
 	}
 	return email, err
-}
-
-// ChosenAdmin returns the admin with the address, the only admin when it is "".
-func (a *administration) ChosenAdmin(ctx context.Context, email string) (account, error) {
-	if email == "" {
-		var admins int
-		if err := a.pool.QueryRow(ctx, `SELECT count(*) FROM users WHERE is_admin`).Scan(&admins); err != nil {
-			return account{}, err
-		}
-		if admins != 1 {
-			return account{}, fmt.Errorf("there are %d admins: say with -email which one", admins)
-		}
-		return oneAccount(ctx, a.pool, `WHERE is_admin`)
-	}
-	found, err := accountByEmail(ctx, a.pool, email)
-	if err != nil || !found.IsAdmin {
-		return found, errors.Join(fmt.Errorf("no admin has the address %s: admin create makes one", email), err)
-	}
-	return found, nil
 }
