@@ -17,7 +17,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/testkit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // addUsers writes n users at the database, numbered from first, as the release before would: it

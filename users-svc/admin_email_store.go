@@ -9,6 +9,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 )
 
 // undefinedTable is the SQLSTATE of a database that was not migrated yet.
@@ -24,7 +25,7 @@ func AdminEmail(ctx context.Context, url config.Secret, preferred string) (strin
 	defer pool.Close()
 	var email string
 	err = pool.QueryRow(ctx, `SELECT email FROM users WHERE is_admin ORDER BY email_key = ANY($1) DESC, id LIMIT 1`,
-		keysOf(preferred).all).Scan(&email)
+		mailaddr.KeysOf(preferred).All).Scan(&email)
 	if pe, ok := errors.AsType[*pgconn.PgError](err); db.NoRows(err) || ok && pe.Code == undefinedTable {
 		return "", nil
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 const (

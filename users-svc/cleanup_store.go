@@ -10,12 +10,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// sweepRows bounds the rows that one statement deletes, so that no transaction is long.
-const sweepRows = 5000
+// batchRows bounds the rows that one statement deletes, so that no transaction is long.
+const batchRows = 5000
 
-// sweep deletes in small transactions until nothing is left to delete that is old by the clock of
-// this process and by that of the database.
-func (c *cleanup) sweep(ctx context.Context) error {
+// deleteExpired deletes in small transactions until nothing is left to delete that is old by the
+// clock of this process and by that of the database.
+func (c *cleanup) deleteExpired(ctx context.Context) error {
 	now, err := c.clock.Read(ctx)
 	if errors.Is(err, db.ErrClockDoubted) {
 		return nil // the clock reported it
@@ -25,8 +25,8 @@ func (c *cleanup) sweep(ctx context.Context) error {
 	}
 	for {
 		var deleted int64
-		err := db.InTx(ctx, c.pool, func(tx pgx.Tx) (err error) {
-			deleted, err = c.sweepOnce(ctx, tx, now.Earlier())
+		err := db.InTx(ctx, c.Pool, func(tx pgx.Tx) (err error) {
+			deleted, err = c.deleteBatch(ctx, tx, now.Earlier())
 			return err
 		})
 		if err != nil || deleted == 0 {
@@ -35,7 +35,7 @@ func (c *cleanup) sweep(ctx context.Context) error {
 	}
 }
 
-func (c *cleanup) sweepOnce(ctx context.Context, tx pgx.Tx, now time.Time) (int64, error) {
+func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (int64, error) {
 	var deleted int64
 	for _, s := range []struct {
 		sql    string
@@ -48,10 +48,10 @@ func (c *cleanup) sweepOnce(ctx context.Context, tx pgx.Tx, now time.Time) (int6
 		{`DELETE FROM login_throttle WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 		{`DELETE FROM mail_tokens WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
-			now.Add(-keepEnded)},
-		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-keepHalfLogins)},
+			now.Add(-endedRetention)},
+		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-pendingRetention)},
 	} {
-		tag, err := tx.Exec(ctx, s.sql, s.before, sweepRows)
+		tag, err := tx.Exec(ctx, s.sql, s.before, batchRows)
 		if err != nil {
 			return 0, err
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // age makes the rows of a table older in all of the columns: they are deleted by the database's

@@ -10,6 +10,11 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/admin"
+	"github.com/realmgate/realmgate/users-svc/internal/passwords"
+	"github.com/realmgate/realmgate/users-svc/internal/signing"
+	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
 
 // commands are what the binary does besides serving. They work beside running replicas.
@@ -39,15 +44,15 @@ type command struct {
 	out io.Writer
 }
 
-func (c *command) keyring() *keyring {
-	return newKeyring(c.core, c.cfg.Signing, c.cfg.Sessions.AccessTTL, c.sealer, c.clock)
+func (c *command) keyring() *signing.Keyring {
+	return signing.New(c.Core, c.cfg.Signing, c.cfg.Sessions.AccessTTL, c.sealer, c.clock)
 }
 
-func (c *command) admins() *administration {
-	rule := newPasswordRule(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
-	throttle := newThrottle(c.core, newHasher(c.cfg.Passwords), c.cfg.Passwords.AccountRate)
-	accounts := newAccounts(throttle, rule)
-	return newAdministration(accounts, nil, nil, rule, c.cfg.Mail.On())
+func (c *command) admins() *admin.Service {
+	rule := passwords.NewPolicy(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
+	throttle := throttle.New(c.Core, passwords.NewHasher(c.cfg.Passwords), c.cfg.Passwords.AccountRate)
+	accounts := account.New(throttle, rule)
+	return admin.New(accounts, nil, nil, rule, c.cfg.Mail.On())
 }
 
 // withResources runs f with open resources and closes them afterwards.
@@ -63,7 +68,7 @@ func withResources(f func(ctx context.Context, cmd *command, args []string) erro
 		onStop := func(_ string, closeIt func(context.Context) error) { closers = append(closers, closeIt) }
 		r, err := openResources(ctx, onStop, cfg, rt)
 		if err == nil && cfg.DB.Migrate {
-			err = db.Migrate(ctx, r.pool, schema, migrationFiles, rt.Log)
+			err = db.Migrate(ctx, r.Pool, schema, migrationFiles, rt.Log)
 		}
 		if err != nil {
 			return err

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-// adminCreate creates an admin, or promotes the account with the address, and prints what it changed.
+// adminCreate creates an admin, or promotes the account with the address, and prints what it
+// changed.
 func adminCreate(ctx context.Context, cmd *command, args []string) error {
 	var email, file string
 	if err := onlyFlags("admin create", args, cmd.out, func(f *flag.FlagSet) {
@@ -47,7 +50,8 @@ func adminPassword(ctx context.Context, cmd *command, args []string) error {
 	if err := admins.SetPassword(ctx, found, candidate); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.out, "the admin %s (%s) has a new password; the sessions of before have ended\n", found.Email, found.ID)
+	fmt.Fprintf(cmd.out, "the admin %s (%s) has a new password; the sessions of before have ended\n", found.Email,
+		found.ID)
 	if file == "" {
 		fmt.Fprintf(cmd.out, "password: %s\n", candidate)
 	}
@@ -57,7 +61,7 @@ func adminPassword(ctx context.Context, cmd *command, args []string) error {
 // operatorsPassword returns the password in the file, a new one without a file.
 func operatorsPassword(file string) (string, error) {
 	if file == "" {
-		return "Aa1-" + randomToken(), nil
+		return "Aa1-" + secrets.NewToken(), nil
 	}
 	content, err := os.ReadFile(file)
 	return strings.TrimRight(string(content), "\r\n"), err

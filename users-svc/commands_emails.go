@@ -3,6 +3,8 @@ package users
 import (
 	"context"
 	"flag"
+
+	"github.com/realmgate/realmgate/users-svc/internal/account"
 )
 
 // emailsCheck lists the accounts whose address breaks the rule for addresses.
@@ -14,5 +16,5 @@ func emailsCheck(ctx context.Context, cmd *command, args []string) error {
 	}); err != nil {
 		return err
 	}
-	return CheckEmails(ctx, cmd.pool, correct, cmd.out)
+	return account.CheckEmails(ctx, cmd.Pool, correct, cmd.out)
 }

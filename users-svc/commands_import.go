@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/realmgate/realmgate/users-svc/internal/admin"
 )
 
 // importUsers adds the accounts of a file.
@@ -14,7 +16,7 @@ func importUsers(ctx context.Context, cmd *command, args []string) error {
 	var format string
 	flags, err := parseFlags("import", args, cmd.out, func(f *flag.FlagSet) {
 		f.StringVar(&format, "format", "", "csv or jsonl; by default what the name of the file ends in")
-		f.Usage = func() { fmt.Fprint(cmd.out, importHelp); f.PrintDefaults() }
+		f.Usage = func() { fmt.Fprint(cmd.out, admin.ImportHelp); f.PrintDefaults() }
 	})
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ func keysRevoke(ctx context.Context, cmd *command, args []string) error {
 	if flags.NArg() != 1 {
 		return errors.New("keys revoke takes the id of one key: the kid in the header of its tokens and in /.well-known/jwks.json")
 	}
-	replaced, err := cmd.keyring().revoke(ctx, flags.Arg(0))
+	replaced, err := cmd.keyring().Revoke(ctx, flags.Arg(0))
 	if err != nil {
 		return err
 	}

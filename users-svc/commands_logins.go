@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"text/tabwriter"
 	"time"
+
+	"github.com/realmgate/realmgate/users-svc/internal/history"
 )
 
 // loginsFailed prints the addresses that failed sign-ins came from, for an operator who wants to
@@ -22,7 +24,7 @@ func loginsFailed(ctx context.Context, cmd *command, args []string) error {
 	if since <= 0 || limit < 1 {
 		return errors.New("-since and -limit must be above 0")
 	}
-	list, total, err := listFailedLogins(ctx, cmd.pool, cmd.now().Add(-since), limit)
+	list, total, err := history.ListFailedLogins(ctx, cmd.Pool, cmd.Now().Add(-since), limit)
 	if err != nil {
 		return err
 	}

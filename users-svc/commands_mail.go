@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/realmgate/realmgate/pkg/service"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
 )
 
 // mailTest sends a test mail with the settings of the service.
@@ -20,5 +21,5 @@ func mailTest(ctx context.Context, cfg Config, _ service.Runtime, args []string,
 	case flags.NArg() != 1:
 		return errors.New("mail test needs exactly one ADDRESS")
 	}
-	return SendTest(ctx, cfg.Mail, cfg.AppName, flags.Arg(0), out)
+	return mail.SendTest(ctx, cfg.Mail, cfg.AppName, flags.Arg(0), out)
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/testkit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // TestPublicURLMustBeOne: it begins the links of mails, as a person sees and follows them.

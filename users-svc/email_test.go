@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/realmgate/realmgate/pkg/testkit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 const firstPassword, secondPassword = "The-first-ones-1", "The-second-ones-2"

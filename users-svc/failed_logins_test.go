@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// failedLogins runs the command and returns its lines with single blanks, without the times.
+// FailedLogins runs the command and returns its lines with single blanks, without the times.
 func (h *harness) failedLogins(args ...string) []string {
 	h.t.Helper()
 	out, err := h.command("logins failed", args...)

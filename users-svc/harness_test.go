@@ -19,7 +19,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/testkit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -50,7 +50,8 @@ type harness struct {
 // clock is the time of day of a service under test; it may be moved forward.
 type clock struct{ ahead atomic.Int64 }
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // migrated is a database with the newest schema, so that services need not bring theirs up to date.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 const historyPath = "/api/v1/users/me/security-history"

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // toldKeys is what a replica tells the gateways about access tokens.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 func TestSigningKeysRotateWithOverlap(t *testing.T) {

@@ -3,7 +3,7 @@ package users_test
 import (
 	"testing"
 
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // TestAdvisoryLocksOfOthersHoldNothingUp: any role of the database may take them, so nothing may

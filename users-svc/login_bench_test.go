@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // realHashes sets the parameters that the service has by default.

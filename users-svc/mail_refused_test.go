@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/realmgate/realmgate/pkg/testkit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // TestAMailThatIsRefusedForGoodIsNotTriedAgain: the job ends with the first reply; asking anew

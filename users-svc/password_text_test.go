@@ -9,7 +9,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/testkit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // typedUmlauts is a password with letters that Unicode can write in two ways.

@@ -3,7 +3,7 @@ package users_test
 import (
 	"testing"
 
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 const guessable = "Password is too easy to guess: a common one, or little more than your name or address"

@@ -10,7 +10,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/testkit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 // person is an account of a test that has signed in.
@@ -38,7 +38,7 @@ func (h *harness) signUp() person {
 	return h.signIn(email, password)
 }
 
-// signIn opens one more session.
+// SignIn opens one more session.
 func (h *harness) signIn(email, password string) person {
 	h.t.Helper()
 	a := h.do(anonymous, "POST", "/api/v1/users/auth/login",

@@ -13,7 +13,8 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc/internal/freetier"
 )
 
 // inventory gives the service these free-tier servers.
@@ -313,7 +314,7 @@ func TestTheInventorySettingSaysWhatIsWrong(t *testing.T) {
 		"eu::Frankfurt:1":   "needs a country",
 		"eu:DE:Frankfurt:0": "capacity", "eu:DE:Frankfurt:x": "capacity",
 	} {
-		var inv users.Inventory
+		var inv freetier.Inventory
 		if err := inv.UnmarshalText([]byte(setting)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want an error with %q", setting, err, want)
 		}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/ratelimit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 func noRefreshLimit(c *users.Config) { c.Sessions.RefreshRate = ratelimit.Rate{} }

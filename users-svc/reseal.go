@@ -4,6 +4,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+
+	"github.com/realmgate/realmgate/users-svc/internal/signing"
+	"github.com/realmgate/realmgate/users-svc/internal/twofactor"
 )
 
 // resealBatch is how many secrets are sealed again in one statement.
@@ -28,8 +31,8 @@ type sealedKind struct {
 
 // sealedKinds is all that KEY_ENCRYPTION_KEY seals.
 var sealedKinds = []sealedKind{
-	{"signing keys", aboutSigningKey, listSigningKeys, resealSigningKeys},
-	{"second factors", aboutFactor, listFactors, resealFactors},
+	{"signing keys", signing.AssociatedData, listSigningKeys, resealSigningKeys},
+	{"second factors", twofactor.AssociatedData, listFactors, resealFactors},
 }
 
 // keysReseal seals every secret under the first key of KEY_ENCRYPTION_KEY, beside running replicas.
@@ -56,14 +59,14 @@ func keysReseal(ctx context.Context, cmd *command, args []string) error {
 
 func (c *command) reseal(ctx context.Context, kind sealedKind) (done, failed int, err error) {
 	for after := ""; ; {
-		batch, err := readSealed(ctx, c.pool, kind.list, after, resealBatch)
+		batch, err := readSealed(ctx, c.Pool, kind.list, after, resealBatch)
 		if err != nil || len(batch) == 0 {
 			return done, failed, err
 		}
 		after = batch[len(batch)-1].id
 		var before, again []sealedRow
 		for _, row := range batch {
-			sealed, err := c.sealer.again(row.sealed, kind.about(row.id))
+			sealed, err := c.sealer.Reseal(row.sealed, kind.about(row.id))
 			switch {
 			case err != nil:
 				fmt.Fprintln(c.out, err)
@@ -72,7 +75,7 @@ func (c *command) reseal(ctx context.Context, kind sealedKind) (done, failed int
 				before, again = append(before, row), append(again, sealedRow{row.id, sealed})
 			}
 		}
-		n, err := replaceSealed(ctx, c.pool, kind.replace, before, again)
+		n, err := replaceSealed(ctx, c.Pool, kind.replace, before, again)
 		if err != nil {
 			return done, failed, err
 		}

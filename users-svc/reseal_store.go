@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 		WHERE f.user_id = n.id AND f.secret = n.before`
 )
 
-func readSealed(ctx context.Context, q dbtx, list, after string, limit int) ([]sealedRow, error) {
+func readSealed(ctx context.Context, q core.DBTX, list, after string, limit int) ([]sealedRow, error) {
 	rows, err := q.Query(ctx, list, after, limit)
 	if err != nil {
 		return nil, err
@@ -29,7 +31,7 @@ func readSealed(ctx context.Context, q dbtx, list, after string, limit int) ([]s
 }
 
 // replaceSealed returns how many rows it changed.
-func replaceSealed(ctx context.Context, q dbtx, replace string, before, again []sealedRow) (int, error) {
+func replaceSealed(ctx context.Context, q core.DBTX, replace string, before, again []sealedRow) (int, error) {
 	ids, old, renewed := make([]string, len(again)), make([][]byte, len(again)), make([][]byte, len(again))
 	for i, row := range again {
 		ids[i], old[i], renewed[i] = row.id, before[i].sealed, row.sealed

@@ -1,6 +1,15 @@
+// Package users provides the accounts of Realmgate: sign-up, sign-in, sessions and their tokens, auth
+// tokens, the second factor, administration, and what the free tier gives to an account. It is the
+// only service that mints tokens.
+//
+// Start reading at mountDomains in service.go, which wires the domains below internal/. Each has its
+// rules in <noun>.go, its routes in <noun>_http.go and its SQL in <noun>_store.go, and imports only
+// packages of lower layers (deploy/archtest holds the table). This package has the settings, the
+// migrations and the commands.
 package users
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -13,6 +22,21 @@ import (
 	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/admin"
+	"github.com/realmgate/realmgate/users-svc/internal/apitoken"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/freetier"
+	"github.com/realmgate/realmgate/users-svc/internal/history"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
+	"github.com/realmgate/realmgate/users-svc/internal/passwords"
+	"github.com/realmgate/realmgate/users-svc/internal/secrets"
+	"github.com/realmgate/realmgate/users-svc/internal/session"
+	"github.com/realmgate/realmgate/users-svc/internal/signin"
+	"github.com/realmgate/realmgate/users-svc/internal/signing"
+	"github.com/realmgate/realmgate/users-svc/internal/signup"
+	"github.com/realmgate/realmgate/users-svc/internal/throttle"
+	"github.com/realmgate/realmgate/users-svc/internal/twofactor"
 )
 
 // Name is the service's name, which is also the audience of the identities that it accepts.
@@ -25,10 +49,10 @@ var migrationFiles embed.FS
 
 // resources are the connections and keys that the service and its commands open.
 type resources struct {
-	*core
+	*core.Core
 	states  *sessionstate.Cache
 	limiter *ratelimit.Limiter
-	sealer  *sealer
+	sealer  *secrets.Sealer
 	// internal are the keys that this service shares with the gateways.
 	internal *auth.InternalKeys
 	clock    *db.Clock // the age of rows is judged by it
@@ -58,11 +82,11 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err != nil {
 		return err
 	}
-	svc.Ready("database", db.NewHeartbeat(r.pool).Check)
-	if err := db.Prepare(ctx, cfg.DB, r.pool, schema, migrationFiles, rt.Log); err != nil {
+	svc.Ready("database", db.NewHeartbeat(r.Pool).Check)
+	if err := db.Prepare(ctx, cfg.DB, r.Pool, schema, migrationFiles, rt.Log); err != nil {
 		return err
 	}
-	svc.Go("notifier", r.changes.run)
+	svc.Go("notifier", r.Changes.Run)
 	if cfg.SharedKeys != "" {
 		rt.Log.Warn(auth.SharedKeysWarning)
 	}
@@ -70,7 +94,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: r.internal, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
-	server.Use(tellGateway)
+	server.Use(core.ReportChanges)
 	if err := mountDomains(ctx, svc, server, cfg, rt, r); err != nil {
 		return err
 	}
@@ -88,19 +112,19 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 // need not answer yet.
 func openResources(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config,
 	rt service.Runtime) (*resources, error) {
-	r := &resources{core: &core{log: rt.Log, now: rt.Now}}
+	r := &resources{Core: &core.Core{Log: rt.Log, Now: rt.Now}}
 	var err error
-	if r.sealer, err = newSealer(cfg.KeyKey.Reveal()); err != nil {
+	if r.sealer, err = secrets.NewSealer(cfg.KeyKey.Reveal()); err != nil {
 		return nil, fmt.Errorf("KEY_ENCRYPTION_KEY: %w", err)
 	}
 	if r.internal, err = cfg.internalKeys(rt.Now); err != nil {
 		return nil, err
 	}
-	if r.pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
+	if r.Pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
 		return nil, err
 	}
-	onStop("database", func(context.Context) error { r.pool.Close(); return nil })
-	r.clock = db.NewClock(r.pool, rt.Now, rt.Log, rt.Metrics)
+	onStop("database", func(context.Context) error { r.Pool.Close(); return nil })
+	r.clock = db.NewClock(r.Pool, rt.Now, rt.Log, rt.Metrics)
 	rdb, err := redisdb.Open(cfg.Redis)
 	if err != nil {
 		return nil, err
@@ -116,6 +140,51 @@ func openResources(ctx context.Context, onStop func(name string, closeIt func(co
 		return nil, err
 	}
 	r.states = sessionstate.NewCache(rdb, r.internal)
-	r.changes = newNotifier(r.states, nats, rt.Log)
+	r.Changes = core.NewNotifier(r.states, nats, rt.Log)
 	return r, nil
 }
+
+// mountDomains makes every domain, mounts its routes and declares its background jobs.
+func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Server, cfg Config, rt service.Runtime,
+	r *resources) error {
+	c := r.Core
+	freeTier, err := freetier.New(ctx, c, cfg.FreeTierServers, cfg.Signup.InviteRequired)
+	if err != nil {
+		return err
+	}
+	hasher := passwords.NewHasher(cfg.Passwords)
+	hasher.Register(rt.Metrics)
+	keys := signing.New(c, cfg.Signing, cfg.Sessions.AccessTTL, r.sealer, r.clock)
+	if err := keys.Maintain(ctx); err != nil {
+		return err
+	}
+	rule := passwords.NewPolicy(cfg.Passwords.DenyCommon, cfg.AppName)
+	outbox, err := mail.NewOutbox(c, cfg.Mail, cfg.AppName, hasher.Unusable, rt.Metrics)
+	if err != nil {
+		return err
+	}
+	throttle := throttle.New(c, hasher, cfg.Passwords.AccountRate)
+	accounts := account.New(throttle, rule)
+	sessions := session.New(c, cfg.Sessions, keys, r.states, r.limiter)
+	past := history.New(c)
+	admins := admin.New(accounts, sessions, past, rule, cfg.Mail.On())
+	if err := admins.EnsureFirst(ctx, cfg.FirstAdmin); err != nil {
+		return err
+	}
+	signUps := signup.New(c, hasher, rule, outbox, cfg.Signup, cfg.AppName)
+	signIns := signin.New(sessions, throttle, rule, freeTier, outbox, r.limiter, cfg.SignIn)
+	factors := twofactor.New(accounts, signIns, r.sealer, cmp.Or(cfg.AppName, Name))
+	tokens := apitoken.New(c, r.states, factors, cfg.AuthTokenLimit)
+	for _, d := range []domain{keys, sessions, signIns, past, outbox, signUps, admins, accounts, freeTier, tokens,
+		factors} {
+		d.Mount(server)
+	}
+	svc.Every("upkeep of signing keys", signing.MaintainEvery, keys.Maintain)
+	svc.Every("note of when sessions were last seen", session.FlushEvery, sessions.FlushLastSeen)
+	svc.Go("mails", outbox.Run)
+	svc.Every("cleanup", cfg.CleanupEvery, (&cleanup{c, r.clock, cfg.HistoryRetention}).deleteExpired)
+	return nil
+}
+
+// domain is a part of the service that has routes.
+type domain interface{ Mount(*httpx.Server) }

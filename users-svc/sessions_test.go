@@ -8,7 +8,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 const (

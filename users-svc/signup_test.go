@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 const signupPath = "/api/v1/auth/signup"

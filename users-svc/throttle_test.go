@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/ratelimit"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 func (h *harness) tryLogin(address, name, password string) *answer {

@@ -1,6 +1,8 @@
 package users_test
 
-import "testing"
+import (
+	"testing"
+)
 
 // TestABackupCodeThatIsSentTwiceAtOnceIsNoGuess: it signs in once, and leaves all attempts.
 func TestABackupCodeThatIsSentTwiceAtOnceIsNoGuess(t *testing.T) {

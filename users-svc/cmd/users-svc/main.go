@@ -4,7 +4,7 @@ package main
 
 import (
 	"github.com/realmgate/realmgate/pkg/service"
-	users "github.com/realmgate/realmgate/users-svc"
+	"github.com/realmgate/realmgate/users-svc"
 )
 
 func main() { service.Main(users.Program()) }

@@ -1,0 +1,75 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
+)
+
+const emailsPerQuery = 1000
+
+// CheckEmails lists the accounts that earlier releases stored and Parse would not: those whose
+// address it refuses, and those under another key than it gives. correct stores the latter under
+// the right key where that is free. Addresses are printed with escapes, because what is wrong with
+// them is not seen.
+func CheckEmails(ctx context.Context, q core.DBTX, correct bool, out io.Writer) error {
+	var checked, wrong int
+	for after := ""; ; {
+		list, err := emailsAfter(ctx, q, after, emailsPerQuery)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			fault, corrected, err := checkEmail(ctx, q, e, correct)
+			if err != nil {
+				return err
+			}
+			if fault == "" {
+				continue
+			}
+			fmt.Fprintf(out, "%s %+q: %s\n", e.ID, e.Email, fault)
+			if !corrected {
+				wrong++
+			}
+		}
+		if checked += len(list); len(list) < emailsPerQuery {
+			break
+		}
+		after = list[len(list)-1].ID
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d of %d accounts have an address that breaks the rule", wrong, checked)
+	}
+	fmt.Fprintf(out, "the addresses of all %d accounts keep the rule\n", checked)
+	return nil
+}
+
+// checkEmail returns what is wrong with how an account's address is stored, "" for nothing.
+func checkEmail(ctx context.Context, q core.DBTX, e storedEmail, correct bool) (fault string, corrected bool,
+	err error) {
+	m, err := mailaddr.Parse(e.Email)
+	if err != nil {
+		return err.Error(), false, nil
+	}
+	if m.Key == e.Key {
+		return "", false, nil
+	}
+	fault = fmt.Sprintf("stored as %+q, its mailbox is %+q", e.Key, m.Key)
+	other, err := findOne(ctx, q, `WHERE email_key = $1`, m.Key)
+	switch {
+	case err == nil:
+		return fmt.Sprintf("%s, which account %s has (%+q)", fault, other.ID, other.Email), false, nil
+	case !apperr.Is(err, "USER_NOT_FOUND"):
+		return "", false, err
+	case !correct:
+		return fault, false, nil
+	}
+	if corrected, err = rekey(ctx, q, e, m.Key); corrected {
+		fault += ": corrected"
+	}
+	return fault, corrected, err
+}

@@ -1,0 +1,64 @@
+package account
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
+)
+
+// StoredKey returns the key under which the account with the address is stored, or would be.
+func StoredKey(ctx context.Context, q core.DBTX, address string) (string, error) {
+	k := mailaddr.KeysOf(address)
+	if len(k.All) == 1 {
+		return k.Own, nil
+	}
+	var key string
+	err := q.QueryRow(ctx, `SELECT email_key FROM users WHERE email_key = ANY ($1) AND (email_key <> $2 OR email = $3)
+		ORDER BY array_position($1, email_key) LIMIT 1`, k.All, k.Exact, address).Scan(&key)
+	if db.NoRows(err) {
+		return k.Own, nil
+	}
+	return key, err
+}
+
+// ByEmail returns the account with the address; USER_NOT_FOUND when there is none.
+func ByEmail(ctx context.Context, q core.DBTX, address string) (Account, error) {
+	key, err := StoredKey(ctx, q, address)
+	if err != nil {
+		return Account{}, err
+	}
+	return findOne(ctx, q, `WHERE email_key = $1`, key)
+}
+
+// ByKey returns the account that is stored under an email key; false when there is none.
+func ByKey(ctx context.Context, q core.DBTX, key string) (Account, bool, error) {
+	found, err := findOne(ctx, q, `WHERE email_key = $1`, key)
+	if apperr.Is(err, "USER_NOT_FOUND") {
+		return found, false, nil
+	}
+	return found, err == nil, err
+}
+
+// storedEmail is an account's address and the key under which it is stored.
+type storedEmail struct{ ID, Email, Key string }
+
+// emailsAfter returns up to limit addresses in the order of their accounts' ids.
+func emailsAfter(ctx context.Context, q core.DBTX, id string, limit int) ([]storedEmail, error) {
+	rows, err := q.Query(ctx, `SELECT id, email, email_key FROM users WHERE id > $1 ORDER BY id LIMIT $2`, id, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[storedEmail])
+}
+
+// rekey stores an account under another key, unless that key or the address has changed hands.
+func rekey(ctx context.Context, q core.DBTX, e storedEmail, key string) (bool, error) {
+	tag, err := q.Exec(ctx, `UPDATE users SET email_key = $2 WHERE id = $1 AND email = $3 AND email_key = $4
+		AND NOT EXISTS (SELECT FROM users WHERE email_key = $2)`, e.ID, key, e.Email, e.Key)
+	return tag.RowsAffected() == 1, err
+}

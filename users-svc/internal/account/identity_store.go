@@ -1,0 +1,56 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
+)
+
+// writeIdentity changes by which names a locked account is known. 409 USERNAME_TAKEN or EMAIL_TAKEN
+// when another account has one. Links in mails end with the address that they were sent to.
+func writeIdentity(ctx context.Context, tx pgx.Tx, old Account, p identityPatch, now time.Time) error {
+	if p.Username != nil && *p.Username != old.Username {
+		if err := writeUsername(ctx, tx, old.ID, *p.Username); err != nil {
+			return err
+		}
+	}
+	if p.Email != nil {
+		key, err := StoredKey(ctx, tx, *p.Email)
+		if err == nil {
+			_, err = tx.Exec(ctx, `UPDATE users SET email = $2, email_key = $3 WHERE id = $1`, old.ID, *p.Email, key)
+		}
+		if db.Constraint(err) == "users_email_key" {
+			return ErrEmailTaken()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if p.Email != nil || p.EmailVerified != nil {
+		if err := mail.DropTokens(ctx, tx, old.ID); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, `UPDATE users SET email_verified = $2, updated_at = $3 WHERE id = $1`,
+		old.ID, p.verified(old.EmailVerified), now)
+	return err
+}
+
+// writeUsername compares with all names, because some that differ in case only are older than the
+// rule; the index users_username_folded decides between two who want a name at once.
+func writeUsername(ctx context.Context, tx pgx.Tx, userID, name string) error {
+	var taken bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users
+		WHERE lower(username COLLATE "C") = lower($2::text COLLATE "C") AND id <> $1)`, userID, name).Scan(&taken)
+	if err == nil && !taken {
+		_, err = tx.Exec(ctx, `UPDATE users SET username = $2, username_twin = '' WHERE id = $1`, userID, name)
+	}
+	if c := db.Constraint(err); taken || c == "users_username_key" || c == "users_username_folded" {
+		return errUsernameTaken()
+	}
+	return err
+}

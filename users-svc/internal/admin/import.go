@@ -1,0 +1,246 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
+	"github.com/realmgate/realmgate/users-svc/internal/passwords"
+)
+
+const ImportHelp = `FILE is CSV with a header line, or JSON lines; "-" is standard input. Columns or fields:
+  email           required
+  password_hash   required: $argon2id$..., $2a$ $2b$ $2y$ (bcrypt), $pbkdf2-sha256$rounds$salt$key (passlib) or
+                  pbkdf2_sha256$rounds$salt$key (Django), likewise sha1 and sha512; renewed as Argon2id at the first
+                  sign-in. Accepted are bcrypt of cost 10 to 13, PBKDF2 of 100,000 to 2,000,000 rounds (sha1: 200,000 to
+                  3,000,000, sha512: 35,000 to 700,000), and Argon2id with m from 7168 to 131072 and m times t from
+                  35840 to 262144. Until all are renewed a failed sign-in costs as much as the costliest of each kind.
+  username        optional, at most 100 characters without @; made from the address when left out
+  alias           optional
+  email_verified  optional: true (default) or false
+  created_at      optional: RFC 3339
+  metadata        optional: a JSON object
+  is_admin        optional: false; an admin is made with admin create
+  is_banned       optional: false; a ban needs a reason, which an admin gives
+A line that cannot be imported is reported with its number and why; the others are imported. Any other field is ignored,
+which is reported once for each.
+`
+
+const (
+	importBatch    = 200 // accounts in one transaction
+	importProgress = 5000
+	maxImportLine  = 1 << 20
+	maxUsername    = 100
+	maxIgnored     = 100 // fields whose names are remembered, so that each is reported once
+)
+
+// Import adds the accounts that r holds in the format csv or jsonl. It writes to out which lines it
+// refused and why, and how many accounts it added.
+func (a *Service) Import(ctx context.Context, r io.Reader, format string, out io.Writer) (err error) {
+	im := &importer{Core: a.Core, out: out, ignored: map[string]bool{}}
+	switch format {
+	case "csv":
+		err = im.csv(ctx, r)
+	case "jsonl":
+		err = im.jsonLines(ctx, r)
+	default:
+		return errors.New("-format must be csv or jsonl")
+	}
+	if err == nil {
+		err = im.flush(ctx)
+	}
+	fmt.Fprintf(out, "%d imported, %d refused\n", im.imported, im.refused)
+	return err
+}
+
+// importer collects accounts into transactions and reports what it refuses.
+type importer struct {
+	*core.Core
+	out               io.Writer
+	batch             []importRow
+	ignored           map[string]bool // reports of fields that no account has
+	imported, refused int
+}
+
+// importRow is an account and the line that it came from.
+type importRow struct {
+	line int
+	account.Draft
+}
+
+func (im *importer) refuse(line int, why string) {
+	im.refused++
+	fmt.Fprintf(im.out, "line %d: %s\n", line, why)
+}
+
+func (im *importer) jsonLines(ctx context.Context, r io.Reader) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxImportLine)
+	n := 0
+	for lines.Scan() {
+		if n++; len(strings.TrimSpace(lines.Text())) == 0 {
+			continue
+		}
+		o, err := input.ParseObject(lines.Bytes())
+		if err := im.addRow(ctx, n, o, err); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n+1, err)
+	}
+	return nil
+}
+
+func (im *importer) csv(ctx context.Context, r io.Reader) error {
+	rows := csv.NewReader(r)
+	header, err := rows.Read()
+	if err != nil {
+		return fmt.Errorf("line 1: %w", err)
+	}
+	header[0] = strings.TrimPrefix(header[0], "\ufeff") // spreadsheets write a byte order mark
+	for {
+		row, err := rows.Read()
+		switch parseErr, malformed := errors.AsType[*csv.ParseError](err); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case malformed:
+			im.refuse(parseErr.StartLine, "malformed: "+parseErr.Err.Error())
+			continue
+		case err != nil:
+			return err
+		}
+		line, _ := rows.FieldPos(0)
+		o, err := rowToObject(header, row)
+		if err := im.addRow(ctx, line, o, err); err != nil {
+			return err
+		}
+	}
+}
+
+// rowToObject makes of a CSV row the object that a JSON line would be; empty cells are left out.
+func rowToObject(header, row []string) (*input.Object, error) {
+	object := []byte{'{'}
+	for i, cell := range row {
+		name := strings.TrimSpace(header[i])
+		if cell == "" {
+			continue
+		}
+		if len(object) > 1 {
+			object = append(object, ',')
+		}
+		object, _ = jsontext.AppendQuote(object, name) // what is not UTF-8 is refused when the object is parsed
+		object = append(object, ':')
+		if isJSONCell(name, cell) {
+			object = append(object, cell...)
+			continue
+		}
+		object, _ = jsontext.AppendQuote(object, cell)
+	}
+	return input.ParseObject(append(object, '}'))
+}
+
+// isJSONCell reports whether a cell stands for itself; any other is a string.
+func isJSONCell(name, cell string) bool {
+	switch name {
+	case "email_verified", "is_admin", "is_banned":
+		return cell == "true" || cell == "false"
+	case "metadata":
+		return jsontext.Value(cell).IsValid()
+	}
+	return false
+}
+
+// addRow reads one account; err is that of parsing its line.
+func (im *importer) addRow(ctx context.Context, line int, o *input.Object, err error) error {
+	var n account.Draft
+	if err == nil {
+		n, err = readImported(o, im.Now())
+		im.reportIgnored(line, o)
+	}
+	if err != nil {
+		im.refuse(line, violationText(err))
+		return nil
+	}
+	if im.batch = append(im.batch, importRow{line, n}); len(im.batch) < importBatch {
+		return nil
+	}
+	return im.flush(ctx)
+}
+
+// reportIgnored reports each unknown field where it is found first.
+func (im *importer) reportIgnored(line int, o *input.Object) {
+	for _, warning := range o.Warnings() {
+		if !im.ignored[warning] && len(im.ignored) < maxIgnored {
+			im.ignored[warning] = true
+			fmt.Fprintf(im.out, "line %d: %s, here and below\n", line, warning)
+		}
+	}
+}
+
+// violationText says in one line why an account is refused.
+func violationText(err error) string {
+	e := apperr.From(err)
+	if len(e.Violations) == 0 {
+		return e.Message
+	}
+	var all []string
+	for _, v := range e.Violations {
+		all = append(all, strings.TrimPrefix(v.InstancePath, "/")+" "+v.Message)
+	}
+	return strings.Join(all, "; ")
+}
+
+func readImported(o *input.Object, now time.Time) (account.Draft, error) {
+	o.DropNull("username", "alias", "email_verified", "created_at", "metadata", "is_admin", "is_banned")
+	n := account.Draft{Email: mailaddr.Field(o, "email"), Method: account.MethodImport, Verified: true, At: now}
+	if !o.Has("password_hash") {
+		o.Fail("password_hash", "is required")
+	} else if hash, ok := o.String("password_hash", 1, 512); ok {
+		n.PasswordHash = hash
+		if err := passwords.CheckImportable(hash); err != nil {
+			o.Fail("password_hash", err.Error())
+		}
+	}
+	var ok bool
+	noName := func(r rune) bool { return r == '@' || mailaddr.Hidden(r) && r != ' ' }
+	if n.Username, ok = o.String("username", 1, maxUsername); ok && strings.ContainsFunc(n.Username, noName) {
+		o.Fail("username", "must not contain @, or "+mailaddr.HiddenCharacters)
+	}
+	if n.Alias, ok = o.String("alias", 1, account.MaxAlias); !ok {
+		n.Alias = account.DefaultAlias(n.Email)
+	}
+	if verified, ok := o.Bool("email_verified"); ok {
+		n.Verified = verified
+	}
+	if is, _ := o.Bool("is_admin"); is {
+		o.Fail("is_admin", "must be false: no account is imported as an admin; make it one with admin create")
+	}
+	if is, _ := o.Bool("is_banned"); is {
+		o.Fail("is_banned", "must be false: no account is imported as banned; ban it afterwards, with a reason")
+	}
+	n.Metadata, _ = o.JSONObject("metadata", account.MaxMetadata)
+	if text, ok := o.String("created_at", 1, 64); ok {
+		at, ok := input.ParseTime(text)
+		if n.At = at; !ok || at.Year() < 1970 || at.After(now) {
+			o.Fail("created_at", "must be an RFC 3339 time in the past, after 1970")
+		}
+	}
+	if !utf8.ValidString(n.Email) {
+		o.Fail("email", "must be UTF-8")
+	}
+	return n, o.Err()
+}

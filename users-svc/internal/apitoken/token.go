@@ -1,0 +1,107 @@
+// Package apitoken provides auth tokens, the long-lived credentials of users: their rights, and what
+// a token may do with tokens that it made. It serves /users/auth/tokens and the tokens of a user for
+// admins. Start reading at Service in manage.go.
+package apitoken
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/realmgate/realmgate/pkg/api"
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/users-svc/internal/permission"
+)
+
+// tokenPrefix begins every auth token.
+const tokenPrefix = "hdy_"
+
+// maxDelegation is how many tokens may stand between a token and the session that began the line.
+const maxDelegation = 5
+
+// Token is a long-lived credential of a user, without its secret. The secret, hdy_<id>_<48
+// hexadecimal characters>, is shown once; the database has its hash.
+type Token struct {
+	ID               string          `json:"id"`
+	UserID           string          `json:"-"`
+	Alias            string          `json:"alias"`
+	Prefix           string          `json:"prefix"`
+	PublicKey        *string         `json:"public_key"`
+	PublicStorage    jsontext.Value  `json:"public_storage"`
+	IPWhitelist      addressList     `json:"ip_whitelist"`
+	RealmIDs         []string        `json:"realm_ids"` // lower-case; empty: not restricted
+	AllowNoRealm     bool            `json:"allow_no_realm"`
+	Permissions      permission.Tree `json:"permissions"`
+	ExpiresAt        *api.Time       `json:"expires_at"` // nil: never
+	IsEnabled        bool            `json:"is_enabled"`
+	VaultAccess      bool            `json:"vault_access"`
+	EventAccess      bool            `json:"event_access"`
+	CreatedByTokenID *string         `json:"created_by_token_id"`
+	DelegationDepth  int             `json:"delegation_depth"`
+	LastUsedAt       *api.Time       `json:"last_used_at"`
+	LastUsedIP       *string         `json:"last_used_ip"`
+	CreatedAt        api.Time        `json:"created_at"`
+	UpdatedAt        api.Time        `json:"updated_at"`
+}
+
+// newToken returns a token with the defaults of the contract: no permission, no vault, no
+// restriction, no end.
+func newToken(userID string, now time.Time) Token {
+	t := Token{
+		ID: id.New(now), UserID: userID, Prefix: tokenPrefix, AllowNoRealm: true, IsEnabled: true, EventAccess: true,
+		CreatedAt: api.Time(now), UpdatedAt: api.Time(now),
+	}
+	t.Alias = "token-" + t.ID[16:]
+	return t
+}
+
+// newSecret makes the secret of a token and its hash. 24 random bytes make guessing hopeless, so a
+// plain SHA-256 is enough for the hash.
+func newSecret(tokenID string) (secret string, hash []byte) {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // crypto/rand.Read never fails: it crashes the program instead
+	secret = tokenPrefix + tokenID + "_" + hex.EncodeToString(b[:])
+	sum := sha256.Sum256([]byte(secret))
+	return secret, sum[:]
+}
+
+// expired reports whether the token's own end has come.
+func (t *Token) expired(now time.Time) bool {
+	return t.ExpiresAt != nil && !now.Before(time.Time(*t.ExpiresAt))
+}
+
+func errTokenNotFound() error {
+	return apperr.New(apperr.NotFound, "TOKEN_NOT_FOUND", "Auth token not found")
+}
+
+// CurrentToken is the token of a request and what restricts it.
+type CurrentToken struct {
+	Token        Token             `json:"token"`
+	Restrictions TokenRestrictions `json:"restrictions"`
+}
+
+// TokenRestrictions says where a token works. A token with realms works in those only, whatever
+// AllowNoRealm says.
+type TokenRestrictions struct {
+	HasRealmRestrictions bool     `json:"has_realm_restrictions"`
+	RequiresRealmScope   bool     `json:"requires_realm_scope"`
+	AllowedRealmIDs      []string `json:"allowed_realm_ids"`
+	AllowNoRealm         bool     `json:"allow_no_realm"`
+	ActiveRealmID        *string  `json:"active_realm_id"`
+}
+
+// restrictionsOf describes rights r for a request in realm ("" for none).
+func restrictionsOf(r rights, realm string) TokenRestrictions {
+	out := TokenRestrictions{
+		HasRealmRestrictions: len(r.realms) > 0, RequiresRealmScope: len(r.realms) > 0 || !r.noRealm,
+		AllowedRealmIDs: r.realms, AllowNoRealm: r.noRealm,
+	}
+	if realm != "" {
+		out.ActiveRealmID = &realm
+	}
+	return out
+}

@@ -1,0 +1,233 @@
+package apitoken
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/api"
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/pkg/quota"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/permission"
+)
+
+const tokenColumns = `t.id, t.user_id, t.alias, t.public_key, t.public_storage, t.ip_whitelist, t.realm_ids, t.allow_no_realm, t.permissions, t.expires_at,
+	t.is_enabled, t.vault_access, t.event_access, t.created_by_token_id, t.delegation_depth, t.last_used_at, t.last_used_ip, t.created_at, t.updated_at`
+
+func scanToken(row pgx.CollectableRow) (Token, error) { return scanTokenAnd(row) }
+
+// scanTokenAnd reads tokenColumns and what the query selects after them.
+func scanTokenAnd(row pgx.CollectableRow, more ...any) (Token, error) {
+	t := Token{Prefix: tokenPrefix}
+	var storage, permissions []byte
+	var addresses []string
+	var expires, used *time.Time
+	var created, updated time.Time
+	err := row.Scan(append([]any{&t.ID, &t.UserID, &t.Alias, &t.PublicKey, &storage, &addresses, &t.RealmIDs,
+		&t.AllowNoRealm, &permissions, &expires,
+		&t.IsEnabled, &t.VaultAccess, &t.EventAccess, &t.CreatedByTokenID, &t.DelegationDepth, &used, &t.LastUsedIP, &created,
+		&updated}, more...)...)
+	if err != nil {
+		return t, err
+	}
+	t.PublicStorage, t.ExpiresAt, t.LastUsedAt = jsontext.Value(storage), api.TimePtr(expires), api.TimePtr(used)
+	t.CreatedAt, t.UpdatedAt = api.Time(created), api.Time(updated)
+	for _, a := range addresses {
+		p, err := netip.ParsePrefix(a)
+		if err != nil {
+			return t, err
+		}
+		t.IPWhitelist = append(t.IPWhitelist, p)
+	}
+	t.Permissions, err = permission.Load(permissions)
+	return t, err
+}
+
+func (l addressList) stored() []string {
+	out := make([]string, 0, len(l))
+	for _, p := range l {
+		out = append(out, p.String())
+	}
+	return out
+}
+
+func tokensOf(ctx context.Context, q core.DBTX, userID string) ([]Token, error) {
+	rows, err := q.Query(ctx, `SELECT `+tokenColumns+` FROM auth_tokens t WHERE t.user_id = $1 ORDER BY t.id DESC`, userID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanToken)
+}
+
+// tokenByID is TOKEN_NOT_FOUND for another user's token.
+func tokenByID(ctx context.Context, q core.DBTX, userID, tokenID string) (Token, error) {
+	rows, err := q.Query(ctx, `SELECT `+tokenColumns+` FROM auth_tokens t WHERE t.user_id = $1 AND t.id = $2`, userID,
+		tokenID)
+	t, found, err := core.One(rows, err, scanToken)
+	if err == nil && !found {
+		err = errTokenNotFound()
+	}
+	return t, err
+}
+
+// lineageOf continues a query for one token with the tokens that it descends from, the nearest
+// first.
+const lineageOf = ` UNION ALL SELECT p.*, l.step + 1 FROM auth_tokens p JOIN lineage l ON p.id = l.created_by_token_id)`
+
+// tokenLineage returns a token and those that it descends from, the nearest first; nothing when it
+// does not exist.
+func tokenLineage(ctx context.Context, q core.DBTX, userID, tokenID string) ([]Token, error) {
+	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.user_id = $1 AND a.id = $2`+lineageOf+`
+		SELECT `+tokenColumns+` FROM lineage t ORDER BY t.step`, userID, tokenID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanToken)
+}
+
+// tokenState reads a token by the hash of its secret with its lineage and its user, in one
+// statement, so that the version belongs to the rest.
+func tokenState(ctx context.Context, q core.DBTX, hash []byte) (sessionstate.State, []Token, error) {
+	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.hash = $1`+lineageOf+`
+		SELECT `+tokenColumns+`, u.is_banned, u.state_version, u.vault_quota FROM lineage t JOIN users u ON u.id = t.user_id ORDER BY t.step`, hash)
+	if err != nil {
+		return sessionstate.State{}, nil, err
+	}
+	var s sessionstate.State
+	lineage, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Token, error) {
+		t, err := scanTokenAnd(row, &s.Banned, &s.Version, &s.VaultQuota)
+		s.UserID = t.UserID
+		return t, err
+	})
+	s.VaultQuota = quota.ToGateways(s.VaultQuota)
+	return s, lineage, err
+}
+
+// usedAtMostEvery is how often the last use of a token is written.
+const usedAtMostEvery = time.Minute
+
+// recordUse notes a use of a token; a later call within the minute changes nothing, nor does one
+// for a token that is gone.
+func recordUse(ctx context.Context, q core.DBTX, tokenID, address string, now time.Time) error {
+	_, err := q.Exec(ctx, `UPDATE auth_tokens SET last_used_at = $2, last_used_ip = nullif($3, '')
+		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $4)`, tokenID, now, address, now.Add(-usedAtMostEvery))
+	return err
+}
+
+// tokenRealms counts the tokens of a user that are restricted to each realm.
+func tokenRealms(ctx context.Context, q core.DBTX, userID string) ([]internalapi.RealmUsage, error) {
+	rows, err := q.Query(ctx, `SELECT r, count(*), 0::bigint FROM auth_tokens, unnest(realm_ids) r WHERE user_id = $1 GROUP BY r ORDER BY r COLLATE "C"`, userID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[internalapi.RealmUsage])
+}
+
+// lockedTx is a transaction that holds the lock on the user's row, so that the changes of a user's
+// tokens happen one after the other and every rule about all of them (how many, which aliases) is
+// exact.
+type lockedTx struct {
+	tx     pgx.Tx
+	userID string
+}
+
+// change runs f and makes what the gateways know about the user's tokens stale. f may run more than
+// once.
+func (d *Service) change(ctx context.Context, userID string, f func(lockedTx) error) error {
+	var ch sessionstate.Change
+	err := db.InTx(ctx, d.Pool, func(tx pgx.Tx) error {
+		var err error
+		if ch, err = core.BumpVersion(ctx, tx, userID); err != nil {
+			return err
+		}
+		return f(lockedTx{tx, userID})
+	})
+	switch {
+	case db.NoRows(err):
+		return core.UserNotFound()
+	case db.Constraint(err) == "auth_tokens_alias_key":
+		return apperr.New(apperr.Invalid, "DUPLICATE_ALIAS", "An auth token with this alias already exists")
+	case err == nil:
+		d.Changes.Notify(ctx, ch)
+	}
+	return err
+}
+
+// requireActiveSession is INVALID_TOKEN when the session of the user has ended.
+func (t lockedTx) requireActiveSession(ctx context.Context, sessionID string, now time.Time) error {
+	var live bool
+	err := t.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3)`,
+		sessionID, t.userID, now).Scan(&live)
+	if err == nil && !live {
+		err = apperr.InvalidToken()
+	}
+	return err
+}
+
+func (t lockedTx) count(ctx context.Context) (n int, err error) {
+	err = t.tx.QueryRow(ctx, `SELECT count(*) FROM auth_tokens WHERE user_id = $1`, t.userID).Scan(&n)
+	return n, err
+}
+
+func (t lockedTx) aliases(ctx context.Context) ([]string, error) {
+	rows, err := t.tx.Query(ctx, `SELECT alias FROM auth_tokens WHERE user_id = $1`, t.userID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+func (t lockedTx) insert(ctx context.Context, v Token, hash []byte) error {
+	permissions, err := api.Marshal(v.Permissions)
+	if err != nil {
+		return err
+	}
+	_, err = t.tx.Exec(ctx, `
+		INSERT INTO auth_tokens (id, user_id, alias, hash, public_key, public_storage, ip_whitelist, realm_ids, allow_no_realm, permissions, expires_at,
+			is_enabled, vault_access, event_access, created_by_token_id, delegation_depth, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)`,
+		v.ID, t.userID, v.Alias, hash, v.PublicKey, []byte(v.PublicStorage), v.IPWhitelist.stored(), orEmpty(v.RealmIDs),
+		v.AllowNoRealm, permissions,
+		(*time.Time)(v.ExpiresAt), v.IsEnabled, v.VaultAccess, v.EventAccess, v.CreatedByTokenID, v.DelegationDepth,
+		time.Time(v.CreatedAt))
+	return err
+}
+
+func (t lockedTx) update(ctx context.Context, v Token) error {
+	permissions, err := api.Marshal(v.Permissions)
+	if err != nil {
+		return err
+	}
+	_, err = t.tx.Exec(ctx, `
+		UPDATE auth_tokens SET alias = $3, public_key = $4, public_storage = $5, ip_whitelist = $6, realm_ids = $7, allow_no_realm = $8, permissions = $9,
+			expires_at = $10, is_enabled = $11, vault_access = $12, event_access = $13, updated_at = $14
+		WHERE user_id = $1 AND id = $2`,
+		t.userID, v.ID, v.Alias, v.PublicKey, []byte(v.PublicStorage), v.IPWhitelist.stored(), orEmpty(v.RealmIDs),
+		v.AllowNoRealm, permissions,
+		(*time.Time)(v.ExpiresAt), v.IsEnabled, v.VaultAccess, v.EventAccess, time.Time(v.UpdatedAt))
+	return err
+}
+
+// delete is TOKEN_NOT_FOUND when there is nothing to delete.
+func (t lockedTx) delete(ctx context.Context, tokenID string) error {
+	tag, err := t.tx.Exec(ctx, `DELETE FROM auth_tokens WHERE user_id = $1 AND id = $2`, t.userID, tokenID)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errTokenNotFound()
+	}
+	return err
+}
+
+// orEmpty keeps NULL out of a column of arrays.
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}

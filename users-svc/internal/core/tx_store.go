@@ -1,0 +1,30 @@
+package core
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/realmgate/realmgate/pkg/db"
+)
+
+// DBTX is the pool or a transaction.
+type DBTX interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// One reads the single row of a query, and says whether there was one.
+func One[T any](rows pgx.Rows, err error, scan pgx.RowToFunc[T]) (T, bool, error) {
+	if err != nil {
+		var none T
+		return none, false, err
+	}
+	v, err := pgx.CollectOneRow(rows, scan)
+	if db.NoRows(err) {
+		return v, false, nil
+	}
+	return v, err == nil, err
+}

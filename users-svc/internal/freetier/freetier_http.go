@@ -1,0 +1,191 @@
+package freetier
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/api"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/users-svc/internal/field"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+func (p *Service) Mount(app *httpx.Server) {
+	app.Get("/api/v1/auth/available-regions", p.getRegions)
+	app.Post("/api/v1/users/me/retry-setup", p.postRetrySetup)
+	app.Get("/api/v1/users/me/free-tier-status", p.getFreeTierStatus)
+	for _, path := range []string{"/api/v1/containers", "/api/v1/containers/"} {
+		app.Get(path, p.getContainers)
+	}
+	app.Get("/api/v1/containers/:id", p.getContainer)
+	for _, path := range []string{"/api/v1/projects", "/api/v1/projects/"} {
+		app.Get(path, p.getProjects)
+	}
+	app.Get("/api/v1/projects/:id", p.getProject)
+	app.Get("/api/v1/servers", p.getServers)
+	app.Post("/api/v1/servers", p.postServer)
+}
+
+func (p *Service) getRegions(c *fiber.Ctx) error {
+	regions, err := p.store.regions(c.UserContext())
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Available regions retrieved successfully", struct {
+		Regions []Region `json:"regions"`
+	}{regions})
+}
+
+func (p *Service) postRetrySetup(c *fiber.Ctx) error {
+	caller, err := request.Permitted(c, auth.PermContainersCreate)
+	if err != nil {
+		return err
+	}
+	body, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	region, _ := field.Region(body)
+	if err := body.Err(); err != nil {
+		return err
+	}
+	setup, err := p.setup(c.UserContext(), caller.UserID, region)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Account setup completed", setup)
+}
+
+func (p *Service) getFreeTierStatus(c *fiber.Ctx) error {
+	caller, err := request.Permitted(c, auth.PermReadAccount)
+	if err != nil {
+		return err
+	}
+	status, err := p.status(c.UserContext(), caller.UserID)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Free-tier status retrieved", status)
+}
+
+// ownPageQuery reads ?page= and ?limit= of the lists of resources.
+func ownPageQuery(c *fiber.Ctx) (pageRequest, error) {
+	q := httpx.Query(c)
+	number, limit := field.PageLimit(q)
+	return pageRequest{number, limit}, q.Err()
+}
+
+func (p *Service) getProjects(c *fiber.Ctx) error {
+	caller, err := request.Permitted(c, auth.PermProjectsRead)
+	if err != nil {
+		return err
+	}
+	page, err := ownPageQuery(c)
+	if err != nil {
+		return err
+	}
+	list, total, err := p.store.projects(c.UserContext(), caller.UserID, page)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Projects retrieved successfully", struct {
+		Projects   []Project `json:"projects"`
+		Pagination api.Page  `json:"pagination"`
+	}{list, api.NewPage(total, page.number, page.limit)})
+}
+
+func (p *Service) getContainers(c *fiber.Ctx) error {
+	caller, err := request.Permitted(c, auth.PermContainersRead)
+	if err != nil {
+		return err
+	}
+	page, err := ownPageQuery(c)
+	if err != nil {
+		return err
+	}
+	list, total, err := p.store.containers(c.UserContext(), caller.UserID, page)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Containers retrieved successfully", struct {
+		Containers []Container `json:"containers"`
+		Pagination api.Page    `json:"pagination"`
+	}{list, api.NewPage(total, page.number, page.limit)})
+}
+
+func (p *Service) getProject(c *fiber.Ctx) error {
+	caller, err := request.Permitted(c, auth.PermProjectsRead)
+	if err != nil {
+		return err
+	}
+	projectID, err := httpx.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	v, err := p.project(c.UserContext(), caller.UserID, projectID)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Project retrieved successfully", v)
+}
+
+func (p *Service) getContainer(c *fiber.Ctx) error {
+	caller, err := request.Permitted(c, auth.PermContainersRead)
+	if err != nil {
+		return err
+	}
+	containerID, err := httpx.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	v, err := p.container(c.UserContext(), caller.UserID, containerID)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Container retrieved successfully", v)
+}
+
+func (p *Service) getServers(c *fiber.Ctx) error {
+	if _, err := httpx.Admin(c); err != nil {
+		return err
+	}
+	servers, err := p.store.servers(c.UserContext())
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Servers retrieved successfully", servers)
+}
+
+func (p *Service) postServer(c *fiber.Ctx) error {
+	if _, err := httpx.Admin(c); err != nil {
+		return err
+	}
+	body, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	spec, err := readServer(body)
+	if err != nil {
+		return err
+	}
+	server, err := p.store.addServer(c.UserContext(), spec, p.now())
+	if err != nil {
+		return err
+	}
+	return httpx.Created(c, "Server created successfully", server)
+}
+
+func readServer(body *input.Object) (serverSpec, error) {
+	for _, name := range []string{"name", "region", "country", "city", "capacity"} {
+		field.Require(body, name)
+	}
+	var spec serverSpec
+	spec.name, _ = body.String("name", 1, 100)
+	spec.region, _ = field.Region(body)
+	spec.country, _ = body.String("country", 1, 100)
+	spec.city, _ = body.String("city", 1, 100)
+	capacity, _ := body.Int("capacity", 1, maxCapacity)
+	spec.capacity = int(capacity)
+	return spec, body.Err()
+}

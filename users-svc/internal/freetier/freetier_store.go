@@ -1,0 +1,190 @@
+package freetier
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+)
+
+// store keeps the servers and what accounts have claimed of them.
+type store struct{ pool *db.Pool }
+
+const selectProvisioned = `
+	SELECT s.id, s.name, s.country, s.region, s.city, p.id, p.alias, c.id, c.name
+	FROM server_claims a
+	JOIN servers s ON s.id = a.server_id
+	JOIN projects p ON p.user_id = a.user_id AND p.is_default
+	JOIN containers c ON c.user_id = a.user_id AND c.is_default
+	WHERE a.user_id = $1`
+
+func (s *store) provisioned(ctx context.Context, userID string) (Provisioned, error) {
+	return provisionedOf(ctx, s.pool, userID)
+}
+
+func provisionedOf(ctx context.Context, q core.DBTX, userID string) (Provisioned, error) {
+	rows, err := q.Query(ctx, selectProvisioned, userID)
+	if err != nil {
+		return Provisioned{}, err
+	}
+	found, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Provisioned, error) {
+		p := Provisioned{Server: &ServerSummary{IsReady: true}, Project: &ProjectSummary{}, Container: &ContainerSummary{}}
+		return p, row.Scan(&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City,
+			&p.Project.ID, &p.Project.Alias, &p.Container.ID, &p.Container.Name)
+	})
+	if db.NoRows(err) {
+		return Provisioned{}, nil
+	}
+	return found, err
+}
+
+// claim takes one place on a server and creates the default project and container, all or nothing.
+// The user's row is locked first, so that the calls of one account queue up and all but the first
+// find what is there. It returns nothing when no server has room.
+func (s *store) claim(ctx context.Context, userID, region string, now time.Time) (Provisioned, error) {
+	if have, err := s.provisioned(ctx, userID); err != nil || have.Server != nil {
+		return have, err
+	}
+	var out Provisioned
+	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		var claimed bool
+		if err := tx.QueryRow(ctx, `SELECT true FROM users WHERE id = $1 FOR NO KEY UPDATE`,
+			userID).Scan(&claimed); err != nil {
+			return err
+		}
+		// Its own statement: one that waited for the lock would still look with the eyes of before.
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM server_claims WHERE user_id = $1)`,
+			userID).Scan(&claimed); err != nil {
+			return err
+		}
+		if !claimed {
+			if took, err := claimSlot(ctx, tx, userID, region, now); err != nil || !took {
+				return err
+			}
+		}
+		var err error
+		out, err = provisionedOf(ctx, tx, userID)
+		return err
+	})
+	return out, err
+}
+
+// claimSlot locks the candidates in one order (by id, so that no two callers wait for each other)
+// and takes the first that still has room once its lock is held: a full server is passed over,
+// never oversold, and "none" is only said after all of them were looked at.
+func claimSlot(ctx context.Context, tx pgx.Tx, userID, region string, now time.Time) (bool, error) {
+	var serverID string
+	err := tx.QueryRow(ctx, `
+		UPDATE servers SET claimed = claimed + 1, updated_at = $2
+		WHERE id = (SELECT id FROM servers WHERE claimed < capacity AND ($1 = '' OR region = $1) ORDER BY id LIMIT 1 FOR UPDATE)
+		RETURNING id`, region, now).Scan(&serverID)
+	if db.NoRows(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO server_claims (user_id, server_id, claimed_at) VALUES ($1, $2, $3)`, userID,
+		serverID, now); err != nil {
+		return false, err
+	}
+	projectID := id.New(now)
+	if _, err := tx.Exec(ctx, `INSERT INTO projects (id, user_id, alias, is_default, created_at, updated_at) VALUES ($1, $2, $3, true, $4, $4)`,
+		projectID, userID, defaultProjectAlias, now); err != nil {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO containers (id, user_id, project_id, server_id, name, status, is_default, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, true, $7, $7)`,
+		id.New(now), userID, projectID, serverID, defaultContainerName, containerCreated, now)
+	return err == nil, err
+}
+
+func (s *store) account(ctx context.Context, userID string) (claimState, error) {
+	var a claimState
+	err := s.pool.QueryRow(ctx, `
+		SELECT invited, signup_code_failed, is_admin, EXISTS (SELECT FROM server_claims WHERE user_id = users.id) FROM users WHERE id = $1`, userID).
+		Scan(&a.invited, &a.codeFailed, &a.admin, &a.claimed)
+	if db.NoRows(err) {
+		err = core.UserNotFound()
+	}
+	return a, err
+}
+
+func (s *store) hasRegion(ctx context.Context, region string) (bool, error) {
+	var there bool
+	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM servers WHERE region = $1)`, region).Scan(&there)
+	return there, err
+}
+
+func (s *store) anyFree(ctx context.Context) (bool, error) {
+	var free bool
+	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM servers WHERE claimed < capacity)`).Scan(&free)
+	return free, err
+}
+
+// regions names each region once, with the place of its oldest server.
+func (s *store) regions(ctx context.Context) ([]Region, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT region, (array_agg(country ORDER BY id))[1], (array_agg(city ORDER BY id))[1], bool_or(claimed < capacity)
+		FROM servers GROUP BY region ORDER BY region COLLATE "C"`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Region])
+}
+
+const serverColumns = `id, name, region, country, city, capacity, claimed, created_at, updated_at`
+
+func (s *store) servers(ctx context.Context) ([]Server, error) {
+	rows, err := s.pool.Query(ctx, `SELECT `+serverColumns+` FROM servers ORDER BY name COLLATE "C"`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanServer)
+}
+
+func scanServer(row pgx.CollectableRow) (Server, error) {
+	var v Server
+	err := row.Scan(&v.ID, &v.Name, &v.Region, &v.Country, &v.City, &v.Capacity, &v.Used, (*time.Time)(&v.CreatedAt),
+		(*time.Time)(&v.UpdatedAt))
+	return v, err
+}
+
+// addServer is 409 SERVER_EXISTS when the name is taken.
+func (s *store) addServer(ctx context.Context, spec serverSpec, now time.Time) (Server, error) {
+	rows, err := s.pool.Query(ctx, `
+		INSERT INTO servers (id, name, region, country, city, capacity, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+		RETURNING `+serverColumns, id.New(now), spec.name, spec.region, spec.country, spec.city, spec.capacity, now)
+	if err != nil {
+		return Server{}, err
+	}
+	v, err := pgx.CollectExactlyOneRow(rows, scanServer)
+	if db.Constraint(err) == "servers_name_key" {
+		err = apperr.New(apperr.Conflict, "SERVER_EXISTS", "A server with this name already exists")
+	}
+	return v, err
+}
+
+// seed adds the servers of the setting that are missing and resizes the others, though never below
+// what is claimed. It removes none, because accounts may live there. Several processes may seed at
+// once.
+func (s *store) seed(ctx context.Context, inv Inventory, now time.Time) error {
+	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		for _, spec := range inv {
+			if _, err := tx.Exec(ctx, `
+				INSERT INTO servers AS s (id, name, region, country, city, capacity, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+				ON CONFLICT (name) DO UPDATE SET capacity = GREATEST(EXCLUDED.capacity, s.claimed), updated_at = EXCLUDED.updated_at
+				WHERE s.capacity <> GREATEST(EXCLUDED.capacity, s.claimed)`,
+				id.New(now), spec.name, spec.region, spec.country, spec.city, spec.capacity, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,51 @@
+package freetier
+
+import (
+	"context"
+
+	"github.com/realmgate/realmgate/pkg/api"
+	"github.com/realmgate/realmgate/pkg/apperr"
+)
+
+// Project groups an account's containers.
+type Project struct {
+	ID        string   `json:"id"`
+	UserID    string   `json:"user_id"`
+	Alias     string   `json:"alias"`
+	CreatedAt api.Time `json:"created_at"`
+	UpdatedAt api.Time `json:"updated_at"`
+}
+
+// Container is a place to run things on the account's server.
+type Container struct {
+	ID        string   `json:"id"`
+	Name      string   `json:"name"`
+	Status    string   `json:"status"`
+	ProjectID string   `json:"project_id"`
+	ServerID  string   `json:"server_id"`
+	CreatedAt api.Time `json:"created_at"`
+	UpdatedAt api.Time `json:"updated_at"`
+}
+
+// pageRequest is one page of a list: Number counts from 1.
+type pageRequest struct{ number, limit int }
+
+func (p pageRequest) offset() int { return (p.number - 1) * p.limit }
+
+// project returns the user's own project; anybody else's is as unknown as one that does not exist.
+func (p *Service) project(ctx context.Context, userID, projectID string) (Project, error) {
+	v, found, err := p.store.project(ctx, userID, projectID)
+	if err == nil && !found {
+		err = apperr.New(apperr.NotFound, "PROJECT_NOT_FOUND", "Project not found")
+	}
+	return v, err
+}
+
+// container returns the user's own container, as project does.
+func (p *Service) container(ctx context.Context, userID, containerID string) (Container, error) {
+	v, found, err := p.store.container(ctx, userID, containerID)
+	if err == nil && !found {
+		err = apperr.New(apperr.NotFound, "CONTAINER_NOT_FOUND", "Container not found")
+	}
+	return v, err
+}

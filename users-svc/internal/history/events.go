@@ -1,0 +1,34 @@
+package history
+
+// The events of the security history. All but Login are shown with include_security only.
+const (
+	Login           = "login"
+	Logout          = "logout"
+	RefreshReuse    = "refresh_reuse"
+	SessionEnded    = "session_ended"
+	SessionsEnded   = "sessions_ended"
+	SessionLimit    = "session_limit"
+	PasswordChanged = "password_changed"
+	PasswordReset   = "password_reset"
+	PasswordCheck   = "password_check"
+	EmailVerified   = "email_verified"
+	Banned          = "banned"
+	Unbanned        = "unbanned"
+	AdminGranted    = "admin_granted"
+	AdminRevoked    = "admin_revoked"
+	UsernameChanged = "username_changed"
+	EmailChanged    = "email_changed"
+	EmailUnverified = "email_unverified"
+	TokensRevoked   = "tokens_revoked" // deleted by an admin, or by what secured the account
+)
+
+// The events of the second factor in the security history.
+const (
+	TwoFactorEnabled       = "2fa_enabled"
+	TwoFactorDisabled      = "2fa_disabled"
+	TwoFactorReset         = "2fa_reset"
+	TwoFactorCode          = "2fa_code" // a wrong one
+	BackupCodeUsed         = "2fa_backup_code_used"
+	BackupCodesRegenerated = "2fa_backup_codes_regenerated"
+	TokenGateChanged       = "2fa_token_gate_changed"
+)

@@ -1,0 +1,58 @@
+package mail
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/config"
+)
+
+// Config says how mail is sent. Without a server no mail is sent and every address counts as
+// verified.
+type Config struct {
+	URL       config.Secret `env:"SMTP_URL" doc:"Mail server: smtp://user:password@host:587 (STARTTLS when offered) or smtps://host:465; ?tls=required or ?tls=off. Empty: no mail."`
+	From      string        `env:"MAIL_FROM" envDefault:"Realmgate <no-reply@localhost>" doc:"Sender of mails."`
+	PublicURL string        `env:"PUBLIC_URL" doc:"Where people reach the product, perhaps with a path; links in mails begin with it. Default: the gateway's address in standalone, else http://127.0.0.1:8080."`
+	VerifyTTL time.Duration `env:"MAIL_VERIFY_TTL" envDefault:"48h" doc:"How long a verification link is good for."`
+	ResetTTL  time.Duration `env:"MAIL_RESET_TTL" envDefault:"1h" doc:"How long a password reset link is good for."`
+	// RetryAfter doubles with each attempt.
+	RetryAfter time.Duration `env:"MAIL_RETRY_AFTER" envDefault:"20s" doc:"First pause after a mail could not be sent."`
+}
+
+// On reports whether there is a mail server.
+func (c Config) On() bool { return c.URL != "" }
+
+// BaseURL is PUBLIC_URL, or where a gateway listens by default.
+func (c Config) BaseURL() string {
+	if c.PublicURL == "" {
+		return "http://127.0.0.1:8080"
+	}
+	return strings.TrimRight(c.PublicURL, "/")
+}
+
+// TokenURL returns the address of the page that redeems a token. The token stands in the fragment,
+// which browsers do not send, so it is in no access log.
+func (c Config) TokenURL(purpose, token string) string {
+	page := "/verify-email"
+	if purpose == PurposeReset {
+		page = "/reset-password"
+	}
+	return c.BaseURL() + page + "#token=" + token
+}
+
+// Validate checks the rules that tags cannot express.
+func (c Config) Validate() error {
+	var p config.Problems
+	if c.On() {
+		_, err := newSMTPSender(c)
+		p.Must(err == nil, "%w", err)
+	}
+	p.Must(c.VerifyTTL > 0, "MAIL_VERIFY_TTL must be above 0s")
+	p.Must(c.ResetTTL > 0, "MAIL_RESET_TTL must be above 0s")
+	p.Must(c.RetryAfter > 0, "MAIL_RETRY_AFTER must be above 0s")
+	u, err := url.Parse(c.BaseURL())
+	p.Must(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.RawQuery == "" &&
+		u.Fragment == "", "PUBLIC_URL must be http://host or https://host, perhaps with a port and a path")
+	return p.Err()
+}

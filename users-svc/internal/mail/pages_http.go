@@ -1,0 +1,44 @@
+package mail
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/httpx"
+)
+
+var (
+	//go:embed pages/verify-email.html
+	verifyPage string
+	//go:embed pages/reset-password.html
+	resetPage string
+)
+
+// Mount serves the pages that the links in mails lead to. A page redeems its token only when a
+// reader presses the button: programs that look at the links of a mail before its reader does must
+// not use them up.
+func (o *Outbox) Mount(s *httpx.Server) {
+	s.Get("/verify-email", servePage(verifyPage))
+	s.Get("/reset-password", servePage(resetPage))
+}
+
+// servePage answers with a page whose own script is the only one that may run.
+func servePage(page string) fiber.Handler {
+	_, rest, _ := strings.Cut(page, "<script>")
+	script, _, _ := strings.Cut(rest, "</script>")
+	sum := sha256.Sum256([]byte(script))
+	policy := "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; script-src 'sha256-" +
+		base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	return func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderContentSecurityPolicy, policy)
+		c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+		c.Set(fiber.HeaderCacheControl, "no-store")
+		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+		c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
+		return c.SendString(page)
+	}
+}

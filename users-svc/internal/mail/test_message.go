@@ -1,0 +1,59 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	gomail "github.com/wneessen/go-mail"
+	maillog "github.com/wneessen/go-mail/log"
+
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
+)
+
+// SendTest sends a test mail to an address and writes to out what the two servers said.
+func SendTest(ctx context.Context, cfg Config, appName, address string, out io.Writer) error {
+	if !cfg.On() {
+		return errors.New("SMTP_URL is not set: no mail is sent, and every address counts as verified")
+	}
+	to, err := mailaddr.Parse(address)
+	if err != nil {
+		return fmt.Errorf("ADDRESS %w", err)
+	}
+	sender, err := newSMTPSender(cfg, gomail.WithDebugLog(), gomail.WithLogger(dialogue{out}))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	err = sender.send(ctx, Message{Template: "test", To: to.Deliver, App: appName, URL: cfg.BaseURL()})
+	if _, refused := errors.AsType[refusedError](err); refused {
+		return fmt.Errorf("not sent, and such a mail would not be tried again: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("not sent; such a mail would be tried again: %w", err)
+	}
+	fmt.Fprintf(out, "sent: the mail server took the mail to %s; links begin with %s\n", to.Deliver, cfg.BaseURL())
+	return nil
+}
+
+// dialogue prints the lines of an SMTP session; the library leaves the password out.
+type dialogue struct{ out io.Writer }
+
+func (d dialogue) print(l maillog.Log) {
+	who := "S: "
+	if l.Direction == maillog.DirClientToServer {
+		who = "C: "
+	}
+	fmt.Fprintln(d.out, who+strings.TrimSpace(fmt.Sprintf(l.Format, l.Messages...)))
+}
+
+func (d dialogue) Debugf(l maillog.Log) { d.print(l) }
+
+func (d dialogue) Infof(l maillog.Log) { d.print(l) }
+
+func (d dialogue) Warnf(l maillog.Log) { d.print(l) }
+
+func (d dialogue) Errorf(l maillog.Log) { d.print(l) }

@@ -1,0 +1,92 @@
+package mail
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/users-svc/internal/secrets"
+)
+
+// TokenRequest is a mailed token to be issued.
+type TokenRequest struct {
+	UserID, Purpose string
+	TTL             time.Duration // set by Compose
+	CurrentHash     string        // the account's password hash
+	SignupHash      *string       // the password hash of the sign-up that the mail answers; nil for none
+}
+
+// issueToken stores the hash of a new token and returns the token, unless the account was sent one
+// for the same purpose within MinInterval. A token that no sign-up asked for carries the password
+// of the newest sign-up.
+//
+// Tokens of sign-ups with another password than this one's then carry an unusable password, also
+// when this sign-up gets no mail. So the reader of an older mail, who may take it for the answer to
+// the newer sign-up, lets nobody in.
+func (o *Outbox) issueToken(ctx context.Context, r TokenRequest) (token string, issued bool, err error) {
+	token = secrets.NewToken()
+	err = db.InTx(ctx, o.Pool, func(tx pgx.Tx) error {
+		now := o.Now()
+		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR KEY SHARE`, r.UserID); err != nil {
+			return err
+		}
+		if r.SignupHash != nil {
+			_, err := tx.Exec(ctx, `UPDATE mail_tokens SET password_hash = $4
+				WHERE user_id = $1 AND purpose = $2 AND coalesce(password_hash, $5) <> $3`,
+				r.UserID, r.Purpose, *r.SignupHash, o.unusableHash(), r.CurrentHash)
+			if err != nil {
+				return err
+			}
+		}
+		tag, err := tx.Exec(ctx, `INSERT INTO mail_tokens (hash, user_id, purpose, created_at, expires_at, password_hash)
+			SELECT $1, $2, $3, $4, $5, coalesce($7, (SELECT password_hash FROM mail_tokens
+				WHERE user_id = $2 AND purpose = $3 ORDER BY created_at DESC LIMIT 1))
+			WHERE NOT EXISTS (SELECT FROM mail_tokens WHERE user_id = $2 AND purpose = $3 AND created_at > $6)`,
+			secrets.HashToken(token), r.UserID, r.Purpose, now, now.Add(r.TTL), now.Add(-MinInterval), r.SignupHash)
+		issued = tag.RowsAffected() == 1
+		return err
+	})
+	return token, issued, err
+}
+
+// TokenUser returns the user of a valid token, "" when the token is not valid.
+func (o *Outbox) TokenUser(ctx context.Context, purpose, token string) (userID string, err error) {
+	err = o.Pool.QueryRow(ctx, `SELECT user_id FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3`,
+		secrets.HashToken(token), purpose, o.Now()).Scan(&userID)
+	if db.NoRows(err) {
+		err = nil
+	}
+	return userID, err
+}
+
+// Redeem deletes a token and all others of its user and purpose. It returns the user, "" when the
+// token is not valid, and the password hash that the token carries, "" for none.
+func (o *Outbox) Redeem(ctx context.Context, tx pgx.Tx, purpose, token string, now time.Time) (userID,
+	passwordHash string, err error) {
+	const valid = ` FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3`
+	// The user's row first, as everywhere.
+	if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = (SELECT user_id`+valid+`) FOR UPDATE`,
+		secrets.HashToken(token),
+		purpose, now); err != nil {
+		return "", "", err
+	}
+	err = tx.QueryRow(ctx, `DELETE`+valid+` RETURNING user_id, coalesce(password_hash, '')`, secrets.HashToken(token),
+		purpose,
+		now).Scan(&userID, &passwordHash)
+	if db.NoRows(err) {
+		return "", "", nil
+	}
+	if err == nil {
+		err = DropTokens(ctx, tx, userID, purpose)
+	}
+	return userID, passwordHash, err
+}
+
+// DropTokens deletes the tokens of a user for the purposes, all of them when none is named.
+func DropTokens(ctx context.Context, tx pgx.Tx, userID string, purposes ...string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1 AND (cardinality($2::text[]) = 0 OR purpose = ANY ($2))`,
+		userID, append([]string{}, purposes...))
+	return err
+}

@@ -1,0 +1,51 @@
+package passwords
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/alexedwards/argon2id"
+)
+
+// TestTheHashOfNobodyCostsWhatEveryHashCosts: whoever asks for an account that does not exist must
+// wait as for one that does.
+func TestTheHashOfNobodyCostsWhatEveryHashCosts(t *testing.T) {
+	t.Parallel()
+	h := NewHasher(Config{MemoryKiB: 19456, Time: 2, Threads: 1, Parallel: 1})
+	real, err := h.HashNow("correct-Horse-7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, wantSalt, wantKey, err := argon2id.DecodeHash(real)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, salt, key, err := argon2id.DecodeHash(h.unusable)
+	if err != nil || *got != *want || len(salt) != len(wantSalt) || len(key) != len(wantKey) {
+		t.Errorf("%s, %v: does not cost what %s does", h.unusable, err, real)
+	}
+	for _, unusable := range []string{"", "!", "$2x$10$" + real[:53]} {
+		if h.Verify("correct-Horse-7", unusable) {
+			t.Errorf("a password matches the hash %q", unusable)
+		}
+	}
+	if again := h.Unusable(); again == h.unusable {
+		t.Error("the hash of nobody is the same every time")
+	}
+}
+
+func TestGarbageOfHashesHasRoom(t *testing.T) {
+	t.Setenv("GOGC", "")
+	nextGC := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.NextGC
+	}
+	before := nextGC()
+	h := NewHasher(Config{MemoryKiB: 19456, Time: 1, Threads: 1, Parallel: 1})
+	if grown := int64(nextGC() - before); grown < 2*hashRoom*9/10 {
+		t.Errorf("the next collection comes %d bytes later, want about %d", grown, 2*hashRoom)
+	}
+	runtime.KeepAlive(h)
+}

@@ -1,0 +1,29 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+)
+
+// MarkConfirmed notes that a session proved a password or a code now; "" for no session.
+func MarkConfirmed(ctx context.Context, q core.DBTX, sessionID string, now time.Time) error {
+	if sessionID == "" {
+		return nil
+	}
+	_, err := q.Exec(ctx, `UPDATE sessions SET confirmed_at = greatest(confirmed_at, $2) WHERE id = $1`, sessionID, now)
+	return err
+}
+
+// ConfirmedSince reports whether the session was opened, or confirmed, at start or later.
+func ConfirmedSince(ctx context.Context, q core.DBTX, sessionID string, start time.Time) (bool, error) {
+	var confirmed bool
+	err := q.QueryRow(ctx, `SELECT coalesce(confirmed_at, created_at) >= $2 FROM sessions WHERE id = $1`,
+		sessionID, start).Scan(&confirmed)
+	if db.NoRows(err) {
+		return false, nil
+	}
+	return confirmed, err
+}

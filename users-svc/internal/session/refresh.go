@@ -1,0 +1,75 @@
+package session
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/users-svc/internal/history"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+// refresh trades a refresh token for a fresh pair. The token rotates. One that was replaced less
+// than REFRESH_GRACE ago gets the token that the chain has come to since, so that a client that
+// lost the answer, or two that share a token, end up with the same good pair; one that was replaced
+// longer ago is stolen or leaked, and ends the session.
+//
+// It reads once and writes once: the limit is that of the session, and the successor is made with
+// the salt, which both have to be read first. A stolen token is told before the limit is asked,
+// which the thief could keep used up; it ends a session once, so that nothing is gained by coming
+// with it often.
+func (s *Service) refresh(ctx context.Context, token string, d request.Device) (TokenPair, error) {
+	now := s.Now()
+	p, err := s.findToken(ctx, token, now)
+	if err != nil {
+		return TokenPair{}, err
+	}
+	reuse := history.Event{UserID: p.userID, Kind: history.RefreshReuse, Failed: true, Device: d}
+	if p.replayed {
+		return TokenPair{}, s.endOnReplay(ctx, p.sessionID, reuse)
+	}
+	if r := s.limiter.Allow(ctx, "refresh:"+p.sessionID, s.cfg.RefreshRate, 1); !r.Allowed {
+		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.RefreshRate.Count)
+	}
+	live := Active{
+		ID: p.sessionID, UserID: p.userID, RefreshToken: nextToken(token, p.salt),
+		ExpiresAt: earlier(now.Add(s.cfg.RefreshTTL), p.maxAt),
+	}
+	live, outcome, err := s.rotate(ctx, token, live, now)
+	if err == nil && outcome == rotateReplaced {
+		live.RefreshToken, err = s.followChain(ctx, live.RefreshToken)
+	}
+	switch {
+	case err != nil:
+		return TokenPair{}, err
+	case outcome == rotateDone, outcome == rotateReplaced:
+		return s.Tokens(ctx, live)
+	case outcome == rotateReused: // replaced since, by a replica whose clock is far behind
+		return TokenPair{}, s.endOnReplay(ctx, p.sessionID, reuse)
+	}
+	return TokenPair{}, rotateRefusal(outcome)
+}
+
+// rotateRefusal is what an outcome of rotate that changed nothing means.
+func rotateRefusal(outcome string) error {
+	switch outcome {
+	case rotateUnknown, rotateEnded:
+		return apperr.InvalidToken()
+	case rotateExpired:
+		return apperr.TokenExpired()
+	case rotateBanned:
+		return apperr.AccountBanned()
+	}
+	return fmt.Errorf("rotate: outcome %q", outcome)
+}
+
+// endOnReplay ends a session of which an old token was used, and returns 401 INVALID_TOKEN. It is a
+// transaction of its own, which locks the user's row for a change from the start: a refresh only
+// shares that lock, and two that both wait to change what they share would end each other. Nothing
+// is lost in between, as a token that was replaced stays so.
+func (s *Service) endOnReplay(ctx context.Context, sessionID string, h history.Event) error {
+	if err := s.End(ctx, sessionID, h); err != nil && !apperr.Is(err, "SESSION_NOT_FOUND") {
+		return err
+	}
+	return apperr.InvalidToken()
+}

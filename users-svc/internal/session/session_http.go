@@ -1,0 +1,122 @@
+package session
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
+	"github.com/realmgate/realmgate/users-svc/internal/history"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+func (s *Service) Mount(server *httpx.Server) {
+	server.Post("/api/v1/users/auth/refresh", s.postRefresh)
+	server.Post("/api/v1/users/auth/logout", s.postLogout)
+	server.Get("/api/v1/users/me/sessions", s.list)
+	server.Delete("/api/v1/users/me/sessions", s.deleteOthers)
+	server.Delete("/api/v1/users/me/sessions/:id", s.deleteOne)
+	server.Get(internalapi.SessionsPath+":sid", s.state)
+}
+
+// MaxRefreshToken bounds what is hashed to look for it.
+const MaxRefreshToken = 1024
+
+func (s *Service) postRefresh(c *fiber.Ctx) error {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	if !o.Has("refreshToken") {
+		o.Fail("refreshToken", "is required")
+	}
+	token, _ := o.String("refreshToken", 1, MaxRefreshToken)
+	if err := o.Err(); err != nil {
+		return err
+	}
+	pair, err := s.refresh(c.UserContext(), token, request.DeviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Token refreshed successfully", pair)
+}
+
+// postLogout is open to banned users too.
+func (s *Service) postLogout(c *fiber.Ctx) error {
+	caller, err := request.Session(c)
+	if err != nil {
+		return err
+	}
+	if _, err := s.EndAll(c.UserContext(), caller.UserID, "", history.Logout, request.DeviceOf(c, nil)); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Logout successful", nil)
+}
+
+func (s *Service) list(c *fiber.Ctx) error {
+	caller, err := request.OwnSession(c)
+	if err != nil {
+		return err
+	}
+	list, err := s.listActive(c.UserContext(), caller.UserID, caller.SessionID)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Sessions retrieved successfully", list)
+}
+
+func (s *Service) deleteOthers(c *fiber.Ctx) error {
+	caller, err := request.OwnSession(c)
+	if err != nil {
+		return err
+	}
+	ended, err := s.EndAll(c.UserContext(), caller.UserID, caller.SessionID, history.SessionsEnded,
+		request.DeviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Other sessions ended successfully", map[string]int64{"ended_count": ended})
+}
+
+func (s *Service) deleteOne(c *fiber.Ctx) error {
+	caller, err := request.OwnSession(c)
+	if err != nil {
+		return err
+	}
+	sessionID, err := httpx.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	if err := s.End(c.UserContext(), sessionID,
+		history.Event{UserID: caller.UserID, Kind: history.SessionEnded, Device: request.DeviceOf(c, nil)}); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Session ended successfully", nil)
+}
+
+// state answers a gateway that has no fresh copy of a session's state, and leaves a copy in Redis
+// for the others.
+func (s *Service) state(c *fiber.Ctx) error {
+	if err := httpx.RequireSystem(c); err != nil {
+		return err
+	}
+	sessionID := strings.Clone(c.Params("sid"))
+	if !id.Valid(sessionID) {
+		return httpx.JSON(c, http.StatusOK, sessionstate.State{})
+	}
+	state, err := s.readState(c.UserContext(), sessionID)
+	if err != nil {
+		return err
+	}
+	if state.UserID != "" {
+		s.seen.record(state)
+		if err := s.states.Put(c.UserContext(), sessionstate.SessionKey(sessionID), state); err != nil {
+			s.Log.Debug("session state was not copied to Redis", "error", err.Error())
+		}
+	}
+	return httpx.JSON(c, http.StatusOK, state)
+}

@@ -1,0 +1,125 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/api"
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/history"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+// MaxSessions bounds the live sessions of a user: what signs in with every run and never signs out
+// must not fill the database. It is also what the list of sessions shows.
+const MaxSessions = 1000
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// EndAllTx ends every live session of the user but keep ("" keeps none) and returns how many
+// there were.
+func EndAllTx(ctx context.Context, tx core.DBTX, userID, keep, why string, now time.Time) (int64, error) {
+	tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL AND expires_at > $3`,
+		userID, keep, now, why)
+	return tag.RowsAffected(), err
+}
+
+// EndAll ends every live session of the user but keep, writes event into the history and tells the
+// gateways.
+func (s *Service) EndAll(ctx context.Context, userID, keep, event string, d request.Device) (int64, error) {
+	return s.EndAllWith(ctx, userID, keep, event, d, func(core.DBTX) error { return nil })
+}
+
+// EndAllWith is EndAll with the change that also makes, in one transaction.
+func (s *Service) EndAllWith(ctx context.Context, userID, keep, event string, d request.Device,
+	also func(core.DBTX) error) (int64,
+	error) {
+	var ended int64
+	var ch sessionstate.Change
+	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		// The user's row first, as everywhere: two transactions that take the same locks in two
+		// orders would end each other.
+		var err error
+		if ch, err = core.BumpVersion(ctx, tx, userID); err != nil {
+			if db.NoRows(err) {
+				return core.UserNotFound()
+			}
+			return err
+		}
+		now := s.Now()
+		if ended, err = EndAllTx(ctx, tx, userID, keep, event, now); err != nil {
+			return err
+		}
+		if err := history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: event, Device: d}); err != nil {
+			return err
+		}
+		return also(tx)
+	})
+	if err == nil {
+		s.Changes.Notify(ctx, ch)
+	}
+	return ended, err
+}
+
+// End ends one live session of the user for what h tells; SESSION_NOT_FOUND when there is none.
+func (s *Service) End(ctx context.Context, sessionID string, h history.Event) error {
+	var ch sessionstate.Change
+	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		var err error
+		if ch, err = core.BumpVersion(ctx, tx, h.UserID); err != nil {
+			if db.NoRows(err) {
+				return errSessionNotFound() // gone with the account
+			}
+			return err
+		}
+		now := s.Now()
+		tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3`,
+			sessionID, h.UserID, now, h.Kind)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return errSessionNotFound()
+		}
+		return history.Record(ctx, tx, now, h)
+	})
+	if err == nil {
+		s.Changes.Notify(ctx, ch)
+	}
+	return err
+}
+
+// listActive lists the sessions of a user that have not ended, the newest first.
+func (s *Service) listActive(ctx context.Context, userID, current string) ([]Session, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT id, client, user_agent, ip_address, created_at, last_seen_at, expires_at FROM sessions
+		WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 ORDER BY id DESC LIMIT $3`, userID, s.Now(), MaxSessions)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Session, error) {
+		var one Session
+		var created, seen, expires time.Time
+		err := row.Scan(&one.ID, &one.Client, &one.UserAgent, &one.IPAddress, &created, &seen, &expires)
+		one.CreatedAt, one.LastSeenAt, one.ExpiresAt, one.Current = api.Time(created), api.Time(seen), api.Time(expires),
+			one.ID == current
+		return one, err
+	})
+}
+
+// EndOldest ends the live sessions of the user but opened and the newest of the others.
+func EndOldest(ctx context.Context, tx core.DBTX, opened Active, others int, now time.Time) (int64, error) {
+	tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $5 WHERE id IN (
+			SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL AND expires_at > $3
+			ORDER BY created_at DESC, id DESC OFFSET $4)`,
+		opened.UserID, opened.ID, now, others, history.SessionLimit)
+	return tag.RowsAffected(), err
+}

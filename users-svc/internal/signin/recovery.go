@@ -1,0 +1,49 @@
+package signin
+
+import (
+	"context"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+func errResetToken() *apperr.Error {
+	return apperr.New(apperr.Invalid, "INVALID_RESET_TOKEN", "Invalid or expired reset token")
+}
+
+// composeReset answers a request for a reset link.
+func (s *Service) composeReset(ctx context.Context, job mail.Job) (mail.Message, bool, error) {
+	found, ok, err := account.ByKey(ctx, s.Pool, job.EmailKey)
+	if err != nil || !ok || found.IsBanned {
+		return mail.Message{}, false, err
+	}
+	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: found.ID, Purpose: mail.PurposeReset,
+		CurrentHash: found.PasswordHash},
+		mail.Message{Template: "reset", UserID: found.ID, To: mailaddr.DeliverTo(found.Email), Name: found.Alias})
+}
+
+// reset sets a new password with a mailed token.
+func (s *Service) reset(ctx context.Context, token, newPassword string, d request.Device) error {
+	userID, err := s.outbox.TokenUser(ctx, mail.PurposeReset, token) // before the work of a hash
+	switch {
+	case err != nil:
+		return err
+	case userID == "":
+		return errResetToken()
+	}
+	found, err := account.ByID(ctx, s.Pool, userID)
+	if err != nil {
+		return err
+	}
+	if err := s.rule.Check(newPassword, found.Email, found.Username, found.Alias); err != nil {
+		return err
+	}
+	hash, err := s.hasher.Hash(ctx, d.Address, newPassword)
+	if err != nil {
+		return err
+	}
+	return s.redeemReset(ctx, token, hash, d)
+}

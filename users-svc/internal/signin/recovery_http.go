@@ -1,0 +1,55 @@
+package signin
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
+	"github.com/realmgate/realmgate/users-svc/internal/passwords"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+// postForgot asks for a mail with a reset link; the answer does not tell whether there is an
+// account.
+func (s *Service) postForgot(c *fiber.Ctx) error {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	email := mailaddr.KnownField(o, "email")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	key, err := account.StoredKey(c.UserContext(), s.Pool, email)
+	if err != nil {
+		return err
+	}
+	if err := s.outbox.Enqueue(c.UserContext(), mail.KindReset, key, ""); err != nil {
+		return err
+	}
+	return httpx.OK(c, "If the account exists, a password reset email has been sent", nil)
+}
+
+func (s *Service) postReset(c *fiber.Ctx) error {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	token := mail.TokenField(o)
+	if !o.Has("password") {
+		o.Fail("password", "is required")
+	}
+	newPassword, _ := o.Text("password")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	if err := passwords.CheckStrength(newPassword); err != nil {
+		return err
+	}
+	if err := s.reset(c.UserContext(), token, newPassword, request.DeviceOf(c, nil)); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Password reset successfully", nil)
+}

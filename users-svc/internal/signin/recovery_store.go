@@ -1,0 +1,67 @@
+package signin
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/netaddr"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/apitoken"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/history"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+	"github.com/realmgate/realmgate/users-svc/internal/session"
+	"github.com/realmgate/realmgate/users-svc/internal/throttle"
+)
+
+// redeemReset redeems a token, sets the password and ends every session and auth token: an intruder
+// may use the account, whom its owner locks out. The reader of the mail has the address, so it is
+// verified too. Until then anybody may have signed up with it, so the second factor goes as well;
+// that of a verified account is its owner's and stays.
+func (s *Service) redeemReset(ctx context.Context, token, hash string, d request.Device) error {
+	var ch sessionstate.Change
+	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		now := s.Now()
+		userID, _, err := s.outbox.Redeem(ctx, tx, mail.PurposeReset, token, now)
+		if err != nil {
+			return err
+		}
+		if userID == "" {
+			return errResetToken()
+		}
+		found, err := account.ByID(ctx, tx, userID)
+		if err != nil {
+			return err
+		}
+		if _, err := apitoken.RevokeAll(ctx, tx, userID, d, now); err != nil {
+			return err
+		}
+		if found.EmailVerified {
+			if ch, err = core.BumpVersion(ctx, tx, userID); err == nil {
+				_, err = session.EndAllTx(ctx, tx, userID, "", history.PasswordReset, now)
+			}
+		} else {
+			_, ch, err = account.RevokeAccess(ctx, tx, userID, history.PasswordReset, now)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`,
+			userID, hash, now); err != nil {
+			return err
+		}
+		counts := [][]byte{throttle.AccountKey(userID), throttle.KnownKey(userID, netaddr.NetworkOf(d.Address))}
+		if err := s.throttle.Reset(ctx, tx, counts...); err != nil {
+			return err
+		}
+		return history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: history.PasswordReset, Device: d})
+	})
+	if err == nil {
+		s.Changes.Notify(ctx, ch)
+	}
+	return err
+}

@@ -1,0 +1,30 @@
+package signin
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+func (s *Service) Mount(server *httpx.Server) {
+	server.Post("/api/v1/users/auth/login", s.postLogin)
+	server.Post("/api/v1/auth/forgot-password", s.postForgot)
+	server.Post("/api/v1/auth/reset-password", s.postReset)
+}
+
+func (s *Service) postLogin(c *fiber.Ctx) error {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	in, err := readCredentials(o)
+	if err != nil {
+		return err
+	}
+	data, err := s.login(c.UserContext(), in, request.DeviceOf(c, in.Client))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Login successful", data)
+}

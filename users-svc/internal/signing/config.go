@@ -1,0 +1,23 @@
+package signing
+
+import (
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/config"
+)
+
+// Config has the settings of access tokens and of the keys that sign them.
+type Config struct {
+	Issuer   string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in the gateway."`
+	Audience string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in the gateway."`
+	MaxAge   time.Duration `env:"SIGNING_KEY_MAX_AGE" envDefault:"2160h" doc:"A new signing key is made when the newest is older."`
+	Lead     time.Duration `env:"SIGNING_KEY_LEAD" envDefault:"15m" doc:"How long a new signing key is published before it signs."`
+}
+
+// Validate checks the rules that tags cannot express.
+func (c Config) Validate() error {
+	var p config.Problems
+	p.Must(c.MaxAge > 0, "SIGNING_KEY_MAX_AGE must be above 0s")
+	p.Must(c.Lead >= 0, "SIGNING_KEY_LEAD must not be negative")
+	return p.Err()
+}

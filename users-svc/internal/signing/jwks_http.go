@@ -1,0 +1,29 @@
+package signing
+
+import (
+	"net/http"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
+)
+
+func (k *Keyring) Mount(s *httpx.Server) {
+	s.Get("/.well-known/jwks.json", func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderCacheControl, "public, max-age=300")
+		set, _ := k.publicKeys(c.UserContext())
+		return httpx.JSON(c, http.StatusOK, set)
+	})
+	s.Get(internalapi.KeysPath, func(c *fiber.Ctx) error {
+		if err := httpx.RequireSystem(c); err != nil {
+			return err
+		}
+		httpx.Unlogged(c) // each gateway asks twice a second
+		set, fresh := k.publicKeys(c.UserContext())
+		return httpx.JSON(c, http.StatusOK,
+			auth.Published{JWKS: set, MaxSeconds: core.CeilSeconds(k.accessTTL), Stale: !fresh})
+	})
+}

@@ -1,0 +1,89 @@
+package signup
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+func (s *Service) Mount(server *httpx.Server) {
+	server.Post("/api/v1/auth/signup", s.postSignup)
+	server.Get("/api/v1/auth/config", s.getConfig)
+	server.Post("/api/v1/auth/verify-email", s.postVerifyEmail)
+	server.Post("/api/v1/auth/resend-verification", s.postResend)
+}
+
+// AuthConfig tells a client which ways to sign in there are.
+type AuthConfig struct {
+	AppName        string `json:"appName"`
+	SignupEnabled  bool   `json:"signupEnabled"`
+	InviteRequired bool   `json:"inviteRequired"`
+	GithubEnabled  bool   `json:"githubEnabled"`
+	GoogleEnabled  bool   `json:"googleEnabled"`
+}
+
+func (s *Service) getConfig(c *fiber.Ctx) error {
+	return httpx.OK(c, "Auth configuration retrieved successfully", AuthConfig{
+		AppName: s.appName, SignupEnabled: s.cfg.Enabled, InviteRequired: s.cfg.InviteRequired,
+	})
+}
+
+func (s *Service) postSignup(c *fiber.Ctx) error {
+	if !s.cfg.Enabled {
+		return apperr.New(apperr.Forbidden, "SIGNUP_DISABLED", "Signup is disabled")
+	}
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	in, err := readRequest(o)
+	if err != nil {
+		return err
+	}
+	if err := s.register(c.UserContext(), in, httpx.Caller(c).ClientAddr); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Signup successful", map[string]string{"email": in.Email})
+}
+
+func (s *Service) postVerifyEmail(c *fiber.Ctx) error {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	token := mail.TokenField(o)
+	if err := o.Err(); err != nil {
+		return err
+	}
+	email, err := s.verifyEmail(c.UserContext(), token, request.DeviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Email verified successfully", map[string]string{"email": email})
+}
+
+// postResend asks for another verification mail; the answer does not tell whether there is an
+// account.
+func (s *Service) postResend(c *fiber.Ctx) error {
+	o, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	email := mailaddr.KnownField(o, "email")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	key, err := account.StoredKey(c.UserContext(), s.Pool, email)
+	if err != nil {
+		return err
+	}
+	if err := s.outbox.Enqueue(c.UserContext(), mail.KindVerify, key, ""); err != nil {
+		return err
+	}
+	return httpx.OK(c, "If the account exists, a verification email has been sent", nil)
+}

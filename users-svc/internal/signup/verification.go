@@ -1,0 +1,47 @@
+package signup
+
+import (
+	"context"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
+	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
+)
+
+func errVerificationToken() *apperr.Error {
+	return apperr.New(apperr.Invalid, "INVALID_VERIFICATION_TOKEN", "Invalid or expired verification token")
+}
+
+// composeSignup answers a sign-up: it asks to verify the address, or says that it has an account.
+func (s *Service) composeSignup(ctx context.Context, job mail.Job) (mail.Message, bool, error) {
+	found, ok, err := account.ByKey(ctx, s.Pool, job.EmailKey)
+	switch {
+	case err != nil || !ok:
+		return mail.Message{}, false, err
+	case !found.EmailVerified:
+		return s.verificationMail(ctx, found, job)
+	}
+	// The password of the sign-up does not count: the account has its owner.
+	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: found.ID, Purpose: mail.PurposeNotice,
+		CurrentHash: found.PasswordHash}, s.messageTo(found, "known"))
+}
+
+// composeVerification answers a request for another verification mail.
+func (s *Service) composeVerification(ctx context.Context, job mail.Job) (mail.Message, bool, error) {
+	found, ok, err := account.ByKey(ctx, s.Pool, job.EmailKey)
+	if err != nil || !ok || found.EmailVerified {
+		return mail.Message{}, false, err
+	}
+	return s.verificationMail(ctx, found, job)
+}
+
+func (s *Service) verificationMail(ctx context.Context, found account.Account, job mail.Job) (mail.Message, bool,
+	error) {
+	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: found.ID, Purpose: mail.PurposeVerify,
+		CurrentHash: found.PasswordHash, SignupHash: job.PasswordHash}, s.messageTo(found, "verify"))
+}
+
+func (s *Service) messageTo(found account.Account, template string) mail.Message {
+	return mail.Message{Template: template, UserID: found.ID, To: mailaddr.DeliverTo(found.Email), Name: found.Alias}
+}

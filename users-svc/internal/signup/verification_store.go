@@ -1,0 +1,59 @@
+package signup
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
+	"github.com/realmgate/realmgate/users-svc/internal/account"
+	"github.com/realmgate/realmgate/users-svc/internal/history"
+	"github.com/realmgate/realmgate/users-svc/internal/mail"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+)
+
+// verifyEmail redeems a token and marks its user's address as verified. When the sign-up that the
+// mail answers gave another password than the account has, it was not the first sign-up, and the
+// account becomes that of the reader of the mail. An account that was used before has no password
+// then: the reader may be its user, and the sign-up a stranger's. Neither has an account that
+// earlier releases made an admin before its address was verified.
+func (s *Service) verifyEmail(ctx context.Context, token string, d request.Device) (email string, err error) {
+	var ch *sessionstate.Change
+	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		ch = nil
+		now := s.Now()
+		userID, hash, err := s.outbox.Redeem(ctx, tx, mail.PurposeVerify, token, now)
+		if err != nil {
+			return err
+		}
+		if userID == "" {
+			return errVerificationToken()
+		}
+		found, err := account.ByID(ctx, tx, userID)
+		if err != nil {
+			return err
+		}
+		email = found.Email
+		if !found.EmailVerified && (hash != "" && hash != found.PasswordHash || found.IsAdmin) {
+			_, changed, err := account.RevokeAccess(ctx, tx, userID, history.PasswordChanged, now)
+			if err != nil {
+				return err
+			}
+			ch, found.PasswordHash = &changed, hash
+			if found.Welcomed || found.IsAdmin {
+				found.PasswordHash = s.hasher.Unusable()
+			}
+		}
+		_, err = tx.Exec(ctx, `UPDATE users SET email_verified = true, password_hash = $2, updated_at = $3 WHERE id = $1`,
+			userID, found.PasswordHash, now)
+		if err != nil {
+			return err
+		}
+		return history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: history.EmailVerified, Device: d})
+	})
+	if err == nil && ch != nil {
+		s.Changes.Notify(ctx, *ch)
+	}
+	return email, err
+}

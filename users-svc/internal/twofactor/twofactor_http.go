@@ -1,0 +1,204 @@
+package twofactor
+
+import (
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/ascii"
+	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/users-svc/internal/field"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
+	"github.com/realmgate/realmgate/users-svc/internal/session"
+)
+
+func (t *Service) Mount(app *httpx.Server) {
+	app.Post("/api/v1/users/auth/2fa/setup", t.postSetup)
+	app.Post("/api/v1/users/auth/2fa/verify-setup", t.postVerifySetup)
+	app.Get("/api/v1/users/auth/2fa/status", t.getStatus)
+	app.Post("/api/v1/users/auth/2fa/verify", t.postVerify)
+	app.Delete("/api/v1/users/auth/2fa", t.deleteFactor)
+	app.Post("/api/v1/users/auth/2fa/backup-codes/regenerate", t.postRegenerate)
+	app.Put("/api/v1/users/auth/2fa/token-gate", t.putGate)
+	app.Delete("/api/v1/users/:id/2fa", t.deleteOfUser)
+	t.mountConfirmation(app)
+}
+
+// readOwn returns the caller and the body of a request about the caller's second factor. Auth
+// tokens are refused: a token that could change what guards the account would be more than the
+// account's password.
+func readOwn(c *fiber.Ctx) (auth.Identity, *input.Object, error) {
+	caller, err := request.OwnSession(c)
+	if err != nil {
+		return caller, nil, err
+	}
+	body, err := httpx.Body(c)
+	return caller, body, err
+}
+
+// passwordAndCode reads the password and the code that are asked for again.
+func passwordAndCode(body *input.Object, codeName string) (password, code string, err error) {
+	code, _ = body.String(codeName, field.MinCode, field.MaxCode)
+	if password, err = field.CurrentPassword(body); err != nil {
+		return "", "", err
+	}
+	field.Require(body, codeName)
+	return password, code, body.Err()
+}
+
+func (t *Service) postSetup(c *fiber.Ctx) error {
+	caller, body, err := readOwn(c)
+	if err != nil {
+		return err
+	}
+	password, err := field.CurrentPassword(body)
+	if err != nil {
+		return err
+	}
+	setup, err := t.setup(c.UserContext(), caller.UserID, password, request.DeviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "2FA setup started", setup)
+}
+
+func (t *Service) postVerifySetup(c *fiber.Ctx) error {
+	caller, body, err := readOwn(c)
+	if err != nil {
+		return err
+	}
+	field.Require(body, "code")
+	code, ok := body.Text("code")
+	code = normalizeCode(code)
+	if ok && !totpPattern.MatchString(code) {
+		body.Fail("code", "must be six digits")
+	}
+	withTokens := field.RevokeTokens(body)
+	if err := body.Err(); err != nil {
+		return err
+	}
+	changed, err := t.enable(c.UserContext(), caller.UserID, code, withTokens, request.DeviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "2FA enabled successfully", changed)
+}
+
+func (t *Service) getStatus(c *fiber.Ctx) error {
+	caller, err := request.OwnSession(c)
+	if err != nil {
+		return err
+	}
+	status, err := t.status(c.UserContext(), caller.UserID)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "2FA status retrieved successfully", status)
+}
+
+// postVerify is public: the temporary token says who it is about.
+func (t *Service) postVerify(c *fiber.Ctx) error {
+	body, err := httpx.Body(c)
+	if err != nil {
+		return err
+	}
+	token, sent := body.String("temp_token", 1, session.MaxRefreshToken)
+	code := field.Code(body, "code")
+	if err := body.Err(); err != nil {
+		return err
+	}
+	if !sent {
+		if token = bearer(c); token == "" {
+			return apperr.MissingToken()
+		}
+	}
+	in, err := t.completeLogin(c.UserContext(), token, code, request.DeviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Login successful", in)
+}
+
+// bearer returns the token of an Authorization header (RFC 6750), "" when there is none.
+func bearer(c *fiber.Ctx) string {
+	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	if !ascii.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return strings.Clone(strings.TrimSpace(token))
+}
+
+// readConfirmation returns the caller, and the password and code with which they confirm a change
+// of their own second factor.
+func readConfirmation(c *fiber.Ctx) (caller auth.Identity, password, code string, err error) {
+	caller, body, err := readOwn(c)
+	if err != nil {
+		return caller, "", "", err
+	}
+	password, code, err = passwordAndCode(body, "code")
+	return caller, password, code, err
+}
+
+func (t *Service) deleteFactor(c *fiber.Ctx) error {
+	caller, password, code, err := readConfirmation(c)
+	if err != nil {
+		return err
+	}
+	changed, err := t.disable(c.UserContext(), caller.UserID, password, code, request.DeviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "2FA disabled successfully", changed)
+}
+
+func (t *Service) postRegenerate(c *fiber.Ctx) error {
+	caller, password, code, err := readConfirmation(c)
+	if err != nil {
+		return err
+	}
+	codes, err := t.regenerate(c.UserContext(), caller.UserID, password, code, request.DeviceOf(c, nil))
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Backup codes regenerated successfully", map[string][]string{"backup_codes": codes})
+}
+
+func (t *Service) putGate(c *fiber.Ctx) error {
+	caller, body, err := readOwn(c)
+	if err != nil {
+		return err
+	}
+	field.Require(body, "enabled")
+	on, ok := body.Bool("enabled")
+	var password, code string
+	if ok && !on {
+		if password, code, err = passwordAndCode(body, "otp_code"); err != nil {
+			return err
+		}
+	} else {
+		password = field.StoredPassword(body, "password", field.MinCurrentPassword)
+		code, _ = body.String("otp_code", field.MinCode, field.MaxCode)
+	}
+	if err := body.Err(); err != nil {
+		return err
+	}
+	if err := t.setTokenGate(c.UserContext(), caller.UserID, on, password, code, request.DeviceOf(c, nil)); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Token gate updated successfully", map[string]bool{"require_for_tokens": on})
+}
+
+func (t *Service) deleteOfUser(c *fiber.Ctx) error {
+	userID, err := request.TargetUser(c)
+	if err != nil {
+		return err
+	}
+	if err := t.reset(c.UserContext(), userID, request.ActorDevice(c, userID)); err != nil {
+		return err
+	}
+	request.RecordOn(c, userID)
+	return httpx.OK(c, "Two-factor authentication reset successfully", nil)
+}
