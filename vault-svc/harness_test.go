@@ -37,6 +37,14 @@ type stack struct {
 	metrics *prometheus.Registry
 }
 
+// migrated is a database with the newest schema.
+var migrated = testkit.Template{Prepare: func(url string) error {
+	var cfg Config
+	_ = config.Defaults(&cfg) // the error names required settings, which migrations do not need
+	cfg.DB.URL = config.Secret(url)
+	return db.MigrateAlone(context.Background(), cfg.DB, schema, migrationFiles, slog.New(slog.DiscardHandler))
+}}
+
 // start runs the service with settings changed by edit; it stops, and must stop in order, at the
 // end of t.
 func start(t testing.TB, edit ...func(*Config)) *stack {
@@ -55,7 +63,7 @@ func start(t testing.TB, edit ...func(*Config)) *stack {
 	}
 	cfg.Addr, cfg.Service.AdminAddr, cfg.Service.StopTimeout = "127.0.0.1:0", "127.0.0.1:0", 10*time.Second
 	cfg.InternalKeys, cfg.KeyEncryption = internalKeys, config.Secret(text)
-	cfg.DB.URL = config.Secret(testkit.Postgres(t))
+	cfg.DB.URL, cfg.DB.Migrate = config.Secret(migrated.Copy(t)), false
 	for _, f := range edit {
 		f(&cfg)
 	}

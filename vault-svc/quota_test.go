@@ -116,9 +116,9 @@ func TestEmptyValuesAreBoundedInNumber(t *testing.T) {
 func TestEightyWritersForTheLastMegabytes(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	const quota, size = 4 << 20, 200 << 10
+	const quota, before, size = 2 << 20, 512 << 10, 100 << 10
 	u := within(user(), quota)
-	s.put(u, "before", "", strings.Repeat("b", 1<<20))
+	s.put(u, "before", "", strings.Repeat("b", before))
 	var created, refused atomic.Int64
 	parallel(t, 80, func(n int) error {
 		r, err := s.try(u, "PUT", fmt.Sprintf("/api/v1/vault/keys/k%d%s", n,
@@ -135,10 +135,10 @@ func TestEightyWritersForTheLastMegabytes(t *testing.T) {
 		}
 		return nil
 	})
-	if want := int64((quota - 1<<20) / size); created.Load() != want || refused.Load() != 80-want {
+	if want := int64((quota - before) / size); created.Load() != want || refused.Load() != 80-want {
 		t.Errorf("%d created and %d refused, want %d and %d", created.Load(), refused.Load(), want, 80-want)
 	}
-	if got := s.used(u.UserID); got != 1<<20+created.Load()*size || got > quota {
+	if got := s.used(u.UserID); got != before+created.Load()*size || got > quota {
 		t.Errorf("account says %d for %d writes", got, created.Load())
 	}
 	s.checkAccounts()

@@ -13,8 +13,11 @@ package testkit
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -31,6 +34,7 @@ const Patience = 2 * time.Minute
 // removes its folder. Each of atEnd is called afterwards.
 func Main(m *testing.M, atEnd ...func()) {
 	ServeOnSmallDisk(natsOnDisk)
+	moreInParallel()
 	shared.enabled = true
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -42,4 +46,15 @@ func Main(m *testing.M, atEnd ...func()) {
 		f()
 	}
 	os.Exit(code)
+}
+
+// moreInParallel lets twice as many parallel tests run as there are processors, unless -parallel says
+// otherwise: most tests wait for a server, a disk or a clock half of their time.
+func moreInParallel() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 }
