@@ -1,22 +1,47 @@
-// Package activity owns the log of every user's requests: it takes them from the stream, stores
-// each one once, counts them, serves the log a page at a time and forgets what is too old. Start
-// reading at consume.go for the way in, and at activity_http.go for the way out.
+// Package activity provides the log of every user's requests: it takes events from the stream,
+// stores each one once, counts them, serves the log a page at a time and drops what is too old.
+// Start reading at consumer.go for the way in, and at activity_http.go for the way out.
 //
-// Four tables tell the same story: activity has the records, in one partition a day; activity_daily
-// counts them per user, day, realm, method and status, up to a few seconds ago; activity_monthly
-// sums the days that are over; activity_histogram has the counts of days with many records by the
-// quarter of an hour. Totals, statistics and the place of a page come from the counts, from the few
-// records that are not counted yet, and from those that a quarter of an hour, or a day with few,
-// has too many or too little. So what they cost does not grow with the log, and they are exact.
+// The records are in the table activity, one partition a day. activity_hourly counts the records
+// before the watermark, a few seconds ago, per user, hour, realm, method and status;
+// activity_daily sums the days that ended before it. Totals, statistics and the position of a page
+// come from these counts, and from the records that are not counted yet or lie in a part of an
+// hour. So their cost does not grow with the log, and they are exact.
+//
+// The key of every table but dead letters and single rows begins with user_id, and every statement
+// names one user or can run on each shard alone: the tables can be distributed by user_id
+// (deploy/docs/growth.md).
 package activity
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/event"
 )
+
+// The times that bound every log. Ids reach from 1970 to the year 10889, dates of PostgreSQL and
+// RFC 3339 to 9999.
+var (
+	firstMoment = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	lastMoment  = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// firstID returns the lowest id of the time t: what is at or after t has an id that is not below.
+func firstID(t time.Time) []byte {
+	var b [14]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(max(0, t.UnixMilli())))
+	return b[2:]
+}
+
+// idTime returns the time of a raw id.
+func idTime(id string) time.Time {
+	var b [8]byte
+	copy(b[2:], id[:6])
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:]))).UTC()
+}
 
 // record is a row of the log. Ids are their 12 raw bytes.
 type record struct {
@@ -29,9 +54,8 @@ type record struct {
 }
 
 // recordsOf returns the rows that an event becomes: one in the log of the user who acted and, when
-// the request acted on somebody else, one with the same id in that user's log. The second says what
-// was done, but neither from which address nor with which program: those are the administrator's
-// own affair.
+// the request acted on another user, one with the same id in that user's log. The second omits the
+// address and the program of the administrator who acted.
 func recordsOf(e event.Request) []*record {
 	mine := &record{
 		userID: raw(e.UserID), id: raw(e.ID), realmID: raw(e.RealmID), method: e.Method, path: e.Path,
@@ -46,7 +70,7 @@ func recordsOf(e event.Request) []*record {
 	return []*record{mine, &theirs}
 }
 
-// fixedBytes is what a record takes besides its texts and realm: two ids and the status.
+// fixedBytes is the size of the columns that every record has: two ids and the status.
 const fixedBytes = 12 + 12 + 2
 
 // bytes is the size of a record: the bytes of its columns, without what PostgreSQL adds. sizeOf is
@@ -61,7 +85,7 @@ func raw(id string) string {
 	return string(b)
 }
 
-// Record is a record as the contract has it.
+// Record is a record in an answer.
 type Record struct {
 	ID         string   `json:"id"`
 	UserID     string   `json:"user_id"`
@@ -74,7 +98,7 @@ type Record struct {
 	CreatedAt  api.Time `json:"created_at"`
 }
 
-// Stats is the size and the span of a user's log.
+// Stats is the size of a user's log and the times of its oldest and newest record.
 type Stats struct {
 	TotalSizeBytes int64     `json:"total_size_bytes"` // bytes of the columns of the records
 	TotalRecords   int64     `json:"total_records"`
@@ -93,7 +117,7 @@ type filter struct {
 	from, to  time.Time // from ≤ created_at < to, whole milliseconds
 }
 
-// everything returns the filter that selects all of a user's log.
-func everything(userID string) filter {
+// allRecords returns the filter that selects all of a user's log.
+func allRecords(userID string) filter {
 	return filter{userID: userID, minStatus: minStatus, maxStatus: maxStatus, from: firstMoment, to: lastMoment}
 }

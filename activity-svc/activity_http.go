@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -26,7 +27,7 @@ const (
 	errorStatus  = 400
 )
 
-// handlers answer for the log.
+// handlers serve the log.
 type handlers struct {
 	store        *store
 	retention    Retention
@@ -37,11 +38,11 @@ func (h *handlers) mount(app fiber.Router) {
 	app.Get("/api/v1/users/auth/activity", h.list)
 	app.Get("/api/v1/users/auth/activity/stats", h.stats)
 	app.Get(internalapi.RealmsPath, h.realms)
-	app.Get(internalapi.InstallationPath, h.tellInstallation)
+	app.Get(internalapi.InstallationPath, h.serveInstallation)
 }
 
-// tellInstallation tells a gateway where its events go.
-func (h *handlers) tellInstallation(c *fiber.Ctx) error {
+// serveInstallation tells a gateway the stream of its events.
+func (h *handlers) serveInstallation(c *fiber.Ctx) error {
 	if err := httpx.RequireSystem(c); err != nil {
 		return err
 	}
@@ -49,44 +50,44 @@ func (h *handlers) tellInstallation(c *fiber.Ctx) error {
 	return httpx.JSON(c, http.StatusOK, event.Installation{ID: h.installation})
 }
 
-// reader returns the caller, who may read the own log: an auth token needs event_access, whatever
-// its permissions. The gateway has decided this and inRealm already; here they hold also when the
+// reader returns the caller if it may read its log: an auth token needs event_access, whatever its
+// permissions. The gateway has checked this and inRealm already; here they hold also when the
 // gateway errs.
 func reader(c *fiber.Ctx) (auth.Identity, error) {
-	who, err := httpx.User(c)
+	caller, err := httpx.User(c)
 	switch {
 	case err != nil:
-		return who, err
-	case who.Banned:
-		return who, apperr.AccountBanned()
-	case who.Kind == auth.Token && (who.Grant == nil || !who.Grant.EventAccess):
-		return who, apperr.InsufficientPermissions()
+		return caller, err
+	case caller.Banned:
+		return caller, apperr.AccountBanned()
+	case caller.Kind == auth.Token && (caller.Grant == nil || !caller.Grant.EventAccess):
+		return caller, apperr.InsufficientPermissions()
 	}
-	return who, nil
+	return caller, nil
 }
 
-// inRealm keeps an auth token inside of its realms.
-func inRealm(who auth.Identity, realm string) error {
-	if who.Kind != auth.Token {
+// inRealm returns an error for an auth token that is not valid in the realm.
+func inRealm(caller auth.Identity, realm string) error {
+	if caller.Kind != auth.Token {
 		return nil
 	}
-	return who.Grant.InRealm(realm)
+	return caller.Grant.InRealm(realm)
 }
 
 func (h *handlers) list(c *fiber.Ctx) error {
-	who, err := reader(c)
+	caller, err := reader(c)
 	if err != nil {
 		return err
 	}
 	q := httpx.Query(c)
 	page, limit := q.Int("page", 1, 1, maxPage), q.Int("limit", defaultLimit, 1, maxLimit)
-	f := readFilter(q, raw(who.UserID))
+	f := readFilter(q, raw(caller.UserID))
 	if err := q.Err(); err != nil {
 		return err
 	}
 	realm, err := httpx.RealmID(c)
 	if err == nil {
-		err = inRealm(who, realm)
+		err = inRealm(caller, realm)
 	}
 	if err != nil {
 		return err
@@ -101,10 +102,10 @@ func (h *handlers) list(c *fiber.Ctx) error {
 	return httpx.Paged(c, "Activity logs retrieved successfully", records, metadata)
 }
 
-// readFilter reads everything but the realm, which the host may decide, and notes what breaks a
-// rule.
+// readFilter reads the filter but its realm, which may come from the host, and records in q which
+// parameters are invalid.
 func readFilter(q *input.Query, userID string) filter {
-	f := everything(userID)
+	f := allRecords(userID)
 	// Records carry milliseconds: an instant between two of them moves to the later one as a start
 	// and to the earlier one as an inclusive end.
 	start, end := q.Time("start_date", input.StartOfDay), q.Time("end_date", input.EndOfDay)
@@ -130,19 +131,21 @@ func readFilter(q *input.Query, userID string) filter {
 	return f
 }
 
-// within keeps a time inside of what a log can hold.
-func within(t time.Time) time.Time { return earlier(later(t, firstMoment), lastMoment) }
+// within returns the time nearest to t that a log can hold.
+func within(t time.Time) time.Time {
+	return timerange.Earlier(timerange.Later(t, firstMoment), lastMoment)
+}
 
 func (h *handlers) stats(c *fiber.Ctx) error {
-	who, err := reader(c)
+	caller, err := reader(c)
 	if err != nil {
 		return err
 	}
-	if err := inRealm(who, who.Realm); err != nil {
+	if err := inRealm(caller, caller.Realm); err != nil {
 		return err
 	}
-	f := everything(raw(who.UserID))
-	f.realmID = raw(who.Realm) // on the host of a realm, of that realm: a token that is restricted to it sees no other
+	f := allRecords(raw(caller.UserID))
+	f.realmID = raw(caller.Realm) // on the host of a realm, of that realm: a token that is restricted to it sees no other
 	out, err := h.store.stats(c.UserContext(), f)
 	if err != nil {
 		return err

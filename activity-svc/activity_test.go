@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
@@ -122,15 +120,8 @@ func TestWhoMayRead(t *testing.T) {
 	onHost.Realm = realm
 	banned := who
 	banned.Banned = true
-	for _, c := range []struct {
-		name   string
-		who    auth.Identity
-		query  string
-		status int
-		code   string
-		total  int
-	}{
-		{"nobody", auth.Identity{}, "", 401, "MISSING_TOKEN", 0},
+	for _, c := range []readCase{
+		{"a caller without an identity", auth.Identity{}, "", 401, "MISSING_TOKEN", 0},
 		{"an anonymous caller", auth.Identity{Kind: auth.Anonymous}, "", 401, "MISSING_TOKEN", 0},
 		{"the gateway itself", auth.Identity{Kind: auth.System}, "", 401, "MISSING_TOKEN", 0},
 		{"a session", who, "", 200, "", 2},
@@ -157,18 +148,33 @@ func TestWhoMayRead(t *testing.T) {
 		{"a token that needs a realm, without", token(&auth.Grant{EventAccess: true}, ""), "", 403, "REALM_SCOPE_REQUIRED",
 			0},
 	} {
-		a := h.get(c.who, logPath+c.query)
-		if a.StatusCode != c.status || a.Code != c.code || a.Metadata.Total != c.total {
-			t.Errorf("%s: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
-		}
-		if c.query != "" {
-			continue
-		}
-		a = h.get(c.who, logPath+"/stats")
-		if a.StatusCode != c.status || a.Code != c.code ||
-			(c.status == 200 && !strings.Contains(a.body, fmt.Sprintf(`"total_records":%d,`, c.total))) {
-			t.Errorf("%s: stats: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
-		}
+		c.check(h)
+	}
+}
+
+// readCase is a request for a log, and for its statistics where it has no query, and its answer.
+type readCase struct {
+	name   string
+	who    auth.Identity
+	query  string
+	status int
+	code   string
+	total  int
+}
+
+func (c readCase) check(h *harness) {
+	h.t.Helper()
+	a := h.get(c.who, logPath+c.query)
+	if a.StatusCode != c.status || a.Code != c.code || a.Metadata.Total != c.total {
+		h.t.Errorf("%s: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
+	}
+	if c.query != "" {
+		return
+	}
+	a = h.get(c.who, logPath+"/stats")
+	if a.StatusCode != c.status || a.Code != c.code ||
+		(c.status == 200 && !strings.Contains(a.body, fmt.Sprintf(`"total_records":%d,`, c.total))) {
+		h.t.Errorf("%s: stats: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
 	}
 }
 
@@ -208,11 +214,11 @@ func TestRealmsThatWereUsedLast(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
 	who := user()
-	h.query(`INSERT INTO activity_monthly (user_id, month, realm_id, method, status, records, bytes)
-		SELECT decode($1, 'hex'), CASE WHEN n <= 5 THEN '2020-01-01'::date ELSE '2020-02-01' END, decode(lpad(n::text, 24, '0'), 'hex'), 'GET', 200, 1, 100
-		FROM generate_series(1, $2::int) AS n`, who.UserID, mostRealms+4)
 	h.query(`INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
-		SELECT decode($1, 'hex'), $2, decode(lpad('2', 24, '0'), 'hex'), 'GET', 200, 1, 100`, who.UserID, dayOf(time.Now()).AddDate(0, 0, -1)) // not summed yet
+		SELECT decode($1, 'hex'), CASE WHEN n <= 5 THEN '2020-01-01'::date ELSE '2020-02-01' END, decode(lpad(n::text, 24, '0'), 'hex'), 'GET', 200, 1, 100
+		FROM generate_series(1, $2::int) AS n`, who.UserID, maxRealms+4)
+	h.query(`INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
+		SELECT decode($1, 'hex'), $2, decode(lpad('2', 24, '0'), 'hex'), 'GET', 200, 1, 100`, who.UserID, timerange.DayOf(time.Now()).AddDate(0, 0, -1))
 	now := at(time.Now(), who, "GET", 200)
 	now.RealmID = "507f1f77bcf86cd799439011"
 	h.publish(now)
@@ -226,7 +232,7 @@ func TestRealmsThatWereUsedLast(t *testing.T) {
 	for _, r := range got.Realms[:4] {
 		order = append(order, strings.TrimLeft(r.RealmID, "0"))
 	}
-	if last := got.Realms[len(got.Realms)-1].RealmID; len(got.Realms) != mostRealms ||
+	if last := got.Realms[len(got.Realms)-1].RealmID; len(got.Realms) != maxRealms ||
 		strings.Join(order, " ") != now.RealmID+" 2 6 7" || strings.TrimLeft(last, "0") != "10003" {
 		t.Errorf("got %d realms, %v first, %s last", len(got.Realms), order, last)
 	}
@@ -239,7 +245,7 @@ func TestAReadWaitsForNoPartitionOfAnotherDay(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t, func(c *Config) { c.DB.Timeout = 2 * time.Second })
 	who := user()
-	h.publish(at(time.Now(), who, "GET", 200), at(time.Now().Add(-3*oneDay), who, "GET", 200))
+	h.publish(at(time.Now(), who, "GET", 200), at(time.Now().Add(-3*timerange.Day), who, "GET", 200))
 	h.drained()
 	tx, err := openStore(t, h.cfg.DB.URL.Reveal()).pool.Begin(t.Context())
 	if err != nil {
@@ -272,7 +278,7 @@ func TestPagesNeverExceedTheLastOneThatMayBeAsked(t *testing.T) {
 	who := user()
 	yesterday := time.Now().AddDate(0, 0, -1)
 	h.eventually("yesterday is counted", func() error {
-		if n := h.query(`SELECT count(*) FROM activity_counted WHERE before > now() - interval '1 minute'`); n != 1 {
+		if n := h.query(`SELECT count(*) FROM activity_watermark WHERE counted_before > now() - interval '1 minute'`); n != 1 {
 			return errors.New("not yet")
 		}
 		return nil
@@ -282,119 +288,5 @@ func TestPagesNeverExceedTheLastOneThatMayBeAsked(t *testing.T) {
 	h.query(`UPDATE activity_daily SET records = 10002`) // as if there were that many
 	if a := h.get(who, logPath+"?limit=1"); a.Metadata.Pages != 10001 || a.Metadata.Total != 10002 {
 		t.Errorf("got %+v", a.Metadata)
-	}
-}
-
-// TestEveryFilterAgreesWithAWalkOverTheRecords compares pages and totals with what a plain walk
-// over all events says, while some days are summed into months and some are not.
-func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
-	t.Parallel()
-	h := prepare(t)
-	s := openStore(t, h.cfg.DB.URL.Reveal())
-	who, realm := user(), "507f1f77bcf86cd799439011"
-	now := time.Now().UTC()
-	var events []event.Request
-	var rows []*record
-	for n := range 400 { // 133 days, and twice as dense in the last week
-		when := now.Add(-time.Duration(n) * 8 * time.Hour)
-		if n > 300 {
-			when = now.Add(-time.Duration(n-300) * 101 * time.Minute)
-		}
-		e := at(when, who, []string{"GET", "POST", "PUT", "PATCH", "DELETE"}[n%5],
-			[]int{200, 201, 301, 399, 400, 404, 500}[n%7])
-		if n%3 == 0 {
-			e.RealmID = realm
-		}
-		events = append(events, e)
-		rows = append(rows, recordsOf(e)...)
-	}
-	if err := s.insert(t.Context(), rows); err != nil {
-		t.Fatal(err)
-	}
-	h.run() // whose maintenance sums the days that are over
-	h.eventually("days are summed", func() error {
-		c, err := s.counted(t.Context())
-		if err == nil && c.summedUntil.Before(dayOf(now).AddDate(0, 0, -openDays)) {
-			err = fmt.Errorf("%+v", c)
-		}
-		return err
-	})
-	slices.SortFunc(events, func(a, b event.Request) int { return strings.Compare(b.ID, a.ID) })
-
-	day := func(n int) string { return now.AddDate(0, 0, -n).Format(time.DateOnly) }
-	moment := func(n int, l string) string { return url.QueryEscape(now.AddDate(0, 0, -n).Format(l)) }
-	ranges := []string{
-		"", "&start_date=" + day(0), "&start_date=" + day(40), "&end_date=" + day(3), "&end_date=" + day(70),
-		"&start_date=" + day(100) + "&end_date=" + day(9),
-		"&start_date=" + day(5) + "&end_date=" + day(5),
-		"&start_date=" + moment(45, time.RFC3339Nano) + "&end_date=" + moment(2, time.RFC3339Nano),
-		"&end_date=0001-01-01T00:00:00Z", "&start_date=" + moment(1, time.RFC3339) + "&end_date=" + moment(0, time.RFC3339),
-		"&start_date=" + url.QueryEscape(events[7].At().Format(time.RFC3339Nano)) + "&end_date=" +
-			url.QueryEscape(events[7].At().Format(time.RFC3339Nano)),
-	}
-	filters := []string{"", "&errors_only=true", "&errors_only=false", "&min_status=301&max_status=404", "&min_status=599",
-		"&method=PATCH", "&realm_id=" + realm,
-		"&method=GET&realm_id=" + realm + "&errors_only=true", "&errors_only=true&max_status=399"}
-	for _, r := range ranges {
-		for _, f := range filters {
-			var want []string
-			q, err := url.ParseQuery(strings.TrimPrefix(r+f, "&"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range events {
-				if selected(q, e) {
-					want = append(want, e.ID)
-				}
-			}
-			checkPages(t, h, who, r+f, want)
-		}
-	}
-}
-
-// selected says the contract's rules once more, in the plainest way.
-func selected(q url.Values, e event.Request) bool {
-	inside := true
-	if s := q.Get("start_date"); s != "" {
-		if t, err := time.Parse(time.DateOnly, s); err == nil {
-			inside = inside && !e.At().Before(t)
-		} else {
-			t, _ := time.Parse(time.RFC3339Nano, s)
-			inside = inside && !e.At().Before(t)
-		}
-	}
-	if s := q.Get("end_date"); s != "" {
-		if t, err := time.Parse(time.DateOnly, s); err == nil {
-			inside = inside && e.At().Before(t.AddDate(0, 0, 1))
-		} else {
-			t, _ := time.Parse(time.RFC3339Nano, s)
-			inside = inside && !e.At().After(t)
-		}
-	}
-	number := func(name string, def int) int {
-		if n, err := strconv.Atoi(q.Get(name)); err == nil {
-			return n
-		}
-		return def
-	}
-	return inside && e.Status >= number("min_status", 0) && e.Status <= number("max_status", 999) &&
-		(q.Get("errors_only") != "true" || e.Status >= 400) &&
-		(q.Get("method") == "" || q.Get("method") == e.Method) && (q.Get("realm_id") == "" || q.Get("realm_id") == e.RealmID)
-}
-
-func checkPages(t *testing.T, h *harness, who auth.Identity, query string, want []string) {
-	t.Helper()
-	const limit = 30
-	pages := (len(want) + limit - 1) / limit
-	for page := 1; page <= pages+1; page++ {
-		a := h.get(who, fmt.Sprintf("%s?limit=%d&page=%d%s", logPath, limit, page, query))
-		var got []string
-		for _, r := range a.records(t) {
-			got = append(got, r.ID)
-		}
-		expected := want[min(len(want), (page-1)*limit):min(len(want), page*limit)]
-		if !slices.Equal(got, expected) || a.Metadata.Total != len(want) || a.Metadata.Pages != pages {
-			t.Errorf("%s page %d: got %d of %+v, want %d of %d", query, page, len(got), a.Metadata, len(expected), len(want))
-		}
 	}
 }

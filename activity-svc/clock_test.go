@@ -6,10 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-const yearAhead = 400 * oneDay
+const yearAhead = 400 * timerange.Day
 
 // TestAClockThatIsAheadDeletesNothing lets a replica whose clock is ahead, or behind, maintain,
 // count and take events.
@@ -28,7 +29,7 @@ func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			letter := deadLetter{digest: []byte("d"), seq: 7, reason: "r", payload: []byte("p")}
-			if err := s.bury(t.Context(), []deadLetter{letter}); err != nil {
+			if err := s.insertDeadLetters(t.Context(), []deadLetter{letter}); err != nil {
 				t.Fatal(err)
 			}
 			h.clock.forward(off)
@@ -41,12 +42,12 @@ func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 				}
 				return nil
 			})
-			work(t, newKeeper(t, s, h.clock, 30))
+			maintain(t, newMaintainer(t, s, h.clock, 30))
 			h.agrees(31)
 			if n := h.query(`SELECT count(*) FROM activity_dead_letters`); n != 1 {
 				t.Errorf("%d dead letters, want the 1 that was there", n)
 			}
-			if n := h.query(`SELECT count(*) FROM activity_counted WHERE before > now()`); n != 0 {
+			if n := h.query(`SELECT count(*) FROM activity_watermark WHERE counted_before > now()`); n != 0 {
 				t.Error("the counts reach into the future")
 			}
 			justNow := firstID(now.Add(-time.Second).Truncate(time.Millisecond))
@@ -73,10 +74,10 @@ func TestALogThatNothingIsAddedToIsKept(t *testing.T) {
 		}
 	}
 	insert(newest, newest.AddDate(0, 0, -10), newest.AddDate(0, 0, -11))
-	work(t, newKeeper(t, s, h.clock, 10))
+	maintain(t, newMaintainer(t, s, h.clock, 10))
 	h.agrees(2)
 	insert(time.Now().AddDate(0, 0, -1))
-	work(t, newKeeper(t, s, h.clock, 10))
+	maintain(t, newMaintainer(t, s, h.clock, 10))
 	h.agrees(1)
 }
 
@@ -91,19 +92,19 @@ func TestALeapOfTheDatabasesClockDeletesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.query(`UPDATE clock_seen SET seen_at = now() - interval '400 days'`)
-	k := newKeeper(t, s, h.clock, 10)
-	if err := s.alone(t.Context(), k.work); !errors.Is(err, db.ErrClockDoubted) {
+	k := newMaintainer(t, s, h.clock, 10)
+	if err := s.withMaintenanceLock(t.Context(), k.runOnce); !errors.Is(err, db.ErrClockDoubted) {
 		t.Errorf("maintenance: %v, want %v", err, db.ErrClockDoubted)
 	}
-	if err := k.countNow(t.Context()); !errors.Is(err, db.ErrClockDoubted) {
+	if err := k.countOnce(t.Context()); !errors.Is(err, db.ErrClockDoubted) {
 		t.Errorf("counting: %v, want %v", err, db.ErrClockDoubted)
 	}
 	h.agrees(2)
-	if n := h.query(`SELECT count(*) FROM activity_counted WHERE before > '1970-01-02Z'`); n != 0 {
+	if n := h.query(`SELECT count(*) FROM activity_watermark WHERE counted_before > '1970-01-02Z'`); n != 0 {
 		t.Error("the counts were moved by a clock that is doubted")
 	}
 	h.query(`UPDATE clock_seen SET seen_at = now()`)
-	work(t, k)
+	maintain(t, k)
 	h.agrees(1)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
@@ -32,7 +33,7 @@ type Config struct {
 	BatchWait    time.Duration `env:"ACTIVITY_BATCH_WAIT" envDefault:"20ms" doc:"Longest time that an event waits for its batch to fill."`
 }
 
-// StreamConfig says how JetStream keeps the events until they are stored.
+// StreamConfig are the settings of the stream that keeps the events until they are stored.
 type StreamConfig struct {
 	MaxBytes  int64         `env:"ACTIVITY_STREAM_MAX_BYTES" envDefault:"1073741824" doc:"Size of the stream; when it is full the gateways keep their events. JetStream must have that much storage."`
 	MaxAge    time.Duration `env:"ACTIVITY_STREAM_MAX_AGE" envDefault:"0s" doc:"Age at which an event that was never stored is lost; 0s: never."`
@@ -41,11 +42,11 @@ type StreamConfig struct {
 	AckWait   time.Duration `env:"ACTIVITY_ACK_WAIT" envDefault:"5s" doc:"After which the events that a dead replica had in hand go to another, at least 1s."`
 }
 
-// minAckWait leaves room for a replica that is only slow to say that it lives.
+// minAckWait leaves a slow replica time to tell the stream that it is at work.
 const minAckWait = time.Second
 
-// minConns is what the service cannot do with less of: maintenance keeps one connection, for its
-// lock, while it works with others.
+// minConns is the least number of database connections: maintenance keeps one, for its lock, while
+// it works with another.
 const minConns = 2
 
 func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
@@ -72,7 +73,8 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-// consumer takes the events of an installation, "" those in the stream of an earlier release.
+// consumer returns the settings of the consumer of an installation's events; "" stands for the
+// stream of an earlier release.
 func (c Config) consumer(installation string) bus.ConsumerConfig {
 	names := event.NamesOf(installation)
 	return bus.ConsumerConfig{
@@ -88,7 +90,7 @@ func (c Config) consumer(installation string) bus.ConsumerConfig {
 // Retention is how many days records are kept.
 type Retention int
 
-// maxRetention is ten years: the partitions of a table are planned for one by one.
+// maxRetention is ten years, because PostgreSQL plans for each partition of a table.
 const maxRetention = 3660
 
 // UnmarshalText reads a Go duration of whole days, or days as "365d".
@@ -99,10 +101,10 @@ func (r *Retention) UnmarshalText(text []byte) error {
 		days, err = strconv.Atoi(number)
 	} else {
 		var d time.Duration
-		if d, err = time.ParseDuration(string(text)); err == nil && d%oneDay != 0 {
+		if d, err = time.ParseDuration(string(text)); err == nil && d%timerange.Day != 0 {
 			err = errors.New("it is not whole days")
 		}
-		days = int(d / oneDay)
+		days = int(d / timerange.Day)
 	}
 	if err == nil && (days < 1 || days > maxRetention) {
 		err = fmt.Errorf("it must be 1 to %d days", maxRetention)
@@ -116,4 +118,6 @@ func (r Retention) MarshalText() ([]byte, error) { return []byte(strconv.Itoa(in
 
 // firstDay returns the first day that is kept at the time now. A day is dropped as a whole once its
 // last moment is too old.
-func (r Retention) firstDay(now time.Time) time.Time { return dayOf(now).AddDate(0, 0, -int(r)) }
+func (r Retention) firstDay(now time.Time) time.Time {
+	return timerange.DayOf(now).AddDate(0, 0, -int(r))
+}

@@ -67,6 +67,31 @@ func start(t testing.TB, edits ...func(*Config)) (*harness, *replica) {
 	return h, h.run()
 }
 
+// migrated is a database with the newest schema, so that services need not bring theirs up to date.
+var migrated = testkit.Template{Prepare: func(url string) error {
+	return Migrate(context.Background(), Config{DB: databaseConfig(url)},
+		service.Runtime{Log: slog.New(slog.DiscardHandler)})
+}}
+
+func databaseConfig(url string) db.Config {
+	return db.Config{URL: config.Secret(url), MaxConns: 8, Timeout: time.Minute}
+}
+
+// database returns the address of a new database of a new installation.
+func database(t testing.TB) string {
+	t.Helper()
+	url := migrated.Copy(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), `UPDATE activity_svc.installation SET id = $1`, id.New(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
 // prepare starts the dependencies only.
 func prepare(t testing.TB, edits ...func(*Config)) *harness {
 	t.Helper()
@@ -74,7 +99,8 @@ func prepare(t testing.TB, edits ...func(*Config)) *harness {
 	if err := config.Defaults(&h.cfg); err != nil && !strings.Contains(err.Error(), "required") {
 		t.Fatal(err)
 	}
-	h.cfg.DB.URL, h.cfg.Bus.URL = config.Secret(testkit.Postgres(t)), config.Secret(h.broker.URL())
+	h.cfg.DB.URL, h.cfg.DB.Migrate = config.Secret(database(t)), false
+	h.cfg.Bus.URL = config.Secret(h.broker.URL())
 	h.cfg.InternalKeys, h.cfg.Addr, h.cfg.Service.AdminAddr = internalKey, "127.0.0.1:0", "127.0.0.1:0"
 	for _, edit := range edits {
 		edit(&h.cfg)
@@ -118,16 +144,18 @@ func (h *harness) run() *replica {
 // openStore returns the store of a migrated database without a service.
 func openStore(t testing.TB, url string) *store {
 	t.Helper()
-	pool, err := db.Open(t.Context(), db.Config{URL: config.Secret(url), MaxConns: 8, Timeout: time.Minute}, schema, nil,
-		nil)
+	pool, err := db.Open(t.Context(), databaseConfig(url), schema, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	if err := db.Migrate(t.Context(), pool, schema, migrationFiles, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
 	return &store{pool: pool}
+}
+
+// newStore returns the store of a new database.
+func newStore(t testing.TB) *store {
+	t.Helper()
+	return openStore(t, database(t))
 }
 
 // user is an identity of a session of a new user.
@@ -265,7 +293,7 @@ func (a answer) records(t testing.TB) (out []Record) {
 	return out
 }
 
-// get asks as who; the header is left out when who is nobody.
+// get asks as who; the header is left out when who is empty.
 func (h *harness) get(who auth.Identity, path string) answer {
 	h.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, h.url+path, nil)
@@ -303,8 +331,8 @@ func (h *harness) get(who auth.Identity, path string) answer {
 
 const logPath = "/api/v1/users/auth/activity"
 
-// counted returns activity_events_total by outcome.
-func (r *replica) counted(t testing.TB) map[outcome]int {
+// outcomes returns activity_events_total by outcome.
+func (r *replica) outcomes(t testing.TB) map[outcome]int {
 	t.Helper()
 	families, err := r.metrics.Gather()
 	if err != nil {

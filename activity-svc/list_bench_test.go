@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // BenchmarkRead compares reading the log of a user who made a quarter of all records, over a year,
@@ -18,11 +18,11 @@ import (
 func BenchmarkRead(b *testing.B) {
 	total, _ := strconv.Atoi(os.Getenv("ACTIVITY_BENCH_ROWS"))
 	total = max(total, 400_000)
-	s := openStore(b, testkit.Postgres(b))
+	s := newStore(b)
 	busy, quiet := raw(id.New(time.Now())), raw(id.New(time.Now()))
 	fill(b, s, busy, quiet, total)
 	now := time.Now()
-	day := func(n int) time.Time { return dayOf(now).AddDate(0, 0, -n) }
+	day := func(n int) time.Time { return timerange.DayOf(now).AddDate(0, 0, -n) }
 	for _, c := range []struct {
 		name string
 		edit func(*filter)
@@ -43,7 +43,7 @@ func BenchmarkRead(b *testing.B) {
 			took := map[string][]time.Duration{}
 			for range b.N {
 				for _, who := range []string{busy, quiet} {
-					f := everything(who)
+					f := allRecords(who)
 					start := time.Now()
 					var err error
 					if c.edit == nil {
@@ -76,7 +76,7 @@ func fill(b *testing.B, s *store, busy, quiet string, total int) {
 	b.Helper()
 	var days []time.Time
 	for n := range 365 {
-		days = append(days, dayOf(time.Now()).AddDate(0, 0, -n-1))
+		days = append(days, timerange.DayOf(time.Now()).AddDate(0, 0, -n-1))
 	}
 	if err := s.makePartitions(b.Context(), days); err != nil {
 		b.Fatal(err)
@@ -95,7 +95,7 @@ func fill(b *testing.B, s *store, busy, quiet string, total int) {
 			       CASE n %% 4 WHEN 0 THEN '\x507f1f77bcf86cd799439011'::bytea ELSE '' END, (ARRAY['GET','GET','GET','POST','PUT','PATCH','DELETE'])[1 + (random() * 6)::int],
 			       '/api/v1/vault/keys/' || n, CASE WHEN random() < 0.001 THEN 503 ELSE (ARRAY[200,200,200,201,301,400,401,404,500])[1 + (random() * 8)::int] END,
 			       '203.0.113.7', 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36'
-			FROM generate_series(0, $1 - 1) AS n`, user), part.n, days[364].UnixMilli(), (365*oneDay - time.Hour).Milliseconds())
+			FROM generate_series(0, $1 - 1) AS n`, user), part.n, days[364].UnixMilli(), (365*timerange.Day - time.Hour).Milliseconds())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func fill(b *testing.B, s *store, busy, quiet string, total int) {
 	if _, err := s.recount(b.Context(), time.Now().Truncate(time.Millisecond)); err != nil {
 		b.Fatal(err)
 	}
-	work(b, newKeeper(b, s, &clock{}, 366))
+	maintain(b, newMaintainer(b, s, &clock{}, 366))
 	if _, err := s.pool.Exec(b.Context(), `VACUUM ANALYZE`); err != nil {
 		b.Fatal(err)
 	}

@@ -7,15 +7,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/realmgate/realmgate/pkg/testkit"
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 )
 
 // TestAPageIsLookedUpByItsIDs also in a day that PostgreSQL has no statistics of, as every day is
 // at first.
 func TestAPageIsLookedUpByItsIDs(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, testkit.Postgres(t))
-	who, day := user(), dayOf(time.Now())
+	s := newStore(t)
+	who, day := user(), timerange.DayOf(time.Now())
 	var rows []*record
 	for i := range 1000 {
 		rows = append(rows, recordsOf(at(day.Add(time.Duration(i)*time.Second), who, "GET", 200))...)
@@ -23,10 +23,12 @@ func TestAPageIsLookedUpByItsIDs(t *testing.T) {
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	err := s.reading(t.Context(), func(tx pgx.Tx, _ counted) error {
-		f := everything(raw(who.UserID))
-		plan, err := tx.Query(t.Context(), `EXPLAIN ANALYZE`+readPiece,
-			f.args(firstID(day), firstID(day.Add(oneDay)), 300, 50)...)
+	err := s.reading(t.Context(), func(tx pgx.Tx, _ time.Time) error {
+		f := allRecords(raw(who.UserID))
+		sql, args := f.sliceQuery(timerange.Slice{
+			Counted: timerange.Counted{Range: timerange.Range{From: day, To: day.Add(timerange.Day)}}, Skip: 300, Take: 50,
+		})
+		plan, err := tx.Query(t.Context(), `EXPLAIN ANALYZE `+sql, args...)
 		if err != nil {
 			return err
 		}

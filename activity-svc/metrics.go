@@ -2,8 +2,8 @@ package activity
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics of the way in. The sum of activity_events_total over its outcomes is what was taken from
-// the stream.
+// metrics describe how events are stored. The sum of activity_events_total over its outcomes is how
+// many were taken from the stream.
 type metrics struct {
 	events              *prometheus.CounterVec
 	batchSize           prometheus.Histogram
@@ -21,7 +21,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "activity_events_total",
-			Help: "Events taken from the stream, by what became of them: stored, duplicate, dead (kept as a dead letter) or expired (older than the retention).",
+			Help: "Events taken from the stream, by outcome: stored, duplicate, dead (kept as a dead letter) or expired (older than the retention).",
 		}, []string{"outcome"}),
 		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "activity_batch_size", Help: "Events of a batch.",
@@ -39,7 +39,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_pending",
 			Help: "Messages in the stream, of up to 100 events each, that no replica has yet."}),
 		ackPending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_ack_pending",
-			Help: "Messages, of up to 100 events each, that some replica has and has not yet acknowledged."}),
+			Help: "Messages, of up to 100 events each, that a replica has and has not yet acknowledged."}),
 		streamBytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_bytes",
 			Help: "Size of the stream; compare ACTIVITY_STREAM_MAX_BYTES."}),
 		streamUp: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_up",
@@ -48,11 +48,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Days that retention dropped."}),
 		maintenanceFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "activity_maintenance_failures_total",
-			Help: "Attempts at making, summing or dropping days that failed and were tried again.",
+			Help: "Attempts at making, counting or dropping days that failed and were tried again.",
 		}),
 	}
 	for _, o := range []outcome{stored, duplicate, dead, expired} {
-		m.events.WithLabelValues(string(o)) // a counter that is not there looks like one that is broken
+		m.events.WithLabelValues(string(o)) // a counter that is absent looks like one that is broken
 	}
 	if reg != nil {
 		reg.MustRegister(m.events, m.batchSize, m.batchDuration, m.lag, m.pending, m.ackPending, m.streamBytes, m.streamUp,

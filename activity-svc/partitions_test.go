@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // TestAConnectionThatWritesWhileADayIsMadeHasTheDay: connections that use the log for the first
@@ -17,12 +17,12 @@ import (
 // ATTACH PARTITION does not promise that.
 func TestAConnectionThatWritesWhileADayIsMadeHasTheDay(t *testing.T) {
 	t.Parallel()
-	url := testkit.Postgres(t)
+	url := database(t)
 	s, now := openStore(t, url), time.Now()
 	const into = `INSERT INTO ` + schema + `.activity SELECT $1::bytea, $2::bytea, '', '', '', 0, '', '' WHERE $3::bool`
 	var days []time.Time
 	for n := range 50 {
-		days = append(days, dayOf(now.AddDate(0, 0, n)))
+		days = append(days, timerange.DayOf(now.AddDate(0, 0, n)))
 	}
 	if err := s.makePartitions(t.Context(), days); err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func TestAConnectionThatWritesWhileADayIsMadeHasTheDay(t *testing.T) {
 			defer c.Close(context.Background())
 			conns = append(conns, c)
 		}
-		day := dayOf(now.AddDate(0, 0, -1-round))
+		day := timerange.DayOf(now.AddDate(0, 0, -1-round))
 		write := func(c *pgx.Conn, really bool) {
 			if _, err := c.Exec(t.Context(), into, []byte(raw(user().UserID)), []byte(raw(id.New(day))), really); err != nil {
 				t.Errorf("round %d: %v", round, err)
@@ -65,7 +65,7 @@ func TestAConnectionThatWritesWhileADayIsMadeHasTheDay(t *testing.T) {
 // for nobody, and the day waits for it.
 func TestADayIsMadeWhileNobodyUsesTheLog(t *testing.T) {
 	t.Parallel()
-	s, day := openStore(t, testkit.Postgres(t)), []time.Time{dayOf(time.Now())}
+	s, day := newStore(t), []time.Time{timerange.DayOf(time.Now())}
 	err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), `SELECT FROM activity`); err != nil {
 			return err

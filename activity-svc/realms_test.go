@@ -8,85 +8,64 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/realmgate/realmgate/pkg/testkit"
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 )
 
 // TestOneRealmAmongManyIsLookedUpByItsKey: what is read for the counts of a realm does not grow
 // with the realms that its user has beside it.
 func TestOneRealmAmongManyIsLookedUpByItsKey(t *testing.T) {
 	t.Parallel()
-	s, who := openStore(t, testkit.Postgres(t)), user()
+	s, who := newStore(t), user()
+	watermark := time.Date(2026, 6, 6, 0, 0, 0, 0, time.UTC)
 	for _, sql := range []string{
-		`INSERT INTO activity_monthly (user_id, month, realm_id, method, status, records, bytes)
-		 SELECT decode($1, 'hex'), '2026-05-01'::date - make_interval(months => m), decode(lpad(n::text, 24, '0'), 'hex'), 'GET', 200, 1, 100
-		 FROM generate_series(0, 11) AS m, generate_series(1, 5000) AS n`,
 		`INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
-		 SELECT decode($1, 'hex'), '2026-05-31'::date + d, decode(lpad(n::text, 24, '0'), 'hex'), 'GET', 200, 1, 100
-		 FROM generate_series(0, 5) AS d, generate_series(1, 5000) AS n`,
-		`UPDATE activity_counted SET before = '2026-06-06', summed_until = '2026-06-01' WHERE $1 <> ''`,
+		 SELECT decode($1, 'hex'), '2026-06-05'::date - d, decode(lpad(n::text, 24, '0'), 'hex'), 'GET', 200, 1, 100
+		 FROM generate_series(0, 15) AS d, generate_series(1, 5000) AS n`,
+		`UPDATE activity_watermark SET counted_before = '2026-06-06Z' WHERE $1 <> ''`,
 	} {
 		if _, err := s.pool.Exec(t.Context(), sql, who.UserID); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.pool.Exec(t.Context(), `VACUUM ANALYZE activity_monthly, activity_daily`); err != nil {
+	if _, err := s.pool.Exec(t.Context(), `VACUUM ANALYZE activity_daily`); err != nil {
 		t.Fatal(err)
 	}
-	f := everything(raw(who.UserID))
+	f := allRecords(raw(who.UserID))
 	f.realmID = raw(fmt.Sprintf("%024d", 4711))
-	for name, c := range map[string]struct {
-		sql   string
-		args  []any
-		spans int
-	}{
-		"every day": {countWholeDaysOfRealm,
-			f.args(firstMoment, firstMoment, lastMoment, lastMoment, moment("2026-06-01")), 12 + 4},
-		"months and days beside": {countWholeDaysOfRealm,
-			f.args(moment("2026-05-31"), moment("2026-06-01"), moment("2026-07-01"), moment("2026-07-04"), moment("2026-06-01")),
-			1 + 4},
-		"whole months alone": {countWholeDaysOfRealm,
-			f.args(moment("2026-02-01"), moment("2026-02-01"), moment("2026-05-01"), moment("2026-05-01"), moment("2026-06-01")),
-			3},
-		"days of months": {readDaysOfRealm,
-			f.args([]time.Time{moment("2026-05-01"), moment("2026-06-01")},
-				[]time.Time{moment("2026-06-01"), moment("2026-06-03")}), 1 + 2},
-	} {
-		err := s.reading(t.Context(), func(tx pgx.Tx, _ counted) error {
-			rows, err := tx.Query(t.Context(), c.sql, c.args...)
-			if err != nil {
-				return err
-			}
-			spans, err := collectSpans(rows, nil)
-			if records, _ := sum(spans); len(spans) != c.spans || records != int64(c.spans) {
-				t.Errorf("%s: got %v, want %d of one record each", name, spans, c.spans)
-			}
-			if pages, plan := pagesOf(t, tx, c.sql, c.args); pages > 300 {
-				t.Errorf("%s: %d pages were looked at:\n%s", name, pages, plan)
+	for days, from := range map[int]time.Time{16: firstMoment, 5: watermark.AddDate(0, 0, -5),
+		1: watermark.AddDate(0, 0, -1)} {
+		f.from = from
+		err := s.reading(t.Context(), func(tx pgx.Tx, watermark time.Time) error {
+			ranges, err := readCounts(t.Context(), tx, f, watermark, recordsOnly)
+			if records, _ := timerange.Sum(ranges); len(ranges) != days || records != int64(days) {
+				t.Errorf("got %v, want %d days of one record each", ranges, days)
 			}
 			return err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	err := s.reading(t.Context(), func(tx pgx.Tx, _ counted) error {
-		if pages, plan := pagesOf(t, tx, readBucketsOfRealm, f.args(moment("2026-06-02"))); pages > 20 {
-			t.Errorf("the histogram of a day: %d pages were looked at:\n%s", pages, plan)
+		err = s.reading(t.Context(), func(tx pgx.Tx, watermark time.Time) error {
+			sql, args := daily.readQuery(f, recordsOnly,
+				timerange.Split(timerange.Range{From: f.from, To: f.to}, watermark).Days)
+			if pages, plan := pagesOf(t, tx, sql, args); pages > 300 {
+				t.Errorf("%d days: %d pages were looked at:\n%s", days, pages, plan)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
-// TestADroppedDayIsTakenOutOfEachRealmsMonth: several realms have counts of one month that differ
+// TestADroppedDayIsTakenOutOfTheCountsOfEachRealm: several realms have counts of a day that differ
 // in nothing else.
-func TestADroppedDayIsTakenOutOfEachRealmsMonth(t *testing.T) {
+func TestADroppedDayIsTakenOutOfTheCountsOfEachRealm(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
 	s, who := openStore(t, h.cfg.DB.URL.Reveal()), user()
-	first := monthOf(time.Now().AddDate(0, -2, 0))
+	first := timerange.DayOf(time.Now().AddDate(0, -2, 0))
 	var rows []*record
 	for day, realms := range [][]string{{"1", "2", ""}, {"1", "1", "2", "", "3"}} {
 		for _, realm := range realms {
@@ -100,19 +79,18 @@ func TestADroppedDayIsTakenOutOfEachRealmsMonth(t *testing.T) {
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	work(t, newKeeper(t, s, h.clock, 365))
+	maintain(t, newMaintainer(t, s, h.clock, 365))
 	h.agrees(8)
 	for day, left := range []int64{5, 0} {
 		if err := s.drop(t.Context(), first.AddDate(0, 0, day)); err != nil {
 			t.Fatal(err)
 		}
 		h.agrees(left)
-		if n := h.query(`SELECT coalesce(sum(records), 0)::bigint FROM activity_monthly`); n != left {
-			t.Errorf("%d records in the months, want %d", n, left)
+		for _, table := range []string{"activity_hourly", "activity_daily"} {
+			if n := h.query(`SELECT coalesce(sum(records), 0)::bigint FROM ` + table); n != left {
+				t.Errorf("%d records in %s, want %d", n, table, left)
+			}
 		}
-	}
-	if n := h.query(`SELECT count(*) FROM activity_monthly`); n != 0 {
-		t.Errorf("%d months are left that have nothing", n)
 	}
 }
 
@@ -120,7 +98,7 @@ func TestADroppedDayIsTakenOutOfEachRealmsMonth(t *testing.T) {
 // plan.
 func pagesOf(t *testing.T, tx pgx.Tx, sql string, args []any) (pages int, plan string) {
 	t.Helper()
-	rows, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS)`+sql, args...)
+	rows, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS) `+sql, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

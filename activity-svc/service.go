@@ -54,8 +54,8 @@ func recount(ctx context.Context, cfg Config, rt service.Runtime, _ []string, ou
 	if err != nil {
 		return err
 	}
-	k := &keeper{store: s, retention: cfg.Retention, clock: clock, log: rt.Log, metrics: newMetrics(nil)}
-	if err := k.work(ctx); err != nil {
+	maintain := &maintainer{store: s, retention: cfg.Retention, clock: clock, log: rt.Log, metrics: newMetrics(nil)}
+	if err := maintain.runOnce(ctx); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "%d records counted\n", records)
@@ -99,15 +99,14 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return fmt.Errorf("installation id: %w", err)
 	}
 	clock := db.NewClock(pool, rt.Now, rt.Log, rt.Metrics)
-	k := &keeper{store: s, retention: cfg.Retention, clock: clock, log: rt.Log, metrics: m}
-	svc.Go("maintenance", k.run)
-	svc.Go("counting", k.count)
-	svc.Go("histograms", k.makeHistograms)
+	maintain := &maintainer{store: s, retention: cfg.Retention, clock: clock, log: rt.Log, metrics: m}
+	svc.Go("maintenance", maintain.run)
+	svc.Go("counting", maintain.count)
 	c := &consumer{
 		bus: nats, cfg: cfg.consumer(own.id), store: s, retention: cfg.Retention, now: rt.Now, clock: clock,
 		log: rt.Log, metrics: m, traces: rt.Traces,
 	}
-	(&watcher{bus: nats, names: event.NamesOf(own.id), log: rt.Log, metrics: m}).mount(svc)
+	(&streamMonitor{bus: nats, names: event.NamesOf(own.id), log: rt.Log, metrics: m}).mount(svc)
 	for range cfg.Writers {
 		svc.Go("consumer", c.run)
 	}

@@ -70,7 +70,7 @@ func copyRows(ctx context.Context, url string, table pgx.Identifier, batch, n in
 
 // countedOf returns how many records of the users activity-svc has counted.
 func countedOf(ctx context.Context, url string, users [][]byte) (int64, error) {
-	return one[int64](ctx, url, `SELECT coalesce(sum(records), 0)::bigint FROM activity_svc.activity_daily WHERE user_id = ANY($1)`, users)
+	return one[int64](ctx, url, `SELECT coalesce(sum(records), 0)::bigint FROM activity_svc.activity_hourly WHERE user_id = ANY($1)`, users)
 }
 
 // share is a user and the part of the rows that is the user's.
@@ -104,8 +104,8 @@ func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
 	if err := describe(recount, "recount"); err != nil {
 		return err
 	}
-	return execute(ctx, url, "VACUUM (ANALYZE) "+activityTable, "VACUUM (ANALYZE) activity_svc.activity_daily",
-		"VACUUM (ANALYZE) activity_svc.activity_histogram", "CHECKPOINT")
+	return execute(ctx, url, "VACUUM (ANALYZE) "+activityTable, "VACUUM (ANALYZE) activity_svc.activity_hourly",
+		"VACUUM (ANALYZE) activity_svc.activity_daily", "CHECKPOINT")
 }
 
 // logWriters copy the log, each an equal part of its time.

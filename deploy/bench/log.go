@@ -30,7 +30,7 @@ func logGroup() group {
 		if err := b.loadLog(ctx, b.options.rows, share{few.id, fewRows}, share{many.id, quarter}); err != nil {
 			return plan{}, err
 		}
-		// sums the loaded days at its start
+		// counts what comes meanwhile
 		reader, err := b.startService(ctx, "activity-svc", "activity-svc-reader", "ACTIVITY_ADDR")
 		if err != nil {
 			return plan{}, err

@@ -7,15 +7,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 // TestWhatIsCopiedInIsWhatWasGiven: empty texts, long ones, separators of COPY's other formats, the
 // bounds of a status.
 func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, testkit.Postgres(t))
+	s := newStore(t)
 	var given []record
 	for _, status := range []int16{-32768, -1, 0, 200, 32767} {
 		for _, text := range []string{"", "/a", "tab\t, line\n, \\. and \\N", "ü €", strings.Repeat("long", 10_000)} {
@@ -58,7 +56,7 @@ func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 // runs. Its events wait then.
 func TestAColumnOfAnotherTypeBuriesNobody(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, testkit.Postgres(t))
+	s := newStore(t)
 	if _, err := s.pool.Exec(t.Context(), `ALTER TABLE activity ALTER ip_address TYPE inet USING NULL`); err != nil {
 		t.Fatal(err)
 	}

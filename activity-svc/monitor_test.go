@@ -73,7 +73,7 @@ func (h *harness) store(e event.Request) error {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(h.t.Context(), watchTimeout)
+	ctx, cancel := context.WithTimeout(h.t.Context(), monitorTimeout)
 	defer cancel()
 	return h.bus.Store(ctx, h.names().Subject, b)
 }
@@ -82,9 +82,9 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	h, r := start(t)
 	h.streamIs(r, true)
-	own := &watcher{bus: h.bus, names: h.names(), log: testkit.Log(t), metrics: newMetrics(prometheus.NewRegistry())}
+	own := &streamMonitor{bus: h.bus, names: h.names(), log: testkit.Log(t), metrics: newMetrics(prometheus.NewRegistry())}
 	for range 20 {
-		own.look(t.Context())
+		own.observe(t.Context())
 		if err := own.health(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -92,12 +92,12 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 	h.publish(at(time.Now(), user(), "GET", 200))
 	h.drained()
 	h.eventually("the event is counted", func() error {
-		if r.counted(t)[stored] == 0 {
+		if r.outcomes(t)[stored] == 0 {
 			return errors.New("not yet")
 		}
 		return nil
 	})
-	for what, n := range r.counted(t) {
+	for what, n := range r.outcomes(t) {
 		if want := map[outcome]int{stored: 1}[what]; n != want {
 			t.Errorf("%d events are %s, want %d", n, what, want)
 		}
@@ -112,7 +112,7 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 func TestAFullStreamIsReported(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
-	own := &watcher{bus: h.bus, names: event.NamesOf(""), log: testkit.Log(t),
+	own := &streamMonitor{bus: h.bus, names: event.NamesOf(""), log: testkit.Log(t),
 		metrics: newMetrics(prometheus.NewRegistry())}
 	cfg := h.cfg.consumer("").Stream
 	cfg.MaxBytes = 1 << 10
@@ -120,7 +120,7 @@ func TestAFullStreamIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 {
-		own.look(t.Context())
+		own.observe(t.Context())
 	}
 	if err := own.health(t.Context()); err == nil {
 		t.Error("a stream that refuses events is said to be well")

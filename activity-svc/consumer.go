@@ -6,14 +6,14 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// outcome is what became of an event; every event that is taken from the stream ends as exactly
-// one.
+// outcome is the result of an event; every event that is taken from the stream has exactly one.
 type outcome string
 
 const (
@@ -23,7 +23,7 @@ const (
 	expired   outcome = "expired"   // older than the retention when it came
 )
 
-// maxPayload bounds what is kept of a message that is no event.
+// maxPayload is how many bytes are kept of a message that is not an event.
 const maxPayload = 64 << 10
 
 // consumer takes events from the stream and stores them.
@@ -40,7 +40,7 @@ type consumer struct {
 }
 
 // run stores batches until ctx ends.
-func (c *consumer) run(ctx context.Context) error { return c.bus.Consume(ctx, c.cfg, c.take) }
+func (c *consumer) run(ctx context.Context) error { return c.bus.Consume(ctx, c.cfg, c.handleBatch) }
 
 // previous is the consumer of the stream in which gateways of the previous release put their
 // events. It makes no stream, and takes none that another installation has taken.
@@ -51,11 +51,11 @@ func (c *consumer) previous(cfg Config, installation string) *consumer {
 	return &p
 }
 
-// delivery is one event of a message and what becomes of it.
+// delivery is one event of a message and its outcome.
 type delivery struct {
 	data     []byte
 	seq      uint64    // of the message
-	rows     []*record // none when it is not stored; else the first belongs to who acted
+	rows     []*record // none when it is not stored; else the first is in the log of the user who acted
 	outcome  outcome
 	reason   string // of a dead one
 	untimely bool   // too old or too far in the future
@@ -68,10 +68,10 @@ func (c *consumer) boundsAt(now db.Times) bounds {
 	return bounds{c.retention.firstDay(now.Earlier()), now.Later().AddDate(0, 0, daysAhead)}
 }
 
-// take stores a batch. Everything is committed before anything is acknowledged: a crash in between
-// delivers the batch again, and what is there is passed over. An error means that nothing was
+// handleBatch stores a batch. Everything is committed before anything is acknowledged: a crash in
+// between delivers the batch again, and what is there is skipped. An error means that nothing was
 // acknowledged and that the batch must be tried again.
-func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
+func (c *consumer) handleBatch(ctx context.Context, batch []bus.Message) (err error) {
 	start := c.now()
 	ctx, finish := c.startTrace(ctx, batch)
 	defer func() { finish(err) }()
@@ -83,7 +83,7 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 				continue
 			}
 			d, at := c.read(data, m.Seq, mayStore)
-			if d.untimely && !asked { // by the clock of this process alone nothing is lost
+			if d.untimely && !asked { // nothing is discarded by the clock of this process alone
 				now, err := c.clock.Read(ctx)
 				if err != nil {
 					return err
@@ -94,21 +94,21 @@ func (c *consumer) take(ctx context.Context, batch []bus.Message) (err error) {
 			deliveries = append(deliveries, d)
 			if d.rows != nil {
 				storable = append(storable, d)
-				oldest = earlier(oldest, at)
+				oldest = timerange.Earlier(oldest, at)
 			}
 		}
 	}
-	if err := c.put(ctx, storable); err != nil {
+	if err := c.insert(ctx, storable); err != nil {
 		return err
 	}
-	if err := c.store.bury(ctx, deadLetters(deliveries)); err != nil {
+	if err := c.store.insertDeadLetters(ctx, deadLetters(deliveries)); err != nil {
 		return err
 	}
 	for _, d := range deliveries {
-		c.settle(d)
+		c.countOutcome(d)
 	}
 	for _, m := range batch {
-		_ = m.Ack() // when the stream cannot be told it delivers again, and then these are duplicates
+		_ = m.Ack() // if that fails the stream delivers again, and then these are duplicates
 	}
 	if len(deliveries) == 0 { // probes only
 		return nil
@@ -140,10 +140,10 @@ func (c *consumer) read(data []byte, seq uint64, mayStore bounds) (*delivery, ti
 	return d, at
 }
 
-// put stores deliveries in one transaction. When one of them is such that no database would take
-// it, the halves are stored each by itself, and so on, until that one is alone and found: it must
-// not hold up the others.
-func (c *consumer) put(ctx context.Context, deliveries []*delivery) error {
+// insert stores deliveries in one transaction. When the database refuses the data of one of them,
+// the halves are stored separately, and so on, until that one is found: it must not hold up the
+// others.
+func (c *consumer) insert(ctx context.Context, deliveries []*delivery) error {
 	var rows []*record
 	for _, d := range deliveries {
 		rows = append(rows, d.rows...)
@@ -165,10 +165,10 @@ func (c *consumer) put(ctx context.Context, deliveries []*delivery) error {
 		return nil
 	}
 	half := len(deliveries) / 2
-	if err := c.put(ctx, deliveries[:half]); err != nil {
+	if err := c.insert(ctx, deliveries[:half]); err != nil {
 		return err
 	}
-	return c.put(ctx, deliveries[half:])
+	return c.insert(ctx, deliveries[half:])
 }
 
 func deadLetters(deliveries []*delivery) []deadLetter {
@@ -183,10 +183,49 @@ func deadLetters(deliveries []*delivery) []deadLetter {
 	return out
 }
 
-// settle counts what became of an event.
-func (c *consumer) settle(d *delivery) {
+// countOutcome counts an event by its outcome, and logs a dead one.
+func (c *consumer) countOutcome(d *delivery) {
 	c.metrics.events.WithLabelValues(string(d.outcome)).Inc()
 	if d.outcome == dead {
 		c.log.Error("an event cannot be stored and is kept as a dead letter", "stream_seq", d.seq, "reason", d.reason)
+	}
+}
+
+// insertSpan is the name of the span in which an event is stored.
+const insertSpan = "insert activity"
+
+// startTrace begins the spans of a batch that has events of traced requests; finish ends them. The
+// batch is stored together, so it has one span, with its statements inside of it: it is in the
+// trace of the first event and links to all of them. Every other event has a span of its own in its
+// own trace, with a link to that of the batch.
+func (c *consumer) startTrace(ctx context.Context, batch []bus.Message) (traced context.Context, finish func(error)) {
+	if c.traces == nil {
+		return ctx, func(error) {}
+	}
+	var events []string
+	for _, m := range batch {
+		if trace.Sampled(m.Traceparent) {
+			events = append(events, m.Traceparent)
+		}
+	}
+	if len(events) == 0 {
+		return ctx, func(error) {}
+	}
+	start := time.Now()
+	traced, whole := c.traces.Consume(ctx, insertSpan, start, events[0], events)
+	whole.Text("messaging.system", "nats")
+	whole.Number("messaging.batch.message_count", len(batch))
+	return traced, func(err error) {
+		spans := []trace.Span{whole}
+		for _, e := range events[1:] {
+			_, span := c.traces.Consume(ctx, insertSpan, start, e, []string{whole.Traceparent()})
+			spans = append(spans, span)
+		}
+		for _, span := range spans {
+			if err != nil {
+				span.Fail("not stored; tried again")
+			}
+			span.End()
+		}
 	}
 }

@@ -13,36 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
-
-// agrees checks that the log holds n records, that the counts say the same, and that no record is
-// there without being counted.
-func (h *harness) agrees(n int64) {
-	h.t.Helper()
-	if got := h.query(`SELECT count(*) FROM activity`); got != n {
-		h.t.Errorf("%d records, want %d", got, n)
-	}
-	// What is not counted yet belongs to the log as well.
-	before := h.query(`SELECT (extract(epoch FROM before) * 1000)::bigint FROM activity_counted`)
-	if got := h.query(`SELECT (SELECT coalesce(sum(records), 0)::bigint FROM activity_daily) + (SELECT count(*) FROM activity WHERE id >= $1)`, firstID(time.UnixMilli(before))); got != n {
-		h.t.Errorf("%d records counted, want %d", got, n)
-	}
-	if got := h.query(`SELECT count(*) FROM (SELECT user_id, realm_id, method, status, count(*), sum($1 + octet_length(realm_id) + octet_length(method)
-		+ octet_length(path) + octet_length(ip_address) + octet_length(user_agent)) FROM activity WHERE id < $2 GROUP BY 1, 2, 3, 4
-		EXCEPT SELECT user_id, realm_id, method, status, sum(records)::bigint, sum(bytes)::bigint FROM activity_daily GROUP BY 1, 2, 3, 4) AS wrong`,
-		fixedBytes, firstID(time.UnixMilli(before))); got != 0 {
-		h.t.Errorf("%d counts are wrong", got)
-	}
-	if got := h.query(`SELECT count(*) FROM (SELECT user_id, date_trunc('month', day)::date, realm_id, method, status, sum(records)::bigint, sum(bytes)::bigint
-		FROM activity_daily WHERE day <= (SELECT summed_until FROM activity_counted) GROUP BY 1, 2, 3, 4, 5
-		EXCEPT SELECT user_id, month, realm_id, method, status, records, bytes FROM activity_monthly) AS wrong`); got != 0 {
-		h.t.Errorf("%d months are wrong", got)
-	}
-}
 
 func manyEvents(n int) []event.Request {
 	users := []string{user().UserID, user().UserID, user().UserID}
@@ -75,7 +51,7 @@ func TestTwoReplicasStoreNothingTwice(t *testing.T) {
 	h.eventually("every delivery is counted", func() error {
 		clear(sum)
 		for _, r := range []*replica{one, two} {
-			for o, n := range r.counted(t) {
+			for o, n := range r.outcomes(t) {
 				sum[o] += n
 			}
 		}
@@ -185,7 +161,7 @@ func TestACrashBetweenCommitAndAcknowledgementStoresNothingTwice(t *testing.T) {
 	h.drained()
 	h.agrees(40)
 	h.eventually("the duplicates are counted", func() error {
-		if got := r.counted(t); int64(got[duplicate]) != before || int64(got[stored]) != 40-before {
+		if got := r.outcomes(t); int64(got[duplicate]) != before || int64(got[stored]) != 40-before {
 			return fmt.Errorf("%v, want %d duplicate and %d stored", got, before, 40-before)
 		}
 		return nil
@@ -238,7 +214,7 @@ func TestPoisonIsKeptAsideAndBlocksNothing(t *testing.T) {
 		t.Errorf("the payload is kept %d times", n)
 	}
 	h.eventually("all are counted", func() error {
-		if got := r.counted(t); got[stored] != 32 || got[dead] != 6 || got[duplicate]+got[expired] != 0 {
+		if got := r.outcomes(t); got[stored] != 32 || got[dead] != 6 || got[duplicate]+got[expired] != 0 {
 			return fmt.Errorf("%v, want 32 stored and 6 dead", got)
 		}
 		return nil
@@ -264,7 +240,7 @@ func TestLateAndEarlyEvents(t *testing.T) {
 		t.Errorf("got %s", a.body)
 	}
 	h.eventually("all are counted", func() error {
-		if got := r.counted(t); got[stored] != 3 || got[expired] != 2 {
+		if got := r.outcomes(t); got[stored] != 3 || got[expired] != 2 {
 			return fmt.Errorf("%v, want 3 stored and 2 expired", got)
 		}
 		return nil
@@ -275,14 +251,14 @@ func TestTheFirstDayThatIsKeptIsStoredWhole(t *testing.T) {
 	t.Parallel()
 	h := prepare(t, func(c *Config) { c.Retention = 10 })
 	r := h.run()
-	who, first := user(), dayOf(time.Now()).AddDate(0, 0, -10)
+	who, first := user(), timerange.DayOf(time.Now()).AddDate(0, 0, -10)
 	h.publish(at(first, who, "GET", 200), at(first.Add(-time.Millisecond), who, "GET", 201))
 	h.drained()
-	if !first.Equal(dayOf(time.Now()).AddDate(0, 0, -10)) {
+	if !first.Equal(timerange.DayOf(time.Now()).AddDate(0, 0, -10)) {
 		t.Skip("midnight came meanwhile")
 	}
 	h.eventually("both are counted", func() error {
-		if got := r.counted(t); got[stored] != 1 || got[expired] != 1 {
+		if got := r.outcomes(t); got[stored] != 1 || got[expired] != 1 {
 			return fmt.Errorf("%v, want 1 stored and 1 expired", got)
 		}
 		return nil
@@ -313,7 +289,7 @@ func TestAnActOnAnotherUserStandsInBothLogs(t *testing.T) {
 		got.IPAddress != "" || got.UserAgent != "" {
 		t.Errorf("the other user sees %+v", got)
 	}
-	if got := r.counted(t); got[stored] != 2 {
+	if got := r.outcomes(t); got[stored] != 2 {
 		t.Errorf("outcomes %v: an event counts once, however many logs it stands in", got)
 	}
 }
@@ -357,16 +333,16 @@ func TestEventsWaitForTheDatabase(t *testing.T) {
 	t.Parallel()
 	h, r := start(t)
 	who := user()
-	h.query(`ALTER TABLE activity_counted RENAME TO away`)
+	h.query(`ALTER TABLE activity_watermark RENAME TO away`)
 	h.publish(at(time.Now(), who, "GET", 200))
 	time.Sleep(500 * time.Millisecond)
 	if n := h.query(`SELECT count(*) FROM activity`); n != 0 {
 		t.Error("a record was stored although it is not known whether it is late")
 	}
-	h.query(`ALTER TABLE away RENAME TO activity_counted`)
+	h.query(`ALTER TABLE away RENAME TO activity_watermark`)
 	h.drained()
 	h.agrees(1)
-	if got := r.counted(t); got[stored] != 1 || got[dead] != 0 {
+	if got := r.outcomes(t); got[stored] != 1 || got[dead] != 0 {
 		t.Errorf("outcomes %v", got)
 	}
 }

@@ -2,6 +2,7 @@ package activity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -9,19 +10,20 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-func newKeeper(t testing.TB, s *store, c *clock, days Retention) *keeper {
+func newMaintainer(t testing.TB, s *store, c *clock, days Retention) *maintainer {
 	clock := db.NewClock(s.pool, c.now, testkit.Log(t), nil)
-	return &keeper{store: s, retention: days, clock: clock, log: testkit.Log(t), metrics: newMetrics(nil)}
+	return &maintainer{store: s, retention: days, clock: clock, log: testkit.Log(t), metrics: newMetrics(nil)}
 }
 
-func work(t testing.TB, k *keeper) {
+func maintain(t testing.TB, m *maintainer) {
 	t.Helper()
-	if err := k.store.alone(t.Context(), k.work); err != nil {
+	if err := m.store.withMaintenanceLock(t.Context(), m.runOnce); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -38,7 +40,7 @@ func TestPartitionsAreMadeAhead(t *testing.T) {
 		}
 		return err
 	})
-	if !days[0].Equal(dayOf(now)) || !days[daysAhead].Equal(dayOf(now).AddDate(0, 0, daysAhead)) {
+	if !days[0].Equal(timerange.DayOf(now)) || !days[daysAhead].Equal(timerange.DayOf(now).AddDate(0, 0, daysAhead)) {
 		t.Errorf("got %v", days)
 	}
 	r.stop()
@@ -57,13 +59,10 @@ func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	work(t, newKeeper(t, s, h.clock, 40))
+	maintain(t, newMaintainer(t, s, h.clock, 40))
 	h.agrees(41) // the day that the retention ends in is kept whole
-	work(t, newKeeper(t, s, h.clock, 35))
+	maintain(t, newMaintainer(t, s, h.clock, 35))
 	h.agrees(36)
-	if n := h.query(`SELECT count(*) FROM activity_monthly WHERE records = 0`); n != 0 {
-		t.Errorf("%d empty counts are left", n)
-	}
 	r := h.run()
 	if a := h.get(who, logPath+"?limit=100"); a.Metadata.Total != 36 || len(a.records(t)) != 36 {
 		t.Errorf("got %+v", a.Metadata)
@@ -73,7 +72,7 @@ func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
 	h.drained()
 	h.agrees(36)
 	h.eventually("it is counted as expired", func() error {
-		if got := r.counted(t); got[expired] != 1 {
+		if got := r.outcomes(t); got[expired] != 1 {
 			return fmt.Errorf("%v", got)
 		}
 		return nil
@@ -84,7 +83,7 @@ func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
 // records after.
 func TestAReaderWaitsWhileADayIsDropped(t *testing.T) {
 	t.Parallel()
-	s, who, now := openStore(t, testkit.Postgres(t)), user(), time.Now()
+	s, who, now := newStore(t), user(), time.Now()
 	var rows []*record
 	for n := range 9 {
 		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200))...)
@@ -92,7 +91,7 @@ func TestAReaderWaitsWhileADayIsDropped(t *testing.T) {
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.count(t.Context(), now.Add(time.Minute).Truncate(time.Millisecond)); err != nil {
+	if err := s.moveWatermark(t.Context(), now.Add(time.Minute).Truncate(time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	page := func(f filter, offset int64) func() (int, error) {
@@ -104,51 +103,52 @@ func TestAReaderWaitsWhileADayIsDropped(t *testing.T) {
 			return int(total), err
 		}
 	}
-	all := everything(raw(who.UserID))
+	all := allRecords(raw(who.UserID))
 	gets := all
 	gets.method = "GET"
 	for n, read := range []func() (int, error){
 		page(all, 0), page(all, 2), page(gets, 0),
 		func() (int, error) {
 			out, err := s.stats(t.Context(), all)
-			if err == nil && !dayOf(time.Time(*out.OldestRecord)).Equal(dayOf(now.AddDate(0, 0, -4))) {
+			if err == nil && !timerange.DayOf(time.Time(*out.OldestRecord)).Equal(timerange.DayOf(now.AddDate(0, 0, -4))) {
 				t.Errorf("the oldest is of %v", time.Time(*out.OldestRecord))
 			}
 			return int(out.TotalRecords), err
 		},
 	} {
-		var total int
-		var wait sync.WaitGroup
-		err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(t.Context(), `LOCK TABLE activity_daily`); err != nil {
-				return err
-			}
-			wait.Go(func() {
-				var err error
-				if total, err = read(); err != nil {
-					t.Errorf("reader %d: %v", n, err)
-				}
-			})
-			for waiting := false; !waiting; time.Sleep(time.Millisecond) {
-				if err := s.pool.QueryRow(t.Context(),
-					`SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'activity_daily'::regclass)`).Scan(&waiting); err != nil {
-					return err
-				}
-			}
-			return dropDay(t.Context(), tx, dayOf(now.AddDate(0, 0, n-8)))
-		})
-		wait.Wait()
+		total, err := readWhileDropping(t, s, timerange.DayOf(now.AddDate(0, 0, n-8)), read)
 		if err != nil || total != 8-n {
 			t.Errorf("reader %d: a total of %d, want %d (%v)", n, total, 8-n, err)
 		}
 	}
 }
 
+// readWhileDropping drops a day while read waits for the records, and returns what read returns.
+func readWhileDropping(t *testing.T, s *store, day time.Time, read func() (int, error)) (total int, readErr error) {
+	t.Helper()
+	var wait sync.WaitGroup
+	err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), `LOCK TABLE activity`); err != nil {
+			return err
+		}
+		wait.Go(func() { total, readErr = read() })
+		for waiting := false; !waiting; time.Sleep(time.Millisecond) {
+			if err := s.pool.QueryRow(t.Context(),
+				`SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'activity'::regclass`).Scan(&waiting); err != nil {
+				return err
+			}
+		}
+		return dropDay(t.Context(), tx, day)
+	})
+	wait.Wait()
+	return total, errors.Join(readErr, err)
+}
+
 // TestReadersBesideDroppedDays lets them come when they like.
 func TestReadersBesideDroppedDays(t *testing.T) {
 	t.Parallel()
 	const days = 30
-	s, who, now := openStore(t, testkit.Postgres(t)), user(), time.Now()
+	s, who, now := newStore(t), user(), time.Now()
 	var rows []*record
 	for n := range days {
 		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200))...)
@@ -156,7 +156,7 @@ func TestReadersBesideDroppedDays(t *testing.T) {
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	work(t, newKeeper(t, s, &clock{}, 365))
+	maintain(t, newMaintainer(t, s, &clock{}, 365))
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	for n := range 4 {
@@ -168,12 +168,12 @@ func TestReadersBesideDroppedDays(t *testing.T) {
 				default:
 				}
 				if n == 0 {
-					if _, err := s.stats(t.Context(), everything(raw(who.UserID))); err != nil {
+					if _, err := s.stats(t.Context(), allRecords(raw(who.UserID))); err != nil {
 						t.Errorf("stats: %v", err)
 					}
 					continue
 				}
-				records, total, err := s.list(t.Context(), everything(raw(who.UserID)), 0, 100)
+				records, total, err := s.list(t.Context(), allRecords(raw(who.UserID)), 0, 100)
 				if err != nil || int64(len(records)) != total {
 					t.Errorf("a page of %d records, of %d (%v)", len(records), total, err)
 				}
@@ -181,7 +181,7 @@ func TestReadersBesideDroppedDays(t *testing.T) {
 		})
 	}
 	for n := range days - 1 {
-		if err := s.drop(t.Context(), dayOf(now.AddDate(0, 0, n+1-days))); err != nil {
+		if err := s.drop(t.Context(), timerange.DayOf(now.AddDate(0, 0, n+1-days))); err != nil {
 			t.Logf("a day that a reader had in hand for long is left: %v", err)
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -190,11 +190,11 @@ func TestReadersBesideDroppedDays(t *testing.T) {
 	wait.Wait()
 }
 
-func TestALateEventOfASummedDayIsCountedInItsMonth(t *testing.T) {
+func TestALateEventIsCountedInItsHourAndDay(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
 	s := openStore(t, h.cfg.DB.URL.Reveal())
-	k := newKeeper(t, s, h.clock, 365)
+	k := newMaintainer(t, s, h.clock, 365)
 	who := user()
 	old := time.Now().AddDate(0, -3, 0)
 	insert := func(when time.Time) {
@@ -204,7 +204,7 @@ func TestALateEventOfASummedDayIsCountedInItsMonth(t *testing.T) {
 		}
 	}
 	insert(old)
-	work(t, k)
+	maintain(t, k)
 	insert(old)
 	insert(old.AddDate(0, 0, -1))
 	h.agrees(3)
@@ -214,7 +214,7 @@ func TestALateEventOfASummedDayIsCountedInItsMonth(t *testing.T) {
 	}
 }
 
-// TestMaintenanceBesideWriters lets days be made, summed and dropped while records are stored and
+// TestMaintenanceBesideWriters lets days be made, counted and dropped while records are stored and
 // read.
 func TestMaintenanceBesideWriters(t *testing.T) {
 	t.Parallel()
@@ -237,7 +237,7 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 				if err != nil {
 					t.Errorf("insert: %v", err)
 				}
-				if _, _, err := s.list(t.Context(), everything(raw(who.UserID)), 0, 50); err != nil {
+				if _, _, err := s.list(t.Context(), allRecords(raw(who.UserID)), 0, 50); err != nil {
 					t.Errorf("list: %v", err)
 				}
 			}
@@ -246,9 +246,9 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 	for range 2 { // two replicas that do the same work
 		wg.Go(func() {
 			other := openStore(t, h.cfg.DB.URL.Reveal())
-			k := newKeeper(t, other, h.clock, 20)
+			k := newMaintainer(t, other, h.clock, 20)
 			for range 15 {
-				if err := other.alone(t.Context(), k.work); err != nil {
+				if err := other.withMaintenanceLock(t.Context(), k.runOnce); err != nil {
 					t.Logf("maintenance, to be tried again: %v", err)
 				}
 				time.Sleep(10 * time.Millisecond)
@@ -257,7 +257,7 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 	}
 	wg.Wait()
 	h.agrees(4 * 30 * 30)
-	work(t, newKeeper(t, s, h.clock, 10))
+	maintain(t, newMaintainer(t, s, h.clock, 10))
 	left := h.query(`SELECT count(*) FROM activity`)
 	if left == 0 || left == 4*30*30 {
 		t.Errorf("%d records left", left)
@@ -267,16 +267,18 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 
 func TestOneReplicaMaintains(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, testkit.Postgres(t))
+	s := newStore(t)
 	ran := 0
-	err := s.alone(t.Context(), func(ctx context.Context) error {
+	err := s.withMaintenanceLock(t.Context(), func(ctx context.Context) error {
 		ran++
-		return s.alone(ctx, func(context.Context) error { ran++; return nil }) // another connection, as another replica has
+		// another connection, as another replica has
+		return s.withMaintenanceLock(ctx, func(context.Context) error { ran++; return nil })
 	})
 	if err != nil || ran != 1 {
 		t.Errorf("ran %d times, %v", ran, err)
 	}
-	if err := s.alone(t.Context(), func(context.Context) error { ran++; return nil }); err != nil || ran != 2 {
+	if err := s.withMaintenanceLock(t.Context(), func(context.Context) error { ran++; return nil }); err != nil ||
+		ran != 2 {
 		t.Errorf("afterwards: ran %d times, %v", ran, err)
 	}
 }
@@ -306,13 +308,13 @@ func TestTwoConnectionsAreEnough(t *testing.T) {
 
 func TestAPartitionThatAnotherReplicaDroppedIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, testkit.Postgres(t))
+	s := newStore(t)
 	when := time.Now().AddDate(0, 0, -3)
 	insert := func() error { return s.insert(t.Context(), recordsOf(at(when, user(), "GET", 200))) }
 	if err := insert(); err != nil {
 		t.Fatal(err)
 	}
-	if err := (&store{pool: s.pool}).drop(t.Context(), dayOf(when)); err != nil {
+	if err := (&store{pool: s.pool}).drop(t.Context(), timerange.DayOf(when)); err != nil {
 		t.Fatal(err)
 	}
 	if err := insert(); err == nil || isUnstorable(err) {
@@ -327,22 +329,22 @@ func TestRecountMakesTheCountsOfTheRecords(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
 	s := openStore(t, h.cfg.DB.URL.Reveal())
-	k := newKeeper(t, s, h.clock, 365)
+	k := newMaintainer(t, s, h.clock, 365)
 	who := user()
 	var rows []*record
 	for n := range 100 {
 		rows = append(rows, recordsOf(at(time.Now().AddDate(0, 0, -n).Add(-time.Minute), who, "GET", 200+n%3))...)
 	}
-	midnight := dayOf(time.Now()).AddDate(0, 0, -7)
+	midnight := timerange.DayOf(time.Now()).AddDate(0, 0, -7)
 	rows = append(rows, recordsOf(at(midnight, who, "GET", 200))...)
 	rows = append(rows, recordsOf(at(midnight.Add(-time.Millisecond), who, "GET", 200))...)
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	work(t, k)
+	maintain(t, k)
 	want := dump(t, s)
-	h.query(`DELETE FROM activity_daily WHERE day < now() - interval '10 days'`)
-	h.query(`UPDATE activity_monthly SET records = 7`)
+	h.query(`DELETE FROM activity_hourly WHERE hour < now() - interval '10 days'`)
+	h.query(`UPDATE activity_daily SET records = 7`)
 	var out testOutput
 	if err := recount(t.Context(), h.cfg, service.Runtime{Log: testkit.Log(t), Now: h.clock.now}, nil, &out); err != nil ||
 		string(out) != "102 records counted\n" {
@@ -359,8 +361,8 @@ func (o *testOutput) Write(b []byte) (int, error) { *o = append(*o, b...); retur
 
 func dump(t *testing.T, s *store) (all string) {
 	t.Helper()
-	err := s.pool.QueryRow(t.Context(), `SELECT (SELECT string_agg(d::text, E'\n' ORDER BY d::text) FROM activity_daily d) ||
-		(SELECT string_agg(m::text, E'\n' ORDER BY m::text) FROM activity_monthly m) || (SELECT summed_until FROM activity_counted)`).Scan(&all)
+	err := s.pool.QueryRow(t.Context(), `SELECT (SELECT string_agg(h::text, E'\n' ORDER BY h::text) FROM activity_hourly h) ||
+		(SELECT string_agg(d::text, E'\n' ORDER BY d::text) FROM activity_daily d)`).Scan(&all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,10 +371,10 @@ func dump(t *testing.T, s *store) (all string) {
 
 func TestDeadLettersAreForgotten(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, testkit.Postgres(t))
+	s := newStore(t)
 	letter := deadLetter{digest: []byte("d"), seq: 7, reason: "r", payload: []byte("p")}
 	for range 2 { // the second is the same message again
-		if err := s.bury(t.Context(), []deadLetter{letter}); err != nil {
+		if err := s.insertDeadLetters(t.Context(), []deadLetter{letter}); err != nil {
 			t.Fatal(err)
 		}
 	}
