@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/service"
@@ -75,10 +76,13 @@ func BenchmarkProxiedBare(b *testing.B) {
 	d := openDoor(b, func(c *Config) { c.Upstreams.Vault = "http://" + addr })
 	g := bareGateway(b, d.cfg)
 	rt := g.router.find([]byte("/api/v1/vault/keys")).byMethod["GET"]
-	who := &principal{state: sessionstate.State{UserID: "u"}}
+	principal, err := identity.NewPrincipal(sessionstate.State{UserID: "u"})
+	if err != nil {
+		b.Fatal(err)
+	}
 	server := httpx.New(httpx.Options{Name: Name, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 		RequestTimeout: -1, LogErrorsOnly: true})
-	server.Use(func(c *fiber.Ctx) error { return g.forward(c, &call{route: rt, who: who}) })
+	server.Use(func(c *fiber.Ctx) error { return g.forward(c, &exchange{route: rt, principal: principal}) })
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -96,10 +100,19 @@ func bareGateway(b *testing.B, cfg Config) *gateway {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := g.openUpstreams(b.Context(), svc,
-		service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now}); err != nil {
+	rt := service.Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now}
+	audiences, err := cfg.audiences(rt.Now)
+	if err == nil {
+		err = g.openUpstreams(b.Context(), svc, rt, audiences)
+	}
+	if err == nil {
+		g.identity, err = identity.Open(cfg.Identity,
+			identity.Deps{Audiences: audiences, Log: rt.Log, Metrics: rt.Metrics, Now: rt.Now})
+	}
+	if err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(g.identity.Close)
 	b.Cleanup(func() { _ = svc.Close(context.Background()) })
 	return g
 }

@@ -13,54 +13,53 @@ import (
 	"github.com/realmgate/realmgate/pkg/quota"
 )
 
-// The limits of bodies by class. Every field of a body of fields fits into maxFields several times,
-// with all its characters escaped. A stored object of 64 KB may be sent in up to eight times its
-// compact size (pkg/input); the other fields beside it have 128 KB.
+// The limits of bodies by class. Every body of fields fits into maxFields several times, with all
+// of its characters escaped. A stored object of 64 KB may be sent in up to eight times its compact
+// size (pkg/input); the other fields beside it have 128 KB.
 const (
 	maxFields = 64 << 10
 	maxObject = 8*64<<10 + 128<<10
 )
 
-// Bodies up to these sizes are not accounted for, because the number of connections bounds them
-// well enough: freeBody of a user, freeAnonymous of anybody else, which is more than signing in
-// needs.
+// Bodies up to these sizes are not accounted for, because the limit of connections bounds them:
+// unaccountedBody with a user, unaccountedAnonymous, which is more than signing in needs, without.
 const (
-	freeBody      = 64 << 10
-	freeAnonymous = 8 << 10
+	unaccountedBody      = 64 << 10
+	unaccountedAnonymous = 8 << 10
 )
 
-// anonymousMemory is what larger bodies of requests without a user may have together, and
-// partOfAnonymous the part of it that one site may have: slow senders keep out nobody but each
-// other, and their own site first.
+// Larger bodies of requests without a user may have anonymousMemory together, and those of one site
+// the part of it that anonymousShare divides. So slow senders block only each other, and their own
+// site first.
 const (
 	anonymousMemory = 32 << 20
-	partOfAnonymous = 16
+	anonymousShare  = 16
 )
 
-// Users' bodies of up to smallBody share a part of the memory, of which one user may have what one
-// such body needs. Larger bodies share the rest, and one user may send one of them at a time. So
-// slow senders of large bodies keep out nobody but each other.
+// Users' bodies of up to smallBody share a quarter of BODY_MEMORY_MB, of which one user may have
+// what one such body needs. Larger bodies share the rest, and one user may send one of them at a
+// time. So slow senders of large bodies block only each other.
 const (
-	smallPart    = 4  // a quarter of BODY_MEMORY_MB
-	usersOfSmall = 16 // so many users fill it
+	smallBodiesShare = 4  // the divisor of BODY_MEMORY_MB
+	smallBodyUsers   = 16 // as many users fill that part
 )
 
-// drained is how much of an unread body fasthttp reads away after the answer; with more it closes
-// the connection.
-const drained = 256 << 10
+// maxDrain is how much of an unread body fasthttp reads after the answer. With more it closes the
+// connection.
+const maxDrain = 256 << 10
 
 // bodyLimit returns the most bytes that the body may have. A write to the vault may be as large as
 // its user's quota needs.
-func (g *gateway) bodyLimit(cl *call) int {
-	switch cl.route.body {
+func (g *gateway) bodyLimit(ex *exchange) int {
+	switch ex.route.body {
 	case fieldsBody:
 		return maxFields
 	case objectBody:
 		return maxObject
 	}
 	cfg, userQuota := &g.cfg.Edge, int64(0)
-	if cl.who != nil {
-		userQuota = cl.who.state.VaultQuota
+	if ex.principal != nil {
+		userQuota = ex.principal.State().VaultQuota
 	}
 	limit := quota.BodyLimit(quota.Effective(userQuota, int64(cfg.VaultQuotaMB)<<20), int64(cfg.VaultMaxBodyMB))
 	return int(min(limit, int64(cfg.BodyMemoryMB)<<20))
@@ -69,80 +68,82 @@ func (g *gateway) bodyLimit(cl *call) int {
 // readBody reads the whole body before anything is sent on, so that a slow client holds no
 // connection to a service and a request can be sent again elsewhere. Large bodies wait until there
 // is memory for them.
-func (g *gateway) readBody(c *fiber.Ctx, cl *call) error {
-	pool := g.bodyPool(cl)
+func (g *gateway) readBody(c *fiber.Ctx, ex *exchange) error {
+	pool := g.bodyPool(ex)
 	var err error
-	cl.body, err = httpx.ReadBody(c, g.bodyLimit(cl), func(size, most int) error {
-		return g.hold(c, cl, pool, pool.reservation(size, most))
+	ex.body, err = httpx.ReadBody(c, g.bodyLimit(ex), func(size, most int) error {
+		return g.reserveBody(c, ex, pool, pool.reservation(size, most))
 	})
-	cl.bodyRead = err == nil && cl.body != nil
+	ex.bodyRead = err == nil && ex.body != nil
 	return err
 }
 
 // bodyPool is the memory that a body is accounted to.
 type bodyPool struct {
 	holder       string
-	free         int                // the size up to which a body is not accounted for
-	small, large *fairsem.Semaphore // large is of bodies above most
-	most         int
+	unaccounted  int                // the largest size that is not accounted for
+	small, large *fairsem.Semaphore // large is for bodies above maxSmall
+	maxSmall     int
 }
 
-func (g *gateway) bodyPool(cl *call) bodyPool {
-	if cl.who == nil {
-		return bodyPool{holder: netaddr.Site(cl.addr), free: freeAnonymous, small: g.anonymousBodies, most: maxFields}
+func (g *gateway) bodyPool(ex *exchange) bodyPool {
+	if ex.principal == nil {
+		return bodyPool{holder: netaddr.Site(ex.clientAddr), unaccounted: unaccountedAnonymous, small: g.anonymousBodies,
+			maxSmall: maxFields}
 	}
-	return bodyPool{holder: cl.who.limitKey, free: freeBody, small: g.bodies, large: g.largeBodies, most: g.smallBody}
+	return bodyPool{holder: ex.principal.LimitKey(), unaccounted: unaccountedBody, small: g.bodies, large: g.largeBodies,
+		maxSmall: g.smallBody}
 }
 
-// reservation returns how much to hold for size bytes of a body that may grow to most bytes. All of
-// what the pool has for one body is held at once: of bodies that held more and more, each could
-// wait for another.
+// reservation returns the bytes to reserve for size bytes of a body that may grow to most bytes.
+// Bodies that reserved more and more could wait for each other, so a body reserves the whole part
+// of its pool at once.
 func (p *bodyPool) reservation(size, most int) int {
 	switch {
-	case size <= p.free:
+	case size <= p.unaccounted:
 		return size
-	case size <= p.most:
-		return min(p.most, most)
+	case size <= p.maxSmall:
+		return min(p.maxSmall, most)
 	}
 	return most
 }
 
-// hold waits until there is memory for a body of this size, in all and in the sender's part.
-func (g *gateway) hold(c *fiber.Ctx, cl *call, pool bodyPool, size int) error {
-	if size <= pool.free {
+// reserveBody waits until there is memory for a body of this size, in total and for its sender.
+func (g *gateway) reserveBody(c *fiber.Ctx, ex *exchange, pool bodyPool, size int) error {
+	if size <= pool.unaccounted {
 		return nil
 	}
-	share, from := &cl.memory, pool.small
-	if size > pool.most {
-		share, from = &cl.largeMemory, pool.large
+	lease, semaphore := &ex.bodyLease, pool.small
+	if size > pool.maxSmall {
+		lease, semaphore = &ex.largeBodyLease, pool.large
 	}
-	if share.Size() == 0 {
-		*share = from.For(pool.holder)
+	if lease.Size() == 0 {
+		*lease = semaphore.For(pool.holder)
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), g.cfg.Edge.BodyWait)
 	defer cancel()
-	if err := share.Acquire(ctx, int64(size)); err != nil {
+	if err := lease.Acquire(ctx, int64(size)); err != nil {
 		return apperr.ServiceUnavailable(errors.New("no memory for another large body"))
 	}
 	return nil
 }
 
-// holder is who is held to account for what the request holds: its user, or the address where there
-// is none.
-func (cl *call) holder() string {
-	if cl.who != nil {
-		return cl.who.limitKey
+// limitKey returns the key by which the reservations of the request are limited: its user, or its
+// address when there is none.
+func (ex *exchange) limitKey() string {
+	if ex.principal != nil {
+		return ex.principal.LimitKey()
 	}
-	return addressLimitKey(cl.addr)
+	return addressLimitKey(ex.clientAddr)
 }
 
-// leaveBody prepares the end of the connection when more of the body is unread than is worth
-// reading.
-func leaveBody(c *fiber.Ctx, cl *call) {
-	if cl.bodyRead || c.Context().RequestBodyStream() == nil {
+// closeUnreadBody ends the connection after the answer when more of the body is unread than is
+// worth reading.
+func closeUnreadBody(c *fiber.Ctx, ex *exchange) {
+	if ex.bodyRead || c.Context().RequestBodyStream() == nil {
 		return
 	}
-	if size := c.Request().Header.ContentLength(); size < 0 || size > drained {
+	if size := c.Request().Header.ContentLength(); size < 0 || size > maxDrain {
 		c.Response().SetConnectionClose()
 		httpx.Linger(c)
 	}

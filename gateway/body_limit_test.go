@@ -104,13 +104,13 @@ func TestSlowStrangersKeepNobodyFromTheVault(t *testing.T) {
 	const all = anonymousMemory / maxFields
 	d.slowLogins(all, func(i int) string { return fmt.Sprintf("2001:db8:%x::1", i) })
 	d.until("the memory for strangers is used up", func() bool { return d.login(maxFields, "192.0.2.1") == 503 })
-	for _, size := range []int{1000, freeBody + 1, 2 << 20} {
+	for _, size := range []int{1000, unaccountedBody + 1, 2 << 20} {
 		if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token,
 			body: strings.Repeat("v", size)}); r.status != 200 {
 			t.Errorf("a vault write of %d bytes: %d %s", size, r.status, r.raw)
 		}
 	}
-	for _, size := range []int{0, 100, freeAnonymous} {
+	for _, size := range []int{0, 100, unaccountedAnonymous} {
 		if status := d.login(size, "192.0.2.2"); status != 200 {
 			t.Errorf("a login of %d bytes: %d", size, status)
 		}
@@ -121,7 +121,7 @@ func TestSlowStrangersKeepNobodyFromTheVault(t *testing.T) {
 func TestOneSiteOfStrangersHasAPartOfTheMemory(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, behindProxy)
-	const part = anonymousMemory / partOfAnonymous / maxFields
+	const part = anonymousMemory / anonymousShare / maxFields
 	d.slowLogins(2*part, func(i int) string { return fmt.Sprintf("2001:db8:7:%x::1", i) })
 	d.until("the site has its part", func() bool { return d.login(maxFields, "2001:db8:7:ffff::1") == 503 })
 	for _, other := range []string{"2001:db8:8::1", "192.0.2.1"} {
@@ -129,7 +129,7 @@ func TestOneSiteOfStrangersHasAPartOfTheMemory(t *testing.T) {
 			t.Errorf("another site, %s: %d", other, status)
 		}
 	}
-	if status := d.login(freeAnonymous, "2001:db8:7:ffff::1"); status != 200 {
+	if status := d.login(unaccountedAnonymous, "2001:db8:7:ffff::1"); status != 200 {
 		t.Errorf("a small login of the same site: %d", status)
 	}
 }

@@ -42,7 +42,7 @@ func TestChunkedBodiesArriveWhole(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
 	ada := d.users.signIn(t)
-	for _, size := range []int{0, 1, 5000, freeBody, freeBody + 1, 1 << 20, 5 << 20} {
+	for _, size := range []int{0, 1, 5000, unaccountedBody, unaccountedBody + 1, 1 << 20, 5 << 20} {
 		body := strings.Repeat("y", size)
 		// no known length
 		req, _ := http.NewRequest("PATCH", "http://"+d.addr+"/api/v1/vault/keys/k", io.MultiReader(strings.NewReader(body)))

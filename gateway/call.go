@@ -6,6 +6,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/gateway/internal/edge"
+	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -13,179 +14,181 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/realm"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-// call is what the gateway knows about one request.
-type call struct {
-	path, query []byte // of the raw target; they point into the request
-	fault       edge.PathFault
-	endpoint    *endpoint // nil: no such path
-	route       *route    // nil: no such path, or not this method
-	who         *principal
-	addr        netip.Addr
-	hostRealm   string // of the host
-	realm       string // that the request is about: of the host or the query
-	onUser      string // whom an admin's request acted on
-	body        []byte
-	bodyRead    bool           // to its end
-	memory      fairsem.Lease  // of the memory for bodies
-	largeMemory fairsem.Lease  // of the memory for large ones
-	stream      *fairsem.Lease // the answer's place among those that pass through; nil for none
-	// counted is the limit that the request was counted against, for the RateLimit headers.
-	counted     ratelimit.Rate
-	countResult ratelimit.Result
+// exchange is one request and its answer.
+type exchange struct {
+	path, query    []byte // of the raw target; they point into the request
+	fault          edge.PathFault
+	endpoint       *endpoint           // nil: no such path
+	route          *route              // nil: no such path, or not this method
+	principal      *identity.Principal // nil: no user
+	clientAddr     netip.Addr
+	hostRealm      string // the realm of the host
+	realm          string // the realm that the request is about
+	targetUserID   string // the user on whom an admin's request acted
+	body           []byte
+	bodyRead       bool           // to its end
+	bodyLease      fairsem.Lease  // memory for a small body
+	largeBodyLease fairsem.Lease  // memory for a large body
+	streamLease    *fairsem.Lease // nil: the answer is not streamed
+	// limit is the last limit that the request was counted against, for the RateLimit headers.
+	limit       ratelimit.Rate
+	limitResult ratelimit.Result
 	recorded    bool
 }
 
 type localKey uint8
 
-const keyCall localKey = iota
+const keyExchange localKey = iota
 
-// serve is the one handler: every request of every client comes through here.
-func (g *gateway) serve(c *fiber.Ctx) error {
-	cl := &call{}
-	c.Locals(keyCall, cl)
-	err := g.answerHolding(c, cl)
-	g.decorate(c, cl)
+// handle is the only handler: it serves every request of every client.
+func (g *gateway) handle(c *fiber.Ctx) error {
+	ex := &exchange{}
+	c.Locals(keyExchange, ex)
+	err := g.answerAndRelease(c, ex)
+	g.setHeaders(c, ex)
 	if err != nil {
-		return err // BeforeFailure records it
+		return err // beforeFailure records it
 	}
-	if err := g.record(c, cl, c.Response().StatusCode()); err != nil && g.cfg.Journal.Mode == journal.ModeRequired {
+	if err := g.record(c, ex, c.Response().StatusCode()); err != nil && g.cfg.Journal.Mode == journal.ModeRequired {
 		return apperr.ServiceUnavailable(err)
 	}
 	return nil
 }
 
-// answerHolding is answer, after which the memory of the body is given back, also in a panic.
-func (g *gateway) answerHolding(c *fiber.Ctx, cl *call) error {
+// answerAndRelease answers, and then gives back the memory of the body, also after a panic.
+func (g *gateway) answerAndRelease(c *fiber.Ctx, ex *exchange) error {
 	defer func() {
-		cl.memory.Release()
-		cl.largeMemory.Release()
+		ex.bodyLease.Release()
+		ex.largeBodyLease.Release()
 	}()
-	return g.answer(c, cl)
+	return g.answer(c, ex)
 }
 
-// Close ends the call after its answer was written: fasthttp calls it, as that of every value of a
-// request that has one.
-func (cl *call) Close() error {
-	if cl.stream != nil {
-		cl.stream.Release()
+// Close ends the exchange after its answer was written. fasthttp calls it, as it does for every
+// request value that has a Close method.
+func (ex *exchange) Close() error {
+	if ex.streamLease != nil {
+		ex.streamLease.Release()
 	}
 	return nil
 }
 
-// failed is called with every answer of 400 and above, also with those to requests that fasthttp
-// could not parse.
-func (g *gateway) failed(c *fiber.Ctx, status int) {
-	cl, ok := c.Locals(keyCall).(*call)
+// beforeFailure is called with every answer of 400 and above, including those to requests that
+// fasthttp could not parse.
+func (g *gateway) beforeFailure(c *fiber.Ctx, status int) {
+	ex, ok := c.Locals(keyExchange).(*exchange)
 	if !ok {
-		cl = &call{}
-		g.decorate(c, cl)
+		ex = &exchange{}
+		g.setHeaders(c, ex)
 		return
 	}
-	_ = g.record(c, cl, status) // the failure is counted, and the answer is a failure already
+	_ = g.record(c, ex, status) // the journal counts the failure, and the answer is a failure already
 }
 
-// answer takes the request through the gateway's stations, in the order in which a reader of the
-// contract expects their errors.
-func (g *gateway) answer(c *fiber.Ctx, cl *call) error {
+// answer takes the request through the steps of the gateway, in the order in which the contract
+// lists their errors.
+func (g *gateway) answer(c *fiber.Ctx, ex *exchange) error {
 	in := &c.Request().Header
-	cl.addr = g.clientAddress(c)
-	httpx.SetClientAddr(c, cl.addr)
-	takeAbsoluteForm(in)
+	ex.clientAddr = g.clientAddr(c)
+	httpx.SetClientAddr(c, ex.clientAddr)
+	edge.ToOriginForm(in)
 	if err := edge.CheckRequest(in); err != nil {
 		c.Response().SetConnectionClose() // where the next request begins is not certain
-		if over := g.count(c, cl); over != nil {
-			return over
+		if limited := g.count(c, ex); limited != nil {
+			return limited
 		}
 		return err
 	}
-	cl.path, cl.query = edge.SplitTarget(in.RequestURI())
-	cl.hostRealm = realm.FromHost(in.Host())
-	cl.realm = cl.hostRealm
-	g.find(c, cl)
-	if cl.route == nil {
-		return g.unrouted(c, cl)
+	ex.path, ex.query = edge.SplitTarget(in.RequestURI())
+	ex.hostRealm = realm.FromHost(in.Host())
+	ex.realm = ex.hostRealm
+	g.route(c, ex)
+	if ex.route == nil {
+		return g.answerUnrouted(c, ex)
 	}
-	if err := g.admit(c, cl); err != nil {
+	if err := g.authorize(c, ex); err != nil {
 		return err
 	}
-	if cl.route.inAPI() {
+	if ex.route.inAPI() {
 		if err := checkPreconditions(in); err != nil {
 			return err
 		}
 	}
-	if err := g.scope(cl); err != nil {
+	if err := ex.resolveRealm(); err != nil {
 		return err
 	}
-	if cl.who != nil && cl.who.state.Token != nil {
-		g.used.saw(cl.who.state.Token.ID, cl.addr)
+	if token := ex.token(); token != nil {
+		g.identity.TokenUsed(token.ID, ex.clientAddr)
 	}
-	if cl.fault == edge.InvalidKey {
+	if ex.fault == edge.InvalidKey {
 		return apperr.InvalidField("/key", "must be 1 to 255 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
 	}
-	if err := g.recordable(cl); err != nil {
-		return err // before anything is changed
-	}
-	if cl.route.target == here {
-		return cl.route.serve(g, c, cl)
-	}
-	if err := g.readBody(c, cl); err != nil {
+	if err := g.checkJournal(ex); err != nil { // before anything is changed
 		return err
 	}
-	return g.forward(c, cl)
-}
-
-// find looks the path up and names the route for metrics.
-func (g *gateway) find(c *fiber.Ctx, cl *call) {
-	cl.fault = edge.CheckPath(cl.path)
-	if cl.fault == edge.PathAmbiguous {
-		return
+	if ex.route.target == here {
+		return ex.route.handle(g, c, ex)
 	}
-	if cl.endpoint = g.router.find(cl.path); cl.endpoint == nil {
-		return
-	}
-	rt := cl.endpoint.byMethod[c.Method()]
-	if cl.fault == edge.InvalidKey && (rt == nil || rt.traits&vaultKey == 0) {
-		cl.fault, cl.endpoint = edge.PathAmbiguous, nil
-		return
-	}
-	cl.route = rt
-	httpx.SetRoute(c, cl.endpoint.template)
-}
-
-// unrouted answers what no route takes. A valid credential is looked at all the same, so that the
-// request stands in its user's log.
-func (g *gateway) unrouted(c *fiber.Ctx, cl *call) error {
-	cl.who, _ = g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header), cl.addr)
-	if err := g.count(c, cl); err != nil {
+	if err := g.readBody(c, ex); err != nil {
 		return err
 	}
-	if err := g.recordable(cl); err != nil {
+	return g.forward(c, ex)
+}
+
+// route finds the endpoint and the route of the request, and names the route for metrics.
+func (g *gateway) route(c *fiber.Ctx, ex *exchange) {
+	ex.fault = edge.CheckPath(ex.path)
+	if ex.fault == edge.PathAmbiguous {
+		return
+	}
+	if ex.endpoint = g.router.find(ex.path); ex.endpoint == nil {
+		return
+	}
+	rt := ex.endpoint.byMethod[c.Method()]
+	if ex.fault == edge.InvalidKey && (rt == nil || rt.traits&vaultKey == 0) {
+		ex.fault, ex.endpoint = edge.PathAmbiguous, nil
+		return
+	}
+	ex.route = rt
+	httpx.SetRoute(c, ex.endpoint.template)
+}
+
+// answerUnrouted answers a request that no route takes. It authenticates all the same, so that the
+// request is in its user's log.
+func (g *gateway) answerUnrouted(c *fiber.Ctx, ex *exchange) error {
+	ex.principal, _ = g.authenticate(c, ex)
+	if err := g.count(c, ex); err != nil {
+		return err
+	}
+	if err := g.checkJournal(ex); err != nil {
 		return err
 	}
 	switch {
-	case g.cors.preflight(c): // of a path that is unknown, too: a browser shows its script the answer to the request itself only then
-		if cl.endpoint != nil {
-			c.Set(fiber.HeaderAllow, cl.endpoint.allow)
+	case g.cors.preflight(c): // also of an unknown path: otherwise a browser hides the 404 from its script
+		if ex.endpoint != nil {
+			c.Set(fiber.HeaderAllow, ex.endpoint.allow)
 		}
 		c.Status(fiber.StatusNoContent)
 		return nil
-	case cl.fault != edge.PathFine:
+	case ex.fault != edge.PathFine:
 		return apperr.BadRequest(nil)
-	case cl.endpoint == nil:
+	case ex.endpoint == nil:
 		return apperr.RouteNotFound()
 	case c.Method() == fiber.MethodOptions:
-		c.Set(fiber.HeaderAllow, cl.endpoint.allow)
+		c.Set(fiber.HeaderAllow, ex.endpoint.allow)
 		c.Status(fiber.StatusNoContent)
 		return nil
 	}
-	return httpx.MethodNotAllowed(cl.endpoint.allow)
+	return httpx.MethodNotAllowed(ex.endpoint.allow)
 }
 
-// recordable refuses a request whose event could not be written, where that is required.
-func (g *gateway) recordable(cl *call) error {
-	if g.cfg.Journal.Mode != journal.ModeRequired || cl.who == nil {
+// checkJournal refuses a request whose event could not be recorded, when ACTIVITY_MODE requires
+// that.
+func (g *gateway) checkJournal(ex *exchange) error {
+	if g.cfg.Journal.Mode != journal.ModeRequired || ex.principal == nil {
 		return nil
 	}
 	if err := g.journal.Accepts(); err != nil {
@@ -194,56 +197,71 @@ func (g *gateway) recordable(cl *call) error {
 	return nil
 }
 
-// admit lets in who may use the route, and counts everybody.
-func (g *gateway) admit(c *fiber.Ctx, cl *call) error {
-	if cl.route.access == public {
-		return g.count(c, cl)
+func (g *gateway) authenticate(c *fiber.Ctx, ex *exchange) (*identity.Principal, error) {
+	return g.identity.Authenticate(c.UserContext(), identity.ReadCredential(&c.Request().Header), ex.clientAddr)
+}
+
+// authorize authenticates unless the route is public, counts the request against its limits, and
+// checks the access of the route.
+func (g *gateway) authorize(c *fiber.Ctx, ex *exchange) error {
+	if ex.route.access == public {
+		return g.count(c, ex)
 	}
-	who, err := g.auth.authenticate(c.UserContext(), readCredential(&c.Request().Header), cl.addr)
+	principal, err := g.authenticate(c, ex)
 	if err != nil {
-		if over := g.count(c, cl); over != nil {
-			return over
+		if limited := g.count(c, ex); limited != nil {
+			return limited
 		}
 		return err
 	}
-	cl.who = who
-	httpx.SetCaller(c, auth.Identity{UserID: who.state.UserID})
-	if err := g.count(c, cl); err != nil {
+	ex.principal = principal
+	httpx.SetCaller(c, auth.Identity{UserID: principal.State().UserID})
+	if err := g.count(c, ex); err != nil {
 		return err
 	}
-	return cl.mayUse()
+	return ex.checkAccess()
 }
 
-// mayUse holds the caller against the route's access.
-func (cl *call) mayUse() error {
-	s := &cl.who.state
-	if !cl.who.usableFrom(cl.addr) {
+// checkAccess compares the principal with the access of the route.
+func (ex *exchange) checkAccess() error {
+	state := ex.principal.State()
+	if !ex.principal.AllowedFrom(ex.clientAddr) {
 		return apperr.New(apperr.Forbidden, "IP_NOT_ALLOWED", "This token is not valid from this address")
 	}
-	if s.Banned && cl.route.access != evenBanned {
+	if state.Banned && ex.route.access != evenBanned {
 		return apperr.AccountBanned()
 	}
-	if cl.route.access == admin && (!s.Admin || s.Token != nil) {
+	if ex.route.access == admin && (!state.Admin || state.Token != nil) {
 		return apperr.InsufficientPermissions()
 	}
 	return nil
 }
 
-// scope finds the realm that the request is about and keeps restricted tokens inside of theirs.
-func (g *gateway) scope(cl *call) error {
-	asked, err := cl.route.readQuery(cl.query)
+// resolveRealm finds the realm that the request is about, and refuses a restricted token outside of
+// its realms.
+func (ex *exchange) resolveRealm() error {
+	asked, err := ex.route.readQuery(ex.query)
 	if err != nil {
 		return err
 	}
-	resolved, err := realm.Resolve(asked, cl.hostRealm)
+	resolved, err := realm.Resolve(asked, ex.hostRealm)
 	if err != nil {
 		return err
 	}
-	if cl.route.traits&takesRealm != 0 {
-		cl.realm = resolved
+	if ex.route.traits&takesRealm != 0 {
+		ex.realm = resolved
 	}
-	if cl.who == nil || cl.who.state.Token == nil || cl.route.access == anyRealm {
+	token := ex.token()
+	if token == nil || ex.route.access == anyRealm {
 		return nil
 	}
-	return cl.who.state.Token.Grant.InRealm(cl.realm)
+	return token.Grant.InRealm(ex.realm)
+}
+
+// token returns the auth token of the request, nil for a session and for no user.
+func (ex *exchange) token() *sessionstate.Token {
+	if ex.principal == nil {
+		return nil
+	}
+	return ex.principal.State().Token
 }

@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/netaddr"
@@ -25,9 +28,7 @@ type Config struct {
 	IdleTimeout time.Duration `env:"IDLE_TIMEOUT" envDefault:"75s" doc:"How long a client's connection may be idle; longer than the load balancer keeps it, which is mostly 60s."`
 	Upstreams   upstream.Config
 	SharedKeys  config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services; as long as it is set, it signs."`
-	Issuer      string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`
-	Audience    string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in users-svc."`
-	SessionTTL  time.Duration `env:"SESSION_CACHE_TTL" envDefault:"900ms" doc:"How long the gateway trusts a session state in its memory when no announcement of a change arrives. At most 5s."`
+	Identity    identity.Config
 	Bus         bus.Config
 	Redis       redisdb.Config
 	Edge        EdgeConfig
@@ -35,7 +36,7 @@ type Config struct {
 	Journal     journal.Config
 }
 
-// EdgeConfig says what the public door takes.
+// EdgeConfig says which requests of clients are accepted.
 type EdgeConfig struct {
 	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
 	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; https://*.example.com is all subdomains, * any origin."`
@@ -75,11 +76,10 @@ func (l *TextList) UnmarshalText(b []byte) error {
 func (c Config) Validate() error {
 	var p config.Problems
 	p.Address("GATEWAY_ADDR", c.Addr)
-	_, err := c.internalKeys(time.Now)
+	_, err := c.audiences(time.Now)
 	p.Must(err == nil, "%w", err)
 	p.Must(c.ReadTimeout > 0, "READ_TIMEOUT must be above 0s")
 	p.Must(c.IdleTimeout > 0, "IDLE_TIMEOUT must be above 0s")
-	p.Must(c.SessionTTL >= 0 && c.SessionTTL <= 5*time.Second, "SESSION_CACHE_TTL must be from 0s to 5s")
 	edge := c.Edge
 	_, err = netaddr.ParsePrefixes(edge.TrustedProxies)
 	p.Must(err == nil, "TRUSTED_PROXIES: %w", err)
@@ -97,11 +97,47 @@ func (c Config) Validate() error {
 	p.Must(edge.BodyMemoryMB >= max(edge.VaultMaxBodyMB, 1),
 		"BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
 	p.Must(edge.BodyWait > 0, "BODY_WAIT must be above 0s")
-	p.Must(c.Journal.Mode == journal.ModeBestEffort || c.Journal.Mode == journal.ModeRequired,
-		"ACTIVITY_MODE must be best_effort or required")
-	p.Must(c.Journal.MaxBytes >= journal.MinBytes, "JOURNAL_MAX_BYTES must be at least %d", journal.MinBytes)
-	p.Must(c.Journal.MaxAge >= 0, "JOURNAL_MAX_AGE must not be negative")
 	return p.Err()
+}
+
+// audiences returns the services that internal identities are signed for, in the order of their
+// targets. A key that two services have is an error, because either could sign for the other with
+// it; those of the deprecated common list are accepted for one release.
+func (c Config) audiences(now func() time.Time) ([]identity.Audience, error) {
+	shared := c.SharedKeys.Reveal()
+	if shared != "" {
+		if _, err := auth.NewInternalKeys(shared, now); err != nil {
+			return nil, fmt.Errorf("%s: %w", auth.SharedKeysSetting, err)
+		}
+	}
+	type ownKeys struct {
+		setting string
+		keys    *auth.InternalKeys
+	}
+	var others []ownKeys
+	var problems config.Problems
+	var audiences []identity.Audience
+	for _, s := range []struct {
+		name, setting string
+		list          config.Secret
+	}{
+		{"users-svc", "USERS_INTERNAL_KEYS", c.Upstreams.UsersKeys},
+		{"vault-svc", "VAULT_INTERNAL_KEYS", c.Upstreams.VaultKeys},
+		{"activity-svc", "ACTIVITY_INTERNAL_KEYS", c.Upstreams.ActivityKeys},
+	} {
+		keys, err := auth.ReadInternalKeys(s.setting, s.list.Reveal(), shared, now)
+		problems.Must(err == nil, "%w", err)
+		audiences = append(audiences, identity.Audience{Name: s.name, Keys: keys})
+		if err != nil || s.list == "" {
+			continue
+		}
+		own, _ := auth.NewInternalKeys(s.list.Reveal(), now)
+		for _, other := range others {
+			problems.Must(!own.Shares(other.keys), "%s has a key of %s: each service needs its own", s.setting, other.setting)
+		}
+		others = append(others, ownKeys{s.setting, own})
+	}
+	return audiences, problems.Err()
 }
 
 // isOrigin reports whether browsers may send s as the origin of a page (Fetch standard): they leave

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -17,8 +18,9 @@ import (
 // previous release takes them while activity-svc is of that release.
 func TestEventsGoWhereActivitySvcSays(t *testing.T) {
 	t.Parallel()
-	d := &destination{log: testkit.Log(t)}
-	if s, err := d.get(); err == nil {
+	g := &gateway{}
+	d := journal.NewDestination(g.fetchInstallation, testkit.Log(t))
+	if s, err := d.Subject(); err == nil {
 		t.Errorf("before activity-svc was asked: %q", s)
 	}
 	ours := event.NamesOf(testInstallation).Subject
@@ -44,11 +46,9 @@ func TestEventsGoWhereActivitySvcSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := &gateway{}
 		g.upstreams[toActivity] = u
-		d.ask = g.askInstallation
-		_ = d.learn(t.Context())
-		if got, _ := d.get(); got != step.subject {
+		_ = d.Update(t.Context())
+		if got, _ := d.Subject(); got != step.subject {
 			t.Errorf("after the answer %d %q: got %q, want %q", step.status, step.id, got, step.subject)
 		}
 	}

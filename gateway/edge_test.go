@@ -291,7 +291,7 @@ func TestAnEmptyBodyWithAContentTypeIsFineEverywhere(t *testing.T) {
 		path = strings.NewReplacer("{id}", strings.Repeat("a", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}",
 			"app.js").Replace(path)
 		for method, rt := range e.byMethod {
-			if rt.rate != plain {
+			if rt.rate != noClass {
 				continue
 			}
 			if r := d.do(ask{method: method, path: path, bearer: ada.token}); r.status >= 400 && rt.access != anyRealm {

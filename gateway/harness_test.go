@@ -137,14 +137,19 @@ type fakeUsers struct {
 }
 
 func startUsers(t testing.TB) *fakeUsers {
+	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: newSigningKey(t, "k1"),
+		states: map[string]sessionstate.State{}, longest: 24 * time.Hour}
+	u.answers(u.serve)
+	return u
+}
+
+func newSigningKey(t testing.TB, kid string) auth.SigningKey {
+	t.Helper()
 	_, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &fakeUsers{fakeService: startService(t, "users-svc"), key: auth.SigningKey{ID: "k1", Private: private},
-		states: map[string]sessionstate.State{}, longest: 24 * time.Hour}
-	u.answers(u.serve)
-	return u
+	return auth.SigningKey{ID: kid, Private: private}
 }
 
 func (u *fakeUsers) serve(w http.ResponseWriter, r seen) {
@@ -223,7 +228,8 @@ func (u *fakeUsers) authToken(change ...func(*sessionstate.State)) (token string
 	tokenID := id.New(time.Now())
 	token = "hdy_" + tokenID + "_" + strings.Repeat("0123456789ab", 4)
 	s = sessionstate.State{Alive: true, UserID: id.New(time.Now()), Version: 1,
-		Token: &sessionstate.Token{ID: tokenID, Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{auth.PermRealms}}}}
+		Token: &sessionstate.Token{ID: tokenID,
+			Grant: auth.Grant{AllowNoRealm: true, Permissions: []string{auth.PermRealms}}}}
 	for _, f := range change {
 		f(&s)
 	}

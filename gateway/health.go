@@ -48,7 +48,7 @@ func (h *health) fine(ctx context.Context) bool {
 	return found.ok
 }
 
-func (g *gateway) healthz(c *fiber.Ctx, _ *call) error {
+func (g *gateway) healthz(c *fiber.Ctx, _ *exchange) error {
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	if !g.health.fine(c.UserContext()) {
 		return apperr.ServiceUnavailable(errors.New("not ready: the admin port's /readyz says why"))

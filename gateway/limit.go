@@ -13,78 +13,75 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// count counts the request: as its user's, or its address's when there is no user, or the
-// credential is not good or not valid from there: whoever has found a token must not use up its
-// owner's limit. And in the class of its route. The error is 429 RATE_LIMITED; it stands in the log
-// of the owner only if it is the owner's limit.
-func (g *gateway) count(c *fiber.Ctx, cl *call) error {
-	err := g.countInClass(c, cl)
-	if err != nil && cl.who != nil && !cl.who.usableFrom(cl.addr) {
-		cl.who = nil
+// count counts the request against the limit of its user, or of its address when there is no user
+// or the credential is not allowed from there: a stolen token must not use up its owner's limit.
+// Then it counts the request against the limit of its route's class. The error is 429 RATE_LIMITED;
+// it is in the log of the owner only if it is the owner's limit.
+func (g *gateway) count(c *fiber.Ctx, ex *exchange) error {
+	err := g.countInClass(c, ex)
+	if err != nil && ex.principal != nil && !ex.principal.AllowedFrom(ex.clientAddr) {
+		ex.principal = nil
 	}
 	return err
 }
 
-func (g *gateway) countInClass(c *fiber.Ctx, cl *call) error {
-	if cl.route != nil && cl.route.rate == uncounted {
+func (g *gateway) countInClass(c *fiber.Ctx, ex *exchange) error {
+	if ex.route != nil && ex.route.rate == uncounted {
 		return nil
 	}
 	ctx := c.UserContext()
-	key, general := "", g.cfg.Limits.User
-	if cl.who != nil && cl.who.usableFrom(cl.addr) {
-		key = cl.who.limitKey
+	var key string
+	var rate ratelimit.Rate
+	if ex.principal != nil && ex.principal.AllowedFrom(ex.clientAddr) {
+		key, rate = ex.principal.LimitKey(), g.cfg.Limits.User
 	} else {
-		key, general = addressLimitKey(cl.addr), g.cfg.Limits.Address
+		key, rate = addressLimitKey(ex.clientAddr), g.cfg.Limits.Address
 	}
-	if err := g.countAs(ctx, cl, key, general); err != nil {
+	if err := g.countAs(ctx, ex, key, rate); err != nil {
 		return err
 	}
-	if cl.route == nil {
+	if ex.route == nil {
 		return nil
 	}
-	name, special := "", ratelimit.Rate{}
-	switch cl.route.rate {
+	switch ex.route.rate {
 	case signup:
-		name, special = "signup:", g.cfg.Limits.Signup
+		return g.countAs(ctx, ex, "signup:"+key, g.cfg.Limits.Signup)
 	case verify:
-		name, special = "verify:", g.cfg.Limits.Verify
+		return g.countAs(ctx, ex, "verify:"+key, g.cfg.Limits.Verify)
 	case resend:
-		name, special = "resend:", g.cfg.Limits.Resend
+		return g.countAs(ctx, ex, "resend:"+key, g.cfg.Limits.Resend)
 	case retrySetup:
-		if cl.who == nil {
-			return nil
+		if ex.principal != nil {
+			return g.countAs(ctx, ex, "retry-setup:"+key, g.cfg.Limits.RetrySetup)
 		}
-		name, special = "retry-setup:", g.cfg.Limits.RetrySetup
-	default:
-		return nil
-	}
-	return g.countAs(ctx, cl, name+key, special)
-}
-
-// addressLimitKey is what stands for an address where requests without a user are counted.
-func addressLimitKey(addr netip.Addr) string { return "addr:" + netaddr.Network(addr) }
-
-func (g *gateway) countAs(ctx context.Context, cl *call, key string, r ratelimit.Rate) error {
-	if r.Off() {
-		return nil
-	}
-	cl.counted, cl.countResult = r, g.batches.Allow(ctx, key, r)
-	if !cl.countResult.Allowed {
-		return apperr.RateLimitExceeded(cl.countResult.RetryAfter)
 	}
 	return nil
 }
 
-// limitHeaders tells the client where it stands (draft-ietf-httpapi-ratelimit-headers): Reset in
-// seconds. What a service says of a limit of its own that is used up stays.
-func limitHeaders(c *fiber.Ctx, cl *call) {
+// addressLimitKey is the key by which requests without a user are counted.
+func addressLimitKey(addr netip.Addr) string { return "addr:" + netaddr.Network(addr) }
+
+func (g *gateway) countAs(ctx context.Context, ex *exchange, key string, r ratelimit.Rate) error {
+	if r.Off() {
+		return nil
+	}
+	ex.limit, ex.limitResult = r, g.batches.Allow(ctx, key, r)
+	if !ex.limitResult.Allowed {
+		return apperr.RateLimitExceeded(ex.limitResult.RetryAfter)
+	}
+	return nil
+}
+
+// setLimitHeaders tells the client the state of the limit (draft-ietf-httpapi-ratelimit-headers),
+// with Reset in seconds. The headers of a service that enforced a limit of its own stay.
+func setLimitHeaders(c *fiber.Ctx, ex *exchange) {
 	h := &c.Response().Header
-	if cl.counted.Off() || len(h.Peek("RateLimit-Limit")) > 0 {
+	if ex.limit.Off() || len(h.Peek("RateLimit-Limit")) > 0 {
 		return
 	}
 	var digits [20]byte
-	h.SetBytesV("RateLimit-Limit", strconv.AppendInt(digits[:0], int64(cl.counted.Count), 10))
-	h.SetBytesV("RateLimit-Remaining", strconv.AppendInt(digits[:0], int64(max(cl.countResult.Remaining, 0)), 10))
+	h.SetBytesV("RateLimit-Limit", strconv.AppendInt(digits[:0], int64(ex.limit.Count), 10))
+	h.SetBytesV("RateLimit-Remaining", strconv.AppendInt(digits[:0], int64(max(ex.limitResult.Remaining, 0)), 10))
 	h.SetBytesV("RateLimit-Reset",
-		strconv.AppendInt(digits[:0], int64((cl.countResult.ResetAfter+time.Second-1)/time.Second), 10))
+		strconv.AppendInt(digits[:0], int64((ex.limitResult.ResetAfter+time.Second-1)/time.Second), 10))
 }

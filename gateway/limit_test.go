@@ -154,7 +154,7 @@ func TestAnAddressPastItsLimitCostsUsersSvcNothing(t *testing.T) {
 	t.Parallel()
 	const most = 5
 	d := openDoor(t, func(c *Config) {
-		c.Limits.Address, c.SessionTTL = perHour(most), 5*time.Second
+		c.Limits.Address, c.Identity.SessionTTL = perHour(most), 5*time.Second
 	})
 	ada := d.users.signIn(t)
 	bob, _ := d.users.authToken()

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/maypok86/otter/v2"
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
@@ -16,18 +14,23 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-// bufferedAnswer is how long an answer may be that is read whole before it is passed on; a longer
-// one passes through.
-const bufferedAnswer = 256 << 10
+// maxBuffered is the largest answer that is read whole before it is passed on. A longer one is
+// streamed.
+const maxBuffered = 256 << 10
 
-// forward passes the request to the service of its route and the answer back. Only named headers
-// pass in either direction: what a client sends under an internal name, and what belongs to one
-// connection, ends here.
-func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
-	u := g.upstreams[cl.route.target]
-	identity, err := g.signed(cl, u)
+// streamShare is the divisor of the connections to one address of a service that one client may
+// occupy with streamed answers. Together, streamed answers may occupy half of the connections.
+const streamShare = 16
+
+// forward sends the request to the service of its route and passes the answer on. Only listed
+// headers pass in either direction, so a client cannot send one under an internal name, and headers
+// of one connection stay on it.
+func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
+	u := g.upstreams[ex.route.target]
+	identityHeader, err := g.identity.Sign(ex.principal, ex.route.target.audience(), ex.hostRealm, ex.clientAddr)
 	if err != nil {
 		return err
 	}
@@ -43,20 +46,21 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	copyList(req, in, fiber.HeaderAccept)
 	copyHeader(req, in, fiber.HeaderUserAgent)
 	copyHeader(req, in, fiber.HeaderContentType)
-	if cl.route.traits&passesBearer != 0 {
+	if ex.route.traits&passesBearer != 0 {
 		copyHeader(req, in, fiber.HeaderAuthorization)
 	}
 	req.Header.Set(fiber.HeaderXRequestID, httpx.RequestID(c))
-	req.Header.Set(auth.IdentityHeader, identity)
-	if cl.body != nil {
-		req.SetBodyRaw(cl.body)
+	req.Header.Set(auth.IdentityHeader, identityHeader)
+	if ex.body != nil {
+		req.SetBodyRaw(ex.body)
 	}
 	resp := c.Response()
-	// what is written is what is answered
-	resp.StreamBody = cl.route.traits&vaultKey != 0 && (cl.body == nil || len(cl.body) > bufferedAnswer)
+	// Only reads of a vault key and large writes, whose answer repeats the value, have large
+	// answers.
+	resp.StreamBody = ex.route.traits&vaultKey != 0 && (ex.body == nil || len(ex.body) > maxBuffered)
 	// The expensive work behind a public route is hashing, which users-svc queues itself.
-	err = u.Send(c.UserContext(), req, resp, upstream.Call{Route: cl.route.template, Limited: cl.route.access != public})
-	if err != nil {
+	call := upstream.Call{Route: ex.route.template, Limited: ex.route.access != public}
+	if err = u.Send(c.UserContext(), req, resp, call); err != nil {
 		resp.Reset()
 		if errors.Is(err, upstream.ErrOverloaded) {
 			err = nil // the upstream logs the overload, not each refusal
@@ -66,28 +70,24 @@ func (g *gateway) forward(c *fiber.Ctx, cl *call) error {
 	if resp.StatusCode() == fiber.StatusUnauthorized && len(resp.Header.Peek(auth.RefusedHeader)) > 0 {
 		_ = resp.CloseBodyStream()
 		resp.Reset()
-		return apperr.ServiceUnavailable(u.IdentityRefused()) // no fault of the client, whose credential is good
+		return apperr.ServiceUnavailable(u.IdentityRefused()) // the credential of the client is valid
 	}
-	if cl.route.target == toUsers {
-		g.auth.states.told(&resp.Header)
+	if ex.route.target == toUsers {
+		g.identity.ApplyHeader(resp.Header.Peek(sessionstate.ChangedHeader))
 	}
-	if err := cl.accept(resp); err != nil || !resp.IsBodyStream() {
+	if err := ex.adoptAnswer(resp); err != nil || !resp.IsBodyStream() {
 		return err
 	}
-	return g.pass(c, cl)
+	return g.reserveStream(c, ex)
 }
 
-// partOfConns is the part of the connections to one address of a service that one client may hold
-// for answers that pass through, which have half of them together.
-const partOfConns = 16
-
-// pass takes a place for an answer that passes through, because for as long as its client takes to
-// read it, it has a connection to the service. A read that finds none is refused at once; a write
-// waits, because it is done.
-func (g *gateway) pass(c *fiber.Ctx, cl *call) error {
-	place := g.streams.For(cl.holder())
-	if cl.body == nil && place.TryAcquire(1) || cl.body != nil && place.Acquire(c.UserContext(), 1) == nil {
-		cl.stream = &place
+// reserveStream takes a lease for a streamed answer, which occupies a connection to the service for
+// as long as its client takes to read it. Without one, a read is refused at once; a write waits,
+// because it is done.
+func (g *gateway) reserveStream(c *fiber.Ctx, ex *exchange) error {
+	lease := g.streams.For(ex.limitKey())
+	if ex.body == nil && lease.TryAcquire(1) || ex.body != nil && lease.Acquire(c.UserContext(), 1) == nil {
+		ex.streamLease = &lease
 		return nil
 	}
 	_ = c.Response().CloseBodyStream()
@@ -101,7 +101,7 @@ func copyHeader(to, from *fasthttp.Request, name string) {
 	}
 }
 
-// copyList is copyHeader of a header whose lines are one list (RFC 9110, section 5.3).
+// copyList copies a header whose lines are one list (RFC 9110, section 5.3).
 func copyList(to, from *fasthttp.Request, name string) {
 	switch lines := from.Header.PeekAll(name); len(lines) {
 	case 0:
@@ -112,10 +112,10 @@ func copyList(to, from *fasthttp.Request, name string) {
 	}
 }
 
-// accept makes the service's answer ours. What is not of the route's type did not come from a
-// handler of ours and is not shown.
-func (cl *call) accept(resp *fasthttp.Response) error {
-	expected := isJSON(resp.Header.ContentType()) || cl.route.traits&webPage != 0 &&
+// adoptAnswer makes the answer of a service the answer of the gateway. An answer of another type
+// than the route's did not come from a handler of the service and is not shown.
+func (ex *exchange) adoptAnswer(resp *fasthttp.Response) error {
+	expected := isJSON(resp.Header.ContentType()) || ex.route.traits&webPage != 0 &&
 		bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html"))
 	if !expected || resp.StatusCode() < 200 {
 		status := resp.StatusCode()
@@ -124,25 +124,25 @@ func (cl *call) accept(resp *fasthttp.Response) error {
 		return apperr.ServiceUnavailable(fmt.Errorf("answer %d without an envelope", status))
 	}
 	if resp.IsBodyStream() {
-		if n := resp.Header.ContentLength(); n >= 0 && n <= bufferedAnswer && !readWhole(resp, n) {
+		if n := resp.Header.ContentLength(); n >= 0 && n <= maxBuffered && !readWhole(resp, n) {
 			resp.Reset()
 			return apperr.ServiceUnavailable(errors.New("the answer broke off"))
 		}
 	}
 	h := &resp.Header
-	if on := h.Peek(internalapi.OnUserHeader); len(on) > 0 {
-		if cl.onUser = string(on); !id.Valid(cl.onUser) {
-			cl.onUser = ""
+	if userID := h.Peek(internalapi.OnUserHeader); len(userID) > 0 {
+		if ex.targetUserID = string(userID); !id.Valid(ex.targetUserID) {
+			ex.targetUserID = ""
 		}
 	}
-	h.Del(fiber.HeaderXRequestID) // every answer has it: onlyOurs is for what is rare
-	onlyOurs(h)
+	h.Del(fiber.HeaderXRequestID) // in every answer; stripHeaders is for rare headers
+	stripHeaders(h)
 	return nil
 }
 
 // readWhole reads a streamed answer of n bytes of JSON and gives its connection back; false when it
-// broke off. Then fasthttp puts the text of the error in the body's place, which would be told from
-// an answer of the same length by its first character.
+// broke off. fasthttp then returns the text of the error as the body, which differs from an answer
+// of the same length in its first character.
 func readWhole(resp *fasthttp.Response, n int) bool {
 	body := resp.Body()
 	return len(body) == n && (n == 0 || body[0] == '{')
@@ -153,53 +153,4 @@ func isJSON(contentType []byte) bool {
 	media = bytes.TrimSpace(media)
 	return bytes.Equal(media, []byte("application/json")) || bytes.Equal(media, []byte("application/problem+json")) ||
 		bytes.Equal(media, []byte("application/jwk-set+json"))
-}
-
-// signed returns the internal identity of the request for a service. One that was signed a moment
-// ago for the same caller, realm and address is used again.
-func (g *gateway) signed(cl *call, u *upstream.Upstream) (string, error) {
-	if cl.who == nil {
-		return g.anonymous.signed(cl, u, g.keys[cl.route.target])
-	}
-	slot := &cl.who.signed[cl.route.target]
-	now := g.now()
-	if s := slot.Load(); s != nil && s.realm == cl.hostRealm && s.addr == cl.addr && now.Before(s.until) {
-		return s.header, nil
-	}
-	header, err := g.keys[cl.route.target].Sign(cl.who.identity(cl.hostRealm, cl.addr.String()), u.Name())
-	if err == nil {
-		slot.Store(&signedIdentity{header: header, realm: cl.hostRealm, addr: cl.addr, until: now.Add(auth.IdentityTTL / 6)})
-	}
-	return header, err
-}
-
-// anonymous remembers the identities of those who need none, such as readers of the public keys.
-type anonymous struct {
-	headers *otter.Cache[anonymousKey, string]
-}
-
-type anonymousKey struct {
-	audience, realm string
-	addr            netip.Addr
-}
-
-const maxAnonymous = 10_000
-
-func newAnonymous() anonymous {
-	return anonymous{otter.Must(&otter.Options[anonymousKey, string]{
-		MaximumSize: maxAnonymous, ExpiryCalculator: otter.ExpiryWriting[anonymousKey, string](auth.IdentityTTL / 6),
-	})}
-}
-
-func (a anonymous) signed(cl *call, u *upstream.Upstream, keys *auth.InternalKeys) (string, error) {
-	key := anonymousKey{u.Name(), cl.hostRealm, cl.addr}
-	if header, ok := a.headers.GetIfPresent(key); ok {
-		return header, nil
-	}
-	header, err := keys.Sign(auth.Identity{Kind: auth.Anonymous, Realm: cl.hostRealm, ClientAddr: cl.addr.String()},
-		u.Name())
-	if err == nil {
-		a.headers.Set(key, header)
-	}
-	return header, err
 }

@@ -27,7 +27,7 @@ func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
 	realm := strings.Repeat("a", 24)
 	for template, e := range endpoints(newRouter(routeTable())) {
 		for method, rt := range e.byMethod {
-			if rt.rate != plain || rt.access == anyRealm {
+			if rt.rate != noClass || rt.access == anyRealm {
 				continue
 			}
 			send := func(query string) reply {

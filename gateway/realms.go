@@ -29,8 +29,8 @@ type realmList struct {
 
 // listRealms asks the three services in which realms the caller has something, and merges what they
 // say.
-func (g *gateway) listRealms(c *fiber.Ctx, cl *call) error {
-	if t := cl.who.state.Token; t != nil && !t.Grant.Allows(auth.PermRealms) {
+func (g *gateway) listRealms(c *fiber.Ctx, ex *exchange) error {
+	if t := ex.principal.State().Token; t != nil && !t.Grant.Allows(auth.PermRealms) {
 		return apperr.InsufficientPermissions()
 	}
 	q := httpx.Query(c)
@@ -38,11 +38,11 @@ func (g *gateway) listRealms(c *fiber.Ctx, cl *call) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	usage, err := g.realmUsage(c.UserContext(), cl.who.state.UserID)
+	usage, err := g.realmUsage(c.UserContext(), ex.principal.State().UserID)
 	if err != nil {
 		return apperr.ServiceUnavailable(err)
 	}
-	if t := cl.who.state.Token; t != nil && len(t.Grant.Realms) > 0 {
+	if t := ex.principal.State().Token; t != nil && len(t.Grant.Realms) > 0 {
 		maps.DeleteFunc(usage, func(realm string, _ realmUsage) bool { return !slices.Contains(t.Grant.Realms, realm) })
 	}
 	out := realmList{RealmIDs: slices.Sorted(maps.Keys(usage)), Total: len(usage)}

@@ -8,30 +8,31 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// maxMethod bounds the method of an event; longer ones are no method that any client means.
+// maxMethod bounds the method of an event. No method in use is longer.
 const maxMethod = 16
 
-// record writes the event of an answered request into the journal; it returns when the event would
-// survive the end of this process. A request that nobody can be made answerable for has no event.
-func (g *gateway) record(c *fiber.Ctx, cl *call, status int) error {
-	if cl.who == nil || cl.recorded {
+// record writes the event of an answered request into the journal. It returns when the event would
+// survive the end of the process. A request without a user has no event.
+func (g *gateway) record(c *fiber.Ctx, ex *exchange, status int) error {
+	if ex.principal == nil || ex.recorded {
 		return nil
 	}
-	cl.recorded = true
+	ex.recorded = true
 	e := event.Request{
-		ID: g.events.New(g.now()), UserID: cl.who.state.UserID, RealmID: cl.realm,
+		ID: g.eventIDs.New(g.now()), UserID: ex.principal.State().UserID, RealmID: ex.realm,
 		Method: text(c.Request().Header.Method(), maxMethod),
-		Path:   text(cl.path, event.MaxPath), Status: status, IPAddress: cl.who.addrText(cl.addr),
-		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: cl.onUser,
+		Path:   text(ex.path, event.MaxPath), Status: status, IPAddress: ex.principal.AddrText(ex.clientAddr),
+		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: ex.targetUserID,
 		Traceparent: g.traceparent(c),
 	}
 	return g.journal.Append(e)
 }
 
-// text returns what a client sent as valid UTF-8 of at most max bytes, cut between characters. It
-// may stand in memory that is used again after the request: the journal copies it before append
+// text returns bytes of a request as valid UTF-8 of at most max bytes, cut between characters. It
+// may point into memory that is reused after the request: the journal copies it before Append
 // returns.
 func text(b []byte, max int) string {
 	s := utils.UnsafeString(b)
@@ -46,4 +47,15 @@ func text(b []byte, max int) string {
 		cut--
 	}
 	return s[:cut]
+}
+
+// traceparent returns the span of the request for its event, "" when it is not kept.
+func (g *gateway) traceparent(c *fiber.Ctx) string {
+	if g.traces == nil {
+		return ""
+	}
+	if span := trace.Current(c.UserContext()); span.Kept() {
+		return span.Traceparent()
+	}
+	return ""
 }

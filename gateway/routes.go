@@ -1,37 +1,33 @@
 package gateway
 
 import (
-	"strings"
-
 	"github.com/gofiber/fiber/v2"
-
-	"github.com/realmgate/realmgate/pkg/realm"
 )
 
 // access says who may use a route.
 type access uint8
 
 const (
-	public     access = iota // nobody is asked; a credential is ignored
+	public     access = iota // everyone; a credential is ignored
 	user                     // a user by session or auth token, not banned
 	evenBanned               // the same, banned too
 	admin                    // an admin's session
 	anyRealm                 // as user; an auth token may use it outside of its realms too
 )
 
-// rateClass says what a request is counted as besides its user or address.
+// rateClass is a limit that a request is counted against besides its user's or address's.
 type rateClass uint8
 
 const (
-	plain rateClass = iota
+	noClass rateClass = iota
 	signup
 	verify
 	resend
 	retrySetup
-	uncounted // a load balancer's question must not be refused
+	uncounted // a load balancer's probe must not be refused
 )
 
-// target says who answers.
+// target is the process that answers.
 type target uint8
 
 const (
@@ -41,12 +37,15 @@ const (
 	toActivity
 )
 
-// trait marks what is special about a route.
+// audience returns the index of the target among the audiences of internal identities.
+func (t target) audience() int { return int(t - toUsers) }
+
+// trait marks a special property of a route.
 type trait uint8
 
 const (
 	takesRealm   trait = 1 << iota // ?realm_id= names the realm that the request is about
-	vaultKey                       // the last segment is a vault key, which the service judges
+	vaultKey                       // the last segment is a vault key, which the service validates
 	passesBearer                   // the service reads the Authorization header itself
 	webPage                        // the service answers with HTML
 )
@@ -60,18 +59,17 @@ const (
 	vaultBody                   // as large as a value of the vault
 )
 
-// routeRow is one line of the table: methods separated by spaces, a path whose {parameters} are one
-// segment each, who may, how it is counted, who answers, and what is special. A path with and
-// without a trailing slash is two paths.
+// routeRow is one line of the table. Methods are separated by spaces; {parameters} of a path are
+// one segment each. A path with and without a trailing slash is two paths.
 type routeRow struct {
 	methods, path string
-	query         string // the query parameters that it knows besides realm_id, separated by spaces
+	query         string // the query parameters besides realm_id, separated by spaces
 	access        access
 	rate          rateClass
 	target        target
 	traits        trait
 	body          bodyClass
-	serve         func(*gateway, *fiber.Ctx, *call) error // with target here
+	handle        func(*gateway, *fiber.Ctx, *exchange) error // with target here
 }
 
 // routeTable is the whole public API.
@@ -166,126 +164,17 @@ func dataRoutes() []routeRow {
 	}
 }
 
-// ownRoutes are what the gateway answers itself.
+// ownRoutes are answered by the gateway itself.
 func ownRoutes() []routeRow {
 	return []routeRow{
-		{methods: "GET", path: "/api/v1/realms", query: "include_usage", access: user, serve: (*gateway).listRealms},
-		{methods: "GET", path: "/api/v1/realms/", query: "include_usage", access: user, serve: (*gateway).listRealms},
-		{methods: "GET", path: "/healthz", access: public, rate: uncounted, serve: (*gateway).healthz},
-		{methods: "GET", path: "/openapi.yaml", access: public, serve: (*gateway).openapiYAML},
-		{methods: "GET", path: "/openapi.json", access: public, serve: (*gateway).openapiJSON},
-		{methods: "GET", path: "/docs", access: public, serve: (*gateway).docsPage},
-		{methods: "GET", path: "/docs/errors/{code}", access: public, serve: (*gateway).docsError},
-		{methods: "GET", path: "/docs/{asset}", access: public, serve: (*gateway).docsAsset},
-		{methods: "GET", path: "/", access: public, serve: (*gateway).toDocs},
+		{methods: "GET", path: "/api/v1/realms", query: "include_usage", access: user, handle: (*gateway).listRealms},
+		{methods: "GET", path: "/api/v1/realms/", query: "include_usage", access: user, handle: (*gateway).listRealms},
+		{methods: "GET", path: "/healthz", access: public, rate: uncounted, handle: (*gateway).healthz},
+		{methods: "GET", path: "/openapi.yaml", access: public, handle: (*gateway).openapiYAML},
+		{methods: "GET", path: "/openapi.json", access: public, handle: (*gateway).openapiJSON},
+		{methods: "GET", path: "/docs", access: public, handle: (*gateway).docsPage},
+		{methods: "GET", path: "/docs/errors/{code}", access: public, handle: (*gateway).docsError},
+		{methods: "GET", path: "/docs/{asset}", access: public, handle: (*gateway).docsAsset},
+		{methods: "GET", path: "/", access: public, handle: (*gateway).toDocs},
 	}
-}
-
-// route is what a request's path and method lead to.
-type route struct {
-	routeRow
-	template string   // the path as the table has it: the label of metrics
-	known    []string // the query parameters that it knows
-}
-
-// endpoint is a path with all its methods.
-type endpoint struct {
-	template string
-	byMethod map[string]*route
-	allow    string // the value of Allow
-}
-
-// router finds endpoints by exact segments; a parameter takes any one segment that is not empty,
-// and an exact segment wins.
-type router struct{ root node }
-
-type node struct {
-	exact map[string]*node
-	param *node
-	here  *endpoint
-}
-
-func newRouter(rows []routeRow) *router {
-	r := &router{}
-	for _, row := range rows {
-		n := &r.root
-		for segment := range strings.SplitSeq(row.path[1:], "/") {
-			n = n.child(segment)
-		}
-		if n.here == nil {
-			n.here = &endpoint{template: row.path, byMethod: map[string]*route{}}
-		}
-		for method := range strings.SplitSeq(row.methods, " ") {
-			n.here.add(method, row)
-		}
-	}
-	return r
-}
-
-func (n *node) child(segment string) *node {
-	if strings.HasPrefix(segment, "{") {
-		if n.param == nil {
-			n.param = &node{}
-		}
-		return n.param
-	}
-	if n.exact == nil {
-		n.exact = map[string]*node{}
-	}
-	if n.exact[segment] == nil {
-		n.exact[segment] = &node{}
-	}
-	return n.exact[segment]
-}
-
-// add declares a method; GET brings HEAD with it.
-func (e *endpoint) add(method string, row routeRow) {
-	rt := &route{routeRow: row, template: e.template, known: append(strings.Fields(row.query), realm.Parameter)}
-	e.byMethod[method] = rt
-	if method == fiber.MethodGet {
-		e.byMethod[fiber.MethodHead] = rt
-	}
-	var all []string
-	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
-		if e.byMethod[m] != nil {
-			all = append(all, m)
-		}
-	}
-	e.allow = strings.Join(append(all, fiber.MethodOptions), ", ")
-}
-
-// find returns the endpoint of a path, nil when there is none. It allocates nothing.
-func (r *router) find(path []byte) *endpoint {
-	if len(path) == 0 || path[0] != '/' {
-		return nil
-	}
-	if n := r.root.walk(path[1:]); n != nil {
-		return n.here
-	}
-	return nil
-}
-
-func (n *node) walk(rest []byte) *node {
-	segment, last := rest, true
-	for i, c := range rest {
-		if c == '/' {
-			segment, rest, last = rest[:i], rest[i+1:], false
-			break
-		}
-	}
-	for _, next := range [2]*node{n.exact[string(segment)], n.param} {
-		if next == nil || (next == n.param && len(segment) == 0) {
-			continue
-		}
-		if last {
-			if next.here != nil {
-				return next
-			}
-			continue
-		}
-		if found := next.walk(rest); found != nil {
-			return found
-		}
-	}
-	return nil
 }

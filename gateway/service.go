@@ -8,13 +8,13 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/gateway/openapi"
@@ -23,7 +23,6 @@ import (
 	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/redisdb"
@@ -35,28 +34,25 @@ import (
 // Name is the service's name.
 const Name = "gateway"
 
-// gateway is what every request works with.
+// gateway has what every request works with.
 type gateway struct {
 	cfg             Config
 	log             *slog.Logger
 	now             func() time.Time
 	router          *router
 	upstreams       [toActivity + 1]*upstream.Upstream // by target; none for here
-	keys            map[target]*auth.InternalKeys
-	auth            *authenticator
+	identity        *identity.Service
 	cors            cors
 	trusted         []netip.Prefix
-	untrusted       sync.Once // warns of a proxy that is not trusted
+	untrusted       sync.Once // for the warning about an untrusted proxy
 	batches         *ratelimit.Batches
 	bodies          *fairsem.Semaphore // bytes of users' bodies of up to smallBody
-	largeBodies     *fairsem.Semaphore // bytes of their larger bodies
+	largeBodies     *fairsem.Semaphore // bytes of users' larger bodies
 	smallBody       int
-	anonymousBodies *fairsem.Semaphore // bytes of the larger bodies of everybody else
-	streams         *fairsem.Semaphore // answers that pass through
-	used            *lastUsed
-	anonymous       anonymous
+	anonymousBodies *fairsem.Semaphore // bytes of larger bodies without a user
+	streams         *fairsem.Semaphore // streamed answers
 	journal         *journal.Journal
-	events          id.Sequence // names them
+	eventIDs        id.Sequence
 	docs            *openapi.Docs
 	health          health
 	traces          *trace.Provider // nil: off
@@ -75,13 +71,13 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
 	memory, conns := int64(cfg.Edge.BodyMemoryMB)<<20, int64(cfg.Upstreams.MaxConns)
-	small := memory / smallPart
+	small := memory / smallBodiesShare
 	g := &gateway{
 		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: newCORS(cfg.Edge),
-		bodies: fairsem.New(small, small/usersOfSmall), smallBody: int(small / usersOfSmall),
+		bodies: fairsem.New(small, small/smallBodyUsers), smallBody: int(small / smallBodyUsers),
 		largeBodies:     fairsem.New(memory-small, 1),
-		anonymousBodies: fairsem.New(anonymousMemory, anonymousMemory/partOfAnonymous),
-		streams:         fairsem.New(max(1, conns/2), max(1, conns/partOfConns)),
+		anonymousBodies: fairsem.New(anonymousMemory, anonymousMemory/anonymousShare),
+		streams:         fairsem.New(max(1, conns/2), max(1, conns/streamShare)),
 	}
 	g.health.check, g.health.now = svc.CheckReady, rt.Now
 	var err error
@@ -94,7 +90,11 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if g.docs, err = openapi.Load(); err != nil {
 		return err
 	}
-	if err := g.openUpstreams(ctx, svc, rt); err != nil {
+	audiences, err := cfg.audiences(rt.Now)
+	if err != nil {
+		return err
+	}
+	if err := g.openUpstreams(ctx, svc, rt, audiences); err != nil {
 		return err
 	}
 	conn, err := bus.Connect(cfg.Bus, Name, rt.Log)
@@ -105,15 +105,15 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	if err := g.openJournal(svc, conn, rt); err != nil {
 		return err
 	}
-	if err := g.openIdentity(svc, conn, rt); err != nil {
+	if err := g.openIdentity(svc, conn, rt, audiences); err != nil {
 		return err
 	}
 	server := httpx.New(httpx.Options{
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, StreamBody: true, RequestTimeout: -1,
-		ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout, BeforeFailure: g.failed, UnknownMethod: g.serve,
+		ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout, BeforeFailure: g.beforeFailure, UnknownMethod: g.handle,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
-	server.Use(g.serve)
+	server.Use(g.handle)
 	files, err := cfg.TLS.Open(rt.Log)
 	if err != nil {
 		return err
@@ -124,28 +124,23 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	return nil
 }
 
-// openUpstreams looks the services' names up once, so that the first request finds them, and then
-// again and again.
-func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt service.Runtime) error {
-	metrics := upstream.NewMetrics(rt.Metrics)
-	var err error
-	if g.keys, err = g.cfg.internalKeys(rt.Now); err != nil {
-		return err
-	}
-	c := g.cfg.Upstreams
-	for t, at := range map[target]struct{ name, url string }{
-		toUsers: {"users-svc", c.Users}, toVault: {"vault-svc", c.Vault}, toActivity: {"activity-svc", c.Activity},
-	} {
-		sign := func() (string, error) { return g.keys[t].Sign(auth.Identity{Kind: auth.System}, at.name) }
-		u, err := upstream.New(at.name, at.url, c, sign, rt.Traces, rt.Log, metrics)
+// openUpstreams opens the connections to the services, whose names are looked up once before the
+// first request, and then again and again.
+func (g *gateway) openUpstreams(ctx context.Context, svc *service.Service, rt service.Runtime,
+	audiences []identity.Audience) error {
+	metrics, c := upstream.NewMetrics(rt.Metrics), g.cfg.Upstreams
+	for t, url := range map[target]string{toUsers: c.Users, toVault: c.Vault, toActivity: c.Activity} {
+		to := audiences[t.audience()]
+		sign := func() (string, error) { return to.Keys.Sign(auth.Identity{Kind: auth.System}, to.Name) }
+		u, err := upstream.New(to.Name, url, c, sign, rt.Traces, rt.Log, metrics)
 		if err != nil {
-			return fmt.Errorf("URL of %s: %w", at.name, err)
+			return fmt.Errorf("URL of %s: %w", to.Name, err)
 		}
 		if err := u.Resolve(ctx); err != nil {
-			rt.Log.Warn("the name of a service cannot be looked up yet", "upstream", at.name, "error", err.Error())
+			rt.Log.Warn("the name of a service cannot be looked up yet", "upstream", to.Name, "error", err.Error())
 		}
 		g.upstreams[t] = u
-		svc.Go("resolve "+at.name, u.Run)
+		svc.Go("resolve "+to.Name, u.Run)
 	}
 	return nil
 }
@@ -156,14 +151,15 @@ func (g *gateway) openJournal(svc *service.Service, conn *bus.Conn, rt service.R
 		return err
 	}
 	svc.OnStop("journal", func(context.Context) error { return g.journal.Close() })
-	to := &destination{ask: g.askInstallation, log: rt.Log}
-	svc.Go("destination of events", to.run)
-	svc.Go("shipper", journal.NewShipper(g.journal, conn, to.get, rt.Log).Run)
+	destination := journal.NewDestination(g.fetchInstallation, rt.Log)
+	svc.Go("destination of events", destination.Run)
+	svc.Go("shipper", journal.NewShipper(g.journal, conn, destination.Subject, rt.Log).Run)
 	return nil
 }
 
-// openIdentity opens what is needed to know who sends a request and how often.
-func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.Runtime) error {
+// openIdentity opens the authentication of requests, and their limits.
+func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.Runtime,
+	audiences []identity.Audience) error {
 	rdb, err := redisdb.Open(g.cfg.Redis)
 	if err != nil {
 		return err
@@ -175,63 +171,40 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 		return err
 	}
 	g.batches = ratelimit.NewBatches(limiter, rt.Now)
-	g.anonymous = newAnonymous()
-	st := newStates(g.cfg.SessionTTL, sessionstate.NewCache(rdb, g.keys[toUsers]), rt.Log,
-		newIdentityMetrics(rt.Metrics), g.askState)
-	stop, err := listenToChanges(conn, st)
-	if err != nil {
-		return err
-	}
-	keys := newKeySet(rt.Log, g.fetchKeys)
-	guesses, err := newGuesses(g.cfg.Limits.Address)
-	if err != nil {
-		return err
-	}
-	g.auth = newAuthenticator(g.cfg, keys, st, guesses, rt.Now)
-	svc.Go("public keys", keys.run)
-	g.used = newLastUsed(rt.Log, func(ctx context.Context, tokenID string, body []byte) error {
-		return g.upstreams[toUsers].Ask(ctx, "POST", internalapi.TokensPath+tokenID+internalapi.TokenUsedSuffix, body, nil)
+	g.identity, err = identity.Open(g.cfg.Identity, identity.Deps{
+		Keys: g.fetchKeys, State: g.fetchState, ReportUse: g.reportTokenUse,
+		Cache: sessionstate.NewCache(rdb, audiences[toUsers.audience()].Keys), Audiences: audiences,
+		CredentialRate: g.cfg.Limits.Address, Log: rt.Log, Metrics: rt.Metrics, Now: rt.Now,
 	})
+	if err != nil {
+		return err
+	}
+	stopListening, err := listenToChanges(conn, g.identity)
+	if err != nil {
+		return err
+	}
+	svc.Go("public keys", g.identity.RunKeys)
 	svc.OnStop("caches", func(context.Context) error {
-		stop() // no more announcements
-		st.close()
-		g.auth.verified.StopAllGoroutines()
+		stopListening()
+		g.identity.Close()
 		g.batches.Close()
-		g.anonymous.headers.StopAllGoroutines()
-		g.used.recent.StopAllGoroutines()
 		return nil
 	})
-	svc.Go("token use", g.used.run)
-	svc.Ready("public keys", func(context.Context) error {
-		if keys.current.Load() == nil {
-			return errNoKeys
-		}
-		return nil
-	})
+	svc.Go("token use", g.identity.RunTokenUse)
+	svc.Ready("public keys", g.identity.Ready)
 	return nil
 }
 
-// listenToChanges hears of changed sessions until stop is called.
-func listenToChanges(conn *bus.Conn, st *states) (stop func(), err error) {
-	stopOld, err := conn.Listen(sessionstate.Subject, st.changedBefore, nil)
+// listenToChanges passes announcements of session changes on until stop is called.
+func listenToChanges(conn *bus.Conn, to *identity.Service) (stop func(), err error) {
+	stopUnsealed, err := conn.Listen(sessionstate.Subject, to.ChangedUnsealed, nil)
 	if err != nil {
 		return nil, err
 	}
-	stopNew, err := conn.Listen(sessionstate.SealedSubject, st.changed, st.gap)
+	stopSealed, err := conn.Listen(sessionstate.SealedSubject, to.Changed, to.Gap)
 	if err != nil {
-		stopOld()
+		stopUnsealed()
 		return nil, err
 	}
-	return func() { stopNew(); stopOld() }, nil
-}
-
-// fetchKeys asks users-svc for its public keys; one of the previous release only has the public
-// route.
-func (g *gateway) fetchKeys(ctx context.Context) (auth.Published, error) {
-	var set auth.Published
-	err := g.upstreams[toUsers].Ask(ctx, "GET", internalapi.KeysPath, nil, &set)
-	if errors.Is(err, upstream.ErrNotFound) {
-		err = g.upstreams[toUsers].Ask(ctx, "GET", "/.well-known/jwks.json", nil, &set)
-	}
-	return set, err
+	return func() { stopSealed(); stopUnsealed() }, nil
 }

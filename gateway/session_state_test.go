@@ -32,7 +32,7 @@ func neverForgets(t *testing.T) *door {
 	t.Helper()
 	d := surroundings(t)
 	d.settings()
-	d.cfg.SessionTTL = time.Hour // more than the settings let an operator say
+	d.cfg.Identity.SessionTTL = time.Hour // more than the settings let an operator say
 	d.start()
 	return d
 }
@@ -54,7 +54,7 @@ func TestAnAnnouncedChangeActsBeforeTheMemoryForgets(t *testing.T) {
 
 func TestAChangeIsInForceBeforeItsAnswerLeaves(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.SessionTTL = 5 * time.Second })
+	d := openDoor(t, func(c *Config) { c.Identity.SessionTTL = 5 * time.Second })
 	ada, root := d.users.signIn(t), d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	d.users.answers(func(w http.ResponseWriter, r seen) {
 		if r.method == "PATCH" { // announced to nobody
@@ -78,7 +78,7 @@ func TestAChangeIsInForceBeforeItsAnswerLeaves(t *testing.T) {
 
 func TestAStaleStateInRedisIsNotUsedAfterAnAnnouncement(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.SessionTTL = 5 * time.Second })
+	d := openDoor(t, func(c *Config) { c.Identity.SessionTTL = 5 * time.Second })
 	ada := d.users.signIn(t)
 	rdb, err := redisdb.Open(redisdb.Config{URL: config.Secret(d.redis.URL())})
 	if err != nil {

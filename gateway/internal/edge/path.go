@@ -8,7 +8,8 @@ type PathFault uint8
 const (
 	PathFine      PathFault = iota
 	PathAmbiguous           // servers disagree about what it names
-	// only its last segment holds what no segment may hold: a wrong vault key on routes that end in one
+	// only its last segment holds what no segment may hold: a wrong vault key on routes that end in
+	// one
 	InvalidKey
 )
 

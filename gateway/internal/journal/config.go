@@ -1,6 +1,10 @@
 package journal
 
-import "time"
+import (
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/config"
+)
 
 // The values of ACTIVITY_MODE: an event that cannot be recorded is counted as dropped, or its
 // request is answered 503.
@@ -16,4 +20,13 @@ type Config struct {
 	MaxAge   time.Duration `env:"JOURNAL_MAX_AGE" envDefault:"168h" doc:"Events that could not be shipped for so long are dropped and counted (best_effort) or stop new requests (required). 0: no bound."`
 	Sync     bool          `env:"JOURNAL_SYNC" envDefault:"false" doc:"Flush to the disk before every answer. Without it a killed process loses nothing, a power loss what the system had not written yet."`
 	Mode     string        `env:"ACTIVITY_MODE" envDefault:"best_effort" doc:"When an event cannot be written: best_effort answers and counts the event as dropped, required answers 503."`
+}
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	var p config.Problems
+	p.Must(c.Mode == ModeBestEffort || c.Mode == ModeRequired, "ACTIVITY_MODE must be best_effort or required")
+	p.Must(c.MaxBytes >= MinBytes, "JOURNAL_MAX_BYTES must be at least %d", MinBytes)
+	p.Must(c.MaxAge >= 0, "JOURNAL_MAX_AGE must not be negative")
+	return p.Err()
 }

@@ -1,4 +1,4 @@
-package gateway
+package edge
 
 import (
 	"bytes"
@@ -8,17 +8,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
-// takeAbsoluteForm turns a target in absolute-form, which a client of a proxy sends and a server
-// must accept (RFC 9112, section 3.2.2), into the origin-form that all other code knows. A target
-// whose authority is not the Host of the request stays as it is: proxies and servers disagree about
-// which of the two counts.
-func takeAbsoluteForm(h *fasthttp.RequestHeader) {
+// ToOriginForm rewrites a target in absolute-form, which clients of a proxy send and servers must
+// accept (RFC 9112, section 3.2.2), to origin-form. A target whose authority differs from the Host
+// header stays as it is, because proxies and servers disagree about which of the two counts.
+func ToOriginForm(h *fasthttp.RequestHeader) {
 	target := h.RequestURI()
 	scheme, rest, ok := bytes.Cut(target, []byte("://"))
 	if !ok || bytes.IndexByte(scheme, '/') >= 0 {
 		return
 	}
-	var port []byte // that the scheme implies
+	var port []byte // the default of the scheme
 	switch {
 	case ascii.EqualFold(scheme, "http"):
 		port = []byte(":80")

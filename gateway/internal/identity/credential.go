@@ -1,18 +1,17 @@
-package gateway
+package identity
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
-// credential is what a client sent to say who it is. It points into the request.
-type credential struct {
+// Credential is the content of an Authorization header. It points into the request.
+type Credential struct {
 	kind credentialKind
 	text []byte // the JWT, or the whole hdy_ token
 }
@@ -21,7 +20,7 @@ type credentialKind uint8
 
 const (
 	noCredential credentialKind = iota
-	badCredential
+	malformedCredential
 	jwtCredential
 	tokenCredential
 )
@@ -36,46 +35,46 @@ const (
 	bearerScheme = "Bearer"
 )
 
-// readCredential reads the Authorization header: "Bearer <JWT>", "Bearer hdy_…" or a bare "hdy_…".
+// ReadCredential reads the Authorization header: "Bearer <JWT>", "Bearer hdy_…" or a bare "hdy_…".
 // The scheme's case does not matter.
-func readCredential(h *fasthttp.RequestHeader) credential {
-	all := h.PeekAll(fiber.HeaderAuthorization)
+func ReadCredential(h *fasthttp.RequestHeader) Credential {
+	all := h.PeekAll(fasthttp.HeaderAuthorization)
 	if len(all) > 1 {
-		return credential{kind: badCredential}
+		return Credential{kind: malformedCredential}
 	}
 	if len(all) == 0 {
-		return credential{}
+		return Credential{}
 	}
 	return parseCredential(all[0])
 }
 
-func parseCredential(value []byte) credential {
+func parseCredential(value []byte) Credential {
 	value = bytes.Trim(value, " \t")
 	if len(value) == 0 {
-		return credential{}
+		return Credential{}
 	}
 	if len(value) >= len(bearerScheme) && ascii.EqualFold(value[:len(bearerScheme)], bearerScheme) {
 		rest := value[len(bearerScheme):]
 		if len(rest) == 0 {
-			return credential{}
+			return Credential{}
 		}
 		if rest[0] == ' ' || rest[0] == '\t' {
 			value = bytes.TrimLeft(rest, " \t")
 			if !bytes.HasPrefix(value, []byte(tokenPrefix)) {
 				if len(value) > maxJWT {
-					return credential{kind: badCredential}
+					return Credential{kind: malformedCredential}
 				}
-				return credential{kind: jwtCredential, text: value}
+				return Credential{kind: jwtCredential, text: value}
 			}
 		}
 	}
 	if isAuthToken(value) {
-		return credential{kind: tokenCredential, text: value}
+		return Credential{kind: tokenCredential, text: value}
 	}
-	return credential{kind: badCredential}
+	return Credential{kind: malformedCredential}
 }
 
-// isAuthToken checks the shape of a token; only users-svc knows whether there is such a one.
+// isAuthToken checks the format of a token; only users-svc knows whether it exists.
 func isAuthToken(s []byte) bool {
 	if len(s) != tokenLen || !bytes.HasPrefix(s, []byte(tokenPrefix)) || s[len(tokenPrefix)+tokenIDLen] != '_' {
 		return false
@@ -92,7 +91,8 @@ func isHex(s []byte) bool {
 	return true
 }
 
-// tokenHash is the name under which an auth token is known: the hexadecimal SHA-256 of all of it.
+// tokenHash returns the name of an auth token at users-svc and in the caches: the hexadecimal
+// SHA-256 of the whole token.
 func tokenHash(token []byte) string {
 	sum := sha256.Sum256(token)
 	return hex.EncodeToString(sum[:])
