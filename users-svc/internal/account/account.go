@@ -107,7 +107,7 @@ func readPatch(o *input.Object, caller auth.Identity, id string) (Patch, error) 
 	if (p.Admin != nil || p.Banned != nil) && !caller.Admin || p.Password != nil && caller.Kind != auth.Session {
 		return p, apperr.InsufficientPermissions()
 	}
-	if p.PublicKey != nil && !field.PublicKeyPattern.MatchString(*p.PublicKey) {
+	if p.PublicKey != nil && !field.ValidPublicKey(*p.PublicKey) {
 		return p, apperr.New(apperr.Invalid, "INVALID_PUBLIC_KEY_FORMAT", "Invalid public key format")
 	}
 	switch {

@@ -15,13 +15,13 @@ import (
 func StoredKey(ctx context.Context, q core.DBTX, address string) (string, error) {
 	k := mailaddr.KeysOf(address)
 	if len(k.All) == 1 {
-		return k.Own, nil
+		return k.Primary, nil
 	}
 	var key string
 	err := q.QueryRow(ctx, `SELECT email_key FROM users WHERE email_key = ANY ($1) AND (email_key <> $2 OR email = $3)
 		ORDER BY array_position($1, email_key) LIMIT 1`, k.All, k.Exact, address).Scan(&key)
 	if db.NoRows(err) {
-		return k.Own, nil
+		return k.Primary, nil
 	}
 	return key, err
 }

@@ -14,9 +14,9 @@ import (
 // as confirmed. 400 CURRENT_PASSWORD_INCORRECT when it is wrong, 429 RATE_LIMITED after as many
 // wrong ones as a login allows.
 func (a *Service) VerifyPassword(ctx context.Context, userID, password string, d request.Device) (string, error) {
-	at, err := a.throttle.State(ctx, throttle.Digest("confirm", userID))
+	at, err := a.throttle.State(ctx, throttle.ConfirmKey(userID))
 	if err == nil {
-		err = at.Blocked(a.throttle.Rate, a.Now())
+		err = a.throttle.Blocked(at)
 	}
 	if err != nil {
 		return "", err

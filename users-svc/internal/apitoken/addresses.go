@@ -42,22 +42,22 @@ func parseAddresses(entries []string) (addressList, bool) {
 }
 
 // strings writes single addresses without a length; empty when the list is.
-func (l addressList) strings() []string {
-	out := make([]string, 0, len(l))
-	for _, p := range l {
+func (list addressList) strings() []string {
+	texts := make([]string, 0, len(list))
+	for _, p := range list {
 		if p.IsSingleIP() {
-			out = append(out, p.Addr().String())
+			texts = append(texts, p.Addr().String())
 		} else {
-			out = append(out, p.String())
+			texts = append(texts, p.String())
 		}
 	}
-	return out
+	return texts
 }
 
 // MarshalJSON writes the list as clients see it.
-func (l addressList) MarshalJSON() ([]byte, error) {
-	if len(l) == 0 {
+func (list addressList) MarshalJSON() ([]byte, error) {
+	if len(list) == 0 {
 		return api.Marshal([]string{anyAddress})
 	}
-	return api.Marshal(l.strings())
+	return api.Marshal(list.strings())
 }

@@ -35,7 +35,7 @@ func TestAFieldOverItsBoundCostsNoMoreThanReadingIt(t *testing.T) {
 		}
 		var failed error
 		n := testing.AllocsPerRun(1, func() {
-			_, failed = readTokenFields(o, time.Now(), field)
+			_, failed = readFields(o, time.Now(), field)
 		})
 		if failed == nil && name != "ip_whitelist, blanks" {
 			t.Errorf("%s is taken", name)

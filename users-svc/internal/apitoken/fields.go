@@ -22,31 +22,31 @@ import (
 // Bounds of an auth token's lists. The realms travel with every request of the token, so they must
 // fit into a header.
 const (
-	maxTokenRealms    = 100
-	maxTokenAddresses = 200
-	maxAddressText    = 64       // characters of one entry
-	maxExpiryText     = 256      // bytes of JSON: every time that is read is shorter, also with all its characters escaped
-	maxPublicStorage  = 64 << 10 // bytes of compact JSON
+	maxRealms        = 100
+	maxAddresses     = 200
+	maxAddressText   = 64       // characters of one entry
+	maxExpiryText    = 256      // bytes of JSON: every time that is read is shorter, also with all its characters escaped
+	maxPublicStorage = 64 << 10 // bytes of compact JSON
 )
 
-var tokenAlias = regexp.MustCompile(`^[a-zA-Z0-9 _-]{1,254}$`)
+var aliasPattern = regexp.MustCompile(`^[a-zA-Z0-9 _-]{1,254}$`)
 
 // patch are the fields of a token that a request sent, each as the change that it makes.
-type patch struct {
-	set   map[string]func(*Token) // by field
-	proof request.Proof           // that the user of the account sends it
-	bad   *apperr.Error           // the first field that breaks a rule with a code of its own
+type tokenPatch struct {
+	set       map[string]func(*Token) // by field
+	proof     request.Proof           // that the user of the account sends it
+	ruleError *apperr.Error           // the first field that breaks a rule with a code of its own
 }
 
-func (f *patch) apply(t *Token) {
-	for _, change := range f.set {
+func (p *tokenPatch) apply(t *Token) {
+	for _, change := range p.set {
 		change(t)
 	}
 }
 
-func (f *patch) fail(err *apperr.Error) {
-	if f.bad == nil {
-		f.bad = err
+func (p *tokenPatch) fail(err *apperr.Error) {
+	if p.ruleError == nil {
+		p.ruleError = err
 	}
 }
 
@@ -60,19 +60,19 @@ func errExpirationInPast() *apperr.Error {
 
 // commonTokenFields are known wherever a token is made or changed. deny_reauthorization, which
 // official clients may send, has no effect.
-func commonTokenFields() []string {
+func commonFields() []string {
 	return []string{"current_password", "otp_code", "deny_reauthorization"}
 }
 
 // readTokenFields reads the named and the common fields of body, all of them optional. An unknown
 // field is a VALIDATION_ERROR, because a token without the limit that somebody meant is one with
 // more rights; so is a wrong JSON type. Both go before the errors that have a code of their own.
-func readTokenFields(body *input.Object, now time.Time, names ...string) (*patch, error) {
+func readFields(body *input.Object, now time.Time, names ...string) (*tokenPatch, error) {
 	body.DropNull("deny_reauthorization")
-	names = append(names, commonTokenFields()...)
+	names = append(names, commonFields()...)
 	body.RefuseUnknown(names...)
-	f := &patch{set: map[string]func(*Token){}}
-	readers := f.fieldReaders(now)
+	patch := &tokenPatch{set: map[string]func(*Token){}}
+	readers := patch.fieldReaders(now)
 	for _, name := range names {
 		if read := readers[name]; read != nil && body.Has(name) {
 			read(body, name)
@@ -81,94 +81,94 @@ func readTokenFields(body *input.Object, now time.Time, names ...string) (*patch
 	if err := body.Err(); err != nil {
 		return nil, err
 	}
-	if f.bad != nil {
-		return nil, f.bad
+	if patch.ruleError != nil {
+		return nil, patch.ruleError
 	}
-	return f, nil
+	return patch, nil
 }
 
-func (f *patch) fieldReaders(now time.Time) map[string]func(*input.Object, string) {
+func (p *tokenPatch) fieldReaders(now time.Time) map[string]func(*input.Object, string) {
 	return map[string]func(*input.Object, string){
-		"alias": f.readAlias, "public_key": f.readPublicKey, "public_storage": f.readPublicStorage,
-		"ip_whitelist": f.readAddresses,
-		"realm_ids":    f.readRealms, "permissions": f.readPermissions, "permission_template": f.readTemplate,
-		"current_password": f.readPassword, "otp_code": f.readCode,
+		"alias": p.readAlias, "public_key": p.readPublicKey, "public_storage": p.readPublicStorage,
+		"ip_whitelist": p.readAddresses,
+		"realm_ids":    p.readRealms, "permissions": p.readPermissions, "permission_template": p.readTemplate,
+		"current_password": p.readPassword, "otp_code": p.readCode,
 		"deny_reauthorization": func(o *input.Object, name string) { o.Bool(name) },
-		"expires_at":           func(o *input.Object, name string) { f.readExpiry(o, name, now) },
-		"allow_no_realm":       f.flag(func(t *Token) *bool { return &t.AllowNoRealm }),
-		"vault_access":         f.flag(func(t *Token) *bool { return &t.VaultAccess }),
-		"event_access":         f.flag(func(t *Token) *bool { return &t.EventAccess }),
-		"is_enabled":           f.flag(func(t *Token) *bool { return &t.IsEnabled }),
+		"expires_at":           func(o *input.Object, name string) { p.readExpiry(o, name, now) },
+		"allow_no_realm":       p.readBool(func(t *Token) *bool { return &t.AllowNoRealm }),
+		"vault_access":         p.readBool(func(t *Token) *bool { return &t.VaultAccess }),
+		"event_access":         p.readBool(func(t *Token) *bool { return &t.EventAccess }),
+		"is_enabled":           p.readBool(func(t *Token) *bool { return &t.IsEnabled }),
 	}
 }
 
-func (f *patch) flag(of func(*Token) *bool) func(*input.Object, string) {
-	return func(o *input.Object, name string) {
-		if v, ok := o.Bool(name); ok {
-			f.set[name] = func(t *Token) { *of(t) = v }
+func (p *tokenPatch) readBool(target func(*Token) *bool) func(*input.Object, string) {
+	return func(body *input.Object, name string) {
+		if v, ok := body.Bool(name); ok {
+			p.set[name] = func(t *Token) { *target(t) = v }
 		}
 	}
 }
 
-func (f *patch) readAlias(o *input.Object, name string) {
-	alias, ok := o.Text(name)
+func (p *tokenPatch) readAlias(body *input.Object, name string) {
+	alias, ok := body.Text(name)
 	switch {
 	case !ok:
-	case !tokenAlias.MatchString(alias):
-		f.fail(apperr.New(apperr.Invalid, "INVALID_ALIAS_FORMAT", "Invalid alias format"))
+	case !aliasPattern.MatchString(alias):
+		p.fail(apperr.New(apperr.Invalid, "INVALID_ALIAS_FORMAT", "Invalid alias format"))
 	default:
-		f.set[name] = func(t *Token) { t.Alias = alias }
+		p.set[name] = func(t *Token) { t.Alias = alias }
 	}
 }
 
-func (f *patch) readPublicKey(o *input.Object, name string) {
-	if o.IsNull(name) {
-		f.set[name] = func(t *Token) { t.PublicKey = nil }
+func (p *tokenPatch) readPublicKey(body *input.Object, name string) {
+	if body.IsNull(name) {
+		p.set[name] = func(t *Token) { t.PublicKey = nil }
 		return
 	}
-	key, ok := o.Text(name)
+	key, ok := body.Text(name)
 	switch {
 	case !ok:
-	case !field.PublicKeyPattern.MatchString(key):
-		f.fail(apperr.New(apperr.Invalid, "INVALID_PUBLIC_KEY_FORMAT", "Invalid public key format"))
+	case !field.ValidPublicKey(key):
+		p.fail(apperr.New(apperr.Invalid, "INVALID_PUBLIC_KEY_FORMAT", "Invalid public key format"))
 	default:
-		f.set[name] = func(t *Token) { t.PublicKey = &key }
+		p.set[name] = func(t *Token) { t.PublicKey = &key }
 	}
 }
 
-func (f *patch) readPublicStorage(o *input.Object, name string) {
-	if o.IsNull(name) {
-		f.set[name] = func(t *Token) { t.PublicStorage = nil }
+func (p *tokenPatch) readPublicStorage(body *input.Object, name string) {
+	if body.IsNull(name) {
+		p.set[name] = func(t *Token) { t.PublicStorage = nil }
 		return
 	}
-	if v, ok := o.JSONObject(name, maxPublicStorage); ok {
-		f.set[name] = func(t *Token) { t.PublicStorage = v }
+	if storage, ok := body.JSONObject(name, maxPublicStorage); ok {
+		p.set[name] = func(t *Token) { t.PublicStorage = storage }
 	}
 }
 
-func (f *patch) readAddresses(o *input.Object, name string) {
+func (p *tokenPatch) readAddresses(body *input.Object, name string) {
 	var entries []string
 	var ok bool
-	if raw, _ := o.Raw(name); raw.Kind() == jsontext.KindString {
-		entries, ok = splitAddresses(o, name)
+	if raw, _ := body.Raw(name); raw.Kind() == jsontext.KindString {
+		entries, ok = splitAddresses(body, name)
 	} else {
-		entries, ok = o.Strings(name, maxTokenAddresses, maxAddressText)
+		entries, ok = body.Strings(name, maxAddresses, maxAddressText)
 	}
 	if !ok {
 		return
 	}
 	list, ok := parseAddresses(entries)
 	if !ok {
-		f.fail(apperr.New(apperr.Invalid, "INVALID_IP_FORMAT", "Invalid IP address or CIDR format"))
+		p.fail(apperr.New(apperr.Invalid, "INVALID_IP_FORMAT", "Invalid IP address or CIDR format"))
 		return
 	}
-	f.set[name] = func(t *Token) { t.IPWhitelist = list }
+	p.set[name] = func(t *Token) { t.IPWhitelist = list }
 }
 
 // splitAddresses reads a comma-separated list; what is blank between commas does not count. The
 // bound holds before any entry is looked at.
-func splitAddresses(o *input.Object, name string) ([]string, bool) {
-	text, ok := o.Text(name)
+func splitAddresses(body *input.Object, name string) ([]string, bool) {
+	text, ok := body.Text(name)
 	if !ok {
 		return nil, false
 	}
@@ -177,8 +177,8 @@ func splitAddresses(o *input.Object, name string) ([]string, bool) {
 		if entry = strings.TrimSpace(entry); entry == "" {
 			continue
 		}
-		if len(entries) == maxTokenAddresses {
-			o.Fail(name, "must have at most "+strconv.Itoa(maxTokenAddresses)+" entries")
+		if len(entries) == maxAddresses {
+			body.Fail(name, "must have at most "+strconv.Itoa(maxAddresses)+" entries")
 			return nil, false
 		}
 		entries = append(entries, entry)
@@ -186,8 +186,8 @@ func splitAddresses(o *input.Object, name string) ([]string, bool) {
 	return entries, true
 }
 
-func (f *patch) readRealms(o *input.Object, name string) {
-	entries, ok := o.Strings(name, maxTokenRealms, 255)
+func (p *tokenPatch) readRealms(body *input.Object, name string) {
+	entries, ok := body.Strings(name, maxRealms, 255)
 	if !ok {
 		return
 	}
@@ -195,76 +195,76 @@ func (f *patch) readRealms(o *input.Object, name string) {
 	for _, entry := range entries {
 		realm := strings.ToLower(entry)
 		if !id.Valid(realm) {
-			f.fail(errRealmFormat())
+			p.fail(errRealmFormat())
 			return
 		}
 		if !slices.Contains(realms, realm) {
 			realms = append(realms, realm)
 		}
 	}
-	f.set[name] = func(t *Token) { t.RealmIDs = realms }
+	p.set[name] = func(t *Token) { t.RealmIDs = realms }
 }
 
 // readTemplate is read after the permissions and wins over them.
-func (f *patch) readTemplate(o *input.Object, name string) {
-	wanted, ok := o.Text(name)
+func (p *tokenPatch) readTemplate(body *input.Object, name string) {
+	template, ok := body.Text(name)
 	if !ok {
 		return
 	}
-	tree, ok := permission.TemplateNamed(wanted)
+	tree, ok := permission.TemplateNamed(template)
 	if !ok {
-		o.Fail(name, "must be one of full_access, external_customer, dev_team, finance_team, read_only")
+		body.Fail(name, "must be one of full_access, external_customer, dev_team, finance_team, read_only")
 		return
 	}
-	f.set["permissions"] = func(t *Token) { t.Permissions = tree }
+	p.set["permissions"] = func(t *Token) { t.Permissions = tree }
 }
 
-func (f *patch) readPermissions(o *input.Object, name string) {
-	raw, _ := o.Raw(name)
-	tree, at, problem := permission.Parse(raw)
+func (p *tokenPatch) readPermissions(body *input.Object, name string) {
+	raw, _ := body.Raw(name)
+	tree, pointer, problem := permission.Parse(raw)
 	if problem != "" {
-		o.Fail(name+at, problem)
+		body.Fail(name+pointer, problem)
 		return
 	}
-	f.set[name] = func(t *Token) { t.Permissions = tree }
+	p.set[name] = func(t *Token) { t.Permissions = tree }
 }
 
-func (f *patch) readCode(o *input.Object, name string) {
-	f.proof.Code, _ = o.String(name, field.MinCode, field.MaxCode)
+func (p *tokenPatch) readCode(body *input.Object, name string) {
+	p.proof.Code, _ = body.String(name, field.MinCode, field.MaxCode)
 }
 
-func (f *patch) readPassword(o *input.Object, name string) {
-	f.proof.Password = field.StoredPassword(o, name, 1)
+func (p *tokenPatch) readPassword(body *input.Object, name string) {
+	p.proof.Password = field.StoredPassword(body, name, 1)
 }
 
-func (f *patch) readExpiry(o *input.Object, name string, now time.Time) {
-	raw, _ := o.Raw(name)
+func (p *tokenPatch) readExpiry(body *input.Object, name string, now time.Time) {
+	raw, _ := body.Raw(name)
 	if raw.Kind() == jsontext.KindNull {
-		f.set[name] = func(t *Token) { t.ExpiresAt = nil }
+		p.set[name] = func(t *Token) { t.ExpiresAt = nil }
 		return
 	}
-	var end time.Time
+	var expiresAt time.Time
 	ok := len(raw) <= maxExpiryText
 	if ok {
 		text := string(raw)
 		if raw.Kind() == jsontext.KindString {
-			text, _ = o.Text(name)
+			text, _ = body.Text(name)
 		}
-		end, ok = parseExpiry(text, now)
+		expiresAt, ok = parseExpiry(text, now)
 	}
 	switch {
 	case !ok || raw.Kind() != jsontext.KindString && raw.Kind() != jsontext.KindNumber:
-		o.Fail(name, `must be an ISO 8601 time, Unix seconds or milliseconds, "today", "tomorrow" or null`)
-	case !end.After(now):
-		f.fail(errExpirationInPast())
+		body.Fail(name, `must be an ISO 8601 time, Unix seconds or milliseconds, "today", "tomorrow" or null`)
+	case !expiresAt.After(now):
+		p.fail(errExpirationInPast())
 	default:
-		f.set[name] = func(t *Token) { t.ExpiresAt = api.TimePtr(&end) }
+		p.set[name] = func(t *Token) { t.ExpiresAt = api.TimePtr(&expiresAt) }
 	}
 }
 
 // millisecondsFrom is the least number that is read as milliseconds: as seconds it is the year
 // 5138, as milliseconds 1973.
-const millisecondsFrom = 1e11
+const minMilliseconds = 1e11
 
 // parseExpiry reads an ISO 8601 time (UTC when it names no zone), a date (its end), "today" or
 // "tomorrow" (the end of that UTC day), or a Unix time in seconds or milliseconds.
@@ -276,10 +276,10 @@ func parseExpiry(s string, now time.Time) (time.Time, bool) {
 		return endOfDay(now.UTC().AddDate(0, 0, 1)), true
 	}
 	if n, err := strconv.ParseFloat(s, 64); err == nil {
-		if math.Abs(n) < millisecondsFrom {
+		if math.Abs(n) < minMilliseconds {
 			n *= 1000
 		}
-		return inRange(n)
+		return fromMilliseconds(n)
 	}
 	for _, zone := range []string{"", "Z"} { // a leap second is none to time.Parse
 		if t, ok := input.ParseTime(s + zone); ok {
@@ -295,7 +295,7 @@ func parseExpiry(s string, now time.Time) (time.Time, bool) {
 	return endOfDay(t), err == nil && t.Year() > 0
 }
 
-func inRange(milliseconds float64) (time.Time, bool) {
+func fromMilliseconds(milliseconds float64) (time.Time, bool) {
 	const year10000 = 253402300800000
 	if !(math.Abs(milliseconds) < year10000) { // NaN too
 		return time.Time{}, false

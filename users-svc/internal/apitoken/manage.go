@@ -28,8 +28,8 @@ type Service struct {
 	limit     int // of tokens that a user may have
 }
 
-func New(c *core.Core, states *sessionstate.Cache, gate Confirmer, limit int) *Service {
-	return &Service{Core: c, states: states, confirmer: gate, limit: limit}
+func New(c *core.Core, states *sessionstate.Cache, confirmer Confirmer, limit int) *Service {
+	return &Service{Core: c, states: states, confirmer: confirmer, limit: limit}
 }
 
 // Confirmer asks a session to prove password or code before it makes or changes tokens; the
@@ -41,21 +41,21 @@ type Confirmer interface {
 
 // requireConfirmation asks sessions only: a token could not answer, and is bounded by its own
 // rights. A token must not try passwords.
-func (d *Service) requireConfirmation(ctx context.Context, caller auth.Identity, p request.Proof,
-	by request.Device) error {
+func (s *Service) requireConfirmation(ctx context.Context, caller auth.Identity, proof request.Proof,
+	device request.Device) error {
 	switch {
 	case caller.Kind == auth.Session:
-		return d.confirmer.Confirm(ctx, caller, p, by)
-	case p.Password != "":
+		return s.confirmer.Confirm(ctx, caller, proof, device)
+	case proof.Password != "":
 		return apperr.InsufficientPermissions()
 	}
 	return nil
 }
 
 // list returns the caller's tokens, the newest first.
-func (d *Service) list(ctx context.Context, caller auth.Identity) ([]Token, error) {
-	all, err := tokensOf(ctx, d.Pool, caller.UserID)
-	return slices.DeleteFunc(all, func(t Token) bool { return !mayManage(caller, t) && t.ID != caller.TokenID }), err
+func (s *Service) list(ctx context.Context, caller auth.Identity) ([]Token, error) {
+	tokens, err := tokensOf(ctx, s.Pool, caller.UserID)
+	return slices.DeleteFunc(tokens, func(t Token) bool { return !mayManage(caller, t) && t.ID != caller.TokenID }), err
 }
 
 // mayManage reports whether the token is one that the caller may change.
@@ -64,155 +64,158 @@ func mayManage(caller auth.Identity, t Token) bool {
 }
 
 // get returns a token that the caller manages, or is.
-func (d *Service) get(ctx context.Context, caller auth.Identity, tokenID string) (Token, error) {
-	t, err := tokenByID(ctx, d.Pool, caller.UserID, tokenID)
-	if err == nil && !mayManage(caller, t) && t.ID != caller.TokenID {
+func (s *Service) get(ctx context.Context, caller auth.Identity, tokenID string) (Token, error) {
+	token, err := tokenByID(ctx, s.Pool, caller.UserID, tokenID)
+	if err == nil && !mayManage(caller, token) && token.ID != caller.TokenID {
 		err = errTokenNotFound()
 	}
-	return t, err
+	return token, err
 }
 
 // create makes a token. What the request leaves out has the contract's defaults; made by a token,
 // it has that token's restrictions.
-func (d *Service) create(ctx context.Context, caller auth.Identity, f *patch, by request.Device) (Token, string,
+func (s *Service) create(ctx context.Context, caller auth.Identity, patch *tokenPatch, device request.Device) (Token,
+	string,
 	error) {
-	if err := d.requireConfirmation(ctx, caller, f.proof, by); err != nil {
+	if err := s.requireConfirmation(ctx, caller, patch.proof, device); err != nil {
 		return Token{}, "", err
 	}
-	return d.insertNew(ctx, caller, func(tx lockedTx, makers []Token) (Token, error) {
-		t := newToken(caller.UserID, d.Now())
-		if len(makers) > 0 {
-			r := rightsOf(makers, d.Now())
-			t.RealmIDs, t.IPWhitelist, t.AllowNoRealm, t.EventAccess = r.realms, r.addresses, r.noRealm, r.events
-			if !r.until.IsZero() {
-				t.ExpiresAt = api.TimePtr(&r.until)
+	return s.insertNew(ctx, caller, func(tx lockedTx, ancestors []Token) (Token, error) {
+		token := newToken(caller.UserID, s.Now())
+		if len(ancestors) > 0 {
+			granted := rightsOf(ancestors, s.Now())
+			token.RealmIDs, token.IPWhitelist, token.AllowNoRealm, token.EventAccess = granted.realms, granted.addresses,
+				granted.allowNoRealm, granted.events
+			if !granted.expiresAt.IsZero() {
+				token.ExpiresAt = api.TimePtr(&granted.expiresAt)
 			}
 		}
-		f.apply(&t)
-		return t, nil
+		patch.apply(&token)
+		return token, nil
 	})
 }
 
 // duplicate makes a token with the rights that another has now, and a name of its own.
-func (d *Service) duplicate(ctx context.Context, caller auth.Identity, tokenID string, f *patch,
-	by request.Device) (Token, string, error) {
-	if _, err := d.get(ctx, caller, tokenID); err != nil {
+func (s *Service) duplicate(ctx context.Context, caller auth.Identity, tokenID string, patch *tokenPatch,
+	device request.Device) (Token, string, error) {
+	if _, err := s.get(ctx, caller, tokenID); err != nil {
 		return Token{}, "", err
 	}
-	if err := d.requireConfirmation(ctx, caller, f.proof, by); err != nil {
+	if err := s.requireConfirmation(ctx, caller, patch.proof, device); err != nil {
 		return Token{}, "", err
 	}
-	return d.insertNew(ctx, caller, func(tx lockedTx, _ []Token) (Token, error) {
-		source, err := tx.effectiveToken(ctx, caller, tokenID, d.Now())
+	return s.insertNew(ctx, caller, func(tx lockedTx, _ []Token) (Token, error) {
+		source, err := tx.effectiveToken(ctx, caller, tokenID, s.Now())
 		if err != nil {
 			return Token{}, err
 		}
-		t, fresh := source, newToken(caller.UserID, d.Now())
-		t.ID, t.CreatedAt, t.UpdatedAt, t.IsEnabled = fresh.ID, fresh.CreatedAt, fresh.UpdatedAt, true
-		t.CreatedByTokenID, t.DelegationDepth, t.LastUsedAt, t.LastUsedIP = nil, 0, nil, nil
-		if t.Alias, err = tx.copyAlias(ctx, source.Alias); err != nil {
+		token, fresh := source, newToken(caller.UserID, s.Now())
+		token.ID, token.CreatedAt, token.UpdatedAt, token.IsEnabled = fresh.ID, fresh.CreatedAt, fresh.UpdatedAt, true
+		token.CreatedByTokenID, token.DelegationDepth, token.LastUsedAt, token.LastUsedIP = nil, 0, nil, nil
+		if token.Alias, err = tx.copyAlias(ctx, source.Alias); err != nil {
 			return Token{}, err
 		}
-		f.apply(&t)
-		if t.expired(d.Now()) {
+		patch.apply(&token)
+		if token.expired(s.Now()) {
 			return Token{}, errExpirationInPast()
 		}
-		return t, nil
+		return token, nil
 	})
 }
 
 // insertNew stores the token that build describes, if the user may have one more and the caller may
 // make one like it.
-func (d *Service) insertNew(ctx context.Context, caller auth.Identity,
+func (s *Service) insertNew(ctx context.Context, caller auth.Identity,
 	build func(lockedTx, []Token) (Token, error)) (Token, string, error) {
-	var made Token
+	var token Token
 	var secret string
-	err := d.change(ctx, caller.UserID, func(tx lockedTx) error {
-		makers, err := tx.ancestors(ctx, caller, d.Now())
+	err := s.change(ctx, caller.UserID, func(tx lockedTx) error {
+		ancestors, err := tx.ancestors(ctx, caller, s.Now())
 		if err != nil {
 			return err
 		}
-		if made, err = build(tx, makers); err != nil {
+		if token, err = build(tx, ancestors); err != nil {
 			return err
 		}
-		if len(makers) > 0 {
-			made.CreatedByTokenID, made.DelegationDepth = &makers[0].ID, makers[0].DelegationDepth+1
+		if len(ancestors) > 0 {
+			token.CreatedByTokenID, token.DelegationDepth = &ancestors[0].ID, ancestors[0].DelegationDepth+1
 		}
-		if made.DelegationDepth > maxDelegation || !subsetOf(made, makers, d.Now()) {
+		if token.DelegationDepth > maxDelegationDepth || !subsetOf(token, ancestors, s.Now()) {
 			return apperr.InsufficientPermissions()
 		}
 		count, err := tx.count(ctx)
 		if err != nil {
 			return err
 		}
-		if count >= d.limit {
+		if count >= s.limit {
 			return apperr.New(apperr.Conflict, "AUTH_TOKEN_LIMIT_REACHED", "Auth token limit reached")
 		}
 		var hash []byte
-		secret, hash = newSecret(made.ID)
-		return tx.insert(ctx, made, hash)
+		secret, hash = newSecret(token.ID)
+		return tx.insert(ctx, token, hash)
 	})
-	return made, secret, err
+	return token, secret, err
 }
 
 // update changes a token.
-func (d *Service) update(ctx context.Context, caller auth.Identity, tokenID string, f *patch,
-	by request.Device) (Token, error) {
-	return d.modify(ctx, caller, tokenID, f.proof, by, func(t *Token) error { f.apply(t); return nil })
+func (s *Service) update(ctx context.Context, caller auth.Identity, tokenID string, patch *tokenPatch,
+	device request.Device) (Token, error) {
+	return s.modify(ctx, caller, tokenID, patch.proof, device, func(t *Token) error { patch.apply(t); return nil })
 }
 
 // modify applies edit to a token that the caller manages.
-func (d *Service) modify(ctx context.Context, caller auth.Identity, tokenID string, p request.Proof, by request.Device,
+func (s *Service) modify(ctx context.Context, caller auth.Identity, tokenID string, proof request.Proof,
+	device request.Device,
 	edit func(*Token) error) (Token, error) {
-	if _, err := d.get(ctx, caller, tokenID); err != nil {
+	if _, err := s.get(ctx, caller, tokenID); err != nil {
 		return Token{}, err
 	}
 	if tokenID == caller.TokenID {
 		return Token{}, apperr.InsufficientPermissions()
 	}
-	if err := d.requireConfirmation(ctx, caller, p, by); err != nil {
+	if err := s.requireConfirmation(ctx, caller, proof, device); err != nil {
 		return Token{}, err
 	}
-	var out Token
-	err := d.change(ctx, caller.UserID, func(tx lockedTx) error {
-		makers, err := tx.ancestors(ctx, caller, d.Now())
+	var token Token
+	err := s.change(ctx, caller.UserID, func(tx lockedTx) error {
+		ancestors, err := tx.ancestors(ctx, caller, s.Now())
 		if err != nil {
 			return err
 		}
-		if out, err = tx.manageable(ctx, caller, tokenID); err != nil {
+		if token, err = tx.manageable(ctx, caller, tokenID); err != nil {
 			return err
 		}
-		if err := edit(&out); err != nil {
+		if err := edit(&token); err != nil {
 			return err
 		}
-		out.UpdatedAt = api.Time(d.Now())
+		token.UpdatedAt = api.Time(s.Now())
 		// A token that is switched off may do nothing, so it is compared as if it were on.
-		if on := out; len(makers) > 0 {
-			on.IsEnabled = true
-			if !subsetOf(on, makers, d.Now()) {
+		if enabled := token; len(ancestors) > 0 {
+			enabled.IsEnabled = true
+			if !subsetOf(enabled, ancestors, s.Now()) {
 				return apperr.InsufficientPermissions()
 			}
 		}
-		return tx.update(ctx, out)
+		return tx.update(ctx, token)
 	})
-	return out, err
+	return token, err
 }
 
 // realmEdit is addRealm or removeRealm.
-type realmEdit func(ctx context.Context, caller auth.Identity, tokenID, realm string, p request.Proof,
+type realmEdit func(ctx context.Context, caller auth.Identity, tokenID, realm string, proof request.Proof,
 	by request.Device) (Token,
 	error)
 
 // addRealm restricts the token to realm as well; removeRealm is its opposite. A token that loses
 // its last realm is restricted to none by them any more: it works everywhere, or with
 // allow_no_realm false in any realm.
-func (d *Service) addRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p request.Proof,
-	by request.Device) (Token, error) {
-	return d.modify(ctx, caller, tokenID, p, by, func(t *Token) error {
+func (s *Service) addRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, proof request.Proof,
+	device request.Device) (Token, error) {
+	return s.modify(ctx, caller, tokenID, proof, device, func(t *Token) error {
 		switch {
 		case slices.Contains(t.RealmIDs, realm):
 			return nil
-		case len(t.RealmIDs) == maxTokenRealms:
+		case len(t.RealmIDs) == maxRealms:
 			return apperr.InvalidField("/realm_id", "the token has as many realms as it may")
 		}
 		t.RealmIDs = append(t.RealmIDs, realm)
@@ -220,17 +223,17 @@ func (d *Service) addRealm(ctx context.Context, caller auth.Identity, tokenID, r
 	})
 }
 
-func (d *Service) removeRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, p request.Proof,
-	by request.Device) (Token, error) {
-	return d.modify(ctx, caller, tokenID, p, by, func(t *Token) error {
+func (s *Service) removeRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, proof request.Proof,
+	device request.Device) (Token, error) {
+	return s.modify(ctx, caller, tokenID, proof, device, func(t *Token) error {
 		t.RealmIDs = slices.DeleteFunc(t.RealmIDs, func(r string) bool { return r == realm })
 		return nil
 	})
 }
 
 // remove deletes a token that the caller manages, or is, and all that it made.
-func (d *Service) remove(ctx context.Context, caller auth.Identity, tokenID string) error {
-	return d.change(ctx, caller.UserID, func(tx lockedTx) error {
+func (s *Service) remove(ctx context.Context, caller auth.Identity, tokenID string) error {
+	return s.change(ctx, caller.UserID, func(tx lockedTx) error {
 		if tokenID != caller.TokenID {
 			if _, err := tx.manageable(ctx, caller, tokenID); err != nil {
 				return err
@@ -241,89 +244,91 @@ func (d *Service) remove(ctx context.Context, caller auth.Identity, tokenID stri
 }
 
 // current describes the token of the request.
-func (d *Service) current(ctx context.Context, caller auth.Identity, realm string) (CurrentToken, error) {
-	lineage, err := tokenLineage(ctx, d.Pool, caller.UserID, caller.TokenID)
+func (s *Service) current(ctx context.Context, caller auth.Identity, realm string) (currentToken, error) {
+	lineage, err := tokenLineage(ctx, s.Pool, caller.UserID, caller.TokenID)
 	if err == nil && len(lineage) == 0 {
 		err = apperr.InvalidToken() // deleted a moment ago
 	}
 	if err != nil {
-		return CurrentToken{}, err
+		return currentToken{}, err
 	}
-	return CurrentToken{Token: lineage[0], Restrictions: restrictionsOf(rightsOf(lineage, d.Now()), realm)}, nil
+	return currentToken{Token: lineage[0], Restrictions: restrictionsOf(rightsOf(lineage, s.Now()), realm)}, nil
 }
 
 // state is what the gateways learn about a token; a token that is unknown is not alive.
-func (d *Service) state(ctx context.Context, hash []byte) (sessionstate.State, error) {
-	s, lineage, err := tokenState(ctx, d.Pool, hash)
+func (s *Service) state(ctx context.Context, hash []byte) (sessionstate.State, error) {
+	state, lineage, err := tokenState(ctx, s.Pool, hash)
 	if err != nil || len(lineage) == 0 {
 		return sessionstate.State{}, err
 	}
-	r := rightsOf(lineage, d.Now())
-	s.Alive, s.ExpiresAt = !r.dead, r.until
-	s.Token = &sessionstate.Token{ID: lineage[0].ID, Grant: r.grant()}
-	if len(r.addresses) > 0 {
-		s.Token.IPWhitelist = r.addresses.strings()
+	effective := rightsOf(lineage, s.Now())
+	state.Alive, state.ExpiresAt = !effective.unusable, effective.expiresAt
+	state.Token = &sessionstate.Token{ID: lineage[0].ID, Grant: effective.grant()}
+	if len(effective.addresses) > 0 {
+		state.Token.IPWhitelist = effective.addresses.strings()
 	}
-	return s, nil
+	return state, nil
 }
 
 // ancestors returns the calling token and those that it descends from; none for a session. A token
 // or session that is no longer good is INVALID_TOKEN: what ended it may also have taken the user's
 // tokens away, and none may be made after that by a request that came before.
-func (t lockedTx) ancestors(ctx context.Context, caller auth.Identity, now time.Time) ([]Token, error) {
+func (tx lockedTx) ancestors(ctx context.Context, caller auth.Identity, now time.Time) ([]Token, error) {
 	if caller.Kind != auth.Token {
-		return nil, t.requireActiveSession(ctx, caller.SessionID, now)
+		return nil, tx.requireActiveSession(ctx, caller.SessionID, now)
 	}
-	makers, err := tokenLineage(ctx, t.tx, caller.UserID, caller.TokenID)
-	if err == nil && (len(makers) == 0 || rightsOf(makers, now).dead) {
+	ancestors, err := tokenLineage(ctx, tx, caller.UserID, caller.TokenID)
+	if err == nil && (len(ancestors) == 0 || rightsOf(ancestors, now).unusable) {
 		err = apperr.InvalidToken()
 	}
-	return makers, err
+	return ancestors, err
 }
 
 // manageable returns a token that the caller manages.
-func (t lockedTx) manageable(ctx context.Context, caller auth.Identity, tokenID string) (Token, error) {
-	v, err := tokenByID(ctx, t.tx, caller.UserID, tokenID)
-	if err == nil && !mayManage(caller, v) {
+func (tx lockedTx) manageable(ctx context.Context, caller auth.Identity, tokenID string) (Token, error) {
+	token, err := tokenByID(ctx, tx, caller.UserID, tokenID)
+	if err == nil && !mayManage(caller, token) {
 		err = errTokenNotFound()
 	}
-	return v, err
+	return token, err
 }
 
 // effectiveToken returns a token that the caller manages with no right but those that the tokens
 // which it descends from have as well. 403 INSUFFICIENT_PERMISSIONS when they leave it none,
 // because one is switched off or has expired, or no realm or address is left: a token that is
 // restricted to nothing cannot be written down.
-func (t lockedTx) effectiveToken(ctx context.Context, caller auth.Identity, tokenID string, now time.Time) (Token,
+func (tx lockedTx) effectiveToken(ctx context.Context, caller auth.Identity, tokenID string, now time.Time) (Token,
 	error) {
-	v, err := t.manageable(ctx, caller, tokenID)
+	token, err := tx.manageable(ctx, caller, tokenID)
 	if err != nil {
-		return v, err
+		return token, err
 	}
-	lineage, err := tokenLineage(ctx, t.tx, caller.UserID, tokenID)
+	lineage, err := tokenLineage(ctx, tx, caller.UserID, tokenID)
 	if err != nil {
-		return v, err
+		return token, err
 	}
 	// Whether it is switched on and good itself is for the caller to change.
 	lineage[0].IsEnabled, lineage[0].ExpiresAt = true, nil
-	r := rightsOf(lineage, now)
-	if r.dead {
-		return v, apperr.InsufficientPermissions()
+	effective := rightsOf(lineage, now)
+	if effective.unusable {
+		return token, apperr.InsufficientPermissions()
 	}
-	if end := (*time.Time)(v.ExpiresAt); !r.until.IsZero() && (end == nil || r.until.Before(*end)) {
-		v.ExpiresAt = api.TimePtr(&r.until)
+	if own := (*time.Time)(token.ExpiresAt); !effective.expiresAt.IsZero() &&
+		(own == nil || effective.expiresAt.Before(*own)) {
+		token.ExpiresAt = api.TimePtr(&effective.expiresAt)
 	}
-	v.VaultAccess, v.EventAccess, v.AllowNoRealm, v.RealmIDs, v.IPWhitelist = r.vault, r.events, r.noRealm, r.realms,
-		r.addresses
-	v.Permissions = v.Permissions.Restrict(r.permissions)
-	return v, nil
+	token.VaultAccess, token.EventAccess, token.AllowNoRealm, token.RealmIDs, token.IPWhitelist = effective.vault,
+		effective.events, effective.allowNoRealm, effective.realms,
+		effective.addresses
+	token.Permissions = token.Permissions.Restrict(effective.permissions)
+	return token, nil
 }
 
 var errNoFreeAlias = errors.New("no free alias for a copy")
 
 // copyAlias finds a free name for a copy: "ci copy", "ci copy 2" and so on.
-func (t lockedTx) copyAlias(ctx context.Context, alias string) (string, error) {
-	taken, err := t.aliases(ctx)
+func (tx lockedTx) copyAlias(ctx context.Context, alias string) (string, error) {
+	taken, err := tx.aliases(ctx)
 	if err != nil {
 		return "", err
 	}

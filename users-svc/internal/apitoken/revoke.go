@@ -15,27 +15,27 @@ type RevokedTokens struct {
 }
 
 // listFor returns the auth tokens of a user to an admin, the newest first.
-func (d *Service) listFor(ctx context.Context, userID string) ([]Token, error) {
-	if err := core.RequireUser(ctx, d.Pool, userID); err != nil {
+func (s *Service) listFor(ctx context.Context, userID string) ([]Token, error) {
+	if err := core.RequireUser(ctx, s.Pool, userID); err != nil {
 		return nil, err
 	}
-	return tokensOf(ctx, d.Pool, userID)
+	return tokensOf(ctx, s.Pool, userID)
 }
 
 // revokeOne deletes one auth token of a user for an admin, and all that it made.
-func (d *Service) revokeOne(ctx context.Context, userID, tokenID string, by request.Device) error {
-	return d.change(ctx, userID, func(tx lockedTx) error {
+func (s *Service) revokeOne(ctx context.Context, userID, tokenID string, device request.Device) error {
+	return s.change(ctx, userID, func(tx lockedTx) error {
 		if err := tx.delete(ctx, tokenID); err != nil {
 			return err
 		}
-		return history.Record(ctx, tx.tx, d.Now(), history.Event{UserID: userID, Kind: history.TokensRevoked, Device: by})
+		return history.Record(ctx, tx, s.Now(), history.Event{UserID: userID, Kind: history.TokensRevoked, Device: device})
 	})
 }
 
 // revokeAll deletes every auth token of a user for an admin and returns how many there were.
-func (d *Service) revokeAll(ctx context.Context, userID string, by request.Device) (revoked int64, err error) {
-	err = d.change(ctx, userID, func(tx lockedTx) error {
-		revoked, err = RevokeAll(ctx, tx.tx, userID, by, d.Now())
+func (s *Service) revokeAll(ctx context.Context, userID string, device request.Device) (revoked int64, err error) {
+	err = s.change(ctx, userID, func(tx lockedTx) error {
+		revoked, err = RevokeAll(ctx, tx, userID, device, s.Now())
 		return err
 	})
 	return revoked, err

@@ -7,18 +7,18 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-func (d *Service) mountRevocation(app *httpx.Server) {
-	app.Get("/api/v1/users/:id/tokens", d.getTokensOf)
-	app.Delete("/api/v1/users/:id/tokens", d.deleteTokensOf)
-	app.Delete("/api/v1/users/:id/tokens/:tid", d.deleteTokenOf)
+func (s *Service) mountRevocation(server *httpx.Server) {
+	server.Get("/api/v1/users/:id/tokens", s.getTokensOf)
+	server.Delete("/api/v1/users/:id/tokens", s.deleteTokensOf)
+	server.Delete("/api/v1/users/:id/tokens/:tid", s.deleteTokenOf)
 }
 
-func (d *Service) getTokensOf(c *fiber.Ctx) error {
+func (s *Service) getTokensOf(c *fiber.Ctx) error {
 	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
 	}
-	list, err := d.listFor(c.UserContext(), userID)
+	list, err := s.listFor(c.UserContext(), userID)
 	if err != nil {
 		return err
 	}
@@ -26,12 +26,12 @@ func (d *Service) getTokensOf(c *fiber.Ctx) error {
 	return httpx.OK(c, "Auth tokens retrieved successfully", list)
 }
 
-func (d *Service) deleteTokensOf(c *fiber.Ctx) error {
+func (s *Service) deleteTokensOf(c *fiber.Ctx) error {
 	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
 	}
-	revoked, err := d.revokeAll(c.UserContext(), userID, request.ActorDevice(c, userID))
+	revoked, err := s.revokeAll(c.UserContext(), userID, request.ActorDevice(c, userID))
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (d *Service) deleteTokensOf(c *fiber.Ctx) error {
 	return httpx.OK(c, "Auth tokens deleted successfully", map[string]int64{"deleted_count": revoked})
 }
 
-func (d *Service) deleteTokenOf(c *fiber.Ctx) error {
+func (s *Service) deleteTokenOf(c *fiber.Ctx) error {
 	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (d *Service) deleteTokenOf(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := d.revokeOne(c.UserContext(), userID, tokenID, request.ActorDevice(c, userID)); err != nil {
+	if err := s.revokeOne(c.UserContext(), userID, tokenID, request.ActorDevice(c, userID)); err != nil {
 		return err
 	}
 	request.RecordOn(c, userID)

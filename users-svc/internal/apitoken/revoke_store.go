@@ -12,11 +12,11 @@ import (
 // RevokeAll deletes every auth token of a user, says so in the history if there was one, and
 // returns how many there were. The transaction must hold the user's row, so that none is made
 // meanwhile, and raise the version of the user's states.
-func RevokeAll(ctx context.Context, tx core.DBTX, userID string, by request.Device, now time.Time) (int64, error) {
+func RevokeAll(ctx context.Context, tx core.DBTX, userID string, device request.Device, now time.Time) (int64, error) {
 	tag, err := tx.Exec(ctx, `DELETE FROM auth_tokens WHERE user_id = $1`, userID)
 	if err != nil || tag.RowsAffected() == 0 {
 		return 0, err
 	}
 	return tag.RowsAffected(), history.Record(ctx, tx, now,
-		history.Event{UserID: userID, Kind: history.TokensRevoked, Device: by})
+		history.Event{UserID: userID, Kind: history.TokensRevoked, Device: device})
 }

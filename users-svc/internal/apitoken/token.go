@@ -21,7 +21,7 @@ import (
 const tokenPrefix = "hdy_"
 
 // maxDelegation is how many tokens may stand between a token and the session that began the line.
-const maxDelegation = 5
+const maxDelegationDepth = 5
 
 // Token is a long-lived credential of a user, without its secret. The secret, hdy_<id>_<48
 // hexadecimal characters>, is shown once; the database has its hash.
@@ -51,20 +51,20 @@ type Token struct {
 // newToken returns a token with the defaults of the contract: no permission, no vault, no
 // restriction, no end.
 func newToken(userID string, now time.Time) Token {
-	t := Token{
+	token := Token{
 		ID: id.New(now), UserID: userID, Prefix: tokenPrefix, AllowNoRealm: true, IsEnabled: true, EventAccess: true,
 		CreatedAt: api.Time(now), UpdatedAt: api.Time(now),
 	}
-	t.Alias = "token-" + t.ID[16:]
-	return t
+	token.Alias = "token-" + token.ID[16:]
+	return token
 }
 
 // newSecret makes the secret of a token and its hash. 24 random bytes make guessing hopeless, so a
 // plain SHA-256 is enough for the hash.
 func newSecret(tokenID string) (secret string, hash []byte) {
-	var b [24]byte
-	_, _ = rand.Read(b[:]) // crypto/rand.Read never fails: it crashes the program instead
-	secret = tokenPrefix + tokenID + "_" + hex.EncodeToString(b[:])
+	var random [24]byte
+	_, _ = rand.Read(random[:]) // crypto/rand.Read never fails: it crashes the program instead
+	secret = tokenPrefix + tokenID + "_" + hex.EncodeToString(random[:])
 	sum := sha256.Sum256([]byte(secret))
 	return secret, sum[:]
 }
@@ -79,14 +79,14 @@ func errTokenNotFound() error {
 }
 
 // CurrentToken is the token of a request and what restricts it.
-type CurrentToken struct {
-	Token        Token             `json:"token"`
-	Restrictions TokenRestrictions `json:"restrictions"`
+type currentToken struct {
+	Token        Token        `json:"token"`
+	Restrictions restrictions `json:"restrictions"`
 }
 
 // TokenRestrictions says where a token works. A token with realms works in those only, whatever
 // AllowNoRealm says.
-type TokenRestrictions struct {
+type restrictions struct {
 	HasRealmRestrictions bool     `json:"has_realm_restrictions"`
 	RequiresRealmScope   bool     `json:"requires_realm_scope"`
 	AllowedRealmIDs      []string `json:"allowed_realm_ids"`
@@ -95,13 +95,13 @@ type TokenRestrictions struct {
 }
 
 // restrictionsOf describes rights r for a request in realm ("" for none).
-func restrictionsOf(r rights, realm string) TokenRestrictions {
-	out := TokenRestrictions{
-		HasRealmRestrictions: len(r.realms) > 0, RequiresRealmScope: len(r.realms) > 0 || !r.noRealm,
-		AllowedRealmIDs: r.realms, AllowNoRealm: r.noRealm,
+func restrictionsOf(r rights, realm string) restrictions {
+	result := restrictions{
+		HasRealmRestrictions: len(r.realms) > 0, RequiresRealmScope: len(r.realms) > 0 || !r.allowNoRealm,
+		AllowedRealmIDs: r.realms, AllowNoRealm: r.allowNoRealm,
 	}
 	if realm != "" {
-		out.ActiveRealmID = &realm
+		result.ActiveRealmID = &realm
 	}
-	return out
+	return result
 }

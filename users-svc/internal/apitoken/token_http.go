@@ -18,56 +18,56 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-func (d *Service) Mount(app *httpx.Server) {
-	app.Get("/api/v1/auth/tokens", d.getTokens)
-	app.Post("/api/v1/auth/tokens", d.postToken)
-	app.Get("/api/v1/auth/tokens/templates", d.getTemplates)
-	app.Get("/api/v1/auth/tokens/me", d.getCurrent)
-	app.Get("/api/v1/auth/tokens/:id", d.getToken)
-	app.Put("/api/v1/auth/tokens/:id", d.patchToken)
-	app.Patch("/api/v1/auth/tokens/:id", d.patchToken)
-	app.Delete("/api/v1/auth/tokens/:id", d.deleteToken)
-	app.Post("/api/v1/auth/tokens/:id/copy", d.postCopy)
-	app.Post("/api/v1/auth/tokens/:id/add-realm", d.postAddRealm)
-	app.Post("/api/v1/auth/tokens/:id/remove-realm", d.postRemoveRealm)
-	d.mountRevocation(app)
-	app.Get(internalapi.TokensPath+":hash", d.getState)
-	app.Post(internalapi.TokensPath+":id"+internalapi.TokenUsedSuffix, d.postUsed)
-	app.Get(internalapi.RealmsPath, d.getRealms)
+func (s *Service) Mount(server *httpx.Server) {
+	server.Get("/api/v1/auth/tokens", s.getTokens)
+	server.Post("/api/v1/auth/tokens", s.postToken)
+	server.Get("/api/v1/auth/tokens/templates", s.getTemplates)
+	server.Get("/api/v1/auth/tokens/me", s.getCurrent)
+	server.Get("/api/v1/auth/tokens/:id", s.getToken)
+	server.Put("/api/v1/auth/tokens/:id", s.patchToken)
+	server.Patch("/api/v1/auth/tokens/:id", s.patchToken)
+	server.Delete("/api/v1/auth/tokens/:id", s.deleteToken)
+	server.Post("/api/v1/auth/tokens/:id/copy", s.postCopy)
+	server.Post("/api/v1/auth/tokens/:id/add-realm", s.postAddRealm)
+	server.Post("/api/v1/auth/tokens/:id/remove-realm", s.postRemoveRealm)
+	s.mountRevocation(server)
+	server.Get(internalapi.TokensPath+":hash", s.getState)
+	server.Post(internalapi.TokensPath+":id"+internalapi.TokenUsedSuffix, s.postUsed)
+	server.Get(internalapi.RealmsPath, s.getRealms)
 }
 
-func (d *Service) getTokens(c *fiber.Ctx) error {
+func (s *Service) getTokens(c *fiber.Ctx) error {
 	caller, err := request.Permitted(c, auth.PermReadTokens)
 	if err != nil {
 		return err
 	}
-	list, err := d.list(c.UserContext(), caller)
+	list, err := s.list(c.UserContext(), caller)
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "Auth tokens retrieved successfully", list)
 }
 
-func (d *Service) getToken(c *fiber.Ctx) error {
+func (s *Service) getToken(c *fiber.Ctx) error {
 	caller, tokenID, err := request.PermittedID(c, auth.PermReadTokens)
 	if err != nil {
 		return err
 	}
-	t, err := d.get(c.UserContext(), caller, tokenID)
+	token, err := s.get(c.UserContext(), caller, tokenID)
 	if err != nil {
 		return err
 	}
-	return httpx.OK(c, "Auth token retrieved successfully", t)
+	return httpx.OK(c, "Auth token retrieved successfully", token)
 }
 
-func (d *Service) getTemplates(c *fiber.Ctx) error {
+func (s *Service) getTemplates(c *fiber.Ctx) error {
 	if _, err := request.User(c); err != nil {
 		return err
 	}
 	return httpx.OK(c, "Token templates retrieved successfully", permission.Templates())
 }
 
-func (d *Service) getCurrent(c *fiber.Ctx) error {
+func (s *Service) getCurrent(c *fiber.Ctx) error {
 	caller, err := request.User(c)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (d *Service) getCurrent(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	current, err := d.current(c.UserContext(), caller, realm)
+	current, err := s.current(c.UserContext(), caller, realm)
 	if err != nil {
 		return err
 	}
@@ -93,67 +93,67 @@ type createdToken struct {
 }
 
 // fields reads the named fields of the body.
-func (d *Service) fields(c *fiber.Ctx, names ...string) (*patch, error) {
+func (s *Service) fields(c *fiber.Ctx, names ...string) (*tokenPatch, error) {
 	body, err := httpx.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return readTokenFields(body, d.Now(), names...)
+	return readFields(body, s.Now(), names...)
 }
 
-func (d *Service) postToken(c *fiber.Ctx) error {
+func (s *Service) postToken(c *fiber.Ctx) error {
 	caller, err := request.Permitted(c, auth.PermCreateTokens)
 	if err != nil {
 		return err
 	}
-	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
+	patch, err := s.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
 		"permissions",
 		"permission_template", "vault_access", "event_access", "expires_at")
 	if err != nil {
 		return err
 	}
-	t, secret, err := d.create(c.UserContext(), caller, f, request.DeviceOf(c, nil))
+	token, secret, err := s.create(c.UserContext(), caller, patch, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
-	return httpx.Created(c, "Auth token created successfully", createdToken{t, secret})
+	return httpx.Created(c, "Auth token created successfully", createdToken{token, secret})
 }
 
-func (d *Service) postCopy(c *fiber.Ctx) error {
+func (s *Service) postCopy(c *fiber.Ctx) error {
 	caller, tokenID, err := request.PermittedID(c, auth.PermCreateTokens)
 	if err != nil {
 		return err
 	}
-	f, err := d.fields(c, "alias", "expires_at")
+	patch, err := s.fields(c, "alias", "expires_at")
 	if err != nil {
 		return err
 	}
-	t, secret, err := d.duplicate(c.UserContext(), caller, tokenID, f, request.DeviceOf(c, nil))
+	token, secret, err := s.duplicate(c.UserContext(), caller, tokenID, patch, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
-	return httpx.Created(c, "Auth token copied successfully", createdToken{t, secret})
+	return httpx.Created(c, "Auth token copied successfully", createdToken{token, secret})
 }
 
-func (d *Service) patchToken(c *fiber.Ctx) error {
+func (s *Service) patchToken(c *fiber.Ctx) error {
 	caller, tokenID, err := request.PermittedID(c, auth.PermCreateTokens)
 	if err != nil {
 		return err
 	}
-	f, err := d.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
+	patch, err := s.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
 		"permissions",
 		"permission_template", "vault_access", "event_access", "expires_at", "is_enabled")
 	if err != nil {
 		return err
 	}
-	t, err := d.update(c.UserContext(), caller, tokenID, f, request.DeviceOf(c, nil))
+	token, err := s.update(c.UserContext(), caller, tokenID, patch, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
-	return httpx.OK(c, "Auth token updated successfully", t)
+	return httpx.OK(c, "Auth token updated successfully", token)
 }
 
-func (d *Service) deleteToken(c *fiber.Ctx) error {
+func (s *Service) deleteToken(c *fiber.Ctx) error {
 	caller, err := request.User(c)
 	if err != nil {
 		return err
@@ -167,17 +167,17 @@ func (d *Service) deleteToken(c *fiber.Ctx) error {
 			return err
 		}
 	}
-	if err := d.remove(c.UserContext(), caller, tokenID); err != nil {
+	if err := s.remove(c.UserContext(), caller, tokenID); err != nil {
 		return err
 	}
 	return httpx.OK(c, "Auth token deleted successfully", nil)
 }
 
-func (d *Service) postAddRealm(c *fiber.Ctx) error { return d.editRealm(c, d.addRealm) }
+func (s *Service) postAddRealm(c *fiber.Ctx) error { return s.editRealm(c, s.addRealm) }
 
-func (d *Service) postRemoveRealm(c *fiber.Ctx) error { return d.editRealm(c, d.removeRealm) }
+func (s *Service) postRemoveRealm(c *fiber.Ctx) error { return s.editRealm(c, s.removeRealm) }
 
-func (d *Service) editRealm(c *fiber.Ctx, edit realmEdit) error {
+func (s *Service) editRealm(c *fiber.Ctx, edit realmEdit) error {
 	caller, tokenID, err := request.PermittedID(c, auth.PermCreateTokens)
 	if err != nil {
 		return err
@@ -188,41 +188,41 @@ func (d *Service) editRealm(c *fiber.Ctx, edit realmEdit) error {
 	}
 	field.Require(body, "realm_id")
 	realm, _ := body.Text("realm_id")
-	f, err := readTokenFields(body, d.Now(), "realm_id")
+	patch, err := readFields(body, s.Now(), "realm_id")
 	if err != nil {
 		return err
 	}
 	if realm = strings.ToLower(realm); !id.Valid(realm) {
 		return errRealmFormat()
 	}
-	t, err := edit(c.UserContext(), caller, tokenID, realm, f.proof, request.DeviceOf(c, nil))
+	token, err := edit(c.UserContext(), caller, tokenID, realm, patch.proof, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
-	return httpx.OK(c, "Auth token updated successfully", t)
+	return httpx.OK(c, "Auth token updated successfully", token)
 }
 
-func (d *Service) getState(c *fiber.Ctx) error {
+func (s *Service) getState(c *fiber.Ctx) error {
 	if err := httpx.RequireSystem(c); err != nil {
 		return err
 	}
-	text := utils.CopyString(c.Params("hash"))
-	hash, err := hex.DecodeString(text)
+	hexHash := utils.CopyString(c.Params("hash"))
+	hash, err := hex.DecodeString(hexHash)
 	if err != nil {
 		return httpx.JSON(c, fiber.StatusOK, sessionstate.State{})
 	}
-	s, err := d.state(c.UserContext(), hash)
+	state, err := s.state(c.UserContext(), hash)
 	if err != nil {
 		return err
 	}
-	if s.UserID != "" {
+	if state.UserID != "" {
 		// The copy only saves the gateways from asking again, and Redis may be away.
-		_ = d.states.Put(c.UserContext(), sessionstate.TokenKey(text), s)
+		_ = s.states.Put(c.UserContext(), sessionstate.TokenKey(hexHash), state)
 	}
-	return httpx.JSON(c, fiber.StatusOK, s)
+	return httpx.JSON(c, fiber.StatusOK, state)
 }
 
-func (d *Service) postUsed(c *fiber.Ctx) error {
+func (s *Service) postUsed(c *fiber.Ctx) error {
 	if err := httpx.RequireSystem(c); err != nil {
 		return err
 	}
@@ -238,18 +238,18 @@ func (d *Service) postUsed(c *fiber.Ctx) error {
 	if err := body.Err(); err != nil {
 		return err
 	}
-	if err := recordUse(c.UserContext(), d.Pool, tokenID, address, d.Now()); err != nil {
+	if err := recordUse(c.UserContext(), s.Pool, tokenID, address, s.Now()); err != nil {
 		return err
 	}
 	return httpx.JSON(c, fiber.StatusOK, struct{}{})
 }
 
-func (d *Service) getRealms(c *fiber.Ctx) error {
+func (s *Service) getRealms(c *fiber.Ctx) error {
 	userID, err := httpx.SystemUserID(c)
 	if err != nil {
 		return err
 	}
-	realms, err := tokenRealms(c.UserContext(), d.Pool, userID)
+	realms, err := tokenRealms(c.UserContext(), s.Pool, userID)
 	if err != nil {
 		return err
 	}

@@ -24,38 +24,41 @@ const tokenColumns = `t.id, t.user_id, t.alias, t.public_key, t.public_storage, 
 func scanToken(row pgx.CollectableRow) (Token, error) { return scanTokenAnd(row) }
 
 // scanTokenAnd reads tokenColumns and what the query selects after them.
-func scanTokenAnd(row pgx.CollectableRow, more ...any) (Token, error) {
-	t := Token{Prefix: tokenPrefix}
+func scanTokenAnd(row pgx.CollectableRow, extra ...any) (Token, error) {
+	token := Token{Prefix: tokenPrefix}
 	var storage, permissions []byte
 	var addresses []string
-	var expires, used *time.Time
-	var created, updated time.Time
-	err := row.Scan(append([]any{&t.ID, &t.UserID, &t.Alias, &t.PublicKey, &storage, &addresses, &t.RealmIDs,
-		&t.AllowNoRealm, &permissions, &expires,
-		&t.IsEnabled, &t.VaultAccess, &t.EventAccess, &t.CreatedByTokenID, &t.DelegationDepth, &used, &t.LastUsedIP, &created,
-		&updated}, more...)...)
+	var expiresAt, lastUsedAt *time.Time
+	var createdAt, updatedAt time.Time
+	err := row.Scan(append([]any{&token.ID, &token.UserID, &token.Alias, &token.PublicKey, &storage, &addresses,
+		&token.RealmIDs,
+		&token.AllowNoRealm, &permissions, &expiresAt,
+		&token.IsEnabled, &token.VaultAccess, &token.EventAccess, &token.CreatedByTokenID, &token.DelegationDepth,
+		&lastUsedAt, &token.LastUsedIP, &createdAt,
+		&updatedAt}, extra...)...)
 	if err != nil {
-		return t, err
+		return token, err
 	}
-	t.PublicStorage, t.ExpiresAt, t.LastUsedAt = jsontext.Value(storage), api.TimePtr(expires), api.TimePtr(used)
-	t.CreatedAt, t.UpdatedAt = api.Time(created), api.Time(updated)
-	for _, a := range addresses {
-		p, err := netip.ParsePrefix(a)
+	token.PublicStorage, token.ExpiresAt, token.LastUsedAt = jsontext.Value(storage), api.TimePtr(expiresAt),
+		api.TimePtr(lastUsedAt)
+	token.CreatedAt, token.UpdatedAt = api.Time(createdAt), api.Time(updatedAt)
+	for _, address := range addresses {
+		prefix, err := netip.ParsePrefix(address)
 		if err != nil {
-			return t, err
+			return token, err
 		}
-		t.IPWhitelist = append(t.IPWhitelist, p)
+		token.IPWhitelist = append(token.IPWhitelist, prefix)
 	}
-	t.Permissions, err = permission.Load(permissions)
-	return t, err
+	token.Permissions, err = permission.Load(permissions)
+	return token, err
 }
 
-func (l addressList) stored() []string {
-	out := make([]string, 0, len(l))
-	for _, p := range l {
-		out = append(out, p.String())
+func (list addressList) stored() []string {
+	texts := make([]string, 0, len(list))
+	for _, p := range list {
+		texts = append(texts, p.String())
 	}
-	return out
+	return texts
 }
 
 func tokensOf(ctx context.Context, q core.DBTX, userID string) ([]Token, error) {
@@ -70,11 +73,11 @@ func tokensOf(ctx context.Context, q core.DBTX, userID string) ([]Token, error) 
 func tokenByID(ctx context.Context, q core.DBTX, userID, tokenID string) (Token, error) {
 	rows, err := q.Query(ctx, `SELECT `+tokenColumns+` FROM auth_tokens t WHERE t.user_id = $1 AND t.id = $2`, userID,
 		tokenID)
-	t, found, err := core.One(rows, err, scanToken)
+	token, found, err := core.One(rows, err, scanToken)
 	if err == nil && !found {
 		err = errTokenNotFound()
 	}
-	return t, err
+	return token, err
 }
 
 // lineageOf continues a query for one token with the tokens that it descends from, the nearest
@@ -100,24 +103,24 @@ func tokenState(ctx context.Context, q core.DBTX, hash []byte) (sessionstate.Sta
 	if err != nil {
 		return sessionstate.State{}, nil, err
 	}
-	var s sessionstate.State
+	var state sessionstate.State
 	lineage, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Token, error) {
-		t, err := scanTokenAnd(row, &s.Banned, &s.Version, &s.VaultQuota)
-		s.UserID = t.UserID
-		return t, err
+		token, err := scanTokenAnd(row, &state.Banned, &state.Version, &state.VaultQuota)
+		state.UserID = token.UserID
+		return token, err
 	})
-	s.VaultQuota = quota.ToGateways(s.VaultQuota)
-	return s, lineage, err
+	state.VaultQuota = quota.ToGateways(state.VaultQuota)
+	return state, lineage, err
 }
 
 // usedAtMostEvery is how often the last use of a token is written.
-const usedAtMostEvery = time.Minute
+const useInterval = time.Minute
 
 // recordUse notes a use of a token; a later call within the minute changes nothing, nor does one
 // for a token that is gone.
 func recordUse(ctx context.Context, q core.DBTX, tokenID, address string, now time.Time) error {
 	_, err := q.Exec(ctx, `UPDATE auth_tokens SET last_used_at = $2, last_used_ip = nullif($3, '')
-		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $4)`, tokenID, now, address, now.Add(-usedAtMostEvery))
+		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $4)`, tokenID, now, address, now.Add(-useInterval))
 	return err
 }
 
@@ -134,20 +137,20 @@ func tokenRealms(ctx context.Context, q core.DBTX, userID string) ([]internalapi
 // tokens happen one after the other and every rule about all of them (how many, which aliases) is
 // exact.
 type lockedTx struct {
-	tx     pgx.Tx
+	pgx.Tx
 	userID string
 }
 
 // change runs f and makes what the gateways know about the user's tokens stale. f may run more than
 // once.
-func (d *Service) change(ctx context.Context, userID string, f func(lockedTx) error) error {
-	var ch sessionstate.Change
-	err := db.InTx(ctx, d.Pool, func(tx pgx.Tx) error {
+func (s *Service) change(ctx context.Context, userID string, edit func(lockedTx) error) error {
+	var change sessionstate.Change
+	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var err error
-		if ch, err = core.BumpVersion(ctx, tx, userID); err != nil {
+		if change, err = core.BumpVersion(ctx, tx, userID); err != nil {
 			return err
 		}
-		return f(lockedTx{tx, userID})
+		return edit(lockedTx{tx, userID})
 	})
 	switch {
 	case db.NoRows(err):
@@ -155,69 +158,72 @@ func (d *Service) change(ctx context.Context, userID string, f func(lockedTx) er
 	case db.Constraint(err) == "auth_tokens_alias_key":
 		return apperr.New(apperr.Invalid, "DUPLICATE_ALIAS", "An auth token with this alias already exists")
 	case err == nil:
-		d.Changes.Notify(ctx, ch)
+		s.Changes.Notify(ctx, change)
 	}
 	return err
 }
 
 // requireActiveSession is INVALID_TOKEN when the session of the user has ended.
-func (t lockedTx) requireActiveSession(ctx context.Context, sessionID string, now time.Time) error {
+func (tx lockedTx) requireActiveSession(ctx context.Context, sessionID string, now time.Time) error {
 	var live bool
-	err := t.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3)`,
-		sessionID, t.userID, now).Scan(&live)
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3)`,
+		sessionID, tx.userID, now).Scan(&live)
 	if err == nil && !live {
 		err = apperr.InvalidToken()
 	}
 	return err
 }
 
-func (t lockedTx) count(ctx context.Context) (n int, err error) {
-	err = t.tx.QueryRow(ctx, `SELECT count(*) FROM auth_tokens WHERE user_id = $1`, t.userID).Scan(&n)
+func (tx lockedTx) count(ctx context.Context) (n int, err error) {
+	err = tx.QueryRow(ctx, `SELECT count(*) FROM auth_tokens WHERE user_id = $1`, tx.userID).Scan(&n)
 	return n, err
 }
 
-func (t lockedTx) aliases(ctx context.Context) ([]string, error) {
-	rows, err := t.tx.Query(ctx, `SELECT alias FROM auth_tokens WHERE user_id = $1`, t.userID)
+func (tx lockedTx) aliases(ctx context.Context) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT alias FROM auth_tokens WHERE user_id = $1`, tx.userID)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-func (t lockedTx) insert(ctx context.Context, v Token, hash []byte) error {
-	permissions, err := api.Marshal(v.Permissions)
+func (tx lockedTx) insert(ctx context.Context, token Token, hash []byte) error {
+	permissions, err := api.Marshal(token.Permissions)
 	if err != nil {
 		return err
 	}
-	_, err = t.tx.Exec(ctx, `
+	_, err = tx.Exec(ctx, `
 		INSERT INTO auth_tokens (id, user_id, alias, hash, public_key, public_storage, ip_whitelist, realm_ids, allow_no_realm, permissions, expires_at,
 			is_enabled, vault_access, event_access, created_by_token_id, delegation_depth, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)`,
-		v.ID, t.userID, v.Alias, hash, v.PublicKey, []byte(v.PublicStorage), v.IPWhitelist.stored(), orEmpty(v.RealmIDs),
-		v.AllowNoRealm, permissions,
-		(*time.Time)(v.ExpiresAt), v.IsEnabled, v.VaultAccess, v.EventAccess, v.CreatedByTokenID, v.DelegationDepth,
-		time.Time(v.CreatedAt))
+		token.ID, tx.userID, token.Alias, hash, token.PublicKey, []byte(token.PublicStorage), token.IPWhitelist.stored(),
+		orEmpty(token.RealmIDs),
+		token.AllowNoRealm, permissions,
+		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess, token.EventAccess, token.CreatedByTokenID,
+		token.DelegationDepth,
+		time.Time(token.CreatedAt))
 	return err
 }
 
-func (t lockedTx) update(ctx context.Context, v Token) error {
-	permissions, err := api.Marshal(v.Permissions)
+func (tx lockedTx) update(ctx context.Context, token Token) error {
+	permissions, err := api.Marshal(token.Permissions)
 	if err != nil {
 		return err
 	}
-	_, err = t.tx.Exec(ctx, `
+	_, err = tx.Exec(ctx, `
 		UPDATE auth_tokens SET alias = $3, public_key = $4, public_storage = $5, ip_whitelist = $6, realm_ids = $7, allow_no_realm = $8, permissions = $9,
 			expires_at = $10, is_enabled = $11, vault_access = $12, event_access = $13, updated_at = $14
 		WHERE user_id = $1 AND id = $2`,
-		t.userID, v.ID, v.Alias, v.PublicKey, []byte(v.PublicStorage), v.IPWhitelist.stored(), orEmpty(v.RealmIDs),
-		v.AllowNoRealm, permissions,
-		(*time.Time)(v.ExpiresAt), v.IsEnabled, v.VaultAccess, v.EventAccess, time.Time(v.UpdatedAt))
+		tx.userID, token.ID, token.Alias, token.PublicKey, []byte(token.PublicStorage), token.IPWhitelist.stored(),
+		orEmpty(token.RealmIDs),
+		token.AllowNoRealm, permissions,
+		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess, token.EventAccess, time.Time(token.UpdatedAt))
 	return err
 }
 
 // delete is TOKEN_NOT_FOUND when there is nothing to delete.
-func (t lockedTx) delete(ctx context.Context, tokenID string) error {
-	tag, err := t.tx.Exec(ctx, `DELETE FROM auth_tokens WHERE user_id = $1 AND id = $2`, t.userID, tokenID)
+func (tx lockedTx) delete(ctx context.Context, tokenID string) error {
+	tag, err := tx.Exec(ctx, `DELETE FROM auth_tokens WHERE user_id = $1 AND id = $2`, tx.userID, tokenID)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = errTokenNotFound()
 	}

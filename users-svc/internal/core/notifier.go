@@ -46,38 +46,38 @@ func NewNotifier(cache *sessionstate.Cache, b *bus.Conn, log *slog.Logger) *Noti
 // Notify says that states of the user older than ch.Version are stale. Call it after the commit of
 // the transaction that raised the version. It never fails: what could not be said now is said by
 // run.
-func (n *Notifier) Notify(ctx context.Context, ch sessionstate.Change) {
-	sessionstate.Collect(ctx, ch)
+func (n *Notifier) Notify(ctx context.Context, change sessionstate.Change) {
+	sessionstate.Collect(ctx, change)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
-	left, err := n.send(ctx, pendingChange{change: ch, since: time.Now(), redis: true, gateways: true})
+	remaining, err := n.send(ctx, pendingChange{change: change, since: time.Now(), redis: true, gateways: true})
 	if err == nil {
 		return
 	}
-	n.log.Warn("session change will be said again", "user_id", ch.UserID, "error", err.Error())
+	n.log.Warn("session change will be said again", "user_id", change.UserID, "error", err.Error())
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if old, ok := n.pending[ch.UserID]; ok {
-		left.redis, left.gateways = left.redis || old.redis, left.gateways || old.gateways
-		left.change.Version = max(left.change.Version, old.change.Version)
+	if old, ok := n.pending[change.UserID]; ok {
+		remaining.redis, remaining.gateways = remaining.redis || old.redis, remaining.gateways || old.gateways
+		remaining.change.Version = max(remaining.change.Version, old.change.Version)
 	}
 	if len(n.pending) < maxPending {
-		n.pending[ch.UserID] = left
+		n.pending[change.UserID] = remaining
 	}
 }
 
 // send tries both ways and returns what is left to do, with the reason.
-func (n *Notifier) send(ctx context.Context, u pendingChange) (pendingChange, error) {
+func (n *Notifier) send(ctx context.Context, pending pendingChange) (pendingChange, error) {
 	var redisErr, busErr error
-	if u.redis {
-		redisErr = n.cache.Invalidate(ctx, u.change)
-		u.redis = redisErr != nil
+	if pending.redis {
+		redisErr = n.cache.Invalidate(ctx, pending.change)
+		pending.redis = redisErr != nil
 	}
-	if u.gateways {
-		busErr = n.cache.Announce(u.change, n.bus.Announce)
-		u.gateways = busErr != nil
+	if pending.gateways {
+		busErr = n.cache.Announce(pending.change, n.bus.Announce)
+		pending.gateways = busErr != nil
 	}
-	return u, errors.Join(redisErr, busErr)
+	return pending, errors.Join(redisErr, busErr)
 }
 
 // Run repeats what is unsaid until ctx ends.
@@ -97,13 +97,13 @@ func (n *Notifier) Run(ctx context.Context) error {
 func (n *Notifier) retry(ctx context.Context) {
 	n.mu.Lock()
 	batch := make([]pendingChange, 0, len(n.pending))
-	for _, u := range n.pending {
-		batch = append(batch, u)
+	for _, pending := range n.pending {
+		batch = append(batch, pending)
 	}
 	n.mu.Unlock()
-	for _, u := range batch {
-		left, err := n.send(ctx, u)
-		n.requeue(u, left, err != nil && time.Since(u.since) < maxPendingAge)
+	for _, pending := range batch {
+		remaining, err := n.send(ctx, pending)
+		n.requeue(pending, remaining, err != nil && time.Since(pending.since) < maxPendingAge)
 		if err != nil {
 			return // the others would fail the same way; the next tick tries again
 		}
@@ -111,15 +111,15 @@ func (n *Notifier) retry(ctx context.Context) {
 }
 
 // requeue puts back what is left of u, unless a newer change of the user came meanwhile.
-func (n *Notifier) requeue(u, left pendingChange, again bool) {
+func (n *Notifier) requeue(pending, remaining pendingChange, retry bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.pending[u.change.UserID].change.Version > u.change.Version {
+	if n.pending[pending.change.UserID].change.Version > pending.change.Version {
 		return
 	}
-	if again {
-		n.pending[u.change.UserID] = left
+	if retry {
+		n.pending[pending.change.UserID] = remaining
 		return
 	}
-	delete(n.pending, u.change.UserID)
+	delete(n.pending, pending.change.UserID)
 }

@@ -11,8 +11,8 @@ func ReportChanges(c *fiber.Ctx) error {
 	ctx, changes := sessionstate.WithCollector(c.UserContext())
 	c.SetUserContext(ctx)
 	err := c.Next()
-	if told := changes.Header(); told != "" {
-		c.Set(sessionstate.ChangedHeader, told)
+	if header := changes.Header(); header != "" {
+		c.Set(sessionstate.ChangedHeader, header)
 	}
 	return err
 }

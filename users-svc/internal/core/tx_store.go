@@ -19,12 +19,12 @@ type DBTX interface {
 // One reads the single row of a query, and says whether there was one.
 func One[T any](rows pgx.Rows, err error, scan pgx.RowToFunc[T]) (T, bool, error) {
 	if err != nil {
-		var none T
-		return none, false, err
+		var zero T
+		return zero, false, err
 	}
-	v, err := pgx.CollectOneRow(rows, scan)
+	value, err := pgx.CollectOneRow(rows, scan)
 	if db.NoRows(err) {
-		return v, false, nil
+		return value, false, nil
 	}
-	return v, err == nil, err
+	return value, err == nil, err
 }

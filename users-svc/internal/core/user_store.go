@@ -16,8 +16,8 @@ func UserNotFound() *apperr.Error {
 
 // RequireUser returns USER_NOT_FOUND unless there is such a user.
 func RequireUser(ctx context.Context, q DBTX, userID string) error {
-	var found string
-	err := q.QueryRow(ctx, `SELECT id FROM users WHERE id = $1`, userID).Scan(&found)
+	var foundID string
+	err := q.QueryRow(ctx, `SELECT id FROM users WHERE id = $1`, userID).Scan(&foundID)
 	if db.NoRows(err) {
 		return UserNotFound()
 	}
@@ -27,8 +27,8 @@ func RequireUser(ctx context.Context, q DBTX, userID string) error {
 // BumpVersion makes every state of the user that was read before this transaction's commit stale.
 // It locks the user's row. Tell notifier the result after the commit.
 func BumpVersion(ctx context.Context, tx pgx.Tx, userID string) (sessionstate.Change, error) {
-	ch := sessionstate.Change{UserID: userID}
+	change := sessionstate.Change{UserID: userID}
 	err := tx.QueryRow(ctx, `UPDATE users SET state_version = state_version + 1 WHERE id = $1 RETURNING state_version`,
-		userID).Scan(&ch.Version)
-	return ch, err
+		userID).Scan(&change.Version)
+	return change, err
 }

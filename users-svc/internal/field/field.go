@@ -26,17 +26,17 @@ func Require(body *input.Object, name string) {
 
 // Client reads how a client names itself: a string, or an object, which is kept as its JSON.
 // What is too long is cut.
-func Client(o *input.Object) *string {
-	raw, ok := o.Raw("client")
+func Client(body *input.Object) *string {
+	raw, ok := body.Raw("client")
 	if !ok {
 		return nil
 	}
 	var text string
 	if raw.Kind() == '{' {
-		v, _ := o.JSONObject("client", 16<<10)
+		v, _ := body.JSONObject("client", 16<<10)
 		text = string(v)
 	} else {
-		text, _ = o.String("client", 0, 16<<10)
+		text, _ = body.String("client", 0, 16<<10)
 	}
 	if r := []rune(text); len(r) > maxClient {
 		text = string(r[:maxClient])
@@ -52,12 +52,15 @@ func PageLimit(q *input.Query) (page, limit int) {
 	return q.Int("page", 1, 1, maxPages), q.Int("limit", defaultLimit, 1, maxLimit)
 }
 
-var PublicKeyPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+var publicKeyPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
+// ValidPublicKey reports whether s is a public key: 32 bytes in hexadecimal.
+func ValidPublicKey(s string) bool { return publicKeyPattern.MatchString(s) }
 
 // RevokeTokens reads whether what secures an account also ends its auth tokens: one that an
 // intruder made would survive otherwise, so it does unless the body says false.
-func RevokeTokens(o *input.Object) bool {
-	revoke, sent := o.Bool("revoke_tokens")
+func RevokeTokens(body *input.Object) bool {
+	revoke, sent := body.Bool("revoke_tokens")
 	return revoke || !sent
 }
 

@@ -29,21 +29,21 @@ func PasswordTooLong(password string) bool { return len(password) > 3*4*MaxPassw
 // StoredPassword reads a password that is to be compared with a stored one. Its bounds are
 // those of the oldest rule, so that every password that was ever allowed can be given: it counts as
 // within them when the form as sent or form C is.
-func StoredPassword(o *input.Object, name string, least int) string {
-	password, ok := o.Text(name)
+func StoredPassword(body *input.Object, name string, minLength int) string {
+	password, ok := body.Text(name)
 	if !ok {
 		return ""
 	}
 	if PasswordTooLong(password) {
-		o.Fail(name, fmt.Sprintf("must be at most %d characters", MaxPassword))
+		body.Fail(name, fmt.Sprintf("must be at most %d characters", MaxPassword))
 		return ""
 	}
 	sent, nfc := utf8.RuneCountInString(password), utf8.RuneCountInString(NFC(password))
 	switch {
-	case max(sent, nfc) < least:
-		o.Fail(name, fmt.Sprintf("must be at least %d characters", least))
+	case max(sent, nfc) < minLength:
+		body.Fail(name, fmt.Sprintf("must be at least %d characters", minLength))
 	case min(sent, nfc) > MaxPassword:
-		o.Fail(name, fmt.Sprintf("must be at most %d characters", MaxPassword))
+		body.Fail(name, fmt.Sprintf("must be at most %d characters", MaxPassword))
 	}
 	return password
 }

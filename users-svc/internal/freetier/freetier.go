@@ -64,13 +64,13 @@ type ContainerSummary struct {
 }
 
 // Setup is the answer of retry-setup.
-type Setup struct {
+type setupResult struct {
 	Provisioned
 	BlockedReason *string `json:"blocked_reason"` // nil when there is a server
 }
 
 // FreeTierStatus says what a claim would do, without doing it.
-type FreeTierStatus struct {
+type claimStatus struct {
 	GateEnabled        bool   `json:"gate_enabled"` // an invite code is needed
 	Unlocked           bool   `json:"unlocked"`
 	HasFreeServer      bool   `json:"has_free_server"`
@@ -103,45 +103,47 @@ type Service struct {
 
 // New makes the domain and brings the inventory up to the setting.
 func New(ctx context.Context, c *core.Core, servers Inventory, inviteRequired bool) (*Service, error) {
-	p := &Service{store: &store{c.Pool}, inviteRequired: inviteRequired, now: c.Now, log: c.Log}
-	return p, p.store.seed(ctx, servers, c.Now())
+	service := &Service{store: &store{c.Pool}, inviteRequired: inviteRequired, now: c.Now, log: c.Log}
+	return service, service.store.seed(ctx, servers, c.Now())
 }
 
 // setup gives the account its server, project and container, exactly once however often it is
 // called, and returns what the account has. A region is kept to strictly: an account is bound to
 // its server for good, so it must not land elsewhere unasked. "" is any.
-func (p *Service) setup(ctx context.Context, userID, region string) (Setup, error) {
-	if err := p.checkRegion(ctx, region); err != nil {
-		return Setup{}, err
+func (s *Service) setup(ctx context.Context, userID, region string) (setupResult, error) {
+	if err := s.checkRegion(ctx, region); err != nil {
+		return setupResult{}, err
 	}
-	account, err := p.store.account(ctx, userID)
+	state, err := s.store.claimState(ctx, userID)
 	switch {
 	case err != nil:
-		return Setup{}, err
-	case !account.claimed && !p.eligible(account):
-		return Setup{}, apperr.New(apperr.Forbidden, "FREE_TIER_INVITE_REQUIRED",
+		return setupResult{}, err
+	case !state.claimed && !s.eligible(state):
+		return setupResult{}, apperr.New(apperr.Forbidden, "FREE_TIER_INVITE_REQUIRED",
 			"An invite code is required for the free tier").WithCodeInError()
 	}
-	got, err := p.store.claim(ctx, userID, region, p.now())
+	provisioned, err := s.store.claim(ctx, userID, region, s.now())
 	if err != nil {
-		return Setup{}, err
+		return setupResult{}, err
 	}
-	out := Setup{Provisioned: got}
-	if got.Server == nil {
+	result := setupResult{Provisioned: provisioned}
+	if provisioned.Server == nil {
 		reason := blockedNoCapacity
-		out.BlockedReason = &reason
+		result.BlockedReason = &reason
 	}
-	return out, nil
+	return result, nil
 }
 
-func (p *Service) eligible(a claimState) bool { return !p.inviteRequired || a.invited || a.admin }
+func (s *Service) eligible(state claimState) bool {
+	return !s.inviteRequired || state.invited || state.admin
+}
 
 // checkRegion refuses a region that the inventory does not have; "" passes.
-func (p *Service) checkRegion(ctx context.Context, region string) error {
+func (s *Service) checkRegion(ctx context.Context, region string) error {
 	if region == "" {
 		return nil
 	}
-	known, err := p.store.hasRegion(ctx, region)
+	known, err := s.store.hasRegion(ctx, region)
 	if err == nil && !known {
 		err = apperr.InvalidField("/region", "must be one of the available regions")
 	}
@@ -149,43 +151,43 @@ func (p *Service) checkRegion(ctx context.Context, region string) error {
 }
 
 // status says what setup would do for the user.
-func (p *Service) status(ctx context.Context, userID string) (FreeTierStatus, error) {
-	account, err := p.store.account(ctx, userID)
+func (s *Service) status(ctx context.Context, userID string) (claimStatus, error) {
+	state, err := s.store.claimState(ctx, userID)
 	if err != nil {
-		return FreeTierStatus{}, err
+		return claimStatus{}, err
 	}
-	free, err := p.store.anyFree(ctx)
+	free, err := s.store.hasFreeServer(ctx)
 	if err != nil {
-		return FreeTierStatus{}, err
+		return claimStatus{}, err
 	}
-	s := FreeTierStatus{
-		GateEnabled: p.inviteRequired, Unlocked: p.eligible(account), HasFreeServer: account.claimed,
-		SignupCodeFailed:   account.codeFailed,
+	status := claimStatus{
+		GateEnabled: s.inviteRequired, Unlocked: s.eligible(state), HasFreeServer: state.claimed,
+		SignupCodeFailed:   state.codeFailed,
 		ClaimBlockedReason: "none",
 	}
 	switch {
-	case account.claimed:
-		s.ClaimBlockedReason = "already_claimed"
+	case state.claimed:
+		status.ClaimBlockedReason = "already_claimed"
 	case !free:
-		s.ClaimBlockedReason = "pool_empty"
+		status.ClaimBlockedReason = "pool_empty"
 	default:
-		s.CanClaim = s.Unlocked
+		status.CanClaim = status.Unlocked
 	}
-	return s, nil
+	return status, nil
 }
 
 // ProvisionNew makes provisioning a placement: it claims the server of a new account, so that its
 // first login shows it. The account exists whatever happens here, and retry-setup makes up for it,
 // so a failure is logged and not returned. An unknown region claims nothing.
-func (p *Service) ProvisionNew(ctx context.Context, userID, region string) {
-	if _, err := p.setup(ctx, userID, region); err != nil && !apperr.Is(err, "VALIDATION_ERROR") &&
+func (s *Service) ProvisionNew(ctx context.Context, userID, region string) {
+	if _, err := s.setup(ctx, userID, region); err != nil && !apperr.Is(err, "VALIDATION_ERROR") &&
 		!apperr.Is(err, "FREE_TIER_INVITE_REQUIRED") {
-		p.log.WarnContext(ctx, "no free server at sign-up; retry-setup will try again", "user_id", userID, "error",
+		s.log.WarnContext(ctx, "no free server at sign-up; retry-setup will try again", "user_id", userID, "error",
 			err.Error())
 	}
 }
 
 // Of makes provisioning a placement.
-func (p *Service) Of(ctx context.Context, userID string) (Provisioned, error) {
-	return p.store.provisioned(ctx, userID)
+func (s *Service) Of(ctx context.Context, userID string) (Provisioned, error) {
+	return s.store.provisioned(ctx, userID)
 }

@@ -11,24 +11,24 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-func (p *Service) Mount(app *httpx.Server) {
-	app.Get("/api/v1/auth/available-regions", p.getRegions)
-	app.Post("/api/v1/users/me/retry-setup", p.postRetrySetup)
-	app.Get("/api/v1/users/me/free-tier-status", p.getFreeTierStatus)
+func (s *Service) Mount(server *httpx.Server) {
+	server.Get("/api/v1/auth/available-regions", s.getRegions)
+	server.Post("/api/v1/users/me/retry-setup", s.postRetrySetup)
+	server.Get("/api/v1/users/me/free-tier-status", s.getFreeTierStatus)
 	for _, path := range []string{"/api/v1/containers", "/api/v1/containers/"} {
-		app.Get(path, p.getContainers)
+		server.Get(path, s.getContainers)
 	}
-	app.Get("/api/v1/containers/:id", p.getContainer)
+	server.Get("/api/v1/containers/:id", s.getContainer)
 	for _, path := range []string{"/api/v1/projects", "/api/v1/projects/"} {
-		app.Get(path, p.getProjects)
+		server.Get(path, s.getProjects)
 	}
-	app.Get("/api/v1/projects/:id", p.getProject)
-	app.Get("/api/v1/servers", p.getServers)
-	app.Post("/api/v1/servers", p.postServer)
+	server.Get("/api/v1/projects/:id", s.getProject)
+	server.Get("/api/v1/servers", s.getServers)
+	server.Post("/api/v1/servers", s.postServer)
 }
 
-func (p *Service) getRegions(c *fiber.Ctx) error {
-	regions, err := p.store.regions(c.UserContext())
+func (s *Service) getRegions(c *fiber.Ctx) error {
+	regions, err := s.store.regions(c.UserContext())
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (p *Service) getRegions(c *fiber.Ctx) error {
 	}{regions})
 }
 
-func (p *Service) postRetrySetup(c *fiber.Ctx) error {
+func (s *Service) postRetrySetup(c *fiber.Ctx) error {
 	caller, err := request.Permitted(c, auth.PermContainersCreate)
 	if err != nil {
 		return err
@@ -50,19 +50,19 @@ func (p *Service) postRetrySetup(c *fiber.Ctx) error {
 	if err := body.Err(); err != nil {
 		return err
 	}
-	setup, err := p.setup(c.UserContext(), caller.UserID, region)
+	setup, err := s.setup(c.UserContext(), caller.UserID, region)
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "Account setup completed", setup)
 }
 
-func (p *Service) getFreeTierStatus(c *fiber.Ctx) error {
+func (s *Service) getFreeTierStatus(c *fiber.Ctx) error {
 	caller, err := request.Permitted(c, auth.PermReadAccount)
 	if err != nil {
 		return err
 	}
-	status, err := p.status(c.UserContext(), caller.UserID)
+	status, err := s.status(c.UserContext(), caller.UserID)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func ownPageQuery(c *fiber.Ctx) (pageRequest, error) {
 	return pageRequest{number, limit}, q.Err()
 }
 
-func (p *Service) getProjects(c *fiber.Ctx) error {
+func (s *Service) getProjects(c *fiber.Ctx) error {
 	caller, err := request.Permitted(c, auth.PermProjectsRead)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (p *Service) getProjects(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	list, total, err := p.store.projects(c.UserContext(), caller.UserID, page)
+	list, total, err := s.store.projects(c.UserContext(), caller.UserID, page)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (p *Service) getProjects(c *fiber.Ctx) error {
 	}{list, api.NewPage(total, page.number, page.limit)})
 }
 
-func (p *Service) getContainers(c *fiber.Ctx) error {
+func (s *Service) getContainers(c *fiber.Ctx) error {
 	caller, err := request.Permitted(c, auth.PermContainersRead)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (p *Service) getContainers(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	list, total, err := p.store.containers(c.UserContext(), caller.UserID, page)
+	list, total, err := s.store.containers(c.UserContext(), caller.UserID, page)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (p *Service) getContainers(c *fiber.Ctx) error {
 	}{list, api.NewPage(total, page.number, page.limit)})
 }
 
-func (p *Service) getProject(c *fiber.Ctx) error {
+func (s *Service) getProject(c *fiber.Ctx) error {
 	caller, err := request.Permitted(c, auth.PermProjectsRead)
 	if err != nil {
 		return err
@@ -123,14 +123,14 @@ func (p *Service) getProject(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	v, err := p.project(c.UserContext(), caller.UserID, projectID)
+	project, err := s.project(c.UserContext(), caller.UserID, projectID)
 	if err != nil {
 		return err
 	}
-	return httpx.OK(c, "Project retrieved successfully", v)
+	return httpx.OK(c, "Project retrieved successfully", project)
 }
 
-func (p *Service) getContainer(c *fiber.Ctx) error {
+func (s *Service) getContainer(c *fiber.Ctx) error {
 	caller, err := request.Permitted(c, auth.PermContainersRead)
 	if err != nil {
 		return err
@@ -139,25 +139,25 @@ func (p *Service) getContainer(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	v, err := p.container(c.UserContext(), caller.UserID, containerID)
+	container, err := s.container(c.UserContext(), caller.UserID, containerID)
 	if err != nil {
 		return err
 	}
-	return httpx.OK(c, "Container retrieved successfully", v)
+	return httpx.OK(c, "Container retrieved successfully", container)
 }
 
-func (p *Service) getServers(c *fiber.Ctx) error {
+func (s *Service) getServers(c *fiber.Ctx) error {
 	if _, err := httpx.Admin(c); err != nil {
 		return err
 	}
-	servers, err := p.store.servers(c.UserContext())
+	servers, err := s.store.servers(c.UserContext())
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "Servers retrieved successfully", servers)
 }
 
-func (p *Service) postServer(c *fiber.Ctx) error {
+func (s *Service) postServer(c *fiber.Ctx) error {
 	if _, err := httpx.Admin(c); err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (p *Service) postServer(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	server, err := p.store.addServer(c.UserContext(), spec, p.now())
+	server, err := s.store.addServer(c.UserContext(), spec, s.now())
 	if err != nil {
 		return err
 	}

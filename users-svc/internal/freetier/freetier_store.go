@@ -32,7 +32,7 @@ func provisionedOf(ctx context.Context, q core.DBTX, userID string) (Provisioned
 	if err != nil {
 		return Provisioned{}, err
 	}
-	found, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Provisioned, error) {
+	provisioned, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Provisioned, error) {
 		p := Provisioned{Server: &ServerSummary{IsReady: true}, Project: &ProjectSummary{}, Container: &ContainerSummary{}}
 		return p, row.Scan(&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City,
 			&p.Project.ID, &p.Project.Alias, &p.Container.ID, &p.Container.Name)
@@ -40,17 +40,17 @@ func provisionedOf(ctx context.Context, q core.DBTX, userID string) (Provisioned
 	if db.NoRows(err) {
 		return Provisioned{}, nil
 	}
-	return found, err
+	return provisioned, err
 }
 
 // claim takes one place on a server and creates the default project and container, all or nothing.
 // The user's row is locked first, so that the calls of one account queue up and all but the first
 // find what is there. It returns nothing when no server has room.
 func (s *store) claim(ctx context.Context, userID, region string, now time.Time) (Provisioned, error) {
-	if have, err := s.provisioned(ctx, userID); err != nil || have.Server != nil {
-		return have, err
+	if existing, err := s.provisioned(ctx, userID); err != nil || existing.Server != nil {
+		return existing, err
 	}
-	var out Provisioned
+	var provisioned Provisioned
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var claimed bool
 		if err := tx.QueryRow(ctx, `SELECT true FROM users WHERE id = $1 FOR NO KEY UPDATE`,
@@ -63,15 +63,15 @@ func (s *store) claim(ctx context.Context, userID, region string, now time.Time)
 			return err
 		}
 		if !claimed {
-			if took, err := claimSlot(ctx, tx, userID, region, now); err != nil || !took {
+			if claimed, err := claimSlot(ctx, tx, userID, region, now); err != nil || !claimed {
 				return err
 			}
 		}
 		var err error
-		out, err = provisionedOf(ctx, tx, userID)
+		provisioned, err = provisionedOf(ctx, tx, userID)
 		return err
 	})
-	return out, err
+	return provisioned, err
 }
 
 // claimSlot locks the candidates in one order (by id, so that no two callers wait for each other)
@@ -105,24 +105,24 @@ func claimSlot(ctx context.Context, tx pgx.Tx, userID, region string, now time.T
 	return err == nil, err
 }
 
-func (s *store) account(ctx context.Context, userID string) (claimState, error) {
-	var a claimState
+func (s *store) claimState(ctx context.Context, userID string) (claimState, error) {
+	var state claimState
 	err := s.pool.QueryRow(ctx, `
 		SELECT invited, signup_code_failed, is_admin, EXISTS (SELECT FROM server_claims WHERE user_id = users.id) FROM users WHERE id = $1`, userID).
-		Scan(&a.invited, &a.codeFailed, &a.admin, &a.claimed)
+		Scan(&state.invited, &state.codeFailed, &state.admin, &state.claimed)
 	if db.NoRows(err) {
 		err = core.UserNotFound()
 	}
-	return a, err
+	return state, err
 }
 
 func (s *store) hasRegion(ctx context.Context, region string) (bool, error) {
-	var there bool
-	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM servers WHERE region = $1)`, region).Scan(&there)
-	return there, err
+	var known bool
+	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM servers WHERE region = $1)`, region).Scan(&known)
+	return known, err
 }
 
-func (s *store) anyFree(ctx context.Context) (bool, error) {
+func (s *store) hasFreeServer(ctx context.Context) (bool, error) {
 	var free bool
 	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM servers WHERE claimed < capacity)`).Scan(&free)
 	return free, err
@@ -150,10 +150,11 @@ func (s *store) servers(ctx context.Context) ([]Server, error) {
 }
 
 func scanServer(row pgx.CollectableRow) (Server, error) {
-	var v Server
-	err := row.Scan(&v.ID, &v.Name, &v.Region, &v.Country, &v.City, &v.Capacity, &v.Used, (*time.Time)(&v.CreatedAt),
-		(*time.Time)(&v.UpdatedAt))
-	return v, err
+	var server Server
+	err := row.Scan(&server.ID, &server.Name, &server.Region, &server.Country, &server.City, &server.Capacity,
+		&server.Used, (*time.Time)(&server.CreatedAt),
+		(*time.Time)(&server.UpdatedAt))
+	return server, err
 }
 
 // addServer is 409 SERVER_EXISTS when the name is taken.
@@ -164,11 +165,11 @@ func (s *store) addServer(ctx context.Context, spec serverSpec, now time.Time) (
 	if err != nil {
 		return Server{}, err
 	}
-	v, err := pgx.CollectExactlyOneRow(rows, scanServer)
+	server, err := pgx.CollectExactlyOneRow(rows, scanServer)
 	if db.Constraint(err) == "servers_name_key" {
 		err = apperr.New(apperr.Conflict, "SERVER_EXISTS", "A server with this name already exists")
 	}
-	return v, err
+	return server, err
 }
 
 // seed adds the servers of the setting that are missing and resizes the others, though never below

@@ -30,21 +30,22 @@ func (inv *Inventory) UnmarshalText(text []byte) error {
 		if entry = strings.TrimSpace(entry); entry == "" {
 			continue
 		}
-		f := strings.Split(entry, ":")
-		if len(f) != 4 {
+		parts := strings.Split(entry, ":")
+		if len(parts) != 4 {
 			return fmt.Errorf("%q is no server: write region:country:city:capacity", entry)
 		}
-		capacity, err := strconv.Atoi(f[3])
+		capacity, err := strconv.Atoi(parts[3])
 		switch {
-		case !field.RegionPattern.MatchString(f[0]) || len(f[0]) > field.MaxRegion:
-			return fmt.Errorf("%q is no region: use up to %d lower-case letters, digits and hyphens", f[0], field.MaxRegion)
-		case f[1] == "" || f[2] == "":
+		case !field.ValidRegion(parts[0]):
+			return fmt.Errorf("%q is no region: use up to %d lower-case letters, digits and hyphens", parts[0], field.MaxRegion)
+		case parts[1] == "" || parts[2] == "":
 			return fmt.Errorf("%q needs a country and a city", entry)
 		case err != nil || capacity < 1 || capacity > maxCapacity:
 			return fmt.Errorf("%q: capacity must be a whole number from 1 to %d", entry, maxCapacity)
 		}
-		seen[f[0]]++
-		*inv = append(*inv, serverSpec{name: f[0] + "-" + strconv.Itoa(seen[f[0]]), region: f[0], country: f[1], city: f[2],
+		seen[parts[0]]++
+		*inv = append(*inv, serverSpec{name: parts[0] + "-" + strconv.Itoa(seen[parts[0]]), region: parts[0],
+			country: parts[1], city: parts[2],
 			capacity: capacity})
 	}
 	return nil

@@ -33,19 +33,19 @@ type pageRequest struct{ number, limit int }
 func (p pageRequest) offset() int { return (p.number - 1) * p.limit }
 
 // project returns the user's own project; anybody else's is as unknown as one that does not exist.
-func (p *Service) project(ctx context.Context, userID, projectID string) (Project, error) {
-	v, found, err := p.store.project(ctx, userID, projectID)
+func (s *Service) project(ctx context.Context, userID, projectID string) (Project, error) {
+	project, found, err := s.store.project(ctx, userID, projectID)
 	if err == nil && !found {
 		err = apperr.New(apperr.NotFound, "PROJECT_NOT_FOUND", "Project not found")
 	}
-	return v, err
+	return project, err
 }
 
 // container returns the user's own container, as project does.
-func (p *Service) container(ctx context.Context, userID, containerID string) (Container, error) {
-	v, found, err := p.store.container(ctx, userID, containerID)
+func (s *Service) container(ctx context.Context, userID, containerID string) (Container, error) {
+	container, found, err := s.store.container(ctx, userID, containerID)
 	if err == nil && !found {
 		err = apperr.New(apperr.NotFound, "CONTAINER_NOT_FOUND", "Container not found")
 	}
-	return v, err
+	return container, err
 }

@@ -16,16 +16,18 @@ const (
 )
 
 func scanProject(row pgx.CollectableRow) (Project, error) {
-	var v Project
-	err := row.Scan(&v.ID, &v.UserID, &v.Alias, (*time.Time)(&v.CreatedAt), (*time.Time)(&v.UpdatedAt))
-	return v, err
+	var project Project
+	err := row.Scan(&project.ID, &project.UserID, &project.Alias, (*time.Time)(&project.CreatedAt),
+		(*time.Time)(&project.UpdatedAt))
+	return project, err
 }
 
 func scanContainer(row pgx.CollectableRow) (Container, error) {
-	var v Container
-	err := row.Scan(&v.ID, &v.Name, &v.Status, &v.ProjectID, &v.ServerID, (*time.Time)(&v.CreatedAt),
-		(*time.Time)(&v.UpdatedAt))
-	return v, err
+	var container Container
+	err := row.Scan(&container.ID, &container.Name, &container.Status, &container.ProjectID, &container.ServerID,
+		(*time.Time)(&container.CreatedAt),
+		(*time.Time)(&container.UpdatedAt))
+	return container, err
 }
 
 func (s *store) projects(ctx context.Context, userID string, page pageRequest) ([]Project, int64, error) {

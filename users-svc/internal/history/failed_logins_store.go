@@ -13,7 +13,7 @@ import (
 
 // CountFailedLogin counts a failed sign-in by its address and hour. userID is "" for a name that no
 // account has. Callers do it last in their transaction: many at once may wait for the row.
-func CountFailedLogin(ctx context.Context, tx core.DBTX, userID string, d request.Device, now time.Time) error {
+func CountFailedLogin(ctx context.Context, tx core.DBTX, userID string, device request.Device, now time.Time) error {
 	unknown := 0
 	if userID == "" {
 		unknown = 1
@@ -22,7 +22,7 @@ func CountFailedLogin(ctx context.Context, tx core.DBTX, userID string, d reques
 		VALUES ($1, $2, 1, $3, $4)
 		ON CONFLICT (address, hour) DO UPDATE
 		SET failures = f.failures + 1, unknown = f.unknown + excluded.unknown, last_at = excluded.last_at`,
-		netaddr.NetworkOf(d.Address), now.UTC().Truncate(time.Hour), unknown, now)
+		netaddr.NetworkOf(device.Address), now.UTC().Truncate(time.Hour), unknown, now)
 	return err
 }
 
@@ -50,9 +50,9 @@ func ListFailedLogins(ctx context.Context, q core.DBTX, since time.Time, limit i
 	}
 	total := 0
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (FailedLogins, error) {
-		var f FailedLogins
-		err := row.Scan(&f.Address, &f.Failures, &f.Unknown, &f.Accounts, &f.LastAt, &total)
-		return f, err
+		var counts FailedLogins
+		err := row.Scan(&counts.Address, &counts.Failures, &counts.Unknown, &counts.Accounts, &counts.LastAt, &total)
+		return counts, err
 	})
 	return list, total, err
 }

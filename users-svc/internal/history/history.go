@@ -8,7 +8,7 @@ import (
 )
 
 // Entry is one line of a user's security history.
-type Entry struct {
+type entry struct {
 	ID        string   `json:"id"`
 	Event     string   `json:"event"`
 	Outcome   string   `json:"outcome"` // success or failed
@@ -27,7 +27,7 @@ type Event struct {
 
 // filter says which entries to list: successful logins, and on demand failed ones and
 // everything else.
-type filter struct {
+type listFilter struct {
 	UserID                         string
 	IncludeFailed, IncludeSecurity bool
 	Page, Limit                    int

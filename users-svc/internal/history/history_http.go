@@ -15,30 +15,31 @@ type Service struct{ *core.Core }
 
 func New(c *core.Core) *Service { return &Service{c} }
 
-func (h *Service) Mount(s *httpx.Server) {
-	s.Get("/api/v1/users/me/security-history", h.listOwn)
+func (s *Service) Mount(server *httpx.Server) {
+	server.Get("/api/v1/users/me/security-history", s.listOwn)
 }
 
-func (h *Service) listOwn(c *fiber.Ctx) error {
+func (s *Service) listOwn(c *fiber.Ctx) error {
 	caller, err := request.OwnSession(c)
 	if err != nil {
 		return err
 	}
-	return h.Answer(c, caller.UserID)
+	return s.Answer(c, caller.UserID)
 }
 
-func (h *Service) Answer(c *fiber.Ctx, userID string) error {
-	q := httpx.Query(c)
-	f := filter{
-		UserID: userID, IncludeFailed: q.Bool("include_failed", false), IncludeSecurity: q.Bool("include_security", false),
+func (s *Service) Answer(c *fiber.Ctx, userID string) error {
+	query := httpx.Query(c)
+	filter := listFilter{
+		UserID: userID, IncludeFailed: query.Bool("include_failed", false),
+		IncludeSecurity: query.Bool("include_security", false),
 	}
-	f.Page, f.Limit = field.PageLimit(q)
-	if err := q.Err(); err != nil {
+	filter.Page, filter.Limit = field.PageLimit(query)
+	if err := query.Err(); err != nil {
 		return err
 	}
-	list, total, err := listEntries(c.UserContext(), h.Pool, f)
+	list, total, err := listEntries(c.UserContext(), s.Pool, filter)
 	if err != nil {
 		return err
 	}
-	return httpx.Paged(c, "Login history retrieved successfully", list, api.NewPage(total, f.Page, f.Limit))
+	return httpx.Paged(c, "Login history retrieved successfully", list, api.NewPage(total, filter.Page, filter.Limit))
 }

@@ -24,7 +24,7 @@ type Config struct {
 func (c Config) On() bool { return c.URL != "" }
 
 // BaseURL is PUBLIC_URL, or where a gateway listens by default.
-func (c Config) BaseURL() string {
+func (c Config) baseURL() string {
 	if c.PublicURL == "" {
 		return "http://127.0.0.1:8080"
 	}
@@ -33,12 +33,12 @@ func (c Config) BaseURL() string {
 
 // TokenURL returns the address of the page that redeems a token. The token stands in the fragment,
 // which browsers do not send, so it is in no access log.
-func (c Config) TokenURL(purpose, token string) string {
+func (c Config) tokenURL(purpose, token string) string {
 	page := "/verify-email"
 	if purpose == PurposeReset {
 		page = "/reset-password"
 	}
-	return c.BaseURL() + page + "#token=" + token
+	return c.baseURL() + page + "#token=" + token
 }
 
 // Validate checks the rules that tags cannot express.
@@ -51,8 +51,9 @@ func (c Config) Validate() error {
 	p.Must(c.VerifyTTL > 0, "MAIL_VERIFY_TTL must be above 0s")
 	p.Must(c.ResetTTL > 0, "MAIL_RESET_TTL must be above 0s")
 	p.Must(c.RetryAfter > 0, "MAIL_RETRY_AFTER must be above 0s")
-	u, err := url.Parse(c.BaseURL())
-	p.Must(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.RawQuery == "" &&
-		u.Fragment == "", "PUBLIC_URL must be http://host or https://host, perhaps with a port and a path")
+	baseURL, err := url.Parse(c.baseURL())
+	p.Must(err == nil && (baseURL.Scheme == "http" || baseURL.Scheme == "https") && baseURL.Hostname() != "" &&
+		baseURL.RawQuery == "" &&
+		baseURL.Fragment == "", "PUBLIC_URL must be http://host or https://host, perhaps with a port and a path")
 	return p.Err()
 }

@@ -14,13 +14,13 @@ const (
 
 // newMetrics counts the tries to send mails by their outcome.
 func newMetrics(reg prometheus.Registerer) *prometheus.CounterVec {
-	mails := prometheus.NewCounterVec(prometheus.CounterOpts{
+	total := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mails_total",
 		Help: "Tries to send a mail: sent, delayed (tried again), refused for good by the mail server, or given up.",
 	}, []string{"outcome"})
 	for _, outcome := range []string{outcomeSent, outcomeDelayed, outcomeRefused, outcomeGivenUp} {
-		mails.WithLabelValues(outcome) // so that each is there from the start
+		total.WithLabelValues(outcome) // so that each is there from the start
 	}
-	reg.MustRegister(mails)
-	return mails
+	reg.MustRegister(total)
+	return total
 }

@@ -24,7 +24,7 @@ type Outbox struct {
 	composers    map[string]Composer
 	sender       sender // nil: no mail server
 	wake         chan struct{}
-	attempts     *prometheus.CounterVec // mails_total
+	mailsTotal   *prometheus.CounterVec // mails_total
 }
 
 // Composer decides what to send to the address of a job; false when there is nothing to send.
@@ -34,15 +34,15 @@ type Composer func(ctx context.Context, job Job) (Message, bool, error)
 func NewOutbox(c *core.Core, cfg Config, appName string, unusableHash func() string,
 	reg prometheus.Registerer) (*Outbox, error) {
 	o := &Outbox{Core: c, cfg: cfg, appName: appName, unusableHash: unusableHash, composers: map[string]Composer{},
-		wake: make(chan struct{}, 1), attempts: newMetrics(reg)}
+		wake: make(chan struct{}, 1), mailsTotal: newMetrics(reg)}
 	if !cfg.On() {
 		return o, nil
 	}
 	if cfg.PublicURL == "" {
-		c.Log.Warn("PUBLIC_URL is not set: links in mails lead to this machine only", "links", cfg.BaseURL())
+		c.Log.Warn("PUBLIC_URL is not set: links in mails lead to this machine only", "links", cfg.baseURL())
 	}
-	s, err := newSMTPSender(cfg)
-	o.sender = s
+	sender, err := newSMTPSender(cfg)
+	o.sender = sender
 	return o, err
 }
 
@@ -75,7 +75,7 @@ const (
 	maxAttempts  = 12               // with doubling pauses, about a day
 	// MinInterval is the least time between two mails of one purpose to one account, so that nobody
 	// can flood a mailbox.
-	MinInterval = time.Minute
+	minInterval = time.Minute
 )
 
 // Job is a mail to be sent.
@@ -116,9 +116,9 @@ func (o *Outbox) Run(ctx context.Context) error {
 		case <-tick.C:
 		case <-o.wake:
 		}
-		for more := true; more && ctx.Err() == nil; {
+		for sent := true; sent && ctx.Err() == nil; {
 			var err error
-			if more, err = o.sendNext(ctx); err != nil && ctx.Err() == nil {
+			if sent, err = o.sendNext(ctx); err != nil && ctx.Err() == nil {
 				o.Log.Warn("mails wait", "error", err.Error())
 				break
 			}
@@ -142,7 +142,7 @@ func (o *Outbox) sendNext(ctx context.Context) (bool, error) {
 		cancel()
 	}
 	if refused, ok := errors.AsType[refusedError](err); ok {
-		o.attempts.WithLabelValues(outcomeRefused).Inc()
+		o.mailsTotal.WithLabelValues(outcomeRefused).Inc()
 		o.Log.Error("a mail is refused for good and is not tried again", "kind", job.Kind, "attempt", job.attempts,
 			"user_id", message.UserID, "error", refused.Error())
 		return true, o.giveUp(context.WithoutCancel(ctx), job, message.Token)
@@ -152,7 +152,7 @@ func (o *Outbox) sendNext(ctx context.Context) (bool, error) {
 		return true, o.retryLater(context.WithoutCancel(ctx), job, message.Token)
 	}
 	if wanted {
-		o.attempts.WithLabelValues(outcomeSent).Inc()
+		o.mailsTotal.WithLabelValues(outcomeSent).Inc()
 	}
 	return true, o.finishJob(ctx, job)
 }
@@ -162,14 +162,14 @@ func (o *Outbox) On() bool { return o.cfg.On() }
 
 // Compose issues the token that message carries, with the lifetime of its purpose, and completes
 // the message; false when the account was sent such a mail within MinInterval.
-func (o *Outbox) Compose(ctx context.Context, r TokenRequest, message Message) (Message, bool, error) {
-	r.TTL = map[string]time.Duration{
-		PurposeVerify: o.cfg.VerifyTTL, PurposeReset: o.cfg.ResetTTL, PurposeNotice: MinInterval,
-	}[r.Purpose]
-	token, issued, err := o.issueToken(ctx, r)
-	message.Token, message.App, message.URL = token, o.appName, o.cfg.BaseURL()
-	if r.Purpose != PurposeNotice {
-		message.Link, message.Hours = o.cfg.TokenURL(r.Purpose, token), max(1, int(r.TTL.Hours()))
+func (o *Outbox) Compose(ctx context.Context, request TokenRequest, message Message) (Message, bool, error) {
+	request.ttl = map[string]time.Duration{
+		PurposeVerify: o.cfg.VerifyTTL, PurposeReset: o.cfg.ResetTTL, PurposeNotice: minInterval,
+	}[request.Purpose]
+	token, issued, err := o.issueToken(ctx, request)
+	message.Token, message.App, message.URL = token, o.appName, o.cfg.baseURL()
+	if request.Purpose != PurposeNotice {
+		message.Link, message.Hours = o.cfg.tokenURL(request.Purpose, token), max(1, int(request.ttl.Hours()))
 	}
 	return message, issued, err
 }

@@ -41,11 +41,11 @@ func (o *Outbox) leaseJob(ctx context.Context) (Job, bool, error) {
 // for a mail that was sent within MinInterval.
 func (o *Outbox) retryLater(ctx context.Context, job Job, token string) error {
 	if job.attempts >= maxAttempts {
-		o.attempts.WithLabelValues(outcomeGivenUp).Inc()
+		o.mailsTotal.WithLabelValues(outcomeGivenUp).Inc()
 		o.Log.Error("a mail is given up", "kind", job.Kind, "attempts", job.attempts)
 		return o.giveUp(ctx, job, token)
 	}
-	o.attempts.WithLabelValues(outcomeDelayed).Inc()
+	o.mailsTotal.WithLabelValues(outcomeDelayed).Inc()
 	if err := o.deleteToken(ctx, token); err != nil {
 		return err
 	}

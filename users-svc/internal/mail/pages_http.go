@@ -21,9 +21,9 @@ var (
 // Mount serves the pages that the links in mails lead to. A page redeems its token only when a
 // reader presses the button: programs that look at the links of a mail before its reader does must
 // not use them up.
-func (o *Outbox) Mount(s *httpx.Server) {
-	s.Get("/verify-email", servePage(verifyPage))
-	s.Get("/reset-password", servePage(resetPage))
+func (o *Outbox) Mount(server *httpx.Server) {
+	server.Get("/verify-email", servePage(verifyPage))
+	server.Get("/reset-password", servePage(resetPage))
 }
 
 // servePage answers with a page whose own script is the only one that may run.

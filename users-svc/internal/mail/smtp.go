@@ -56,31 +56,32 @@ func (e refusedError) Error() string { return e.text }
 
 // permanent reports whether the server refused the recipient or the mail for good. A refused sender
 // or sign-in is the operator's to correct: the mail waits for it.
-func permanent(err error) bool {
-	e, ok := errors.AsType[*gomail.SendError](err)
-	if !ok || e.ErrorCode() < 500 || e.ErrorCode() == 530 { // 530: the server wants a sign-in or TLS
+func refusedForGood(err error) bool {
+	sendErr, ok := errors.AsType[*gomail.SendError](err)
+	if !ok || sendErr.ErrorCode() < 500 || sendErr.ErrorCode() == 530 { // 530: the server wants a sign-in or TLS
 		return false
 	}
-	return e.Reason == gomail.ErrSMTPRcptTo || e.Reason == gomail.ErrSMTPData || e.Reason == gomail.ErrSMTPDataClose
+	return sendErr.Reason == gomail.ErrSMTPRcptTo || sendErr.Reason == gomail.ErrSMTPData ||
+		sendErr.Reason == gomail.ErrSMTPDataClose
 }
 
 // smtpExample is what SMTP_URL looks like.
 const smtpExample = "smtp://user:password@host:587 or smtps://user:password@host:465, with ?tls=required or ?tls=off at the most"
 
 // newSMTPSender reads SMTP_URL and MAIL_FROM; it does not connect.
-func newSMTPSender(c Config, more ...gomail.Option) (*smtpSender, error) {
-	bad := config.SecretURLError("SMTP_URL", smtpExample)
-	u, err := config.SecretURL("SMTP_URL", c.URL.Reveal(), smtpExample, "smtp", "smtps")
-	if err != nil || u.Hostname() == "" {
-		return nil, bad
+func newSMTPSender(cfg Config, extra ...gomail.Option) (*smtpSender, error) {
+	invalid := config.SecretURLError("SMTP_URL", smtpExample)
+	serverURL, err := config.SecretURL("SMTP_URL", cfg.URL.Reveal(), smtpExample, "smtp", "smtps")
+	if err != nil || serverURL.Hostname() == "" {
+		return nil, invalid
 	}
-	from, err := mail.ParseAddress(c.From)
+	from, err := mail.ParseAddress(cfg.From)
 	if err != nil {
 		return nil, errors.New("MAIL_FROM is no e-mail address")
 	}
-	options := append(more, gomail.WithTimeout(20*time.Second))
-	switch tls := u.Query().Get("tls"); {
-	case u.Scheme == "smtps":
+	options := append(extra, gomail.WithTimeout(20*time.Second))
+	switch tls := serverURL.Query().Get("tls"); {
+	case serverURL.Scheme == "smtps":
 		options = append(options, gomail.WithSSL(), gomail.WithPort(465))
 	case tls == "":
 		options = append(options, gomail.WithTLSPolicy(gomail.TLSOpportunistic), gomail.WithPort(587))
@@ -89,39 +90,40 @@ func newSMTPSender(c Config, more ...gomail.Option) (*smtpSender, error) {
 	case tls == "off":
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithPort(587))
 	default:
-		return nil, bad
+		return nil, invalid
 	}
-	if u.Port() != "" {
-		port, err := strconv.Atoi(u.Port())
+	if serverURL.Port() != "" {
+		port, err := strconv.Atoi(serverURL.Port())
 		if err != nil {
-			return nil, bad
+			return nil, invalid
 		}
 		options = append(options, gomail.WithPort(port))
 	}
-	if u.User != nil {
-		password, _ := u.User.Password()
-		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()),
+	if serverURL.User != nil {
+		password, _ := serverURL.User.Password()
+		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
+			gomail.WithUsername(serverURL.User.Username()),
 			gomail.WithPassword(password))
 	}
 	from.Address = mailaddr.DeliverTo(from.Address)
-	s := &smtpSender{from: *from}
-	if s.client, err = gomail.NewClient(u.Hostname(), options...); err != nil {
-		return nil, bad
+	sender := &smtpSender{from: *from}
+	if sender.client, err = gomail.NewClient(serverURL.Hostname(), options...); err != nil {
+		return nil, invalid
 	}
-	return s, nil
+	return sender, nil
 }
 
 // send delivers the message as text and HTML.
 func (s *smtpSender) send(ctx context.Context, message Message) error {
-	m := gomail.NewMsg()
-	m.FromMailAddress(&s.from)
-	if err := m.To(message.To); err != nil {
+	msg := gomail.NewMsg()
+	msg.FromMailAddress(&s.from)
+	if err := msg.To(message.To); err != nil {
 		return errors.New("the mail library refuses the recipient's address") // its own text quotes the address
 	}
-	m.Subject(message.subject())
+	msg.Subject(message.subject())
 	_, domain, _ := strings.Cut(s.from.Address, "@")
-	m.SetMessageIDWithValue(secrets.NewToken() + "@" + domain) // the library's own has the name of this host
-	m.SetDate()
+	msg.SetMessageIDWithValue(secrets.NewToken() + "@" + domain) // the library's own has the name of this host
+	msg.SetDate()
 	text, err := message.render(".txt", func(s string) string { return s })
 	if err != nil {
 		return err
@@ -130,11 +132,11 @@ func (s *smtpSender) send(ctx context.Context, message Message) error {
 	if err != nil {
 		return err
 	}
-	m.SetBodyString(gomail.TypeTextPlain, text)
-	m.AddAlternativeString(gomail.TypeTextHTML, page)
-	if err := s.client.DialAndSendWithContext(ctx, m); err != nil {
+	msg.SetBodyString(gomail.TypeTextPlain, text)
+	msg.AddAlternativeString(gomail.TypeTextHTML, page)
+	if err := s.client.DialAndSendWithContext(ctx, msg); err != nil {
 		text := strings.ReplaceAll(err.Error(), message.To, "(recipient)") // servers quote the address, and errors are logged
-		if permanent(err) {
+		if refusedForGood(err) {
 			return refusedError{text}
 		}
 		return errors.New(text)

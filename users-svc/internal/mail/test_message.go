@@ -22,38 +22,38 @@ func SendTest(ctx context.Context, cfg Config, appName, address string, out io.W
 	if err != nil {
 		return fmt.Errorf("ADDRESS %w", err)
 	}
-	sender, err := newSMTPSender(cfg, gomail.WithDebugLog(), gomail.WithLogger(dialogue{out}))
+	sender, err := newSMTPSender(cfg, gomail.WithDebugLog(), gomail.WithLogger(transcript{out}))
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	err = sender.send(ctx, Message{Template: "test", To: to.Deliver, App: appName, URL: cfg.BaseURL()})
+	err = sender.send(ctx, Message{Template: "test", To: to.Deliver, App: appName, URL: cfg.baseURL()})
 	if _, refused := errors.AsType[refusedError](err); refused {
 		return fmt.Errorf("not sent, and such a mail would not be tried again: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("not sent; such a mail would be tried again: %w", err)
 	}
-	fmt.Fprintf(out, "sent: the mail server took the mail to %s; links begin with %s\n", to.Deliver, cfg.BaseURL())
+	fmt.Fprintf(out, "sent: the mail server took the mail to %s; links begin with %s\n", to.Deliver, cfg.baseURL())
 	return nil
 }
 
 // dialogue prints the lines of an SMTP session; the library leaves the password out.
-type dialogue struct{ out io.Writer }
+type transcript struct{ out io.Writer }
 
-func (d dialogue) print(l maillog.Log) {
-	who := "S: "
-	if l.Direction == maillog.DirClientToServer {
-		who = "C: "
+func (d transcript) print(entry maillog.Log) {
+	side := "S: "
+	if entry.Direction == maillog.DirClientToServer {
+		side = "C: "
 	}
-	fmt.Fprintln(d.out, who+strings.TrimSpace(fmt.Sprintf(l.Format, l.Messages...)))
+	fmt.Fprintln(d.out, side+strings.TrimSpace(fmt.Sprintf(entry.Format, entry.Messages...)))
 }
 
-func (d dialogue) Debugf(l maillog.Log) { d.print(l) }
+func (d transcript) Debugf(l maillog.Log) { d.print(l) }
 
-func (d dialogue) Infof(l maillog.Log) { d.print(l) }
+func (d transcript) Infof(l maillog.Log) { d.print(l) }
 
-func (d dialogue) Warnf(l maillog.Log) { d.print(l) }
+func (d transcript) Warnf(l maillog.Log) { d.print(l) }
 
-func (d dialogue) Errorf(l maillog.Log) { d.print(l) }
+func (d transcript) Errorf(l maillog.Log) { d.print(l) }

@@ -7,10 +7,10 @@ import (
 const maxToken = 512
 
 // TokenField reads the required field that holds a mailed token.
-func TokenField(o *input.Object) string {
-	if !o.Has("token") {
-		o.Fail("token", "is required")
+func TokenField(body *input.Object) string {
+	if !body.Has("token") {
+		body.Fail("token", "is required")
 	}
-	token, _ := o.String("token", 1, maxToken)
+	token, _ := body.String("token", 1, maxToken)
 	return token
 }

@@ -13,7 +13,7 @@ import (
 // TokenRequest is a mailed token to be issued.
 type TokenRequest struct {
 	UserID, Purpose string
-	TTL             time.Duration // set by Compose
+	ttl             time.Duration // set by Compose
 	CurrentHash     string        // the account's password hash
 	SignupHash      *string       // the password hash of the sign-up that the mail answers; nil for none
 }
@@ -25,17 +25,17 @@ type TokenRequest struct {
 // Tokens of sign-ups with another password than this one's then carry an unusable password, also
 // when this sign-up gets no mail. So the reader of an older mail, who may take it for the answer to
 // the newer sign-up, lets nobody in.
-func (o *Outbox) issueToken(ctx context.Context, r TokenRequest) (token string, issued bool, err error) {
+func (o *Outbox) issueToken(ctx context.Context, request TokenRequest) (token string, issued bool, err error) {
 	token = secrets.NewToken()
 	err = db.InTx(ctx, o.Pool, func(tx pgx.Tx) error {
 		now := o.Now()
-		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR KEY SHARE`, r.UserID); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR KEY SHARE`, request.UserID); err != nil {
 			return err
 		}
-		if r.SignupHash != nil {
+		if request.SignupHash != nil {
 			_, err := tx.Exec(ctx, `UPDATE mail_tokens SET password_hash = $4
 				WHERE user_id = $1 AND purpose = $2 AND coalesce(password_hash, $5) <> $3`,
-				r.UserID, r.Purpose, *r.SignupHash, o.unusableHash(), r.CurrentHash)
+				request.UserID, request.Purpose, *request.SignupHash, o.unusableHash(), request.CurrentHash)
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,8 @@ func (o *Outbox) issueToken(ctx context.Context, r TokenRequest) (token string, 
 			SELECT $1, $2, $3, $4, $5, coalesce($7, (SELECT password_hash FROM mail_tokens
 				WHERE user_id = $2 AND purpose = $3 ORDER BY created_at DESC LIMIT 1))
 			WHERE NOT EXISTS (SELECT FROM mail_tokens WHERE user_id = $2 AND purpose = $3 AND created_at > $6)`,
-			secrets.HashToken(token), r.UserID, r.Purpose, now, now.Add(r.TTL), now.Add(-MinInterval), r.SignupHash)
+			secrets.HashToken(token), request.UserID, request.Purpose, now, now.Add(request.ttl), now.Add(-minInterval),
+			request.SignupHash)
 		issued = tag.RowsAffected() == 1
 		return err
 	})

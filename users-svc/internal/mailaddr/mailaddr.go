@@ -46,11 +46,11 @@ func Parse(s string) (Mailbox, error) {
 	if strings.ContainsFunc(local, Hidden) || strings.ContainsFunc(domain, hiddenInDomain) {
 		return Mailbox{}, errHidden
 	}
-	ascii, written, ok := convertDomain(domain)
+	ascii, unicodeDomain, ok := convertDomain(domain)
 	if !ok {
 		return Mailbox{}, errDomain
 	}
-	return Mailbox{Key: foldLocal(local) + "@" + written, Deliver: composedLocal(local) + "@" + ascii}, nil
+	return Mailbox{Key: foldLocal(local) + "@" + unicodeDomain, Deliver: composedLocal(local) + "@" + ascii}, nil
 }
 
 // DeliverTo returns where mail for an account's address is sent.
@@ -83,18 +83,18 @@ func hiddenInDomain(r rune) bool { return Hidden(r) && r != '\u200c' && r != '\u
 
 // convertDomain returns the domain in ASCII and in IDNA's Unicode form; false when a label is
 // empty, longer than 63 bytes in ASCII, or breaks a rule of IDNA or of host names.
-func convertDomain(domain string) (ascii, written string, ok bool) {
-	domains := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.CheckHyphens(true),
+func convertDomain(domain string) (ascii, unicodeForm string, ok bool) {
+	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.CheckHyphens(true),
 		idna.CheckJoiners(true), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
-	ascii, err := domains.ToASCII(domain)
+	ascii, err := profile.ToASCII(domain)
 	if err != nil || strings.HasSuffix(ascii, ".") {
 		return "", "", false
 	}
-	if written, err = domains.ToUnicode(ascii); err != nil {
+	if unicodeForm, err = profile.ToUnicode(ascii); err != nil {
 		return "", "", false
 	}
-	again, err := domains.ToASCII(written)
-	return ascii, written, err == nil && again == ascii
+	reencoded, err := profile.ToASCII(unicodeForm)
+	return ascii, unicodeForm, err == nil && reencoded == ascii
 }
 
 // composedToASCII are the three characters beyond ASCII of which NFC makes ASCII ones: the Kelvin
@@ -102,14 +102,14 @@ func convertDomain(domain string) (ascii, written string, ok bool) {
 const composedToASCII = "\u212a\u037e\u1fef"
 
 // composedLocal is NFC that leaves composedToASCII as they are.
-func composedLocal(s string) string {
-	var out strings.Builder
-	for i := strings.IndexAny(s, composedToASCII); i >= 0; i = strings.IndexAny(s, composedToASCII) {
-		_, size := utf8.DecodeRuneInString(s[i:])
-		out.WriteString(norm.NFC.String(s[:i]) + s[i:i+size])
-		s = s[i+size:]
+func composedLocal(local string) string {
+	var result strings.Builder
+	for i := strings.IndexAny(local, composedToASCII); i >= 0; i = strings.IndexAny(local, composedToASCII) {
+		_, size := utf8.DecodeRuneInString(local[i:])
+		result.WriteString(norm.NFC.String(local[:i]) + local[i:i+size])
+		local = local[i+size:]
 	}
-	return out.String() + norm.NFC.String(s)
+	return result.String() + norm.NFC.String(local)
 }
 
 // foldLocal makes the local parts that differ in case only, or in how accents are composed, one.
@@ -126,8 +126,8 @@ func foldLocal(local string) string {
 
 // Keys are the keys under which the account of an address may be stored.
 type Keys struct {
-	Own string   // of a new account
-	All []string // in the order of preference
+	Primary string   // of a new account
+	All     []string // in the order of preference
 	// Exact, among all, is a key for the account with this very address only: earlier releases
 	// stored strings.ToLower of an address, which for this one is an address of somebody else.
 	Exact string
@@ -137,51 +137,51 @@ type Keys struct {
 // earlier releases keep the key that they were stored under.
 func KeysOf(address string) Keys {
 	lower := strings.ToLower(address)
-	k := Keys{Own: lower, All: []string{lower}}
+	keys := Keys{Primary: lower, All: []string{lower}}
 	if strings.ContainsAny(address, "\u0130\u212a") { // the two letters that ToLower takes to ASCII
-		k.Own, k.Exact = address, lower
+		keys.Primary, keys.Exact = address, lower
 	}
-	var deliver string
+	var deliverKey string
 	if m, err := Parse(address); err == nil {
 		local, _, _ := strings.Cut(m.Key, "@")
 		_, domain, _ := strings.Cut(m.Deliver, "@")
-		k.Own, deliver = m.Key, local+"@"+domain
+		keys.Primary, deliverKey = m.Key, local+"@"+domain
 	}
-	for _, key := range []string{k.Own, deliver} {
-		if key != "" && !slices.Contains(k.All, key) {
-			k.All = append(k.All, key)
+	for _, key := range []string{keys.Primary, deliverKey} {
+		if key != "" && !slices.Contains(keys.All, key) {
+			keys.All = append(keys.All, key)
 		}
 	}
-	return k
+	return keys
 }
 
 // Field reads a required address that an account is to have.
-func Field(o *input.Object, name string) string {
-	email, ok := readField(o, name)
+func Field(body *input.Object, name string) string {
+	email, ok := readField(body, name)
 	if !ok {
 		return email
 	}
 	if _, err := Parse(email); err != nil {
-		o.Fail(name, err.Error())
+		body.Fail(name, err.Error())
 	}
 	return email
 }
 
 // KnownField reads a required address that an account may have, perhaps since before
 // Parse: only what no release ever took is refused. Blanks around it do not count.
-func KnownField(o *input.Object, name string) string {
-	email, ok := readField(o, name)
+func KnownField(body *input.Object, name string) string {
+	email, ok := readField(body, name)
 	email = strings.TrimSpace(email)
 	if ok && (!plainAddress(email) || strings.ContainsFunc(email, hiddenInDomain)) {
-		o.Fail(name, errInvalid.Error())
+		body.Fail(name, errInvalid.Error())
 	}
 	return email
 }
 
-func readField(o *input.Object, name string) (string, bool) {
-	if !o.Has(name) {
-		o.Fail(name, "is required")
+func readField(body *input.Object, name string) (string, bool) {
+	if !body.Has(name) {
+		body.Fail(name, "is required")
 		return "", false
 	}
-	return o.String(name, 1, maxLength)
+	return body.String(name, 1, maxLength)
 }

@@ -25,7 +25,7 @@ func FuzzEmailKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		m, err := Parse(s)
 		keys := KeysOf(s)
-		if len(keys.All) == 0 || keys.Own == "" && s != "" {
+		if len(keys.All) == 0 || keys.Primary == "" && s != "" {
 			t.Fatalf("%+q: looked for under %+q", s, keys)
 		}
 		if err != nil {
@@ -45,7 +45,7 @@ func FuzzEmailKey(f *testing.F) {
 				t.Errorf("%+q has the key %+q; written %+q it has %+q (%v)", s, m.Key, same, again.Key, err)
 			}
 		}
-		if !slices.Contains(keys.All, m.Key) || keys.Own != m.Key {
+		if !slices.Contains(keys.All, m.Key) || keys.Primary != m.Key {
 			t.Errorf("%+q with the key %+q is looked for under %+q", s, m.Key, keys)
 		}
 	})

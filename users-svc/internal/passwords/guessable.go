@@ -16,22 +16,22 @@ var commonPasswords string
 // Policy refuses passwords that are guessed first, on top of CheckStrength. Its zero value
 // refuses none.
 type Policy struct {
-	on     bool
-	common []string // sorted; in the form that plainCores returns
-	app    string   // the product's name
+	enabled     bool
+	common      []string // sorted; in the form that plainCores returns
+	productName string   // the product's name
 }
 
-func NewPolicy(on bool, app string) Policy {
-	if !on {
+func NewPolicy(enabled bool, productName string) Policy {
+	if !enabled {
 		return Policy{}
 	}
-	r := Policy{on: true, app: app}
+	policy := Policy{enabled: true, productName: productName}
 	for line := range strings.Lines(commonPasswords) {
 		if !strings.HasPrefix(line, "#") {
-			r.common = append(r.common, strings.TrimSuffix(line, "\n"))
+			policy.common = append(policy.common, strings.TrimSuffix(line, "\n"))
 		}
 	}
-	return r
+	return policy
 }
 
 const (
@@ -39,44 +39,44 @@ const (
 	minUnrelatedLetters = 5
 	// maxBesideRuns characters beside runs of neighbours on the keyboard do not make a password
 	// good.
-	maxBesideRuns = 3
-	minRun        = 3
+	maxOutsideRuns = 3
+	minRunLength   = 3
 	// maxRepeats of anything make a password that is guessed like one of them.
-	maxRepeats = 3
+	minRepetitions = 3
 )
 
 // Check returns 400 WEAK_PASSWORD for what attackers try first, whatever case it is in: a common
 // password or a single word with digits, a year or symbols around it or with the usual digits for
 // letters; runs of neighbouring keys; and little more than one of own, the user's address and
 // names, or the product's name.
-func (r Policy) Check(password string, own ...string) error {
-	if err := CheckStrength(password); err != nil || !r.on {
+func (p Policy) Check(password string, identifiers ...string) error {
+	if err := CheckStrength(password); err != nil || !p.enabled {
 		return err
 	}
-	plain := plainText(password)
-	if mostlyRuns(plain, maxBesideRuns) || mostlyRuns(unshift.Replace(plain), maxBesideRuns) {
+	folded := foldText(password)
+	if consistsOfRuns(folded, maxOutsideRuns) || consistsOfRuns(unshift.Replace(folded), maxOutsideRuns) {
 		return errCommonPassword()
 	}
-	cores := plainCores(plain)
+	cores := coreWords(folded)
 	for _, core := range cores {
-		word, times := repeated(core)
-		if r.isCommon(core) || r.isCommon(word) || times >= maxRepeats || mostlyRuns(core, 0) {
+		word, times := repeatedUnit(core)
+		if p.isCommon(core) || p.isCommon(word) || times >= minRepetitions || consistsOfRuns(core, 0) {
 			return errCommonPassword()
 		}
 	}
-	if littleMore(cores, namesIn(append(own, r.app))) {
+	if mostlyIdentifier(cores, identifierWords(append(identifiers, p.productName))) {
 		return errCommonPassword()
 	}
 	return nil
 }
 
-func (r Policy) isCommon(word string) bool {
-	_, found := slices.BinarySearch(r.common, word)
+func (p Policy) isCommon(word string) bool {
+	_, found := slices.BinarySearch(p.common, word)
 	return found
 }
 
 // plainText returns text in lower case, with plain letters for those with accents, for comparison.
-func plainText(text string) string {
+func foldText(text string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.Is(unicode.Mn, c) {
 			return -1
@@ -104,7 +104,7 @@ func notLetter(c rune) bool { return !unicode.IsLetter(c) }
 func notLetterOrDigit(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
 
 // squeeze removes what is neither a letter nor a digit.
-func squeeze(text string) string {
+func lettersAndDigits(text string) string {
 	return strings.Map(func(c rune) rune {
 		if notLetterOrDigit(c) {
 			return -1
@@ -116,19 +116,19 @@ func squeeze(text string) string {
 // plainCores returns what is left of plain without digits and symbols around it and symbols in
 // between, as it stands and with letters for the digits that stand for some. Where the word ends is
 // tried behind each character from its last letter on, because "welc0m3-2024" ends in a digit.
-func plainCores(plain string) []string {
-	cores := []string{squeeze(plain)}
-	end := strings.LastIndexFunc(plain, unicode.IsLetter)
-	for cut := end; cut >= 0 && cut <= len(plain); cut++ {
-		if cut < len(plain) && !utf8.RuneStart(plain[cut]) || cut == end {
+func coreWords(folded string) []string {
+	cores := []string{lettersAndDigits(folded)}
+	end := strings.LastIndexFunc(folded, unicode.IsLetter)
+	for cut := end; cut >= 0 && cut <= len(folded); cut++ {
+		if cut < len(folded) && !utf8.RuneStart(folded[cut]) || cut == end {
 			continue
 		}
-		head := plain[:cut]
-		cores = append(cores, trimmed(head))
+		head := folded[:cut]
+		cores = append(cores, trimToLetters(head))
 		for _, letters := range []*strings.Replacer{withI, withL} {
-			cores = append(cores, trimmed(letters.Replace(head)), // "$unshine"
-				trimmed(letters.Replace(strings.TrimLeftFunc(head, notLetter))), // "2024welc0m3"
-				trimmed(letters.Replace(squeeze(head))))                         // "passw0rd!passw0rd"
+			cores = append(cores, trimToLetters(letters.Replace(head)), // "$unshine"
+				trimToLetters(letters.Replace(strings.TrimLeftFunc(head, notLetter))), // "2024welc0m3"
+				trimToLetters(letters.Replace(lettersAndDigits(head))))                // "passw0rd!passw0rd"
 		}
 	}
 	slices.Sort(cores)
@@ -136,11 +136,11 @@ func plainCores(plain string) []string {
 }
 
 // trimmed returns the letters and digits of text from its first letter to its last.
-func trimmed(text string) string { return strings.TrimFunc(squeeze(text), notLetter) }
+func trimToLetters(text string) string { return strings.TrimFunc(lettersAndDigits(text), notLetter) }
 
 // repeated returns what text is a repetition of, with whatever digits between, and how often:
 // "pass1pass2" is "pass" twice. "" when it is none.
-func repeated(text string) (unit string, times int) {
+func repeatedUnit(text string) (unit string, times int) {
 	words := strings.FieldsFunc(text, notLetter)
 	letters := strings.Join(words, "")
 	for size := 1; size <= len(letters)/2; size++ {
@@ -153,10 +153,10 @@ func repeated(text string) (unit string, times int) {
 
 // mostlyRuns reports whether text is made of runs of one character, of the alphabet, of digits or
 // of neighbouring keys, either way, with at most some characters beside.
-func mostlyRuns(text string, beside int) bool {
+func consistsOfRuns(text string, beside int) bool {
 	for text != "" {
 		n := runLength(text)
-		if n < minRun {
+		if n < minRunLength {
 			_, n = utf8.DecodeRuneInString(text)
 			if beside--; beside < 0 {
 				return false
@@ -191,15 +191,15 @@ func runLength(text string) int {
 
 // namesIn returns the words of names that a password should not consist of, the longest first: each
 // name, the parts of an address, and words of four letters and more in them.
-func namesIn(names []string) []string {
-	var out []string
-	add := func(name string, least int) {
-		if name = trimmed(name); utf8.RuneCountInString(name) >= least {
-			out = append(out, name)
+func identifierWords(names []string) []string {
+	var words []string
+	add := func(name string, minLetters int) {
+		if name = trimToLetters(name); utf8.RuneCountInString(name) >= minLetters {
+			words = append(words, name)
 		}
 	}
 	for _, name := range names {
-		name = plainText(name)
+		name = foldText(name)
 		local, domain, isAddress := strings.Cut(name, "@")
 		add(local, 3)
 		for _, word := range strings.FieldsFunc(local, notLetterOrDigit) {
@@ -213,16 +213,16 @@ func namesIn(names []string) []string {
 			add(name, 3)
 		}
 	}
-	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
-	return out
+	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
+	return words
 }
 
 // littleMore reports whether one of the cores of a password has a name in it and not much besides.
-func littleMore(cores, names []string) bool {
+func mostlyIdentifier(cores, words []string) bool {
 	for _, core := range cores {
 		rest := core
-		for _, name := range names {
-			rest = strings.ReplaceAll(rest, name, "")
+		for _, word := range words {
+			rest = strings.ReplaceAll(rest, word, "")
 		}
 		letters := 0
 		for _, c := range rest {

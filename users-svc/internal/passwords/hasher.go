@@ -44,25 +44,25 @@ const (
 	mostHugePages = 512 << 20
 )
 
-func NewHasher(c Config) *Hasher {
-	parallel := c.Parallel
+func NewHasher(cfg Config) *Hasher {
+	parallel := cfg.Parallel
 	if parallel == 0 {
 		parallel = runtime.GOMAXPROCS(0)
 	}
-	h := &Hasher{
-		params: argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Time, Parallelism: c.Threads, SaltLength: saltBytes,
+	hasher := &Hasher{
+		params: argon2id.Params{Memory: cfg.MemoryKiB, Iterations: cfg.Time, Parallelism: cfg.Threads, SaltLength: saltBytes,
 			KeyLength: hashBytes},
-		queue: newQueue(parallel, c.Queue),
+		queue: newQueue(parallel, cfg.Queue),
 	}
-	if memory := int(c.MemoryKiB) << 10; memory >= hugePage {
-		h.room = service.Untouched(hashRoom)
+	if memory := int(cfg.MemoryKiB) << 10; memory >= hugePage {
+		hasher.room = service.Untouched(hashRoom)
 		// The heap grows to twice of what is in use before it is collected, and meanwhile hashes go
 		// on.
 		hugePages(min(3*parallel*memory+hashRoom+besides, mostHugePages))
 	}
-	h.unusable = h.Unusable()
-	h.metrics = newMetrics(h)
-	return h
+	hasher.unusable = hasher.Unusable()
+	hasher.metrics = newMetrics(hasher)
+	return hasher
 }
 
 // Parallel returns how many hashes are computed at the same time.
@@ -86,24 +86,24 @@ func (h *Hasher) encode(salt, key string) string {
 
 // Enqueue runs f with a place of holder in the queue for slots. 503 SERVICE_UNAVAILABLE when there
 // is none.
-func (h *Hasher) Enqueue(ctx context.Context, holder string, f func(*Ticket) error) error {
-	place, err := h.queue.enter(ctx, holder)
+func (h *Hasher) Enqueue(ctx context.Context, client string, run func(*Ticket) error) error {
+	ticket, err := h.queue.enter(ctx, client)
 	if err != nil {
 		return h.Overloaded(err)
 	}
-	defer h.queue.leave(place)
-	return f(place)
+	defer h.queue.leave(ticket)
+	return run(ticket)
 }
 
 // Run runs f in a slot: f may call create and check, and should do nothing else, as others wait.
 // 503 SERVICE_UNAVAILABLE when the request's time is over before, or its place is lost.
-func (h *Hasher) Run(place *Ticket, f func() error) error {
-	if err := h.queue.take(place); err != nil {
+func (h *Hasher) Run(ticket *Ticket, f func() error) error {
+	if err := h.queue.acquire(ticket); err != nil {
 		return h.Overloaded(err)
 	}
-	defer h.queue.give()
-	began := time.Now()
-	defer func() { h.metrics.duration.Observe(time.Since(began).Seconds()) }()
+	defer h.queue.release()
+	started := time.Now()
+	defer func() { h.metrics.duration.Observe(time.Since(started).Seconds()) }()
 	return f()
 }
 
@@ -113,18 +113,18 @@ func (h *Hasher) Overloaded(cause error) error {
 }
 
 // Do is queue and slot, for those who have nothing to do in between.
-func (h *Hasher) Do(ctx context.Context, holder string, f func() error) error {
-	return h.Enqueue(ctx, holder, func(place *Ticket) error { return h.Run(place, f) })
+func (h *Hasher) Do(ctx context.Context, client string, f func() error) error {
+	return h.Enqueue(ctx, client, func(ticket *Ticket) error { return h.Run(ticket, f) })
 }
 
 // Hash returns the PHC string of password, waiting for a slot. address is of the client that asks.
 func (h *Hasher) Hash(ctx context.Context, address, password string) (string, error) {
-	var out string
-	err := h.Do(ctx, QueueHolder(address), func() (err error) {
-		out, err = h.HashNow(password)
+	var hash string
+	err := h.Do(ctx, QueueClient(address), func() (err error) {
+		hash, err = h.HashNow(password)
 		return err
 	})
-	return out, err
+	return hash, err
 }
 
 // HashWithSaltOf is hash with the salt of another hash, so that the two are equal when the
@@ -136,7 +136,7 @@ func (h *Hasher) HashWithSaltOf(ctx context.Context, address, password, other st
 		return h.Hash(ctx, address, password)
 	}
 	var key []byte
-	err = h.Do(ctx, QueueHolder(address), func() error {
+	err = h.Do(ctx, QueueClient(address), func() error {
 		h.metrics.count(family{name: familyArgon2}, h.work())
 		key = argon2.IDKey([]byte(field.NFC(password)), salt, p.Iterations, p.Memory, p.Parallelism, p.KeyLength)
 		return nil
@@ -159,25 +159,25 @@ func (h *Hasher) work() uint64 { return uint64(h.params.Memory) * uint64(h.param
 // another password could be the real one is left as it is. "" stands for an account that does not
 // exist, and what cannot be parsed is treated alike: never a match. A password that does not match
 // costs the work of equal, whatever was stored.
-func (h *Hasher) Check(password, stored string, equal Work) (right, renew bool) {
-	own, err := parseHash(stored)
+func (h *Hasher) Check(password, stored string, required Work) (ok, renew bool) {
+	parsed, err := parseHash(stored)
 	if err != nil {
-		if own, err = parseHash(h.unusable); err != nil {
+		if parsed, err = parseHash(h.unusable); err != nil {
 			return false, false // never: it is of our own making
 		}
 	}
 	for _, spelling := range spellings(password) {
-		h.metrics.count(own.family, own.work)
-		if own.matches(spelling) {
-			renew := h.stale(stored) || spelling != field.NFC(password)
-			return true, renew && (own.ambiguous == nil || !own.ambiguous(spelling))
+		h.metrics.count(parsed.family, parsed.work)
+		if parsed.matches(spelling) {
+			renew := h.outdated(stored) || spelling != field.NFC(password)
+			return true, renew && (parsed.ambiguous == nil || !parsed.ambiguous(spelling))
 		}
-		for f, left := range equal {
-			if f == own.family {
-				left.work -= min(left.work, own.work)
+		for f, load := range required {
+			if f == parsed.family {
+				load.work -= min(load.work, parsed.work)
 			}
-			h.metrics.count(f, left.work)
-			f.spend(spelling, left)
+			h.metrics.count(f, load.work)
+			f.dummyHash(spelling, load)
 		}
 	}
 	return false, false
@@ -186,11 +186,11 @@ func (h *Hasher) Check(password, stored string, equal Work) (right, renew bool) 
 // Verify is check where a wrong password need not cost the same for every kind of hash, because who
 // asks knows that the account exists.
 func (h *Hasher) Verify(password, stored string) bool {
-	right, _ := h.Check(password, stored, nil)
-	return right
+	ok, _ := h.Check(password, stored, nil)
+	return ok
 }
 
-func (h *Hasher) stale(hash string) bool {
+func (h *Hasher) outdated(hash string) bool {
 	p, salt, key, err := argon2id.DecodeHash(hash)
 	if err != nil {
 		return true // of another kind

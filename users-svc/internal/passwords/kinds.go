@@ -14,9 +14,9 @@ type Kinds struct {
 	*core.Core
 	current string // a hash with today's parameters
 
-	mu   sync.Mutex
-	work Work
-	at   time.Time // when it was read
+	mu     sync.Mutex
+	work   Work
+	readAt time.Time // when it was read
 }
 
 func NewKinds(c *core.Core, h *Hasher) *Kinds { return &Kinds{Core: c, current: h.unusable} }
@@ -28,7 +28,7 @@ const kindsTTL = time.Second
 func (k *Kinds) MaxWork(ctx context.Context) (Work, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.work != nil && time.Since(k.at) < kindsTTL {
+	if k.work != nil && time.Since(k.readAt) < kindsTTL {
 		return k.work, nil
 	}
 	kinds, err := listKinds(ctx, k.Pool)
@@ -38,15 +38,15 @@ func (k *Kinds) MaxWork(ctx context.Context) (Work, error) {
 	work := Work{}
 	work.add(k.current, true)
 	for _, kind := range kinds {
-		work.add(exampleOf(kind), false)
+		work.add(exampleHash(kind), false)
 	}
-	k.work, k.at = work, time.Now()
+	k.work, k.readAt = work, time.Now()
 	return work, nil
 }
 
 // exampleOf completes what the database tells of a kind, a hash up to its salt, to one that can be
 // parsed.
-func exampleOf(kind string) string {
+func exampleHash(kind string) string {
 	if strings.HasPrefix(kind, "$2") {
 		return kind + "$" + strings.Repeat("a", bcryptLength-len(kind)-1)
 	}

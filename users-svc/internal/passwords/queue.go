@@ -13,124 +13,124 @@ import (
 // of one address delay each other and not those of everyone else. The places are bounded; when none
 // is left, the newest request of the longest line loses its place to one of a shorter line.
 type queue struct {
-	slots, places int
+	slots, capacity int
 
 	mu       sync.Mutex
 	running  int // slots in use
 	occupied int // places in use, those with a slot included
-	lines    map[string]*holderLine
-	turns    list.List // of the *holderLine with a request that waits for a slot; the front is next
+	flows    map[string]*flow
+	ready    list.List // of the *holderLine with a request that waits for a slot; the front is next
 }
 
 // holderLine is what one holder has in the queue.
-type holderLine struct {
-	present list.List     // of the *Ticket without a slot, oldest first
-	waiting list.List     // those of them that wait for a slot
-	turn    *list.Element // in turns; nil when nothing waits
-	places  int           // with a slot or without
+type flow struct {
+	queued     list.List     // of the *Ticket without a slot, oldest first
+	waiting    list.List     // those of them that wait for a slot
+	readyEntry *list.Element // in turns; nil when nothing waits
+	tickets    int           // with a slot or without
 }
 
 // Ticket is the place of one request. Its context ends with the request's, or when the place is
 // lost.
 type Ticket struct {
 	context.Context
-	holder           string
-	line             *holderLine
-	lose             context.CancelCauseFunc
-	present, waiting *list.Element
-	slot             chan struct{} // closed when the place has got a slot
-	lost             bool
+	client          string
+	flow            *flow
+	evict           context.CancelCauseFunc
+	queued, waiting *list.Element
+	slot            chan struct{} // closed when the place has got a slot
+	evicted         bool
 }
 
 var errQueueFull = errors.New("too many password hashes wait")
 
 func newQueue(slots, waiting int) *queue {
-	return &queue{slots: slots, places: slots + waiting, lines: map[string]*holderLine{}}
+	return &queue{slots: slots, capacity: slots + waiting, flows: map[string]*flow{}}
 }
 
 // QueueHolder is what an address counts as in the queue: itself, or the /48 network of an IPv6
 // address, because a site can have all addresses of one.
-func QueueHolder(address string) string {
-	a, err := netip.ParseAddr(address)
+func QueueClient(address string) string {
+	addr, err := netip.ParseAddr(address)
 	if err != nil {
 		return address
 	}
-	if a = a.Unmap().WithZone(""); a.Is4() {
-		return a.String()
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		return addr.String()
 	}
-	site, _ := a.Prefix(48) // never fails: an IPv6 address has 128 bits
-	return site.String()
+	network, _ := addr.Prefix(48) // never fails: an IPv6 address has 128 bits
+	return network.String()
 }
 
 // enter takes a place for holder, or returns errQueueFull. The place ends with leave.
-func (q *queue) enter(ctx context.Context, holder string) (*Ticket, error) {
+func (q *queue) enter(ctx context.Context, client string) (*Ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	line := q.lines[holder]
-	if line == nil {
-		line = &holderLine{}
+	f := q.flows[client]
+	if f == nil {
+		f = &flow{}
 	}
-	if q.occupied == q.places && !q.displace(line) {
+	if q.occupied == q.capacity && !q.evictNewest(f) {
 		return nil, errQueueFull
 	}
-	p := &Ticket{holder: holder, line: line, slot: make(chan struct{})}
-	p.Context, p.lose = context.WithCancelCause(ctx)
-	p.present = line.present.PushBack(p)
-	line.places++
-	q.lines[holder] = line
+	ticket := &Ticket{client: client, flow: f, slot: make(chan struct{})}
+	ticket.Context, ticket.evict = context.WithCancelCause(ctx)
+	ticket.queued = f.queued.PushBack(ticket)
+	f.tickets++
+	q.flows[client] = f
 	q.occupied++
-	return p, nil
+	return ticket, nil
 }
 
 // displace takes the newest place of the longest line, unless own would then be the longest.
-func (q *queue) displace(own *holderLine) bool {
-	longest := own
-	for _, line := range q.lines {
-		if line.present.Len() > longest.present.Len() {
-			longest = line
+func (q *queue) evictNewest(requester *flow) bool {
+	longest := requester
+	for _, f := range q.flows {
+		if f.queued.Len() > longest.queued.Len() {
+			longest = f
 		}
 	}
-	if longest.present.Len() <= own.present.Len()+1 {
+	if longest.queued.Len() <= requester.queued.Len()+1 {
 		return false
 	}
-	p := longest.present.Back().Value.(*Ticket)
-	p.lost = true
-	q.remove(p)
-	p.lose(errQueueFull)
+	ticket := longest.queued.Back().Value.(*Ticket)
+	ticket.evicted = true
+	q.remove(ticket)
+	ticket.evict(errQueueFull)
 	return true
 }
 
 // take waits for a slot, which ends with give. The error is the cause for which the context ended.
-func (q *queue) take(p *Ticket) error {
+func (q *queue) acquire(ticket *Ticket) error {
 	q.mu.Lock()
-	if p.lost {
+	if ticket.evicted {
 		q.mu.Unlock()
 		return errQueueFull
 	}
-	p.waiting = p.line.waiting.PushBack(p)
-	if p.line.turn == nil {
-		p.line.turn = q.turns.PushBack(p.line)
+	ticket.waiting = ticket.flow.waiting.PushBack(ticket)
+	if ticket.flow.readyEntry == nil {
+		ticket.flow.readyEntry = q.ready.PushBack(ticket.flow)
 	}
 	q.grant()
 	q.mu.Unlock()
 	select {
-	case <-p.slot:
+	case <-ticket.slot:
 		return nil
-	case <-p.Done():
+	case <-ticket.Done():
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	select {
-	case <-p.slot: // granted in the same moment
+	case <-ticket.slot: // granted in the same moment
 		return nil
 	default:
 	}
-	q.stopWaiting(p)
-	return context.Cause(p)
+	q.stopWaiting(ticket)
+	return context.Cause(ticket)
 }
 
 // give returns the slot of a place.
-func (q *queue) give() {
+func (q *queue) release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.running--
@@ -138,50 +138,50 @@ func (q *queue) give() {
 }
 
 // leave ends a place.
-func (q *queue) leave(p *Ticket) {
-	p.lose(nil)
+func (q *queue) leave(ticket *Ticket) {
+	ticket.evict(nil)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !p.lost {
-		q.remove(p)
+	if !ticket.evicted {
+		q.remove(ticket)
 	}
 }
 
 // grant gives the free slots to the lines in turn, and in a line to the oldest.
 func (q *queue) grant() {
-	for q.running < q.slots && q.turns.Len() > 0 {
-		line := q.turns.Front().Value.(*holderLine)
-		p := line.waiting.Front().Value.(*Ticket)
-		q.turns.MoveToBack(line.turn)
-		q.stopWaiting(p)
-		line.present.Remove(p.present)
-		p.present = nil
+	for q.running < q.slots && q.ready.Len() > 0 {
+		f := q.ready.Front().Value.(*flow)
+		ticket := f.waiting.Front().Value.(*Ticket)
+		q.ready.MoveToBack(f.readyEntry)
+		q.stopWaiting(ticket)
+		f.queued.Remove(ticket.queued)
+		ticket.queued = nil
 		q.running++
-		close(p.slot)
+		close(ticket.slot)
 	}
 }
 
-func (q *queue) stopWaiting(p *Ticket) {
-	if p.waiting == nil {
+func (q *queue) stopWaiting(ticket *Ticket) {
+	if ticket.waiting == nil {
 		return
 	}
-	p.line.waiting.Remove(p.waiting)
-	p.waiting = nil
-	if p.line.waiting.Len() == 0 {
-		q.turns.Remove(p.line.turn)
-		p.line.turn = nil
+	ticket.flow.waiting.Remove(ticket.waiting)
+	ticket.waiting = nil
+	if ticket.flow.waiting.Len() == 0 {
+		q.ready.Remove(ticket.flow.readyEntry)
+		ticket.flow.readyEntry = nil
 	}
 }
 
-func (q *queue) remove(p *Ticket) {
-	q.stopWaiting(p)
-	if p.present != nil {
-		p.line.present.Remove(p.present)
-		p.present = nil
+func (q *queue) remove(ticket *Ticket) {
+	q.stopWaiting(ticket)
+	if ticket.queued != nil {
+		ticket.flow.queued.Remove(ticket.queued)
+		ticket.queued = nil
 	}
 	q.occupied--
-	if p.line.places--; p.line.places == 0 {
-		delete(q.lines, p.holder)
+	if ticket.flow.tickets--; ticket.flow.tickets == 0 {
+		delete(q.flows, ticket.client)
 	}
 }
 

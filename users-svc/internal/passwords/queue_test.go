@@ -22,13 +22,13 @@ func enterAndTake(t *testing.T, q *queue, holder string, got func(string)) {
 	}
 	go func() {
 		defer q.leave(p)
-		if err := q.take(p); err != nil {
+		if err := q.acquire(p); err != nil {
 			got(holder + " displaced")
 			return
 		}
 		got(holder)
 		time.Sleep(time.Second)
-		q.give()
+		q.release()
 	}()
 	synctest.Wait()
 }
@@ -75,9 +75,9 @@ func TestAnAddressThatFillsTheQueueDelaysOnlyItself(t *testing.T) {
 		if order := all(); len(order) != 293 {
 			t.Errorf("in the end %d had a slot, want all 293", len(order))
 		}
-		if len(q.lines) != 0 || q.turns.Len() != 0 || q.running != 0 || q.occupied != 0 {
+		if len(q.flows) != 0 || q.ready.Len() != 0 || q.running != 0 || q.occupied != 0 {
 			t.Errorf("afterwards: %d lines, %d turns, %d running, %d places, want none",
-				len(q.lines), q.turns.Len(), q.running, q.occupied)
+				len(q.flows), q.ready.Len(), q.running, q.occupied)
 		}
 	})
 }
@@ -110,8 +110,8 @@ func TestAFullQueueHasRoomForAnother(t *testing.T) {
 		if served["bob"] != 1 || served["ann"]+served["attacker"] != 8 {
 			t.Errorf("served: got %v", served)
 		}
-		if len(q.lines) != 0 || q.occupied != 0 || q.running != 0 {
-			t.Errorf("afterwards: %d lines, %d places, %d running", len(q.lines), q.occupied, q.running)
+		if len(q.flows) != 0 || q.occupied != 0 || q.running != 0 {
+			t.Errorf("afterwards: %d lines, %d places, %d running", len(q.flows), q.occupied, q.running)
 		}
 	})
 }
@@ -131,19 +131,19 @@ func TestARequestThatEndsGivesItsPlaceBack(t *testing.T) {
 				return
 			}
 			defer q.leave(p)
-			switch err := q.take(p); {
+			switch err := q.acquire(p); {
 			case err == nil:
 				served.Add(1)
-				q.give()
+				q.release()
 			case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errQueueFull):
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	if running, waiting := q.state(); running != 0 || waiting != 0 || len(q.lines) != 0 || q.turns.Len() != 0 {
+	if running, waiting := q.state(); running != 0 || waiting != 0 || len(q.flows) != 0 || q.ready.Len() != 0 {
 		t.Errorf("afterwards: %d running, %d waiting, %d lines, %d turns; %d served",
-			running, waiting, len(q.lines), q.turns.Len(), served.Load())
+			running, waiting, len(q.flows), q.ready.Len(), served.Load())
 	}
 }
 
@@ -154,7 +154,7 @@ func TestTheHoldersOfTheQueue(t *testing.T) {
 		"2001:db8:1:2::3": "2001:db8:1::/48", "2001:db8:1:ffff::9": "2001:db8:1::/48",
 		"fe80::1%eth0": "fe80::/48", "": "",
 	} {
-		if got := QueueHolder(address); got != want {
+		if got := QueueClient(address); got != want {
 			t.Errorf("%q: got %q, want %q", address, got, want)
 		}
 	}

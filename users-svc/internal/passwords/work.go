@@ -32,7 +32,7 @@ func (f family) String() string {
 }
 
 // costBounds are the least and the most work that an imported hash may cost to check.
-type costBounds struct{ least, most uint64 }
+type costBounds struct{ min, max uint64 }
 
 const (
 	// The memory of an imported Argon2id hash: the least is that of OWASP's smallest set of
@@ -77,21 +77,21 @@ func (f family) cost(work uint64) string {
 // is so cheap that whoever reads it finds the password, or so costly that an import would slow
 // everyone's sign-in.
 func CheckImportable(stored string) error {
-	h, err := parseHash(stored)
+	parsed, err := parseHash(stored)
 	if err != nil {
 		return err
 	}
-	b, cost := h.family.bounds(), h.family.cost
+	limits, cost := parsed.family.bounds(), parsed.family.cost
 	switch {
-	case h.work < b.least:
-		return fmt.Errorf("is too weak: %s with %s, at least %s", h.family, cost(h.work), cost(b.least))
-	case h.work > b.most:
-		return fmt.Errorf("costs too much: %s with %s, at most %s", h.family, cost(h.work), cost(b.most))
-	case h.family.name != familyArgon2:
+	case parsed.work < limits.min:
+		return fmt.Errorf("is too weak: %s with %s, at least %s", parsed.family, cost(parsed.work), cost(limits.min))
+	case parsed.work > limits.max:
+		return fmt.Errorf("costs too much: %s with %s, at most %s", parsed.family, cost(parsed.work), cost(limits.max))
+	case parsed.family.name != familyArgon2:
 		return nil
 	}
 	memory := argonMemory(stored)
-	if memory < minArgonMemoryKiB || memory > maxArgonMemoryKiB || h.family.lanes > maxArgonLanes {
+	if memory < minArgonMemoryKiB || memory > maxArgonMemoryKiB || parsed.family.lanes > maxArgonLanes {
 		return fmt.Errorf("needs m between %d and %d KiB and p at most %d",
 			minArgonMemoryKiB, maxArgonMemoryKiB, maxArgonLanes)
 	}
@@ -112,50 +112,50 @@ type workload struct {
 
 // add takes in a hash with its parameters as stored. What an import would refuse counts up to the
 // bound: one such hash, of an earlier release, must not slow everyone's sign-in.
-func (w Work) add(stored string, own bool) {
-	h, err := parseHash(stored)
+func (w Work) add(stored string, current bool) {
+	parsed, err := parseHash(stored)
 	if err != nil {
 		return
 	}
-	l := workload{work: h.work}
-	if h.family.name == familyArgon2 {
-		l.memoryKiB = argonMemory(stored)
+	load := workload{work: parsed.work}
+	if parsed.family.name == familyArgon2 {
+		load.memoryKiB = argonMemory(stored)
 	}
-	if !own {
-		l.work, l.memoryKiB = min(l.work, h.family.bounds().most), min(l.memoryKiB, maxArgonMemoryKiB)
+	if !current {
+		load.work, load.memoryKiB = min(load.work, parsed.family.bounds().max), min(load.memoryKiB, maxArgonMemoryKiB)
 	}
-	if l.work > w[h.family].work {
-		w[h.family] = l
+	if load.work > w[parsed.family].work {
+		w[parsed.family] = load
 	}
 }
 
 // spend does the work of the family on nothing, as costly as that of a real hash.
-func (f family) spend(password string, l workload) {
+func (f family) dummyHash(password string, load workload) {
 	switch {
-	case l.work == 0:
+	case load.work == 0:
 	case f.name == familyArgon2:
-		f.spendArgon2(password, l)
+		f.dummyArgon2(password, load)
 	case f.name == familyBcrypt:
-		for cost := uint(bcrypt.MinCost); l.work>>cost > 0; cost++ {
-			if l.work>>cost&1 == 1 {
+		for cost := uint(bcrypt.MinCost); load.work>>cost > 0; cost++ {
+			if load.work>>cost&1 == 1 {
 				stored := fmt.Sprintf("$2a$%02d$%s", cost, strings.Repeat("a", bcryptLength-7))
 				_ = bcrypt.CompareHashAndPassword([]byte(stored), []byte(password))
 			}
 		}
 	default:
 		_, newHash := pbkdf2Digest(f.digest)
-		_, _ = pbkdf2.Key(newHash, password, make([]byte, saltBytes), int(l.work), newHash().Size())
+		_, _ = pbkdf2.Key(newHash, password, make([]byte, saltBytes), int(load.work), newHash().Size())
 	}
 }
 
 // spendArgon2 makes as many passes as fit, and one over less memory for the rest.
-func (f family) spendArgon2(password string, l workload) {
-	memory := uint64(max(l.memoryKiB, 1))
+func (f family) dummyArgon2(password string, load workload) {
+	memory := uint64(max(load.memoryKiB, 1))
 	pass := func(passes, memory uint64) {
 		if passes > 0 && memory >= 8*uint64(f.lanes) { // the least that Argon2 works with
 			argon2.IDKey([]byte(password), make([]byte, saltBytes), uint32(passes), uint32(memory), f.lanes, hashBytes)
 		}
 	}
-	pass(l.work/memory, memory)
-	pass(1, l.work%memory)
+	pass(load.work/memory, memory)
+	pass(1, load.work%memory)
 }

@@ -21,9 +21,9 @@ type Tree map[string]any // bool or Tree
 
 // Bounds of a tree, so that no token is a store of its own.
 const (
-	maxTreeDepth  = 8
-	maxTreeLeaves = 500
-	maxTreeBytes  = 16 << 10
+	maxDepth = 8
+	maxNames = 500
+	maxBytes = 16 << 10
 )
 
 // Allows reports whether the tree grants the dotted path.
@@ -39,38 +39,38 @@ func (t Tree) Allows(path string) bool {
 }
 
 // treeWith grants the named paths.
-func treeWith(paths ...string) Tree {
-	t := Tree{}
+func treeOf(paths ...string) Tree {
+	tree := Tree{}
 	for _, path := range paths {
 		group, name, _ := strings.Cut(path, ".")
-		branch, ok := t[group].(Tree)
+		branch, ok := tree[group].(Tree)
 		if !ok {
 			branch = Tree{}
-			t[group] = branch
+			tree[group] = branch
 		}
 		branch[name] = true
 	}
-	return t
+	return tree
 }
 
 // Restrict returns the tree without the known permissions that are not among the allowed ones.
 // Where a boolean speaks for a group, it then grants those of the group that are left.
 func (t Tree) Restrict(allowed []string) Tree {
-	out := maps.Clone(t)
+	restricted := maps.Clone(t)
 	for _, path := range auth.KnownPermissions() {
-		if !out.Allows(path) || slices.Contains(allowed, path) {
+		if !restricted.Allows(path) || slices.Contains(allowed, path) {
 			continue
 		}
 		group, name, _ := strings.Cut(path, ".")
-		branch, ok := out[group].(Tree)
+		branch, ok := restricted[group].(Tree)
 		if !ok {
-			branch, _ = treeWith(auth.KnownPermissions()...)[group].(Tree)
+			branch, _ = treeOf(auth.KnownPermissions()...)[group].(Tree)
 		}
 		branch = maps.Clone(branch)
 		delete(branch, name)
-		out[group] = branch
+		restricted[group] = branch
 	}
-	return out
+	return restricted
 }
 
 // Template is a permission tree with a name.
@@ -85,16 +85,16 @@ type Template struct {
 func Templates() []Template {
 	return []Template{
 		{"full_access", "Everything that an auth token can be allowed; the vault still needs vault_access.",
-			treeWith(auth.KnownPermissions()...)},
+			treeOf(auth.KnownPermissions()...)},
 		{"external_customer", "See projects and containers, and nothing of the account but its public face.",
-			treeWith(auth.PermProjectsRead, auth.PermContainersRead)},
+			treeOf(auth.PermProjectsRead, auth.PermContainersRead)},
 		{"dev_team", "Work with the vault, projects, containers and realms.",
-			treeWith(auth.PermReadAccount, auth.PermVault, auth.PermRealms, auth.PermProjectsRead, auth.PermContainersRead,
+			treeOf(auth.PermReadAccount, auth.PermVault, auth.PermRealms, auth.PermProjectsRead, auth.PermContainersRead,
 				auth.PermContainersCreate)},
 		{"finance_team", "Read the account and what it has, for accounting.",
-			treeWith(auth.PermReadAccount, auth.PermProjectsRead, auth.PermContainersRead)},
+			treeOf(auth.PermReadAccount, auth.PermProjectsRead, auth.PermContainersRead)},
 		{"read_only", "Read everything but the vault, change nothing.",
-			treeWith(auth.PermReadAccount, auth.PermRealms, auth.PermReadTokens, auth.PermProjectsRead,
+			treeOf(auth.PermReadAccount, auth.PermRealms, auth.PermReadTokens, auth.PermProjectsRead,
 				auth.PermContainersRead)},
 	}
 }
@@ -109,21 +109,21 @@ func TemplateNamed(name string) (Tree, bool) {
 	return nil, false
 }
 
-var permissionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Parse reads a permission tree; problem says what is wrong and at which JSON pointer below the
 // tree, "" when nothing is.
-func Parse(raw jsontext.Value) (tree Tree, at, problem string) {
-	if len(raw) > maxTreeBytes {
-		return nil, "", fmt.Sprintf("must be at most %d bytes of JSON", maxTreeBytes)
+func Parse(raw jsontext.Value) (tree Tree, pointer, problem string) {
+	if len(raw) > maxBytes {
+		return nil, "", fmt.Sprintf("must be at most %d bytes of JSON", maxBytes)
 	}
-	leaves := 0
-	return parseBranch(jsontext.NewDecoder(bytes.NewReader(raw)), 1, &leaves)
+	names := 0
+	return parseBranch(jsontext.NewDecoder(bytes.NewReader(raw)), 1, &names)
 }
 
-func parseBranch(dec *jsontext.Decoder, depth int, leaves *int) (tree Tree, at, problem string) {
-	if dec.PeekKind() != jsontext.KindBeginObject || depth > maxTreeDepth {
-		return nil, "", fmt.Sprintf("must be an object of booleans or of such objects, at most %d levels deep", maxTreeDepth)
+func parseBranch(dec *jsontext.Decoder, depth int, names *int) (tree Tree, pointer, problem string) {
+	if dec.PeekKind() != jsontext.KindBeginObject || depth > maxDepth {
+		return nil, "", fmt.Sprintf("must be an object of booleans or of such objects, at most %d levels deep", maxDepth)
 	}
 	_, _ = dec.ReadToken() // the brace just peeked at
 	tree = Tree{}
@@ -133,18 +133,18 @@ func parseBranch(dec *jsontext.Decoder, depth int, leaves *int) (tree Tree, at, 
 			return nil, "", "must be valid JSON"
 		}
 		name := token.String()
-		if !permissionName.MatchString(name) {
+		if !namePattern.MatchString(name) {
 			return nil, "", "names must be 1 to 64 letters, digits, underscores and hyphens"
 		}
-		if *leaves++; *leaves > maxTreeLeaves {
-			return nil, "", fmt.Sprintf("must have at most %d names", maxTreeLeaves)
+		if *names++; *names > maxNames {
+			return nil, "", fmt.Sprintf("must have at most %d names", maxNames)
 		}
 		switch dec.PeekKind() {
 		case jsontext.KindTrue, jsontext.KindFalse:
 			value, _ := dec.ReadToken()
 			tree[name] = value.Bool()
 		default:
-			branch, below, problem := parseBranch(dec, depth+1, leaves)
+			branch, below, problem := parseBranch(dec, depth+1, names)
 			if problem != "" {
 				return nil, "/" + name + below, problem
 			}
@@ -157,9 +157,9 @@ func parseBranch(dec *jsontext.Decoder, depth int, leaves *int) (tree Tree, at, 
 
 // Load reads what the database has, which Parse let in.
 func Load(raw []byte) (Tree, error) {
-	tree, at, problem := Parse(raw)
+	tree, pointer, problem := Parse(raw)
 	if problem != "" {
-		return nil, fmt.Errorf("stored permissions%s: %s", at, problem)
+		return nil, fmt.Errorf("stored permissions%s: %s", pointer, problem)
 	}
 	return tree, nil
 }

@@ -74,9 +74,9 @@ func TargetUser(c *fiber.Ctx) (string, error) {
 }
 
 // RecordOn has the event of this request recorded for the user id too, when that is not the caller.
-func RecordOn(c *fiber.Ctx, id string) {
-	if id != httpx.Caller(c).UserID {
-		c.Set(internalapi.OnUserHeader, id)
+func RecordOn(c *fiber.Ctx, userID string) {
+	if userID != httpx.Caller(c).UserID {
+		c.Set(internalapi.OnUserHeader, userID)
 	}
 }
 
@@ -95,8 +95,8 @@ func DeviceOf(c *fiber.Ctx, client *string) Device {
 // ActorDevice describes where the request comes from to the user id, in whose history it will
 // stand. Of another who acts on the user it says nothing: from where admins act is their own
 // affair.
-func ActorDevice(c *fiber.Ctx, id string) Device {
-	if id != httpx.Caller(c).UserID {
+func ActorDevice(c *fiber.Ctx, userID string) Device {
+	if userID != httpx.Caller(c).UserID {
 		return Device{}
 	}
 	return DeviceOf(c, nil)

@@ -16,10 +16,10 @@ import (
 type Sealer struct{ keys []cipher.AEAD }
 
 // NewSealer reads a comma-separated list of base64 keys of 32 bytes.
-func NewSealer(list string) (*Sealer, error) {
-	s := &Sealer{}
-	for text := range strings.SplitSeq(list, ",") {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+func NewSealer(keys string) (*Sealer, error) {
+	sealer := &Sealer{}
+	for encoded := range strings.SplitSeq(keys, ",") {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 		if err != nil || len(key) != 32 {
 			return nil, errors.New("every key must be 32 bytes in base64, for example from: openssl rand -base64 32")
 		}
@@ -31,35 +31,35 @@ func NewSealer(list string) (*Sealer, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.keys = append(s.keys, aead)
+		sealer.keys = append(sealer.keys, aead)
 	}
-	return s, nil
+	return sealer, nil
 }
 
 // Seal returns plain encrypted; about says what it is (such as "totp:<user id>"), and open needs
 // the same, so that a row copied elsewhere does not open.
-func (s *Sealer) Seal(plain []byte, about string) []byte {
-	return s.keys[0].Seal(nil, nil, plain, []byte(about))
+func (s *Sealer) Seal(plain []byte, associatedData string) []byte {
+	return s.keys[0].Seal(nil, nil, plain, []byte(associatedData))
 }
 
 // Open is the inverse of seal. It fails when no key fits or about is not what it was sealed with.
-func (s *Sealer) Open(sealed []byte, about string) ([]byte, error) {
+func (s *Sealer) Open(sealed []byte, associatedData string) ([]byte, error) {
 	for _, key := range s.keys {
-		if plain, err := key.Open(nil, nil, sealed, []byte(about)); err == nil {
+		if plain, err := key.Open(nil, nil, sealed, []byte(associatedData)); err == nil {
 			return plain, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: sealed under a key that KEY_ENCRYPTION_KEY does not hold", about)
+	return nil, fmt.Errorf("%s: sealed under a key that KEY_ENCRYPTION_KEY does not hold", associatedData)
 }
 
 // Reseal returns sealed as the first key seals it, nil when it is that already.
-func (s *Sealer) Reseal(sealed []byte, about string) ([]byte, error) {
-	if _, err := s.keys[0].Open(nil, nil, sealed, []byte(about)); err == nil {
+func (s *Sealer) Reseal(sealed []byte, associatedData string) ([]byte, error) {
+	if _, err := s.keys[0].Open(nil, nil, sealed, []byte(associatedData)); err == nil {
 		return nil, nil
 	}
-	plain, err := s.Open(sealed, about)
+	plain, err := s.Open(sealed, associatedData)
 	if err != nil {
 		return nil, err
 	}
-	return s.Seal(plain, about), nil
+	return s.Seal(plain, associatedData), nil
 }

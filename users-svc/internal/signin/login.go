@@ -75,11 +75,11 @@ func (s *Service) login(ctx context.Context, in credentials, d request.Device) (
 	if r := s.limiter.Allow(ctx, address, s.cfg.AddressRate, 0); !r.Allowed {
 		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.AddressRate.Count)
 	}
-	moment := s.throttle.Attempts.Version()
+	moment := s.throttle.Version()
 	found, at, err := account.FindForLogin(ctx, s.Pool, in.Name, netaddr.NetworkOf(d.Address), s.Now())
 	at.Version = moment
 	if err == nil {
-		err = at.Blocked(s.throttle.Rate, s.Now())
+		err = s.throttle.Blocked(at)
 	}
 	if err == nil {
 		err = s.verifyPassword(ctx, &found, in.Password, at, d)
@@ -136,7 +136,7 @@ func (s *Service) reverify(ctx context.Context, found *account.Account, password
 		return err
 	}
 	var right bool
-	err = s.hasher.Do(ctx, passwords.QueueHolder(d.Address), func() error {
+	err = s.hasher.Do(ctx, passwords.QueueClient(d.Address), func() error {
 		right = s.hasher.Verify(password, again.PasswordHash)
 		return nil
 	})

@@ -11,13 +11,13 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-func (k *Keyring) Mount(s *httpx.Server) {
-	s.Get("/.well-known/jwks.json", func(c *fiber.Ctx) error {
+func (k *Keyring) Mount(server *httpx.Server) {
+	server.Get("/.well-known/jwks.json", func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderCacheControl, "public, max-age=300")
 		set, _ := k.publicKeys(c.UserContext())
 		return httpx.JSON(c, http.StatusOK, set)
 	})
-	s.Get(internalapi.KeysPath, func(c *fiber.Ctx) error {
+	server.Get(internalapi.KeysPath, func(c *fiber.Ctx) error {
 		if err := httpx.RequireSystem(c); err != nil {
 			return err
 		}

@@ -29,18 +29,18 @@ type Keyring struct {
 	sealer    *secrets.Sealer
 	clock     *db.Clock
 
-	reading  sync.Mutex // held while the keys are read from the database
+	loading  sync.Mutex // held while the keys are read from the database
 	mu       sync.RWMutex
 	keys     []signingKey // by signsFrom, the oldest first
-	loaded   time.Time    // what keys is as of
-	failed   time.Time    // when they could not be read
+	loadedAt time.Time    // what keys is as of
+	failedAt time.Time    // when they could not be read
 	warnings rate.Sometimes
 }
 
 // signingKey is a key and the time from which it signs, which ends with the next key's.
 type signingKey struct {
 	auth.SigningKey
-	createdAt, signsFrom time.Time
+	createdAt, activeFrom time.Time
 }
 
 const (
@@ -54,26 +54,26 @@ const (
 	loadTimeout  = time.Second
 	warnInterval = 10 * time.Second
 	// keyMargin is added to the time that an old key is published, for clocks that differ.
-	keyMargin = 5 * time.Minute
+	clockMargin = 5 * time.Minute
 )
 
-func New(c *core.Core, cfg Config, accessTTL time.Duration, s *secrets.Sealer, clock *db.Clock) *Keyring {
-	return &Keyring{Core: c, cfg: cfg, accessTTL: accessTTL, sealer: s, clock: clock,
+func New(c *core.Core, cfg Config, accessTTL time.Duration, sealer *secrets.Sealer, clock *db.Clock) *Keyring {
+	return &Keyring{Core: c, cfg: cfg, accessTTL: accessTTL, sealer: sealer, clock: clock,
 		warnings: rate.Sometimes{Interval: warnInterval}}
 }
 
 var errNoSigningKey = errors.New("there is no signing key yet")
 
 // Sign makes an access token with the key that signs now.
-func (k *Keyring) Sign(ctx context.Context, c auth.Claims) (string, error) {
+func (k *Keyring) Sign(ctx context.Context, claims auth.Claims) (string, error) {
 	k.refresh(ctx)
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	i := activeIndex(k.keys, k.Now())
-	if i < 0 {
+	active := activeIndex(k.keys, k.Now())
+	if active < 0 {
 		return "", errNoSigningKey
 	}
-	return k.keys[i].Sign(c, k.cfg.Issuer, k.cfg.Audience)
+	return k.keys[active].Sign(claims, k.cfg.Issuer, k.cfg.Audience)
 }
 
 // publicKeys returns the public keys, those that do not sign yet or any more included. While the
@@ -91,12 +91,12 @@ func (k *Keyring) publicKeys(ctx context.Context) (set auth.JWKS, fresh bool) {
 // refresh reads the keys again when they are older than maxKeyAge. While the database is away those
 // that are known stay in use, and it returns false.
 func (k *Keyring) refresh(ctx context.Context) bool {
-	if tried, ok := k.lastTry(); tried {
+	if tried, ok := k.recentLoad(); tried {
 		return ok
 	}
-	k.reading.Lock()
-	defer k.reading.Unlock()
-	if tried, ok := k.lastTry(); tried { // while this one waited
+	k.loading.Lock()
+	defer k.loading.Unlock()
+	if tried, ok := k.recentLoad(); tried { // while this one waited
 		return ok
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
@@ -105,32 +105,32 @@ func (k *Keyring) refresh(ctx context.Context) bool {
 	if err != nil {
 		k.warnings.Do(func() { k.Log.Warn("signing keys could not be read again", "error", err.Error()) })
 		k.mu.Lock()
-		k.failed = k.Now()
+		k.failedAt = k.Now()
 		k.mu.Unlock()
 	}
 	return err == nil
 }
 
 // lastTry says whether the keys were read, or tried to be, a moment ago, and with which outcome.
-func (k *Keyring) lastTry() (tried, ok bool) {
+func (k *Keyring) recentLoad() (tried, ok bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	now := k.Now()
-	ok = now.Sub(k.loaded) <= maxKeyAge
-	return ok || now.Sub(k.failed) <= maxKeyAge, ok
+	ok = now.Sub(k.loadedAt) <= maxKeyAge
+	return ok || now.Sub(k.failedAt) <= maxKeyAge, ok
 }
 
 // load reads the keys from the database.
 func (k *Keyring) load(ctx context.Context) error {
-	asked := k.Now()
+	startedAt := k.Now()
 	keys, err := k.readKeys(ctx, k.Pool)
 	if err != nil {
 		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !asked.Before(k.loaded) {
-		k.keys, k.loaded = keys, asked
+	if !startedAt.Before(k.loadedAt) {
+		k.keys, k.loadedAt = keys, startedAt
 	}
 	return nil
 }
@@ -140,16 +140,16 @@ func (k *Keyring) load(ctx context.Context) error {
 // none.
 func (k *Keyring) Maintain(ctx context.Context) error {
 	now, err := k.clock.Read(ctx)
-	doubted := errors.Is(err, db.ErrClockDoubted)
-	if err != nil && !doubted {
+	clockDoubted := errors.Is(err, db.ErrClockDoubted)
+	if err != nil && !clockDoubted {
 		return err
 	}
-	expiry := now.Earlier()
-	if doubted {
-		expiry = time.Time{}
+	expiredBefore := now.Earlier()
+	if clockDoubted {
+		expiredBefore = time.Time{}
 	}
-	err = k.rotate(ctx, expiry, func(keys []signingKey) (signsFrom time.Time, make bool) {
-		if doubted && len(keys) > 0 {
+	err = k.rotate(ctx, expiredBefore, func(keys []signingKey) (activeFrom time.Time, wanted bool) {
+		if clockDoubted && len(keys) > 0 {
 			return time.Time{}, false
 		}
 		return k.nextKey(keys, now.Earlier())
@@ -163,18 +163,18 @@ func (k *Keyring) Maintain(ctx context.Context) error {
 // Rotate adds a signing key, however old the newest is, and returns when it begins to sign: at
 // once, or SIGNING_KEY_LEAD from now.
 func (k *Keyring) Rotate(ctx context.Context, atOnce bool) (time.Time, error) {
-	from := k.Now()
+	activeFrom := k.Now()
 	err := k.rotate(ctx, time.Time{}, func(keys []signingKey) (time.Time, bool) {
 		if !atOnce && len(keys) > 0 {
-			from = from.Add(k.cfg.Lead)
+			activeFrom = activeFrom.Add(k.cfg.Lead)
 		}
-		return from, true
+		return activeFrom, true
 	})
-	return from, err
+	return activeFrom, err
 }
 
 // nextKey says whether a key is to be made and from when it signs.
-func (k *Keyring) nextKey(keys []signingKey, now time.Time) (signsFrom time.Time, make bool) {
+func (k *Keyring) nextKey(keys []signingKey, now time.Time) (activeFrom time.Time, wanted bool) {
 	if len(keys) == 0 {
 		return now, true
 	}
@@ -185,14 +185,14 @@ func (k *Keyring) nextKey(keys []signingKey, now time.Time) (signsFrom time.Time
 // expired returns the ids of the keys whose last token has expired: another key signs for longer
 // than a token lives.
 func (k *Keyring) expired(keys []signingKey, now time.Time) []string {
-	var out []string
-	longest := k.accessTTL + keyMargin
+	var expiredIDs []string
+	lifetime := k.accessTTL + clockMargin
 	for i := range keys[:max(0, len(keys)-1)] {
-		if now.Sub(keys[i+1].signsFrom) > longest {
-			out = append(out, keys[i].ID)
+		if now.Sub(keys[i+1].activeFrom) > lifetime {
+			expiredIDs = append(expiredIDs, keys[i].ID)
 		}
 	}
-	return out
+	return expiredIDs
 }
 
 // unknownKeyError says that there is no key to revoke, and which there are.
@@ -203,21 +203,21 @@ type unknownKeyError struct {
 }
 
 func (e unknownKeyError) Error() string {
-	var all []string
-	signs := activeIndex(e.keys, e.now)
+	var ids []string
+	active := activeIndex(e.keys, e.now)
 	for i, key := range e.keys {
-		all = append(all, key.ID)
-		if i == signs {
-			all[i] += " (signs now)"
+		ids = append(ids, key.ID)
+		if i == active {
+			ids[i] += " (signs now)"
 		}
 	}
-	return fmt.Sprintf("there is no signing key %q; there are: %s", e.keyID, strings.Join(all, ", "))
+	return fmt.Sprintf("there is no signing key %q; there are: %s", e.keyID, strings.Join(ids, ", "))
 }
 
 // activeIndex returns the index of the key that signs at the time now, -1 for none.
 func activeIndex(keys []signingKey, now time.Time) int {
 	for i := len(keys) - 1; i >= 0; i-- {
-		if !keys[i].signsFrom.After(now) {
+		if !keys[i].activeFrom.After(now) {
 			return i
 		}
 	}
@@ -227,12 +227,12 @@ func activeIndex(keys []signingKey, now time.Time) int {
 // replacementFor says whether a key must take the place of keys[i], which is revoked, and from when
 // that signs. It takes over the time of the revoked one: by the clock of a replica that is behind,
 // a later time would let an older key sign again.
-func (k *Keyring) replacementFor(keys []signingKey, i int) (signsFrom time.Time, wanted bool) {
+func (k *Keyring) replacementFor(keys []signingKey, i int) (activeFrom time.Time, wanted bool) {
 	now := k.Now()
 	if i != activeIndex(keys, now) && i != len(keys)-1 {
 		return time.Time{}, false
 	}
-	if from := keys[i].signsFrom; from.Before(now) {
+	if from := keys[i].activeFrom; from.Before(now) {
 		return from, true
 	}
 	return now, true

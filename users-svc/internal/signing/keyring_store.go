@@ -24,7 +24,7 @@ func (k *Keyring) readKeys(ctx context.Context, q core.DBTX) ([]signingKey, erro
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (signingKey, error) {
 		var key signingKey
 		var sealed []byte
-		if err := row.Scan(&key.ID, &sealed, &key.createdAt, &key.signsFrom); err != nil {
+		if err := row.Scan(&key.ID, &sealed, &key.createdAt, &key.activeFrom); err != nil {
 			return key, err
 		}
 		seed, err := k.sealer.Open(sealed, AssociatedData(key.ID))
@@ -44,8 +44,8 @@ func AssociatedData(keyID string) string { return "signing-key:" + keyID }
 
 // rotate adds a key when next says so, and deletes those that have expired at the time expiry, the
 // zero time for none; one replica at a time.
-func (k *Keyring) rotate(ctx context.Context, expiry time.Time,
-	next func([]signingKey) (signsFrom time.Time, make bool)) error {
+func (k *Keyring) rotate(ctx context.Context, expiredBefore time.Time,
+	next func([]signingKey) (activeFrom time.Time, wanted bool)) error {
 	return db.InTx(ctx, k.Pool, func(tx pgx.Tx) error {
 		if err := lockKeys(ctx, tx); err != nil {
 			return err
@@ -54,16 +54,16 @@ func (k *Keyring) rotate(ctx context.Context, expiry time.Time,
 		if err != nil {
 			return err
 		}
-		if gone := k.expired(keys, expiry); len(gone) > 0 {
-			if _, err := tx.Exec(ctx, `DELETE FROM signing_keys WHERE id = ANY($1)`, gone); err != nil {
+		if expiredIDs := k.expired(keys, expiredBefore); len(expiredIDs) > 0 {
+			if _, err := tx.Exec(ctx, `DELETE FROM signing_keys WHERE id = ANY($1)`, expiredIDs); err != nil {
 				return err
 			}
 		}
-		signsFrom, wanted := next(keys)
+		activeFrom, wanted := next(keys)
 		if !wanted {
 			return nil
 		}
-		return k.addKey(ctx, tx, signsFrom)
+		return k.addKey(ctx, tx, activeFrom)
 	})
 }
 
@@ -92,16 +92,16 @@ func (k *Keyring) Revoke(ctx context.Context, keyID string) (replaced bool, err 
 		if _, err := tx.Exec(ctx, `DELETE FROM signing_keys WHERE id = $1`, keyID); err != nil {
 			return err
 		}
-		var from time.Time
-		if from, replaced = k.replacementFor(keys, i); !replaced {
+		var activeFrom time.Time
+		if activeFrom, replaced = k.replacementFor(keys, i); !replaced {
 			return nil
 		}
-		return k.addKey(ctx, tx, from)
+		return k.addKey(ctx, tx, activeFrom)
 	})
 	return replaced, err
 }
 
-func (k *Keyring) addKey(ctx context.Context, tx pgx.Tx, signsFrom time.Time) error {
+func (k *Keyring) addKey(ctx context.Context, tx pgx.Tx, activeFrom time.Time) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
@@ -109,6 +109,6 @@ func (k *Keyring) addKey(ctx context.Context, tx pgx.Tx, signsFrom time.Time) er
 	key := auth.SigningKey{ID: id.New(k.Now()), Private: private}
 	_, err = tx.Exec(ctx, `INSERT INTO signing_keys (id, public_key, sealed_private, created_at, signs_from)
 		VALUES ($1, $2, $3, clock_timestamp(), $4)`,
-		key.ID, []byte(public), k.sealer.Seal(private.Seed(), AssociatedData(key.ID)), signsFrom)
+		key.ID, []byte(public), k.sealer.Seal(private.Seed(), AssociatedData(key.ID)), activeFrom)
 	return err
 }

@@ -29,10 +29,7 @@ func readRequest(o *input.Object) (signupRequest, error) {
 	o.DropNull("region", "invite_code", "client")
 	in := signupRequest{Email: mailaddr.Field(o, "email"), Client: field.Client(o),
 		InviteCode: field.Optional(o.String("invite_code", 0, maxInviteCode))}
-	if in.Region = field.Optional(o.String("region", 1, field.MaxRegion)); in.Region != nil &&
-		!field.RegionPattern.MatchString(*in.Region) {
-		o.Fail("region", "must be lower-case letters, digits and hyphens")
-	}
+	in.Region = field.Optional(field.Region(o))
 	if !o.Has("password") {
 		o.Fail("password", "is required")
 	}

@@ -16,14 +16,14 @@ import (
 // each learns with the next failure of its own what the others have counted, so it is passed by
 // fewer than the hashes that they make at once.
 type inFlightAttempts struct {
-	rate     ratelimit.Rate
-	parallel int // hashes at the same time
-	now      func() time.Time
+	rate        ratelimit.Rate
+	maxParallel int // hashes at the same time
+	now         func() time.Time
 
-	mu         sync.Mutex
-	keys       map[string]*keyAttempts // of those that somebody holds
-	changes    uint64                  // how often the failures of any key changed
-	lastChange [buckets]uint64         // the change that came last to the keys of a place
+	mu          sync.Mutex
+	keys        map[string]*keyAttempts // of those that somebody holds
+	version     uint64                  // how often the failures of any key changed
+	lastVersion [buckets]uint64         // the change that came last to the keys of a place
 }
 
 // buckets bounds what is remembered of keys that nobody holds. Two that share a place, by chance,
@@ -34,14 +34,14 @@ func bucket(key []byte) int { return int(binary.BigEndian.Uint16(key)) % buckets
 
 // keyAttempts is a key whose passwords are being checked, or wait for it.
 type keyAttempts struct {
-	holders  int           // who checks or waits
-	checking int           // who checks: neither known to be right, nor counted
-	at       FailureState  // now
-	changed  chan struct{} // closed when one who waits should look again
+	refs    int           // who checks or waits
+	running int           // who checks: neither known to be right, nor counted
+	state   FailureState  // now
+	changed chan struct{} // closed when one who waits should look again
 }
 
-func newInFlightAttempts(rate ratelimit.Rate, parallel int, now func() time.Time) *inFlightAttempts {
-	return &inFlightAttempts{rate: rate, parallel: parallel, now: now, keys: map[string]*keyAttempts{}}
+func newInFlightAttempts(rate ratelimit.Rate, maxParallel int, now func() time.Time) *inFlightAttempts {
+	return &inFlightAttempts{rate: rate, maxParallel: maxParallel, now: now, keys: map[string]*keyAttempts{}}
 }
 
 // unknownFailures are the failures when a wrong password could not be counted, or nobody knows
@@ -52,39 +52,39 @@ const unknownFailures = -1
 var errStale = errors.New("the standing is old")
 
 // Version is to be taken before a standing is read: it is the number of the last change.
-func (t *inFlightAttempts) Version() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.changes
+func (a *inFlightAttempts) currentVersion() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.version
 }
 
 // start returns when a password may be checked for the key of at; the turn ends with done. 429
 // RATE_LIMITED when the account is closed, errStale when at is to be read again.
-func (t *inFlightAttempts) start(ctx context.Context, at FailureState) (*keyAttempts, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	k, err := t.join(at)
+func (a *inFlightAttempts) start(ctx context.Context, state FailureState) (*keyAttempts, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	attempts, err := a.join(state)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		if err := k.at.Blocked(t.rate, t.now()); err != nil {
-			t.leave(k)
+		if err := attempts.state.blocked(a.rate, a.now()); err != nil {
+			a.leave(attempts)
 			return nil, err
 		}
-		if k.checking < min(t.parallel, max(1, t.rate.Count-k.at.Failures)) {
-			k.checking++
-			return k, nil
+		if attempts.running < min(a.maxParallel, max(1, a.rate.Count-attempts.state.Failures)) {
+			attempts.running++
+			return attempts, nil
 		}
-		changed := k.changed
-		t.mu.Unlock()
+		changed := attempts.changed
+		a.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
 		}
-		t.mu.Lock()
+		a.mu.Lock()
 		if ctx.Err() != nil {
-			t.leave(k)
+			a.leave(attempts)
 			return nil, ctx.Err()
 		}
 	}
@@ -92,46 +92,46 @@ func (t *inFlightAttempts) start(ctx context.Context, at FailureState) (*keyAtte
 
 // join finds or makes the turn of a key. Who read of more failures than are known here is believed:
 // they were counted by other replicas.
-func (t *inFlightAttempts) join(at FailureState) (*keyAttempts, error) {
-	k := t.keys[string(at.Key)]
-	if k == nil {
-		if t.lastChange[bucket(at.Key)] > at.Version {
+func (a *inFlightAttempts) join(state FailureState) (*keyAttempts, error) {
+	attempts := a.keys[string(state.Key)]
+	if attempts == nil {
+		if a.lastVersion[bucket(state.Key)] > state.Version {
 			return nil, errStale // of those who held the key meanwhile nobody is left to ask
 		}
-		k = &keyAttempts{at: at, changed: make(chan struct{})}
-		t.keys[string(at.Key)] = k
+		attempts = &keyAttempts{state: state, changed: make(chan struct{})}
+		a.keys[string(state.Key)] = attempts
 	}
-	if at.Failures > k.at.Failures {
-		k.at.Failures, k.at.BlockedUntil = at.Failures, at.BlockedUntil
+	if state.Failures > attempts.state.Failures {
+		attempts.state.Failures, attempts.state.BlockedUntil = state.Failures, state.BlockedUntil
 	}
-	k.holders++
-	return k, nil
+	attempts.refs++
+	return attempts, nil
 }
 
-func (t *inFlightAttempts) leave(k *keyAttempts) {
-	if k.holders--; k.holders == 0 {
-		delete(t.keys, string(k.at.Key))
+func (a *inFlightAttempts) leave(attempts *keyAttempts) {
+	if attempts.refs--; attempts.refs == 0 {
+		delete(a.keys, string(attempts.state.Key))
 	}
 }
 
 // finish ends a turn, after which the failures stand like at; nil when nothing became of it. No
 // failures are those that a right password ended; of others the most count, because those who
 // counted them come here in any order.
-func (t *inFlightAttempts) finish(k *keyAttempts, at *FailureState) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if at != nil {
-		t.changes++
-		t.lastChange[bucket(k.at.Key)] = t.changes
+func (a *inFlightAttempts) finish(attempts *keyAttempts, state *FailureState) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if state != nil {
+		a.version++
+		a.lastVersion[bucket(attempts.state.Key)] = a.version
 		switch {
-		case at.Failures == unknownFailures:
-			k.at.Failures++
-		case at.Failures == 0 || at.Failures > k.at.Failures:
-			k.at.Failures, k.at.BlockedUntil = at.Failures, at.BlockedUntil
+		case state.Failures == unknownFailures:
+			attempts.state.Failures++
+		case state.Failures == 0 || state.Failures > attempts.state.Failures:
+			attempts.state.Failures, attempts.state.BlockedUntil = state.Failures, state.BlockedUntil
 		}
 	}
-	k.checking--
-	close(k.changed)
-	k.changed = make(chan struct{})
-	t.leave(k)
+	attempts.running--
+	close(attempts.changed)
+	attempts.changed = make(chan struct{})
+	a.leave(attempts)
 }

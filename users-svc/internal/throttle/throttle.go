@@ -26,14 +26,18 @@ import (
 // same.
 type Throttle struct {
 	*core.Core
-	Rate     ratelimit.Rate
+	rate     ratelimit.Rate
 	Hasher   *passwords.Hasher
-	Attempts *inFlightAttempts
+	attempts *inFlightAttempts
 }
 
-func New(c *core.Core, h *passwords.Hasher, rate ratelimit.Rate) *Throttle {
-	return &Throttle{Core: c, Rate: rate, Hasher: h, Attempts: newInFlightAttempts(rate, h.Parallel(), c.Now)}
+func New(c *core.Core, hasher *passwords.Hasher, rate ratelimit.Rate) *Throttle {
+	return &Throttle{Core: c, rate: rate, Hasher: hasher, attempts: newInFlightAttempts(rate, hasher.Parallel(), c.Now)}
 }
+
+// Version returns the number of the last change of any failures in this process. Read it before the
+// state of a key, and store it in FailureState.Version.
+func (t *Throttle) Version() uint64 { return t.attempts.currentVersion() }
 
 // maxClocksApart is how far the clocks of replicas may be apart for their waits to count.
 const maxClocksApart = time.Minute
@@ -44,11 +48,11 @@ const maxLockoutPeriods = 4
 // AccountKey names the count for an account, NameKey the one for a name that no account has: as it
 // is compared, so that another case of it is another name exactly where it would be with an
 // account. KnownKey that for an account and an address which it knows.
-func AccountKey(userID string) []byte { return Digest("account", userID) }
+func AccountKey(userID string) []byte { return digest("account", userID) }
 
-func KnownKey(userID, addressKey string) []byte { return Digest("known", userID, addressKey) }
+func KnownKey(userID, addressKey string) []byte { return digest("known", userID, addressKey) }
 
-func NameKey(name string) []byte { return Digest("name", name) }
+func NameKey(name string) []byte { return digest("name", name) }
 
 // What a digest is made of before and after the id of an account, for the database.
 const (
@@ -60,7 +64,10 @@ func KnownKeySuffix(addressKey string) []byte { return []byte(digestSeparator + 
 
 const digestSeparator = "\x00"
 
-func Digest(parts ...string) []byte {
+// ConfirmKey returns the key of the failed confirmations of an account.
+func ConfirmKey(userID string) []byte { return digest("confirm", userID) }
+
+func digest(parts ...string) []byte {
 	sum := sha256.Sum256([]byte(strings.Join(parts, digestSeparator)))
 	return sum[:]
 }
@@ -73,13 +80,16 @@ type FailureState struct {
 	Version      uint64     // of turns, at which it was read
 }
 
+// Blocked returns 429 RATE_LIMITED with the time left when the key of state is locked out.
+func (t *Throttle) Blocked(state FailureState) error { return state.blocked(t.rate, t.Now()) }
+
 // Blocked returns 429 RATE_LIMITED when the account is closed.
-func (at FailureState) Blocked(rate ratelimit.Rate, now time.Time) error {
-	if rate.Off() || at.BlockedUntil == nil {
+func (s FailureState) blocked(rate ratelimit.Rate, now time.Time) error {
+	if rate.Off() || s.BlockedUntil == nil {
 		return nil
 	}
 	// A longer wait than there is was written by a clock that was ahead.
-	if left := at.BlockedUntil.Sub(now); left > 0 && left <= maxLockoutPeriods*rate.Period+maxClocksApart {
+	if left := s.BlockedUntil.Sub(now); left > 0 && left <= maxLockoutPeriods*rate.Period+maxClocksApart {
 		return apperr.RateLimitExceeded(left).WithLimit(rate.Count)
 	}
 	return nil
@@ -88,19 +98,19 @@ func (at FailureState) Blocked(rate ratelimit.Rate, now time.Time) error {
 // Attempt runs check, which tells whether a password is right, when the key of at has a turn and
 // the hasher a slot. A wrong password is counted and written down as wrong. Nothing but check runs
 // in the slot.
-func (t *Throttle) Attempt(ctx context.Context, at FailureState, wrong history.Event,
+func (t *Throttle) Attempt(ctx context.Context, state FailureState, wrong history.Event,
 	check func() (bool, error)) (right bool,
 	err error) {
-	err = t.Hasher.Enqueue(ctx, passwords.QueueHolder(wrong.Device.Address), func(place *passwords.Ticket) error {
-		var then *FailureState
-		if !t.Rate.Off() {
-			turn, err := t.acquire(place, at)
+	err = t.Hasher.Enqueue(ctx, passwords.QueueClient(wrong.Device.Address), func(ticket *passwords.Ticket) error {
+		var result *FailureState
+		if !t.rate.Off() {
+			attempt, err := t.acquire(ticket, state)
 			if err != nil {
 				return err
 			}
-			defer func() { t.Attempts.finish(turn, then) }()
+			defer func() { t.attempts.finish(attempt, result) }()
 		}
-		err := t.Hasher.Run(place, func() (err error) {
+		err := t.Hasher.Run(ticket, func() (err error) {
 			right, err = check()
 			return err
 		})
@@ -108,41 +118,41 @@ func (t *Throttle) Attempt(ctx context.Context, at FailureState, wrong history.E
 		case err != nil:
 			return err
 		case right:
-			then = &FailureState{} // the caller forgets the failures
+			result = &FailureState{} // the caller forgets the failures
 			return nil
 		}
-		then, err = t.recordFailure(ctx, at.Key, wrong)
+		result, err = t.recordFailure(ctx, state.Key, wrong)
 		return err
 	})
 	return right && err == nil, err
 }
 
 // acquire waits for a turn of the key of at, and reads at again when it is old.
-func (t *Throttle) acquire(ctx context.Context, at FailureState) (*keyAttempts, error) {
+func (t *Throttle) acquire(ctx context.Context, state FailureState) (*keyAttempts, error) {
 	for {
-		turn, err := t.Attempts.start(ctx, at)
+		attempt, err := t.attempts.start(ctx, state)
 		switch {
 		case errors.Is(err, errStale):
-			if at, err = t.State(ctx, at.Key); err != nil {
+			if state, err = t.State(ctx, state.Key); err != nil {
 				return nil, err
 			}
 		case err != nil && ctx.Err() != nil:
 			return nil, t.Hasher.Overloaded(context.Cause(ctx))
 		default:
-			return turn, err
+			return attempt, err
 		}
 	}
 }
 
 // lockout returns how long the account is closed after that many failures within the period.
 func (t *Throttle) lockout(failures int) time.Duration {
-	if failures < t.Rate.Count {
+	if failures < t.rate.Count {
 		return 0
 	}
-	longest := maxLockoutPeriods * t.Rate.Period
-	doublings := failures - t.Rate.Count
+	longest := maxLockoutPeriods * t.rate.Period
+	doublings := failures - t.rate.Count
 	if doublings > 30 {
 		return longest
 	}
-	return min(longest, t.Rate.Period/time.Duration(t.Rate.Count)<<doublings)
+	return min(longest, t.rate.Period/time.Duration(t.rate.Count)<<doublings)
 }

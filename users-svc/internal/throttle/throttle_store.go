@@ -13,58 +13,58 @@ import (
 
 // State reads how the failures of key stand.
 func (t *Throttle) State(ctx context.Context, key []byte) (FailureState, error) {
-	at := FailureState{Key: key, Version: t.Attempts.Version()}
-	if t.Rate.Off() {
-		return at, nil
+	state := FailureState{Key: key, Version: t.Version()}
+	if t.rate.Off() {
+		return state, nil
 	}
 	err := t.Pool.QueryRow(ctx, `SELECT CASE WHEN forget_at > $2 THEN failures ELSE 0 END, blocked_until FROM login_throttle WHERE key = $1`, key, t.Now()).
-		Scan(&at.Failures, &at.BlockedUntil)
+		Scan(&state.Failures, &state.BlockedUntil)
 	if db.NoRows(err) {
 		err = nil
 	}
-	return at, err
+	return state, err
 }
 
 // recordFailure counts a failure of key, and of the address when it is a sign-in's, and writes h
 // when there is an account to write it for, in one transaction. It returns how the failures stand
 // then, uncounted when that is not known.
-func (t *Throttle) recordFailure(ctx context.Context, key []byte, h history.Event) (*FailureState, error) {
+func (t *Throttle) recordFailure(ctx context.Context, key []byte, event history.Event) (*FailureState, error) {
 	now := t.Now()
-	var at FailureState
+	var state FailureState
 	err := db.InTx(ctx, t.Pool, func(tx pgx.Tx) error {
-		if err := history.Record(ctx, tx, now, h); err != nil {
+		if err := history.Record(ctx, tx, now, event); err != nil {
 			return err
 		}
 		var err error
-		if at, err = t.countFailure(ctx, tx, key, now); err != nil || h.Kind != history.Login {
+		if state, err = t.countFailure(ctx, tx, key, now); err != nil || event.Kind != history.Login {
 			return err
 		}
-		return history.CountFailedLogin(ctx, tx, h.UserID, h.Device, now)
+		return history.CountFailedLogin(ctx, tx, event.UserID, event.Device, now)
 	})
 	if err != nil {
 		return &FailureState{Failures: unknownFailures}, err
 	}
-	return &at, nil
+	return &state, nil
 }
 
 // countFailure counts a failure of key and says how long the key is closed then.
-func (t *Throttle) countFailure(ctx context.Context, tx core.DBTX, key []byte, now time.Time) (at FailureState,
+func (t *Throttle) countFailure(ctx context.Context, tx core.DBTX, key []byte, now time.Time) (state FailureState,
 	err error) {
-	if t.Rate.Off() {
-		return at, nil
+	if t.rate.Off() {
+		return state, nil
 	}
 	err = tx.QueryRow(ctx, `INSERT INTO login_throttle AS t (key, failures, blocked_until, forget_at)
 		VALUES ($1, 1, $2, $2) ON CONFLICT (key) DO UPDATE
 		SET failures = CASE WHEN t.forget_at > $2 THEN t.failures + 1 ELSE 1 END RETURNING failures`,
-		key, now).Scan(&at.Failures)
+		key, now).Scan(&state.Failures)
 	if err != nil {
-		return at, err
+		return state, err
 	}
-	until := now.Add(t.lockout(at.Failures))
-	at.BlockedUntil = &until
+	blockedUntil := now.Add(t.lockout(state.Failures))
+	state.BlockedUntil = &blockedUntil
 	_, err = tx.Exec(ctx, `UPDATE login_throttle SET blocked_until = $2, forget_at = $3 WHERE key = $1`,
-		key, until, until.Add(t.Rate.Period))
-	return at, err
+		key, blockedUntil, blockedUntil.Add(t.rate.Period))
+	return state, err
 }
 
 // Reset deletes the failures of keys after a success.
