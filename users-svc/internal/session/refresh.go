@@ -2,7 +2,8 @@ package session
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"time"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/users-svc/internal/history"
@@ -35,32 +36,36 @@ func (s *Service) refresh(ctx context.Context, token string, d request.Device) (
 		ID: p.sessionID, UserID: p.userID, RefreshToken: nextToken(token, p.salt),
 		ExpiresAt: earlier(now.Add(s.cfg.RefreshTTL), p.maxAt),
 	}
-	live, outcome, err := s.rotate(ctx, token, live, now)
-	if err == nil && outcome == rotateReplaced {
-		live.RefreshToken, err = s.followChain(ctx, live.RefreshToken)
-	}
-	switch {
-	case err != nil:
-		return TokenPair{}, err
-	case outcome == rotateDone, outcome == rotateReplaced:
-		return s.Tokens(ctx, live)
-	case outcome == rotateReused: // replaced since, by a replica whose clock is far behind
+	live, replaced, err := s.rotate(ctx, token, p, live, now)
+	if errors.Is(err, errReplay) { // replaced since, by a replica whose clock is far behind
 		return TokenPair{}, s.endOnReplay(ctx, p.sessionID, reuse)
 	}
-	return TokenPair{}, rotateRefusal(outcome)
+	if err == nil && replaced {
+		live.RefreshToken, err = s.followChain(ctx, live.RefreshToken)
+	}
+	if err != nil {
+		return TokenPair{}, err
+	}
+	return s.Tokens(ctx, live)
 }
 
-// rotateRefusal is what an outcome of rotate that changed nothing means.
-func rotateRefusal(outcome string) error {
-	switch outcome {
-	case rotateUnknown, rotateEnded:
-		return apperr.InvalidToken()
-	case rotateExpired:
-		return apperr.TokenExpired()
-	case rotateBanned:
-		return apperr.AccountBanned()
+// errReplay says that a token was used after its grace period.
+var errReplay = errors.New("a refresh token was used after it was replaced")
+
+// check decides about a rotation at the time now. A token that was replaced less than grace ago is still
+// valid, but not replaced again.
+func (t tokenState) check(now time.Time, grace time.Duration) (replaced bool, err error) {
+	switch {
+	case !t.known || t.endedAt != nil:
+		return false, apperr.InvalidToken()
+	case !t.expiresAt.After(now):
+		return false, apperr.TokenExpired()
+	case t.replacedAt != nil && t.replacedAt.Before(now.Add(-grace)):
+		return false, errReplay
+	case t.banned:
+		return false, apperr.AccountBanned()
 	}
-	return fmt.Errorf("rotate: outcome %q", outcome)
+	return t.replacedAt != nil, nil
 }
 
 // endOnReplay ends a session of which an old token was used, and returns 401 INVALID_TOKEN. It is a

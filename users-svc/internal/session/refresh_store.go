@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
@@ -32,34 +34,63 @@ func (s *Service) findToken(ctx context.Context, token string, now time.Time) (s
 	return p, err
 }
 
-// The outcomes of the function rotate.
-const (
-	rotateDone     = "rotated"
-	rotateUnknown  = "unknown"
-	rotateEnded    = "ended"
-	rotateExpired  = "expired"
-	rotateReused   = "reused"
-	rotateBanned   = "banned"
-	rotateReplaced = "replaced"
-)
+// tokenState is what decides about a rotation, read under the locks of the user and the session.
+type tokenState struct {
+	known      bool // there is such a token
+	replacedAt *time.Time
+	banned     bool       // the user
+	endedAt    *time.Time // the session
+	expiresAt  time.Time  // the session
+}
 
-// rotate replaces token by that of live, or says why it does not: see the function rotate. It
-// returns live with the end that the session has then.
-func (s *Service) rotate(ctx context.Context, token string, live Active, now time.Time) (Active, string,
-	error) {
-	var outcome string
-	var expires *time.Time
-	err := db.Again(func() error {
-		return s.Pool.QueryRow(ctx, `SELECT o_outcome, o_expires FROM rotate($1, $2, $3, $4, $5, $6, $7, $8)`,
-			live.UserID, live.ID, secrets.HashToken(token), secrets.HashToken(live.RefreshToken), NewSalt(), now,
-			now.Add(-s.cfg.Grace),
-			live.ExpiresAt).
-			Scan(&outcome, &expires)
-	})
-	if expires != nil {
-		live.ExpiresAt = *expires
+// lockTokenState locks the user's row against changes and the session's row until the end of tx, and
+// returns the state of the token. Each statement has a snapshot of its own (READ COMMITTED), so a ban or
+// another refresh of the session is either committed and seen, or waits.
+func lockTokenState(ctx context.Context, tx pgx.Tx, token string, p storedToken) (tokenState, error) {
+	var state tokenState
+	optional := func(to ...any) func(pgx.Row) error {
+		return func(row pgx.Row) error {
+			if err := row.Scan(to...); !db.NoRows(err) {
+				return err
+			}
+			return nil
+		}
 	}
-	return live, outcome, err
+	var b pgx.Batch
+	b.Queue(`SELECT is_banned FROM users WHERE id = $1 FOR SHARE`, p.userID).QueryRow(optional(&state.banned))
+	b.Queue(`SELECT ended_at, expires_at FROM sessions WHERE id = $1 FOR UPDATE`, p.sessionID).
+		QueryRow(optional(&state.endedAt, &state.expiresAt))
+	b.Queue(`SELECT true, replaced_at FROM refresh_tokens WHERE hash = $1`, secrets.HashToken(token)).
+		QueryRow(optional(&state.known, &state.replacedAt))
+	return state, tx.SendBatch(ctx, &b).Close()
+}
+
+// rotate replaces the token by that of next, if the rules allow it, and returns the session as it is
+// then. replaced says that another request replaced the token within the grace period, so that next is
+// the following token of the chain but perhaps not the current one.
+func (s *Service) rotate(ctx context.Context, token string, p storedToken, next Active, now time.Time) (current Active,
+	replaced bool, err error) {
+	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		current = next
+		state, err := lockTokenState(ctx, tx, token, p)
+		if err != nil {
+			return err
+		}
+		if replaced, err = state.check(now, s.cfg.Grace); err != nil {
+			return err
+		}
+		if replaced {
+			current.ExpiresAt = state.expiresAt
+			return nil
+		}
+		var b pgx.Batch
+		b.Queue(`UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1`, secrets.HashToken(token), now)
+		b.Queue(`INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($1, $2, $3, $4)`,
+			secrets.HashToken(next.RefreshToken), next.ID, newSalt(), now)
+		b.Queue(`UPDATE sessions SET expires_at = $2, last_seen_at = $3 WHERE id = $1`, next.ID, next.ExpiresAt, now)
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	return current, replaced, err
 }
 
 // maxRotations bounds the steps from a token replaced within the grace period to the current one.

@@ -60,9 +60,6 @@ func New(c *core.Core, cfg Config, keys *signing.Keyring, states *sessionstate.C
 	return &Service{Core: c, cfg: cfg, keys: keys, states: states, limiter: limiter, seen: newLastSeen(c)}
 }
 
-// MaxEnd is when a session that is opened now ends however busy it is.
-func (s *Service) MaxEnd(now time.Time) time.Time { return now.Add(s.cfg.MaxLifetime) }
-
 // FlushLastSeen writes down when the sessions were last seen that the gateways asked about.
 func (s *Service) FlushLastSeen(ctx context.Context) error { return s.seen.flush(ctx) }
 
@@ -73,8 +70,8 @@ type Active struct {
 	RefreshToken string
 }
 
-// NewSalt is what the successor of a new refresh token is made with.
-func NewSalt() []byte {
+// newSalt is what the successor of a new refresh token is made with.
+func newSalt() []byte {
 	salt := make([]byte, secrets.TokenBytes)
 	_, _ = rand.Read(salt) // never fails
 	return salt

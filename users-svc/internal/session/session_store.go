@@ -12,6 +12,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
+	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
 // MaxSessions bounds the live sessions of a user: what signs in with every run and never signs out
@@ -115,11 +116,21 @@ func (s *Service) listActive(ctx context.Context, userID, current string) ([]Ses
 	})
 }
 
-// EndOldest ends the live sessions of the user but opened and the newest of the others.
-func EndOldest(ctx context.Context, tx core.DBTX, opened Active, others int, now time.Time) (int64, error) {
-	tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $5 WHERE id IN (
-			SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL AND expires_at > $3
-			ORDER BY created_at DESC, id DESC OFFSET $4)`,
-		opened.UserID, opened.ID, now, others, history.SessionLimit)
-	return tag.RowsAffected(), err
+// EndOldest ends the active sessions of a user but the newest keep.
+func EndOldest(ctx context.Context, tx core.DBTX, userID string, keep int, now time.Time) error {
+	_, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $2, ended_why = $4 WHERE id IN (
+			SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
+			ORDER BY created_at DESC, id DESC OFFSET $3)`, userID, now, keep, history.SessionLimit)
+	return err
+}
+
+// Insert stores a new session and its first refresh token.
+func (s *Service) Insert(ctx context.Context, tx core.DBTX, a Active, d request.Device, now time.Time) error {
+	_, err := tx.Exec(ctx, `WITH session AS (
+			INSERT INTO sessions (id, user_id, created_at, last_seen_at, expires_at, max_at, ip_address, user_agent, client)
+			VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8))
+		INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($9, $1, $10, $3)`,
+		a.ID, a.UserID, now, a.ExpiresAt, now.Add(s.cfg.MaxLifetime), d.Address, d.UserAgent, d.Client,
+		secrets.HashToken(a.RefreshToken), newSalt())
+	return err
 }

@@ -7,10 +7,19 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
 // Pending is a sign-in that has proved the password and owes a code.
 type Pending struct{ UserID, PasswordHash string }
+
+// insertPending stores a login until its second factor is proved; the database has the hash of the
+// temporary token only.
+func insertPending(ctx context.Context, tx core.DBTX, token string, p Pending, expires time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO two_factor_logins (hash, user_id, password_hash, expires_at) VALUES ($1, $2, $3, $4)`,
+		secrets.HashToken(token), p.UserID, p.PasswordHash, expires)
+	return err
+}
 
 // FindPending finds a login by the hash of its temporary token: INVALID_TOKEN when there is none,
 // TOKEN_EXPIRED when it came too late.

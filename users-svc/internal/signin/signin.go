@@ -5,7 +5,6 @@ package signin
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
@@ -61,81 +60,73 @@ func New(sessions *session.Service, throttle *throttle.Throttle, rule passwords.
 	return s
 }
 
-// NewSession is a session that somebody wants to open.
+// NewSession is a request to open a session.
 type NewSession struct {
-	live         session.Active
-	VerifiedHash string // the password hash that was proved: another one by then opens nothing; "" is not compared
-	// the temporary token of a sign-in that has not proved the second factor, should there be one;
-	// "" when it has
+	// VerifiedHash is the password hash that was verified; "" when none was. Another hash by now opens
+	// nothing.
+	VerifiedHash string
+	// pendingToken is the temporary token of a sign-in that has not proved a second factor; "" when it
+	// has.
 	pendingToken string
-	throttle     []byte // names the count of failures that a right password ends; nil for none
+	throttle     []byte // key of the failures that a right password ends; nil for none
 	Device       request.Device
 }
 
-// SignIn opens a session for an account that has proved who it is, and answers with everything that
-// a login answers with; or with a challenge, when it owes a second factor. A change of the password
-// since it was proved is 401 INVALID_CREDENTIALS.
-func (s *Service) SignIn(ctx context.Context, found account.Account, o NewSession) (any, error) {
-	now := s.Now()
-	o.live = s.sessions.NewActive(found.ID, now)
-	out, err := s.openSession(ctx, o, now)
-	if err != nil {
+// SignIn opens a session for an account that has proved its identity, and returns a Result; or a
+// Challenge when a second factor is pending. 401 INVALID_CREDENTIALS when the password was changed
+// since it was verified, 403 ACCOUNT_BANNED when the account was banned.
+func (s *Service) SignIn(ctx context.Context, found account.Account, n NewSession) (any, error) {
+	opened, err := s.open(ctx, found.ID, n)
+	switch {
+	case err != nil:
 		return nil, err
+	case opened.pending:
+		return Challenge{Requires2FA: true, TempToken: n.pendingToken, Method: "totp"}, nil
 	}
-	if out.outcome == outcomePending {
-		return Challenge{Requires2FA: true, TempToken: o.pendingToken, Method: "totp"}, nil
-	}
-	if err := out.rejection(); err != nil {
-		return nil, err
-	}
-	if !out.updatedAt.Equal(time.Time(found.UpdatedAt)) { // changed while the password was checked
+	if !opened.updatedAt.Equal(time.Time(found.UpdatedAt)) { // changed while the password was verified
 		if found, err = account.ByID(ctx, s.Pool, found.ID); err != nil {
 			return nil, err
 		}
 	}
-	return s.result(ctx, o.live, found, o.Device)
+	return s.result(ctx, opened.Active, found, n.Device)
 }
 
-// rejection is why no session was opened, nil when one was.
-func (o sessionResult) rejection() error {
-	switch o.outcome {
-	case outcomeOpened:
-		return nil
-	case outcomeUnknown:
-		return core.UserNotFound()
-	case outcomeBanned:
+// check decides whether the session may be opened: not for a banned account, nor by a password that is
+// not the account's any more.
+func (a accountState) check(n NewSession) error {
+	switch {
+	case a.banned:
 		return apperr.AccountBanned()
-	case outcomeChanged:
+	case n.VerifiedHash != "" && n.VerifiedHash != a.passwordHash:
 		return errInvalidCredentials()
 	}
-	return fmt.Errorf("sign_in: outcome %q", o.outcome)
+	return nil
 }
 
-// ReplaceAll makes the change that also makes, ends every session of the user for the reason event
-// and opens a fresh one, in one transaction.
+// ReplaceAll ends every session of the user for the reason event, after the change that also makes, and
+// opens a new one, in one transaction.
 func (s *Service) ReplaceAll(ctx context.Context, userID, event string, d request.Device,
-	also func(tx core.DBTX) error) (Result,
-	error) {
-	live, found, err := s.replaceAllTx(ctx, userID, event, d, also)
+	also func(tx core.DBTX) error) (Result, error) {
+	active, found, err := s.replaceAll(ctx, userID, event, d, also)
 	if err != nil {
 		return Result{}, err
 	}
-	return s.result(ctx, live, found, d)
+	return s.result(ctx, active, found, d)
 }
 
-func (s *Service) result(ctx context.Context, live session.Active, found account.Account, d request.Device) (Result,
+func (s *Service) result(ctx context.Context, active session.Active, found account.Account, d request.Device) (Result,
 	error) {
-	pair, err := s.sessions.Tokens(ctx, live)
+	pair, err := s.sessions.Tokens(ctx, active)
 	if err != nil {
 		return Result{}, err
 	}
 	if !found.Welcomed {
-		if err := s.provisionOnFirstSignIn(ctx, live.UserID); err != nil {
+		if err := s.provisionOnFirstSignIn(ctx, active.UserID); err != nil {
 			return Result{}, err
 		}
 	}
-	had, err := s.freeTier.Of(ctx, live.UserID)
-	return Result{TokenPair: pair, ClientIP: d.Address, User: found.User, Provisioned: had}, err
+	provisioned, err := s.freeTier.Of(ctx, active.UserID)
+	return Result{TokenPair: pair, ClientIP: d.Address, User: found.User, Provisioned: provisioned}, err
 }
 
 // provisionOnFirstSignIn offers a free server at the first sign-in. (At sign-up the time that it

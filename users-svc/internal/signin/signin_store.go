@@ -1,78 +1,130 @@
 package signin
 
 import (
+	"cmp"
 	"context"
-	"math"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/db"
-	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/users-svc/internal/account"
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
-	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 	"github.com/realmgate/realmgate/users-svc/internal/session"
 )
 
-// The outcomes of the function open_session.
-const (
-	outcomeOpened  = "opened"
-	outcomeUnknown = "unknown"
-	outcomeBanned  = "banned"
-	outcomeChanged = "changed"
-	outcomePending = "owes_code"
-	outcomeFull    = "full"
-)
-
-// sessionResult is the result of an opening.
-type sessionResult struct {
-	outcome   string
-	updatedAt *time.Time // of the account
+// accountState is what decides whether a session may be opened, read under the lock of the user's row.
+type accountState struct {
+	passwordHash   string
+	banned         bool
+	updatedAt      time.Time
+	secondFactor   bool
+	activeSessions int // at most session.MaxSessions are counted
 }
 
-// insertSession writes a new session, its first refresh token and the line in the history, or says
-// why it does not: see the function open_session. A user with most live sessions gets no further
-// one.
-func (s *Service) insertSession(ctx context.Context, q core.DBTX, o NewSession, most int, now time.Time) (sessionResult,
-	error) {
-	var owed []byte
-	if o.pendingToken != "" {
-		owed = secrets.HashToken(o.pendingToken)
-	}
-	var out sessionResult
-	err := q.QueryRow(ctx, `SELECT o_outcome, o_updated
-		FROM open_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
-		o.live.UserID, o.VerifiedHash, owed, now.Add(s.cfg.PendingTTL), o.throttle, now,
-		o.live.ID, o.live.ExpiresAt, s.sessions.MaxEnd(now), secrets.HashToken(o.live.RefreshToken), session.NewSalt(),
-		id.New(now), o.Device.Address, netaddr.NetworkOf(o.Device.Address), o.Device.UserAgent, o.Device.Client, most).
-		Scan(&out.outcome, &out.updatedAt)
-	return out, err
+// lockAccountState locks the user's row until the end of tx and returns the state of the account;
+// USER_NOT_FOUND when there is none. The second statement has a snapshot of its own (READ COMMITTED),
+// so it sees what earlier holders of the lock committed: neither a ban, another password, nor a second
+// factor comes between the decision and the session, and sign-ins of one user wait for each other.
+func lockAccountState(ctx context.Context, tx pgx.Tx, userID string, now time.Time) (accountState, error) {
+	var state accountState
+	var b pgx.Batch
+	b.Queue(`SELECT password_hash, is_banned, updated_at FROM users WHERE id = $1 FOR NO KEY UPDATE`, userID).
+		QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&state.passwordHash, &state.banned, &state.updatedAt)
+			if db.NoRows(err) {
+				return core.UserNotFound()
+			}
+			return err
+		})
+	b.Queue(`SELECT EXISTS (SELECT 1 FROM two_factor WHERE user_id = $1 AND enabled_at IS NOT NULL),
+		(SELECT count(*) FROM (SELECT 1 FROM sessions
+			WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 LIMIT $3) active)`, userID, now, session.MaxSessions).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&state.secondFactor, &state.activeSessions) })
+	return state, tx.SendBatch(ctx, &b).Close()
 }
 
-// openSession is open in a transaction of its own, which ends the oldest session of a user who has
-// as many as one may.
-func (s *Service) openSession(ctx context.Context, o NewSession, now time.Time) (out sessionResult, err error) {
-	err = db.Again(func() error {
-		out, err = s.insertSession(ctx, s.Pool, o, session.MaxSessions, now)
-		return err
+// openedSession is the result of open.
+type openedSession struct {
+	session.Active
+	pending   bool      // no session was opened: the second factor is pending
+	updatedAt time.Time // of the account
+}
+
+// open opens a session, or stores that the second factor is pending, if the account as it is now allows
+// it. A user who has session.MaxSessions loses the oldest one. The failures that a right password ends
+// are deleted whatever comes of it.
+func (s *Service) open(ctx context.Context, userID string, n NewSession) (openedSession, error) {
+	var opened openedSession
+	var change *sessionstate.Change
+	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		opened, change = openedSession{}, nil
+		now := s.Now()
+		state, err := lockAccountState(ctx, tx, userID, now)
+		if err != nil {
+			return err
+		}
+		if err := state.check(n); err != nil {
+			return err
+		}
+		if err := s.throttle.Reset(ctx, tx, n.throttle); err != nil {
+			return err
+		}
+		opened.updatedAt = state.updatedAt
+		if opened.pending = n.pendingToken != "" && state.secondFactor; opened.pending {
+			return insertPending(ctx, tx, n.pendingToken, Pending{userID, state.passwordHash}, now.Add(s.cfg.PendingTTL))
+		}
+		if state.activeSessions >= session.MaxSessions {
+			if change, err = endOldest(ctx, tx, userID, n.Device, now); err != nil {
+				return err
+			}
+		}
+		opened.Active = s.sessions.NewActive(userID, now)
+		return s.insertSession(ctx, tx, opened.Active, n.Device, now)
 	})
-	if err == nil && out.outcome == outcomeFull {
-		return s.openReplacingOldest(ctx, o, now)
+	if rejected, ok := errors.AsType[*apperr.Error](err); ok {
+		return opened, cmp.Or(s.throttle.Reset(ctx, s.Pool, n.throttle), error(rejected))
 	}
-	return out, err
+	if err == nil && change != nil {
+		s.Changes.Notify(ctx, *change)
+	}
+	return opened, err
 }
 
-// replaceAllTx is open after ending every other session and making the change that also makes.
-func (s *Service) replaceAllTx(ctx context.Context, userID, event string, d request.Device,
+func (s *Service) insertSession(ctx context.Context, tx pgx.Tx, a session.Active, d request.Device, now time.Time) error {
+	if err := s.sessions.Insert(ctx, tx, a, d, now); err != nil {
+		return err
+	}
+	return history.Record(ctx, tx, now, history.Event{UserID: a.UserID, Kind: history.Login, Device: d})
+}
+
+// endOldest ends the oldest sessions of a user who has as many as allowed, so that there is room for one
+// more, and returns the change to announce.
+func endOldest(ctx context.Context, tx pgx.Tx, userID string, d request.Device, now time.Time) (*sessionstate.Change,
+	error) {
+	if err := session.EndOldest(ctx, tx, userID, session.MaxSessions-1, now); err != nil {
+		return nil, err
+	}
+	event := history.Event{UserID: userID, Kind: history.SessionLimit, Device: d}
+	if err := history.Record(ctx, tx, now, event); err != nil {
+		return nil, err
+	}
+	change, err := core.BumpVersion(ctx, tx, userID)
+	return &change, err
+}
+
+// replaceAll ends every session of the user and opens a new one, after the change that also makes, in
+// one transaction.
+func (s *Service) replaceAll(ctx context.Context, userID, event string, d request.Device,
 	also func(tx core.DBTX) error) (session.Active, account.Account, error) {
-	var o NewSession
+	var active session.Active
 	var found account.Account
-	var ch sessionstate.Change
+	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var err error
 		if found, err = account.LockByID(ctx, tx, userID); err != nil {
@@ -81,6 +133,9 @@ func (s *Service) replaceAllTx(ctx context.Context, userID, event string, d requ
 		if err = also(tx); err != nil {
 			return err
 		}
+		if found.IsBanned {
+			return apperr.AccountBanned()
+		}
 		now := s.Now()
 		if _, err = session.EndAllTx(ctx, tx, userID, "", event, now); err != nil {
 			return err
@@ -88,49 +143,16 @@ func (s *Service) replaceAllTx(ctx context.Context, userID, event string, d requ
 		if err = history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: event, Device: d}); err != nil {
 			return err
 		}
-		if ch, err = core.BumpVersion(ctx, tx, userID); err != nil {
+		if change, err = core.BumpVersion(ctx, tx, userID); err != nil {
 			return err
 		}
-		o = NewSession{live: s.sessions.NewActive(userID, now), Device: d}
-		out, err := s.insertSession(ctx, tx, o, session.MaxSessions, now)
-		if err == nil {
-			err = out.rejection()
-		}
-		return err
+		active = s.sessions.NewActive(userID, now)
+		return s.insertSession(ctx, tx, active, d, now)
 	})
 	if err == nil {
-		s.Changes.Notify(ctx, ch)
+		s.Changes.Notify(ctx, change)
 	}
-	return o.live, found, err
-}
-
-// openReplacingOldest opens a session and ends the oldest ones beyond MaxSessions, in one
-// transaction. The history tells, and the gateways refuse the ended ones at once.
-func (s *Service) openReplacingOldest(ctx context.Context, o NewSession, now time.Time) (sessionResult, error) {
-	var out sessionResult
-	var ch *sessionstate.Change
-	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		ch = nil
-		var err error
-		if out, err = s.insertSession(ctx, tx, o, math.MaxInt32, now); err != nil || out.outcome != outcomeOpened {
-			return err
-		}
-		ended, err := session.EndOldest(ctx, tx, o.live, session.MaxSessions-1, now)
-		if err != nil || ended == 0 { // enough ended in the meantime
-			return err
-		}
-		event := history.Event{UserID: o.live.UserID, Kind: history.SessionLimit, Device: o.Device}
-		if err := history.Record(ctx, tx, now, event); err != nil {
-			return err
-		}
-		raised, err := core.BumpVersion(ctx, tx, o.live.UserID)
-		ch = &raised
-		return err
-	})
-	if err == nil && ch != nil {
-		s.Changes.Notify(ctx, *ch)
-	}
-	return out, err
+	return active, found, err
 }
 
 // signupRegion is the region that was asked for at sign-up, "" for any.
