@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/testkit"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
@@ -88,13 +89,13 @@ func TestAnUntrustedForwardedAddressIsWarnedOfOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
-		trusted TextList
+		trusted edge.TextList
 		header  string
 		want    int
 	}{
 		{"nobody is trusted", nil, "1.1.1.1", 1},
-		{"the peer is not trusted", TextList{"192.0.2.0/24"}, "1.1.1.1", 1},
-		{"the peer is trusted", TextList{"127.0.0.1"}, "1.1.1.1", 0},
+		{"the peer is not trusted", edge.TextList{"192.0.2.0/24"}, "1.1.1.1", 1},
+		{"the peer is trusted", edge.TextList{"127.0.0.1"}, "1.1.1.1", 0},
 		{"no header", nil, "", 0},
 	} {
 		var log testkit.Buffer
@@ -185,7 +186,7 @@ func TestBrowsersAreToldToStayWithTLS(t *testing.T) {
 			t.Errorf("%q over TLS: %q", request, got)
 		}
 	}
-	plain := openDoor(t, func(c *Config) { c.Edge.TrustedProxies = TextList{"127.0.0.1"} })
+	plain := openDoor(t, func(c *Config) { c.Edge.TrustedProxies = edge.TextList{"127.0.0.1"} })
 	stranger := openDoor(t)
 	for _, c := range []struct {
 		door  *door

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
+	"github.com/realmgate/realmgate/gateway/internal/memory"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -92,7 +94,7 @@ func (d *door) login(size int, from string) int {
 }
 
 func behindProxy(c *Config) {
-	c.Edge.TrustedProxies, c.Edge.BodyMemoryMB, c.Edge.BodyWait, c.ReadTimeout = TextList{"127.0.0.1"}, 4,
+	c.Edge.TrustedProxies, c.Edge.BodyMemoryMB, c.Edge.BodyWait, c.ReadTimeout = edge.TextList{"127.0.0.1"}, 4,
 		300*time.Millisecond, time.Minute
 }
 
@@ -101,16 +103,16 @@ func TestSlowStrangersKeepNobodyFromTheVault(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, behindProxy)
 	ada := d.users.signIn(t)
-	const all = anonymousMemory / maxFields
+	const all = memory.AnonymousBytes / maxFields
 	d.slowLogins(all, func(i int) string { return fmt.Sprintf("2001:db8:%x::1", i) })
 	d.until("the memory for strangers is used up", func() bool { return d.login(maxFields, "192.0.2.1") == 503 })
-	for _, size := range []int{1000, unaccountedBody + 1, 2 << 20} {
+	for _, size := range []int{1000, memory.Unaccounted + 1, 2 << 20} {
 		if r := d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: ada.token,
 			body: strings.Repeat("v", size)}); r.status != 200 {
 			t.Errorf("a vault write of %d bytes: %d %s", size, r.status, r.raw)
 		}
 	}
-	for _, size := range []int{0, 100, unaccountedAnonymous} {
+	for _, size := range []int{0, 100, memory.UnaccountedAnonymous} {
 		if status := d.login(size, "192.0.2.2"); status != 200 {
 			t.Errorf("a login of %d bytes: %d", size, status)
 		}
@@ -121,7 +123,7 @@ func TestSlowStrangersKeepNobodyFromTheVault(t *testing.T) {
 func TestOneSiteOfStrangersHasAPartOfTheMemory(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, behindProxy)
-	const part = anonymousMemory / anonymousShare / maxFields
+	const part = memory.AnonymousBytes / memory.AnonymousShare / maxFields
 	d.slowLogins(2*part, func(i int) string { return fmt.Sprintf("2001:db8:7:%x::1", i) })
 	d.until("the site has its part", func() bool { return d.login(maxFields, "2001:db8:7:ffff::1") == 503 })
 	for _, other := range []string{"2001:db8:8::1", "192.0.2.1"} {
@@ -129,7 +131,7 @@ func TestOneSiteOfStrangersHasAPartOfTheMemory(t *testing.T) {
 			t.Errorf("another site, %s: %d", other, status)
 		}
 	}
-	if status := d.login(unaccountedAnonymous, "2001:db8:7:ffff::1"); status != 200 {
+	if status := d.login(memory.UnaccountedAnonymous, "2001:db8:7:ffff::1"); status != 200 {
 		t.Errorf("a small login of the same site: %d", status)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
+	"github.com/realmgate/realmgate/gateway/internal/memory"
 	"github.com/realmgate/realmgate/gateway/openapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -42,7 +44,7 @@ func TestChunkedBodiesArriveWhole(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
 	ada := d.users.signIn(t)
-	for _, size := range []int{0, 1, 5000, unaccountedBody, unaccountedBody + 1, 1 << 20, 5 << 20} {
+	for _, size := range []int{0, 1, 5000, memory.Unaccounted, memory.Unaccounted + 1, 1 << 20, 5 << 20} {
 		body := strings.Repeat("y", size)
 		// no known length
 		req, _ := http.NewRequest("PATCH", "http://"+d.addr+"/api/v1/vault/keys/k", io.MultiReader(strings.NewReader(body)))
@@ -192,7 +194,7 @@ func TestExpectContinueIsHonoured(t *testing.T) {
 
 func TestBrowsersOfAllowedOriginsMayCall(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = TextList{"https://app.example"} })
+	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{"https://app.example"} })
 	ada := d.users.signIn(t)
 	preflight := ask{method: "OPTIONS", path: "/api/v1/vault/keys/k",
 		header: map[string]string{"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}}

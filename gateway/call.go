@@ -8,6 +8,7 @@ import (
 	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
+	"github.com/realmgate/realmgate/gateway/internal/memory"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/fairsem"
@@ -19,20 +20,19 @@ import (
 
 // exchange is one request and its answer.
 type exchange struct {
-	path, query    []byte // of the raw target; they point into the request
-	fault          edge.PathFault
-	endpoint       *endpoint           // nil: no such path
-	route          *route              // nil: no such path, or not this method
-	principal      *identity.Principal // nil: no user
-	clientAddr     netip.Addr
-	hostRealm      string // the realm of the host
-	realm          string // the realm that the request is about
-	targetUserID   string // the user on whom an admin's request acted
-	body           []byte
-	bodyRead       bool           // to its end
-	bodyLease      fairsem.Lease  // memory for a small body
-	largeBodyLease fairsem.Lease  // memory for a large body
-	streamLease    *fairsem.Lease // nil: the answer is not streamed
+	path, query  []byte // of the raw target; they point into the request
+	fault        edge.PathFault
+	endpoint     *endpoint           // nil: no such path
+	route        *route              // nil: no such path, or not this method
+	principal    *identity.Principal // nil: no user
+	clientAddr   netip.Addr
+	hostRealm    string // the realm of the host
+	realm        string // the realm that the request is about
+	targetUserID string // the user on whom an admin's request acted
+	body         []byte
+	bodyRead     bool // to its end
+	bodyMemory   memory.Reservation
+	streamLease  *fairsem.Lease // nil: the answer is not streamed
 	// limit is the last limit that the request was counted against, for the RateLimit headers.
 	limit       ratelimit.Rate
 	limitResult ratelimit.Result
@@ -60,10 +60,7 @@ func (g *gateway) handle(c *fiber.Ctx) error {
 
 // answerAndRelease answers, and then gives back the memory of the body, also after a panic.
 func (g *gateway) answerAndRelease(c *fiber.Ctx, ex *exchange) error {
-	defer func() {
-		ex.bodyLease.Release()
-		ex.largeBodyLease.Release()
-	}()
+	defer ex.bodyMemory.Release()
 	return g.answer(c, ex)
 }
 
@@ -92,7 +89,7 @@ func (g *gateway) beforeFailure(c *fiber.Ctx, status int) {
 // lists their errors.
 func (g *gateway) answer(c *fiber.Ctx, ex *exchange) error {
 	in := &c.Request().Header
-	ex.clientAddr = g.clientAddr(c)
+	ex.clientAddr = g.proxies.ClientAddr(c)
 	httpx.SetClientAddr(c, ex.clientAddr)
 	edge.ToOriginForm(in)
 	if err := edge.CheckRequest(in); err != nil {
@@ -167,7 +164,7 @@ func (g *gateway) answerUnrouted(c *fiber.Ctx, ex *exchange) error {
 		return err
 	}
 	switch {
-	case g.cors.preflight(c): // also of an unknown path: otherwise a browser hides the 404 from its script
+	case g.cors.IsPreflight(c): // also of an unknown path: otherwise a browser hides the 404 from its script
 		if ex.endpoint != nil {
 			c.Set(fiber.HeaderAllow, ex.endpoint.allow)
 		}

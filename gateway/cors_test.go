@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
@@ -25,7 +26,7 @@ func (r reply) allows(header string) bool {
 func TestScriptsMaySendTheHeadersOfTheSettings(t *testing.T) {
 	t.Parallel()
 	const app = "https://app.example"
-	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = TextList{app} })
+	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{app} })
 	r := d.do(preflight("/api/v1/vault/keys/k", app))
 	for _, name := range []string{
 		"authorization", "content-type", "accept", "x-request-id", "traceparent", "tracestate", "baggage", "b3",
@@ -39,7 +40,7 @@ func TestScriptsMaySendTheHeadersOfTheSettings(t *testing.T) {
 		t.Error("any header may be sent")
 	}
 	own := openDoor(t, func(c *Config) {
-		c.Edge.CORSOrigins, c.Edge.CORSHeaders = TextList{app}, TextList{"X-Other", "uber-trace-id"}
+		c.Edge.CORSOrigins, c.Edge.CORSHeaders = edge.TextList{app}, edge.TextList{"X-Other", "uber-trace-id"}
 	})
 	r = own.do(preflight("/api/v1/vault/keys/k", app))
 	if !r.allows("x-other") || !r.allows("uber-trace-id") || !r.allows("authorization") || r.allows("traceparent") {
@@ -52,7 +53,7 @@ func TestScriptsMaySendTheHeadersOfTheSettings(t *testing.T) {
 func TestPreflightsOfUnknownPathsAreAnswered(t *testing.T) {
 	t.Parallel()
 	const app = "https://app.example"
-	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = TextList{app} })
+	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{app} })
 	for _, path := range []string{"/nowhere", "/api/v1/vault/keys/", "/api/v2/users", "/api/v1/vault/keys/a%2Fb",
 		"/api/v1//users", "/api/v1/vault/keys"} {
 		if r := d.do(preflight(path, app)); r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != app ||
@@ -78,7 +79,7 @@ func TestPreflightsOfUnknownPathsAreAnswered(t *testing.T) {
 func TestAnOriginMayHaveAnySubdomain(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
-		c.Edge.CORSOrigins = TextList{"https://*.example.com", "http://*.localhost:3000", "https://app.other"}
+		c.Edge.CORSOrigins = edge.TextList{"https://*.example.com", "http://*.localhost:3000", "https://app.other"}
 	})
 	for origin, want := range map[string]bool{
 		"https://app.example.com":            true,
@@ -120,8 +121,8 @@ func TestOriginsAndHeadersThatMakeNoSenseAreRefused(t *testing.T) {
 	d := surroundings(t)
 	d.settings()
 	for setting, set := range map[string]func(c *Config, value string){
-		"CORS_ORIGINS": func(c *Config, value string) { c.Edge.CORSOrigins = TextList{value} },
-		"CORS_HEADERS": func(c *Config, value string) { c.Edge.CORSHeaders = TextList{value} },
+		"CORS_ORIGINS": func(c *Config, value string) { c.Edge.CORSOrigins = edge.TextList{value} },
+		"CORS_HEADERS": func(c *Config, value string) { c.Edge.CORSHeaders = edge.TextList{value} },
 	} {
 		for value, fine := range map[string]bool{
 			"https://*.example.com": setting == "CORS_ORIGINS", "https://*.example.com:8443": setting == "CORS_ORIGINS",
@@ -133,7 +134,7 @@ func TestOriginsAndHeadersThatMakeNoSenseAreRefused(t *testing.T) {
 		} {
 			cfg := d.cfg
 			set(&cfg, value)
-			err := cfg.Validate()
+			err := cfg.Edge.Validate()
 			if fine != (err == nil) || err != nil && !strings.HasPrefix(err.Error(), setting) {
 				t.Errorf("%s=%s: %v", setting, value, err)
 			}

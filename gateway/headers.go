@@ -1,14 +1,10 @@
 package gateway
 
 import (
-	"net/netip"
-
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
 // strictTransport makes browsers use TLS for a year (RFC 6797). It leaves out subdomains of the
@@ -21,8 +17,7 @@ func (g *gateway) secure(c *fiber.Ctx) bool {
 	if g.cfg.TLS.Cert != "" {
 		return true
 	}
-	return len(g.trusted) > 0 && c.Get(fiber.HeaderXForwardedProto) == "https" &&
-		netaddr.Contains(g.trusted, netaddr.Peer(c.Context().RemoteAddr()))
+	return c.Get(fiber.HeaderXForwardedProto) == "https" && g.proxies.Trusted(c.Context().RemoteAddr())
 }
 
 // isForwarded reports whether a header of a service's answer is passed on: those that pkg/httpx and
@@ -62,29 +57,6 @@ func (g *gateway) setHeaders(c *fiber.Ctx, ex *exchange) {
 		h.Set(fiber.HeaderStrictTransportSecurity, strictTransport)
 	}
 	setLimitHeaders(c, ex)
-	g.cors.setHeaders(c)
+	g.cors.SetHeaders(c)
 	closeUnreadBody(c, ex)
-}
-
-// clientAddr returns the address of the request's client. The first X-Forwarded-For of an untrusted
-// peer is logged, because it may come from a proxy that TRUSTED_PROXIES lacks, whose clients then
-// share one address in limits and logs. Any client can send one, so it is logged only once.
-func (g *gateway) clientAddr(c *fiber.Ctx) netip.Addr {
-	conn := c.Context().RemoteAddr()
-	peer := netaddr.Peer(conn)
-	lines := c.Request().Header.PeekAll(fiber.HeaderXForwardedFor)
-	if len(lines) == 0 {
-		return peer
-	}
-	if !netaddr.Contains(g.trusted, peer) {
-		g.untrusted.Do(func() {
-			g.log.Warn("X-Forwarded-For is ignored: if the peer is a proxy, add it to TRUSTED_PROXIES", "peer", peer.String())
-		})
-		return peer
-	}
-	forwarded := make([]string, len(lines))
-	for i, line := range lines {
-		forwarded[i] = string(line)
-	}
-	return edge.ClientAddr(conn, forwarded, g.trusted)
 }

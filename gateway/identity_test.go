@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 )
 
 // TestAServiceIsToldTheRealmAndAddressOfEachRequest although an identity that was signed a moment
 // ago is used again.
 func TestAServiceIsToldTheRealmAndAddressOfEachRequest(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Edge.TrustedProxies = TextList{"127.0.0.1"} })
+	d := openDoor(t, func(c *Config) { c.Edge.TrustedProxies = edge.TextList{"127.0.0.1"} })
 	ada := d.users.signIn(t)
 	a, b := strings.Repeat("a", 24), strings.Repeat("b", 24)
 	for _, path := range []string{"/api/v1/vault/keys", "/api/v1/auth/config"} { // of a user, and of anybody

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
@@ -212,7 +213,7 @@ func TestMalformedRequestsAreCounted(t *testing.T) {
 func TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, func(c *Config) {
-		c.Limits.User, c.Limits.Address, c.Edge.TrustedProxies = perHour(3), perHour(6), TextList{"127.0.0.1"}
+		c.Limits.User, c.Limits.Address, c.Edge.TrustedProxies = perHour(3), perHour(6), edge.TextList{"127.0.0.1"}
 	})
 	events := d.listen()
 	token, owner := d.users.authToken(func(s *sessionstate.State) { s.Token.IPWhitelist = []string{"192.0.2.0/24"} })

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -14,7 +15,7 @@ func TestTheLogTellsWhoAskedForWhat(t *testing.T) {
 	var log testkit.Buffer
 	d := surroundings(t)
 	d.log = slog.New(slog.NewTextHandler(&log, nil))
-	d.settings(func(c *Config) { c.Edge.TrustedProxies = TextList{"127.0.0.1"} })
+	d.settings(func(c *Config) { c.Edge.TrustedProxies = edge.TextList{"127.0.0.1"} })
 	d.start()
 	ada := d.users.signIn(t)
 	for _, c := range []struct {

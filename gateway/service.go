@@ -9,13 +9,12 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"net/netip"
-	"sync"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
+	"github.com/realmgate/realmgate/gateway/internal/memory"
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/gateway/openapi"
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -23,7 +22,6 @@ import (
 	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
-	"github.com/realmgate/realmgate/pkg/netaddr"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/redisdb"
 	"github.com/realmgate/realmgate/pkg/service"
@@ -36,26 +34,21 @@ const Name = "gateway"
 
 // gateway has what every request works with.
 type gateway struct {
-	cfg             Config
-	log             *slog.Logger
-	now             func() time.Time
-	router          *router
-	upstreams       [toActivity + 1]*upstream.Upstream // by target; none for here
-	identity        *identity.Service
-	cors            cors
-	trusted         []netip.Prefix
-	untrusted       sync.Once // for the warning about an untrusted proxy
-	batches         *ratelimit.Batches
-	bodies          *fairsem.Semaphore // bytes of users' bodies of up to smallBody
-	largeBodies     *fairsem.Semaphore // bytes of users' larger bodies
-	smallBody       int
-	anonymousBodies *fairsem.Semaphore // bytes of larger bodies without a user
-	streams         *fairsem.Semaphore // streamed answers
-	journal         *journal.Journal
-	eventIDs        id.Sequence
-	docs            *openapi.Docs
-	health          health
-	traces          *trace.Provider // nil: off
+	cfg        Config
+	now        func() time.Time
+	router     *router
+	upstreams  [toActivity + 1]*upstream.Upstream // by target; none for here
+	identity   *identity.Service
+	cors       edge.CORS
+	proxies    *edge.Proxies
+	batches    *ratelimit.Batches
+	bodyMemory *memory.Budget
+	streams    *fairsem.Semaphore // streamed answers
+	journal    *journal.Journal
+	eventIDs   id.Sequence
+	docs       *openapi.Docs
+	health     health
+	traces     *trace.Provider // nil: off
 }
 
 // Program describes the binary.
@@ -70,19 +63,16 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
-	memory, conns := int64(cfg.Edge.BodyMemoryMB)<<20, int64(cfg.Upstreams.MaxConns)
-	small := memory / smallBodiesShare
+	conns := int64(cfg.Upstreams.MaxConns)
 	g := &gateway{
-		cfg: cfg, log: rt.Log, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: newCORS(cfg.Edge),
-		bodies: fairsem.New(small, small/smallBodyUsers), smallBody: int(small / smallBodyUsers),
-		largeBodies:     fairsem.New(memory-small, 1),
-		anonymousBodies: fairsem.New(anonymousMemory, anonymousMemory/anonymousShare),
-		streams:         fairsem.New(max(1, conns/2), max(1, conns/streamShare)),
+		cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: edge.NewCORS(cfg.Edge),
+		bodyMemory: memory.New(int64(cfg.Edge.BodyMemoryMB)<<20, cfg.Edge.BodyWait),
+		streams:    fairsem.New(max(1, conns/2), max(1, conns/streamShare)),
 	}
 	g.health.check, g.health.now = svc.CheckReady, rt.Now
 	var err error
-	if g.trusted, err = netaddr.ParsePrefixes(cfg.Edge.TrustedProxies); err != nil {
-		return fmt.Errorf("TRUSTED_PROXIES: %w", err)
+	if g.proxies, err = edge.NewProxies(cfg.Edge, rt.Log); err != nil {
+		return err
 	}
 	if cfg.SharedKeys != "" {
 		rt.Log.Warn(auth.SharedKeysWarning)

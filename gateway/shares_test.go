@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/realmgate/realmgate/gateway/internal/memory"
 )
 
 func TestLargeBodiesShareTheMemory(t *testing.T) {
@@ -25,7 +27,7 @@ func TestLargeBodiesShareTheMemory(t *testing.T) {
 	put := func(who person, body string) reply {
 		return d.do(ask{method: "PUT", path: "/api/v1/vault/keys/k", bearer: who.token, body: body})
 	}
-	large, middle := strings.Repeat("w", 3<<20), strings.Repeat("w", unaccountedBody+1)
+	large, middle := strings.Repeat("w", 3<<20), strings.Repeat("w", memory.Unaccounted+1)
 	var wait sync.WaitGroup
 	sent := 0
 	send := func(who person, body string) {
@@ -76,13 +78,13 @@ func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
 			length, begin)
 	}
 	var eve person
-	begin := strings.Repeat("v", unaccountedBody+9000)
+	begin := strings.Repeat("v", memory.Unaccounted+9000)
 	for range 6 {
 		eve = d.users.signIn(t)
 		for range 3 {
 			slow(eve, "Content-Length: 50000000", begin)
 			slow(eve, "Content-Length: 1000000", begin)
-			slow(eve, "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s", 2*unaccountedBody, begin))
+			slow(eve, "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s", 2*memory.Unaccounted, begin))
 		}
 	}
 	ada := d.users.signIn(t)
@@ -92,7 +94,7 @@ func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
 	}
 	d.until("the slow ones have the memory for large bodies", func() bool { return put(ada, 2<<20) == 503 })
 	d.until("one of them has their part", func() bool { return put(eve, 1<<20) == 503 })
-	for _, size := range []int{1000, unaccountedBody + 1, 1 << 20} {
+	for _, size := range []int{1000, memory.Unaccounted + 1, 1 << 20} {
 		if status := put(ada, size); status != 200 {
 			t.Errorf("%d bytes of somebody else: %d", size, status)
 		}

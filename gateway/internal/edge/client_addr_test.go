@@ -38,7 +38,7 @@ func TestTheClientIsTheLastAddressThatNoTrustedProxyHas(t *testing.T) {
 		{"IPv4 in IPv6", "::ffff:10.0.0.1", []string{"::ffff:1.1.1.1"}, trusted, "1.1.1.1"},
 		{"a block written as IPv4 in IPv6", "172.16.3.4", []string{"1.1.1.1"}, trusted, "1.1.1.1"},
 	} {
-		got := ClientAddr(&net.TCPAddr{IP: net.ParseIP(c.peer), Port: 1}, c.forwarded, c.trusted)
+		got := clientAddr(&net.TCPAddr{IP: net.ParseIP(c.peer), Port: 1}, c.forwarded, c.trusted)
 		if got.String() != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
@@ -50,7 +50,7 @@ func FuzzClientAddr(f *testing.F) {
 	f.Add("1.1.1.1, 10.0.0.2")
 	f.Add("[::1]:80,,")
 	f.Fuzz(func(t *testing.T, forwarded string) {
-		got := ClientAddr(&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}, []string{forwarded}, trusted)
+		got := clientAddr(&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}, []string{forwarded}, trusted)
 		if !got.IsValid() || got.Zone() != "" || got.Is4In6() {
 			t.Fatalf("%q gave %v", forwarded, got)
 		}

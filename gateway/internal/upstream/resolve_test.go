@@ -112,18 +112,7 @@ func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	open := func() (n float64) {
-		families, err := reg.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range families {
-			if f.GetName() == "upstream_breakers_open" {
-				n += f.GetMetric()[0].GetGauge().GetValue()
-			}
-		}
-		return n
-	}
+	open := func() float64 { return openBreakers(t, reg) }
 	moves("127.0.0.1")
 	var all sync.WaitGroup
 	for range breakerFailures {
@@ -147,6 +136,21 @@ func TestABreakerOfAnAddressThatLeftIsNotCounted(t *testing.T) {
 	if n := open(); n != 1 {
 		t.Errorf("%v breakers are open, want that of the address that refuses connections", n)
 	}
+}
+
+// openBreakers reads the metric of the only upstream.
+func openBreakers(t *testing.T, reg *prometheus.Registry) (n float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "upstream_breakers_open" {
+			n += f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	return n
 }
 
 // lookedUp waits until the name has been looked up.

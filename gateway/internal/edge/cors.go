@@ -1,4 +1,4 @@
-package gateway
+package edge
 
 import (
 	"slices"
@@ -7,8 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// What scripts of other origins may do and read, when CORS_ORIGINS lets them. CORS_HEADERS names
-// what they may send beyond corsHeaders.
+// The permissions of scripts of the origins in CORS_ORIGINS. CORS_HEADERS adds to corsHeaders.
 const (
 	corsMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
 	corsHeaders = "Authorization, Content-Type, Accept, X-Request-ID"
@@ -16,22 +15,23 @@ const (
 	corsMaxAge  = "600"
 )
 
-// anySubdomain stands at the beginning of a host in CORS_ORIGINS for one or more labels.
+// anySubdomain begins a host in CORS_ORIGINS and matches one or more labels.
 const anySubdomain = "*."
 
-// cors answers the questions of the Fetch standard about scripts of other origins. Credentials
+// CORS answers browsers whether scripts of other origins may call (Fetch standard). Credentials
 // travel in the Authorization header only, so cookies are never allowed.
-type cors struct {
-	origins []string // as in CORS_ORIGINS; none: no script of another origin may call
+type CORS struct {
+	origins []string // as in CORS_ORIGINS; empty: no script of another origin may call
 	headers string
 }
 
-func newCORS(cfg EdgeConfig) cors {
-	return cors{cfg.CORSOrigins, strings.Join(append([]string{corsHeaders}, cfg.CORSHeaders...), ", ")}
+// NewCORS returns the permissions of the settings.
+func NewCORS(cfg Config) CORS {
+	return CORS{cfg.CORSOrigins, strings.Join(append([]string{corsHeaders}, cfg.CORSHeaders...), ", ")}
 }
 
 // allows reports whether scripts of the origin may call.
-func (s cors) allows(origin string) bool {
+func (s CORS) allows(origin string) bool {
 	return origin != "" && slices.ContainsFunc(s.origins, func(allowed string) bool {
 		return allowed == "*" || allowed == origin || matchesSubdomain(allowed, origin)
 	})
@@ -57,15 +57,15 @@ func matchesSubdomain(allowed, origin string) bool {
 	return true
 }
 
-// preflight reports whether the request is a browser's question about another request, which
+// IsPreflight reports whether the request is a browser's question about another request, which
 // scripts of its origin may send.
-func (s cors) preflight(c *fiber.Ctx) bool {
+func (s CORS) IsPreflight(c *fiber.Ctx) bool {
 	return c.Method() == fiber.MethodOptions && c.Get(fiber.HeaderAccessControlRequestMethod) != "" &&
 		s.allows(c.Get(fiber.HeaderOrigin))
 }
 
-// setHeaders tells the browser what the script may do.
-func (s cors) setHeaders(c *fiber.Ctx) {
+// SetHeaders tells the browser the permissions of the script.
+func (s CORS) SetHeaders(c *fiber.Ctx) {
 	if len(s.origins) == 0 {
 		return
 	}
@@ -74,7 +74,7 @@ func (s cors) setHeaders(c *fiber.Ctx) {
 	if !s.allows(origin) {
 		return
 	}
-	preflight := s.preflight(c)
+	preflight := s.IsPreflight(c)
 	if slices.Contains(s.origins, "*") {
 		origin = "*"
 	}

@@ -1,0 +1,74 @@
+package edge
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/realmgate/realmgate/pkg/config"
+	"github.com/realmgate/realmgate/pkg/netaddr"
+)
+
+// Config says which requests of clients are accepted.
+type Config struct {
+	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
+	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; https://*.example.com is all subdomains, * any origin."`
+	CORSHeaders    TextList `env:"CORS_HEADERS" envDefault:"traceparent,tracestate,baggage,b3,x-b3-traceid,x-b3-spanid,x-b3-parentspanid,x-b3-sampled,x-b3-flags,sentry-trace,uber-trace-id,x-cloud-trace-context,x-amzn-trace-id" doc:"Comma-separated headers that their scripts may send beside Authorization, Content-Type, Accept and X-Request-ID; those of traces by default, * any."`
+	VaultQuotaMB   int      `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What vault-svc lets a user store in MB, unless an admin gave the user a quota of their own: so large a value must pass."`
+	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB. 0: six times the user's quota (JSON may spell one byte as six) plus 2; at least 110, at most 1000 and BODY_MEMORY_MB."`
+	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"MB that users' bodies of more than 64 KB may take in memory together. A quarter is for those of up to a 64th of it, of which one user may have a 64th; of the larger ones a user may send one at a time. More of them wait."`
+	// BodyWait bounds that waiting.
+	BodyWait time.Duration `env:"BODY_WAIT" envDefault:"20s" doc:"How long a large body may wait for memory; after it 503."`
+}
+
+// TextList is a comma-separated list.
+type TextList []string
+
+// UnmarshalText splits at commas and drops what is blank.
+func (l *TextList) UnmarshalText(b []byte) error {
+	*l = nil
+	for s := range strings.SplitSeq(string(b), ",") {
+		if s = strings.TrimSpace(s); s != "" {
+			*l = append(*l, s)
+		}
+	}
+	return nil
+}
+
+// Validate checks what tags cannot say.
+func (c Config) Validate() error {
+	var p config.Problems
+	_, err := netaddr.ParsePrefixes(c.TrustedProxies)
+	p.Must(err == nil, "TRUSTED_PROXIES: %w", err)
+	for _, o := range c.CORSOrigins {
+		p.Must(o == "*" || isOrigin(strings.Replace(o, "://"+anySubdomain, "://any.", 1)) &&
+			!strings.HasSuffix(o, anySubdomain),
+			"CORS_ORIGINS: no browser sends the origin %q: write *, or scheme://host or scheme://host:port in lower case, "+
+				"with nothing after it and without the scheme's own port; the host may begin with *.", o)
+	}
+	for _, name := range c.CORSHeaders {
+		p.Must(strings.Trim(name, tokenCharacters) == "", "CORS_HEADERS: %q is not the name of a header", name)
+	}
+	p.Must(c.VaultQuotaMB >= 1 && c.VaultQuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
+	p.Must(c.VaultMaxBodyMB >= 0, "VAULT_MAX_BODY_MB must not be negative")
+	p.Must(c.BodyMemoryMB >= max(c.VaultMaxBodyMB, 1),
+		"BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
+	p.Must(c.BodyWait > 0, "BODY_WAIT must be above 0s")
+	return p.Err()
+}
+
+// isOrigin reports whether browsers may send s as the origin of a page (Fetch standard): they leave
+// out what the scheme implies.
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
+		return false
+	}
+	if u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" {
+		return false
+	}
+	return s == u.Scheme+"://"+strings.ToLower(u.Host) && !strings.Contains(s, "*")
+}
+
+// tokenCharacters are those of a header's name (RFC 9110, section 5.6.2).
+const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
