@@ -137,11 +137,9 @@ func TestACrashBetweenCommitAndAcknowledgementStoresNothingTwice(t *testing.T) {
 			}
 			err := s.insert(ctx, rows)
 			dying.Close() // the process is gone: no acknowledgement leaves it
-			select {
-			case committed <- err:
-			default:
-			}
-			return nil
+			committed <- err
+			<-ctx.Done() // nor is another batch stored
+			return ctx.Err()
 		})
 	}()
 	h.eventually("the stream is made", func() error {

@@ -3,6 +3,7 @@ package activity
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,7 +28,13 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+// TestMain runs more tests at once than there are processors: most of them wait most of the time.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	testkit.Main(m)
+}
 
 const (
 	internalKey = "an internal key of the tests that is long enough"
