@@ -68,7 +68,7 @@ func (s *store) list(ctx context.Context, f filter, offset, limit int64) (record
 		}
 		return err
 	})
-	if errors.Is(err, errGone) { // also with the lock: what is there is better than nothing
+	if errors.Is(err, errGone) { // also with the lock: an incomplete page is better than none
 		err = nil
 	}
 	return records, total, err

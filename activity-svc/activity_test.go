@@ -20,15 +20,15 @@ import (
 func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
-	who := user()
+	user := newUser()
 	e := event.Request{
-		ID: id.New(time.Now()), UserID: who.UserID, RealmID: "507f1f77bcf86cd799439011", Method: "PATCH",
+		ID: id.New(time.Now()), UserID: user.UserID, RealmID: "507f1f77bcf86cd799439011", Method: "PATCH",
 		Path:   "/api/v1/vault/keys/é",
 		Status: 201, IPAddress: "2001:db8::1", UserAgent: "Mozilla/5.0 <b>",
 	}
 	h.publish(e)
 	h.drained()
-	a := h.get(who, logPath)
+	a := h.get(user, logPath)
 	want := fmt.Sprintf(`{"statusCode":200,"message":"Activity logs retrieved successfully","data":[{"id":"%s","user_id":"%s",`+
 		`"realm_id":"507f1f77bcf86cd799439011","method":"PATCH","path":"/api/v1/vault/keys/é","status_code":201,"ip_address":"2001:db8::1",`+
 		`"user_agent":"Mozilla/5.0 <b>","created_at":"%s"}],"metadata":{"total":1,"page":1,"limit":50,"pages":1}}`,
@@ -40,7 +40,7 @@ func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
 	want = fmt.Sprintf(`{"statusCode":200,"message":"Activity stats retrieved successfully","data":{"total_size_bytes":%d,"total_records":1,`+
 		`"oldest_record":"%[2]s","newest_record":"%[2]s","retention_days":365}}`, bytes,
 		e.At().Format("2006-01-02T15:04:05.000Z"))
-	if a := h.get(who, logPath+"/stats"); a.body != want {
+	if a := h.get(user, logPath+"/stats"); a.body != want {
 		t.Errorf("got  %s\nwant %s", a.body, want)
 	}
 	for path, want := range map[string]string{
@@ -48,7 +48,7 @@ func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
 		logPath + "/stats": `{"statusCode":200,"message":"Activity stats retrieved successfully","data":{"total_size_bytes":0,"total_records":0,` +
 			`"oldest_record":null,"newest_record":null,"retention_days":365}}`,
 	} {
-		if a := h.get(user(), path); a.body != want {
+		if a := h.get(newUser(), path); a.body != want {
 			t.Errorf("another user's %s: got %s\nwant %s", path, a.body, want)
 		}
 	}
@@ -57,7 +57,7 @@ func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
 func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
-	who := user()
+	user := newUser()
 	for query, names := range map[string]string{
 		"page=0": "/page", "page=10002": "/page", "page=-1": "/page", "page=1.5": "/page", "page=": "/page",
 		"page=+1": "/page", "page=x": "/page",
@@ -80,7 +80,7 @@ func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
 		"realm_id=507f1f77bcf86cd79943901g": "/realm_id",
 		"page=0&limit=0&method=x":           "/page /limit /method",
 	} {
-		a := h.get(who, logPath+"?"+query)
+		a := h.get(user, logPath+"?"+query)
 		var got []string
 		for _, part := range strings.Split(string(a.Data), `"instancePath":"`)[1:] {
 			name, _, _ := strings.Cut(part, `"`)
@@ -98,7 +98,7 @@ func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
 		"start_date=2016-12-31T23:59:60Z", "start_date=2026-01-01T00:00:00%2B02:00",
 		"start_date=9999-12-31T23:59:59.999999999Z", "unknown=1",
 	} {
-		if a := h.get(who, logPath+"?"+query); a.StatusCode != http.StatusOK || a.Metadata.Total != 0 {
+		if a := h.get(user, logPath+"?"+query); a.StatusCode != http.StatusOK || a.Metadata.Total != 0 {
 			t.Errorf("?%s: got %s, want an empty page", query, a.body)
 		}
 	}
@@ -107,25 +107,25 @@ func TestQueryParametersOutOfBoundsAreNamed(t *testing.T) {
 func TestWhoMayRead(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
-	who := user()
+	user := newUser()
 	realm, other := "507f1f77bcf86cd799439011", "507f1f77bcf86cd799439012"
-	e := at(time.Now(), who, "GET", 200)
+	e := at(time.Now(), user, "GET", 200)
 	e.RealmID = realm
-	h.publish(e, at(time.Now(), who, "GET", 200))
+	h.publish(e, at(time.Now(), user, "GET", 200))
 	h.drained()
 	token := func(g *auth.Grant, host string) auth.Identity {
-		return auth.Identity{Kind: auth.Token, UserID: who.UserID, TokenID: id.New(time.Now()), Grant: g, Realm: host}
+		return auth.Identity{Kind: auth.Token, UserID: user.UserID, TokenID: id.New(time.Now()), Grant: g, Realm: host}
 	}
-	onHost := who
+	onHost := user
 	onHost.Realm = realm
-	banned := who
+	banned := user
 	banned.Banned = true
 	for _, c := range []readCase{
 		{"a caller without an identity", auth.Identity{}, "", 401, "MISSING_TOKEN", 0},
 		{"an anonymous caller", auth.Identity{Kind: auth.Anonymous}, "", 401, "MISSING_TOKEN", 0},
 		{"the gateway itself", auth.Identity{Kind: auth.System}, "", 401, "MISSING_TOKEN", 0},
-		{"a session", who, "", 200, "", 2},
-		{"a session that asks for a realm in upper case", who, "?realm_id=" + strings.ToUpper(realm), 200, "", 1},
+		{"a session", user, "", 200, "", 2},
+		{"a session that asks for a realm in upper case", user, "?realm_id=" + strings.ToUpper(realm), 200, "", 1},
 		{"a session on the realm's host", onHost, "", 200, "", 1},
 		{"a session on the realm's host that asks for it", onHost, "?realm_id=" + realm, 200, "", 1},
 		{"a session on a realm's host that asks for another", onHost, "?realm_id=" + other, 400, "VALIDATION_ERROR", 0},
@@ -155,7 +155,7 @@ func TestWhoMayRead(t *testing.T) {
 // readCase is a request for a log, and for its statistics where it has no query, and its answer.
 type readCase struct {
 	name   string
-	who    auth.Identity
+	user   auth.Identity
 	query  string
 	status int
 	code   string
@@ -164,14 +164,14 @@ type readCase struct {
 
 func (c readCase) check(h *harness) {
 	h.t.Helper()
-	a := h.get(c.who, logPath+c.query)
+	a := h.get(c.user, logPath+c.query)
 	if a.StatusCode != c.status || a.Code != c.code || a.Metadata.Total != c.total {
 		h.t.Errorf("%s: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
 	}
 	if c.query != "" {
 		return
 	}
-	a = h.get(c.who, logPath+"/stats")
+	a = h.get(c.user, logPath+"/stats")
 	if a.StatusCode != c.status || a.Code != c.code ||
 		(c.status == 200 && !strings.Contains(a.body, fmt.Sprintf(`"total_records":%d,`, c.total))) {
 		h.t.Errorf("%s: stats: got %s, want %d %s and %d records", c.name, a.body, c.status, c.code, c.total)
@@ -181,20 +181,20 @@ func (c readCase) check(h *harness) {
 func TestRealmsOfAUser(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
-	who, system := user(), auth.Identity{Kind: auth.System}
+	user, system := newUser(), auth.Identity{Kind: auth.System}
 	realms := []string{"507f1f77bcf86cd799439012", "507f1f77bcf86cd799439011", "", "507f1f77bcf86cd799439011"}
 	for _, realm := range realms {
-		e := at(time.Now(), who, "GET", 200)
+		e := at(time.Now(), user, "GET", 200)
 		e.RealmID = realm
 		h.publish(e)
 	}
 	h.drained()
 	size := fixedBytes + 12 + len("GET") + len("/api/v1/vault/keys") + len("192.0.2.7") + len("test/1")
 	want := fmt.Sprintf(`{"realms":[{"realm_id":"507f1f77bcf86cd799439011","count":2,"size_bytes":%d},{"realm_id":"507f1f77bcf86cd799439012","count":1,"size_bytes":%d}]}`, 2*size, size)
-	if a := h.get(system, "/internal/realms?user_id="+who.UserID); a.body != want {
+	if a := h.get(system, "/internal/realms?user_id="+user.UserID); a.body != want {
 		t.Errorf("got %s\nwant %s", a.body, want)
 	}
-	if a := h.get(system, "/internal/realms?user_id="+user().UserID); a.body != `{"realms":[]}` {
+	if a := h.get(system, "/internal/realms?user_id="+newUser().UserID); a.body != `{"realms":[]}` {
 		t.Errorf("a user without records: %s", a.body)
 	}
 	for _, query := range []string{"", "?user_id=", "?user_id=x",
@@ -203,7 +203,7 @@ func TestRealmsOfAUser(t *testing.T) {
 			t.Errorf("%q: got %s", query, a.body)
 		}
 	}
-	if a := h.get(who, "/internal/realms?user_id="+who.UserID); a.StatusCode != http.StatusUnauthorized {
+	if a := h.get(user, "/internal/realms?user_id="+user.UserID); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a user asks: got %s", a.body)
 	}
 }
@@ -213,17 +213,17 @@ func TestRealmsOfAUser(t *testing.T) {
 func TestRealmsThatWereUsedLast(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
-	who := user()
+	user := newUser()
 	h.query(`INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
 		SELECT decode($1, 'hex'), CASE WHEN n <= 5 THEN '2020-01-01'::date ELSE '2020-02-01' END, decode(lpad(n::text, 24, '0'), 'hex'), 'GET', 200, 1, 100
-		FROM generate_series(1, $2::int) AS n`, who.UserID, maxRealms+4)
+		FROM generate_series(1, $2::int) AS n`, user.UserID, maxRealms+4)
 	h.query(`INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
-		SELECT decode($1, 'hex'), $2, decode(lpad('2', 24, '0'), 'hex'), 'GET', 200, 1, 100`, who.UserID, timerange.DayOf(time.Now()).AddDate(0, 0, -1))
-	now := at(time.Now(), who, "GET", 200)
+		SELECT decode($1, 'hex'), $2, decode(lpad('2', 24, '0'), 'hex'), 'GET', 200, 1, 100`, user.UserID, timerange.DayOf(time.Now()).AddDate(0, 0, -1))
+	now := at(time.Now(), user, "GET", 200)
 	now.RealmID = "507f1f77bcf86cd799439011"
 	h.publish(now)
 	h.drained()
-	a := h.get(auth.Identity{Kind: auth.System}, "/internal/realms?user_id="+who.UserID)
+	a := h.get(auth.Identity{Kind: auth.System}, "/internal/realms?user_id="+user.UserID)
 	var got internalapi.RealmList
 	if err := json.Unmarshal([]byte(a.body), &got); err != nil {
 		t.Fatal(err)
@@ -244,8 +244,8 @@ func TestRealmsThatWereUsedLast(t *testing.T) {
 func TestAReadWaitsForNoPartitionOfAnotherDay(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t, func(c *Config) { c.DB.Timeout = 2 * time.Second })
-	who := user()
-	h.publish(at(time.Now(), who, "GET", 200), at(time.Now().Add(-3*timerange.Day), who, "GET", 200))
+	user := newUser()
+	h.publish(at(time.Now(), user, "GET", 200), at(time.Now().Add(-3*timerange.Day), user, "GET", 200))
 	h.drained()
 	tx, err := openStore(t, h.cfg.DB.URL.Reveal()).pool.Begin(t.Context())
 	if err != nil {
@@ -258,14 +258,14 @@ func TestAReadWaitsForNoPartitionOfAnotherDay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), `LOCK TABLE `+other); err != nil { // as who drops it does
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE `+other); err != nil { // as dropping it does
 		t.Fatal(err)
 	}
 	day := time.Now().UTC().Format(time.DateOnly)
 	for range 10 { // a plan that is kept is chosen after the fifth time
 		for _, query := range []string{"?start_date=" + day, "?method=GET&start_date=" + day,
 			"?page=2&limit=1&start_date=" + day} {
-			if a := h.get(who, logPath+query); a.StatusCode != 200 {
+			if a := h.get(user, logPath+query); a.StatusCode != 200 {
 				t.Fatalf("%s while %s is locked: %d %s", query, other, a.StatusCode, a.body)
 			}
 		}
@@ -275,7 +275,7 @@ func TestAReadWaitsForNoPartitionOfAnotherDay(t *testing.T) {
 func TestPagesNeverExceedTheLastOneThatMayBeAsked(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
-	who := user()
+	user := newUser()
 	yesterday := time.Now().AddDate(0, 0, -1)
 	h.eventually("yesterday is counted", func() error {
 		if n := h.query(`SELECT count(*) FROM activity_watermark WHERE counted_before > now() - interval '1 minute'`); n != 1 {
@@ -283,10 +283,10 @@ func TestPagesNeverExceedTheLastOneThatMayBeAsked(t *testing.T) {
 		}
 		return nil
 	})
-	h.publish(at(yesterday, who, "GET", 200))
+	h.publish(at(yesterday, user, "GET", 200))
 	h.drained()
 	h.query(`UPDATE activity_daily SET records = 10002`) // as if there were that many
-	if a := h.get(who, logPath+"?limit=1"); a.Metadata.Pages != 10001 || a.Metadata.Total != 10002 {
+	if a := h.get(user, logPath+"?limit=1"); a.Metadata.Pages != 10001 || a.Metadata.Total != 10002 {
 		t.Errorf("got %+v", a.Metadata)
 	}
 }

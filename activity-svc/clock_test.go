@@ -20,10 +20,10 @@ func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := prepare(t, func(c *Config) { c.Retention = 30 })
-			s, who, now := openStore(t, h.cfg.DB.URL.Reveal()), user(), time.Now()
+			s, user, now := openStore(t, h.cfg.DB.URL.Reveal()), newUser(), time.Now()
 			var rows []*record
 			for n := range 30 {
-				rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200))...)
+				rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), user, "GET", 200))...)
 			}
 			if err := s.insert(t.Context(), rows); err != nil {
 				t.Fatal(err)
@@ -34,7 +34,7 @@ func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 			}
 			h.clock.forward(off)
 			r := h.run()
-			h.publish(at(now, who, "GET", 200))
+			h.publish(at(now, user, "GET", 200))
 			h.drained()
 			h.eventually("maintenance has looked", func() error {
 				if n := r.metric(t, "clock_doubted_total"); n < 3 {
@@ -62,12 +62,12 @@ func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 func TestALogThatNothingIsAddedToIsKept(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
-	s, who, newest := openStore(t, h.cfg.DB.URL.Reveal()), user(), time.Now().AddDate(0, 0, -100)
+	s, user, newest := openStore(t, h.cfg.DB.URL.Reveal()), newUser(), time.Now().AddDate(0, 0, -100)
 	insert := func(when ...time.Time) {
 		t.Helper()
 		var rows []*record
 		for _, when := range when {
-			rows = append(rows, recordsOf(at(when, who, "GET", 200))...)
+			rows = append(rows, recordsOf(at(when, user, "GET", 200))...)
 		}
 		if err := s.insert(t.Context(), rows); err != nil {
 			t.Fatal(err)
@@ -86,9 +86,9 @@ func TestALogThatNothingIsAddedToIsKept(t *testing.T) {
 func TestALeapOfTheDatabasesClockDeletesNothing(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
-	s, who, now := openStore(t, h.cfg.DB.URL.Reveal()), user(), time.Now()
-	old := recordsOf(at(now.AddDate(0, 0, -20), who, "GET", 200))
-	if err := s.insert(t.Context(), append(old, recordsOf(at(now, who, "GET", 200))...)); err != nil {
+	s, user, now := openStore(t, h.cfg.DB.URL.Reveal()), newUser(), time.Now()
+	old := recordsOf(at(now.AddDate(0, 0, -20), user, "GET", 200))
+	if err := s.insert(t.Context(), append(old, recordsOf(at(now, user, "GET", 200))...)); err != nil {
 		t.Fatal(err)
 	}
 	h.query(`UPDATE clock_seen SET seen_at = now() - interval '400 days'`)

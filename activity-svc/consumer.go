@@ -69,8 +69,8 @@ func (c *consumer) boundsAt(now db.Times) bounds {
 }
 
 // handleBatch stores a batch. Everything is committed before anything is acknowledged: a crash in
-// between delivers the batch again, and what is there is skipped. An error means that nothing was
-// acknowledged and that the batch must be tried again.
+// between delivers the batch again, and rows that are there are skipped. An error means that
+// nothing was acknowledged and that the batch must be tried again.
 func (c *consumer) handleBatch(ctx context.Context, batch []bus.Message) (err error) {
 	start := c.now()
 	ctx, finish := c.startTrace(ctx, batch)

@@ -21,7 +21,7 @@ import (
 )
 
 func manyEvents(n int) []event.Request {
-	users := []string{user().UserID, user().UserID, user().UserID}
+	users := []string{newUser().UserID, newUser().UserID, newUser().UserID}
 	now := time.Now()
 	out := make([]event.Request, n)
 	for i := range out {
@@ -190,7 +190,7 @@ func TestPoisonIsKeptAsideAndBlocksNothing(t *testing.T) {
 	h.publish(good[:10]...)
 	h.publishRaw("1", []byte("not json"))
 	h.publish(poison)
-	h.publishRaw("2", []byte(`{"id":"`+id.New(time.Now())+`","user_id":"`+user().UserID+`","method":"GET","path":"/\u0000","status":200}`))
+	h.publishRaw("2", []byte(`{"id":"`+id.New(time.Now())+`","user_id":"`+newUser().UserID+`","method":"GET","path":"/\u0000","status":200}`))
 	h.publishRaw("3", nil)
 	// One bad event among good ones in a message: only that one is put aside.
 	body := func(e event.Request) []byte {
@@ -222,18 +222,18 @@ func TestPoisonIsKeptAsideAndBlocksNothing(t *testing.T) {
 func TestLateAndEarlyEvents(t *testing.T) {
 	t.Parallel()
 	h, r := start(t, func(c *Config) { c.Retention = 60 })
-	who := user()
+	user := newUser()
 	now := time.Now()
 	h.publish(
-		at(now.AddDate(0, 0, -59), who, "GET", 200),
-		at(now.AddDate(0, 0, -30), who, "GET", 201),
-		at(now.AddDate(0, 0, 5), who, "GET", 202),
-		at(now.AddDate(0, 0, -62), who, "GET", 500), // too old
-		at(time.Unix(0, 0), who, "GET", 501),        // far too old
+		at(now.AddDate(0, 0, -59), user, "GET", 200),
+		at(now.AddDate(0, 0, -30), user, "GET", 201),
+		at(now.AddDate(0, 0, 5), user, "GET", 202),
+		at(now.AddDate(0, 0, -62), user, "GET", 500), // too old
+		at(time.Unix(0, 0), user, "GET", 501),        // far too old
 	)
 	h.drained()
 	h.agrees(3)
-	if a := h.get(who, logPath); a.Metadata.Total != 3 || a.records(t)[0].StatusCode != 202 ||
+	if a := h.get(user, logPath); a.Metadata.Total != 3 || a.records(t)[0].StatusCode != 202 ||
 		a.records(t)[2].StatusCode != 200 {
 		t.Errorf("got %s", a.body)
 	}
@@ -249,8 +249,8 @@ func TestTheFirstDayThatIsKeptIsStoredWhole(t *testing.T) {
 	t.Parallel()
 	h := prepare(t, func(c *Config) { c.Retention = 10 })
 	r := h.run()
-	who, first := user(), timerange.DayOf(time.Now()).AddDate(0, 0, -10)
-	h.publish(at(first, who, "GET", 200), at(first.Add(-time.Millisecond), who, "GET", 201))
+	user, first := newUser(), timerange.DayOf(time.Now()).AddDate(0, 0, -10)
+	h.publish(at(first, user, "GET", 200), at(first.Add(-time.Millisecond), user, "GET", 201))
 	h.drained()
 	if !first.Equal(timerange.DayOf(time.Now()).AddDate(0, 0, -10)) {
 		t.Skip("midnight came meanwhile")
@@ -261,7 +261,7 @@ func TestTheFirstDayThatIsKeptIsStoredWhole(t *testing.T) {
 		}
 		return nil
 	})
-	if got := h.get(who, logPath).records(t); len(got) != 1 || got[0].StatusCode != 200 {
+	if got := h.get(user, logPath).records(t); len(got) != 1 || got[0].StatusCode != 200 {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -269,7 +269,7 @@ func TestTheFirstDayThatIsKeptIsStoredWhole(t *testing.T) {
 func TestAnActOnAnotherUserStandsInBothLogs(t *testing.T) {
 	t.Parallel()
 	h, r := start(t)
-	admin, other := user(), user()
+	admin, other := newUser(), newUser()
 	e := at(time.Now(), admin, "PATCH", 200)
 	e.OnUserID, e.Path = other.UserID, "/api/v1/users/"+other.UserID
 	self := at(time.Now(), admin, "PATCH", 200)
@@ -297,8 +297,8 @@ func TestNATSMayBeAway(t *testing.T) {
 	h := prepare(t)
 	h.broker.Stop()
 	r := h.run()
-	who := user()
-	if a := h.get(who, logPath); a.StatusCode != http.StatusOK {
+	user := newUser()
+	if a := h.get(user, logPath); a.StatusCode != http.StatusOK {
 		t.Errorf("reading without NATS: %s", a.body)
 	}
 	h.eventually("ready, with a word about NATS", func() error {
@@ -319,10 +319,10 @@ func TestNATSMayBeAway(t *testing.T) {
 		return nil
 	})
 	h.broker.Restart()
-	h.publish(at(time.Now(), who, "GET", 200))
+	h.publish(at(time.Now(), user, "GET", 200))
 	h.drained()
 	h.broker.Restart()
-	h.publish(at(time.Now(), who, "GET", 200))
+	h.publish(at(time.Now(), user, "GET", 200))
 	h.drained()
 	h.agrees(2)
 }
@@ -330,9 +330,9 @@ func TestNATSMayBeAway(t *testing.T) {
 func TestEventsWaitForTheDatabase(t *testing.T) {
 	t.Parallel()
 	h, r := start(t)
-	who := user()
+	user := newUser()
 	h.query(`ALTER TABLE activity_watermark RENAME TO away`)
-	h.publish(at(time.Now(), who, "GET", 200))
+	h.publish(at(time.Now(), user, "GET", 200))
 	time.Sleep(500 * time.Millisecond)
 	if n := h.query(`SELECT count(*) FROM activity`); n != 0 {
 		t.Error("a record was stored although it is not known whether it is late")

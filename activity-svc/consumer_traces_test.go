@@ -31,9 +31,9 @@ func TestEachTracedEventOfABatchHasItsInsertInItsOwnTrace(t *testing.T) {
 	r := h.run()
 	traceID := func(n int) string { return fmt.Sprintf("%032x", n) }
 	var events []string // trace id and span id of the three
-	who := user()
+	user := newUser()
 	for n := 1; n <= 5; n++ {
-		e := at(time.Now(), who, "GET", 200)
+		e := at(time.Now(), user, "GET", 200)
 		parent := ""
 		if n <= 4 {
 			parent = "00-" + traceID(n) + "-" + fmt.Sprintf("%016x", n) + "-01"

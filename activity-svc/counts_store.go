@@ -130,7 +130,7 @@ func addLate(ctx context.Context, tx pgx.Tx, rows []*record, watermark time.Time
 const readWatermark = `SELECT counted_before FROM activity_watermark`
 
 // moveWatermark counts the records before the time before, unless they are. Each transaction
-// counts a day at most, because those who store records wait meanwhile.
+// counts a day at most, because storing waits meanwhile.
 func (s *store) moveWatermark(ctx context.Context, before time.Time) error {
 	for done := false; !done; {
 		err := s.withWatermarkLocked(ctx, func(tx pgx.Tx, watermark time.Time) (err error) {

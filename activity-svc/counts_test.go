@@ -53,7 +53,7 @@ const (
 func startWalk(t *testing.T) (w *walked, ranges []string) {
 	t.Helper()
 	h := prepare(t)
-	w = &walked{h: h, s: openStore(t, h.cfg.DB.URL.Reveal()), who: user()}
+	w = &walked{h: h, s: openStore(t, h.cfg.DB.URL.Reveal()), user: newUser()}
 	now := time.Now().UTC()
 	w.add(5000, w.day(busyDay), w.day(busyDay-1))
 	w.add(300, w.day(quietDay), w.day(quietDay-1))
@@ -123,19 +123,19 @@ func TestBusyAndQuietDaysAgreeWithAWalkOverTheRecords(t *testing.T) {
 	}
 }
 
-// TestReplicasThatCountAtOnceCountEachRecordOnce lets two replicas count, and store what is new and
-// what is late, while another client reads.
+// TestReplicasThatCountAtOnceCountEachRecordOnce lets two replicas count, and store new and late
+// records, while another client reads.
 func TestReplicasThatCountAtOnceCountEachRecordOnce(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
-	one := &walked{h: h, s: openStore(t, h.cfg.DB.URL.Reveal()), who: user()}
+	one := &walked{h: h, s: openStore(t, h.cfg.DB.URL.Reveal()), user: newUser()}
 	one.add(4000, one.day(1), one.day(0))
 	maintain(t, newMaintainer(t, one.s, h.clock, 365))
 	ctx, stop := context.WithCancel(t.Context())
 	var writers, others sync.WaitGroup
 	for range 2 {
 		s := openStore(t, h.cfg.DB.URL.Reveal())
-		w := &walked{h: h, s: s, who: one.who}
+		w := &walked{h: h, s: s, user: one.user}
 		writers.Go(func() {
 			for round := range 25 {
 				w.add(40, time.Now().Add(-time.Millisecond), time.Now())
@@ -151,7 +151,7 @@ func TestReplicasThatCountAtOnceCountEachRecordOnce(t *testing.T) {
 			}
 		})
 		others.Go(func() {
-			f := allRecords(raw(one.who.UserID))
+			f := allRecords(raw(one.user.UserID))
 			f.from = one.day(1).Add(7*time.Hour + time.Minute)
 			for last := int64(0); ctx.Err() == nil; {
 				_, total, err := s.list(t.Context(), f, max(0, last-300), 50)

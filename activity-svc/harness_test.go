@@ -52,7 +52,7 @@ type harness struct {
 	t      testing.TB
 	cfg    Config
 	broker *testkit.Broker
-	bus    *bus.Conn // of the one who publishes
+	bus    *bus.Conn // of a publisher beside the service
 	keys   *auth.InternalKeys
 	id     atomic.Pointer[string] // of the installation
 	clock  *clock
@@ -165,15 +165,15 @@ func newStore(t testing.TB) *store {
 	return openStore(t, database(t))
 }
 
-// user is an identity of a session of a new user.
-func user() auth.Identity {
+// newUser returns the identity of a session of a new user.
+func newUser() auth.Identity {
 	return auth.Identity{Kind: auth.Session, UserID: id.New(time.Now()), SessionID: id.New(time.Now())}
 }
 
-// at returns an event of who at a time.
-func at(t time.Time, who auth.Identity, method string, status int) event.Request {
+// at returns an event of the user at a time.
+func at(t time.Time, user auth.Identity, method string, status int) event.Request {
 	return event.Request{
-		ID: id.New(t), UserID: who.UserID, Method: method, Path: "/api/v1/vault/keys", Status: status, IPAddress: "192.0.2.7",
+		ID: id.New(t), UserID: user.UserID, Method: method, Path: "/api/v1/vault/keys", Status: status, IPAddress: "192.0.2.7",
 		UserAgent: "test/1",
 	}
 }
@@ -300,15 +300,15 @@ func (a answer) records(t testing.TB) (out []Record) {
 	return out
 }
 
-// get asks as who; the header is left out when who is empty.
-func (h *harness) get(who auth.Identity, path string) answer {
+// get sends a request of the user, without an identity when the user is empty.
+func (h *harness) get(user auth.Identity, path string) answer {
 	h.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, h.url+path, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if who.Kind != "" {
-		header, err := h.keys.Sign(who, Name)
+	if user.Kind != "" {
+		header, err := h.keys.Sign(user, Name)
 		if err != nil {
 			h.t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 	var given []record
 	for _, status := range []int16{-32768, -1, 0, 200, 32767} {
 		for _, text := range []string{"", "/a", "tab\t, line\n, \\. and \\N", "ü €", strings.Repeat("long", 10_000)} {
-			r := *recordsOf(at(time.Now(), user(), "GET", 200))[0]
+			r := *recordsOf(at(time.Now(), newUser(), "GET", 200))[0]
 			r.status, r.path, r.ipAddress, r.userAgent, r.method = status, text, text, text, text
 			given = append(given, r)
 		}
@@ -52,15 +52,15 @@ func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 	}
 }
 
-// TestAColumnOfAnotherTypeBuriesNobody: a later release may change a column while this one still
-// runs. Its events wait then.
-func TestAColumnOfAnotherTypeBuriesNobody(t *testing.T) {
+// TestAColumnOfAnotherTypeMakesNoDeadLetters: a later release may change a column while this one
+// still runs. Its events wait then.
+func TestAColumnOfAnotherTypeMakesNoDeadLetters(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	if _, err := s.pool.Exec(t.Context(), `ALTER TABLE activity ALTER ip_address TYPE inet USING NULL`); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.insert(t.Context(), recordsOf(at(time.Now(), user(), "GET", 200))); err == nil || isUnstorable(err) {
+	if err := s.insert(t.Context(), recordsOf(at(time.Now(), newUser(), "GET", 200))); err == nil || isUnstorable(err) {
 		t.Errorf("got %v, want an error that is tried again", err)
 	}
 }

@@ -41,7 +41,7 @@ func TestTwoInstallationsOnOneServerTakeOnlyTheirOwnEvents(t *testing.T) {
 	}
 }
 
-// TestAForeignStreamIsRefused: a service ends rather than take somebody's events.
+// TestAForeignStreamIsRefused: a service ends rather than take the events of another installation.
 func TestAForeignStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	h, first := start(t)
@@ -50,7 +50,7 @@ func TestAForeignStreamIsRefused(t *testing.T) {
 	h.query(`UPDATE installation SET id = $1`, ours)
 	foreign := h.cfg.consumer(ours).Stream
 	foreign.Owner = theirs
-	h.eventually("the stream is somebody else's", func() error { return h.bus.EnsureStream(t.Context(), foreign) })
+	h.eventually("the stream belongs to another installation", func() error { return h.bus.EnsureStream(t.Context(), foreign) })
 	svc, err := New(t.Context(), h.cfg,
 		service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	if err != nil {

@@ -42,8 +42,8 @@ func BenchmarkRead(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			took := map[string][]time.Duration{}
 			for range b.N {
-				for _, who := range []string{busy, quiet} {
-					f := allRecords(who)
+				for _, user := range []string{busy, quiet} {
+					f := allRecords(user)
 					start := time.Now()
 					var err error
 					if c.edit == nil {
@@ -55,12 +55,12 @@ func BenchmarkRead(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					took[who] = append(took[who], time.Since(start))
+					took[user] = append(took[user], time.Since(start))
 				}
 			}
-			at := func(who string, share float64) float64 {
-				slices.Sort(took[who])
-				return took[who][int(share*float64(b.N-1))].Seconds() * 1000
+			at := func(user string, share float64) float64 {
+				slices.Sort(took[user])
+				return took[user][int(share*float64(b.N-1))].Seconds() * 1000
 			}
 			b.ReportMetric(at(busy, .5), "busy-p50-ms")
 			b.ReportMetric(at(quiet, .5), "quiet-p50-ms")

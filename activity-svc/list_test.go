@@ -15,16 +15,16 @@ import (
 func TestAPageIsLookedUpByItsIDs(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	who, day := user(), timerange.DayOf(time.Now())
+	user, day := newUser(), timerange.DayOf(time.Now())
 	var rows []*record
 	for i := range 1000 {
-		rows = append(rows, recordsOf(at(day.Add(time.Duration(i)*time.Second), who, "GET", 200))...)
+		rows = append(rows, recordsOf(at(day.Add(time.Duration(i)*time.Second), user, "GET", 200))...)
 	}
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
 	err := s.reading(t.Context(), func(tx pgx.Tx, _ time.Time) error {
-		f := allRecords(raw(who.UserID))
+		f := allRecords(raw(user.UserID))
 		sql, args := f.sliceQuery(timerange.Slice{
 			Counted: timerange.Counted{Range: timerange.Range{From: day, To: day.Add(timerange.Day)}}, Skip: 300, Take: 50,
 		})

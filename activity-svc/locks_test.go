@@ -49,7 +49,7 @@ func TestLocksOfAnotherRoleStopNothing(t *testing.T) {
 		}
 	}
 	now := time.Now()
-	if err := s.insert(t.Context(), recordsOf(at(now.Add(-time.Minute), user(), "GET", 200))); err != nil {
+	if err := s.insert(t.Context(), recordsOf(at(now.Add(-time.Minute), newUser(), "GET", 200))); err != nil {
 		t.Fatal(err)
 	}
 	ran := false

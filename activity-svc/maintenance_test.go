@@ -50,11 +50,11 @@ func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
 	t.Parallel()
 	h := prepare(t, func(c *Config) { c.Retention = 35 })
 	s := openStore(t, h.cfg.DB.URL.Reveal())
-	who := user()
+	user := newUser()
 	now := time.Now()
 	var rows []*record
 	for n := range 41 {
-		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200+n%2))...)
+		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), user, "GET", 200+n%2))...)
 	}
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
@@ -64,10 +64,10 @@ func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
 	maintain(t, newMaintainer(t, s, h.clock, 35))
 	h.agrees(36)
 	r := h.run()
-	if a := h.get(who, logPath+"?limit=100"); a.Metadata.Total != 36 || len(a.records(t)) != 36 {
+	if a := h.get(user, logPath+"?limit=100"); a.Metadata.Total != 36 || len(a.records(t)) != 36 {
 		t.Errorf("got %+v", a.Metadata)
 	}
-	late := at(now.AddDate(0, 0, -38), who, "GET", 200)
+	late := at(now.AddDate(0, 0, -38), user, "GET", 200)
 	h.publish(late) // a gateway that was cut off for long
 	h.drained()
 	h.agrees(36)
@@ -83,10 +83,10 @@ func TestADayThatIsTooOldGoesWithItsCounts(t *testing.T) {
 // records after.
 func TestAReaderWaitsWhileADayIsDropped(t *testing.T) {
 	t.Parallel()
-	s, who, now := newStore(t), user(), time.Now()
+	s, user, now := newStore(t), newUser(), time.Now()
 	var rows []*record
 	for n := range 9 {
-		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200))...)
+		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), user, "GET", 200))...)
 	}
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestAReaderWaitsWhileADayIsDropped(t *testing.T) {
 			return int(total), err
 		}
 	}
-	all := allRecords(raw(who.UserID))
+	all := allRecords(raw(user.UserID))
 	gets := all
 	gets.method = "GET"
 	for n, read := range []func() (int, error){
@@ -148,10 +148,10 @@ func readWhileDropping(t *testing.T, s *store, day time.Time, read func() (int, 
 func TestReadersBesideDroppedDays(t *testing.T) {
 	t.Parallel()
 	const days = 30
-	s, who, now := newStore(t), user(), time.Now()
+	s, user, now := newStore(t), newUser(), time.Now()
 	var rows []*record
 	for n := range days {
-		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), who, "GET", 200))...)
+		rows = append(rows, recordsOf(at(now.AddDate(0, 0, -n), user, "GET", 200))...)
 	}
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
@@ -168,12 +168,12 @@ func TestReadersBesideDroppedDays(t *testing.T) {
 				default:
 				}
 				if n == 0 {
-					if _, err := s.stats(t.Context(), allRecords(raw(who.UserID))); err != nil {
+					if _, err := s.stats(t.Context(), allRecords(raw(user.UserID))); err != nil {
 						t.Errorf("stats: %v", err)
 					}
 					continue
 				}
-				records, total, err := s.list(t.Context(), allRecords(raw(who.UserID)), 0, 100)
+				records, total, err := s.list(t.Context(), allRecords(raw(user.UserID)), 0, 100)
 				if err != nil || int64(len(records)) != total {
 					t.Errorf("a page of %d records, of %d (%v)", len(records), total, err)
 				}
@@ -195,11 +195,11 @@ func TestALateEventIsCountedInItsHourAndDay(t *testing.T) {
 	h := prepare(t)
 	s := openStore(t, h.cfg.DB.URL.Reveal())
 	k := newMaintainer(t, s, h.clock, 365)
-	who := user()
+	user := newUser()
 	old := time.Now().AddDate(0, -3, 0)
 	insert := func(when time.Time) {
 		t.Helper()
-		if err := s.insert(t.Context(), recordsOf(at(when, who, "GET", 200))); err != nil {
+		if err := s.insert(t.Context(), recordsOf(at(when, user, "GET", 200))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -209,7 +209,7 @@ func TestALateEventIsCountedInItsHourAndDay(t *testing.T) {
 	insert(old.AddDate(0, 0, -1))
 	h.agrees(3)
 	h.run()
-	if a := h.get(who, logPath); a.Metadata.Total != 3 || len(a.records(t)) != 3 {
+	if a := h.get(user, logPath); a.Metadata.Total != 3 || len(a.records(t)) != 3 {
 		t.Errorf("got %s", a.body)
 	}
 }
@@ -220,7 +220,7 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 	t.Parallel()
 	h := prepare(t, func(c *Config) { c.Retention = 20 })
 	s := openStore(t, h.cfg.DB.URL.Reveal())
-	who := user()
+	user := newUser()
 	now := time.Now()
 	var wg sync.WaitGroup
 	for range 4 {
@@ -228,7 +228,7 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 			for round := range 30 {
 				var rows []*record
 				for n := range 30 {
-					rows = append(rows, recordsOf(at(now.AddDate(0, 0, 7-n/2-round%5), who, "GET", 200))...)
+					rows = append(rows, recordsOf(at(now.AddDate(0, 0, 7-n/2-round%5), user, "GET", 200))...)
 				}
 				err := s.insert(t.Context(), rows)
 				for isLockTimeout(err) {
@@ -237,7 +237,7 @@ func TestMaintenanceBesideWriters(t *testing.T) {
 				if err != nil {
 					t.Errorf("insert: %v", err)
 				}
-				if _, _, err := s.list(t.Context(), allRecords(raw(who.UserID)), 0, 50); err != nil {
+				if _, _, err := s.list(t.Context(), allRecords(raw(user.UserID)), 0, 50); err != nil {
 					t.Errorf("list: %v", err)
 				}
 			}
@@ -290,9 +290,9 @@ func TestTwoConnectionsAreEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.run()
-	who, now := user(), time.Now()
+	user, now := newUser(), time.Now()
 	for n := range 10 {
-		h.publish(at(now.AddDate(0, 0, -n), who, "GET", 200))
+		h.publish(at(now.AddDate(0, 0, -n), user, "GET", 200))
 	}
 	h.drained()
 	h.eventually("maintenance has made the coming days", func() (err error) {
@@ -301,7 +301,7 @@ func TestTwoConnectionsAreEnough(t *testing.T) {
 		}
 		return err
 	})
-	if a := h.get(who, logPath); a.Metadata.Total != 10 || len(a.records(t)) != 10 {
+	if a := h.get(user, logPath); a.Metadata.Total != 10 || len(a.records(t)) != 10 {
 		t.Errorf("got %s", a.body)
 	}
 }
@@ -310,7 +310,7 @@ func TestAPartitionThatAnotherReplicaDroppedIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	when := time.Now().AddDate(0, 0, -3)
-	insert := func() error { return s.insert(t.Context(), recordsOf(at(when, user(), "GET", 200))) }
+	insert := func() error { return s.insert(t.Context(), recordsOf(at(when, newUser(), "GET", 200))) }
 	if err := insert(); err != nil {
 		t.Fatal(err)
 	}
@@ -330,14 +330,14 @@ func TestRecountMakesTheCountsOfTheRecords(t *testing.T) {
 	h := prepare(t)
 	s := openStore(t, h.cfg.DB.URL.Reveal())
 	k := newMaintainer(t, s, h.clock, 365)
-	who := user()
+	user := newUser()
 	var rows []*record
 	for n := range 100 {
-		rows = append(rows, recordsOf(at(time.Now().AddDate(0, 0, -n).Add(-time.Minute), who, "GET", 200+n%3))...)
+		rows = append(rows, recordsOf(at(time.Now().AddDate(0, 0, -n).Add(-time.Minute), user, "GET", 200+n%3))...)
 	}
 	midnight := timerange.DayOf(time.Now()).AddDate(0, 0, -7)
-	rows = append(rows, recordsOf(at(midnight, who, "GET", 200))...)
-	rows = append(rows, recordsOf(at(midnight.Add(-time.Millisecond), who, "GET", 200))...)
+	rows = append(rows, recordsOf(at(midnight, user, "GET", 200))...)
+	rows = append(rows, recordsOf(at(midnight.Add(-time.Millisecond), user, "GET", 200))...)
 	if err := s.insert(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}

@@ -9,10 +9,6 @@ type metrics struct {
 	batchSize           prometheus.Histogram
 	batchDuration       prometheus.Histogram
 	lag                 prometheus.Histogram
-	pending             prometheus.Gauge
-	ackPending          prometheus.Gauge
-	streamBytes         prometheus.Gauge
-	streamUp            prometheus.Gauge
 	daysDropped         prometheus.Counter
 	maintenanceFailures prometheus.Counter
 }
@@ -36,14 +32,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help:    "Age of the oldest event of a batch when it was stored: from the answer to the log.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60, 600, 3600, 86400},
 		}),
-		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_pending",
-			Help: "Messages in the stream, of up to 100 events each, that no replica has yet."}),
-		ackPending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_consumer_ack_pending",
-			Help: "Messages, of up to 100 events each, that a replica has and has not yet acknowledged."}),
-		streamBytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_bytes",
-			Help: "Size of the stream; compare ACTIVITY_STREAM_MAX_BYTES."}),
-		streamUp: prometheus.NewGauge(prometheus.GaugeOpts{Name: "activity_stream_up",
-			Help: "1 while the stream stores what is published; reads are served without it."}),
 		daysDropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "activity_days_dropped_total",
 			Help: "Days that retention dropped."}),
 		maintenanceFailures: prometheus.NewCounter(prometheus.CounterOpts{
@@ -55,8 +43,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.events.WithLabelValues(string(o)) // a counter that is absent looks like one that is broken
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.batchSize, m.batchDuration, m.lag, m.pending, m.ackPending, m.streamBytes, m.streamUp,
-			m.daysDropped, m.maintenanceFailures)
+		reg.MustRegister(m.events, m.batchSize, m.batchDuration, m.lag, m.daysDropped, m.maintenanceFailures)
 	}
 	return m
 }

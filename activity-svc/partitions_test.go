@@ -39,7 +39,7 @@ func TestAConnectionThatWritesWhileADayIsMadeHasTheDay(t *testing.T) {
 		}
 		day := timerange.DayOf(now.AddDate(0, 0, -1-round))
 		write := func(c *pgx.Conn, really bool) {
-			if _, err := c.Exec(t.Context(), into, []byte(raw(user().UserID)), []byte(raw(id.New(day))), really); err != nil {
+			if _, err := c.Exec(t.Context(), into, []byte(raw(newUser().UserID)), []byte(raw(id.New(day))), really); err != nil {
 				t.Errorf("round %d: %v", round, err)
 			}
 		}
@@ -61,9 +61,9 @@ func TestAConnectionThatWritesWhileADayIsMadeHasTheDay(t *testing.T) {
 	}
 }
 
-// TestADayIsMadeWhileNobodyUsesTheLog is the same without luck: a transaction that has read waits
+// TestADayIsMadeWhileTheLogIsIdle is the same without luck: a transaction that has read waits
 // for nobody, and the day waits for it.
-func TestADayIsMadeWhileNobodyUsesTheLog(t *testing.T) {
+func TestADayIsMadeWhileTheLogIsIdle(t *testing.T) {
 	t.Parallel()
 	s, day := newStore(t), []time.Time{timerange.DayOf(time.Now())}
 	err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {

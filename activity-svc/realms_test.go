@@ -11,11 +11,11 @@ import (
 	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 )
 
-// TestOneRealmAmongManyIsLookedUpByItsKey: what is read for the counts of a realm does not grow
-// with the realms that its user has beside it.
+// TestOneRealmAmongManyIsLookedUpByItsKey: the number of pages read for the counts of a realm does
+// not grow with the realms that its user has beside it.
 func TestOneRealmAmongManyIsLookedUpByItsKey(t *testing.T) {
 	t.Parallel()
-	s, who := newStore(t), user()
+	s, user := newStore(t), newUser()
 	watermark := time.Date(2026, 6, 6, 0, 0, 0, 0, time.UTC)
 	for _, sql := range []string{
 		`INSERT INTO activity_daily (user_id, day, realm_id, method, status, records, bytes)
@@ -23,14 +23,14 @@ func TestOneRealmAmongManyIsLookedUpByItsKey(t *testing.T) {
 		 FROM generate_series(0, 15) AS d, generate_series(1, 5000) AS n`,
 		`UPDATE activity_watermark SET counted_before = '2026-06-06Z' WHERE $1 <> ''`,
 	} {
-		if _, err := s.pool.Exec(t.Context(), sql, who.UserID); err != nil {
+		if _, err := s.pool.Exec(t.Context(), sql, user.UserID); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, err := s.pool.Exec(t.Context(), `VACUUM ANALYZE activity_daily`); err != nil {
 		t.Fatal(err)
 	}
-	f := allRecords(raw(who.UserID))
+	f := allRecords(raw(user.UserID))
 	f.realmID = raw(fmt.Sprintf("%024d", 4711))
 	for days, from := range map[int]time.Time{16: firstMoment, 5: watermark.AddDate(0, 0, -5),
 		1: watermark.AddDate(0, 0, -1)} {
@@ -64,12 +64,12 @@ func TestOneRealmAmongManyIsLookedUpByItsKey(t *testing.T) {
 func TestADroppedDayIsTakenOutOfTheCountsOfEachRealm(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
-	s, who := openStore(t, h.cfg.DB.URL.Reveal()), user()
+	s, user := openStore(t, h.cfg.DB.URL.Reveal()), newUser()
 	first := timerange.DayOf(time.Now().AddDate(0, -2, 0))
 	var rows []*record
 	for day, realms := range [][]string{{"1", "2", ""}, {"1", "1", "2", "", "3"}} {
 		for _, realm := range realms {
-			e := at(first.AddDate(0, 0, day), who, "GET", 200)
+			e := at(first.AddDate(0, 0, day), user, "GET", 200)
 			if realm != "" {
 				e.RealmID = strings.Repeat(realm, 24)
 			}

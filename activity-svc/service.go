@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/streammonitor"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/db"
@@ -106,7 +107,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		bus: nats, cfg: cfg.consumer(own.id), store: s, retention: cfg.Retention, now: rt.Now, clock: clock,
 		log: rt.Log, metrics: m, traces: rt.Traces,
 	}
-	(&streamMonitor{bus: nats, names: event.NamesOf(own.id), log: rt.Log, metrics: m}).mount(svc)
+	streammonitor.New(nats, event.NamesOf(own.id), rt.Log, rt.Metrics).Mount(svc)
 	for range cfg.Writers {
 		svc.Go("consumer", c.run)
 	}

@@ -97,7 +97,7 @@ func TestThePreviousReleaseReadsAndLeavesStoringToThisOne(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
 	h.cfg.DB.URL = config.Secret(testkit.Postgres(t))
-	w := &walked{h: h, s: openStore(t, h.cfg.DB.URL.Reveal()), who: user()}
+	w := &walked{h: h, s: openStore(t, h.cfg.DB.URL.Reveal()), user: newUser()}
 	migrate := func(files fs.FS) {
 		t.Helper()
 		if err := db.Migrate(t.Context(), w.s.pool, schema, files, slog.New(slog.DiscardHandler)); err != nil {
@@ -108,7 +108,7 @@ func TestThePreviousReleaseReadsAndLeavesStoringToThisOne(t *testing.T) {
 	var rows []*record
 	now := time.Now()
 	for n := range 100 {
-		e := at(now.Add(-time.Duration(n)*7*time.Hour), w.who, "GET", 200+n%3)
+		e := at(now.Add(-time.Duration(n)*7*time.Hour), w.user, "GET", 200+n%3)
 		w.events, rows = append(w.events, e), append(rows, recordsOf(e)...)
 	}
 	if err := w.s.makePartitions(t.Context(), daysOf(rows)); err != nil {
@@ -122,7 +122,7 @@ func TestThePreviousReleaseReadsAndLeavesStoringToThisOne(t *testing.T) {
 	migrate(migrationFiles)
 	agree := func(stage string) {
 		t.Helper()
-		if got := readAsPrevious(t, w.s, w.who.UserID); got != int64(len(w.events)) {
+		if got := readAsPrevious(t, w.s, w.user.UserID); got != int64(len(w.events)) {
 			t.Errorf("%s: the previous release counts %d records, want %d", stage, got, len(w.events))
 		}
 		for _, lock := range []string{"ROW SHARE", "EXCLUSIVE"} {

@@ -18,7 +18,7 @@ import (
 type walked struct {
 	h      *harness
 	s      *store
-	who    auth.Identity
+	user   auth.Identity
 	events []event.Request
 }
 
@@ -27,7 +27,7 @@ type walked struct {
 func (w *walked) add(n int, from, to time.Time) (added []event.Request) {
 	w.h.t.Helper()
 	for i := range n {
-		e := at(from.Add(to.Sub(from)*time.Duration(i)/time.Duration(n)), w.who, []string{"GET", "POST", "PUT"}[i%3],
+		e := at(from.Add(to.Sub(from)*time.Duration(i)/time.Duration(n)), w.user, []string{"GET", "POST", "PUT"}[i%3],
 			[]int{200, 201, 404, 500}[i%4])
 		if i%5 == 0 {
 			e.RealmID = "507f1f77bcf86cd799439011"
@@ -67,7 +67,7 @@ func (w *walked) compare(stage string, ranges []string) {
 			const limit = 70
 			pages := (len(want) + limit - 1) / limit
 			for _, page := range slices.Compact([]int{1, pages*2/3 + 1, max(1, pages), pages + 1}) {
-				a := w.h.get(w.who, fmt.Sprintf("%s?limit=%d&page=%d%s%s", logPath, limit, page, r, f))
+				a := w.h.get(w.user, fmt.Sprintf("%s?limit=%d&page=%d%s%s", logPath, limit, page, r, f))
 				got, expected := a.records(w.h.t), want[min(len(want), (page-1)*limit):min(len(want), page*limit)]
 				same := slices.EqualFunc(got, expected, func(r Record, e event.Request) bool { return r.ID == e.ID })
 				if !same || a.Metadata.Total != len(want) {
@@ -80,7 +80,7 @@ func (w *walked) compare(stage string, ranges []string) {
 	oldest, newest := w.events[len(w.events)-1], w.events[0]
 	want := fmt.Sprintf(`"total_records":%d,"oldest_record":"%s","newest_record":"%s"`, len(w.events),
 		oldest.At().Format("2006-01-02T15:04:05.000Z"), newest.At().Format("2006-01-02T15:04:05.000Z"))
-	if a := w.h.get(w.who, logPath+"/stats"); !strings.Contains(a.body, want) {
+	if a := w.h.get(w.user, logPath+"/stats"); !strings.Contains(a.body, want) {
 		w.h.t.Errorf("%s: stats: got %s, want %s", stage, a.body, want)
 	}
 }
@@ -91,12 +91,12 @@ func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
 	s := openStore(t, h.cfg.DB.URL.Reveal())
-	who, realm := user(), "507f1f77bcf86cd799439011"
+	user, realm := newUser(), "507f1f77bcf86cd799439011"
 	now := time.Now().UTC()
 	var events []event.Request
 	var rows []*record
 	for n := range 400 {
-		e := nthEvent(n, now, who, realm)
+		e := nthEvent(n, now, user, realm)
 		events = append(events, e)
 		rows = append(rows, recordsOf(e)...)
 	}
@@ -132,18 +132,18 @@ func TestEveryFilterAgreesWithAWalkOverTheRecords(t *testing.T) {
 			for _, e := range selectedBy(t, events, r+f) {
 				want = append(want, e.ID)
 			}
-			checkPages(t, h, who, r+f, want)
+			checkPages(t, h, user, r+f, want)
 		}
 	}
 }
 
 // nthEvent spreads 400 events over 133 days, twice as dense in the last week.
-func nthEvent(n int, now time.Time, who auth.Identity, realm string) event.Request {
+func nthEvent(n int, now time.Time, user auth.Identity, realm string) event.Request {
 	when := now.Add(-time.Duration(n) * 8 * time.Hour)
 	if n > 300 {
 		when = now.Add(-time.Duration(n-300) * 101 * time.Minute)
 	}
-	e := at(when, who, []string{"GET", "POST", "PUT", "PATCH", "DELETE"}[n%5],
+	e := at(when, user, []string{"GET", "POST", "PUT", "PATCH", "DELETE"}[n%5],
 		[]int{200, 201, 301, 399, 400, 404, 500}[n%7])
 	if n%3 == 0 {
 		e.RealmID = realm
@@ -194,12 +194,12 @@ func bound(s string) (t time.Time, wholeDay bool) {
 	return t, false
 }
 
-func checkPages(t *testing.T, h *harness, who auth.Identity, query string, want []string) {
+func checkPages(t *testing.T, h *harness, user auth.Identity, query string, want []string) {
 	t.Helper()
 	const limit = 30
 	pages := (len(want) + limit - 1) / limit
 	for page := 1; page <= pages+1; page++ {
-		a := h.get(who, fmt.Sprintf("%s?limit=%d&page=%d%s", logPath, limit, page, query))
+		a := h.get(user, fmt.Sprintf("%s?limit=%d&page=%d%s", logPath, limit, page, query))
 		var got []string
 		for _, r := range a.records(t) {
 			got = append(got, r.ID)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/streammonitor"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/testkit"
@@ -50,15 +51,15 @@ func TestAStreamWhoseDiskWasFullIsReportedUntilItStores(t *testing.T) {
 	h := prepare(t, func(c *Config) { c.Bus.URL = config.Secret(disk.URL) })
 	r := h.run()
 	h.streamIs(r, true)
-	who := user()
-	before := at(time.Now(), who, "GET", 200)
+	user := newUser()
+	before := at(time.Now(), user, "GET", 200)
 	h.publish(before)
 	disk.Fill()
 	h.streamIs(r, false)
 	disk.Free()
 	// nats-server 2.15 stores nothing before its next start, 2.12 stores again: the report says
 	// what is true.
-	err := h.store(at(time.Now(), who, "GET", 200))
+	err := h.store(at(time.Now(), user, "GET", 200))
 	h.streamIs(r, err == nil)
 	h.drained()
 	if got := h.query(`SELECT count(*) FROM activity`); got != 1 && err != nil {
@@ -73,7 +74,7 @@ func (h *harness) store(e event.Request) error {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(h.t.Context(), monitorTimeout)
+	ctx, cancel := context.WithTimeout(h.t.Context(), streammonitor.Timeout)
 	defer cancel()
 	return h.bus.Store(ctx, h.names().Subject, b)
 }
@@ -82,14 +83,14 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	h, r := start(t)
 	h.streamIs(r, true)
-	own := &streamMonitor{bus: h.bus, names: h.names(), log: testkit.Log(t), metrics: newMetrics(prometheus.NewRegistry())}
+	own := streammonitor.New(h.bus, h.names(), testkit.Log(t), prometheus.NewRegistry())
 	for range 20 {
-		own.observe(t.Context())
-		if err := own.health(t.Context()); err != nil {
+		own.Observe(t.Context())
+		if err := own.Health(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h.publish(at(time.Now(), user(), "GET", 200))
+	h.publish(at(time.Now(), newUser(), "GET", 200))
 	h.drained()
 	h.eventually("the event is counted", func() error {
 		if r.outcomes(t)[stored] == 0 {
@@ -112,17 +113,16 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 func TestAFullStreamIsReported(t *testing.T) {
 	t.Parallel()
 	h := prepare(t)
-	own := &streamMonitor{bus: h.bus, names: event.NamesOf(""), log: testkit.Log(t),
-		metrics: newMetrics(prometheus.NewRegistry())}
+	own := streammonitor.New(h.bus, event.NamesOf(""), testkit.Log(t), prometheus.NewRegistry())
 	cfg := h.cfg.consumer("").Stream
 	cfg.MaxBytes = 1 << 10
 	if err := h.bus.EnsureStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		own.observe(t.Context())
+		own.Observe(t.Context())
 	}
-	if err := own.health(t.Context()); err == nil {
+	if err := own.Health(t.Context()); err == nil {
 		t.Error("a stream that refuses events is said to be well")
 	}
 }
