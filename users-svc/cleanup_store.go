@@ -11,7 +11,7 @@ import (
 )
 
 // batchRows bounds the rows that one statement deletes, so that no transaction is long.
-const batchRows = 5000
+const deleteBatchSize = 5000
 
 // deleteExpired deletes in small transactions until nothing is left to delete that is old by the
 // clock of this process and by that of the database.
@@ -37,7 +37,7 @@ func (c *cleanup) deleteExpired(ctx context.Context) error {
 
 func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (int64, error) {
 	var deleted int64
-	for _, s := range []struct {
+	for _, statement := range []struct {
 		sql    string
 		before time.Time
 	}{
@@ -51,7 +51,7 @@ func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (in
 			now.Add(-endedRetention)},
 		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-pendingRetention)},
 	} {
-		tag, err := tx.Exec(ctx, s.sql, s.before, batchRows)
+		tag, err := tx.Exec(ctx, statement.sql, statement.before, deleteBatchSize)
 		if err != nil {
 			return 0, err
 		}

@@ -49,10 +49,10 @@ func (c *command) keyring() *signing.Keyring {
 }
 
 func (c *command) admins() *admin.Service {
-	rule := passwords.NewPolicy(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
-	throttle := throttle.New(c.Core, passwords.NewHasher(c.cfg.Passwords), c.cfg.Passwords.AccountRate)
-	accounts := account.New(throttle, rule)
-	return admin.New(accounts, nil, nil, rule, c.cfg.Mail.On())
+	policy := passwords.NewPolicy(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
+	loginThrottle := throttle.New(c.Core, passwords.NewHasher(c.cfg.Passwords), c.cfg.Passwords.AccountRate)
+	accounts := account.New(loginThrottle, policy)
+	return admin.New(accounts, nil, nil, policy, c.cfg.Mail.On())
 }
 
 // withResources runs f with open resources and closes them afterwards.
@@ -66,14 +66,14 @@ func withResources(f func(ctx context.Context, cmd *command, args []string) erro
 			}
 		}()
 		onStop := func(_ string, closeIt func(context.Context) error) { closers = append(closers, closeIt) }
-		r, err := openResources(ctx, onStop, cfg, rt)
+		res, err := openResources(ctx, onStop, cfg, rt)
 		if err == nil && cfg.DB.Migrate {
-			err = db.Migrate(ctx, r.Pool, schema, migrationFiles, rt.Log)
+			err = db.Migrate(ctx, res.Pool, schema, migrationFiles, rt.Log)
 		}
 		if err != nil {
 			return err
 		}
-		if err = f(ctx, &command{resources: r, cfg: cfg, out: out}, args); errors.Is(err, flag.ErrHelp) {
+		if err = f(ctx, &command{resources: res, cfg: cfg, out: out}, args); errors.Is(err, flag.ErrHelp) {
 			err = nil
 		}
 		return err

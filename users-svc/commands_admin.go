@@ -21,11 +21,11 @@ func adminCreate(ctx context.Context, cmd *command, args []string) error {
 	}); err != nil {
 		return err
 	}
-	candidate, err := operatorsPassword(file)
+	password, err := operatorsPassword(file)
 	if err != nil {
 		return err
 	}
-	return cmd.admins().CreateOrPromote(ctx, email, candidate, file != "", cmd.out)
+	return cmd.admins().CreateOrPromote(ctx, email, password, file != "", cmd.out)
 }
 
 // adminPassword gives an admin a new password, from a file or one that it prints, and ends the
@@ -39,21 +39,21 @@ func adminPassword(ctx context.Context, cmd *command, args []string) error {
 		return err
 	}
 	admins := cmd.admins()
-	found, err := admins.ChosenAdmin(ctx, email)
+	user, err := admins.ChosenAdmin(ctx, email)
 	if err != nil {
 		return err
 	}
-	candidate, err := operatorsPassword(file)
+	password, err := operatorsPassword(file)
 	if err != nil {
 		return err
 	}
-	if err := admins.SetPassword(ctx, found, candidate); err != nil {
+	if err := admins.SetPassword(ctx, user, password); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.out, "the admin %s (%s) has a new password; the sessions of before have ended\n", found.Email,
-		found.ID)
+	fmt.Fprintf(cmd.out, "the admin %s (%s) has a new password; the sessions of before have ended\n", user.Email,
+		user.ID)
 	if file == "" {
-		fmt.Fprintf(cmd.out, "password: %s\n", candidate)
+		fmt.Fprintf(cmd.out, "password: %s\n", password)
 	}
 	return nil
 }

@@ -9,12 +9,12 @@ import (
 
 // emailsCheck lists the accounts whose address breaks the rule for addresses.
 func emailsCheck(ctx context.Context, cmd *command, args []string) error {
-	var correct bool
+	var rekey bool
 	if err := onlyFlags("emails check", args, cmd.out, func(f *flag.FlagSet) {
-		f.BoolVar(&correct, "rekey", false,
+		f.BoolVar(&rekey, "rekey", false,
 			"store each account under the key of today's rule where that is free; first update every replica")
 	}); err != nil {
 		return err
 	}
-	return account.CheckEmails(ctx, cmd.Pool, correct, cmd.out)
+	return account.CheckEmails(ctx, cmd.Pool, rekey, cmd.out)
 }

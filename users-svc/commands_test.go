@@ -113,8 +113,8 @@ func TestAKeyEncryptionKeyIsReplacedAndTakenOut(t *testing.T) {
 	me := h.signUp()
 	app := h.secure(&me)
 	before := me.token
-	old := h.cfg.KeyKey
-	h.cfg.KeyKey = otherKeyKey + "," + old
+	old := h.cfg.KeyEncryptionKey
+	h.cfg.KeyEncryptionKey = otherKeyKey + "," + old
 	h.url = h.replica()
 	out, err := h.command("keys reseal")
 	if err != nil || !strings.Contains(out, "1 signing keys sealed again") ||
@@ -125,13 +125,13 @@ func TestAKeyEncryptionKeyIsReplacedAndTakenOut(t *testing.T) {
 		!strings.Contains(out, "0 second factors") {
 		t.Errorf("a second time: got %q, %v", out, err)
 	}
-	h.cfg.KeyKey = otherKeyKey
+	h.cfg.KeyEncryptionKey = otherKeyKey
 	h.url = h.replica()
 	h.verify(h.challenge(me), app.code()).want(200, "", "Login successful")
 	if _, err := auth.Parse(before, h.jwks(), "realmgate", "realmgate", h.clock.now); err != nil {
 		t.Errorf("a token of before: %v", err)
 	}
-	h.cfg.KeyKey = old
+	h.cfg.KeyEncryptionKey = old
 	if out, err := h.command("keys reseal"); err == nil || !strings.Contains(err.Error(), "2 secrets do not open") {
 		t.Errorf("without the key: got %q, %v", out, err)
 	}

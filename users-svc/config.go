@@ -23,25 +23,25 @@ import (
 
 // Config is every setting of users-svc.
 type Config struct {
-	Service         service.Config
-	Addr            string `env:"USERS_ADDR" envDefault:"127.0.0.1:8081" doc:"Where the service answers the gateway."`
-	TLS             tlsfiles.Internal
-	DB              db.Config
-	Bus             bus.Config
-	Redis           redisdb.Config
-	InternalKeys    config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
-	SharedKeys      config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
-	KeyKey          config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
-	AppName         string        `env:"APP_NAME" envDefault:"Realmgate" doc:"The name that clients and mails show."`
-	Signing         signing.Config
-	Sessions        session.Config
-	SignIn          signin.Config
-	Passwords       passwords.Config
-	Signup          signup.Config
-	FirstAdmin      admin.FirstAdminConfig
-	Mail            mail.Config
-	FreeTierServers freetier.Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"The free-tier servers, region:country:city:capacity each, with semicolons between; capacity counts accounts. Admins may add more."`
-	AuthTokenLimit  int                `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Most auth tokens that a user may have."`
+	Service          service.Config
+	Addr             string `env:"USERS_ADDR" envDefault:"127.0.0.1:8081" doc:"Where the service answers the gateway."`
+	TLS              tlsfiles.Internal
+	DB               db.Config
+	Bus              bus.Config
+	Redis            redisdb.Config
+	InternalKeys     config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
+	SharedKeys       config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
+	KeyEncryptionKey config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
+	AppName          string        `env:"APP_NAME" envDefault:"Realmgate" doc:"The name that clients and mails show."`
+	Signing          signing.Config
+	Sessions         session.Config
+	SignIn           signin.Config
+	Passwords        passwords.Config
+	Signup           signup.Config
+	FirstAdmin       admin.FirstAdminConfig
+	Mail             mail.Config
+	FreeTierServers  freetier.Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"The free-tier servers, region:country:city:capacity each, with semicolons between; capacity counts accounts. Admins may add more."`
+	AuthTokenLimit   int                `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Most auth tokens that a user may have."`
 	// HistoryRetention is at most 180 days by the contract; less is allowed.
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"4320h" doc:"How long the security history is kept."`
 	CleanupEvery     time.Duration `env:"CLEANUP_INTERVAL" envDefault:"1h" doc:"How often what has expired is deleted."`
@@ -57,7 +57,7 @@ func (c Config) Validate() error {
 	p.Address("USERS_ADDR", c.Addr)
 	_, err := c.internalKeys(time.Now)
 	p.Must(err == nil, "%w", err)
-	_, err = secrets.NewSealer(c.KeyKey.Reveal())
+	_, err = secrets.NewSealer(c.KeyEncryptionKey.Reveal())
 	p.Must(err == nil, "KEY_ENCRYPTION_KEY: %w", err)
 	p.Must(c.HistoryRetention > 0, "HISTORY_RETENTION must be above 0s")
 	p.Must(c.CleanupEvery > 0, "CLEANUP_INTERVAL must be above 0s")

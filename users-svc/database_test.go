@@ -151,12 +151,12 @@ func TestSecretsAreNotInTheDatabase(t *testing.T) {
 			}
 		}
 	}
-	h.cfg.KeyKey = otherKeyKey
+	h.cfg.KeyEncryptionKey = otherKeyKey
 	if _, err := users.New(t.Context(), h.cfg, h.runtime()); err == nil ||
 		!strings.Contains(err.Error(), "KEY_ENCRYPTION_KEY") {
 		t.Errorf("start with another key-encryption key: got %v, want an error that names the setting", err)
 	}
-	h.cfg.KeyKey += "," + keyKey
+	h.cfg.KeyEncryptionKey += "," + keyKey
 	h.url = h.replica()
 	if h.do(root.identity, "GET", "/api/v1/users/me", nil).status != 200 || len(h.jwks()) != 1 {
 		t.Error("a second key that opens should be enough")

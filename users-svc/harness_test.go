@@ -73,7 +73,7 @@ func start(t testing.TB, edits ...func(*users.Config)) *harness {
 	}
 	h.cfg.DB.URL, h.cfg.DB.Migrate = config.Secret(migrated.Copy(t)), false
 	h.cfg.Redis.URL, h.cfg.Bus.URL = config.Secret(h.redis.URL()), config.Secret(h.nats.URL())
-	h.cfg.InternalKeys, h.cfg.KeyKey = internalKey, keyKey
+	h.cfg.InternalKeys, h.cfg.KeyEncryptionKey = internalKey, keyKey
 	h.cfg.Addr, h.cfg.Service.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
 	h.cfg.Passwords.MemoryKiB, h.cfg.Passwords.Time = 64, 1
 	for _, edit := range edits {

@@ -10,7 +10,7 @@ import (
 )
 
 // resealBatch is how many secrets are sealed again in one statement.
-const resealBatch = 500
+const resealBatchSize = 500
 
 // sealedRow is a secret as the database has it.
 type sealedRow struct {
@@ -20,8 +20,8 @@ type sealedRow struct {
 
 // sealedKind is a table with secrets.
 type sealedKind struct {
-	name  string
-	about func(id string) string
+	name           string
+	associatedData func(id string) string
 	// list returns rows after an id, in the order of their ids.
 	list string
 	// replace stores new seals ($3) for ids ($1), unless a row's seal is not the one of before ($2)
@@ -42,40 +42,40 @@ func keysReseal(ctx context.Context, cmd *command, args []string) error {
 	if err := onlyFlags("keys reseal", args, cmd.out, func(*flag.FlagSet) {}); err != nil {
 		return err
 	}
-	bad := 0
+	failures := 0
 	for _, kind := range sealedKinds {
 		done, failed, err := cmd.reseal(ctx, kind)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind.name, err)
 		}
-		bad += failed
+		failures += failed
 		fmt.Fprintf(cmd.out, "%d %s sealed again\n", done, kind.name)
 	}
-	if bad > 0 {
-		return fmt.Errorf("%d secrets do not open with any key of KEY_ENCRYPTION_KEY", bad)
+	if failures > 0 {
+		return fmt.Errorf("%d secrets do not open with any key of KEY_ENCRYPTION_KEY", failures)
 	}
 	return nil
 }
 
 func (c *command) reseal(ctx context.Context, kind sealedKind) (done, failed int, err error) {
 	for after := ""; ; {
-		batch, err := readSealed(ctx, c.Pool, kind.list, after, resealBatch)
+		batch, err := readSealed(ctx, c.Pool, kind.list, after, resealBatchSize)
 		if err != nil || len(batch) == 0 {
 			return done, failed, err
 		}
 		after = batch[len(batch)-1].id
-		var before, again []sealedRow
+		var before, renewed []sealedRow
 		for _, row := range batch {
-			sealed, err := c.sealer.Reseal(row.sealed, kind.about(row.id))
+			sealed, err := c.sealer.Reseal(row.sealed, kind.associatedData(row.id))
 			switch {
 			case err != nil:
 				fmt.Fprintln(c.out, err)
 				failed++
 			case sealed != nil:
-				before, again = append(before, row), append(again, sealedRow{row.id, sealed})
+				before, renewed = append(before, row), append(renewed, sealedRow{row.id, sealed})
 			}
 		}
-		n, err := replaceSealed(ctx, c.Pool, kind.replace, before, again)
+		n, err := replaceSealed(ctx, c.Pool, kind.replace, before, renewed)
 		if err != nil {
 			return done, failed, err
 		}

@@ -78,24 +78,24 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 }
 
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
-	r, err := openResources(ctx, svc.OnStop, cfg, rt)
+	res, err := openResources(ctx, svc.OnStop, cfg, rt)
 	if err != nil {
 		return err
 	}
-	svc.Ready("database", db.NewHeartbeat(r.Pool).Check)
-	if err := db.Prepare(ctx, cfg.DB, r.Pool, schema, migrationFiles, rt.Log); err != nil {
+	svc.Ready("database", db.NewHeartbeat(res.Pool).Check)
+	if err := db.Prepare(ctx, cfg.DB, res.Pool, schema, migrationFiles, rt.Log); err != nil {
 		return err
 	}
-	svc.Go("notifier", r.Changes.Run)
+	svc.Go("notifier", res.Changes.Run)
 	if cfg.SharedKeys != "" {
 		rt.Log.Warn(auth.SharedKeysWarning)
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: r.internal, Classify: db.Classify,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: res.internal, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(core.ReportChanges)
-	if err := mountDomains(ctx, svc, server, cfg, rt, r); err != nil {
+	if err := mountDomains(ctx, svc, server, cfg, rt, res); err != nil {
 		return err
 	}
 	files, err := cfg.TLS.Open(rt.Log)
@@ -112,19 +112,19 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 // need not answer yet.
 func openResources(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config,
 	rt service.Runtime) (*resources, error) {
-	r := &resources{Core: &core.Core{Log: rt.Log, Now: rt.Now}}
+	res := &resources{Core: &core.Core{Log: rt.Log, Now: rt.Now}}
 	var err error
-	if r.sealer, err = secrets.NewSealer(cfg.KeyKey.Reveal()); err != nil {
+	if res.sealer, err = secrets.NewSealer(cfg.KeyEncryptionKey.Reveal()); err != nil {
 		return nil, fmt.Errorf("KEY_ENCRYPTION_KEY: %w", err)
 	}
-	if r.internal, err = cfg.internalKeys(rt.Now); err != nil {
+	if res.internal, err = cfg.internalKeys(rt.Now); err != nil {
 		return nil, err
 	}
-	if r.Pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
+	if res.Pool, err = db.Open(ctx, cfg.DB, schema, rt.Metrics, rt.Traces); err != nil {
 		return nil, err
 	}
-	onStop("database", func(context.Context) error { r.Pool.Close(); return nil })
-	r.clock = db.NewClock(r.Pool, rt.Now, rt.Log, rt.Metrics)
+	onStop("database", func(context.Context) error { res.Pool.Close(); return nil })
+	res.clock = db.NewClock(res.Pool, rt.Now, rt.Log, rt.Metrics)
 	rdb, err := redisdb.Open(cfg.Redis)
 	if err != nil {
 		return nil, err
@@ -135,56 +135,57 @@ func openResources(ctx context.Context, onStop func(name string, closeIt func(co
 		return nil, err
 	}
 	onStop("nats", func(context.Context) error { nats.Close(); return nil })
-	if r.limiter, err = ratelimit.New(rdb,
+	if res.limiter, err = ratelimit.New(rdb,
 		func(err error) { rt.Log.Warn("limits are local: Redis", "error", err.Error()) }); err != nil {
 		return nil, err
 	}
-	r.states = sessionstate.NewCache(rdb, r.internal)
-	r.Changes = core.NewNotifier(r.states, nats, rt.Log)
-	return r, nil
+	res.states = sessionstate.NewCache(rdb, res.internal)
+	res.Changes = core.NewNotifier(res.states, nats, rt.Log)
+	return res, nil
 }
 
 // mountDomains makes every domain, mounts its routes and declares its background jobs.
 func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Server, cfg Config, rt service.Runtime,
-	r *resources) error {
-	c := r.Core
+	res *resources) error {
+	c := res.Core
 	freeTier, err := freetier.New(ctx, c, cfg.FreeTierServers, cfg.Signup.InviteRequired)
 	if err != nil {
 		return err
 	}
 	hasher := passwords.NewHasher(cfg.Passwords)
 	hasher.Register(rt.Metrics)
-	keys := signing.New(c, cfg.Signing, cfg.Sessions.AccessTTL, r.sealer, r.clock)
+	keys := signing.New(c, cfg.Signing, cfg.Sessions.AccessTTL, res.sealer, res.clock)
 	if err := keys.Maintain(ctx); err != nil {
 		return err
 	}
-	rule := passwords.NewPolicy(cfg.Passwords.DenyCommon, cfg.AppName)
+	policy := passwords.NewPolicy(cfg.Passwords.DenyCommon, cfg.AppName)
 	outbox, err := mail.NewOutbox(c, cfg.Mail, cfg.AppName, hasher.Unusable, rt.Metrics)
 	if err != nil {
 		return err
 	}
-	throttle := throttle.New(c, hasher, cfg.Passwords.AccountRate)
-	accounts := account.New(throttle, rule)
-	sessions := session.New(c, cfg.Sessions, keys, r.states, r.limiter)
-	past := history.New(c)
-	admins := admin.New(accounts, sessions, past, rule, cfg.Mail.On())
+	loginThrottle := throttle.New(c, hasher, cfg.Passwords.AccountRate)
+	accounts := account.New(loginThrottle, policy)
+	sessions := session.New(c, cfg.Sessions, keys, res.states, res.limiter)
+	securityHistory := history.New(c)
+	admins := admin.New(accounts, sessions, securityHistory, policy, cfg.Mail.On())
 	if err := admins.EnsureFirst(ctx, cfg.FirstAdmin); err != nil {
 		return err
 	}
-	signUps := signup.New(c, hasher, rule, outbox, cfg.Signup, cfg.AppName)
-	signIns := signin.New(sessions, throttle, rule, freeTier, outbox, r.limiter, cfg.SignIn)
-	factors := twofactor.New(accounts, signIns, r.sealer, cmp.Or(cfg.AppName, Name))
-	tokens := apitoken.New(c, r.states, factors, cfg.AuthTokenLimit)
-	for _, d := range []domain{keys, sessions, signIns, past, outbox, signUps, admins, accounts, freeTier, tokens,
+	signUps := signup.New(c, hasher, policy, outbox, cfg.Signup, cfg.AppName)
+	signIns := signin.New(sessions, loginThrottle, policy, freeTier, outbox, res.limiter, cfg.SignIn)
+	factors := twofactor.New(accounts, signIns, res.sealer, cmp.Or(cfg.AppName, Name))
+	tokens := apitoken.New(c, res.states, factors, cfg.AuthTokenLimit)
+	for _, d := range []mounter{keys, sessions, signIns, securityHistory, outbox, signUps, admins, accounts, freeTier,
+		tokens,
 		factors} {
 		d.Mount(server)
 	}
 	svc.Every("upkeep of signing keys", signing.MaintainEvery, keys.Maintain)
 	svc.Every("note of when sessions were last seen", session.FlushEvery, sessions.FlushLastSeen)
 	svc.Go("mails", outbox.Run)
-	svc.Every("cleanup", cfg.CleanupEvery, (&cleanup{c, r.clock, cfg.HistoryRetention}).deleteExpired)
+	svc.Every("cleanup", cfg.CleanupEvery, (&cleanup{c, res.clock, cfg.HistoryRetention}).deleteExpired)
 	return nil
 }
 
 // domain is a part of the service that has routes.
-type domain interface{ Mount(*httpx.Server) }
+type mounter interface{ Mount(*httpx.Server) }

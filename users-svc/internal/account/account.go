@@ -40,7 +40,7 @@ type User struct {
 }
 
 // ReducedUser is what an auth token without the permission resources.read_account sees of its user.
-type ReducedUser struct {
+type reducedUser struct {
 	ID        string   `json:"id"`
 	Username  string   `json:"username"`
 	Alias     string   `json:"alias"`
@@ -50,9 +50,9 @@ type ReducedUser struct {
 }
 
 // VisibleTo returns the user as the caller may see it.
-func (u User) VisibleTo(caller auth.Identity) any {
+func (u User) visibleTo(caller auth.Identity) any {
 	if !caller.May(auth.PermReadAccount) {
-		return ReducedUser{ID: u.ID, Username: u.Username, Alias: u.Alias, PublicKey: u.PublicKey, CreatedAt: u.CreatedAt,
+		return reducedUser{ID: u.ID, Username: u.Username, Alias: u.Alias, PublicKey: u.PublicKey, CreatedAt: u.CreatedAt,
 			UpdatedAt: u.UpdatedAt}
 	}
 	return u
@@ -65,64 +65,65 @@ const MaxMetadata = 64 << 10 // bytes of compact JSON
 // Patch is what one PATCH or PUT asks for; nil is left as it is.
 type Patch struct {
 	identityPatch
-	Alias, PublicKey  *string
-	Metadata          jsontext.Value
-	Password, Current *string
-	Admin, Banned     *bool
-	BanReason         *string
-	VaultQuota        *int64 // bytes as the database has them
+	Alias, PublicKey          *string
+	Metadata                  jsontext.Value
+	Password, CurrentPassword *string
+	Admin, Banned             *bool
+	BanReason                 *string
+	VaultQuota                *int64 // bytes as the database has them
 	// EmailVouched makes the address count as verified. Until then anybody may have signed up with
 	// it, so everything that opens the account is revoked, its password too unless there is a new
 	// one.
-	EmailVouched bool
-	KeepTokens   bool // with Password: the auth tokens do not end
+	ForceEmailVerified bool
+	KeepTokens         bool // with Password: the auth tokens do not end
 }
 
 func (p Patch) empty() bool {
 	return p.identityPatch.empty() && p.Alias == nil && p.PublicKey == nil && p.Metadata == nil && p.Password == nil &&
-		p.Admin == nil && p.Banned == nil && p.VaultQuota == nil && !p.EmailVouched
+		p.Admin == nil && p.Banned == nil && p.VaultQuota == nil && !p.ForceEmailVerified
 }
 
 // readPatch reads and checks the body of a PATCH or PUT by caller on the user id: every rule that
 // needs no look at the database.
-func readPatch(o *input.Object, caller auth.Identity, id string) (Patch, error) {
-	p := Patch{
-		Alias: field.Optional(o.String("alias", 1, MaxAlias)), PublicKey: field.Optional(o.Text("public_key")),
-		Password: field.Optional(o.Text("password")),
-		Admin:    field.Optional(o.Bool("is_admin")), Banned: field.Optional(o.Bool("is_banned")),
+func readPatch(body *input.Object, caller auth.Identity, id string) (Patch, error) {
+	patch := Patch{
+		Alias: field.Optional(body.String("alias", 1, MaxAlias)), PublicKey: field.Optional(body.Text("public_key")),
+		Password: field.Optional(body.Text("password")),
+		Admin:    field.Optional(body.Bool("is_admin")), Banned: field.Optional(body.Bool("is_banned")),
 	}
-	p.Metadata, _ = o.JSONObject("metadata", MaxMetadata)
-	if o.Has("current_password") {
-		current := field.StoredPassword(o, "current_password", field.MinCurrentPassword)
-		p.Current = &current
+	patch.Metadata, _ = body.JSONObject("metadata", MaxMetadata)
+	if body.Has("current_password") {
+		current := field.StoredPassword(body, "current_password", field.MinCurrentPassword)
+		patch.CurrentPassword = &current
 	}
-	p.KeepTokens = !field.RevokeTokens(o)
-	p.identityPatch = readIdentity(o)
-	if err := o.Err(); err != nil {
-		return p, err
+	patch.KeepTokens = !field.RevokeTokens(body)
+	patch.identityPatch = readIdentity(body)
+	if err := body.Err(); err != nil {
+		return patch, err
 	}
-	if err := p.allowed(caller); err != nil {
-		return p, err
+	if err := patch.checkAllowed(caller); err != nil {
+		return patch, err
 	}
-	if (p.Admin != nil || p.Banned != nil) && !caller.Admin || p.Password != nil && caller.Kind != auth.Session {
-		return p, apperr.InsufficientPermissions()
+	if (patch.Admin != nil || patch.Banned != nil) && !caller.Admin || patch.Password != nil &&
+		caller.Kind != auth.Session {
+		return patch, apperr.InsufficientPermissions()
 	}
-	if p.PublicKey != nil && !field.ValidPublicKey(*p.PublicKey) {
-		return p, apperr.New(apperr.Invalid, "INVALID_PUBLIC_KEY_FORMAT", "Invalid public key format")
+	if patch.PublicKey != nil && !field.ValidPublicKey(*patch.PublicKey) {
+		return patch, apperr.New(apperr.Invalid, "INVALID_PUBLIC_KEY_FORMAT", "Invalid public key format")
 	}
 	switch {
-	case p.Password == nil && o.Has("revoke_tokens"):
-		return p, apitoken.TokensWithoutPassword()
-	case p.Password == nil:
-		return p, nil
+	case patch.Password == nil && body.Has("revoke_tokens"):
+		return patch, apitoken.TokensWithoutPassword()
+	case patch.Password == nil:
+		return patch, nil
 	}
-	if err := passwords.CheckStrength(*p.Password); err != nil {
-		return p, err
+	if err := passwords.CheckStrength(*patch.Password); err != nil {
+		return patch, err
 	}
-	if p.Current == nil && caller.UserID == id {
-		return p, field.PasswordRequired("Current password is required for password changes")
+	if patch.CurrentPassword == nil && caller.UserID == id {
+		return patch, field.PasswordRequired("Current password is required for password changes")
 	}
-	return p, nil
+	return patch, nil
 }
 
 func errCannotModifyOther() *apperr.Error {
@@ -149,58 +150,59 @@ func errWrongPassword() *apperr.Error {
 // Account is a user with what is not shown.
 type Account struct {
 	User
-	EmailKey     string
-	PasswordHash string
-	VaultQuota   int64
-	BanReason    *string
-	BannedAt     *time.Time
-	Welcomed     bool
+	EmailKey        string
+	PasswordHash    string
+	VaultQuota      int64
+	BanReason       *string
+	BannedAt        *time.Time
+	FreeTierOffered bool
 }
 
 // flagChanges says what a patch does to the flags of an account.
 type flagChanges struct {
-	admin, banned          bool // afterwards
-	Granted, revoked       bool
-	Vouched                bool // the address counts as verified from now on
-	bannedNow, unbannedNow bool
+	isAdmin, isBanned          bool // afterwards
+	AdminGranted, adminRevoked bool
+	EmailVerified              bool // the address counts as verified from now on
+	bannedNow, unbannedNow     bool
 }
 
 // flags decides what p makes of the account's flags. An account that is an admin, or would be one,
 // is never banned in the same step. One whose address was never verified does not become an admin:
 // its password may be a stranger's.
-func (p Patch) flags(a Account) (flagChanges, error) {
-	f := flagChanges{admin: a.IsAdmin, banned: a.IsBanned}
+func (p Patch) flagChanges(account Account) (flagChanges, error) {
+	flags := flagChanges{isAdmin: account.IsAdmin, isBanned: account.IsBanned}
 	if p.Admin != nil {
-		f.admin = *p.Admin
+		flags.isAdmin = *p.Admin
 	}
 	if p.Banned != nil {
-		f.banned = *p.Banned
+		flags.isBanned = *p.Banned
 	}
-	if f.banned && (f.admin || a.IsAdmin) {
-		return f, errCannotBanAdmin()
+	if flags.isBanned && (flags.isAdmin || account.IsAdmin) {
+		return flags, errCannotBanAdmin()
 	}
-	f.Vouched = p.EmailVouched && !a.EmailVerified
-	f.Granted, f.revoked = f.admin && !a.IsAdmin, !f.admin && a.IsAdmin
-	f.bannedNow, f.unbannedNow = f.banned && !a.IsBanned, !f.banned && a.IsBanned
-	if f.Granted && !a.EmailVerified && !f.Vouched {
-		return f, errAccountNotVerified()
+	flags.EmailVerified = p.ForceEmailVerified && !account.EmailVerified
+	flags.AdminGranted, flags.adminRevoked = flags.isAdmin && !account.IsAdmin, !flags.isAdmin && account.IsAdmin
+	flags.bannedNow, flags.unbannedNow = flags.isBanned && !account.IsBanned, !flags.isBanned && account.IsBanned
+	if flags.AdminGranted && !account.EmailVerified && !flags.EmailVerified {
+		return flags, errAccountNotVerified()
 	}
-	return f, nil
+	return flags, nil
 }
 
 // events lists what the change is called in the security history.
 func (f flagChanges) events() []string {
-	var out []string
-	for _, e := range []struct {
+	var events []string
+	for _, event := range []struct {
 		happened bool
 		name     string
-	}{{f.Vouched, history.EmailVerified}, {f.Granted, history.AdminGranted}, {f.revoked, history.AdminRevoked},
+	}{{f.EmailVerified, history.EmailVerified}, {f.AdminGranted, history.AdminGranted},
+		{f.adminRevoked, history.AdminRevoked},
 		{f.bannedNow, history.Banned}, {f.unbannedNow, history.Unbanned}} {
-		if e.happened {
-			out = append(out, e.name)
+		if event.happened {
+			events = append(events, event.name)
 		}
 	}
-	return out
+	return events
 }
 
 // Filter says which users to list; nil flags do not filter.
@@ -222,47 +224,47 @@ type Service struct {
 	*core.Core
 	Hasher   *passwords.Hasher
 	throttle *throttle.Throttle
-	rule     passwords.Policy
+	policy   passwords.Policy
 }
 
 // DefaultAlias is the local part of the address, cut to what an alias may be.
 func DefaultAlias(email string) string {
 	local, _, _ := strings.Cut(email, "@")
-	if r := []rune(local); len(r) > MaxAlias {
-		local = string(r[:MaxAlias])
+	if runes := []rune(local); len(runes) > MaxAlias {
+		local = string(runes[:MaxAlias])
 	}
 	return local
 }
 
-func New(throttle *throttle.Throttle, rule passwords.Policy) *Service {
-	return &Service{Core: throttle.Core, Hasher: throttle.Hasher, throttle: throttle, rule: rule}
+func New(throttle *throttle.Throttle, policy passwords.Policy) *Service {
+	return &Service{Core: throttle.Core, Hasher: throttle.Hasher, throttle: throttle, policy: policy}
 }
 
 // updateProfile checks the current password when one is asked for and applies p to the user id. by
 // is from where it is done, as the user may know it.
-func (a *Service) updateProfile(ctx context.Context, caller auth.Identity, id string, p Patch,
-	by request.Device) (Updated, error) {
+func (s *Service) updateProfile(ctx context.Context, caller auth.Identity, id string, patch Patch,
+	device request.Device) (Updated, error) {
 	var checkedHash, newHash string
-	if p.Password != nil {
-		target, err := ByID(ctx, a.Pool, id)
+	if patch.Password != nil {
+		target, err := ByID(ctx, s.Pool, id)
 		if err != nil {
 			return Updated{}, err
 		}
-		if err := a.rule.Check(*p.Password, target.Email, target.Username, target.Alias); err != nil {
+		if err := s.policy.Check(*patch.Password, target.Email, target.Username, target.Alias); err != nil {
 			return Updated{}, err
 		}
 		if caller.UserID == id {
-			if checkedHash, err = a.VerifyPassword(ctx, id, *p.Current, by); err != nil {
+			if checkedHash, err = s.VerifyPassword(ctx, id, *patch.CurrentPassword, device); err != nil {
 				return Updated{}, err
 			}
 		}
-		if newHash, err = a.Hasher.Hash(ctx, by.Address, *p.Password); err != nil {
+		if newHash, err = s.Hasher.Hash(ctx, device.Address, *patch.Password); err != nil {
 			return Updated{}, err
 		}
 	}
-	keep := ""
+	keepSession := ""
 	if caller.UserID == id {
-		keep = caller.SessionID
+		keepSession = caller.SessionID
 	}
-	return a.Update(ctx, id, p, checkedHash, newHash, keep, by)
+	return s.Update(ctx, id, patch, checkedHash, newHash, keepSession, device)
 }

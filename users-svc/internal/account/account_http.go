@@ -10,27 +10,27 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-func (a *Service) Mount(s *httpx.Server) {
-	s.Get("/api/v1/users/me", a.getMe)
-	s.Get("/api/v1/users/auth/me", a.getMe)
-	s.Get("/api/v1/users/:id", a.getUser)
-	s.Patch("/api/v1/users/:id", a.patchUser)
-	s.Put("/api/v1/users/:id", a.patchUser)
+func (s *Service) Mount(server *httpx.Server) {
+	server.Get("/api/v1/users/me", s.getMe)
+	server.Get("/api/v1/users/auth/me", s.getMe)
+	server.Get("/api/v1/users/:id", s.getUser)
+	server.Patch("/api/v1/users/:id", s.patchUser)
+	server.Put("/api/v1/users/:id", s.patchUser)
 }
 
-func (a *Service) getMe(c *fiber.Ctx) error {
+func (s *Service) getMe(c *fiber.Ctx) error {
 	caller, err := httpx.User(c)
 	if err != nil {
 		return err
 	}
-	u, err := ByID(c.UserContext(), a.Pool, caller.UserID)
+	account, err := ByID(c.UserContext(), s.Pool, caller.UserID)
 	if err != nil {
 		return err
 	}
-	return httpx.OK(c, "Current user retrieved successfully", u.VisibleTo(caller))
+	return httpx.OK(c, "Current user retrieved successfully", account.visibleTo(caller))
 }
 
-func (a *Service) getUser(c *fiber.Ctx) error {
+func (s *Service) getUser(c *fiber.Ctx) error {
 	caller, err := httpx.User(c)
 	if err != nil {
 		return err
@@ -46,17 +46,17 @@ func (a *Service) getUser(c *fiber.Ctx) error {
 	case !caller.Admin:
 		return apperr.InsufficientPermissions()
 	}
-	u, err := ByID(c.UserContext(), a.Pool, id)
+	account, err := ByID(c.UserContext(), s.Pool, id)
 	if err != nil {
 		return err
 	}
 	if caller.Admin {
-		return httpx.OK(c, "User retrieved successfully", u.forAdmins())
+		return httpx.OK(c, "User retrieved successfully", account.forAdmin())
 	}
-	return httpx.OK(c, "User retrieved successfully", u.VisibleTo(caller))
+	return httpx.OK(c, "User retrieved successfully", account.visibleTo(caller))
 }
 
-func (a *Service) patchUser(c *fiber.Ctx) error {
+func (s *Service) patchUser(c *fiber.Ctx) error {
 	caller, err := request.User(c)
 	if err != nil {
 		return err
@@ -71,22 +71,22 @@ func (a *Service) patchUser(c *fiber.Ctx) error {
 	if err := caller.Require(auth.PermUpdateAccount); err != nil {
 		return err
 	}
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	p, err := readPatch(o, caller, id)
+	patch, err := readPatch(body, caller, id)
 	if err != nil {
 		return err
 	}
-	u, err := a.updateProfile(c.UserContext(), caller, id, p, request.ActorDevice(c, id))
+	updated, err := s.updateProfile(c.UserContext(), caller, id, patch, request.ActorDevice(c, id))
 	if err != nil {
 		return err
 	}
 	request.RecordOn(c, id)
-	if p.Password != nil {
+	if patch.Password != nil {
 		return httpx.OK(c, "User updated successfully",
-			PasswordChanged{u.User, apitoken.RevokedTokens{TokensRevoked: u.Revoked.Tokens}})
+			passwordChanged{updated.User, apitoken.RevokedTokens{TokensRevoked: updated.Revoked.Tokens}})
 	}
-	return httpx.OK(c, "User updated successfully", u.VisibleTo(caller))
+	return httpx.OK(c, "User updated successfully", updated.visibleTo(caller))
 }

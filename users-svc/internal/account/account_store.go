@@ -23,14 +23,15 @@ const accountColumns = `id, username, email, email_key, alias, public_key, metad
 func (a *Account) columns() []any {
 	return []any{&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, (*[]byte)(&a.Metadata),
 		&a.PasswordHash, &a.IsAdmin, &a.IsBanned,
-		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.Welcomed, (*time.Time)(&a.CreatedAt),
+		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.FreeTierOffered,
+		(*time.Time)(&a.CreatedAt),
 		(*time.Time)(&a.UpdatedAt), &a.BannedAt}
 }
 
 func scanAccount(row pgx.CollectableRow) (Account, error) {
-	var a Account
-	err := row.Scan(a.columns()...)
-	return a, err
+	var account Account
+	err := row.Scan(account.columns()...)
+	return account, err
 }
 
 // findOne returns the account that the rest of the query selects; USER_NOT_FOUND when there is
@@ -40,11 +41,11 @@ func findOne(ctx context.Context, q core.DBTX, rest string, args ...any) (Accoun
 	if err != nil {
 		return Account{}, err
 	}
-	a, err := pgx.CollectExactlyOneRow(rows, scanAccount)
+	account, err := pgx.CollectExactlyOneRow(rows, scanAccount)
 	if db.NoRows(err) {
 		return Account{}, core.UserNotFound()
 	}
-	return a, err
+	return account, err
 }
 
 func ByID(ctx context.Context, q core.DBTX, userID string) (Account, error) {
@@ -59,70 +60,70 @@ func LockByID(ctx context.Context, tx pgx.Tx, userID string) (Account, error) {
 // Update applies p to the user, all or nothing. checkedHash is the hash that the current password
 // was checked against, "" when it was not: a password that changed meanwhile is a wrong one.
 // newHash replaces it. keep is the session that survives a change of the password.
-func (a *Service) Update(ctx context.Context, userID string, p Patch, checkedHash, newHash, keep string,
-	by request.Device) (Updated, error) {
-	var out Updated
+func (s *Service) Update(ctx context.Context, userID string, patch Patch, checkedHash, newHash, keepSession string,
+	device request.Device) (Updated, error) {
+	var result Updated
 	var ch *sessionstate.Change
-	err := db.InTx(ctx, a.Pool, func(tx pgx.Tx) error {
-		out, ch = Updated{}, nil
-		old, err := lockForUpdate(ctx, tx, userID, p)
+	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		result, ch = Updated{}, nil
+		old, err := lockForUpdate(ctx, tx, userID, patch)
 		if err != nil {
 			return err
 		}
 		if checkedHash != "" && old.PasswordHash != checkedHash {
 			return errWrongPassword()
 		}
-		f, err := p.flags(old)
+		flags, err := patch.flagChanges(old)
 		if err != nil {
 			return err
 		}
-		if f.revoked {
+		if flags.adminRevoked {
 			if err := refuseLastAdmin(ctx, tx); err != nil {
 				return err
 			}
 		}
-		out.Changed = f
-		now, hash := a.Now(), newHash
-		if f.Vouched {
+		result.Changed = flags
+		now, hash := s.Now(), newHash
+		if flags.EmailVerified {
 			if hash == "" {
-				hash = a.Hasher.Unusable()
+				hash = s.Hasher.Unusable()
 			}
-			if out.Revoked, _, err = RevokeAccess(ctx, tx, userID, history.PasswordChanged, now); err != nil {
+			if result.Revoked, _, err = RevokeAccess(ctx, tx, userID, history.PasswordChanged, now); err != nil {
 				return err
 			}
 		}
-		if !p.identityPatch.empty() {
-			if err := writeIdentity(ctx, tx, old, p.identityPatch, now); err != nil {
+		if !patch.identityPatch.empty() {
+			if err := writeIdentity(ctx, tx, old, patch.identityPatch, now); err != nil {
 				return err
 			}
 		}
-		if out.Account, err = writePatch(ctx, tx, userID, p, f, hash, now); err != nil {
+		if result.Account, err = writePatch(ctx, tx, userID, patch, flags, hash, now); err != nil {
 			return err
 		}
-		if p.Password != nil && !p.KeepTokens {
-			tokens, err := apitoken.RevokeAll(ctx, tx, userID, by, now)
+		if patch.Password != nil && !patch.KeepTokens {
+			tokens, err := apitoken.RevokeAll(ctx, tx, userID, device, now)
 			if err != nil {
 				return err
 			}
-			out.Revoked.Tokens += tokens
+			result.Revoked.Tokens += tokens
 		}
-		events := append(f.events(), p.identityPatch.events(old)...)
-		ended, change, err := a.applyConsequences(ctx, tx, userID, p, events, keep, by, now)
-		out.Revoked.Sessions += ended
+		events := append(flags.events(), patch.identityPatch.events(old)...)
+		ended, change, err := s.applyConsequences(ctx, tx, userID, patch, events, keepSession, device, now)
+		result.Revoked.Sessions += ended
 		ch = change
 		return err
 	})
 	if err == nil && ch != nil {
-		a.Changes.Notify(ctx, *ch)
+		s.Changes.Notify(ctx, *ch)
 	}
-	return out, err
+	return result, err
 }
 
 // lockForUpdate locks the user, and all admins when the patch could take an admin away: so that of
 // two admins who demote each other at once the second sees what the first did. Rows are locked in
 // the order of their ids.
-func lockForUpdate(ctx context.Context, tx pgx.Tx, userID string, p Patch) (Account, error) {
-	if p.Admin != nil && !*p.Admin {
+func lockForUpdate(ctx context.Context, tx pgx.Tx, userID string, patch Patch) (Account, error) {
+	if patch.Admin != nil && !*patch.Admin {
 		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE is_admin OR id = $1 ORDER BY id FOR UPDATE`, userID); err != nil {
 			return Account{}, err
 		}
@@ -141,9 +142,9 @@ func refuseLastAdmin(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-func writePatch(ctx context.Context, tx pgx.Tx, userID string, p Patch, f flagChanges, newHash string,
+func writePatch(ctx context.Context, tx pgx.Tx, userID string, patch Patch, flags flagChanges, newHash string,
 	now time.Time) (Account, error) {
-	if p.empty() {
+	if patch.empty() {
 		return ByID(ctx, tx, userID)
 	}
 	_, err := tx.Exec(ctx, `UPDATE users SET alias = coalesce($2, alias), public_key = coalesce($3, public_key), metadata = coalesce($4, metadata),
@@ -151,8 +152,9 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p Patch, f flagCh
 			ban_reason = CASE WHEN NOT $7 THEN NULL WHEN $8::text IS NOT NULL THEN $8 ELSE ban_reason END,
 			banned_at = CASE WHEN NOT $7 THEN NULL WHEN is_banned AND banned_at IS NOT NULL THEN banned_at ELSE $10 END,
 			vault_quota = coalesce($9, vault_quota), updated_at = $10, email_verified = email_verified OR $11 WHERE id = $1`,
-		userID, p.Alias, p.PublicKey, []byte(p.Metadata), newHash, f.admin, f.banned, p.BanReason, p.VaultQuota, now,
-		p.EmailVouched)
+		userID, patch.Alias, patch.PublicKey, []byte(patch.Metadata), newHash, flags.isAdmin, flags.isBanned, patch.BanReason,
+		patch.VaultQuota, now,
+		patch.ForceEmailVerified)
 	if err != nil {
 		return Account{}, err
 	}
@@ -161,13 +163,13 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, p Patch, f flagCh
 
 // applyConsequences writes the history and ends sessions and links for a new password. It returns
 // how many sessions it ended, and the change to announce, nil when the gateways need not know.
-func (a *Service) applyConsequences(ctx context.Context, tx pgx.Tx, userID string, p Patch, events []string,
-	keep string,
-	by request.Device, now time.Time) (
-	ended int64, change *sessionstate.Change, err error) {
-	if p.Password != nil {
+func (s *Service) applyConsequences(ctx context.Context, tx pgx.Tx, userID string, patch Patch, events []string,
+	keepSession string,
+	device request.Device, now time.Time) (
+	ended int64, announced *sessionstate.Change, err error) {
+	if patch.Password != nil {
 		events = append(events, history.PasswordChanged)
-		if ended, err = session.EndAllTx(ctx, tx, userID, keep, history.PasswordChanged, now); err != nil {
+		if ended, err = session.EndAllTx(ctx, tx, userID, keepSession, history.PasswordChanged, now); err != nil {
 			return 0, nil, err
 		}
 		if err := mail.DropTokens(ctx, tx, userID, mail.PurposeReset); err != nil {
@@ -175,15 +177,15 @@ func (a *Service) applyConsequences(ctx context.Context, tx pgx.Tx, userID strin
 		}
 	}
 	for _, event := range events {
-		if err := history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: event, Device: by}); err != nil {
+		if err := history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: event, Device: device}); err != nil {
 			return 0, nil, err
 		}
 	}
-	if len(events) == 0 && p.VaultQuota == nil {
+	if len(events) == 0 && patch.VaultQuota == nil {
 		return 0, nil, nil
 	}
-	ch, err := core.BumpVersion(ctx, tx, userID)
-	return ended, &ch, err
+	change, err := core.BumpVersion(ctx, tx, userID)
+	return ended, &change, err
 }
 
 // RenewHash replaces a hash by a stronger one of the same password, and reports whether it did: the

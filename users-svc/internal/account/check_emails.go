@@ -23,15 +23,15 @@ func CheckEmails(ctx context.Context, q core.DBTX, correct bool, out io.Writer) 
 		if err != nil {
 			return err
 		}
-		for _, e := range list {
-			fault, corrected, err := checkEmail(ctx, q, e, correct)
+		for _, stored := range list {
+			fault, corrected, err := checkEmail(ctx, q, stored, correct)
 			if err != nil {
 				return err
 			}
 			if fault == "" {
 				continue
 			}
-			fmt.Fprintf(out, "%s %+q: %s\n", e.ID, e.Email, fault)
+			fmt.Fprintf(out, "%s %+q: %s\n", stored.ID, stored.Email, fault)
 			if !corrected {
 				wrong++
 			}
@@ -49,17 +49,17 @@ func CheckEmails(ctx context.Context, q core.DBTX, correct bool, out io.Writer) 
 }
 
 // checkEmail returns what is wrong with how an account's address is stored, "" for nothing.
-func checkEmail(ctx context.Context, q core.DBTX, e storedEmail, correct bool) (fault string, corrected bool,
+func checkEmail(ctx context.Context, q core.DBTX, stored storedEmail, correct bool) (fault string, corrected bool,
 	err error) {
-	m, err := mailaddr.Parse(e.Email)
+	mailbox, err := mailaddr.Parse(stored.Email)
 	if err != nil {
 		return err.Error(), false, nil
 	}
-	if m.Key == e.Key {
+	if mailbox.Key == stored.Key {
 		return "", false, nil
 	}
-	fault = fmt.Sprintf("stored as %+q, its mailbox is %+q", e.Key, m.Key)
-	other, err := findOne(ctx, q, `WHERE email_key = $1`, m.Key)
+	fault = fmt.Sprintf("stored as %+q, its mailbox is %+q", stored.Key, mailbox.Key)
+	other, err := findOne(ctx, q, `WHERE email_key = $1`, mailbox.Key)
 	switch {
 	case err == nil:
 		return fmt.Sprintf("%s, which account %s has (%+q)", fault, other.ID, other.Email), false, nil
@@ -68,7 +68,7 @@ func checkEmail(ctx context.Context, q core.DBTX, e storedEmail, correct bool) (
 	case !correct:
 		return fault, false, nil
 	}
-	if corrected, err = rekey(ctx, q, e, m.Key); corrected {
+	if corrected, err = writeKey(ctx, q, stored, mailbox.Key); corrected {
 		fault += ": corrected"
 	}
 	return fault, corrected, err

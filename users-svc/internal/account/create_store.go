@@ -23,22 +23,22 @@ type Draft struct {
 	Metadata                   jsontext.Value // nil: {}
 	Admin, Verified            bool
 	Invited, CodeFailed        bool
-	At                         time.Time
+	CreatedAt                  time.Time
 }
 
 // Insert creates an account; false when there is one with the address already,
 // USERNAME_TAKEN when the name that was asked for is.
-func Insert(ctx context.Context, q core.DBTX, n Draft) (string, bool, error) {
-	key, err := StoredKey(ctx, q, n.Email)
+func Insert(ctx context.Context, q core.DBTX, draft Draft) (string, bool, error) {
+	key, err := StoredKey(ctx, q, draft.Email)
 	if err != nil {
 		return "", false, err
 	}
-	for try := range usernameTries {
-		userID, name := id.New(n.At), n.Username
+	for attempt := range usernameTries {
+		userID, name := id.New(draft.CreatedAt), draft.Username
 		if name == "" {
-			name = generateUsername(n.Email, try)
+			name = generateUsername(draft.Email, attempt)
 		}
-		inserted, err := insertUser(ctx, q, userID, name, key, n)
+		inserted, err := insertUser(ctx, q, userID, name, key, draft)
 		if err != nil || inserted == 1 {
 			return userID, err == nil, err
 		}
@@ -47,7 +47,7 @@ func Insert(ctx context.Context, q core.DBTX, n Draft) (string, bool, error) {
 			taken {
 			return "", false, err
 		}
-		if n.Username != "" {
+		if draft.Username != "" {
 			return "", false, errUsernameTaken()
 		}
 	}
@@ -58,25 +58,25 @@ const (
 	usernameTries = 16
 	// After shortTries a long suffix is taken: an address as common as info@ can use up the 65,536
 	// short ones.
-	shortTries = 8
+	shortSuffixTries = 8
 )
 
-func generateUsername(email string, try int) string {
+func generateUsername(email string, attempt int) string {
 	local, _, _ := strings.Cut(email, "@")
 	suffix := make([]byte, 2)
-	if try >= shortTries {
+	if attempt >= shortSuffixTries {
 		suffix = make([]byte, 6)
 	}
 	_, _ = rand.Read(suffix) // never fails
 	return local + "-" + hex.EncodeToString(suffix)
 }
 
-func insertUser(ctx context.Context, q core.DBTX, userID, username, emailKey string, n Draft) (int64, error) {
+func insertUser(ctx context.Context, q core.DBTX, userID, username, emailKey string, draft Draft) (int64, error) {
 	tag, err := q.Exec(ctx, `INSERT INTO users (id, username, email, email_key, alias, password_hash, is_admin, email_verified, signup_method,
 			signup_region, signup_client, invited, signup_code_failed, created_at, updated_at, metadata)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, coalesce($15, '{}'::bytea)) ON CONFLICT DO NOTHING`,
-		userID, username, n.Email, emailKey, n.Alias, n.PasswordHash, n.Admin, n.Verified, n.Method,
-		n.Region, n.Client, n.Invited, n.CodeFailed, n.At, []byte(n.Metadata))
+		userID, username, draft.Email, emailKey, draft.Alias, draft.PasswordHash, draft.Admin, draft.Verified, draft.Method,
+		draft.Region, draft.Client, draft.Invited, draft.CodeFailed, draft.CreatedAt, []byte(draft.Metadata))
 	return tag.RowsAffected(), err
 }
 

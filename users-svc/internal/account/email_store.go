@@ -13,15 +13,15 @@ import (
 
 // StoredKey returns the key under which the account with the address is stored, or would be.
 func StoredKey(ctx context.Context, q core.DBTX, address string) (string, error) {
-	k := mailaddr.KeysOf(address)
-	if len(k.All) == 1 {
-		return k.Primary, nil
+	keys := mailaddr.KeysOf(address)
+	if len(keys.All) == 1 {
+		return keys.Primary, nil
 	}
 	var key string
 	err := q.QueryRow(ctx, `SELECT email_key FROM users WHERE email_key = ANY ($1) AND (email_key <> $2 OR email = $3)
-		ORDER BY array_position($1, email_key) LIMIT 1`, k.All, k.Exact, address).Scan(&key)
+		ORDER BY array_position($1, email_key) LIMIT 1`, keys.All, keys.Exact, address).Scan(&key)
 	if db.NoRows(err) {
-		return k.Primary, nil
+		return keys.Primary, nil
 	}
 	return key, err
 }
@@ -37,11 +37,11 @@ func ByEmail(ctx context.Context, q core.DBTX, address string) (Account, error) 
 
 // ByKey returns the account that is stored under an email key; false when there is none.
 func ByKey(ctx context.Context, q core.DBTX, key string) (Account, bool, error) {
-	found, err := findOne(ctx, q, `WHERE email_key = $1`, key)
+	account, err := findOne(ctx, q, `WHERE email_key = $1`, key)
 	if apperr.Is(err, "USER_NOT_FOUND") {
-		return found, false, nil
+		return account, false, nil
 	}
-	return found, err == nil, err
+	return account, err == nil, err
 }
 
 // storedEmail is an account's address and the key under which it is stored.
@@ -57,8 +57,8 @@ func emailsAfter(ctx context.Context, q core.DBTX, id string, limit int) ([]stor
 }
 
 // rekey stores an account under another key, unless that key or the address has changed hands.
-func rekey(ctx context.Context, q core.DBTX, e storedEmail, key string) (bool, error) {
+func writeKey(ctx context.Context, q core.DBTX, stored storedEmail, key string) (bool, error) {
 	tag, err := q.Exec(ctx, `UPDATE users SET email_key = $2 WHERE id = $1 AND email = $3 AND email_key = $4
-		AND NOT EXISTS (SELECT FROM users WHERE email_key = $2)`, e.ID, key, e.Email, e.Key)
+		AND NOT EXISTS (SELECT FROM users WHERE email_key = $2)`, stored.ID, key, stored.Email, stored.Key)
 	return tag.RowsAffected() == 1, err
 }

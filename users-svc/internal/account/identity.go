@@ -35,27 +35,27 @@ func (p identityPatch) empty() bool {
 }
 
 // readIdentity reads username, email and email_verified.
-func readIdentity(o *input.Object) identityPatch {
-	p := identityPatch{Username: UsernameField(o), EmailVerified: field.Optional(o.Bool("email_verified"))}
-	if o.Has("email") {
-		email := mailaddr.Field(o, "email")
-		p.Email = &email
+func readIdentity(body *input.Object) identityPatch {
+	patch := identityPatch{Username: UsernameField(body), EmailVerified: field.Optional(body.Bool("email_verified"))}
+	if body.Has("email") {
+		email := mailaddr.Field(body, "email")
+		patch.Email = &email
 	}
-	return p
+	return patch
 }
 
 // UsernameField reads a name that somebody chooses; nil when it was not sent.
-func UsernameField(o *input.Object) *string {
-	name, ok := o.String("username", 3, 50)
+func UsernameField(body *input.Object) *string {
+	name, ok := body.String("username", 3, 50)
 	if ok && !usernamePattern.MatchString(name) {
-		o.Fail("username", "must be letters, digits, underscores and hyphens")
+		body.Fail("username", "must be letters, digits, underscores and hyphens")
 	}
 	return field.Optional(name, ok)
 }
 
 // allowed refuses what only admins may change. Users change their own address elsewhere, where the
 // new one is verified.
-func (p identityPatch) allowed(caller auth.Identity) error {
+func (p identityPatch) checkAllowed(caller auth.Identity) error {
 	switch {
 	case caller.Admin:
 		return nil
@@ -77,46 +77,46 @@ func (p identityPatch) verified(before bool) bool {
 }
 
 // events lists what the change is called in the security history.
-func (p identityPatch) events(old Account) []string {
-	var out []string
-	verified := p.verified(old.EmailVerified)
-	for _, e := range []struct {
+func (p identityPatch) events(before Account) []string {
+	var events []string
+	verified := p.verified(before.EmailVerified)
+	for _, event := range []struct {
 		happened bool
 		name     string
 	}{
-		{p.Username != nil && *p.Username != old.Username, history.UsernameChanged},
-		{p.Email != nil && *p.Email != old.Email, history.EmailChanged},
-		{verified && !old.EmailVerified, history.EmailVerified},
-		{!verified && old.EmailVerified, history.EmailUnverified},
+		{p.Username != nil && *p.Username != before.Username, history.UsernameChanged},
+		{p.Email != nil && *p.Email != before.Email, history.EmailChanged},
+		{verified && !before.EmailVerified, history.EmailVerified},
+		{!verified && before.EmailVerified, history.EmailUnverified},
 	} {
-		if e.happened {
-			out = append(out, e.name)
+		if event.happened {
+			events = append(events, event.name)
 		}
 	}
-	return out
+	return events
 }
 
 // AdminUser is an account as an admin sees it by its id.
-type AdminUser struct {
+type adminUser struct {
 	User
 	BanReason *string   `json:"ban_reason"`
 	BannedAt  *api.Time `json:"banned_at"`
 }
 
-func (a Account) forAdmins() AdminUser {
-	out := AdminUser{User: a.User}
+func (a Account) forAdmin() adminUser {
+	view := adminUser{User: a.User}
 	if !a.IsBanned {
-		return out
+		return view
 	}
-	out.BanReason, out.BannedAt = a.BanReason, api.TimePtr(a.BannedAt)
-	if out.BannedAt == nil { // the previous release banned it, a moment ago
-		out.BannedAt = &a.UpdatedAt
+	view.BanReason, view.BannedAt = a.BanReason, api.TimePtr(a.BannedAt)
+	if view.BannedAt == nil { // the previous release banned it, a moment ago
+		view.BannedAt = &a.UpdatedAt
 	}
-	return out
+	return view
 }
 
 // PasswordChanged answers a change with a new password.
-type PasswordChanged struct {
+type passwordChanged struct {
 	User
 	apitoken.RevokedTokens
 }

@@ -12,16 +12,16 @@ import (
 
 // writeIdentity changes by which names a locked account is known. 409 USERNAME_TAKEN or EMAIL_TAKEN
 // when another account has one. Links in mails end with the address that they were sent to.
-func writeIdentity(ctx context.Context, tx pgx.Tx, old Account, p identityPatch, now time.Time) error {
-	if p.Username != nil && *p.Username != old.Username {
-		if err := writeUsername(ctx, tx, old.ID, *p.Username); err != nil {
+func writeIdentity(ctx context.Context, tx pgx.Tx, old Account, patch identityPatch, now time.Time) error {
+	if patch.Username != nil && *patch.Username != old.Username {
+		if err := writeUsername(ctx, tx, old.ID, *patch.Username); err != nil {
 			return err
 		}
 	}
-	if p.Email != nil {
-		key, err := StoredKey(ctx, tx, *p.Email)
+	if patch.Email != nil {
+		key, err := StoredKey(ctx, tx, *patch.Email)
 		if err == nil {
-			_, err = tx.Exec(ctx, `UPDATE users SET email = $2, email_key = $3 WHERE id = $1`, old.ID, *p.Email, key)
+			_, err = tx.Exec(ctx, `UPDATE users SET email = $2, email_key = $3 WHERE id = $1`, old.ID, *patch.Email, key)
 		}
 		if db.Constraint(err) == "users_email_key" {
 			return ErrEmailTaken()
@@ -30,13 +30,13 @@ func writeIdentity(ctx context.Context, tx pgx.Tx, old Account, p identityPatch,
 			return err
 		}
 	}
-	if p.Email != nil || p.EmailVerified != nil {
+	if patch.Email != nil || patch.EmailVerified != nil {
 		if err := mail.DropTokens(ctx, tx, old.ID); err != nil {
 			return err
 		}
 	}
 	_, err := tx.Exec(ctx, `UPDATE users SET email_verified = $2, updated_at = $3 WHERE id = $1`,
-		old.ID, p.verified(old.EmailVerified), now)
+		old.ID, patch.verified(old.EmailVerified), now)
 	return err
 }
 

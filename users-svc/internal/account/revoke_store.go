@@ -13,26 +13,26 @@ import (
 
 // RevokeAccess takes away what opens the account besides the password: sessions, auth tokens, the
 // second factor and links in mails. Tell notifier the change after the commit.
-func RevokeAccess(ctx context.Context, tx pgx.Tx, userID, why string, now time.Time) (
-	r Revoked, ch sessionstate.Change, err error) {
+func RevokeAccess(ctx context.Context, tx pgx.Tx, userID, reason string, now time.Time) (
+	revoked Revoked, change sessionstate.Change, err error) {
 	// The user's row first, as everywhere.
-	if ch, err = core.BumpVersion(ctx, tx, userID); err != nil {
-		return r, ch, err
+	if change, err = core.BumpVersion(ctx, tx, userID); err != nil {
+		return revoked, change, err
 	}
-	if r.Sessions, err = session.EndAllTx(ctx, tx, userID, "", why, now); err != nil {
-		return r, ch, err
+	if revoked.Sessions, err = session.EndAllTx(ctx, tx, userID, "", reason, now); err != nil {
+		return revoked, change, err
 	}
-	var factors, links int64
+	var secondFactors, links int64
 	for _, from := range []struct {
 		table string
 		count *int64
-	}{{"auth_tokens", &r.Tokens}, {"two_factor", &factors}, {"mail_tokens", &links}} {
+	}{{"auth_tokens", &revoked.Tokens}, {"two_factor", &secondFactors}, {"mail_tokens", &links}} {
 		tag, err := tx.Exec(ctx, `DELETE FROM `+from.table+` WHERE user_id = $1`, userID)
 		if err != nil {
-			return r, ch, err
+			return revoked, change, err
 		}
 		*from.count = tag.RowsAffected()
 	}
-	r.SecondFactor = factors > 0
-	return r, ch, nil
+	revoked.SecondFactor = secondFactors > 0
+	return revoked, change, nil
 }

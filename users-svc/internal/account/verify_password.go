@@ -13,30 +13,30 @@ import (
 // must not be able to do, and returns the hash that it was checked against; the session of d counts
 // as confirmed. 400 CURRENT_PASSWORD_INCORRECT when it is wrong, 429 RATE_LIMITED after as many
 // wrong ones as a login allows.
-func (a *Service) VerifyPassword(ctx context.Context, userID, password string, d request.Device) (string, error) {
-	at, err := a.throttle.State(ctx, throttle.ConfirmKey(userID))
+func (s *Service) VerifyPassword(ctx context.Context, userID, password string, device request.Device) (string, error) {
+	state, err := s.throttle.State(ctx, throttle.ConfirmKey(userID))
 	if err == nil {
-		err = a.throttle.Blocked(at)
+		err = s.throttle.Blocked(state)
 	}
 	if err != nil {
 		return "", err
 	}
-	found, err := ByID(ctx, a.Pool, userID)
+	account, err := ByID(ctx, s.Pool, userID)
 	if err != nil {
 		return "", err
 	}
-	wrong := history.Event{UserID: userID, Kind: history.PasswordCheck, Failed: true, Device: d}
-	right, err := a.throttle.Attempt(ctx, at, wrong, func() (bool, error) {
-		return a.Hasher.Verify(password, found.PasswordHash), nil
+	wrong := history.Event{UserID: userID, Kind: history.PasswordCheck, Failed: true, Device: device}
+	correct, err := s.throttle.Attempt(ctx, state, wrong, func() (bool, error) {
+		return s.Hasher.Verify(password, account.PasswordHash), nil
 	})
 	switch {
 	case err != nil:
 		return "", err
-	case !right:
+	case !correct:
 		return "", errWrongPassword()
 	}
-	if err := a.throttle.Reset(ctx, a.Pool, at.Key); err != nil {
+	if err := s.throttle.Reset(ctx, s.Pool, state.Key); err != nil {
 		return "", err
 	}
-	return found.PasswordHash, session.MarkConfirmed(ctx, a.Pool, d.SessionID, a.Now())
+	return account.PasswordHash, session.MarkConfirmed(ctx, s.Pool, device.SessionID, s.Now())
 }

@@ -20,18 +20,18 @@ import (
 // Service is the domain of what admins do with other people's accounts.
 type Service struct {
 	*core.Core
-	accounts *account.Service
-	sessions *session.Service
-	history  *history.Service
-	hasher   *passwords.Hasher
-	rule     passwords.Policy
-	mailOn   bool // without a mail server addresses count as verified unseen
+	accounts    *account.Service
+	sessions    *session.Service
+	history     *history.Service
+	hasher      *passwords.Hasher
+	policy      passwords.Policy
+	mailEnabled bool // without a mail server addresses count as verified unseen
 }
 
-func New(accounts *account.Service, sessions *session.Service, history *history.Service, rule passwords.Policy,
+func New(accounts *account.Service, sessions *session.Service, history *history.Service, policy passwords.Policy,
 	mailOn bool) *Service {
 	return &Service{Core: accounts.Core, accounts: accounts, sessions: sessions, history: history,
-		hasher: accounts.Hasher, rule: rule, mailOn: mailOn}
+		hasher: accounts.Hasher, policy: policy, mailEnabled: mailOn}
 }
 
 const (
@@ -48,66 +48,66 @@ type newUser struct {
 	Address         string // from where the admin asks; "" for a command
 }
 
-func readNewUser(o *input.Object) (newUser, error) {
-	o.DropNull("username", "alias", "is_admin")
-	in := newUser{Email: mailaddr.Field(o, "email"), Username: account.UsernameField(o),
-		Alias: field.Optional(o.String("alias", 1, account.MaxAlias))}
-	in.Admin, _ = o.Bool("is_admin")
-	if !o.Has("password") {
-		o.Fail("password", "is required")
+func readNewUser(body *input.Object) (newUser, error) {
+	body.DropNull("username", "alias", "is_admin")
+	in := newUser{Email: mailaddr.Field(body, "email"), Username: account.UsernameField(body),
+		Alias: field.Optional(body.String("alias", 1, account.MaxAlias))}
+	in.Admin, _ = body.Bool("is_admin")
+	if !body.Has("password") {
+		body.Fail("password", "is required")
 	}
-	in.Password, _ = o.Text("password")
-	if err := o.Err(); err != nil {
+	in.Password, _ = body.Text("password")
+	if err := body.Err(); err != nil {
 		return in, err
 	}
 	return in, passwords.CheckStrength(in.Password)
 }
 
 // create makes a verified account. method says how it came to be.
-func (a *Service) createAccount(ctx context.Context, in newUser, method string) (account.User, error) {
-	n := account.Draft{Email: in.Email, Alias: account.DefaultAlias(in.Email), Method: method, Admin: in.Admin,
-		Verified: true,
-		At:       a.Now()}
+func (s *Service) createAccount(ctx context.Context, in newUser, method string) (account.User, error) {
+	draft := account.Draft{Email: in.Email, Alias: account.DefaultAlias(in.Email), Method: method, Admin: in.Admin,
+		Verified:  true,
+		CreatedAt: s.Now()}
 	if in.Alias != nil {
-		n.Alias = *in.Alias
+		draft.Alias = *in.Alias
 	}
 	if in.Username != nil {
-		n.Username = *in.Username
+		draft.Username = *in.Username
 	}
-	if err := a.rule.Check(in.Password, n.Email, n.Username, n.Alias); err != nil {
+	if err := s.policy.Check(in.Password, draft.Email, draft.Username, draft.Alias); err != nil {
 		return account.User{}, err
 	}
 	var err error
-	if n.PasswordHash, err = a.hasher.Hash(ctx, in.Address, in.Password); err != nil {
+	if draft.PasswordHash, err = s.hasher.Hash(ctx, in.Address, in.Password); err != nil {
 		return account.User{}, err
 	}
-	userID, created, err := account.Insert(ctx, a.Pool, n)
+	userID, created, err := account.Insert(ctx, s.Pool, draft)
 	if err != nil {
 		return account.User{}, err
 	}
 	if !created {
 		return account.User{}, account.ErrEmailTaken()
 	}
-	found, err := account.ByID(ctx, a.Pool, userID)
-	return found.User, err
+	user, err := account.ByID(ctx, s.Pool, userID)
+	return user.User, err
 }
 
 // Quota is how much a user may keep in the vault.
-type Quota struct {
+type quotaAnswer struct {
 	LimitMB *int64 `json:"limit_mb"` // mebibytes over all realms; nil: the default of vault-svc
 }
 
 // readQuota returns the quota in the bytes that the database keeps.
-func readQuota(o *input.Object) (Quota, int64, error) {
-	if !o.Has("limit_mb") {
-		o.Fail("limit_mb", "is required")
+func readQuota(body *input.Object) (quotaAnswer, int64, error) {
+	if !body.Has("limit_mb") {
+		body.Fail("limit_mb", "is required")
 	}
-	if o.IsNull("limit_mb") {
-		return Quota{}, 0, o.Err()
+	if body.IsNull("limit_mb") {
+		return quotaAnswer{}, 0, body.Err()
 	}
-	mb, ok := o.Int("limit_mb", 0, maxQuotaMB)
+	mb, ok := body.Int("limit_mb", 0, maxQuotaMB)
 	if !ok {
-		return Quota{}, 0, o.Err()
+		return quotaAnswer{}, 0, body.Err()
 	}
-	return Quota{LimitMB: &mb}, max(quota.NothingStored, mb*mebibyte), nil
+	return quotaAnswer{LimitMB: &mb}, max(quota.NothingStored, mb*mebibyte), nil
 }

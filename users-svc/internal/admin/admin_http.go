@@ -9,125 +9,125 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-func (a *Service) Mount(s *httpx.Server) {
-	s.Get("/api/v1/users", a.listUsers)
-	s.Post("/api/v1/users", a.postUser)
-	s.Post("/api/v1/users/:id/ban", a.postBan)
-	s.Post("/api/v1/users/:id/unban", a.postUnban)
-	s.Post("/api/v1/users/:id/logout", a.postLogout)
-	s.Put("/api/v1/users/:id/quota", a.putQuota)
-	s.Get("/api/v1/users/:id/security-history", a.getSecurityHistory)
+func (s *Service) Mount(server *httpx.Server) {
+	server.Get("/api/v1/users", s.listUsers)
+	server.Post("/api/v1/users", s.postUser)
+	server.Post("/api/v1/users/:id/ban", s.postBan)
+	server.Post("/api/v1/users/:id/unban", s.postUnban)
+	server.Post("/api/v1/users/:id/logout", s.postLogout)
+	server.Put("/api/v1/users/:id/quota", s.putQuota)
+	server.Get("/api/v1/users/:id/security-history", s.getSecurityHistory)
 }
 
-func (a *Service) postUser(c *fiber.Ctx) error {
+func (s *Service) postUser(c *fiber.Ctx) error {
 	if _, err := request.Admin(c); err != nil {
 		return err
 	}
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	in, err := readNewUser(o)
+	in, err := readNewUser(body)
 	if err != nil {
 		return err
 	}
 	in.Address = httpx.Caller(c).ClientAddr
-	u, err := a.createAccount(c.UserContext(), in, account.MethodAdmin)
+	user, err := s.createAccount(c.UserContext(), in, account.MethodAdmin)
 	if err != nil {
 		return err
 	}
-	request.RecordOn(c, u.ID)
-	return httpx.Created(c, "User created successfully", u)
+	request.RecordOn(c, user.ID)
+	return httpx.Created(c, "User created successfully", user)
 }
 
-func (a *Service) postBan(c *fiber.Ctx) error {
-	id, err := request.TargetUser(c)
+func (s *Service) postBan(c *fiber.Ctx) error {
+	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
 	}
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	if !o.Has("reason") {
-		o.Fail("reason", "is required")
+	if !body.Has("reason") {
+		body.Fail("reason", "is required")
 	}
-	reason, _ := o.String("reason", 1, maxBanReason)
-	if err := o.Err(); err != nil {
+	reason, _ := body.String("reason", 1, maxBanReason)
+	if err := body.Err(); err != nil {
 		return err
 	}
 	banned := true
-	return a.apply(c, id, account.Patch{Banned: &banned, BanReason: &reason}, "User banned successfully")
+	return s.applyPatch(c, userID, account.Patch{Banned: &banned, BanReason: &reason}, "User banned successfully")
 }
 
-func (a *Service) postUnban(c *fiber.Ctx) error {
-	id, err := request.TargetUser(c)
+func (s *Service) postUnban(c *fiber.Ctx) error {
+	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
 	}
 	banned := false
-	return a.apply(c, id, account.Patch{Banned: &banned}, "User unbanned successfully")
+	return s.applyPatch(c, userID, account.Patch{Banned: &banned}, "User unbanned successfully")
 }
 
-func (a *Service) apply(c *fiber.Ctx, id string, p account.Patch, message string) error {
-	changed, err := a.accounts.Update(c.UserContext(), id, p, "", "", "", request.ActorDevice(c, id))
+func (s *Service) applyPatch(c *fiber.Ctx, userID string, patch account.Patch, message string) error {
+	updated, err := s.accounts.Update(c.UserContext(), userID, patch, "", "", "", request.ActorDevice(c, userID))
 	if err != nil {
 		return err
 	}
-	request.RecordOn(c, id)
-	return httpx.OK(c, message, changed.User)
+	request.RecordOn(c, userID)
+	return httpx.OK(c, message, updated.User)
 }
 
-func (a *Service) postLogout(c *fiber.Ctx) error {
-	id, err := request.TargetUser(c)
+func (s *Service) postLogout(c *fiber.Ctx) error {
+	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
 	}
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	withTokens := field.RevokeTokens(o)
-	if err := o.Err(); err != nil {
+	revokeTokens := field.RevokeTokens(body)
+	if err := body.Err(); err != nil {
 		return err
 	}
-	revoked, err := a.logOut(c.UserContext(), id, withTokens, request.ActorDevice(c, id))
+	revoked, err := s.logout(c.UserContext(), userID, revokeTokens, request.ActorDevice(c, userID))
 	if err != nil {
 		return err
 	}
-	request.RecordOn(c, id)
+	request.RecordOn(c, userID)
 	return httpx.OK(c, "User logged out successfully", revoked)
 }
 
-func (a *Service) putQuota(c *fiber.Ctx) error {
-	id, err := request.TargetUser(c)
+func (s *Service) putQuota(c *fiber.Ctx) error {
+	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
 	}
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	quota, bytes, err := readQuota(o)
+	answer, bytes, err := readQuota(body)
 	if err != nil {
 		return err
 	}
-	if _, err := a.accounts.Update(c.UserContext(), id, account.Patch{VaultQuota: &bytes}, "", "", "",
-		request.ActorDevice(c, id)); err != nil {
+	if _, err := s.accounts.Update(c.UserContext(), userID, account.Patch{VaultQuota: &bytes}, "", "", "",
+		request.ActorDevice(c, userID)); err != nil {
 		return err
 	}
-	request.RecordOn(c, id)
-	return httpx.OK(c, "Quota updated successfully", quota)
+	request.RecordOn(c, userID)
+	return httpx.OK(c, "Quota updated successfully", answer)
 }
 
-func (a *Service) getSecurityHistory(c *fiber.Ctx) error {
-	id, err := request.TargetUser(c)
+func (s *Service) getSecurityHistory(c *fiber.Ctx) error {
+	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
 	}
-	if _, err := account.ByID(c.UserContext(), a.Pool, id); err != nil {
+	if _, err := account.ByID(c.UserContext(), s.Pool, userID); err != nil {
 		return err
 	}
-	request.RecordOn(c, id)
-	return a.history.Answer(c, id)
+	request.RecordOn(c, userID)
+	return s.history.Answer(c, userID)
 }

@@ -12,35 +12,35 @@ import (
 // may call it at once. An account that has the address already becomes the admin, with the password
 // of the settings and without the sessions, auth tokens and second factor that it had: whoever made
 // it before the operator came must not be it.
-func (a *Service) EnsureFirst(ctx context.Context, cfg FirstAdminConfig) error {
+func (s *Service) EnsureFirst(ctx context.Context, cfg FirstAdminConfig) error {
 	email, password := cfg.Email, cfg.Password.Reveal()
 	if email == "" {
 		return nil
 	}
-	if there, err := anyAdmin(ctx, a.Pool); err != nil || there {
+	if exists, err := anyAdmin(ctx, s.Pool); err != nil || exists {
 		return err
 	}
 	if _, err := mailaddr.Parse(email); err != nil {
 		return fmt.Errorf("ADMIN_EMAIL %w", err)
 	}
-	if err := a.rule.Check(password, email); err != nil {
+	if err := s.policy.Check(password, email); err != nil {
 		return fmt.Errorf("ADMIN_PASSWORD: %w", err)
 	}
-	hash, err := a.hasher.Hash(ctx, "", password)
+	hash, err := s.hasher.Hash(ctx, "", password)
 	if err != nil {
 		return err
 	}
-	userID, before, err := a.insertFirstAdmin(ctx, account.Draft{
+	userID, revoked, err := s.insertFirstAdmin(ctx, account.Draft{
 		Email: email, PasswordHash: hash, Alias: account.DefaultAlias(email), Method: account.MethodAdmin, Admin: true,
-		Verified: true,
-		At:       a.Now(),
+		Verified:  true,
+		CreatedAt: s.Now(),
 	})
 	switch {
-	case before != nil:
-		a.Log.Warn("an existing account became the first admin, with the password of the settings", "user_id", userID,
-			"revoked", before.String())
+	case revoked != nil:
+		s.Log.Warn("an existing account became the first admin, with the password of the settings", "user_id", userID,
+			"revoked", revoked.String())
 	case userID != "":
-		a.Log.Info("first admin created", "user_id", userID)
+		s.Log.Info("first admin created", "user_id", userID)
 	}
 	return err
 }

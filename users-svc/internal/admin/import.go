@@ -40,17 +40,17 @@ which is reported once for each.
 `
 
 const (
-	importBatch    = 200 // accounts in one transaction
-	importProgress = 5000
-	maxImportLine  = 1 << 20
-	maxUsername    = 100
-	maxIgnored     = 100 // fields whose names are remembered, so that each is reported once
+	importBatch      = 200 // accounts in one transaction
+	importProgress   = 5000
+	maxImportLine    = 1 << 20
+	maxUsername      = 100
+	maxIgnoredFields = 100 // fields whose names are remembered, so that each is reported once
 )
 
 // Import adds the accounts that r holds in the format csv or jsonl. It writes to out which lines it
 // refused and why, and how many accounts it added.
-func (a *Service) Import(ctx context.Context, r io.Reader, format string, out io.Writer) (err error) {
-	im := &importer{Core: a.Core, out: out, ignored: map[string]bool{}}
+func (s *Service) Import(ctx context.Context, r io.Reader, format string, out io.Writer) (err error) {
+	im := &importer{Core: s.Core, out: out, ignored: map[string]bool{}}
 	switch format {
 	case "csv":
 		err = im.csv(ctx, r)
@@ -81,26 +81,26 @@ type importRow struct {
 	account.Draft
 }
 
-func (im *importer) refuse(line int, why string) {
+func (im *importer) refuse(line int, reason string) {
 	im.refused++
-	fmt.Fprintf(im.out, "line %d: %s\n", line, why)
+	fmt.Fprintf(im.out, "line %d: %s\n", line, reason)
 }
 
 func (im *importer) jsonLines(ctx context.Context, r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxImportLine)
-	n := 0
+	line := 0
 	for lines.Scan() {
-		if n++; len(strings.TrimSpace(lines.Text())) == 0 {
+		if line++; len(strings.TrimSpace(lines.Text())) == 0 {
 			continue
 		}
-		o, err := input.ParseObject(lines.Bytes())
-		if err := im.addRow(ctx, n, o, err); err != nil {
+		object, err := input.ParseObject(lines.Bytes())
+		if err := im.addRow(ctx, line, object, err); err != nil {
 			return err
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("line %d: %w", n+1, err)
+		return fmt.Errorf("line %d: %w", line+1, err)
 	}
 	return nil
 }
@@ -124,8 +124,8 @@ func (im *importer) csv(ctx context.Context, r io.Reader) error {
 			return err
 		}
 		line, _ := rows.FieldPos(0)
-		o, err := rowToObject(header, row)
-		if err := im.addRow(ctx, line, o, err); err != nil {
+		object, err := rowToObject(header, row)
+		if err := im.addRow(ctx, line, object, err); err != nil {
 			return err
 		}
 	}
@@ -165,26 +165,26 @@ func isJSONCell(name, cell string) bool {
 }
 
 // addRow reads one account; err is that of parsing its line.
-func (im *importer) addRow(ctx context.Context, line int, o *input.Object, err error) error {
-	var n account.Draft
+func (im *importer) addRow(ctx context.Context, line int, object *input.Object, err error) error {
+	var draft account.Draft
 	if err == nil {
-		n, err = readImported(o, im.Now())
-		im.reportIgnored(line, o)
+		draft, err = readImported(object, im.Now())
+		im.reportIgnored(line, object)
 	}
 	if err != nil {
 		im.refuse(line, violationText(err))
 		return nil
 	}
-	if im.batch = append(im.batch, importRow{line, n}); len(im.batch) < importBatch {
+	if im.batch = append(im.batch, importRow{line, draft}); len(im.batch) < importBatch {
 		return nil
 	}
 	return im.flush(ctx)
 }
 
 // reportIgnored reports each unknown field where it is found first.
-func (im *importer) reportIgnored(line int, o *input.Object) {
-	for _, warning := range o.Warnings() {
-		if !im.ignored[warning] && len(im.ignored) < maxIgnored {
+func (im *importer) reportIgnored(line int, object *input.Object) {
+	for _, warning := range object.Warnings() {
+		if !im.ignored[warning] && len(im.ignored) < maxIgnoredFields {
 			im.ignored[warning] = true
 			fmt.Fprintf(im.out, "line %d: %s, here and below\n", line, warning)
 		}
@@ -197,50 +197,52 @@ func violationText(err error) string {
 	if len(e.Violations) == 0 {
 		return e.Message
 	}
-	var all []string
+	var texts []string
 	for _, v := range e.Violations {
-		all = append(all, strings.TrimPrefix(v.InstancePath, "/")+" "+v.Message)
+		texts = append(texts, strings.TrimPrefix(v.InstancePath, "/")+" "+v.Message)
 	}
-	return strings.Join(all, "; ")
+	return strings.Join(texts, "; ")
 }
 
-func readImported(o *input.Object, now time.Time) (account.Draft, error) {
-	o.DropNull("username", "alias", "email_verified", "created_at", "metadata", "is_admin", "is_banned")
-	n := account.Draft{Email: mailaddr.Field(o, "email"), Method: account.MethodImport, Verified: true, At: now}
-	if !o.Has("password_hash") {
-		o.Fail("password_hash", "is required")
-	} else if hash, ok := o.String("password_hash", 1, 512); ok {
-		n.PasswordHash = hash
+func readImported(object *input.Object, now time.Time) (account.Draft, error) {
+	object.DropNull("username", "alias", "email_verified", "created_at", "metadata", "is_admin", "is_banned")
+	draft := account.Draft{Email: mailaddr.Field(object, "email"), Method: account.MethodImport, Verified: true,
+		CreatedAt: now}
+	if !object.Has("password_hash") {
+		object.Fail("password_hash", "is required")
+	} else if hash, ok := object.String("password_hash", 1, 512); ok {
+		draft.PasswordHash = hash
 		if err := passwords.CheckImportable(hash); err != nil {
-			o.Fail("password_hash", err.Error())
+			object.Fail("password_hash", err.Error())
 		}
 	}
 	var ok bool
-	noName := func(r rune) bool { return r == '@' || mailaddr.Hidden(r) && r != ' ' }
-	if n.Username, ok = o.String("username", 1, maxUsername); ok && strings.ContainsFunc(n.Username, noName) {
-		o.Fail("username", "must not contain @, or "+mailaddr.HiddenCharacters)
+	forbidden := func(r rune) bool { return r == '@' || mailaddr.Hidden(r) && r != ' ' }
+	if draft.Username, ok = object.String("username", 1, maxUsername); ok &&
+		strings.ContainsFunc(draft.Username, forbidden) {
+		object.Fail("username", "must not contain @, or "+mailaddr.HiddenCharacters)
 	}
-	if n.Alias, ok = o.String("alias", 1, account.MaxAlias); !ok {
-		n.Alias = account.DefaultAlias(n.Email)
+	if draft.Alias, ok = object.String("alias", 1, account.MaxAlias); !ok {
+		draft.Alias = account.DefaultAlias(draft.Email)
 	}
-	if verified, ok := o.Bool("email_verified"); ok {
-		n.Verified = verified
+	if verified, ok := object.Bool("email_verified"); ok {
+		draft.Verified = verified
 	}
-	if is, _ := o.Bool("is_admin"); is {
-		o.Fail("is_admin", "must be false: no account is imported as an admin; make it one with admin create")
+	if flag, _ := object.Bool("is_admin"); flag {
+		object.Fail("is_admin", "must be false: no account is imported as an admin; make it one with admin create")
 	}
-	if is, _ := o.Bool("is_banned"); is {
-		o.Fail("is_banned", "must be false: no account is imported as banned; ban it afterwards, with a reason")
+	if flag, _ := object.Bool("is_banned"); flag {
+		object.Fail("is_banned", "must be false: no account is imported as banned; ban it afterwards, with a reason")
 	}
-	n.Metadata, _ = o.JSONObject("metadata", account.MaxMetadata)
-	if text, ok := o.String("created_at", 1, 64); ok {
-		at, ok := input.ParseTime(text)
-		if n.At = at; !ok || at.Year() < 1970 || at.After(now) {
-			o.Fail("created_at", "must be an RFC 3339 time in the past, after 1970")
+	draft.Metadata, _ = object.JSONObject("metadata", account.MaxMetadata)
+	if text, ok := object.String("created_at", 1, 64); ok {
+		createdAt, ok := input.ParseTime(text)
+		if draft.CreatedAt = createdAt; !ok || createdAt.Year() < 1970 || createdAt.After(now) {
+			object.Fail("created_at", "must be an RFC 3339 time in the past, after 1970")
 		}
 	}
-	if !utf8.ValidString(n.Email) {
-		o.Fail("email", "must be UTF-8")
+	if !utf8.ValidString(draft.Email) {
+		object.Fail("email", "must be UTF-8")
 	}
-	return n, o.Err()
+	return draft, object.Err()
 }

@@ -17,15 +17,15 @@ func (im *importer) flush(ctx context.Context) error {
 	var refused []func()
 	err := db.InTx(ctx, im.Pool, func(tx pgx.Tx) error {
 		refused = nil
-		for _, n := range im.batch {
-			_, created, err := account.Insert(ctx, tx, n.Draft)
+		for _, row := range im.batch {
+			_, created, err := account.Insert(ctx, tx, row.Draft)
 			switch {
 			case apperr.Is(err, "USERNAME_TAKEN"):
-				refused = append(refused, func() { im.refuse(n.line, "username is taken") })
+				refused = append(refused, func() { im.refuse(row.line, "username is taken") })
 			case err != nil:
-				return fmt.Errorf("line %d: %w", n.line, err)
+				return fmt.Errorf("line %d: %w", row.line, err)
 			case !created:
-				refused = append(refused, func() { im.refuse(n.line, "email has an account already") })
+				refused = append(refused, func() { im.refuse(row.line, "email has an account already") })
 			}
 		}
 		return nil
@@ -36,10 +36,10 @@ func (im *importer) flush(ctx context.Context) error {
 	for _, report := range refused {
 		report()
 	}
-	before := im.imported
+	importedBefore := im.imported
 	im.imported += len(im.batch) - len(refused)
 	im.batch = im.batch[:0]
-	if im.imported/importProgress > before/importProgress {
+	if im.imported/importProgress > importedBefore/importProgress {
 		fmt.Fprintf(im.out, "%d imported so far\n", im.imported)
 	}
 	return nil

@@ -13,30 +13,30 @@ import (
 
 const maxSearch = 255
 
-func (a *Service) listUsers(c *fiber.Ctx) error {
+func (s *Service) listUsers(c *fiber.Ctx) error {
 	if _, err := request.Admin(c); err != nil {
 		return err
 	}
-	q := httpx.Query(c)
-	f := account.Filter{
-		Search: q.Text("q", maxSearch), Admin: boolFilter(q, "is_admin"), Banned: boolFilter(q, "is_banned"),
+	query := httpx.Query(c)
+	filter := account.Filter{
+		Search: query.Text("q", maxSearch), Admin: boolFilter(query, "is_admin"), Banned: boolFilter(query, "is_banned"),
 	}
-	f.Page, f.Limit = field.PageLimit(q)
-	if err := q.Err(); err != nil {
+	filter.Page, filter.Limit = field.PageLimit(query)
+	if err := query.Err(); err != nil {
 		return err
 	}
-	list, total, err := a.accounts.List(c.UserContext(), f)
+	users, total, err := s.accounts.List(c.UserContext(), filter)
 	if err != nil {
 		return err
 	}
-	return httpx.Paged(c, "Users retrieved successfully", list, api.NewPage(total, f.Page, f.Limit))
+	return httpx.Paged(c, "Users retrieved successfully", users, api.NewPage(total, filter.Page, filter.Limit))
 }
 
 // boolFilter returns nil when the parameter is absent.
-func boolFilter(q *input.Query, name string) *bool {
-	if !q.Has(name) {
+func boolFilter(query *input.Query, name string) *bool {
+	if !query.Has(name) {
 		return nil
 	}
-	v := q.Bool(name, false)
-	return &v
+	value := query.Bool(name, false)
+	return &value
 }

@@ -10,14 +10,14 @@ import (
 )
 
 // logOut ends every session of a user, and the auth tokens too if that is wanted.
-func (a *Service) logOut(ctx context.Context, userID string, withTokens bool,
-	by request.Device) (apitoken.RevokedTokens, error) {
-	var out apitoken.RevokedTokens
-	_, err := a.sessions.EndAllWith(ctx, userID, "", history.Logout, by, func(tx core.DBTX) (err error) {
-		if withTokens {
-			out.TokensRevoked, err = apitoken.RevokeAll(ctx, tx, userID, by, a.Now())
+func (s *Service) logout(ctx context.Context, userID string, revokeTokens bool,
+	device request.Device) (apitoken.RevokedTokens, error) {
+	var result apitoken.RevokedTokens
+	_, err := s.sessions.EndAll(ctx, userID, "", history.Logout, device, func(tx core.DBTX) (err error) {
+		if revokeTokens {
+			result.TokensRevoked, err = apitoken.RevokeAll(ctx, tx, userID, device, s.Now())
 		}
 		return err
 	})
-	return out, err
+	return result, err
 }

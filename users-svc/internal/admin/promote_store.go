@@ -12,22 +12,22 @@ import (
 )
 
 // ChosenAdmin returns the admin with the address, the only admin when it is "".
-func (a *Service) ChosenAdmin(ctx context.Context, email string) (account.Account, error) {
+func (s *Service) ChosenAdmin(ctx context.Context, email string) (account.Account, error) {
 	if email == "" {
-		ids, err := adminIDs(ctx, a.Pool)
+		ids, err := adminIDs(ctx, s.Pool)
 		switch {
 		case err != nil:
 			return account.Account{}, err
 		case len(ids) != 1:
 			return account.Account{}, fmt.Errorf("there are %d admins: say with -email which one", len(ids))
 		}
-		return account.ByID(ctx, a.Pool, ids[0])
+		return account.ByID(ctx, s.Pool, ids[0])
 	}
-	found, err := account.ByEmail(ctx, a.Pool, email)
-	if err != nil || !found.IsAdmin {
-		return found, errors.Join(fmt.Errorf("no admin has the address %s: admin create makes one", email), err)
+	user, err := account.ByEmail(ctx, s.Pool, email)
+	if err != nil || !user.IsAdmin {
+		return user, errors.Join(fmt.Errorf("no admin has the address %s: admin create makes one", email), err)
 	}
-	return found, nil
+	return user, nil
 }
 
 func adminIDs(ctx context.Context, q core.DBTX) ([]string, error) {

@@ -25,11 +25,11 @@ const (
 func newLastSeen(c *core.Core) *lastSeen { return &lastSeen{Core: c, seen: map[string]time.Time{}} }
 
 // record remembers that a session is in use.
-func (l *lastSeen) record(st sessionstate.State) {
+func (l *lastSeen) record(state sessionstate.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if st.Alive && len(l.seen) < maxLastSeen {
-		l.seen[st.SessionID] = l.Now()
+	if state.Alive && len(l.seen) < maxLastSeen {
+		l.seen[state.SessionID] = l.Now()
 	}
 }
 
@@ -41,9 +41,9 @@ func (l *lastSeen) flush(ctx context.Context) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	ids, at := make([]string, 0, len(batch)), make([]time.Time, 0, len(batch))
+	ids, times := make([]string, 0, len(batch)), make([]time.Time, 0, len(batch))
 	for sessionID, t := range batch {
-		ids, at = append(ids, sessionID), append(at, t)
+		ids, times = append(ids, sessionID), append(times, t)
 	}
-	return writeLastSeen(ctx, l.Pool, ids, at)
+	return writeLastSeen(ctx, l.Pool, ids, times)
 }

@@ -19,34 +19,34 @@ import (
 // the salt, which both have to be read first. A stolen token is told before the limit is asked,
 // which the thief could keep used up; it ends a session once, so that nothing is gained by coming
 // with it often.
-func (s *Service) refresh(ctx context.Context, token string, d request.Device) (TokenPair, error) {
+func (s *Service) refresh(ctx context.Context, token string, device request.Device) (TokenPair, error) {
 	now := s.Now()
-	p, err := s.findToken(ctx, token, now)
+	stored, err := s.findToken(ctx, token, now)
 	if err != nil {
 		return TokenPair{}, err
 	}
-	reuse := history.Event{UserID: p.userID, Kind: history.RefreshReuse, Failed: true, Device: d}
-	if p.replayed {
-		return TokenPair{}, s.endOnReplay(ctx, p.sessionID, reuse)
+	reuse := history.Event{UserID: stored.userID, Kind: history.RefreshReuse, Failed: true, Device: device}
+	if stored.replayed {
+		return TokenPair{}, s.endOnReplay(ctx, stored.sessionID, reuse)
 	}
-	if r := s.limiter.Allow(ctx, "refresh:"+p.sessionID, s.cfg.RefreshRate, 1); !r.Allowed {
+	if r := s.limiter.Allow(ctx, "refresh:"+stored.sessionID, s.cfg.RefreshRate, 1); !r.Allowed {
 		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.RefreshRate.Count)
 	}
-	live := Active{
-		ID: p.sessionID, UserID: p.userID, RefreshToken: nextToken(token, p.salt),
-		ExpiresAt: earlier(now.Add(s.cfg.RefreshTTL), p.maxAt),
+	active := Active{
+		ID: stored.sessionID, UserID: stored.userID, RefreshToken: nextToken(token, stored.salt),
+		ExpiresAt: earlier(now.Add(s.cfg.RefreshTTL), stored.maxEnd),
 	}
-	live, replaced, err := s.rotate(ctx, token, p, live, now)
+	active, replaced, err := s.rotate(ctx, token, stored, active, now)
 	if errors.Is(err, errReplay) { // replaced since, by a replica whose clock is far behind
-		return TokenPair{}, s.endOnReplay(ctx, p.sessionID, reuse)
+		return TokenPair{}, s.endOnReplay(ctx, stored.sessionID, reuse)
 	}
 	if err == nil && replaced {
-		live.RefreshToken, err = s.followChain(ctx, live.RefreshToken)
+		active.RefreshToken, err = s.followChain(ctx, active.RefreshToken)
 	}
 	if err != nil {
 		return TokenPair{}, err
 	}
-	return s.Tokens(ctx, live)
+	return s.Tokens(ctx, active)
 }
 
 // errReplay says that a token was used after its grace period.
@@ -72,8 +72,8 @@ func (t tokenState) check(now time.Time, grace time.Duration) (replaced bool, er
 // transaction of its own, which locks the user's row for a change from the start: a refresh only
 // shares that lock, and two that both wait to change what they share would end each other. Nothing
 // is lost in between, as a token that was replaced stays so.
-func (s *Service) endOnReplay(ctx context.Context, sessionID string, h history.Event) error {
-	if err := s.End(ctx, sessionID, h); err != nil && !apperr.Is(err, "SESSION_NOT_FOUND") {
+func (s *Service) endOnReplay(ctx context.Context, sessionID string, event history.Event) error {
+	if err := s.end(ctx, sessionID, event); err != nil && !apperr.Is(err, "SESSION_NOT_FOUND") {
 		return err
 	}
 	return apperr.InvalidToken()

@@ -16,7 +16,7 @@ import (
 // the end of its session.
 type storedToken struct {
 	sessionID, userID string
-	maxAt             time.Time // the session lives no longer
+	maxEnd            time.Time // the session lives no longer
 	salt              []byte
 	replayed          bool // it was replaced longer ago than the grace, and its session lives
 }
@@ -24,14 +24,14 @@ type storedToken struct {
 // findToken looks a refresh token up, also one of a session that has ended; 401 INVALID_TOKEN when
 // there is none.
 func (s *Service) findToken(ctx context.Context, token string, now time.Time) (storedToken, error) {
-	var p storedToken
+	var stored storedToken
 	err := s.Pool.QueryRow(ctx, `SELECT s.id, s.user_id, s.max_at, t.salt, coalesce(t.replaced_at < $2, false) AND s.ended_at IS NULL AND s.expires_at > $3
 		FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`, secrets.HashToken(token), now.Add(-s.cfg.Grace), now).
-		Scan(&p.sessionID, &p.userID, &p.maxAt, &p.salt, &p.replayed)
+		Scan(&stored.sessionID, &stored.userID, &stored.maxEnd, &stored.salt, &stored.replayed)
 	if db.NoRows(err) {
-		return p, apperr.InvalidToken()
+		return stored, apperr.InvalidToken()
 	}
-	return p, err
+	return stored, err
 }
 
 // tokenState is what decides about a rotation, read under the locks of the user and the session.
@@ -46,33 +46,34 @@ type tokenState struct {
 // lockTokenState locks the user's row against changes and the session's row until the end of tx, and
 // returns the state of the token. Each statement has a snapshot of its own (READ COMMITTED), so a ban or
 // another refresh of the session is either committed and seen, or waits.
-func lockTokenState(ctx context.Context, tx pgx.Tx, token string, p storedToken) (tokenState, error) {
+func lockTokenState(ctx context.Context, tx pgx.Tx, token string, stored storedToken) (tokenState, error) {
 	var state tokenState
-	optional := func(to ...any) func(pgx.Row) error {
+	optional := func(targets ...any) func(pgx.Row) error {
 		return func(row pgx.Row) error {
-			if err := row.Scan(to...); !db.NoRows(err) {
+			if err := row.Scan(targets...); !db.NoRows(err) {
 				return err
 			}
 			return nil
 		}
 	}
-	var b pgx.Batch
-	b.Queue(`SELECT is_banned FROM users WHERE id = $1 FOR SHARE`, p.userID).QueryRow(optional(&state.banned))
-	b.Queue(`SELECT ended_at, expires_at FROM sessions WHERE id = $1 FOR UPDATE`, p.sessionID).
+	var batch pgx.Batch
+	batch.Queue(`SELECT is_banned FROM users WHERE id = $1 FOR SHARE`, stored.userID).QueryRow(optional(&state.banned))
+	batch.Queue(`SELECT ended_at, expires_at FROM sessions WHERE id = $1 FOR UPDATE`, stored.sessionID).
 		QueryRow(optional(&state.endedAt, &state.expiresAt))
-	b.Queue(`SELECT true, replaced_at FROM refresh_tokens WHERE hash = $1`, secrets.HashToken(token)).
+	batch.Queue(`SELECT true, replaced_at FROM refresh_tokens WHERE hash = $1`, secrets.HashToken(token)).
 		QueryRow(optional(&state.known, &state.replacedAt))
-	return state, tx.SendBatch(ctx, &b).Close()
+	return state, tx.SendBatch(ctx, &batch).Close()
 }
 
 // rotate replaces the token by that of next, if the rules allow it, and returns the session as it is
 // then. replaced says that another request replaced the token within the grace period, so that next is
 // the following token of the chain but perhaps not the current one.
-func (s *Service) rotate(ctx context.Context, token string, p storedToken, next Active, now time.Time) (current Active,
+func (s *Service) rotate(ctx context.Context, token string, stored storedToken, next Active,
+	now time.Time) (current Active,
 	replaced bool, err error) {
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		current = next
-		state, err := lockTokenState(ctx, tx, token, p)
+		state, err := lockTokenState(ctx, tx, token, stored)
 		if err != nil {
 			return err
 		}
@@ -83,12 +84,12 @@ func (s *Service) rotate(ctx context.Context, token string, p storedToken, next 
 			current.ExpiresAt = state.expiresAt
 			return nil
 		}
-		var b pgx.Batch
-		b.Queue(`UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1`, secrets.HashToken(token), now)
-		b.Queue(`INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($1, $2, $3, $4)`,
+		var batch pgx.Batch
+		batch.Queue(`UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1`, secrets.HashToken(token), now)
+		batch.Queue(`INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($1, $2, $3, $4)`,
 			secrets.HashToken(next.RefreshToken), next.ID, newSalt(), now)
-		b.Queue(`UPDATE sessions SET expires_at = $2, last_seen_at = $3 WHERE id = $1`, next.ID, next.ExpiresAt, now)
-		return tx.SendBatch(ctx, &b).Close()
+		batch.Queue(`UPDATE sessions SET expires_at = $2, last_seen_at = $3 WHERE id = $1`, next.ID, next.ExpiresAt, now)
+		return tx.SendBatch(ctx, &batch).Close()
 	})
 	return current, replaced, err
 }

@@ -34,7 +34,7 @@ type TokenPair struct {
 }
 
 // Session is a session as its user sees it.
-type Session struct {
+type listedSession struct {
 	ID         string   `json:"id"`
 	Client     *string  `json:"client"`
 	UserAgent  string   `json:"user_agent"`
@@ -48,20 +48,20 @@ type Session struct {
 // Service is the domain of sessions and of their refresh tokens.
 type Service struct {
 	*core.Core
-	cfg     Config
-	keys    *signing.Keyring
-	states  *sessionstate.Cache
-	limiter *ratelimit.Limiter
-	seen    *lastSeen
+	cfg      Config
+	keys     *signing.Keyring
+	states   *sessionstate.Cache
+	limiter  *ratelimit.Limiter
+	lastSeen *lastSeen
 }
 
 func New(c *core.Core, cfg Config, keys *signing.Keyring, states *sessionstate.Cache,
 	limiter *ratelimit.Limiter) *Service {
-	return &Service{Core: c, cfg: cfg, keys: keys, states: states, limiter: limiter, seen: newLastSeen(c)}
+	return &Service{Core: c, cfg: cfg, keys: keys, states: states, limiter: limiter, lastSeen: newLastSeen(c)}
 }
 
 // FlushLastSeen writes down when the sessions were last seen that the gateways asked about.
-func (s *Service) FlushLastSeen(ctx context.Context) error { return s.seen.flush(ctx) }
+func (s *Service) FlushLastSeen(ctx context.Context) error { return s.lastSeen.flush(ctx) }
 
 // Active is a session whose refresh token was just made or found.
 type Active struct {
@@ -87,21 +87,21 @@ func nextToken(token string, salt []byte) string {
 }
 
 // Tokens signs the access token that goes with a session.
-func (s *Service) Tokens(ctx context.Context, live Active) (TokenPair, error) {
+func (s *Service) Tokens(ctx context.Context, active Active) (TokenPair, error) {
 	now := s.Now()
 	expires := now.Add(s.cfg.AccessTTL)
-	if live.ExpiresAt.Before(expires) {
-		expires = live.ExpiresAt
+	if active.ExpiresAt.Before(expires) {
+		expires = active.ExpiresAt
 	}
 	token, err := s.keys.Sign(ctx,
-		auth.Claims{UserID: live.UserID, SessionID: live.ID, TokenID: id.New(now), IssuedAt: now, ExpiresAt: expires})
+		auth.Claims{UserID: active.UserID, SessionID: active.ID, TokenID: id.New(now), IssuedAt: now, ExpiresAt: expires})
 	if err != nil {
 		return TokenPair{}, apperr.ServiceUnavailable(err)
 	}
 	return TokenPair{
-		Token: token, RefreshToken: live.RefreshToken, ExpiresAt: api.Time(expires),
+		Token: token, RefreshToken: active.RefreshToken, ExpiresAt: api.Time(expires),
 		ExpiresIn:        core.CeilSeconds(expires.Sub(now)),
-		RefreshExpiresAt: api.Time(live.ExpiresAt), RefreshExpiresIn: core.CeilSeconds(live.ExpiresAt.Sub(now)),
+		RefreshExpiresAt: api.Time(active.ExpiresAt), RefreshExpiresIn: core.CeilSeconds(active.ExpiresAt.Sub(now)),
 	}, nil
 }
 

@@ -17,25 +17,25 @@ import (
 func (s *Service) Mount(server *httpx.Server) {
 	server.Post("/api/v1/users/auth/refresh", s.postRefresh)
 	server.Post("/api/v1/users/auth/logout", s.postLogout)
-	server.Get("/api/v1/users/me/sessions", s.list)
-	server.Delete("/api/v1/users/me/sessions", s.deleteOthers)
-	server.Delete("/api/v1/users/me/sessions/:id", s.deleteOne)
-	server.Get(internalapi.SessionsPath+":sid", s.state)
+	server.Get("/api/v1/users/me/sessions", s.getSessions)
+	server.Delete("/api/v1/users/me/sessions", s.deleteOtherSessions)
+	server.Delete("/api/v1/users/me/sessions/:id", s.deleteSession)
+	server.Get(internalapi.SessionsPath+":sid", s.getState)
 }
 
 // MaxRefreshToken bounds what is hashed to look for it.
 const MaxRefreshToken = 1024
 
 func (s *Service) postRefresh(c *fiber.Ctx) error {
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	if !o.Has("refreshToken") {
-		o.Fail("refreshToken", "is required")
+	if !body.Has("refreshToken") {
+		body.Fail("refreshToken", "is required")
 	}
-	token, _ := o.String("refreshToken", 1, MaxRefreshToken)
-	if err := o.Err(); err != nil {
+	token, _ := body.String("refreshToken", 1, MaxRefreshToken)
+	if err := body.Err(); err != nil {
 		return err
 	}
 	pair, err := s.refresh(c.UserContext(), token, request.DeviceOf(c, nil))
@@ -51,13 +51,14 @@ func (s *Service) postLogout(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.EndAll(c.UserContext(), caller.UserID, "", history.Logout, request.DeviceOf(c, nil)); err != nil {
+	if _, err := s.EndAll(c.UserContext(), caller.UserID, "", history.Logout, request.DeviceOf(c, nil),
+		nil); err != nil {
 		return err
 	}
 	return httpx.OK(c, "Logout successful", nil)
 }
 
-func (s *Service) list(c *fiber.Ctx) error {
+func (s *Service) getSessions(c *fiber.Ctx) error {
 	caller, err := request.OwnSession(c)
 	if err != nil {
 		return err
@@ -69,20 +70,20 @@ func (s *Service) list(c *fiber.Ctx) error {
 	return httpx.OK(c, "Sessions retrieved successfully", list)
 }
 
-func (s *Service) deleteOthers(c *fiber.Ctx) error {
+func (s *Service) deleteOtherSessions(c *fiber.Ctx) error {
 	caller, err := request.OwnSession(c)
 	if err != nil {
 		return err
 	}
 	ended, err := s.EndAll(c.UserContext(), caller.UserID, caller.SessionID, history.SessionsEnded,
-		request.DeviceOf(c, nil))
+		request.DeviceOf(c, nil), nil)
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "Other sessions ended successfully", map[string]int64{"ended_count": ended})
 }
 
-func (s *Service) deleteOne(c *fiber.Ctx) error {
+func (s *Service) deleteSession(c *fiber.Ctx) error {
 	caller, err := request.OwnSession(c)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (s *Service) deleteOne(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.End(c.UserContext(), sessionID,
+	if err := s.end(c.UserContext(), sessionID,
 		history.Event{UserID: caller.UserID, Kind: history.SessionEnded, Device: request.DeviceOf(c, nil)}); err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func (s *Service) deleteOne(c *fiber.Ctx) error {
 
 // state answers a gateway that has no fresh copy of a session's state, and leaves a copy in Redis
 // for the others.
-func (s *Service) state(c *fiber.Ctx) error {
+func (s *Service) getState(c *fiber.Ctx) error {
 	if err := httpx.RequireSystem(c); err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (s *Service) state(c *fiber.Ctx) error {
 		return err
 	}
 	if state.UserID != "" {
-		s.seen.record(state)
+		s.lastSeen.record(state)
 		if err := s.states.Put(c.UserContext(), sessionstate.SessionKey(sessionID), state); err != nil {
 			s.Log.Debug("session state was not copied to Redis", "error", err.Error())
 		}

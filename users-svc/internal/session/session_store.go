@@ -28,55 +28,51 @@ func earlier(a, b time.Time) time.Time {
 
 // EndAllTx ends every live session of the user but keep ("" keeps none) and returns how many
 // there were.
-func EndAllTx(ctx context.Context, tx core.DBTX, userID, keep, why string, now time.Time) (int64, error) {
+func EndAllTx(ctx context.Context, tx core.DBTX, userID, keepID, reason string, now time.Time) (int64, error) {
 	tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL AND expires_at > $3`,
-		userID, keep, now, why)
+		userID, keepID, now, reason)
 	return tag.RowsAffected(), err
 }
 
-// EndAll ends every live session of the user but keep, writes event into the history and tells the
-// gateways.
-func (s *Service) EndAll(ctx context.Context, userID, keep, event string, d request.Device) (int64, error) {
-	return s.EndAllWith(ctx, userID, keep, event, d, func(core.DBTX) error { return nil })
-}
-
 // EndAllWith is EndAll with the change that also makes, in one transaction.
-func (s *Service) EndAllWith(ctx context.Context, userID, keep, event string, d request.Device,
-	also func(core.DBTX) error) (int64,
-	error) {
+func (s *Service) EndAll(ctx context.Context, userID, keepID, event string, device request.Device,
+	extra func(core.DBTX) error) (int64, error) {
 	var ended int64
-	var ch sessionstate.Change
+	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		// The user's row first, as everywhere: two transactions that take the same locks in two
 		// orders would end each other.
 		var err error
-		if ch, err = core.BumpVersion(ctx, tx, userID); err != nil {
+		if change, err = core.BumpVersion(ctx, tx, userID); err != nil {
 			if db.NoRows(err) {
 				return core.UserNotFound()
 			}
 			return err
 		}
 		now := s.Now()
-		if ended, err = EndAllTx(ctx, tx, userID, keep, event, now); err != nil {
+		if ended, err = EndAllTx(ctx, tx, userID, keepID, event, now); err != nil {
 			return err
 		}
-		if err := history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: event, Device: d}); err != nil {
+		if err := history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: event, Device: device}); err != nil {
 			return err
 		}
-		return also(tx)
+		if extra == nil {
+			return nil
+		}
+		return extra(tx)
 	})
 	if err == nil {
-		s.Changes.Notify(ctx, ch)
+		s.Changes.Notify(ctx, change)
 	}
 	return ended, err
 }
 
 // End ends one live session of the user for what h tells; SESSION_NOT_FOUND when there is none.
-func (s *Service) End(ctx context.Context, sessionID string, h history.Event) error {
-	var ch sessionstate.Change
+func (s *Service) end(ctx context.Context, sessionID string, event history.Event) error {
+	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var err error
-		if ch, err = core.BumpVersion(ctx, tx, h.UserID); err != nil {
+		if change, err = core.BumpVersion(ctx, tx, event.UserID); err != nil {
 			if db.NoRows(err) {
 				return errSessionNotFound() // gone with the account
 			}
@@ -84,53 +80,55 @@ func (s *Service) End(ctx context.Context, sessionID string, h history.Event) er
 		}
 		now := s.Now()
 		tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3`,
-			sessionID, h.UserID, now, h.Kind)
+			sessionID, event.UserID, now, event.Kind)
 		if err != nil {
 			return err
 		}
 		if tag.RowsAffected() == 0 {
 			return errSessionNotFound()
 		}
-		return history.Record(ctx, tx, now, h)
+		return history.Record(ctx, tx, now, event)
 	})
 	if err == nil {
-		s.Changes.Notify(ctx, ch)
+		s.Changes.Notify(ctx, change)
 	}
 	return err
 }
 
 // listActive lists the sessions of a user that have not ended, the newest first.
-func (s *Service) listActive(ctx context.Context, userID, current string) ([]Session, error) {
+func (s *Service) listActive(ctx context.Context, userID, current string) ([]listedSession, error) {
 	rows, err := s.Pool.Query(ctx, `SELECT id, client, user_agent, ip_address, created_at, last_seen_at, expires_at FROM sessions
 		WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 ORDER BY id DESC LIMIT $3`, userID, s.Now(), MaxSessions)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Session, error) {
-		var one Session
-		var created, seen, expires time.Time
-		err := row.Scan(&one.ID, &one.Client, &one.UserAgent, &one.IPAddress, &created, &seen, &expires)
-		one.CreatedAt, one.LastSeenAt, one.ExpiresAt, one.Current = api.Time(created), api.Time(seen), api.Time(expires),
-			one.ID == current
-		return one, err
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (listedSession, error) {
+		var listed listedSession
+		var created, lastSeen, expires time.Time
+		err := row.Scan(&listed.ID, &listed.Client, &listed.UserAgent, &listed.IPAddress, &created, &lastSeen, &expires)
+		listed.CreatedAt, listed.LastSeenAt, listed.ExpiresAt, listed.Current = api.Time(created), api.Time(lastSeen),
+			api.Time(expires),
+			listed.ID == current
+		return listed, err
 	})
 }
 
 // EndOldest ends the active sessions of a user but the newest keep.
-func EndOldest(ctx context.Context, tx core.DBTX, userID string, keep int, now time.Time) error {
+func EndOldest(ctx context.Context, tx core.DBTX, userID string, keepID int, now time.Time) error {
 	_, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $2, ended_why = $4 WHERE id IN (
 			SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
-			ORDER BY created_at DESC, id DESC OFFSET $3)`, userID, now, keep, history.SessionLimit)
+			ORDER BY created_at DESC, id DESC OFFSET $3)`, userID, now, keepID, history.SessionLimit)
 	return err
 }
 
 // Insert stores a new session and its first refresh token.
-func (s *Service) Insert(ctx context.Context, tx core.DBTX, a Active, d request.Device, now time.Time) error {
+func (s *Service) Insert(ctx context.Context, tx core.DBTX, active Active, device request.Device, now time.Time) error {
 	_, err := tx.Exec(ctx, `WITH session AS (
 			INSERT INTO sessions (id, user_id, created_at, last_seen_at, expires_at, max_at, ip_address, user_agent, client)
 			VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8))
 		INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($9, $1, $10, $3)`,
-		a.ID, a.UserID, now, a.ExpiresAt, now.Add(s.cfg.MaxLifetime), d.Address, d.UserAgent, d.Client,
-		secrets.HashToken(a.RefreshToken), newSalt())
+		active.ID, active.UserID, now, active.ExpiresAt, now.Add(s.cfg.MaxLifetime), device.Address, device.UserAgent,
+		device.Client,
+		secrets.HashToken(active.RefreshToken), newSalt())
 	return err
 }

@@ -13,20 +13,20 @@ import (
 // readState reads what the gateways must know of a session; a state that is not alive and has no
 // user when there is no such session.
 func (s *Service) readState(ctx context.Context, sessionID string) (sessionstate.State, error) {
-	st := sessionstate.State{SessionID: sessionID}
+	state := sessionstate.State{SessionID: sessionID}
 	err := s.Pool.QueryRow(ctx, `SELECT s.ended_at IS NULL AND s.expires_at > $2, u.id, u.is_admin, u.is_banned, u.state_version, u.vault_quota
 		FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1`, sessionID, s.Now()).
-		Scan(&st.Alive, &st.UserID, &st.Admin, &st.Banned, &st.Version, &st.VaultQuota)
+		Scan(&state.Alive, &state.UserID, &state.Admin, &state.Banned, &state.Version, &state.VaultQuota)
 	if db.NoRows(err) {
 		return sessionstate.State{}, nil
 	}
-	st.VaultQuota = quota.ToGateways(st.VaultQuota)
-	return st, err
+	state.VaultQuota = quota.ToGateways(state.VaultQuota)
+	return state, err
 }
 
 // writeLastSeen notes when sessions were last seen.
-func writeLastSeen(ctx context.Context, q core.DBTX, sessionIDs []string, at []time.Time) error {
+func writeLastSeen(ctx context.Context, q core.DBTX, sessionIDs []string, times []time.Time) error {
 	_, err := q.Exec(ctx, `UPDATE sessions s SET last_seen_at = v.at FROM unnest($1::text[], $2::timestamptz[]) AS v (id, at)
-		WHERE s.id = v.id AND s.last_seen_at < v.at`, sessionIDs, at)
+		WHERE s.id = v.id AND s.last_seen_at < v.at`, sessionIDs, times)
 	return err
 }

@@ -35,17 +35,17 @@ func errEmailNotVerified(email string) *apperr.Error {
 }
 
 // readCredentials reads the body of a login. What is missing has a message of its own.
-func readCredentials(o *input.Object) (credentials, error) {
-	o.DropNull("username", "email", "password", "client", "response_mode")
+func readCredentials(body *input.Object) (credentials, error) {
+	body.DropNull("username", "email", "password", "client", "response_mode")
 	var in credentials
-	username, _ := o.String("username", 0, maxLoginName)
-	email, _ := o.String("email", 0, maxLoginName)
-	in.Password = field.StoredPassword(o, "password", 0)
-	in.Client = field.Client(o)
-	if mode, ok := o.String("response_mode", 0, maxLoginName); ok && mode != "tokens" {
-		o.Fail("response_mode", `must be "tokens"`)
+	username, _ := body.String("username", 0, maxLoginName)
+	email, _ := body.String("email", 0, maxLoginName)
+	in.Password = field.StoredPassword(body, "password", 0)
+	in.Client = field.Client(body)
+	if mode, ok := body.String("response_mode", 0, maxLoginName); ok && mode != "tokens" {
+		body.Fail("response_mode", `must be "tokens"`)
 	}
-	if err := o.Err(); err != nil {
+	if err := body.Err(); err != nil {
 		return in, err
 	}
 	if in.Name = email; email == "" {
@@ -55,12 +55,12 @@ func readCredentials(o *input.Object) (credentials, error) {
 		in.Name = strings.TrimSpace(in.Name) // keyboards and copying add blanks
 	}
 	if in.Name == "" {
-		o.Fail("email", "is required, or a username")
+		body.Fail("email", "is required, or a username")
 	}
 	if in.Password == "" {
-		o.Fail("password", "is required")
+		body.Fail("password", "is required")
 	}
-	if err := o.Err(); err != nil {
+	if err := body.Err(); err != nil {
 		e := *apperr.From(err)
 		e.Message = "Username or email, and password are required"
 		return in, &e
@@ -70,109 +70,111 @@ func readCredentials(o *input.Object) (credentials, error) {
 
 // login checks the password and opens a session, or answers what the second factor asks for. An
 // account that does not exist costs the same work and gets the same answer as a wrong password.
-func (s *Service) login(ctx context.Context, in credentials, d request.Device) (any, error) {
-	address := "login:" + netaddr.NetworkOf(d.Address)
-	if r := s.limiter.Allow(ctx, address, s.cfg.AddressRate, 0); !r.Allowed {
+func (s *Service) login(ctx context.Context, in credentials, device request.Device) (any, error) {
+	limitKey := "login:" + netaddr.NetworkOf(device.Address)
+	if r := s.limiter.Allow(ctx, limitKey, s.cfg.AddressRate, 0); !r.Allowed {
 		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.AddressRate.Count)
 	}
-	moment := s.throttle.Version()
-	found, at, err := account.FindForLogin(ctx, s.Pool, in.Name, netaddr.NetworkOf(d.Address), s.Now())
-	at.Version = moment
+	version := s.throttle.Version()
+	user, state, err := account.FindForLogin(ctx, s.Pool, in.Name, netaddr.NetworkOf(device.Address), s.Now())
+	state.Version = version
 	if err == nil {
-		err = s.throttle.Blocked(at)
+		err = s.throttle.Blocked(state)
 	}
 	if err == nil {
-		err = s.verifyPassword(ctx, &found, in.Password, at, d)
+		err = s.verifyPassword(ctx, &user, in.Password, state, device)
 	}
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
-		s.limiter.Allow(ctx, address, s.cfg.AddressRate, 1)
+		s.limiter.Allow(ctx, limitKey, s.cfg.AddressRate, 1)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.finishLogin(ctx, found, at.Key, d)
+	return s.finishLogin(ctx, user, state.Key, device)
 }
 
 // verifyPassword checks the password and, while it is at hand, renews a hash that has become weak.
-func (s *Service) verifyPassword(ctx context.Context, found *account.Account, password string, at throttle.FailureState,
-	d request.Device) error {
-	equal, err := s.kinds.MaxWork(ctx)
+func (s *Service) verifyPassword(ctx context.Context, user *account.Account, password string,
+	state throttle.FailureState,
+	device request.Device) error {
+	maxWork, err := s.kinds.MaxWork(ctx)
 	if err != nil {
 		return err
 	}
 	renewed := ""
-	wrong := history.Event{UserID: found.ID, Kind: history.Login, Failed: true, Device: d}
-	right, err := s.throttle.Attempt(ctx, at, wrong, func() (right bool, err error) {
-		right, renew := s.hasher.Check(password, found.PasswordHash, equal)
-		if renew {
+	wrong := history.Event{UserID: user.ID, Kind: history.Login, Failed: true, Device: device}
+	correct, err := s.throttle.Attempt(ctx, state, wrong, func() (correct bool, err error) {
+		correct, weak := s.hasher.Check(password, user.PasswordHash, maxWork)
+		if weak {
 			renewed, err = s.hasher.HashNow(password)
 		}
-		return right, err
+		return correct, err
 	})
 	switch {
 	case err != nil:
 		return err
-	case !right:
+	case !correct:
 		return errInvalidCredentials()
 	case renewed == "":
 		return nil
 	}
-	done, err := account.RenewHash(ctx, s.Pool, found.ID, found.PasswordHash, renewed)
+	stored, err := account.RenewHash(ctx, s.Pool, user.ID, user.PasswordHash, renewed)
 	if err != nil {
 		return err
 	}
-	if !done {
-		return s.reverify(ctx, found, password, d)
+	if !stored {
+		return s.reverify(ctx, user, password, device)
 	}
-	found.PasswordHash = renewed
+	user.PasswordHash = renewed
 	return nil
 }
 
 // reverify checks the password against the hash that has taken the place of the one that it was
 // right for: that of another login's renewal, or that of another password.
-func (s *Service) reverify(ctx context.Context, found *account.Account, password string, d request.Device) error {
-	again, err := account.ByID(ctx, s.Pool, found.ID)
+func (s *Service) reverify(ctx context.Context, user *account.Account, password string, device request.Device) error {
+	current, err := account.ByID(ctx, s.Pool, user.ID)
 	if err != nil {
 		return err
 	}
-	var right bool
-	err = s.hasher.Do(ctx, passwords.QueueClient(d.Address), func() error {
-		right = s.hasher.Verify(password, again.PasswordHash)
+	var correct bool
+	err = s.hasher.Do(ctx, passwords.QueueClient(device.Address), func() error {
+		correct = s.hasher.Verify(password, current.PasswordHash)
 		return nil
 	})
 	switch {
 	case err != nil:
 		return err
-	case !right:
+	case !correct:
 		return errInvalidCredentials()
 	}
-	found.PasswordHash = again.PasswordHash
+	user.PasswordHash = current.PasswordHash
 	return nil
 }
 
 // finishLogin decides what an account that has proved its password may do.
-func (s *Service) finishLogin(ctx context.Context, found account.Account, key []byte, d request.Device) (any, error) {
-	if refusal := s.rejection(found); refusal != nil {
-		if err := s.throttle.Reset(ctx, s.Pool, key); err != nil {
+func (s *Service) finishLogin(ctx context.Context, user account.Account, throttleKey []byte,
+	device request.Device) (any, error) {
+	if rejection := s.rejection(user); rejection != nil {
+		if err := s.throttle.Reset(ctx, s.Pool, throttleKey); err != nil {
 			return nil, err
 		}
 		if err := history.Record(ctx, s.Pool, s.Now(),
-			history.Event{UserID: found.ID, Kind: history.Login, Failed: true, Device: d}); err != nil {
+			history.Event{UserID: user.ID, Kind: history.Login, Failed: true, Device: device}); err != nil {
 			return nil, err
 		}
-		return nil, refusal
+		return nil, rejection
 	}
-	return s.SignIn(ctx, found, NewSession{VerifiedHash: found.PasswordHash, pendingToken: secrets.NewToken(),
-		throttle: key, Device: d})
+	return s.SignIn(ctx, user, NewSession{VerifiedHash: user.PasswordHash, pendingToken: secrets.NewToken(),
+		throttleKey: throttleKey, Device: device})
 }
 
 // rejection is why an account may not sign in although the password is right, nil when it may.
-func (s *Service) rejection(found account.Account) error {
+func (s *Service) rejection(user account.Account) error {
 	switch {
-	case found.IsBanned:
+	case user.IsBanned:
 		return apperr.AccountBanned()
-	case !found.EmailVerified && s.outbox.On():
-		return errEmailNotVerified(found.Email)
+	case !user.EmailVerified && s.outbox.On():
+		return errEmailNotVerified(user.Email)
 	}
 	return nil
 }

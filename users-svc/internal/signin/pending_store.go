@@ -24,17 +24,17 @@ func insertPending(ctx context.Context, tx core.DBTX, token string, p Pending, e
 // FindPending finds a login by the hash of its temporary token: INVALID_TOKEN when there is none,
 // TOKEN_EXPIRED when it came too late.
 func (s *Service) FindPending(ctx context.Context, hash []byte) (Pending, error) {
-	var p Pending
+	var pending Pending
 	var expires time.Time
 	err := s.Pool.QueryRow(ctx, `SELECT user_id, password_hash, expires_at FROM two_factor_logins WHERE hash = $1`,
-		hash).Scan(&p.UserID, &p.PasswordHash, &expires)
+		hash).Scan(&pending.UserID, &pending.PasswordHash, &expires)
 	switch {
 	case db.NoRows(err):
-		return p, apperr.InvalidToken()
+		return pending, apperr.InvalidToken()
 	case err == nil && !s.Now().Before(expires):
-		return p, apperr.TokenExpired()
+		return pending, apperr.TokenExpired()
 	}
-	return p, err
+	return pending, err
 }
 
 // UsePending deletes a login that has proved its code; INVALID_TOKEN when another request did.

@@ -16,17 +16,17 @@ func errResetToken() *apperr.Error {
 
 // composeReset answers a request for a reset link.
 func (s *Service) composeReset(ctx context.Context, job mail.Job) (mail.Message, bool, error) {
-	found, ok, err := account.ByKey(ctx, s.Pool, job.EmailKey)
-	if err != nil || !ok || found.IsBanned {
+	user, ok, err := account.ByKey(ctx, s.Pool, job.EmailKey)
+	if err != nil || !ok || user.IsBanned {
 		return mail.Message{}, false, err
 	}
-	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: found.ID, Purpose: mail.PurposeReset,
-		CurrentHash: found.PasswordHash},
-		mail.Message{Template: "reset", UserID: found.ID, To: mailaddr.DeliverTo(found.Email), Name: found.Alias})
+	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: user.ID, Purpose: mail.PurposeReset,
+		CurrentHash: user.PasswordHash},
+		mail.Message{Template: "reset", UserID: user.ID, To: mailaddr.DeliverTo(user.Email), Name: user.Alias})
 }
 
 // reset sets a new password with a mailed token.
-func (s *Service) reset(ctx context.Context, token, newPassword string, d request.Device) error {
+func (s *Service) reset(ctx context.Context, token, newPassword string, device request.Device) error {
 	userID, err := s.outbox.TokenUser(ctx, mail.PurposeReset, token) // before the work of a hash
 	switch {
 	case err != nil:
@@ -34,16 +34,16 @@ func (s *Service) reset(ctx context.Context, token, newPassword string, d reques
 	case userID == "":
 		return errResetToken()
 	}
-	found, err := account.ByID(ctx, s.Pool, userID)
+	user, err := account.ByID(ctx, s.Pool, userID)
 	if err != nil {
 		return err
 	}
-	if err := s.rule.Check(newPassword, found.Email, found.Username, found.Alias); err != nil {
+	if err := s.policy.Check(newPassword, user.Email, user.Username, user.Alias); err != nil {
 		return err
 	}
-	hash, err := s.hasher.Hash(ctx, d.Address, newPassword)
+	hash, err := s.hasher.Hash(ctx, device.Address, newPassword)
 	if err != nil {
 		return err
 	}
-	return s.redeemReset(ctx, token, hash, d)
+	return s.redeemReset(ctx, token, hash, device)
 }

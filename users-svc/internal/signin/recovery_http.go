@@ -14,12 +14,12 @@ import (
 // postForgot asks for a mail with a reset link; the answer does not tell whether there is an
 // account.
 func (s *Service) postForgot(c *fiber.Ctx) error {
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	email := mailaddr.KnownField(o, "email")
-	if err := o.Err(); err != nil {
+	email := mailaddr.KnownField(body, "email")
+	if err := body.Err(); err != nil {
 		return err
 	}
 	key, err := account.StoredKey(c.UserContext(), s.Pool, email)
@@ -33,16 +33,16 @@ func (s *Service) postForgot(c *fiber.Ctx) error {
 }
 
 func (s *Service) postReset(c *fiber.Ctx) error {
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	token := mail.TokenField(o)
-	if !o.Has("password") {
-		o.Fail("password", "is required")
+	token := mail.TokenField(body)
+	if !body.Has("password") {
+		body.Fail("password", "is required")
 	}
-	newPassword, _ := o.Text("password")
-	if err := o.Err(); err != nil {
+	newPassword, _ := body.Text("password")
+	if err := body.Err(); err != nil {
 		return err
 	}
 	if err := passwords.CheckStrength(newPassword); err != nil {

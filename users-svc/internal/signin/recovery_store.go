@@ -22,8 +22,8 @@ import (
 // may use the account, whom its owner locks out. The reader of the mail has the address, so it is
 // verified too. Until then anybody may have signed up with it, so the second factor goes as well;
 // that of a verified account is its owner's and stays.
-func (s *Service) redeemReset(ctx context.Context, token, hash string, d request.Device) error {
-	var ch sessionstate.Change
+func (s *Service) redeemReset(ctx context.Context, token, hash string, device request.Device) error {
+	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		now := s.Now()
 		userID, _, err := s.outbox.Redeem(ctx, tx, mail.PurposeReset, token, now)
@@ -33,19 +33,19 @@ func (s *Service) redeemReset(ctx context.Context, token, hash string, d request
 		if userID == "" {
 			return errResetToken()
 		}
-		found, err := account.ByID(ctx, tx, userID)
+		user, err := account.ByID(ctx, tx, userID)
 		if err != nil {
 			return err
 		}
-		if _, err := apitoken.RevokeAll(ctx, tx, userID, d, now); err != nil {
+		if _, err := apitoken.RevokeAll(ctx, tx, userID, device, now); err != nil {
 			return err
 		}
-		if found.EmailVerified {
-			if ch, err = core.BumpVersion(ctx, tx, userID); err == nil {
+		if user.EmailVerified {
+			if change, err = core.BumpVersion(ctx, tx, userID); err == nil {
 				_, err = session.EndAllTx(ctx, tx, userID, "", history.PasswordReset, now)
 			}
 		} else {
-			_, ch, err = account.RevokeAccess(ctx, tx, userID, history.PasswordReset, now)
+			_, change, err = account.RevokeAccess(ctx, tx, userID, history.PasswordReset, now)
 		}
 		if err != nil {
 			return err
@@ -54,14 +54,14 @@ func (s *Service) redeemReset(ctx context.Context, token, hash string, d request
 			userID, hash, now); err != nil {
 			return err
 		}
-		counts := [][]byte{throttle.AccountKey(userID), throttle.KnownKey(userID, netaddr.NetworkOf(d.Address))}
-		if err := s.throttle.Reset(ctx, tx, counts...); err != nil {
+		throttleKeys := [][]byte{throttle.AccountKey(userID), throttle.KnownKey(userID, netaddr.NetworkOf(device.Address))}
+		if err := s.throttle.Reset(ctx, tx, throttleKeys...); err != nil {
 			return err
 		}
-		return history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: history.PasswordReset, Device: d})
+		return history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: history.PasswordReset, Device: device})
 	})
 	if err == nil {
-		s.Changes.Notify(ctx, ch)
+		s.Changes.Notify(ctx, change)
 	}
 	return err
 }

@@ -29,7 +29,7 @@ type Result struct {
 }
 
 // Challenge answers a login that still owes a code.
-type Challenge struct {
+type challenge struct {
 	Requires2FA bool   `json:"requires_2fa"`
 	TempToken   string `json:"temp_token"`
 	Method      string `json:"method"`
@@ -43,18 +43,18 @@ type Service struct {
 	hasher   *passwords.Hasher
 	kinds    *passwords.Kinds
 	throttle *throttle.Throttle
-	rule     passwords.Policy
+	policy   passwords.Policy
 	freeTier *freetier.Service
 	outbox   *mail.Outbox
 	limiter  *ratelimit.Limiter
 }
 
 // New registers the mails of the domain with the outbox.
-func New(sessions *session.Service, throttle *throttle.Throttle, rule passwords.Policy, freeTier *freetier.Service,
+func New(sessions *session.Service, throttle *throttle.Throttle, policy passwords.Policy, freeTier *freetier.Service,
 	outbox *mail.Outbox,
 	limiter *ratelimit.Limiter, cfg Config) *Service {
 	s := &Service{Core: sessions.Core, cfg: cfg, sessions: sessions, hasher: throttle.Hasher,
-		kinds: passwords.NewKinds(sessions.Core, throttle.Hasher), throttle: throttle, rule: rule,
+		kinds: passwords.NewKinds(sessions.Core, throttle.Hasher), throttle: throttle, policy: policy,
 		freeTier: freeTier, outbox: outbox, limiter: limiter}
 	outbox.Handle(mail.KindReset, s.composeReset)
 	return s
@@ -68,36 +68,36 @@ type NewSession struct {
 	// pendingToken is the temporary token of a sign-in that has not proved a second factor; "" when it
 	// has.
 	pendingToken string
-	throttle     []byte // key of the failures that a right password ends; nil for none
+	throttleKey  []byte // key of the failures that a right password ends; nil for none
 	Device       request.Device
 }
 
 // SignIn opens a session for an account that has proved its identity, and returns a Result; or a
 // Challenge when a second factor is pending. 401 INVALID_CREDENTIALS when the password was changed
 // since it was verified, 403 ACCOUNT_BANNED when the account was banned.
-func (s *Service) SignIn(ctx context.Context, found account.Account, n NewSession) (any, error) {
-	opened, err := s.open(ctx, found.ID, n)
+func (s *Service) SignIn(ctx context.Context, user account.Account, opening NewSession) (any, error) {
+	opened, err := s.open(ctx, user.ID, opening)
 	switch {
 	case err != nil:
 		return nil, err
 	case opened.pending:
-		return Challenge{Requires2FA: true, TempToken: n.pendingToken, Method: "totp"}, nil
+		return challenge{Requires2FA: true, TempToken: opening.pendingToken, Method: "totp"}, nil
 	}
-	if !opened.updatedAt.Equal(time.Time(found.UpdatedAt)) { // changed while the password was verified
-		if found, err = account.ByID(ctx, s.Pool, found.ID); err != nil {
+	if !opened.updatedAt.Equal(time.Time(user.UpdatedAt)) { // changed while the password was verified
+		if user, err = account.ByID(ctx, s.Pool, user.ID); err != nil {
 			return nil, err
 		}
 	}
-	return s.result(ctx, opened.Active, found, n.Device)
+	return s.result(ctx, opened.Active, user, opening.Device)
 }
 
 // check decides whether the session may be opened: not for a banned account, nor by a password that is
 // not the account's any more.
-func (a accountState) check(n NewSession) error {
+func (a accountState) check(opening NewSession) error {
 	switch {
 	case a.banned:
 		return apperr.AccountBanned()
-	case n.VerifiedHash != "" && n.VerifiedHash != a.passwordHash:
+	case opening.VerifiedHash != "" && opening.VerifiedHash != a.passwordHash:
 		return errInvalidCredentials()
 	}
 	return nil
@@ -105,28 +105,29 @@ func (a accountState) check(n NewSession) error {
 
 // ReplaceAll ends every session of the user for the reason event, after the change that also makes, and
 // opens a new one, in one transaction.
-func (s *Service) ReplaceAll(ctx context.Context, userID, event string, d request.Device,
-	also func(tx core.DBTX) error) (Result, error) {
-	active, found, err := s.replaceAll(ctx, userID, event, d, also)
+func (s *Service) ReplaceAll(ctx context.Context, userID, reason string, device request.Device,
+	extra func(tx core.DBTX) error) (Result, error) {
+	active, user, err := s.replaceAll(ctx, userID, reason, device, extra)
 	if err != nil {
 		return Result{}, err
 	}
-	return s.result(ctx, active, found, d)
+	return s.result(ctx, active, user, device)
 }
 
-func (s *Service) result(ctx context.Context, active session.Active, found account.Account, d request.Device) (Result,
+func (s *Service) result(ctx context.Context, active session.Active, user account.Account,
+	device request.Device) (Result,
 	error) {
 	pair, err := s.sessions.Tokens(ctx, active)
 	if err != nil {
 		return Result{}, err
 	}
-	if !found.Welcomed {
+	if !user.FreeTierOffered {
 		if err := s.provisionOnFirstSignIn(ctx, active.UserID); err != nil {
 			return Result{}, err
 		}
 	}
 	provisioned, err := s.freeTier.Of(ctx, active.UserID)
-	return Result{TokenPair: pair, ClientIP: d.Address, User: found.User, Provisioned: provisioned}, err
+	return Result{TokenPair: pair, ClientIP: device.Address, User: user.User, Provisioned: provisioned}, err
 }
 
 // provisionOnFirstSignIn offers a free server at the first sign-in. (At sign-up the time that it

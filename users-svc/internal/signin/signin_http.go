@@ -14,11 +14,11 @@ func (s *Service) Mount(server *httpx.Server) {
 }
 
 func (s *Service) postLogin(c *fiber.Ctx) error {
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	in, err := readCredentials(o)
+	in, err := readCredentials(body)
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ type accountState struct {
 // factor comes between the decision and the session, and sign-ins of one user wait for each other.
 func lockAccountState(ctx context.Context, tx pgx.Tx, userID string, now time.Time) (accountState, error) {
 	var state accountState
-	var b pgx.Batch
-	b.Queue(`SELECT password_hash, is_banned, updated_at FROM users WHERE id = $1 FOR NO KEY UPDATE`, userID).
+	var batch pgx.Batch
+	batch.Queue(`SELECT password_hash, is_banned, updated_at FROM users WHERE id = $1 FOR NO KEY UPDATE`, userID).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&state.passwordHash, &state.banned, &state.updatedAt)
 			if db.NoRows(err) {
@@ -42,11 +42,11 @@ func lockAccountState(ctx context.Context, tx pgx.Tx, userID string, now time.Ti
 			}
 			return err
 		})
-	b.Queue(`SELECT EXISTS (SELECT 1 FROM two_factor WHERE user_id = $1 AND enabled_at IS NOT NULL),
+	batch.Queue(`SELECT EXISTS (SELECT 1 FROM two_factor WHERE user_id = $1 AND enabled_at IS NOT NULL),
 		(SELECT count(*) FROM (SELECT 1 FROM sessions
 			WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 LIMIT $3) active)`, userID, now, session.MaxSessions).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&state.secondFactor, &state.activeSessions) })
-	return state, tx.SendBatch(ctx, &b).Close()
+	return state, tx.SendBatch(ctx, &batch).Close()
 }
 
 // openedSession is the result of open.
@@ -59,7 +59,7 @@ type openedSession struct {
 // open opens a session, or stores that the second factor is pending, if the account as it is now allows
 // it. A user who has session.MaxSessions loses the oldest one. The failures that a right password ends
 // are deleted whatever comes of it.
-func (s *Service) open(ctx context.Context, userID string, n NewSession) (openedSession, error) {
+func (s *Service) open(ctx context.Context, userID string, opening NewSession) (openedSession, error) {
 	var opened openedSession
 	var change *sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
@@ -69,26 +69,26 @@ func (s *Service) open(ctx context.Context, userID string, n NewSession) (opened
 		if err != nil {
 			return err
 		}
-		if err := state.check(n); err != nil {
+		if err := state.check(opening); err != nil {
 			return err
 		}
-		if err := s.throttle.Reset(ctx, tx, n.throttle); err != nil {
+		if err := s.throttle.Reset(ctx, tx, opening.throttleKey); err != nil {
 			return err
 		}
 		opened.updatedAt = state.updatedAt
-		if opened.pending = n.pendingToken != "" && state.secondFactor; opened.pending {
-			return insertPending(ctx, tx, n.pendingToken, Pending{userID, state.passwordHash}, now.Add(s.cfg.PendingTTL))
+		if opened.pending = opening.pendingToken != "" && state.secondFactor; opened.pending {
+			return insertPending(ctx, tx, opening.pendingToken, Pending{userID, state.passwordHash}, now.Add(s.cfg.PendingTTL))
 		}
 		if state.activeSessions >= session.MaxSessions {
-			if change, err = endOldest(ctx, tx, userID, n.Device, now); err != nil {
+			if change, err = endOldest(ctx, tx, userID, opening.Device, now); err != nil {
 				return err
 			}
 		}
 		opened.Active = s.sessions.NewActive(userID, now)
-		return s.insertSession(ctx, tx, opened.Active, n.Device, now)
+		return s.insertSession(ctx, tx, opened.Active, opening.Device, now)
 	})
 	if rejected, ok := errors.AsType[*apperr.Error](err); ok {
-		return opened, cmp.Or(s.throttle.Reset(ctx, s.Pool, n.throttle), error(rejected))
+		return opened, cmp.Or(s.throttle.Reset(ctx, s.Pool, opening.throttleKey), error(rejected))
 	}
 	if err == nil && change != nil {
 		s.Changes.Notify(ctx, *change)
@@ -96,21 +96,23 @@ func (s *Service) open(ctx context.Context, userID string, n NewSession) (opened
 	return opened, err
 }
 
-func (s *Service) insertSession(ctx context.Context, tx pgx.Tx, a session.Active, d request.Device, now time.Time) error {
-	if err := s.sessions.Insert(ctx, tx, a, d, now); err != nil {
+func (s *Service) insertSession(ctx context.Context, tx pgx.Tx, active session.Active, device request.Device,
+	now time.Time) error {
+	if err := s.sessions.Insert(ctx, tx, active, device, now); err != nil {
 		return err
 	}
-	return history.Record(ctx, tx, now, history.Event{UserID: a.UserID, Kind: history.Login, Device: d})
+	return history.Record(ctx, tx, now, history.Event{UserID: active.UserID, Kind: history.Login, Device: device})
 }
 
 // endOldest ends the oldest sessions of a user who has as many as allowed, so that there is room for one
 // more, and returns the change to announce.
-func endOldest(ctx context.Context, tx pgx.Tx, userID string, d request.Device, now time.Time) (*sessionstate.Change,
+func endOldest(ctx context.Context, tx pgx.Tx, userID string, device request.Device,
+	now time.Time) (*sessionstate.Change,
 	error) {
 	if err := session.EndOldest(ctx, tx, userID, session.MaxSessions-1, now); err != nil {
 		return nil, err
 	}
-	event := history.Event{UserID: userID, Kind: history.SessionLimit, Device: d}
+	event := history.Event{UserID: userID, Kind: history.SessionLimit, Device: device}
 	if err := history.Record(ctx, tx, now, event); err != nil {
 		return nil, err
 	}
@@ -120,39 +122,39 @@ func endOldest(ctx context.Context, tx pgx.Tx, userID string, d request.Device, 
 
 // replaceAll ends every session of the user and opens a new one, after the change that also makes, in
 // one transaction.
-func (s *Service) replaceAll(ctx context.Context, userID, event string, d request.Device,
-	also func(tx core.DBTX) error) (session.Active, account.Account, error) {
+func (s *Service) replaceAll(ctx context.Context, userID, reason string, device request.Device,
+	extra func(tx core.DBTX) error) (session.Active, account.Account, error) {
 	var active session.Active
-	var found account.Account
+	var user account.Account
 	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var err error
-		if found, err = account.LockByID(ctx, tx, userID); err != nil {
+		if user, err = account.LockByID(ctx, tx, userID); err != nil {
 			return err
 		}
-		if err = also(tx); err != nil {
+		if err = extra(tx); err != nil {
 			return err
 		}
-		if found.IsBanned {
+		if user.IsBanned {
 			return apperr.AccountBanned()
 		}
 		now := s.Now()
-		if _, err = session.EndAllTx(ctx, tx, userID, "", event, now); err != nil {
+		if _, err = session.EndAllTx(ctx, tx, userID, "", reason, now); err != nil {
 			return err
 		}
-		if err = history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: event, Device: d}); err != nil {
+		if err = history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: reason, Device: device}); err != nil {
 			return err
 		}
 		if change, err = core.BumpVersion(ctx, tx, userID); err != nil {
 			return err
 		}
 		active = s.sessions.NewActive(userID, now)
-		return s.insertSession(ctx, tx, active, d, now)
+		return s.insertSession(ctx, tx, active, device, now)
 	})
 	if err == nil {
 		s.Changes.Notify(ctx, change)
 	}
-	return active, found, err
+	return active, user, err
 }
 
 // signupRegion is the region that was asked for at sign-up, "" for any.

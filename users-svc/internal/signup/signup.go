@@ -25,16 +25,16 @@ type signupRequest struct {
 	Region, InviteCode, Client *string
 }
 
-func readRequest(o *input.Object) (signupRequest, error) {
-	o.DropNull("region", "invite_code", "client")
-	in := signupRequest{Email: mailaddr.Field(o, "email"), Client: field.Client(o),
-		InviteCode: field.Optional(o.String("invite_code", 0, maxInviteCode))}
-	in.Region = field.Optional(field.Region(o))
-	if !o.Has("password") {
-		o.Fail("password", "is required")
+func readRequest(body *input.Object) (signupRequest, error) {
+	body.DropNull("region", "invite_code", "client")
+	in := signupRequest{Email: mailaddr.Field(body, "email"), Client: field.Client(body),
+		InviteCode: field.Optional(body.String("invite_code", 0, maxInviteCode))}
+	in.Region = field.Optional(field.Region(body))
+	if !body.Has("password") {
+		body.Fail("password", "is required")
 	}
-	in.Password, _ = o.Text("password")
-	if err := o.Err(); err != nil {
+	in.Password, _ = body.Text("password")
+	if err := body.Err(); err != nil {
 		return in, err
 	}
 	return in, passwords.CheckStrength(in.Password)
@@ -46,14 +46,14 @@ type Service struct {
 	cfg     Config
 	appName string
 	hasher  *passwords.Hasher
-	rule    passwords.Policy
+	policy  passwords.Policy
 	outbox  *mail.Outbox
 }
 
 // New registers the mails of the domain with the outbox.
-func New(c *core.Core, h *passwords.Hasher, rule passwords.Policy, outbox *mail.Outbox, cfg Config,
+func New(c *core.Core, hasher *passwords.Hasher, policy passwords.Policy, outbox *mail.Outbox, cfg Config,
 	appName string) *Service {
-	s := &Service{Core: c, cfg: cfg, appName: appName, hasher: h, rule: rule, outbox: outbox}
+	s := &Service{Core: c, cfg: cfg, appName: appName, hasher: hasher, policy: policy, outbox: outbox}
 	outbox.Handle(mail.KindSignup, s.composeSignup)
 	outbox.Handle(mail.KindVerify, s.composeVerification)
 	return s
@@ -64,42 +64,42 @@ func New(c *core.Core, h *passwords.Hasher, rule passwords.Policy, outbox *mail.
 // verified yet: the mail carries this password, and the password of the reader who follows the link
 // counts.
 func (s *Service) register(ctx context.Context, in signupRequest, address string) error {
-	if err := s.rule.Check(in.Password, in.Email); err != nil {
+	if err := s.policy.Check(in.Password, in.Email); err != nil {
 		return err
 	}
-	n := account.Draft{
+	draft := account.Draft{
 		Email: in.Email, Alias: account.DefaultAlias(in.Email), Method: account.MethodEmail, Region: in.Region,
 		Client:   in.Client,
-		Verified: !s.outbox.On(), At: s.Now(),
+		Verified: !s.outbox.On(), CreatedAt: s.Now(),
 	}
 	if in.InviteCode != nil && *in.InviteCode != "" {
-		n.Invited = matchesInvite(s.cfg.InviteCodes, *in.InviteCode)
-		n.CodeFailed = !n.Invited
+		draft.Invited = matchesInvite(s.cfg.InviteCodes, *in.InviteCode)
+		draft.CodeFailed = !draft.Invited
 	}
-	first, err := account.UnverifiedHash(ctx, s.Pool, in.Email)
+	unverifiedHash, err := account.UnverifiedHash(ctx, s.Pool, in.Email)
 	if err != nil {
 		return err
 	}
-	if n.PasswordHash, err = s.hasher.HashWithSaltOf(ctx, address, in.Password, first); err != nil {
+	if draft.PasswordHash, err = s.hasher.HashWithSaltOf(ctx, address, in.Password, unverifiedHash); err != nil {
 		return err
 	}
-	if _, _, err = account.Insert(ctx, s.Pool, n); err != nil {
+	if _, _, err = account.Insert(ctx, s.Pool, draft); err != nil {
 		return err
 	}
 	key, err := account.StoredKey(ctx, s.Pool, in.Email)
 	if err != nil {
 		return err
 	}
-	return s.outbox.Enqueue(ctx, mail.KindSignup, key, n.PasswordHash)
+	return s.outbox.Enqueue(ctx, mail.KindSignup, key, draft.PasswordHash)
 }
 
 // matchesInvite compares code with each of the comma-separated ones in constant time.
 func matchesInvite(codes config.Secret, code string) bool {
-	found := 0
-	for c := range strings.SplitSeq(codes.Reveal(), ",") {
-		if c = strings.TrimSpace(c); c != "" {
-			found |= subtle.ConstantTimeCompare([]byte(c), []byte(code))
+	matches := 0
+	for candidate := range strings.SplitSeq(codes.Reveal(), ",") {
+		if candidate = strings.TrimSpace(candidate); candidate != "" {
+			matches |= subtle.ConstantTimeCompare([]byte(candidate), []byte(code))
 		}
 	}
-	return found == 1
+	return matches == 1
 }

@@ -19,7 +19,7 @@ func (s *Service) Mount(server *httpx.Server) {
 }
 
 // AuthConfig tells a client which ways to sign in there are.
-type AuthConfig struct {
+type authConfig struct {
 	AppName        string `json:"appName"`
 	SignupEnabled  bool   `json:"signupEnabled"`
 	InviteRequired bool   `json:"inviteRequired"`
@@ -28,7 +28,7 @@ type AuthConfig struct {
 }
 
 func (s *Service) getConfig(c *fiber.Ctx) error {
-	return httpx.OK(c, "Auth configuration retrieved successfully", AuthConfig{
+	return httpx.OK(c, "Auth configuration retrieved successfully", authConfig{
 		AppName: s.appName, SignupEnabled: s.cfg.Enabled, InviteRequired: s.cfg.InviteRequired,
 	})
 }
@@ -37,11 +37,11 @@ func (s *Service) postSignup(c *fiber.Ctx) error {
 	if !s.cfg.Enabled {
 		return apperr.New(apperr.Forbidden, "SIGNUP_DISABLED", "Signup is disabled")
 	}
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	in, err := readRequest(o)
+	in, err := readRequest(body)
 	if err != nil {
 		return err
 	}
@@ -52,12 +52,12 @@ func (s *Service) postSignup(c *fiber.Ctx) error {
 }
 
 func (s *Service) postVerifyEmail(c *fiber.Ctx) error {
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	token := mail.TokenField(o)
-	if err := o.Err(); err != nil {
+	token := mail.TokenField(body)
+	if err := body.Err(); err != nil {
 		return err
 	}
 	email, err := s.verifyEmail(c.UserContext(), token, request.DeviceOf(c, nil))
@@ -70,12 +70,12 @@ func (s *Service) postVerifyEmail(c *fiber.Ctx) error {
 // postResend asks for another verification mail; the answer does not tell whether there is an
 // account.
 func (s *Service) postResend(c *fiber.Ctx) error {
-	o, err := httpx.Body(c)
+	body, err := httpx.Body(c)
 	if err != nil {
 		return err
 	}
-	email := mailaddr.KnownField(o, "email")
-	if err := o.Err(); err != nil {
+	email := mailaddr.KnownField(body, "email")
+	if err := body.Err(); err != nil {
 		return err
 	}
 	key, err := account.StoredKey(c.UserContext(), s.Pool, email)

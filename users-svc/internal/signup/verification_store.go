@@ -18,10 +18,10 @@ import (
 // account becomes that of the reader of the mail. An account that was used before has no password
 // then: the reader may be its user, and the sign-up a stranger's. Neither has an account that
 // earlier releases made an admin before its address was verified.
-func (s *Service) verifyEmail(ctx context.Context, token string, d request.Device) (email string, err error) {
-	var ch *sessionstate.Change
+func (s *Service) verifyEmail(ctx context.Context, token string, device request.Device) (email string, err error) {
+	var change *sessionstate.Change
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		ch = nil
+		change = nil
 		now := s.Now()
 		userID, hash, err := s.outbox.Redeem(ctx, tx, mail.PurposeVerify, token, now)
 		if err != nil {
@@ -30,30 +30,30 @@ func (s *Service) verifyEmail(ctx context.Context, token string, d request.Devic
 		if userID == "" {
 			return errVerificationToken()
 		}
-		found, err := account.ByID(ctx, tx, userID)
+		user, err := account.ByID(ctx, tx, userID)
 		if err != nil {
 			return err
 		}
-		email = found.Email
-		if !found.EmailVerified && (hash != "" && hash != found.PasswordHash || found.IsAdmin) {
+		email = user.Email
+		if !user.EmailVerified && (hash != "" && hash != user.PasswordHash || user.IsAdmin) {
 			_, changed, err := account.RevokeAccess(ctx, tx, userID, history.PasswordChanged, now)
 			if err != nil {
 				return err
 			}
-			ch, found.PasswordHash = &changed, hash
-			if found.Welcomed || found.IsAdmin {
-				found.PasswordHash = s.hasher.Unusable()
+			change, user.PasswordHash = &changed, hash
+			if user.FreeTierOffered || user.IsAdmin {
+				user.PasswordHash = s.hasher.Unusable()
 			}
 		}
 		_, err = tx.Exec(ctx, `UPDATE users SET email_verified = true, password_hash = $2, updated_at = $3 WHERE id = $1`,
-			userID, found.PasswordHash, now)
+			userID, user.PasswordHash, now)
 		if err != nil {
 			return err
 		}
-		return history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: history.EmailVerified, Device: d})
+		return history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: history.EmailVerified, Device: device})
 	})
-	if err == nil && ch != nil {
-		s.Changes.Notify(ctx, *ch)
+	if err == nil && change != nil {
+		s.Changes.Notify(ctx, *change)
 	}
 	return email, err
 }

@@ -17,7 +17,7 @@ import (
 const confirmationTTL = 10 * time.Minute
 
 // Confirmation says until when a session counts as confirmed.
-type Confirmation struct {
+type confirmationAnswer struct {
 	ConfirmedUntil api.Time `json:"confirmed_until"`
 }
 
@@ -29,16 +29,16 @@ func errConfirmationRequired() *apperr.Error {
 // checkProof checks what p brings along, the password first, so that no code is used up beside a
 // wrong password. A right one confirms the session of d. A code of an account without a second
 // factor proves nothing.
-func (t *Service) checkProof(ctx context.Context, userID string, p request.Proof, f factor,
-	d request.Device) (proved bool, err error) {
-	if p.Password != "" {
-		if _, err := t.accounts.VerifyPassword(ctx, userID, p.Password, d); err != nil {
+func (s *Service) checkProof(ctx context.Context, userID string, proof request.Proof, factor secondFactor,
+	device request.Device) (proved bool, err error) {
+	if proof.Password != "" {
+		if _, err := s.accounts.VerifyPassword(ctx, userID, proof.Password, device); err != nil {
 			return false, err
 		}
 		proved = true
 	}
-	if p.Code != "" && f.enabledAt != nil {
-		if _, err := t.useCode(ctx, userID, d, codeAttempt{code: p.Code}); err != nil {
+	if proof.Code != "" && factor.enabledAt != nil {
+		if _, err := s.useCode(ctx, userID, device, codeAttempt{code: proof.Code}); err != nil {
 			return false, err
 		}
 		proved = true
@@ -47,36 +47,37 @@ func (t *Service) checkProof(ctx context.Context, userID string, p request.Proof
 }
 
 // confirmSession proves password and, when there is one, code, and confirms the session of d.
-func (t *Service) confirmSession(ctx context.Context, userID string, p request.Proof, d request.Device) (Confirmation,
+func (s *Service) confirmSession(ctx context.Context, userID string, proof request.Proof,
+	device request.Device) (confirmationAnswer,
 	error) {
-	f, _, err := t.read(ctx, t.Pool, userID)
+	factor, _, err := s.read(ctx, s.Pool, userID)
 	switch {
 	case err != nil:
-		return Confirmation{}, err
-	case p.Code != "" && f.enabledAt == nil:
-		return Confirmation{}, errTwoFactorNotEnabled()
+		return confirmationAnswer{}, err
+	case proof.Code != "" && factor.enabledAt == nil:
+		return confirmationAnswer{}, errNotEnabled()
 	}
-	now := t.Now()
-	_, err = t.checkProof(ctx, userID, p, f, d)
-	return Confirmation{api.Time(now.Add(confirmationTTL))}, err
+	now := s.Now()
+	_, err = s.checkProof(ctx, userID, proof, factor, device)
+	return confirmationAnswer{api.Time(now.Add(confirmationTTL))}, err
 }
 
 // Confirm makes Service the gate of auth tokens: a session may make and change them when it was
 // confirmed a moment ago, or proves password or code now. An account whose second factor guards its
 // tokens is asked for a code each time.
-func (t *Service) Confirm(ctx context.Context, caller auth.Identity, p request.Proof, d request.Device) error {
-	f, _, err := t.read(ctx, t.Pool, caller.UserID)
+func (s *Service) Confirm(ctx context.Context, caller auth.Identity, proof request.Proof, device request.Device) error {
+	factor, _, err := s.read(ctx, s.Pool, caller.UserID)
 	switch {
 	case err != nil:
 		return err
-	case f.enabledAt != nil && f.requireForTokens && p.Code == "":
+	case factor.enabledAt != nil && factor.requireForTokens && proof.Code == "":
 		return apperr.New(apperr.Unauthenticated, "OTP_REQUIRED", "A one-time code is required")
 	}
-	proved, err := t.checkProof(ctx, caller.UserID, p, f, d)
+	proved, err := s.checkProof(ctx, caller.UserID, proof, factor, device)
 	if err != nil || proved {
 		return err
 	}
-	confirmed, err := session.ConfirmedSince(ctx, t.Pool, caller.SessionID, t.Now().Add(-confirmationTTL))
+	confirmed, err := session.ConfirmedSince(ctx, s.Pool, caller.SessionID, s.Now().Add(-confirmationTTL))
 	if err == nil && !confirmed {
 		err = errConfirmationRequired()
 	}

@@ -8,22 +8,22 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-func (t *Service) mountConfirmation(app *httpx.Server) {
-	app.Post("/api/v1/users/me/confirm", t.postConfirm)
+func (s *Service) mountConfirmation(server *httpx.Server) {
+	server.Post("/api/v1/users/me/confirm", s.postConfirm)
 }
 
-func (t *Service) postConfirm(c *fiber.Ctx) error {
+func (s *Service) postConfirm(c *fiber.Ctx) error {
 	caller, body, err := readOwn(c)
 	if err != nil {
 		return err
 	}
 	body.DropNull("code")
-	var p request.Proof
-	p.Code, _ = body.String("code", field.MinCode, field.MaxCode)
-	if p.Password, err = field.CurrentPassword(body); err != nil {
+	var proof request.Proof
+	proof.Code, _ = body.String("code", field.MinCode, field.MaxCode)
+	if proof.Password, err = field.CurrentPassword(body); err != nil {
 		return err
 	}
-	confirmation, err := t.confirmSession(c.UserContext(), caller.UserID, p, request.DeviceOf(c, nil))
+	confirmation, err := s.confirmSession(c.UserContext(), caller.UserID, proof, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}

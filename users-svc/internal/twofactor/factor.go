@@ -16,7 +16,7 @@ import (
 )
 
 // factor is the second factor of an account, set up or enabled.
-type factor struct {
+type secondFactor struct {
 	secret           string // base 32
 	sealed           []byte // the secret as the database has it; also tells one setup from the next
 	enabledAt        *time.Time
@@ -66,9 +66,9 @@ func qrCode(key *otp.Key) (string, error) {
 const maxLabel = 128
 
 // accountLabel is what an authenticator shows beside the code.
-func accountLabel(u account.User) string {
-	if len(u.Email) > maxLabel {
-		return u.ID
+func accountLabel(user account.User) string {
+	if len(user.Email) > maxLabel {
+		return user.ID
 	}
-	return u.Email
+	return user.Email
 }

@@ -27,14 +27,14 @@ import (
 
 // TwoFactorSetup is what somebody needs to add the account to an authenticator, and the backup
 // codes; all of it is shown once.
-type TwoFactorSetup struct {
+type setupAnswer struct {
 	QRCode         string   `json:"qr_code"` // a data URI of a PNG
 	ManualEntryKey string   `json:"manual_entry_key"`
 	BackupCodes    []string `json:"backup_codes"`
 }
 
 // TwoFactorStatus is the state of an account's second factor.
-type TwoFactorStatus struct {
+type statusAnswer struct {
 	Enabled              bool      `json:"enabled"`
 	Verified             bool      `json:"verified"`
 	EnabledAt            *api.Time `json:"enabled_at"`
@@ -44,7 +44,7 @@ type TwoFactorStatus struct {
 
 // TwoFactorChanged answers a change that ended all other sessions, with the pair of the one that
 // took their place.
-type TwoFactorChanged struct {
+type changeAnswer struct {
 	Enabled         bool      `json:"enabled"`
 	EnabledAt       *api.Time `json:"enabled_at"`
 	SessionsRevoked bool      `json:"sessions_revoked"`
@@ -52,8 +52,8 @@ type TwoFactorChanged struct {
 }
 
 // TwoFactorEnabled answers that a second factor was enabled.
-type TwoFactorEnabled struct {
-	TwoFactorChanged
+type enableAnswer struct {
+	changeAnswer
 	apitoken.RevokedTokens
 }
 
@@ -61,7 +61,7 @@ const codeSkew = 1 // steps that a clock may be off, either way
 
 const maxWrongCodes = 5 // then the second factor is locked
 
-const lockout = 15 * time.Minute
+const lockoutPeriod = 15 * time.Minute
 
 const backupCodes = 10
 
@@ -81,8 +81,8 @@ type Service struct {
 	issuer   string // that authenticators show
 }
 
-func New(accounts *account.Service, signIns *signin.Service, s *secrets.Sealer, issuer string) *Service {
-	return &Service{Core: accounts.Core, accounts: accounts, signIns: signIns, sealer: s, issuer: issuer}
+func New(accounts *account.Service, signIns *signin.Service, sealer *secrets.Sealer, issuer string) *Service {
+	return &Service{Core: accounts.Core, accounts: accounts, signIns: signIns, sealer: sealer, issuer: issuer}
 }
 
 func errWrongCode(remaining int) *apperr.Error {
@@ -95,11 +95,11 @@ func errCodeLocked(left time.Duration) *apperr.Error {
 		"Too many invalid codes").WithRetryAfter(max(left, time.Second))
 }
 
-func errTwoFactorEnabled() *apperr.Error {
+func errAlreadyEnabled() *apperr.Error {
 	return apperr.New(apperr.Conflict, "TWOFACTOR_ALREADY_ENABLED", "Two-factor authentication is already enabled")
 }
 
-func errTwoFactorNotEnabled() *apperr.Error {
+func errNotEnabled() *apperr.Error {
 	return apperr.New(apperr.Conflict, "TWOFACTOR_NOT_ENABLED", "Two-factor authentication is not enabled")
 }
 
@@ -108,22 +108,22 @@ func errSetupRequired() *apperr.Error {
 }
 
 // lockedFor returns how long no code is accepted any more; 0 when one is.
-func (f *factor) lockedFor(now time.Time) time.Duration {
+func (f *secondFactor) lockedFor(now time.Time) time.Duration {
 	if f.failures < maxWrongCodes {
 		return 0
 	}
-	return max(f.failedAt.Add(lockout).Sub(now), 0)
+	return max(f.failedAt.Add(lockoutPeriod).Sub(now), 0)
 }
 
 // resetOldFailures starts the count again when the last failure is as old as a lock.
-func (f *factor) resetOldFailures(now time.Time) {
-	if now.Sub(f.failedAt) >= lockout {
+func (f *secondFactor) resetOldFailures(now time.Time) {
+	if now.Sub(f.failedAt) >= lockoutPeriod {
 		f.failures = 0
 	}
 }
 
 // matchingStep returns the time step that code is right for, used or not; false when there is none.
-func (f *factor) matchingStep(code string, now time.Time) (int64, bool) {
+func (f *secondFactor) matchingStep(code string, now time.Time) (int64, bool) {
 	current := now.Unix() / codePeriod
 	for step := current + codeSkew; step >= current-codeSkew; step-- {
 		right, err := hotp.ValidateCustom(code, uint64(step), f.secret,
@@ -136,14 +136,14 @@ func (f *factor) matchingStep(code string, now time.Time) (int64, bool) {
 }
 
 // hashBackup is what the database keeps of a backup code.
-func (f *factor) hashBackup(code string) []byte {
+func (f *secondFactor) hashBackup(code string) []byte {
 	mac := hmac.New(sha256.New, []byte(f.secret))
 	mac.Write([]byte(code))
 	return mac.Sum(nil)
 }
 
 // newBackupCodes returns fresh codes and their hashes. Ten characters out of 31 are 49 random bits.
-func (f *factor) newBackupCodes() (codes []string, hashes [][]byte) {
+func (f *secondFactor) newBackupCodes() (codes []string, hashes [][]byte) {
 	for range backupCodes {
 		code := make([]byte, backupLength)
 		for i := range code {
@@ -155,83 +155,84 @@ func (f *factor) newBackupCodes() (codes []string, hashes [][]byte) {
 }
 
 // setup makes a new key and backup codes, in place of those of a setup that was never verified.
-func (t *Service) setup(ctx context.Context, userID, password string, d request.Device) (TwoFactorSetup, error) {
-	if f, found, err := t.read(ctx, t.Pool, userID); err != nil || found && f.enabledAt != nil {
-		return TwoFactorSetup{}, orEnabled(err)
+func (s *Service) setup(ctx context.Context, userID, password string, device request.Device) (setupAnswer, error) {
+	if factor, exists, err := s.read(ctx, s.Pool, userID); err != nil || exists && factor.enabledAt != nil {
+		return setupAnswer{}, orEnabled(err)
 	}
-	if _, err := t.accounts.VerifyPassword(ctx, userID, password, d); err != nil {
-		return TwoFactorSetup{}, err
+	if _, err := s.accounts.VerifyPassword(ctx, userID, password, device); err != nil {
+		return setupAnswer{}, err
 	}
-	user, err := account.ByID(ctx, t.Pool, userID)
+	user, err := account.ByID(ctx, s.Pool, userID)
 	if err != nil {
-		return TwoFactorSetup{}, err
+		return setupAnswer{}, err
 	}
-	key, err := totp.Generate(totp.GenerateOpts{Issuer: t.issuer, AccountName: accountLabel(user.User),
+	key, err := totp.Generate(totp.GenerateOpts{Issuer: s.issuer, AccountName: accountLabel(user.User),
 		Period: codePeriod})
 	if err != nil {
-		return TwoFactorSetup{}, err
+		return setupAnswer{}, err
 	}
 	picture, err := qrCode(key)
 	if err != nil {
-		return TwoFactorSetup{}, err
+		return setupAnswer{}, err
 	}
-	f := factor{secret: key.Secret(), sealed: t.sealer.Seal([]byte(key.Secret()), AssociatedData(userID))}
-	codes, hashes := f.newBackupCodes()
-	return TwoFactorSetup{QRCode: picture, ManualEntryKey: f.secret, BackupCodes: codes},
-		t.storeSetup(ctx, userID, f, hashes)
+	factor := secondFactor{secret: key.Secret(), sealed: s.sealer.Seal([]byte(key.Secret()), AssociatedData(userID))}
+	codes, hashes := factor.newBackupCodes()
+	return setupAnswer{QRCode: picture, ManualEntryKey: factor.secret, BackupCodes: codes},
+		s.storeSetup(ctx, userID, factor, hashes)
 }
 
 func orEnabled(err error) error {
 	if err != nil {
 		return err
 	}
-	return errTwoFactorEnabled()
+	return errAlreadyEnabled()
 }
 
 // enable turns the second factor on after a first right code of the authenticator. With withTokens
 // the auth tokens end, which know no second factor.
-func (t *Service) enable(ctx context.Context, userID, code string, withTokens bool, d request.Device) (TwoFactorEnabled,
+func (s *Service) enable(ctx context.Context, userID, code string, revokeTokens bool,
+	device request.Device) (enableAnswer,
 	error) {
-	f, err := t.useCode(ctx, userID, d, codeAttempt{code: code, setup: true})
+	factor, err := s.useCode(ctx, userID, device, codeAttempt{code: code, setup: true})
 	if err != nil {
-		return TwoFactorEnabled{}, err
+		return enableAnswer{}, err
 	}
-	now := t.Now()
+	now := s.Now()
 	var revoked apitoken.RevokedTokens
-	in, err := t.signIns.ReplaceAll(ctx, userID, history.TwoFactorEnabled, d, func(tx core.DBTX) (err error) {
-		if withTokens {
-			if revoked.TokensRevoked, err = apitoken.RevokeAll(ctx, tx, userID, d, now); err != nil {
+	result, err := s.signIns.ReplaceAll(ctx, userID, history.TwoFactorEnabled, device, func(tx core.DBTX) (err error) {
+		if revokeTokens {
+			if revoked.TokensRevoked, err = apitoken.RevokeAll(ctx, tx, userID, device, now); err != nil {
 				return err
 			}
 		}
-		return enableFactor(ctx, tx, userID, f.sealed, now)
+		return enableFactor(ctx, tx, userID, factor.sealed, now)
 	})
-	changed := TwoFactorChanged{Enabled: true, EnabledAt: api.TimePtr(&now), SessionsRevoked: true,
-		TokenPair: in.TokenPair}
-	return TwoFactorEnabled{changed, revoked}, err
+	changed := changeAnswer{Enabled: true, EnabledAt: api.TimePtr(&now), SessionsRevoked: true,
+		TokenPair: result.TokenPair}
+	return enableAnswer{changed, revoked}, err
 }
 
 // disable takes the second factor away.
-func (t *Service) disable(ctx context.Context, userID, password, code string, d request.Device) (TwoFactorChanged,
+func (s *Service) disable(ctx context.Context, userID, password, code string, device request.Device) (changeAnswer,
 	error) {
-	if err := t.verifyBoth(ctx, userID, password, code, d); err != nil {
-		return TwoFactorChanged{}, err
+	if err := s.verifyBoth(ctx, userID, password, code, device); err != nil {
+		return changeAnswer{}, err
 	}
-	in, err := t.signIns.ReplaceAll(ctx, userID, history.TwoFactorDisabled, d,
+	result, err := s.signIns.ReplaceAll(ctx, userID, history.TwoFactorDisabled, device,
 		func(tx core.DBTX) error { return deleteFactor(ctx, tx, userID) })
-	return TwoFactorChanged{SessionsRevoked: true, TokenPair: in.TokenPair}, err
+	return changeAnswer{SessionsRevoked: true, TokenPair: result.TokenPair}, err
 }
 
 // verifyBoth asks for the password and a code, in this order, so that no code is spent on a wrong
 // password.
-func (t *Service) verifyBoth(ctx context.Context, userID, password, code string, d request.Device) error {
-	if f, found, err := t.read(ctx, t.Pool, userID); err != nil || !found || f.enabledAt == nil {
+func (s *Service) verifyBoth(ctx context.Context, userID, password, code string, device request.Device) error {
+	if factor, exists, err := s.read(ctx, s.Pool, userID); err != nil || !exists || factor.enabledAt == nil {
 		return orNotEnabled(err)
 	}
-	if _, err := t.accounts.VerifyPassword(ctx, userID, password, d); err != nil {
+	if _, err := s.accounts.VerifyPassword(ctx, userID, password, device); err != nil {
 		return err
 	}
-	_, err := t.useCode(ctx, userID, d, codeAttempt{code: code})
+	_, err := s.useCode(ctx, userID, device, codeAttempt{code: code})
 	return err
 }
 
@@ -239,47 +240,48 @@ func orNotEnabled(err error) error {
 	if err != nil {
 		return err
 	}
-	return errTwoFactorNotEnabled()
+	return errNotEnabled()
 }
 
 // regenerate replaces the backup codes.
-func (t *Service) regenerate(ctx context.Context, userID, password, code string, d request.Device) ([]string, error) {
-	if err := t.verifyBoth(ctx, userID, password, code, d); err != nil {
+func (s *Service) regenerate(ctx context.Context, userID, password, code string, device request.Device) ([]string,
+	error) {
+	if err := s.verifyBoth(ctx, userID, password, code, device); err != nil {
 		return nil, err
 	}
-	return t.replaceBackupCodes(ctx, userID, d)
+	return s.replaceBackupCodes(ctx, userID, device)
 }
 
 // setTokenGate says whether sessions need a code to make and change auth tokens. Turning that off
 // needs password and code.
-func (t *Service) setTokenGate(ctx context.Context, userID string, on bool, password, code string,
-	d request.Device) error {
+func (s *Service) setTokenGate(ctx context.Context, userID string, on bool, password, code string,
+	device request.Device) error {
 	if !on {
-		if err := t.verifyBoth(ctx, userID, password, code, d); err != nil {
+		if err := s.verifyBoth(ctx, userID, password, code, device); err != nil {
 			return err
 		}
 	}
-	return t.writeGate(ctx, userID, on, d)
+	return s.writeTokenGate(ctx, userID, on, device)
 }
 
 // completeLogin trades a temporary token and a code for a session. The token survives a wrong code,
 // and is gone after a right one.
-func (t *Service) completeLogin(ctx context.Context, token, code string, d request.Device) (any, error) {
+func (s *Service) completeLogin(ctx context.Context, token, code string, device request.Device) (any, error) {
 	hash := secrets.HashToken(token)
-	owed, err := t.signIns.FindPending(ctx, hash)
+	pending, err := s.signIns.FindPending(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := t.useCode(ctx, owed.UserID, d, codeAttempt{code: code, login: hash}); err != nil {
+	if _, err := s.useCode(ctx, pending.UserID, device, codeAttempt{code: code, pendingHash: hash}); err != nil {
 		return nil, err
 	}
-	found, err := account.ByID(ctx, t.Pool, owed.UserID)
+	user, err := account.ByID(ctx, s.Pool, pending.UserID)
 	if err != nil {
 		return nil, err
 	}
-	in, err := t.signIns.SignIn(ctx, found, signin.NewSession{VerifiedHash: owed.PasswordHash, Device: d})
+	result, err := s.signIns.SignIn(ctx, user, signin.NewSession{VerifiedHash: pending.PasswordHash, Device: device})
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
 		err = apperr.InvalidToken() // the password that it was given for is not the password any more
 	}
-	return in, err
+	return result, err
 }

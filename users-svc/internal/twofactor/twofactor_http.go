@@ -15,16 +15,16 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/session"
 )
 
-func (t *Service) Mount(app *httpx.Server) {
-	app.Post("/api/v1/users/auth/2fa/setup", t.postSetup)
-	app.Post("/api/v1/users/auth/2fa/verify-setup", t.postVerifySetup)
-	app.Get("/api/v1/users/auth/2fa/status", t.getStatus)
-	app.Post("/api/v1/users/auth/2fa/verify", t.postVerify)
-	app.Delete("/api/v1/users/auth/2fa", t.deleteFactor)
-	app.Post("/api/v1/users/auth/2fa/backup-codes/regenerate", t.postRegenerate)
-	app.Put("/api/v1/users/auth/2fa/token-gate", t.putGate)
-	app.Delete("/api/v1/users/:id/2fa", t.deleteOfUser)
-	t.mountConfirmation(app)
+func (s *Service) Mount(server *httpx.Server) {
+	server.Post("/api/v1/users/auth/2fa/setup", s.postSetup)
+	server.Post("/api/v1/users/auth/2fa/verify-setup", s.postVerifySetup)
+	server.Get("/api/v1/users/auth/2fa/status", s.getStatus)
+	server.Post("/api/v1/users/auth/2fa/verify", s.postVerify)
+	server.Delete("/api/v1/users/auth/2fa", s.deleteFactor)
+	server.Post("/api/v1/users/auth/2fa/backup-codes/regenerate", s.postRegenerate)
+	server.Put("/api/v1/users/auth/2fa/token-gate", s.putTokenGate)
+	server.Delete("/api/v1/users/:id/2fa", s.deleteUserFactor)
+	s.mountConfirmation(server)
 }
 
 // readOwn returns the caller and the body of a request about the caller's second factor. Auth
@@ -49,7 +49,7 @@ func passwordAndCode(body *input.Object, codeName string) (password, code string
 	return password, code, body.Err()
 }
 
-func (t *Service) postSetup(c *fiber.Ctx) error {
+func (s *Service) postSetup(c *fiber.Ctx) error {
 	caller, body, err := readOwn(c)
 	if err != nil {
 		return err
@@ -58,14 +58,14 @@ func (t *Service) postSetup(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	setup, err := t.setup(c.UserContext(), caller.UserID, password, request.DeviceOf(c, nil))
+	setup, err := s.setup(c.UserContext(), caller.UserID, password, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "2FA setup started", setup)
 }
 
-func (t *Service) postVerifySetup(c *fiber.Ctx) error {
+func (s *Service) postVerifySetup(c *fiber.Ctx) error {
 	caller, body, err := readOwn(c)
 	if err != nil {
 		return err
@@ -76,23 +76,23 @@ func (t *Service) postVerifySetup(c *fiber.Ctx) error {
 	if ok && !totpPattern.MatchString(code) {
 		body.Fail("code", "must be six digits")
 	}
-	withTokens := field.RevokeTokens(body)
+	revokeTokens := field.RevokeTokens(body)
 	if err := body.Err(); err != nil {
 		return err
 	}
-	changed, err := t.enable(c.UserContext(), caller.UserID, code, withTokens, request.DeviceOf(c, nil))
+	changed, err := s.enable(c.UserContext(), caller.UserID, code, revokeTokens, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "2FA enabled successfully", changed)
 }
 
-func (t *Service) getStatus(c *fiber.Ctx) error {
+func (s *Service) getStatus(c *fiber.Ctx) error {
 	caller, err := request.OwnSession(c)
 	if err != nil {
 		return err
 	}
-	status, err := t.status(c.UserContext(), caller.UserID)
+	status, err := s.status(c.UserContext(), caller.UserID)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (t *Service) getStatus(c *fiber.Ctx) error {
 }
 
 // postVerify is public: the temporary token says who it is about.
-func (t *Service) postVerify(c *fiber.Ctx) error {
+func (s *Service) postVerify(c *fiber.Ctx) error {
 	body, err := httpx.Body(c)
 	if err != nil {
 		return err
@@ -115,11 +115,11 @@ func (t *Service) postVerify(c *fiber.Ctx) error {
 			return apperr.MissingToken()
 		}
 	}
-	in, err := t.completeLogin(c.UserContext(), token, code, request.DeviceOf(c, nil))
+	result, err := s.completeLogin(c.UserContext(), token, code, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
-	return httpx.OK(c, "Login successful", in)
+	return httpx.OK(c, "Login successful", result)
 }
 
 // bearer returns the token of an Authorization header (RFC 6750), "" when there is none.
@@ -142,39 +142,39 @@ func readConfirmation(c *fiber.Ctx) (caller auth.Identity, password, code string
 	return caller, password, code, err
 }
 
-func (t *Service) deleteFactor(c *fiber.Ctx) error {
+func (s *Service) deleteFactor(c *fiber.Ctx) error {
 	caller, password, code, err := readConfirmation(c)
 	if err != nil {
 		return err
 	}
-	changed, err := t.disable(c.UserContext(), caller.UserID, password, code, request.DeviceOf(c, nil))
+	changed, err := s.disable(c.UserContext(), caller.UserID, password, code, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "2FA disabled successfully", changed)
 }
 
-func (t *Service) postRegenerate(c *fiber.Ctx) error {
+func (s *Service) postRegenerate(c *fiber.Ctx) error {
 	caller, password, code, err := readConfirmation(c)
 	if err != nil {
 		return err
 	}
-	codes, err := t.regenerate(c.UserContext(), caller.UserID, password, code, request.DeviceOf(c, nil))
+	codes, err := s.regenerate(c.UserContext(), caller.UserID, password, code, request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "Backup codes regenerated successfully", map[string][]string{"backup_codes": codes})
 }
 
-func (t *Service) putGate(c *fiber.Ctx) error {
+func (s *Service) putTokenGate(c *fiber.Ctx) error {
 	caller, body, err := readOwn(c)
 	if err != nil {
 		return err
 	}
 	field.Require(body, "enabled")
-	on, ok := body.Bool("enabled")
+	enabled, ok := body.Bool("enabled")
 	var password, code string
-	if ok && !on {
+	if ok && !enabled {
 		if password, code, err = passwordAndCode(body, "otp_code"); err != nil {
 			return err
 		}
@@ -185,18 +185,19 @@ func (t *Service) putGate(c *fiber.Ctx) error {
 	if err := body.Err(); err != nil {
 		return err
 	}
-	if err := t.setTokenGate(c.UserContext(), caller.UserID, on, password, code, request.DeviceOf(c, nil)); err != nil {
+	if err := s.setTokenGate(c.UserContext(), caller.UserID, enabled, password, code,
+		request.DeviceOf(c, nil)); err != nil {
 		return err
 	}
-	return httpx.OK(c, "Token gate updated successfully", map[string]bool{"require_for_tokens": on})
+	return httpx.OK(c, "Token gate updated successfully", map[string]bool{"require_for_tokens": enabled})
 }
 
-func (t *Service) deleteOfUser(c *fiber.Ctx) error {
+func (s *Service) deleteUserFactor(c *fiber.Ctx) error {
 	userID, err := request.TargetUser(c)
 	if err != nil {
 		return err
 	}
-	if err := t.reset(c.UserContext(), userID, request.ActorDevice(c, userID)); err != nil {
+	if err := s.reset(c.UserContext(), userID, request.ActorDevice(c, userID)); err != nil {
 		return err
 	}
 	request.RecordOn(c, userID)
