@@ -24,7 +24,7 @@ type Config struct {
 	TLS          tlsfiles.Internal
 	DB           db.Config
 	Bus          bus.Config
-	InternalKeys config.Secret `env:"ACTIVITY_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
+	InternalKeys config.Secret `env:"ACTIVITY_INTERNAL_KEYS" doc:"Required: comma-separated keys that only the gateway and this service have, at least 32 characters."`
 	SharedKeys   config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	Retention    Retention     `env:"ACTIVITY_RETENTION" envDefault:"8760h" doc:"How long records are kept: a Go duration or days such as 365d; whole days, at least one."`
 	Stream       StreamConfig
@@ -35,7 +35,7 @@ type Config struct {
 
 // StreamConfig are the settings of the stream that keeps the events until they are stored.
 type StreamConfig struct {
-	MaxBytes  int64         `env:"ACTIVITY_STREAM_MAX_BYTES" envDefault:"1073741824" doc:"Size of the stream; when it is full the gateways keep their events. JetStream must have that much storage."`
+	MaxBytes  int64         `env:"ACTIVITY_STREAM_MAX_BYTES" envDefault:"1073741824" doc:"Size of the stream, which JetStream must have; when it is full the gateways keep their events."`
 	MaxAge    time.Duration `env:"ACTIVITY_STREAM_MAX_AGE" envDefault:"0s" doc:"Age at which an event that was never stored is lost; 0s: never."`
 	Replicas  int           `env:"ACTIVITY_STREAM_REPLICAS" envDefault:"1" doc:"Copies of the stream in a JetStream cluster, 1 to 5."`
 	DupWindow time.Duration `env:"ACTIVITY_STREAM_DUPLICATES" envDefault:"2m" doc:"How long JetStream remembers ids to refuse a second copy; the database refuses it after that."`

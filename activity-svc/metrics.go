@@ -17,7 +17,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "activity_events_total",
-			Help: "Events taken from the stream, by outcome: stored, duplicate, dead (kept as a dead letter) or expired (older than the retention).",
+			Help: "Events from the stream by outcome: stored, duplicate, dead (a dead letter) or expired (above the retention).",
 		}, []string{"outcome"}),
 		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "activity_batch_size", Help: "Events of a batch.",

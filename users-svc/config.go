@@ -29,7 +29,7 @@ type Config struct {
 	DB               db.Config
 	Bus              bus.Config
 	Redis            redisdb.Config
-	InternalKeys     config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
+	InternalKeys     config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Required: comma-separated keys that only the gateway and this service have, at least 32 characters."`
 	SharedKeys       config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	KeyEncryptionKey config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
 	AppName          string        `env:"APP_NAME" envDefault:"Realmgate" doc:"The name that clients and mails show."`
@@ -40,7 +40,7 @@ type Config struct {
 	Signup           signup.Config
 	FirstAdmin       admin.FirstAdminConfig
 	Mail             mail.Config
-	FreeTierServers  freetier.Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"The free-tier servers, region:country:city:capacity each, with semicolons between; capacity counts accounts. Admins may add more."`
+	FreeTierServers  freetier.Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"Free-tier servers, region:country:city:capacity each (capacity in accounts), separated by semicolons."`
 	AuthTokenLimit   int                `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Most auth tokens that a user may have."`
 	// HistoryRetention is at most 180 days by the contract; less is allowed.
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"4320h" doc:"How long the security history is kept."`

@@ -21,17 +21,17 @@ type Config struct {
 	Addr          string `env:"VAULT_ADDR" envDefault:"127.0.0.1:8082" doc:"Where the service answers the gateway."`
 	TLS           tlsfiles.Internal
 	DB            db.Config
-	InternalKeys  config.Secret `env:"VAULT_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and this service have, 32 characters or more each. Required."`
+	InternalKeys  config.Secret `env:"VAULT_INTERNAL_KEYS" doc:"Required: comma-separated keys that only the gateway and this service have, at least 32 characters."`
 	SharedKeys    config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
-	KeyEncryption config.Secret `env:"VAULT_KEY_ENCRYPTION_KEY,required" doc:"Tink keyset (JSON) that wraps the users' data keys: its primary key wraps, all its keys unwrap. vault-svc keys generate prints one."`
+	KeyEncryption config.Secret `env:"VAULT_KEY_ENCRYPTION_KEY,required" doc:"Tink keyset (JSON) that wraps the users' data keys, as vault-svc keys generate prints it."`
 
 	KMS sealing.KMSConfig
 
 	QuotaMB  int64 `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What a user may store over all realms, in MB (1,048,576 bytes), unless an admin gave the user a quota of their own."`
 	MaxItems int64 `env:"VAULT_MAX_ITEMS" envDefault:"100000" doc:"Most keys that a user may have over all realms: empty values cost no quota, so something else must bound them."`
 
-	MaxBodyMB     int64         `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest request body in MB. 0: six times the user's quota (JSON may spell one byte as six) plus 2; at least 110, at most 1000."`
-	InflightBytes int64         `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory that large values on their way in and out may hold together, those of one user a quarter of it unless a single one needs more; requests above it wait."`
+	MaxBodyMB     int64         `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB; 0: six times the quota and 2 MB, at least 110 and at most 1000."`
+	InflightBytes int64         `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory in bytes for large values on their way in and out; more of them wait."`
 	InflightWait  time.Duration `env:"VAULT_INFLIGHT_WAIT" envDefault:"10s" doc:"How long a request waits for that memory before it is answered 503."`
 
 	KeyCache int `env:"VAULT_KEY_CACHE" envDefault:"10000" doc:"Unwrapped data keys kept in memory, one a user, dropped an hour after their last use."`

@@ -17,8 +17,8 @@ import (
 type Config struct {
 	GatewayAddr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"The public address."`
 	TLS         tlsfiles.Public
-	AdminAddr   string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9190" doc:"Where the gateway's /livez, /readyz, /metrics and /debug/pprof answer; keep it private. Those of users-svc, vault-svc and activity-svc are on the next three ports. Port 0: any ports."`
-	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default the folder realmgate in the user's data directory, for root /var/lib/realmgate/data."`
+	AdminAddr   string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9190" doc:"Private address of the gateway's /livez, /readyz, /metrics and /debug/pprof; the services have the next three ports."`
+	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default realmgate in the user's data directory, for root /var/lib/realmgate/data."`
 	AdminEmail  string `env:"ADMIN_EMAIL" envDefault:"admin@realmgate.local" doc:"E-mail address of the first admin."`
 	// AdminPassword is generated, and printed once, when it is not set.
 	AdminPassword config.Secret `env:"ADMIN_PASSWORD" doc:"Password of the first admin; without it one is generated and printed at the first start."`

@@ -15,7 +15,7 @@ import (
 
 // Config is the part of a service's settings that concerns Redis.
 type Config struct {
-	URL config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0 (rediss:// with TLS). A cluster: the other nodes as ?addr=host:6379&addr=…; behind Sentinel: the sentinels' addresses in the same way and master_name=…"`
+	URL config.Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" doc:"Redis or Valkey: redis://user:password@host:6379/0, rediss:// with TLS; clusters and Sentinel: settings.md."`
 	TLS TLSConfig
 }
 

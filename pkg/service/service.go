@@ -40,7 +40,7 @@ type Runtime struct {
 type Config struct {
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0" doc:"Where /livez, /readyz, /metrics and /debug/pprof answer; keep it private."`
 	// StopTimeout bounds the whole stop; what is still running then is cut off.
-	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"20s" doc:"How long a stop may take. Requests under way have three quarters of it, so that time is left for all else, such as events to ship."`
+	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"20s" doc:"How long a stop may take; requests under way have three quarters of it."`
 	DrainDelay  time.Duration `env:"DRAIN_DELAY" envDefault:"0s" doc:"How long /readyz says 503 before the listener closes, for load balancers; a second signal ends it."`
 	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat   string        `env:"LOG_FORMAT" envDefault:"json" doc:"json or text."`

@@ -220,7 +220,7 @@ func (l *listener) SetDeadline(t time.Time) error {
 
 // Public is the settings of a door that anybody may knock at.
 type Public struct {
-	Cert string `env:"TLS_CERT_FILE" doc:"Certificate chain (PEM) of the public door, which then speaks TLS 1.2 or later; read again when it changes. Without it the door speaks plain HTTP."`
+	Cert string `env:"TLS_CERT_FILE" doc:"Certificate chain (PEM) of the public port, read again when it changes; without it the port speaks plain HTTP."`
 	Key  string `env:"TLS_KEY_FILE" doc:"Its private key (PEM)."`
 }
 
@@ -244,7 +244,7 @@ func (c Public) Open(log *slog.Logger) (*Files, error) {
 
 // Internal is the settings by which the gateway and the services know each other.
 type Internal struct {
-	Cert    string `env:"INTERNAL_TLS_CERT_FILE" doc:"Certificate (PEM) of this process for connections between gateway and services, which are then mutual TLS; read again when it changes. Without it they are plain HTTP."`
+	Cert    string `env:"INTERNAL_TLS_CERT_FILE" doc:"Certificate (PEM) for mutual TLS between gateway and services, read again when it changes; without it plain HTTP."`
 	Key     string `env:"INTERNAL_TLS_KEY_FILE" doc:"Its private key (PEM)."`
 	CA      string `env:"INTERNAL_TLS_CA_FILE" doc:"Certificates (PEM) of the authorities that the other side's certificate must come from; keep them for this purpose only."`
 	Gateway string `env:"INTERNAL_TLS_GATEWAY_NAME" envDefault:"gateway" doc:"DNS name or URI in the gateway's certificate; a service takes connections from it only."`

@@ -23,7 +23,7 @@ type Config struct {
 	Protocol       string            `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" doc:"http/protobuf is the only one."`
 	Headers        config.Secret     `env:"OTEL_EXPORTER_OTLP_HEADERS" doc:"Headers for the collector, such as a key: name=value,name=value."`
 	Timeout        int               `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" doc:"Milliseconds for one batch, its repetitions included."`
-	Sampler        string            `env:"OTEL_TRACES_SAMPLER" envDefault:"parentbased_always_on" doc:"always_on, always_off, traceidratio, or one of them behind parentbased_. The gateway decides anew, whatever a client asks for."`
+	Sampler        string            `env:"OTEL_TRACES_SAMPLER" envDefault:"parentbased_always_on" doc:"always_on, always_off or traceidratio, perhaps behind parentbased_; the gateway ignores the choice of clients."`
 	SamplerArg     string            `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1" doc:"Of traceidratio: the share of traces to keep, 0 to 1."`
 	ServiceName    string            `env:"OTEL_SERVICE_NAME" doc:"Name in traces instead of the service's own."`
 	Resource       ResourceAttribute `env:"OTEL_RESOURCE_ATTRIBUTES" doc:"What every span says about where it comes from: name=value,name=value."`

@@ -11,14 +11,13 @@ import (
 
 // Config says which requests of clients are accepted.
 type Config struct {
-	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
-	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; https://*.example.com is all subdomains, * any origin."`
-	CORSHeaders    TextList `env:"CORS_HEADERS" envDefault:"traceparent,tracestate,baggage,b3,x-b3-traceid,x-b3-spanid,x-b3-parentspanid,x-b3-sampled,x-b3-flags,sentry-trace,uber-trace-id,x-cloud-trace-context,x-amzn-trace-id" doc:"Comma-separated headers that their scripts may send beside Authorization, Content-Type, Accept and X-Request-ID; those of traces by default, * any."`
-	VaultQuotaMB   int      `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What vault-svc lets a user store in MB, unless an admin gave the user a quota of their own: so large a value must pass."`
-	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB. 0: six times the user's quota (JSON may spell one byte as six) plus 2; at least 110, at most 1000 and BODY_MEMORY_MB."`
-	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"MB that users' bodies of more than 64 KB may take in memory together. A quarter is for those of up to a 64th of it, of which one user may have a 64th; of the larger ones a user may send one at a time. More of them wait."`
-	// BodyWait bounds that waiting.
-	BodyWait time.Duration `env:"BODY_WAIT" envDefault:"20s" doc:"How long a large body may wait for memory; after it 503."`
+	TrustedProxies TextList      `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
+	CORSOrigins    TextList      `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; https://*.example.com is all subdomains, * any origin."`
+	CORSHeaders    TextList      `env:"CORS_HEADERS" envDefault:"traceparent,tracestate,baggage,b3,x-b3-traceid,x-b3-spanid,x-b3-parentspanid,x-b3-sampled,x-b3-flags,sentry-trace,uber-trace-id,x-cloud-trace-context,x-amzn-trace-id" doc:"Comma-separated headers that scripts of those origins may send besides the usual ones; * is any."`
+	VaultQuotaMB   int           `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"Default quota of a user in MB, as in vault-svc; a value of that size must pass."`
+	VaultMaxBodyMB int           `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB; 0: six times the quota and 2 MB, at least 110 and at most 1000."`
+	BodyMemoryMB   int           `env:"BODY_MEMORY_MB" envDefault:"512" doc:"Memory in MB for users' bodies of more than 64 KB; more of them wait."`
+	BodyWait       time.Duration `env:"BODY_WAIT" envDefault:"20s" doc:"How long a large body may wait for memory; then 503."`
 }
 
 // TextList is a comma-separated list.

@@ -10,7 +10,7 @@ import (
 type Config struct {
 	Issuer     string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in users-svc."`
 	Audience   string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in users-svc."`
-	SessionTTL time.Duration `env:"SESSION_CACHE_TTL" envDefault:"900ms" doc:"How long the gateway trusts a session state in its memory when no announcement of a change arrives. At most 5s."`
+	SessionTTL time.Duration `env:"SESSION_CACHE_TTL" envDefault:"900ms" doc:"How long a session state stays in memory when no announcement of a change arrives; at most 5s."`
 }
 
 // Validate checks what tags cannot say.

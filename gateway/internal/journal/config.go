@@ -17,8 +17,8 @@ const (
 type Config struct {
 	Dir      string        `env:"JOURNAL_DIR" envDefault:"journal" doc:"Folder of the journal of events that JetStream does not have yet; one for each gateway."`
 	MaxBytes int64         `env:"JOURNAL_MAX_BYTES" envDefault:"1073741824" doc:"Largest size of the journal."`
-	MaxAge   time.Duration `env:"JOURNAL_MAX_AGE" envDefault:"168h" doc:"Events that could not be shipped for so long are dropped and counted (best_effort) or stop new requests (required). 0: no bound."`
-	Sync     bool          `env:"JOURNAL_SYNC" envDefault:"false" doc:"Flush to the disk before every answer. Without it a killed process loses nothing, a power loss what the system had not written yet."`
+	MaxAge   time.Duration `env:"JOURNAL_MAX_AGE" envDefault:"168h" doc:"Age above which unshipped events are dropped (best_effort) or stop new requests (required); 0: no bound."`
+	Sync     bool          `env:"JOURNAL_SYNC" envDefault:"false" doc:"Flush each event to the disk before its answer, so that a power loss loses none; killed processes lose none anyway."`
 	Mode     string        `env:"ACTIVITY_MODE" envDefault:"best_effort" doc:"When an event cannot be written: best_effort answers and counts the event as dropped, required answers 503."`
 }
 

@@ -11,18 +11,18 @@ import (
 
 // Config says where the services are and how requests to them are limited.
 type Config struct {
-	Users        string        `env:"USERS_URL" envDefault:"http://127.0.0.1:8081" doc:"users-svc, http://host:port, or https://host:port with INTERNAL_TLS_*. Every address of the name is used."`
-	Vault        string        `env:"VAULT_URL" envDefault:"http://127.0.0.1:8082" doc:"vault-svc, likewise."`
-	Activity     string        `env:"ACTIVITY_URL" envDefault:"http://127.0.0.1:8083" doc:"activity-svc, likewise."`
-	UsersKeys    config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Comma-separated keys that only the gateway and users-svc have, 32 characters or more each; the first signs. Required."`
+	Users        string        `env:"USERS_URL" envDefault:"http://127.0.0.1:8081" doc:"users-svc: http://host:port, or https://host:port with INTERNAL_TLS_*; every address of the name is used."`
+	Vault        string        `env:"VAULT_URL" envDefault:"http://127.0.0.1:8082" doc:"vault-svc, in the same form."`
+	Activity     string        `env:"ACTIVITY_URL" envDefault:"http://127.0.0.1:8083" doc:"activity-svc, in the same form."`
+	UsersKeys    config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Required: comma-separated keys that only the gateway and users-svc have, at least 32 characters; the first signs."`
 	VaultKeys    config.Secret `env:"VAULT_INTERNAL_KEYS" doc:"The same for vault-svc."`
 	ActivityKeys config.Secret `env:"ACTIVITY_INTERNAL_KEYS" doc:"The same for activity-svc."`
 	ResolveEvery time.Duration `env:"UPSTREAM_RESOLVE_EVERY" envDefault:"5s" doc:"How often the names of the services are looked up again."`
-	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; after it 503."`
+	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; then 503."`
 	TLS          tlsfiles.Internal
-	MaxInFlight  int           `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"256" doc:"Requests that one address of a service works on at once, sign-in and other public routes aside. More of them wait: up to UPSTREAM_QUEUE_WAIT in a short rush, else as long as an answer takes and at least 250ms; then 503. While such a load stays, the bound is what the address is measured to work on without a queue, and the wait what an answer takes there."`
-	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; requests over that wait for up to UPSTREAM_QUEUE_WAIT, then 503. Half of that number of answers above 256 KB may be on their way to their clients at once, a sixteenth to one user; a read over that is 503."`
-	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"5s" doc:"How long a request may wait for its turn or for a connection."`
+	MaxInFlight  int           `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"256" doc:"Requests in flight to one address of a service, without those of public routes; more of them queue."`
+	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; half of them may be occupied by answers above 256 KB."`
+	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"5s" doc:"How long a request may queue, or wait for a connection; then 503."`
 }
 
 // Validate checks what tags cannot say.

@@ -11,9 +11,9 @@ import (
 // Config says how mail is sent. Without a server no mail is sent and every address counts as
 // verified.
 type Config struct {
-	URL       config.Secret `env:"SMTP_URL" doc:"Mail server: smtp://user:password@host:587 (STARTTLS when offered) or smtps://host:465; ?tls=required or ?tls=off. Empty: no mail."`
+	URL       config.Secret `env:"SMTP_URL" doc:"Mail server: smtp://user:password@host:587 (STARTTLS when offered) or smtps://host:465; ?tls=required or off."`
 	From      string        `env:"MAIL_FROM" envDefault:"Realmgate <no-reply@localhost>" doc:"Sender of mails."`
-	PublicURL string        `env:"PUBLIC_URL" doc:"Where people reach the product, perhaps with a path; links in mails begin with it. Default: the gateway's address in standalone, else http://127.0.0.1:8080."`
+	PublicURL string        `env:"PUBLIC_URL" doc:"Where people reach the product, perhaps with a path; links in mails begin with it (http://127.0.0.1:8080)."`
 	VerifyTTL time.Duration `env:"MAIL_VERIFY_TTL" envDefault:"48h" doc:"How long a verification link is good for."`
 	ResetTTL  time.Duration `env:"MAIL_RESET_TTL" envDefault:"1h" doc:"How long a password reset link is good for."`
 	// RetryAfter doubles with each attempt.

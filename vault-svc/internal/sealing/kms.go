@@ -24,7 +24,7 @@ import (
 // KMSConfig says which key management service keeps the keyset of VAULT_KEY_ENCRYPTION_KEY closed.
 // It is asked once at a start.
 type KMSConfig struct {
-	URI    string        `env:"VAULT_KMS_URI" doc:"Key, in Tink's notation, that wraps VAULT_KEY_ENCRYPTION_KEY: hcvault://host:port/transit/keys/name, the transit engine of HashiCorp Vault or OpenBao over HTTPS. Without it the keyset is in clear."`
+	URI    string        `env:"VAULT_KMS_URI" doc:"Key that wraps VAULT_KEY_ENCRYPTION_KEY: hcvault://host:port/transit/keys/name; without it the keyset is in clear."`
 	Token  config.Secret `env:"VAULT_KMS_TOKEN" doc:"Token with which that service is asked to encrypt and decrypt."`
 	CAFile string        `env:"VAULT_KMS_CA_FILE" doc:"Certificates (PEM) of its authorities; without it those of the system."`
 }
