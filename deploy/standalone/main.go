@@ -25,10 +25,8 @@ import (
 func main() {
 	ctx, forget := service.Signals(context.Background())
 	defer forget()
-	release := service.HoldHeap()
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	release()
-	os.Exit(code)
+	service.SetGCPercent()
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // run is main without the process: 0 after an orderly stop, 1 after a failure, 2 when it was called

@@ -47,10 +47,8 @@ type Command[C any] struct {
 // exits: 0 after an orderly stop, 1 after a failure, 2 when it was called wrongly or its settings
 // are wrong.
 func Main[C any](p Program[C]) {
-	release := HoldHeap()
-	code := p.run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	release()
-	os.Exit(code)
+	SetGCPercent()
+	os.Exit(p.run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {

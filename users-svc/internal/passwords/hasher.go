@@ -15,7 +15,6 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
-	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/users-svc/internal/field"
 )
 
@@ -25,7 +24,6 @@ import (
 type Hasher struct {
 	params   argon2id.Params
 	queue    *queue
-	room     []byte // hashRoom, never touched
 	unusable string // a hash of nothing anybody knows: the work for accounts that do not exist
 	metrics  *metrics
 }
@@ -33,15 +31,6 @@ type Hasher struct {
 const (
 	saltBytes = 16
 	hashBytes = 32
-	hugePage  = 2 << 20
-	besides   = 64 << 20 // what a heap has grown to that holds no hashes, and more
-	// hashRoom lets a service with two cores collect after every five hashes instead of three: a
-	// collection stops all of them until each has noticed. With more cores a collection comes after
-	// more hashes anyway.
-	hashRoom = 32 << 20
-	// mostHugePages bounds what is asked for, because a system that overcommits nothing takes it
-	// for used.
-	mostHugePages = 512 << 20
 )
 
 func NewHasher(cfg Config) *Hasher {
@@ -53,12 +42,6 @@ func NewHasher(cfg Config) *Hasher {
 		params: argon2id.Params{Memory: cfg.MemoryKiB, Iterations: cfg.Time, Parallelism: cfg.Threads, SaltLength: saltBytes,
 			KeyLength: hashBytes},
 		queue: newQueue(parallel, cfg.Queue),
-	}
-	if memory := int(cfg.MemoryKiB) << 10; memory >= hugePage {
-		hasher.room = service.Untouched(hashRoom)
-		// The heap grows to twice of what is in use before it is collected, and meanwhile hashes go
-		// on.
-		hugePages(min(3*parallel*memory+hashRoom+besides, mostHugePages))
 	}
 	hasher.unusable = hasher.Unusable()
 	hasher.metrics = newMetrics(hasher)

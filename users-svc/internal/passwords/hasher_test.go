@@ -1,7 +1,6 @@
 package passwords
 
 import (
-	"runtime"
 	"testing"
 
 	"github.com/alexedwards/argon2id"
@@ -32,20 +31,4 @@ func TestTheHashOfNobodyCostsWhatEveryHashCosts(t *testing.T) {
 	if again := h.Unusable(); again == h.unusable {
 		t.Error("the hash of nobody is the same every time")
 	}
-}
-
-func TestGarbageOfHashesHasRoom(t *testing.T) {
-	t.Setenv("GOGC", "")
-	nextGC := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.NextGC
-	}
-	before := nextGC()
-	h := NewHasher(Config{MemoryKiB: 19456, Time: 1, Threads: 1, Parallel: 1})
-	if grown := int64(nextGC() - before); grown < 2*hashRoom*9/10 {
-		t.Errorf("the next collection comes %d bytes later, want about %d", grown, 2*hashRoom)
-	}
-	runtime.KeepAlive(h)
 }
