@@ -1,6 +1,6 @@
 // Package ratelimit provides rate limits: their form in settings, and their counts, shared through
-// Redis or, while Redis is away, kept by each process alone. The algorithm is GCRA (ITU-T I.371).
-// Start reading at Limiter.
+// Redis or, while Redis is away, kept by each process alone. The shared algorithm is GCRA (ITU-T
+// I.371), the local one a token bucket. Start reading at Limiter.
 package ratelimit
 
 import (
@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
+	"github.com/maypok86/otter/v2"
 	"github.com/redis/go-redis/v9"
-	"github.com/throttled/throttled/v2"
-	"github.com/throttled/throttled/v2/store/memstore"
+	"golang.org/x/time/rate"
 
 	"github.com/realmgate/realmgate/pkg/monotonic"
 )
@@ -63,7 +63,8 @@ type Result struct {
 // Limiter counts events by key.
 type Limiter struct {
 	shared *redis_rate.Limiter
-	store  throttled.GCRAStoreCtx
+	local  *otter.Cache[string, *rate.Limiter]
+	now    func() time.Time
 	onErr  func(error)
 	pause  monotonic.Pause // after a failure of Redis, so that its absence does not slow every request
 }
@@ -74,15 +75,14 @@ const localKeys = 100_000
 // retryRedisAfter is the pause after a failure of Redis.
 const retryRedisAfter = time.Second
 
-// New returns a limiter that shares its counts through rdb; onErr hears of each failure of Redis.
-// rdb may be nil: local only.
+// New returns a limiter that shares its counts through rdb; onErr hears of each failure of Redis. rdb
+// may be nil: then the limiter is local.
 func New(rdb redis.UniversalClient, onErr func(error)) (*Limiter, error) {
-	store, err := memstore.New(localKeys)
+	local, err := otter.New(&otter.Options[string, *rate.Limiter]{MaximumSize: localKeys})
 	if err != nil {
 		return nil, err
 	}
-	store.SetTimeNow(monotonic.Clock())
-	l := &Limiter{store: throttled.WrapStoreWithContext(store), onErr: onErr}
+	l := &Limiter{local: local, now: monotonic.Clock(), onErr: onErr}
 	if rdb != nil {
 		l.shared = redis_rate.NewLimiter(rdb)
 	}
@@ -110,7 +110,7 @@ func (l *Limiter) Allow(ctx context.Context, key string, r Rate, n int) Result {
 		}
 		l.onErr(err)
 	}
-	return l.allowLocally(ctx, key, r, n)
+	return l.allowLocally(key, r, n)
 }
 
 func fromRedis(res *redis_rate.Result, n int, r Rate) Result {
@@ -123,27 +123,29 @@ func fromRedis(res *redis_rate.Result, n int, r Rate) Result {
 	return out
 }
 
-func (l *Limiter) allowLocally(ctx context.Context, key string, r Rate, n int) Result {
-	g, err := throttled.NewGCRARateLimiterCtx(l.store,
-		throttled.RateQuota{MaxRate: throttled.PerDuration(r.Count, r.Period), MaxBurst: r.Count - 1})
-	if err != nil {
-		return Result{Allowed: true}
+// allowLocally counts in this process: a bucket of r.Count tokens, which is full after r.Period.
+func (l *Limiter) allowLocally(key string, r Rate, n int) Result {
+	interval := r.Period / time.Duration(r.Count)
+	bucket, ok := l.local.GetIfPresent(key)
+	if !ok {
+		bucket, _ = l.local.SetIfAbsent(key, rate.NewLimiter(rate.Every(interval), r.Count))
 	}
-	limited, res, err := g.RateLimitCtx(ctx, key, n)
-	if err != nil {
-		return Result{Allowed: true}
+	now := l.now()
+	allowed := n > 0 && bucket.AllowN(now, n)
+	tokens := bucket.TokensAt(now)
+	result := Result{
+		Allowed: allowed || n == 0 && tokens >= 1, Remaining: int(max(tokens, 0)),
+		ResetAfter: time.Duration((float64(r.Count) - tokens) * float64(interval)),
 	}
-	out := Result{Allowed: !limited, Remaining: res.Remaining, RetryAfter: max(res.RetryAfter, 0),
-		ResetAfter: res.ResetAfter}
-	if n == 0 && res.Remaining == 0 {
-		out.Allowed = false
-		out.RetryAfter = r.Period / time.Duration(r.Count)
+	if !result.Allowed {
+		result.RetryAfter = time.Duration((float64(max(n, 1)) - tokens) * float64(interval))
 	}
-	return out
+	return result
 }
 
 // Reset forgets the events of key.
 func (l *Limiter) Reset(ctx context.Context, key string) {
+	l.local.Invalidate(key)
 	if l.shared == nil {
 		return
 	}
