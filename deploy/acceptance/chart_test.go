@@ -12,8 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/realmgate/realmgate/pkg/testkit"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 const chart = root + "/deploy/helm/realmgate"

@@ -55,7 +55,7 @@ func clientModule(t *testing.T, generator string) string {
 func compile(t *testing.T, dir string) {
 	t.Helper()
 	cmd := testkit.Command(t, "go", "build", "./...")
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=-trimpath") // as the images
+	cmd.Dir, cmd.Env = dir, append(testkit.BuildEnv(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("go build: %v\n%.4000s", err, out)
 	}

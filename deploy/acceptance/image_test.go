@@ -13,6 +13,7 @@ import (
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
+
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
@@ -21,7 +22,8 @@ const (
 	maxImageSize = 25 << 20
 )
 
-// images are all binaries, built as deploy/Dockerfile does by the first test that needs one.
+// images are all binaries, built by the command of deploy/Dockerfile for the first test that needs
+// one.
 var images struct {
 	once sync.Once
 	dir  string
@@ -37,7 +39,7 @@ func binary(t *testing.T, name string) string {
 		line := regexp.MustCompile(`(?s)go build .*?\n\n`).FindString(string(dockerfile))
 		dir := filepath.Join(scratch, "images")
 		cmd := testkit.Command(t, "sh", "-euc", strings.ReplaceAll(line, "/out/", dir+"/"))
-		cmd.Dir, cmd.Env = root, append(os.Environ(), "VERSION="+stamp, "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+		cmd.Dir, cmd.Env = root, append(testkit.BuildEnv(), "VERSION="+stamp)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("build the images with the Dockerfile's own command: %v\n%s%s", err, line, out)
 		}
@@ -82,6 +84,9 @@ func TestDockerfile(t *testing.T) {
 
 func TestBinariesAreSmallStaticAndStamped(t *testing.T) {
 	t.Parallel()
+	if !testkit.ReleaseBuild() {
+		t.Skip("programs are built as the images are only where CI=true")
+	}
 	for _, name := range ours {
 		path := binary(t, name)
 		info, err := os.Stat(path)

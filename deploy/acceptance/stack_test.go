@@ -204,8 +204,7 @@ func (s *stack) startNATS() {
 	}
 	program := filepath.Join(scratch, "nats-server")
 	build := testkit.Command(s.t, "go", "build", "-o", program, "github.com/nats-io/nats-server/v2")
-	// as the images
-	build.Dir, build.Env = filepath.Join(root, "deploy"), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+	build.Dir, build.Env = filepath.Join(root, "deploy"), testkit.BuildEnv()
 	if out, err := build.CombinedOutput(); err != nil {
 		s.t.Fatalf("build nats-server: %v\n%s", err, out)
 	}

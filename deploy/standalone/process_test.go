@@ -32,8 +32,7 @@ func binary(t *testing.T) string {
 			t.Fatal(err)
 		}
 		cmd := testkit.Command(t, "go", "build", "-o", dir, ".")
-		// As the images are built, so that deploy/acceptance and this share what is compiled.
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+		cmd.Env = testkit.BuildEnv()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			_ = os.RemoveAll(dir)
 			t.Fatalf("go build: %v\n%s", err, out)

@@ -51,6 +51,9 @@ func (f footprint) String() string {
 // given back. What it measures is another process.
 func TestSoak(t *testing.T) {
 	t.Parallel()
+	if testkit.Race && !testkit.ReleaseBuild() {
+		t.Skip("the program would have the race detector, which allows 8,128 goroutines; run this with CI=true or without -race")
+	}
 	p := spawn(t, append([]string{
 		"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "ADMIN_EMAIL=" + adminEmail,
 		"ADMIN_PASSWORD=" + adminPassword, "LOG_LEVEL=info", "LOG_REQUESTS=errors",
