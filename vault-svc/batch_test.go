@@ -149,7 +149,8 @@ func TestASharedWriteLeavesItsConnectionAsItWas(t *testing.T) {
 	defer pool.Close()
 	var batch []*itemWrite
 	for range 2 {
-		w := sealedWrite{Ref: sealing.Ref{User: user().UserID, Key: "k"}, value: []byte("sealed"), version: sealing.NewVersion(),
+		w := sealedWrite{Ref: sealing.Ref{User: user().UserID, Key: "k"}, value: []byte("sealed"),
+			version:    sealing.NewVersion(),
 			valueBytes: 6}
 		batch = append(batch, &itemWrite{sealedWrite: w, max: limits{bytes: 100, items: 1}})
 	}

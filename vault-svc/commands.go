@@ -86,7 +86,9 @@ func keysRotate(ctx context.Context, cfg Config, _ service.Runtime, _ []string, 
 }
 
 func verifyAll(ctx context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
-	return withKeys(ctx, cfg, func(keys *sealing.Keys, pool *db.Pool) error { return verify(ctx, &verifyStore{pool}, keys, out) })
+	return withKeys(ctx, cfg, func(keys *sealing.Keys, pool *db.Pool) error {
+		return verify(ctx, &verifyStore{pool}, keys, out)
+	})
 }
 
 // withKeys opens the database without a limit on the time of a statement: these commands read

@@ -71,7 +71,8 @@ func transitServer(t *testing.T) (sealing.KMSConfig, *atomic.Int64) {
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	return sealing.KMSConfig{URI: strings.Replace(s.URL, "https://", "hcvault://", 1) + "/transit/keys/realmgate", Token: "t0ken",
+	uri := strings.Replace(s.URL, "https://", "hcvault://", 1) + "/transit/keys/realmgate"
+	return sealing.KMSConfig{URI: uri, Token: "t0ken",
 		CAFile: ca}, asked
 }
 

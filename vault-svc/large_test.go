@@ -98,7 +98,7 @@ func TestManyLargeValuesAtOnceWaitForMemory(t *testing.T) {
 			}
 			var i item
 			if err := json.Unmarshal(r.Data, &i); err != nil || *i.Value != value {
-				return fmt.Errorf("%s: another value came back (%v)", method, err)
+				return fmt.Errorf("%s: another value came back (%w)", method, err)
 			}
 		}
 		return nil

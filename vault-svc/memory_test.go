@@ -36,7 +36,8 @@ func (s *stack) deaf(i auth.Identity, method, path string, body []byte) net.Conn
 // holds waits until large values hold as much as right allows.
 func (s *stack) holds(what string, right func(bytes float64) bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(testkit.Patience); !right(s.metric("vault_inflight_bytes")); time.Sleep(5 * time.Millisecond) {
+	deadline := time.Now().Add(testkit.Patience)
+	for ; !right(s.metric("vault_inflight_bytes")); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("%s: %v bytes are held", what, s.metric("vault_inflight_bytes"))
 		}

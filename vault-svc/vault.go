@@ -85,7 +85,8 @@ func (v *Vault) quotaExceeded() error {
 // Get returns an item and its value. Memory for a large one is taken into reserved first. The error
 // is 404 VAULT_KEY_NOT_FOUND when there is none; an item that does not open is an internal error,
 // never another value.
-func (v *Vault) Get(ctx context.Context, ref sealing.Ref, reserved *memory.Reservation) (info Info, value []byte, err error) {
+func (v *Vault) Get(ctx context.Context, ref sealing.Ref,
+	reserved *memory.Reservation) (info Info, value []byte, err error) {
 	key, err := v.keys.Find(ctx, ref.User)
 	if err != nil {
 		return info, nil, err

@@ -327,7 +327,7 @@ func TestAFullStreamRefusesAndKeepsWhatItHas(t *testing.T) {
 		select {
 		case <-f.OK:
 			stored++
-		case <-f.Err:
+		case <-f.Err: //nolint:errcheck // a refusal is counted by what is stored
 		}
 	}
 	state, err := c.State(t.Context(), "LOG", "reader")
@@ -365,7 +365,7 @@ func TestABatchThatTakesLongerThanTheAckWaitStaysWithItsReplica(t *testing.T) {
 	publish(t, c, "1", "slow")
 	eventually(t, "the message is dealt with", func() error {
 		if s, err := c.State(t.Context(), cc.Stream.Name, cc.Durable); err != nil || s.Messages > 0 {
-			return fmt.Errorf("%d messages left, %v", s.Messages, err)
+			return fmt.Errorf("%d messages left, %w", s.Messages, err)
 		}
 		return nil
 	})

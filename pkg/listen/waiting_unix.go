@@ -18,7 +18,7 @@ func waiting(ln *net.TCPListener) (c net.Conn) {
 	_ = raw.Control(func(listening uintptr) { // c stays nil when ln is closed
 		for c == nil {
 			fd, err := accept(int(listening))
-			switch err {
+			switch err { //nolint:errorlint // accept returns the errno itself
 			case nil:
 				c = connOf(fd)
 			case syscall.EINTR, syscall.ECONNABORTED: // the next one, then

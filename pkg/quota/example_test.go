@@ -8,6 +8,11 @@ import (
 
 func ExampleEffective() {
 	const byDefault = 50 << 20
-	fmt.Println(quota.Effective(0, byDefault), quota.Effective(1<<20, byDefault), quota.Effective(quota.Nothing, byDefault))
-	// Output: 52428800 1048576 0
+	for _, own := range []int64{0, 1 << 20, quota.Nothing} {
+		fmt.Println(quota.Effective(own, byDefault))
+	}
+	// Output:
+	// 52428800
+	// 1048576
+	// 0
 }

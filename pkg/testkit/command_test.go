@@ -31,7 +31,7 @@ func startTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	os.Stdout.WriteString(line)
+	_, _ = os.Stdout.WriteString(line)
 	switch os.Getenv(childOf) {
 	case "ends":
 	case "panics":

@@ -2,6 +2,7 @@ package testkit_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,7 +120,7 @@ func TestRedisKeyExpiresByItself(t *testing.T) {
 		t.Fatalf("before its end: got %q, %v; want \"v\"", got, err)
 	}
 	time.Sleep(200 * time.Millisecond)
-	if got, err := client.Get(t.Context(), "k").Result(); err != redis.Nil {
+	if got, err := client.Get(t.Context(), "k").Result(); !errors.Is(err, redis.Nil) {
 		t.Errorf("after its end: got %q, %v; want none", got, err)
 	}
 }
@@ -144,7 +145,7 @@ func TestRestartedRedisKeepsPortAndData(t *testing.T) {
 	}
 	go func() {
 		time.Sleep(20 * time.Millisecond)
-		server.Miniredis.Push("list", "x")
+		_, _ = server.Miniredis.Push("list", "x")
 	}()
 	if got, err := client.BLPop(t.Context(), 5*time.Second, "list").Result(); err != nil || got[1] != "x" {
 		t.Errorf("a blocking command after restart: got %v, %v; want x", got, err)

@@ -37,7 +37,7 @@ func newBlockingStore(maxRunning int, conflictKey func(*read) string) *blockingS
 		}
 		s.begun <- keys
 		if err := <-s.end; err != nil {
-			if err == errPanic {
+			if errors.Is(err, errPanic) {
 				panic(err)
 			}
 			return err
