@@ -134,10 +134,11 @@ func mayBeDuplicate(err error) bool {
 }
 
 // isNoPartition reports that a row's day has no partition: it was dropped, by a replica whose clock
-// is ahead, after this one had seen it.
+// is ahead, after this one had seen it. A broken constraint has the same code; PostgreSQL tells its
+// name, and Citus only the text.
 func isNoPartition(err error) bool {
 	pe, code := sqlState(err)
-	return code == checkViolation && pe.ConstraintName == ""
+	return code == checkViolation && pe.ConstraintName == "" && !strings.Contains(pe.Message, "violates check constraint")
 }
 
 // isUnstorable reports that the data itself cannot be stored: no later attempt can succeed.

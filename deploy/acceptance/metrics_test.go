@@ -150,7 +150,7 @@ func TestMetricsExist(t *testing.T) {
 // to the Prometheus client nowhere else.
 func exportedMetrics(t *testing.T) map[string]bool {
 	t.Helper()
-	name := regexp.MustCompile(`(?:Name: |NewDesc\(|counter\(|gauge\(|read\(|Metric\()"([a-z][a-z0-9_]+)"`)
+	name := regexp.MustCompile(`(?:Name: +|NewDesc\(|counter\(|gauge\(|read\(|Metric\()"([a-z][a-z0-9_]+)"`)
 	out := map[string]bool{}
 	for _, m := range []string{"pkg", "gateway", "users-svc", "vault-svc", "activity-svc"} {
 		err := filepath.WalkDir(filepath.Join(root, m), func(path string, d fs.DirEntry, err error) error {
