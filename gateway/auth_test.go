@@ -31,7 +31,7 @@ type caller struct {
 	want                      [4]string
 }
 
-func sessionCallers(t *testing.T, d *door) []caller {
+func sessionCallers(t *testing.T, d *testGateway) []caller {
 	member := d.users.signIn(t)
 	banned := d.users.signIn(t, func(s *sessionstate.State) { s.Banned = true })
 	bannedAdmin := d.users.signIn(t, func(s *sessionstate.State) { s.Banned, s.Admin = true, true })
@@ -71,7 +71,7 @@ func sessionCallers(t *testing.T, d *door) []caller {
 	}
 }
 
-func tokenCallers(d *door, realm string) []caller {
+func tokenCallers(d *testGateway, realm string) []caller {
 	other := strings.Repeat("b", 24)
 	free, _ := d.users.authToken()
 	adminToken, _ := d.users.authToken(func(s *sessionstate.State) { s.Admin = true })
@@ -103,7 +103,7 @@ func tokenCallers(d *door, realm string) []caller {
 // TestWhoMayUseWhat is the authorisation matrix: every route against every kind of caller.
 func TestWhoMayUseWhat(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Limits = LimitConfig{} })
+	d := startGateway(t, func(c *Config) { c.Limits = LimitConfig{} })
 	realm := strings.Repeat("a", 24)
 	for _, c := range append(sessionCallers(t, d), tokenCallers(d, realm)...) {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,7 +134,7 @@ func unsigned(p person) string {
 
 func TestARestrictedTokenStaysInItsRealms(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	realm, other := strings.Repeat("a", 24), strings.Repeat("b", 24)
 	bound, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.Realms = []string{realm} })
 	scoped, _ := d.users.authToken(func(s *sessionstate.State) { s.Token.Grant.AllowNoRealm = false })
@@ -158,7 +158,7 @@ func TestARestrictedTokenStaysInItsRealms(t *testing.T) {
 
 func TestNoRouteTakesTwoRealms(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	realm, other := strings.Repeat("a", 24), strings.Repeat("b", 24)
 	for _, path := range []string{"/api/v1/vault/keys", "/api/v1/users/auth/me", "/api/v1/auth/tokens",
@@ -178,7 +178,7 @@ func TestNoRouteTakesTwoRealms(t *testing.T) {
 
 func TestANewSigningKeyIsFetchedWhenATokenNamesIt(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
 	_, private, _ := ed25519.GenerateKey(nil)
@@ -196,7 +196,7 @@ func TestANewSigningKeyIsFetchedWhenATokenNamesIt(t *testing.T) {
 
 func TestTheUseOfATokenIsReportedOnceAndNoneThatWasRefused(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	for name, change := range map[string]func(*sessionstate.State){
 		"from another address": func(s *sessionstate.State) { s.Token.IPWhitelist = []string{"10.9.9.9"} },
 		"of a banned user":     func(s *sessionstate.State) { s.Banned = true },
@@ -228,7 +228,7 @@ func TestTheUseOfATokenIsReportedOnceAndNoneThatWasRefused(t *testing.T) {
 
 func TestRealmsAreMergedFromTheServices(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	a, b := strings.Repeat("a", 24), strings.Repeat("b", 24)
 	say := func(uses ...internalapi.RealmUsage) func(w httpWriter, r seen) {

@@ -29,7 +29,7 @@ type keptConnection struct {
 	answers *bufio.Reader
 }
 
-func (d *door) keep(t *testing.T) *keptConnection {
+func (d *testGateway) keep(t *testing.T) *keptConnection {
 	t.Helper()
 	conn, err := net.Dial("tcp", d.addr)
 	if err != nil {
@@ -58,7 +58,7 @@ const askConfig = "GET /api/v1/auth/config HTTP/1.1\r\nHost: h\r\n\r\n"
 
 func TestAConnectionIsKeptForAsLongAsItMayBeIdle(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.ReadTimeout, c.IdleTimeout = 100*time.Millisecond, time.Minute })
+	d := startGateway(t, func(c *Config) { c.ReadTimeout, c.IdleTimeout = 100*time.Millisecond, time.Minute })
 	kept := d.keep(t)
 	for range 3 {
 		if status := kept.ask(askConfig); status != 200 {
@@ -66,7 +66,7 @@ func TestAConnectionIsKeptForAsLongAsItMayBeIdle(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond) // longer than a request may take to arrive
 	}
-	brief := openDoor(t, func(c *Config) { c.IdleTimeout = 100 * time.Millisecond })
+	brief := startGateway(t, func(c *Config) { c.IdleTimeout = 100 * time.Millisecond })
 	kept = brief.keep(t)
 	if status := kept.ask(askConfig); status != 200 {
 		t.Fatalf("got %d", status)
@@ -78,7 +78,7 @@ func TestAConnectionIsKeptForAsLongAsItMayBeIdle(t *testing.T) {
 
 func TestAConnectionOutlivesThatOfALoadBalancer(t *testing.T) {
 	t.Parallel()
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.settings()
 	if d.cfg.IdleTimeout != 75*time.Second {
 		t.Errorf("IDLE_TIMEOUT is %v, want 75s: load balancers keep connections for 60s", d.cfg.IdleTimeout)
@@ -99,7 +99,7 @@ func TestAnUntrustedForwardedAddressIsWarnedOfOnce(t *testing.T) {
 		{"no header", nil, "", 0},
 	} {
 		var log testkit.Buffer
-		d := surroundings(t)
+		d := newTestGateway(t)
 		d.log = slog.New(slog.NewTextHandler(&log, nil))
 		d.settings(func(cfg *Config) { cfg.Edge.TrustedProxies = c.trusted })
 		d.start()
@@ -121,7 +121,7 @@ func TestAnUntrustedForwardedAddressIsWarnedOfOnce(t *testing.T) {
 
 func TestAbsoluteTargetsNameTheHostOfTheRequest(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	for _, c := range []struct{ target, host, want, forwarded string }{
 		{"http://h/api/v1/vault/keys", "h", "200", "/api/v1/vault/keys"},
@@ -168,8 +168,8 @@ func TestAbsoluteTargetsNameTheHostOfTheRequest(t *testing.T) {
 func TestBrowsersAreToldToStayWithTLS(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
-	cert, key := a.Issue("door", 1)
-	secure := openDoor(t, func(c *Config) { c.TLS = tlsfiles.Public{Cert: cert, Key: key} })
+	cert, key := a.Issue("gateway", 1)
+	secure := startGateway(t, func(c *Config) { c.TLS = tlsfiles.Public{Cert: cert, Key: key} })
 	conn, err := tls.Dial("tcp", secure.addr, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
@@ -186,18 +186,18 @@ func TestBrowsersAreToldToStayWithTLS(t *testing.T) {
 			t.Errorf("%q over TLS: %q", request, got)
 		}
 	}
-	plain := openDoor(t, func(c *Config) { c.Edge.TrustedProxies = edge.TextList{"127.0.0.1"} })
-	stranger := openDoor(t)
+	plain := startGateway(t, func(c *Config) { c.Edge.TrustedProxies = edge.TextList{"127.0.0.1"} })
+	stranger := startGateway(t)
 	for _, c := range []struct {
-		door  *door
-		proto string
-		want  bool
+		gateway *testGateway
+		proto   string
+		want    bool
 	}{{plain, "https", true}, {plain, "http", false}, {plain, "", false}, {plain, "https, http", false},
 		{stranger, "https", false}} {
-		r := c.door.do(ask{method: "GET", path: "/api/v1/auth/config",
+		r := c.gateway.do(ask{method: "GET", path: "/api/v1/auth/config",
 			header: map[string]string{"X-Forwarded-Proto": c.proto}})
 		if got := r.header.Get("Strict-Transport-Security"); (got != "") != c.want {
-			t.Errorf("X-Forwarded-Proto %q, trusted: %v: %q", c.proto, c.door == plain, got)
+			t.Errorf("X-Forwarded-Proto %q, trusted: %v: %q", c.proto, c.gateway == plain, got)
 		}
 	}
 }
@@ -208,13 +208,13 @@ var links = regexp.MustCompile(`(?:href|src)="([^"#]+)`)
 // refer to is found below the prefix.
 func TestTheDocumentsWorkBelowAPath(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
-	door, err := url.Parse("http://" + d.addr)
+	d := startGateway(t)
+	target, err := url.Parse("http://" + d.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	outside := http.NewServeMux()
-	outside.Handle("/realm/gate/", http.StripPrefix("/realm/gate", httputil.NewSingleHostReverseProxy(door)))
+	outside.Handle("/realm/gate/", http.StripPrefix("/realm/gate", httputil.NewSingleHostReverseProxy(target)))
 	proxy := httptest.NewServer(outside)
 	t.Cleanup(proxy.Close)
 	seen := map[string]bool{}

@@ -60,7 +60,7 @@ func hammer(b *testing.B, addr, token string) {
 // event.
 func BenchmarkProxiedEverything(b *testing.B) {
 	addr := benchService(b)
-	d := openDoor(b, func(c *Config) {
+	d := startGateway(b, func(c *Config) {
 		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors",
 			ratelimit.Rate{Count: 100_000_000, Period: time.Minute}
 	})
@@ -73,7 +73,7 @@ func BenchmarkProxiedEverything(b *testing.B) {
 // BenchmarkProxiedBare is the same server and the same forwarding with nothing else.
 func BenchmarkProxiedBare(b *testing.B) {
 	addr := benchService(b)
-	d := openDoor(b, func(c *Config) { c.Upstreams.Vault = "http://" + addr })
+	d := startGateway(b, func(c *Config) { c.Upstreams.Vault = "http://" + addr })
 	g := bareGateway(b, d.cfg)
 	rt := g.router.find([]byte("/api/v1/vault/keys")).byMethod["GET"]
 	principal, err := identity.NewPrincipal(sessionstate.State{UserID: "u"})

@@ -16,7 +16,7 @@ import (
 // TestEveryRouteTakesAsMuchAsItNeeds sends each route a body of its limit and one of a byte more.
 func TestEveryRouteTakesAsMuchAsItNeeds(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Limits.Signup.Count, c.Limits.Verify.Count, c.Limits.Resend.Count, c.Limits.RetrySetup.Count = 0, 0, 0, 0
 	})
 	root := d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
@@ -76,7 +76,7 @@ func answerWithBodyLength(w http.ResponseWriter, r seen) {
 }
 
 // slowLogins opens connections whose logins never end, each from the address that from returns.
-func (d *door) slowLogins(n int, from func(i int) string) {
+func (d *testGateway) slowLogins(n int, from func(i int) string) {
 	for i := range n {
 		c, err := net.Dial("tcp", d.addr)
 		if err != nil {
@@ -88,7 +88,7 @@ func (d *door) slowLogins(n int, from func(i int) string) {
 }
 
 // login sends a login of so many bytes from an address and returns the status.
-func (d *door) login(size int, from string) int {
+func (d *testGateway) login(size int, from string) int {
 	return d.do(ask{method: "POST", path: "/api/v1/users/auth/login", body: strings.Repeat(" ", size),
 		header: map[string]string{"X-Forwarded-For": from}}).status
 }
@@ -101,7 +101,7 @@ func behindProxy(c *Config) {
 // TestSlowStrangersKeepNobodyFromTheVault: bodies without a user have memory of their own.
 func TestSlowStrangersKeepNobodyFromTheVault(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, behindProxy)
+	d := startGateway(t, behindProxy)
 	ada := d.users.signIn(t)
 	const all = memory.AnonymousBytes / maxFields
 	d.slowLogins(all, func(i int) string { return fmt.Sprintf("2001:db8:%x::1", i) })
@@ -122,7 +122,7 @@ func TestSlowStrangersKeepNobodyFromTheVault(t *testing.T) {
 // TestOneSiteOfStrangersHasAPartOfTheMemory: the 65,536 networks of an IPv6 /48 count as one.
 func TestOneSiteOfStrangersHasAPartOfTheMemory(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, behindProxy)
+	d := startGateway(t, behindProxy)
 	const part = memory.AnonymousBytes / memory.AnonymousShare / maxFields
 	d.slowLogins(2*part, func(i int) string { return fmt.Sprintf("2001:db8:7:%x::1", i) })
 	d.until("the site has its part", func() bool { return d.login(maxFields, "2001:db8:7:ffff::1") == 503 })

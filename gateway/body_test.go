@@ -19,7 +19,7 @@ import (
 
 func TestBodiesArriveAsTheyWereSent(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	large := `{"value":"` + strings.Repeat("x\\u0000é", 1<<20) + `"}`
 	for name, a := range map[string]ask{
@@ -42,7 +42,7 @@ func TestBodiesArriveAsTheyWereSent(t *testing.T) {
 
 func TestChunkedBodiesArriveWhole(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	for _, size := range []int{0, 1, 5000, memory.Unaccounted, memory.Unaccounted + 1, 1 << 20, 5 << 20} {
 		body := strings.Repeat("y", size)
@@ -72,7 +72,7 @@ func TestChunkedBodiesArriveWhole(t *testing.T) {
 
 func TestARefusalOfALargeBodyCanBeRead(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Edge.VaultMaxBodyMB = 2 })
+	d := startGateway(t, func(c *Config) { c.Edge.VaultMaxBodyMB = 2 })
 	ada := d.users.signIn(t)
 	body := strings.Repeat("z", 5<<20)
 	for _, c := range []struct {
@@ -118,28 +118,30 @@ func TestAWriteMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
 	quota := func(mb int64) func(*sessionstate.State) {
 		return func(s *sessionstate.State) { s.VaultQuota = mb << 20 }
 	}
-	d, of500 := openDoor(t), openDoor(t, func(c *Config) { c.Edge.VaultQuotaMB, c.Edge.BodyMemoryMB = 500, 1500 })
+	d, of500 := startGateway(t), startGateway(t, func(c *Config) { c.Edge.VaultQuotaMB, c.Edge.BodyMemoryMB = 500, 1500 })
 	for _, c := range []struct {
-		name  string
-		door  *door
-		quota int64
-		mb    int
-		want  string
+		name    string
+		gateway *testGateway
+		quota   int64
+		mb      int
+		want    string
 	}{
 		{"the default quota", d, 0, 302, "400"},
 		{"above it", d, 0, 303, "413"},
 		{"a quota of the user's own", d, 80, 482, "400"},
 		{"above that", d, 80, 483, "413"},
 		{"a small quota: values from before may be large", d, 1, 110, "400"},
+		{"a user who may store nothing", d, -1, 110, "400"},
+		{"above that", d, -1, 111, "413"},
 		{"a quota beyond all memory", d, 1 << 20, 512, "400"},
 		{"above the memory", d, 1 << 20, 513, "413"},
 		{"a larger default: as much as PostgreSQL takes", of500, 0, 1000, "400"},
 		{"above that", of500, 0, 1001, "413"},
 		{"a smaller one of the user's own", of500, 100, 603, "413"},
 	} {
-		ada := c.door.users.signIn(t, quota(c.quota))
+		ada := c.gateway.users.signIn(t, quota(c.quota))
 		// Most of the body never comes: one that would be taken is 400, malformed.
-		raw := c.door.wireAll(fmt.Sprintf("PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n%s",
+		raw := c.gateway.wireAll(fmt.Sprintf("PUT /api/v1/vault/keys/k HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n%s",
 			c.mb<<20, ada.token, strings.Repeat("a", 9000)))
 		if !strings.HasPrefix(raw, "HTTP/1.1 "+c.want) {
 			t.Errorf("%s, %d MB: got %.60q, want %s", c.name, c.mb, raw, c.want)
@@ -149,7 +151,7 @@ func TestAWriteMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
 
 func TestLargeAnswersPassThrough(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	events := d.listen()
 	ada := d.users.signIn(t)
 	value := strings.Repeat("v", 5<<20)
@@ -171,7 +173,7 @@ func TestLargeAnswersPassThrough(t *testing.T) {
 
 func TestExpectContinueIsHonoured(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	c, err := net.Dial("tcp", d.addr)
 	if err != nil {
@@ -194,7 +196,7 @@ func TestExpectContinueIsHonoured(t *testing.T) {
 
 func TestBrowsersOfAllowedOriginsMayCall(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{"https://app.example"} })
+	d := startGateway(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{"https://app.example"} })
 	ada := d.users.signIn(t)
 	preflight := ask{method: "OPTIONS", path: "/api/v1/vault/keys/k",
 		header: map[string]string{"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}}
@@ -216,7 +218,7 @@ func TestBrowsersOfAllowedOriginsMayCall(t *testing.T) {
 			t.Errorf("another origin: %v", r.header)
 		}
 	}
-	closed := openDoor(t)
+	closed := startGateway(t)
 	if r := closed.do(preflight); r.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("without the setting: %v", r.header)
 	}
@@ -224,7 +226,7 @@ func TestBrowsersOfAllowedOriginsMayCall(t *testing.T) {
 
 func TestTheGatewayServesItsDocuments(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	for path, want := range map[string]string{
 		"/openapi.yaml": "application/yaml", "/openapi.json": "application/json", "/docs": "text/html; charset=utf-8",
 		"/docs/app.js":    "text/javascript; charset=utf-8",

@@ -11,7 +11,7 @@ import (
 )
 
 // announceSealed tells the gateways about a change as users-svc does that has these keys.
-func (d *door) announceSealed(keys *auth.InternalKeys, userID string, version int64) {
+func (d *testGateway) announceSealed(keys *auth.InternalKeys, userID string, version int64) {
 	d.t.Helper()
 	conn, err := bus.Connect(d.cfg.Bus, "test", testkit.Log(d.t))
 	if err != nil {

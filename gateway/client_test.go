@@ -38,7 +38,7 @@ type reply struct {
 	}
 }
 
-func (d *door) do(a ask) reply {
+func (d *testGateway) do(a ask) reply {
 	d.t.Helper()
 	r, err := d.try(a)
 	if err != nil {
@@ -47,7 +47,7 @@ func (d *door) do(a ask) reply {
 	return r
 }
 
-func (d *door) try(a ask) (reply, error) {
+func (d *testGateway) try(a ask) (reply, error) {
 	var body io.Reader
 	if a.body != "" {
 		body = strings.NewReader(a.body)
@@ -92,18 +92,18 @@ func (d *door) try(a ask) (reply, error) {
 
 // wire sends bytes as they are and returns everything that comes back until the gateway closes or
 // the time is over.
-func (d *door) wire(text string) string {
+func (d *testGateway) wire(text string) string {
 	d.t.Helper()
 	return d.send(text, false)
 }
 
 // wireAll is wire by a client that then closes its side.
-func (d *door) wireAll(text string) string {
+func (d *testGateway) wireAll(text string) string {
 	d.t.Helper()
 	return d.send(text, true)
 }
 
-func (d *door) send(text string, all bool) string {
+func (d *testGateway) send(text string, all bool) string {
 	d.t.Helper()
 	c, err := net.Dial("tcp", d.addr)
 	if err != nil {
@@ -140,7 +140,7 @@ type listener struct {
 }
 
 // listen makes the stream and reads it until the test ends.
-func (d *door) listen() *listener {
+func (d *testGateway) listen() *listener {
 	d.t.Helper()
 	l := &listener{known: map[string]bool{}}
 	conn, err := bus.Connect(bus.Config{URL: config.Secret(d.broker.URL())}, "test", testkit.Log(d.t))

@@ -34,7 +34,7 @@ type Config struct {
 	Journal     journal.Config
 }
 
-// LimitConfig is the gateway's part of the contract's table of limits.
+// LimitConfig has the rate limits of the contract that the gateway enforces.
 type LimitConfig struct {
 	User       ratelimit.Rate `env:"RATE_LIMIT_USER" envDefault:"6000/1m" doc:"All requests of one user."`
 	Address    ratelimit.Rate `env:"RATE_LIMIT_ADDRESS" envDefault:"600/1m" doc:"All requests without a user from one address."`

@@ -86,7 +86,7 @@ func TestAnAddressThatCannotBeListenedOnIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.settings(func(c *Config) { c.Addr = taken.Addr().String() })
 	_, err = New(t.Context(), d.cfg,
 		service.Runtime{Log: testkit.Log(t), Metrics: prometheus.NewRegistry(), Now: time.Now})

@@ -26,7 +26,7 @@ func (r reply) allows(header string) bool {
 func TestScriptsMaySendTheHeadersOfTheSettings(t *testing.T) {
 	t.Parallel()
 	const app = "https://app.example"
-	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{app} })
+	d := startGateway(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{app} })
 	r := d.do(preflight("/api/v1/vault/keys/k", app))
 	for _, name := range []string{
 		"authorization", "content-type", "accept", "x-request-id", "traceparent", "tracestate", "baggage", "b3",
@@ -39,7 +39,7 @@ func TestScriptsMaySendTheHeadersOfTheSettings(t *testing.T) {
 	if r.allows("x-other") {
 		t.Error("any header may be sent")
 	}
-	own := openDoor(t, func(c *Config) {
+	own := startGateway(t, func(c *Config) {
 		c.Edge.CORSOrigins, c.Edge.CORSHeaders = edge.TextList{app}, edge.TextList{"X-Other", "uber-trace-id"}
 	})
 	r = own.do(preflight("/api/v1/vault/keys/k", app))
@@ -53,7 +53,7 @@ func TestScriptsMaySendTheHeadersOfTheSettings(t *testing.T) {
 func TestPreflightsOfUnknownPathsAreAnswered(t *testing.T) {
 	t.Parallel()
 	const app = "https://app.example"
-	d := openDoor(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{app} })
+	d := startGateway(t, func(c *Config) { c.Edge.CORSOrigins = edge.TextList{app} })
 	for _, path := range []string{"/nowhere", "/api/v1/vault/keys/", "/api/v2/users", "/api/v1/vault/keys/a%2Fb",
 		"/api/v1//users", "/api/v1/vault/keys"} {
 		if r := d.do(preflight(path, app)); r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != app ||
@@ -78,7 +78,7 @@ func TestPreflightsOfUnknownPathsAreAnswered(t *testing.T) {
 
 func TestAnOriginMayHaveAnySubdomain(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Edge.CORSOrigins = edge.TextList{"https://*.example.com", "http://*.localhost:3000", "https://app.other"}
 	})
 	for origin, want := range map[string]bool{
@@ -118,7 +118,7 @@ func TestAnOriginMayHaveAnySubdomain(t *testing.T) {
 
 func TestOriginsAndHeadersThatMakeNoSenseAreRefused(t *testing.T) {
 	t.Parallel()
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.settings()
 	for setting, set := range map[string]func(c *Config, value string){
 		"CORS_ORIGINS": func(c *Config, value string) { c.Edge.CORSOrigins = edge.TextList{value} },

@@ -90,7 +90,7 @@ var malformedRequests = []struct{ name, request, want, code string }{
 
 func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	signed := "Host: h\r\nAuthorization: Bearer " + ada.token + "\r\n"
 	for _, c := range malformedRequests {
@@ -105,7 +105,7 @@ func TestMalformedRequestsAreRefusedInTheEnvelope(t *testing.T) {
 
 func TestALoadBalancerMayAskWithoutAHost(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	// As HAProxy's httpchk and other old probes do: only HTTP/1.1 demands a Host (RFC 9112, section
 	// 3.2).
 	raw := d.wire("GET /api/v1/auth/config HTTP/1.0\r\n\r\n")
@@ -141,7 +141,7 @@ func expect(t *testing.T, raw, status, code string) {
 
 func TestPathsThatServersReadDifferentlyAreRefused(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	for _, c := range []struct{ method, path, want, code string }{
 		{"DELETE", "/api/v1/vault/", "404", "NOT_FOUND"},
@@ -188,7 +188,7 @@ func TestPathsThatServersReadDifferentlyAreRefused(t *testing.T) {
 
 func TestOnlyOneRequestComesOutOfSmuggledBytes(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	signed := "Host: h\r\nAuthorization: Bearer " + ada.token + "\r\n"
 	inner := "DELETE /api/v1/vault HTTP/1.1\r\n" + signed + "\r\n"
@@ -210,7 +210,7 @@ func TestOnlyOneRequestComesOutOfSmuggledBytes(t *testing.T) {
 
 func TestEveryPathSaysWhichMethodsItTakes(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Limits.Address.Count = 0 })
+	d := startGateway(t, func(c *Config) { c.Limits.Address.Count = 0 })
 	for path, e := range endpoints(newRouter(routeTable())) {
 		path = strings.NewReplacer("{id}", strings.Repeat("a", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}",
 			"app.js").Replace(path)
@@ -266,7 +266,7 @@ func TestEveryPublishedOperationIsRouted(t *testing.T) {
 
 func TestHeadAnswersLikeGetWithoutABody(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	d.vault.answers(func(w http.ResponseWriter, r seen) {
 		writeJSON(w, 200, map[string]any{"statusCode": 200, "data": r.method})
@@ -285,7 +285,7 @@ func TestHeadAnswersLikeGetWithoutABody(t *testing.T) {
 
 func TestAnEmptyBodyWithAContentTypeIsFineEverywhere(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	for path, e := range endpoints(newRouter(routeTable())) {
 		path = strings.NewReplacer("{id}", strings.Repeat("a", 24), "{key}", "k", "{code}", "NOT_FOUND", "{asset}",

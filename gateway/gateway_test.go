@@ -12,7 +12,7 @@ import (
 
 func TestARequestReachesItsServiceWithASignedIdentityAndNothingInternalFromTheClient(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t, func(s *sessionstate.State) { s.Admin, s.VaultQuota = true, 7 })
 	r := d.do(ask{method: "PATCH", path: "/api/v1/vault/keys/x.y?realm_id=%61aaaaaaaaaaaaaaaaaaaaaaa", bearer: ada.token,
 		body: `{"value":"v"}`, header: map[string]string{
@@ -55,7 +55,7 @@ func TestARequestReachesItsServiceWithASignedIdentityAndNothingInternalFromTheCl
 
 func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	events := d.listen()
 	ada := d.users.signIn(t)
 	realm := strings.Repeat("ab", 12)
@@ -101,7 +101,7 @@ func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 // take it for the end of its session.
 func TestAServiceWithOtherInternalKeysSignsNobodyOut(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	other, err := auth.NewInternalKeys("an internal key that the gateway does not know", time.Now)
 	if err != nil {

@@ -242,8 +242,8 @@ func hashOf(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// door is a running gateway with everything behind it.
-type door struct {
+// testGateway is a running gateway with everything behind it.
+type testGateway struct {
 	t        testing.TB
 	cfg      Config
 	addr     string
@@ -258,24 +258,24 @@ type door struct {
 	stop     func()
 }
 
-// openDoor starts a gateway; change may alter its settings.
-func openDoor(t testing.TB, change ...func(*Config)) *door {
+// startGateway starts a gateway; change may alter its settings.
+func startGateway(t testing.TB, change ...func(*Config)) *testGateway {
 	t.Helper()
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.settings(change...)
 	d.start()
 	return d
 }
 
-// surroundings is what a gateway needs, without the gateway.
-func surroundings(t testing.TB) *door {
+// newTestGateway starts what a gateway needs, without the gateway.
+func newTestGateway(t testing.TB) *testGateway {
 	t.Helper()
-	return &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"),
+	return &testGateway{t: t, users: startUsers(t), vault: startService(t, "vault-svc"),
 		activity: startService(t, "activity-svc"), broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
 }
 
 // settings fills the settings in.
-func (d *door) settings(change ...func(*Config)) {
+func (d *testGateway) settings(change ...func(*Config)) {
 	t := d.t
 	t.Helper()
 	if err := config.Defaults(&d.cfg); err != nil && !strings.Contains(err.Error(), "required") {
@@ -295,7 +295,7 @@ func (d *door) settings(change ...func(*Config)) {
 	}
 }
 
-func (d *door) start() {
+func (d *testGateway) start() {
 	d.t.Helper()
 	d.metrics = prometheus.NewRegistry()
 	if d.log == nil {
@@ -323,7 +323,7 @@ func (d *door) start() {
 		func() bool { status, _ := svc.CheckReady(context.Background()); return status == 200 })
 }
 
-func (d *door) until(what string, f func() bool) {
+func (d *testGateway) until(what string, f func() bool) {
 	d.t.Helper()
 	for deadline := time.Now().Add(testkit.Patience); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -334,7 +334,7 @@ func (d *door) until(what string, f func() bool) {
 
 // value reads a counter, a gauge or how often a histogram was told something; labels are
 // "name=value".
-func (d *door) value(name string, labels ...string) float64 {
+func (d *testGateway) value(name string, labels ...string) float64 {
 	d.t.Helper()
 	families, err := d.metrics.Gather()
 	if err != nil {

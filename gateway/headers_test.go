@@ -16,7 +16,7 @@ import (
 
 func TestSeveralAcceptLinesAreOneList(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	request := func(path string) string {
 		return d.wire(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nAccept: application/json\r\nAccept: application/problem+json\r\nConnection: close\r\n\r\n",
@@ -34,7 +34,7 @@ func TestSeveralAcceptLinesAreOneList(t *testing.T) {
 
 func TestOnlyNamedHeadersOfAnAnswerReachTheClient(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	named := map[string]string{
 		"Allow": "GET", "Cache-Control": "private", "Content-Security-Policy": "default-src 'none'",

@@ -16,7 +16,7 @@ import (
 // until it stops.
 func TestHealthzSaysWhetherTheGatewayCanServe(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Limits.Address = ratelimit.Rate{Count: 1, Period: time.Hour}
 		c.Service.DrainDelay = 5 * time.Second
 	})
@@ -55,7 +55,7 @@ func TestHealthIsCheckedOnceASecond(t *testing.T) {
 		}}
 		slow <- struct{}{}
 		for range 2 {
-			if !h.fine(t.Context()) {
+			if !h.ok(t.Context()) {
 				t.Fatal("got unhealthy, want healthy")
 			}
 		}
@@ -66,19 +66,19 @@ func TestHealthIsCheckedOnceASecond(t *testing.T) {
 		time.Sleep(healthAge)
 		var first sync.WaitGroup
 		first.Go(func() {
-			if h.fine(t.Context()) {
+			if h.ok(t.Context()) {
 				t.Error("the check failed")
 			}
 		})
 		synctest.Wait()
 		for range 100 {
-			if !h.fine(t.Context()) {
+			if !h.ok(t.Context()) {
 				t.Error("somebody does not get the last finding while a check is under way")
 			}
 		}
 		slow <- struct{}{}
 		first.Wait()
-		if h.fine(t.Context()) || checks.Load() != 2 {
+		if h.ok(t.Context()) || checks.Load() != 2 {
 			t.Errorf("%d checks, want 2 and the second's finding", checks.Load())
 		}
 	})

@@ -12,7 +12,7 @@ import (
 // ago is used again.
 func TestAServiceIsToldTheRealmAndAddressOfEachRequest(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Edge.TrustedProxies = edge.TextList{"127.0.0.1"} })
+	d := startGateway(t, func(c *Config) { c.Edge.TrustedProxies = edge.TextList{"127.0.0.1"} })
 	ada := d.users.signIn(t)
 	a, b := strings.Repeat("a", 24), strings.Repeat("b", 24)
 	for _, path := range []string{"/api/v1/vault/keys", "/api/v1/auth/config"} { // of a user, and of anybody

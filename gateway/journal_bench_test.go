@@ -23,7 +23,7 @@ import (
 // goroutines, in turn in one run. "share" is the median; the promise is below 0.10.
 func BenchmarkJournalShare(b *testing.B) {
 	addr := benchService(b)
-	d := openDoor(b, func(c *Config) {
+	d := startGateway(b, func(c *Config) {
 		c.Upstreams.Vault, c.Service.LogRequests, c.Limits.User = "http://"+addr, "errors",
 			ratelimit.Rate{Count: 100_000_000, Period: time.Minute}
 	})

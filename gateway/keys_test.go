@@ -9,7 +9,7 @@ import (
 // ago are refused, and the new key's are taken.
 func TestAKeyIsRevokedOnEveryGatewayWithoutNATSAndRedis(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	read := ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token}
 	if r := d.do(read); r.status != 200 {
@@ -30,7 +30,7 @@ func TestAKeyIsRevokedOnEveryGatewayWithoutNATSAndRedis(t *testing.T) {
 // TestAUsersSvcOfThePreviousReleaseIsUnderstood: it has only the public route of its keys.
 func TestAUsersSvcOfThePreviousReleaseIsUnderstood(t *testing.T) {
 	t.Parallel()
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.users.previous = true
 	d.settings()
 	d.start()

@@ -25,7 +25,7 @@ import (
 // rest.
 func TestAStopUnderLoadFailsNoRequestAndLosesNoEvent(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Limits.User = ratelimit.Rate{}
 		c.Service.StopTimeout = time.Hour
 	})
@@ -68,7 +68,7 @@ func TestAStopUnderLoadFailsNoRequestAndLosesNoEvent(t *testing.T) {
 
 func TestAStopDoesNotWaitForAServiceThatHangs(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Service.StopTimeout = time.Hour })
+	d := startGateway(t, func(c *Config) { c.Service.StopTimeout = time.Hour })
 	token, _ := d.users.authToken()
 	asked, release := make(chan struct{}), make(chan struct{})
 	defer close(release)
@@ -87,7 +87,7 @@ func TestAStopDoesNotWaitForAServiceThatHangs(t *testing.T) {
 // TestNothingIsLeftBehind is not parallel: it looks at every goroutine of the process.
 func TestNothingIsLeftBehind(t *testing.T) {
 	users, vault, activity := startUsers(t), startService(t, "vault-svc"), startService(t, "activity-svc")
-	d := &door{t: t, users: users, vault: vault, activity: activity, broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
+	d := &testGateway{t: t, users: users, vault: vault, activity: activity, broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
 	d.settings()
 	before := goleak.IgnoreCurrent()
 	for range 3 {
@@ -115,7 +115,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 
 func TestIdleAndSlowConnectionsDoNotKeepOthersOut(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.ReadTimeout = time.Hour }) // nobody is sent away meanwhile
+	d := startGateway(t, func(c *Config) { c.ReadTimeout = time.Hour }) // nobody is sent away meanwhile
 	var held []net.Conn
 	for i := range 500 {
 		c, err := net.Dial("tcp", d.addr)

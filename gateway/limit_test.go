@@ -23,7 +23,7 @@ func perHour(n int) ratelimit.Rate { return ratelimit.Rate{Count: n, Period: tim
 
 func TestSmallLimitsAreExactAndSayWhereTheClientStands(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Limits.User, c.Limits.Address = perHour(3), perHour(4) })
+	d := startGateway(t, func(c *Config) { c.Limits.User, c.Limits.Address = perHour(3), perHour(4) })
 	ada, bob := d.users.signIn(t), d.users.signIn(t)
 	for i := range 3 {
 		r := d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
@@ -61,7 +61,7 @@ func TestSmallLimitsAreExactAndSayWhereTheClientStands(t *testing.T) {
 
 func TestClassesOfRoutesHaveTheirOwnLimits(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Limits.Signup, c.Limits.Verify, c.Limits.Resend, c.Limits.RetrySetup = perHour(2), perHour(3), perHour(1),
 			perHour(2)
 	})
@@ -91,7 +91,7 @@ func TestClassesOfRoutesHaveTheirOwnLimits(t *testing.T) {
 
 func TestALimitOfAServiceKeepsItsHeaders(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	d.users.answers(func(w http.ResponseWriter, _ seen) {
 		w.Header().Set("RateLimit-Limit", "10")
 		w.Header().Set("RateLimit-Remaining", "0")
@@ -106,7 +106,7 @@ func TestALimitOfAServiceKeepsItsHeaders(t *testing.T) {
 func TestAHighLimitIsNeverPassedByTwoGatewaysAndHardlyMissed(t *testing.T) {
 	t.Parallel()
 	const rate = 1000
-	d := openDoor(t, func(c *Config) { c.Limits.User = perHour(rate) })
+	d := startGateway(t, func(c *Config) { c.Limits.User = perHour(rate) })
 	var gateways []*ratelimit.Batches
 	for range 2 {
 		// Not redisdb.Open: on a busy machine its 100 ms run out, and each gateway then counts by
@@ -139,7 +139,7 @@ func TestAHighLimitIsNeverPassedByTwoGatewaysAndHardlyMissed(t *testing.T) {
 
 func TestEachGatewayLimitsByItselfWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Limits.User = perHour(3) })
+	d := startGateway(t, func(c *Config) { c.Limits.User = perHour(3) })
 	d.redis.Stop()
 	ada := d.users.signIn(t)
 	got := ""
@@ -154,7 +154,7 @@ func TestEachGatewayLimitsByItselfWhileRedisIsAway(t *testing.T) {
 func TestAnAddressPastItsLimitCostsUsersSvcNothing(t *testing.T) {
 	t.Parallel()
 	const most = 5
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Limits.Address, c.Identity.SessionTTL = perHour(most), 5*time.Second
 	})
 	ada := d.users.signIn(t)
@@ -196,7 +196,7 @@ func TestAnAddressPastItsLimitCostsUsersSvcNothing(t *testing.T) {
 
 func TestMalformedRequestsAreCounted(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Limits.Address = perHour(3) })
+	d := startGateway(t, func(c *Config) { c.Limits.Address = perHour(3) })
 	for i := range 5 {
 		want := "400"
 		if i >= 3 {
@@ -212,7 +212,7 @@ func TestMalformedRequestsAreCounted(t *testing.T) {
 // TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient, not against its owner.
 func TestATokenThatIsRefusedByItsAddressesCountsAgainstTheClient(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Limits.User, c.Limits.Address, c.Edge.TrustedProxies = perHour(3), perHour(6), edge.TextList{"127.0.0.1"}
 	})
 	events := d.listen()

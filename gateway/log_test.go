@@ -13,7 +13,7 @@ import (
 func TestTheLogTellsWhoAskedForWhat(t *testing.T) {
 	t.Parallel()
 	var log testkit.Buffer
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.log = slog.New(slog.NewTextHandler(&log, nil))
 	d.settings(func(c *Config) { c.Edge.TrustedProxies = edge.TextList{"127.0.0.1"} })
 	d.start()

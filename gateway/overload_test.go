@@ -24,11 +24,11 @@ const (
 	fullRate    = capacity * int(time.Second/serviceTime) // requests a second
 )
 
-// busyDoor is a gateway with the settings that nobody has changed, before a service of that
+// startBusyGateway is a gateway with the settings that nobody has changed, before a service of that
 // capacity.
-func busyDoor(t testing.TB) *door {
+func startBusyGateway(t testing.TB) *testGateway {
 	t.Helper()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Limits.User = ratelimit.Rate{Count: 1_000_000, Period: time.Minute}
 		c.Service.LogRequests = "errors"
 	})
@@ -59,7 +59,7 @@ func (a *answered) p99() time.Duration {
 
 // offer sends rate requests a second for a time and returns what came of those sent after the first
 // settle of it.
-func (d *door) offer(bearer string, rate int, settle, lasts time.Duration) *answered {
+func (d *testGateway) offer(bearer string, rate int, settle, lasts time.Duration) *answered {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4096}, Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
 	a, start := &answered{}, time.Now()
@@ -107,7 +107,7 @@ func (a *answered) note(r reply, took time.Duration) {
 // own, hold how far it adapts; BenchmarkTwiceTheLoad measures how quickly.
 func TestTwiceTheLoadIsShedAndTheRestIsServed(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Limits.User = ratelimit.Rate{}
 		c.Service.LogRequests = "errors"
 		c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = capacity, time.Second
@@ -151,7 +151,7 @@ func TestTwiceTheLoadIsShedAndTheRestIsServed(t *testing.T) {
 }
 
 // offerOne makes one request and notes its answer.
-func (d *door) offerOne(a *answered, bearer string) {
+func (d *testGateway) offerOne(a *answered, bearer string) {
 	start := time.Now()
 	r, err := d.try(ask{method: "GET", path: "/api/v1/vault/keys", bearer: bearer})
 	if err != nil {
@@ -166,7 +166,7 @@ func (d *door) offerOne(a *answered, bearer string) {
 // promise is at most 3), and how much of what the service can do is done.
 func BenchmarkTwiceTheLoad(b *testing.B) {
 	for range b.N {
-		d := busyDoor(b)
+		d := startBusyGateway(b)
 		ada := d.users.signIn(b)
 		alone := d.offer(ada.token, 10, 0, 3*time.Second)
 		twice := d.offer(ada.token, 2*fullRate, 9*time.Second, 16*time.Second)
@@ -180,7 +180,7 @@ func BenchmarkTwiceTheLoad(b *testing.B) {
 // not stand in the queue.
 func TestTheWayInStaysOpenWhileTheServiceIsBusy(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = 1, 50*time.Millisecond })
+	d := startGateway(t, func(c *Config) { c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = 1, 50*time.Millisecond })
 	ada := d.users.signIn(t)
 	release := make(chan struct{})
 	var held atomic.Int64
@@ -216,7 +216,7 @@ func TestTheWayInStaysOpenWhileTheServiceIsBusy(t *testing.T) {
 
 func TestAnOverloadIsLoggedAndNotEachRefusal(t *testing.T) {
 	t.Parallel()
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.settings(func(c *Config) { c.Upstreams.MaxInFlight, c.Upstreams.QueueWait = 1, 10*time.Millisecond })
 	d.cfg.Service.LogRequests = "errors"
 	var lines testkit.Buffer
@@ -250,7 +250,7 @@ func TestAnOverloadIsLoggedAndNotEachRefusal(t *testing.T) {
 
 func TestWhatHasNotHappenedYetIsCounted(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	families, err := d.metrics.Gather()
 	if err != nil {
 		t.Fatal(err)

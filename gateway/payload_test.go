@@ -11,7 +11,7 @@ import (
 // all others.
 func TestAServerOfSmallMessagesGetsWhatItTakes(t *testing.T) {
 	t.Parallel()
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.broker.Restart(func(o *server.Options) { o.MaxPayload = 2 << 10 })
 	d.settings()
 	d.start()

@@ -11,7 +11,7 @@ import (
 
 func TestAnswersThatAreNotOursAreNotShown(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	for name, answer := range map[string]func(http.ResponseWriter, seen){
 		"a page of a proxy": func(w http.ResponseWriter, _ seen) {
@@ -48,7 +48,7 @@ func TestAnswersThatAreNotOursAreNotShown(t *testing.T) {
 
 func TestAnAnswerThatBreaksOffIsNotPassedOn(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Upstreams.Timeout = time.Second })
+	d := startGateway(t, func(c *Config) { c.Upstreams.Timeout = time.Second })
 	ada := d.users.signIn(t)
 	for name, end := range map[string]func(*net.TCPConn){
 		"closed": func(c *net.TCPConn) { _ = c.Close() },

@@ -11,11 +11,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/realm"
 )
 
-// apiPrefix begins the paths whose requests are read strictly: documents outside of it take
-// whatever a link carries, and the pages that mails link to take even a realm_id that is none.
+// apiPrefix begins the paths whose queries are read strictly. Documents accept any parameters that
+// a link carries, and the pages in mails even an invalid realm_id.
 const apiPrefix = "/api/v1/"
 
-// What an error repeats of a query is bounded.
+// Bounds of what an error repeats of a query.
 const (
 	maxQueryFaults = 20
 	maxParamName   = 64
@@ -25,9 +25,8 @@ const (
 func (row routeRow) inAPI() bool { return strings.HasPrefix(row.path, apiPrefix) }
 
 // readQuery refuses a parameter that the route does not know, because the caller meant something by
-// it, and one that is there twice, because two readers could take different values. It returns the
-// realm that the query asks for, "" when it names none. All other values are for the handler to
-// judge.
+// it, and one that occurs twice, because two readers could take different values. It returns the
+// realm that the query asks for, "" when it names none. Handlers validate all other values.
 func (rt *route) readQuery(query []byte) (asked string, err error) {
 	if len(query) == 0 || rt.traits&webPage != 0 {
 		return "", nil
@@ -69,17 +68,15 @@ func (rt *route) readQuery(query []byte) (asked string, err error) {
 	return asked, nil
 }
 
-// paramPath points at a parameter as a JSON pointer (RFC 6901) does, with a bounded part of its
-// name.
+// paramPath returns the JSON pointer (RFC 6901) of a parameter, whose name is cut at maxParamName.
 func paramPath(name []byte) string {
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(text(name, maxParamName))
 }
 
-// checkPreconditions refuses a request that is to be carried out under a condition only (RFC 9110,
-// section 13), while no route evaluates conditions: to carry it out all the same would overwrite
-// what the client wants to keep. The headers that merely save a client from downloading again what
-// it has (If-None-Match and If-Modified-Since with GET and HEAD) and If-Range are answered in full,
-// as the RFC allows, because browsers and proxies add them by themselves.
+// checkPreconditions refuses a conditional request (RFC 9110, section 13), because no route
+// evaluates conditions: without the condition, a write would overwrite what the client wants to
+// keep. Requests with If-None-Match or If-Modified-Since (GET and HEAD) or If-Range are answered in
+// full, as the RFC allows, because browsers and proxies add these headers by themselves.
 func checkPreconditions(h *fasthttp.RequestHeader) error {
 	for _, name := range [...]string{fiber.HeaderIfMatch, fiber.HeaderIfUnmodifiedSince, fiber.HeaderIfNoneMatch} {
 		if name == fiber.HeaderIfNoneMatch && (h.IsGet() || h.IsHead()) {

@@ -22,7 +22,7 @@ func examplePath(template string) string {
 
 func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	root := d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	realm := strings.Repeat("a", 24)
 	for template, e := range endpoints(newRouter(routeTable())) {
@@ -65,7 +65,7 @@ func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
 
 func TestARefusedParameterIsNamed(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	var many []string
 	for i := range 30 {
@@ -137,7 +137,7 @@ func TestTheRouteTableKnowsTheDocumentedParameters(t *testing.T) {
 
 func TestAPreconditionThatNobodyEvaluatesIsRefused(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	item, date := "/api/v1/vault/keys/k", "Wed, 21 Oct 2026 07:28:00 GMT"
 	for _, c := range []struct {

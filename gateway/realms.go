@@ -27,8 +27,7 @@ type realmList struct {
 	Usage    map[string]realmUsage `json:"usage,omitzero"`
 }
 
-// listRealms asks the three services in which realms the caller has something, and merges what they
-// say.
+// listRealms asks the three services in which realms the caller has data, and merges their answers.
 func (g *gateway) listRealms(c *fiber.Ctx, ex *exchange) error {
 	if t := ex.principal.State().Token; t != nil && !t.Grant.Allows(auth.PermRealms) {
 		return apperr.InsufficientPermissions()

@@ -11,7 +11,7 @@ import (
 
 func TestARestrictedTokenSeesItsOwnRealmsAlone(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	a, b := strings.Repeat("a", 24), strings.Repeat("b", 24)
 	for _, s := range []*fakeService{d.vault, d.activity} {
 		s.answers(func(w httpWriter, _ seen) {

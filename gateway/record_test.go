@@ -10,13 +10,13 @@ import (
 
 func TestRequiredModeRefusesRequestsThatCannotBeRecorded(t *testing.T) {
 	t.Parallel()
-	full := func(mode string) *door {
-		return openDoor(t, func(c *Config) {
+	full := func(mode string) *testGateway {
+		return startGateway(t, func(c *Config) {
 			c.Journal.Mode, c.Journal.MaxBytes, c.Limits = mode, journal.MinBytes,
 				LimitConfig{}
 		})
 	}
-	fill := func(d *door, token string) (last reply) {
+	fill := func(d *testGateway, token string) (last reply) {
 		for range 12_000 {
 			if last = d.do(ask{method: "GET", path: "/nowhere/" + strings.Repeat("x", 2000),
 				bearer: token}); last.status == 503 || d.value("events_dropped_total") > 0 {
@@ -52,7 +52,7 @@ func TestRequiredModeRefusesRequestsThatCannotBeRecorded(t *testing.T) {
 
 func TestEventsWaitForNATSAndAreSentOnce(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	events := d.listen()
 	ada := d.users.signIn(t)
 	request := func(n int) {

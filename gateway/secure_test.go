@@ -34,7 +34,7 @@ func TestGatewayAndServicesKnowEachOtherByCertificates(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
 	cert, key := a.Issue("gateway", 7)
-	d := &door{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"),
+	d := &testGateway{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"),
 		broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
 	vault := secured(t, d.vault, a)
 	at := func(s *httptest.Server) string { return strings.Replace(s.URL, "http://", "https://", 1) }
@@ -74,11 +74,11 @@ func TestGatewayAndServicesKnowEachOtherByCertificates(t *testing.T) {
 	}
 }
 
-func TestThePublicDoorSpeaksTLS(t *testing.T) {
+func TestThePublicPortSpeaksTLS(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
-	cert, key := a.Issue("door", 1)
-	d := openDoor(t, func(c *Config) { c.TLS = tlsfiles.Public{Cert: cert, Key: key} })
+	cert, key := a.Issue("gateway", 1)
+	d := startGateway(t, func(c *Config) { c.TLS = tlsfiles.Public{Cert: cert, Key: key} })
 	ada := d.users.signIn(t)
 	pool := x509.NewCertPool()
 	pool.AddCert(a.Cert)
@@ -103,7 +103,7 @@ func TestThePublicDoorSpeaksTLS(t *testing.T) {
 	if n, status := serial(path, "{}"); n != 1 || status != 200 {
 		t.Fatalf("got %d from certificate %d", status, n)
 	}
-	a.Issue("door", 2)
+	a.Issue("gateway", 2)
 	time.Sleep(1100 * time.Millisecond)
 	if n, status := serial(path, "{}"); n != 1 || status != 200 {
 		t.Errorf("the connection of before: %d from certificate %d", status, n)

@@ -1,9 +1,9 @@
-// Package gateway owns the public door: it decides which requests are well formed, who sends them
-// and whether they may pass, forwards them to the services with a signed identity, and records each
-// one that a user can be made answerable for. It owns no data.
+// Package gateway provides the public HTTP API: it checks and authenticates requests, limits them,
+// forwards them to the services with a signed identity, and records those that have a user. It
+// holds no data.
 //
-// Start reading at routeTable, the public API as one table, then at (*gateway).answer, the stations
-// of a request in their order.
+// Start reading at routeTable, the public API as one table, then at (*gateway).answer, the steps of
+// a request in their order.
 package gateway
 
 import (

@@ -15,7 +15,7 @@ import (
 )
 
 // announce tells the gateways about a change as users-svc does.
-func (d *door) announce(userID string, version int64) {
+func (d *testGateway) announce(userID string, version int64) {
 	d.t.Helper()
 	conn, err := bus.Connect(d.cfg.Bus, "test", testkit.Log(d.t))
 	if err != nil {
@@ -28,9 +28,9 @@ func (d *door) announce(userID string, version int64) {
 }
 
 // neverForgets is a gateway whose memory of session states does not end within the test.
-func neverForgets(t *testing.T) *door {
+func neverForgets(t *testing.T) *testGateway {
 	t.Helper()
-	d := surroundings(t)
+	d := newTestGateway(t)
 	d.settings()
 	d.cfg.Identity.SessionTTL = time.Hour // more than the settings let an operator say
 	d.start()
@@ -54,7 +54,7 @@ func TestAnAnnouncedChangeActsBeforeTheMemoryForgets(t *testing.T) {
 
 func TestAChangeIsInForceBeforeItsAnswerLeaves(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Identity.SessionTTL = 5 * time.Second })
+	d := startGateway(t, func(c *Config) { c.Identity.SessionTTL = 5 * time.Second })
 	ada, root := d.users.signIn(t), d.users.signIn(t, func(s *sessionstate.State) { s.Admin = true })
 	d.users.answers(func(w http.ResponseWriter, r seen) {
 		if r.method == "PATCH" { // announced to nobody
@@ -78,7 +78,7 @@ func TestAChangeIsInForceBeforeItsAnswerLeaves(t *testing.T) {
 
 func TestAStaleStateInRedisIsNotUsedAfterAnAnnouncement(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) { c.Identity.SessionTTL = 5 * time.Second })
+	d := startGateway(t, func(c *Config) { c.Identity.SessionTTL = 5 * time.Second })
 	ada := d.users.signIn(t)
 	rdb, err := redisdb.Open(redisdb.Config{URL: config.Secret(d.redis.URL())})
 	if err != nil {
@@ -106,7 +106,7 @@ func TestAStaleStateInRedisIsNotUsedAfterAnAnnouncement(t *testing.T) {
 
 func TestWithoutAnnouncementsAChangeActsWithinTheMemorysTime(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	d.do(ask{method: "GET", path: "/api/v1/vault/keys", bearer: ada.token})
 	d.users.set(ada.sessionID, sessionstate.State{})
@@ -130,7 +130,7 @@ func TestAGapInTheAnnouncementsDropsEverything(t *testing.T) {
 
 func TestNobodyIsLetInWhenTheStateCannotBeKnown(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	token, _ := d.users.authToken()
 	d.redis.Stop()

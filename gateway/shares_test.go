@@ -15,7 +15,7 @@ import (
 
 func TestLargeBodiesShareTheMemory(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Edge.VaultMaxBodyMB, c.Edge.BodyMemoryMB, c.Edge.BodyWait = 4, 8, 300*time.Millisecond // 6 MB are for large ones
 	})
 	ada, bob, eve := d.users.signIn(t), d.users.signIn(t), d.users.signIn(t)
@@ -65,7 +65,7 @@ func TestLargeBodiesShareTheMemory(t *testing.T) {
 // memory, and middle ones of the same users one part each.
 func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t, func(c *Config) {
+	d := startGateway(t, func(c *Config) {
 		c.Edge.BodyMemoryMB, c.Edge.BodyWait, c.ReadTimeout = 64, 300*time.Millisecond, time.Minute
 	})
 	slow := func(who person, length, begin string) {
@@ -106,7 +106,7 @@ func TestSlowAccountsKeepNobodyFromTheVault(t *testing.T) {
 func TestNobodyTakesEveryConnectionByNotReading(t *testing.T) {
 	t.Parallel()
 	const conns = 32
-	d := openDoor(t, func(c *Config) { c.Upstreams.MaxConns, c.Upstreams.QueueWait = conns, time.Second })
+	d := startGateway(t, func(c *Config) { c.Upstreams.MaxConns, c.Upstreams.QueueWait = conns, time.Second })
 	eve, ada := d.users.signIn(t), d.users.signIn(t)
 	large := `{"value":"` + strings.Repeat("x", 10<<20) + `"}`
 	d.vault.answers(func(w http.ResponseWriter, r seen) {

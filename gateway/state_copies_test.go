@@ -14,7 +14,7 @@ import (
 // token, and brings an ended session to life.
 func TestAStateThatWasPutIntoRedisLetsNobodyIn(t *testing.T) {
 	t.Parallel()
-	d := openDoor(t)
+	d := startGateway(t)
 	ada := d.users.signIn(t)
 	token, state := d.users.authToken()
 	d.users.set(hashOf(token), sessionstate.State{})

@@ -21,7 +21,7 @@ var layers = map[string]map[string]int{
 	},
 	"activity-svc": {
 		".": 2, "cmd/activity-svc": 3,
-		"internal/timerange": 1,
+		"internal/streammonitor": 1, "internal/timerange": 1,
 	},
 	"users-svc": {
 		".": 7, "cmd/users-svc": 8,

@@ -1,8 +1,8 @@
 package edge
 
-// saneHost reports whether a Host header can be one: a name or a literal of at most 255 characters,
-// with or without a port.
-func saneHost(host []byte) bool {
+// validHost reports whether the value of a Host header is a name or an IP literal of at most 255
+// characters, with or without a port.
+func validHost(host []byte) bool {
 	if len(host) == 0 || len(host) > 255+len(":65535") {
 		return false
 	}

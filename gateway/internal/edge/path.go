@@ -2,7 +2,7 @@ package edge
 
 import "bytes"
 
-// PathFault is what CheckPath found.
+// PathFault is the result of CheckPath.
 type PathFault uint8
 
 const (
@@ -13,9 +13,9 @@ const (
 	InvalidKey
 )
 
-// CheckPath looks at the raw path, the very bytes that are routed and forwarded: no empty segment
-// but the last, no "." or "..", plain or encoded, no backslash, nothing encoded that could become a
-// separator or a NUL, and no broken encoding.
+// CheckPath checks the raw path, whose bytes are routed and forwarded as they are. Only the last
+// segment may be empty. Forbidden are "." and ".." (also encoded), a backslash, an encoded
+// separator or NUL, and a broken encoding.
 func CheckPath(path []byte) PathFault {
 	last := bytes.LastIndexByte(path, '/')
 	for start := 1; start <= len(path); {

@@ -1,6 +1,7 @@
-// Package edge owns what the gateway refuses before it routes a request: malformed requests,
-// ambiguous paths and hosts that are none, and the address of the client. It serves no route. Start
-// reading at CheckRequest, CheckPath and ClientAddr.
+// Package edge provides the checks that a request must pass before it is routed: its framing, path
+// and host. It also decides which proxies are trusted, which address a client has, and which
+// scripts of other origins may call (CORS). Start reading at CheckRequest, CheckPath and
+// Proxies.ClientAddr.
 package edge
 
 import (
@@ -16,9 +17,9 @@ import (
 // maxTarget bounds the request target, path and query together.
 const maxTarget = 8 << 10
 
-// CheckRequest refuses what two HTTP implementations could read differently (RFC 9112, sections
-// 3.2, 5.2 and 6.3), before anything is routed. fasthttp has already refused a second
-// Content-Length, a second Host and malformed lines.
+// CheckRequest refuses requests that two HTTP implementations could read differently (RFC 9112,
+// sections 3.2, 5.2 and 6.3). fasthttp has already refused a second Content-Length, a second Host
+// and malformed lines.
 func CheckRequest(h *fasthttp.RequestHeader) error {
 	target := h.RequestURI()
 	switch {
@@ -26,8 +27,8 @@ func CheckRequest(h *fasthttp.RequestHeader) error {
 		return apperr.New(apperr.URITooLong, "URI_TOO_LONG", "Request target is too long")
 	case len(target) == 0 || target[0] != '/': // authority-form, *, absolute-form of another host
 		return apperr.BadRequest(nil)
-	case !saneHost(h.Host()) && (len(h.Host()) > 0 ||
-		string(h.Protocol()) != "HTTP/1.0"): // a probe of HTTP/1.0 may have none
+	case !validHost(h.Host()) && (len(h.Host()) > 0 ||
+		string(h.Protocol()) != "HTTP/1.0"): // a probe of HTTP/1.0 may have no host
 		return apperr.BadRequest(nil)
 	case bytes.IndexByte(target, '#') >= 0:
 		return apperr.BadRequest(nil)
@@ -37,10 +38,10 @@ func CheckRequest(h *fasthttp.RequestHeader) error {
 	return checkHeaderLines(h.RawHeaders())
 }
 
-// checkHeaderLines reads the block as it came over the wire, because fasthttp joins folded lines,
-// takes names with a space in them and lines that end without a CR, so that two requests could
-// stand where others see one, and forgets a Content-Length beside a Transfer-Encoding and a
-// Transfer-Encoding of identity.
+// checkHeaderLines reads the header block as it was sent, because fasthttp accepts too much: it
+// joins folded lines, takes names with a space and lines without a CR, which can hide a second
+// request, and drops a Content-Length beside a Transfer-Encoding and a Transfer-Encoding of
+// identity.
 func checkHeaderLines(raw []byte) error {
 	length, encoded := false, false
 	for line := range bytes.Lines(raw) {
@@ -74,8 +75,7 @@ func isHeader(line []byte, name string) bool {
 	return len(line) > len(name) && line[len(name)] == ':' && ascii.EqualFold(line[:len(name)], name)
 }
 
-// headerValue returns a header's value without the blanks around it, which are spaces and tabs
-// only.
+// headerValue returns a header's value without surrounding spaces and tabs.
 func headerValue(line []byte) []byte {
 	_, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\r\n")), []byte(":"))
 	return bytes.Trim(value, " \t")

@@ -32,7 +32,7 @@ var damages = map[string]struct {
 // damage changes the log of a segment that nobody has open.
 func damage(t *testing.T, cfg Config, segment string, do func(b []byte, at int) []byte) {
 	t.Helper()
-	path := filepath.Join(cfg.Dir, segment, logFile)
+	path := filepath.Join(cfg.Dir, segment, logFileName)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

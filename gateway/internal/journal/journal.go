@@ -1,6 +1,6 @@
-// Package journal owns the gateway's write-ahead log of request events and ships it to JetStream.
-// It serves no route. [Journal.Append] is on the way of every recorded request, [Shipper.Run] is
-// the background work; start reading at [Open].
+// Package journal provides the gateway's write-ahead log of request events, and ships the events to
+// JetStream. [Journal.Append] runs within every recorded request, [Shipper.Run] in the background;
+// start reading at [Open].
 package journal
 
 import (
@@ -35,34 +35,34 @@ type Journal struct {
 	log     *slog.Logger
 	lock    *flock.Flock
 	metrics *metrics
-	wake    chan struct{} // tells the shipper that there is something
+	wake    chan struct{} // tells the shipper that there are events
 
-	shipping sync.Mutex // held by who reads segments or notes in them; taken before mu
+	shipping sync.Mutex // guards reading segments and writing acknowledgements; taken before mu
 
-	mu       sync.Mutex
-	segments []*segment // oldest first; the last one takes appends when it is open for that
-	current  *segment   // nil: the next append begins a segment
-	nextSeq  uint64
-	forming  *batch
-	writing  bool
-	quiet    *sync.Cond // writing has become false
-	closed   bool
-	bytes    int64 // of all segments
-	entries  int64 // not yet acknowledged
+	mu        sync.Mutex
+	segments  []*segment // oldest first; the last one takes appends when it is current
+	current   *segment   // nil: the next append begins a segment
+	nextSeq   uint64
+	openBatch *batch // takes appends until its write begins
+	writing   bool
+	idle      *sync.Cond // writing has become false
+	closed    bool
+	bytes     int64 // of all segments
+	entries   int64 // not yet acknowledged
 
 	diskPause monotonic.Pause // after a failure of the disk
 	overAge   atomic.Bool     // the oldest event is older than MaxAge
-	oldest    atomic.Int64    // Unix milliseconds: of the event that the shipper has to ship first; 0 when there is none
+	oldest    atomic.Int64    // time of the next event to ship, in Unix milliseconds; 0 without one
 }
 
-// batch is what is written together.
+// batch is a list of records that one write takes.
 type batch struct {
 	records [][]byte
 	size    int64
 	written bool // err is known
 	err     error
-	done    chan struct{} // closed when err is known; nil while nobody waits for that
-	lead    chan struct{} // its receiver leads
+	done    chan struct{} // closed when err is known; nil while no append waits for it
+	lead    chan struct{} // its receiver becomes the leader
 	first   [8][]byte     // room for the records of most batches
 }
 
@@ -78,7 +78,7 @@ const (
 	diskPause       = 250 * time.Millisecond
 )
 
-// Why an event cannot be written.
+// The reasons for which an event cannot be written.
 var (
 	errFull    = errors.New("the journal of events is full")
 	errOverAge = errors.New("the journal holds events that could not be shipped for too long")
@@ -104,8 +104,8 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Journal, er
 	case !locked:
 		return nil, fmt.Errorf("JOURNAL_DIR: %s belongs to another gateway that is running", cfg.Dir)
 	}
-	j := &Journal{cfg: cfg, log: log, lock: lock, wake: make(chan struct{}, 1), forming: newBatch()}
-	j.quiet = sync.NewCond(&j.mu)
+	j := &Journal{cfg: cfg, log: log, lock: lock, wake: make(chan struct{}, 1), openBatch: newBatch()}
+	j.idle = sync.NewCond(&j.mu)
 	var err error
 	if j.segments, err = openSegments(cfg.Dir, log); err != nil {
 		_ = lock.Unlock()
@@ -154,7 +154,7 @@ func (j *Journal) register(reg prometheus.Registerer) {
 	}
 }
 
-// Why an event was lost: the values of the label reason.
+// The values of the label reason: why an event was lost.
 const (
 	dropFull    = "full"
 	dropDisk    = "disk"
@@ -180,7 +180,7 @@ func (j *Journal) oldestAge() float64 {
 	return max(0, time.Since(time.UnixMilli(oldest)).Seconds())
 }
 
-// Accepts returns why an event could not be written now, nil when it probably could.
+// Accepts returns the error that an append would most likely return now.
 func (j *Journal) Accepts() error {
 	if !j.diskPause.Over() {
 		return errDisk
@@ -212,29 +212,29 @@ func (j *Journal) Append(e event.Request) error {
 	return err
 }
 
-// commit writes one record together with those that others bring at the same time.
+// commit writes a record together with those of concurrent appends.
 func (j *Journal) commit(record []byte) error {
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
 		return errClosed
 	}
-	b := j.forming
+	b := j.openBatch
 	b.records = append(b.records, record)
 	b.size += int64(len(record)) + 3 // and its length
 	if !j.writing {
-		// A write costs as much for one record as for many. Under load others are about to bring
-		// theirs; without, this returns at once.
+		// A write costs as much for one record as for many. Under load other appends are about to
+		// arrive; without load this returns at once.
 		j.mu.Unlock()
 		runtime.Gosched()
 		j.mu.Lock()
 	}
-	if taken := j.forming != b; b.written || (taken || j.writing) && !b.await(&j.mu) {
+	if taken := j.openBatch != b; b.written || (taken || j.writing) && !b.waitOrLead(&j.mu) {
 		j.mu.Unlock()
 		return b.err
 	}
 	j.writing = true
-	j.forming = newBatch()
+	j.openBatch = newBatch()
 	closed, full := j.closed, j.bytes+b.size > j.cfg.MaxBytes
 	j.mu.Unlock()
 
@@ -252,19 +252,19 @@ func (j *Journal) commit(record []byte) error {
 	if b.done != nil {
 		close(b.done)
 	}
-	if next := j.forming; next.lead != nil {
+	if next := j.openBatch; next.lead != nil {
 		next.lead <- struct{}{}
 	} else {
 		j.writing = false
-		j.quiet.Broadcast()
+		j.idle.Broadcast()
 	}
 	j.mu.Unlock()
 	return err
 }
 
-// await waits, without mu, until b is written or the caller has to lead it, and reports whether it
-// has to.
-func (b *batch) await(mu *sync.Mutex) bool {
+// waitOrLead waits, without mu, until b is written or the caller becomes its leader, and reports
+// whether it did.
+func (b *batch) waitOrLead(mu *sync.Mutex) bool {
 	if b.done == nil {
 		b.done, b.lead = make(chan struct{}), make(chan struct{}, 1)
 	}
@@ -305,8 +305,8 @@ func (j *Journal) write(b *batch) error {
 	return nil
 }
 
-// seal ends the current segment after a failure: what it holds stays to be shipped, and the next
-// append begins another.
+// seal ends the current segment after a failure. Its records are still shipped; the next append
+// begins a new segment.
 func (j *Journal) seal() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -358,7 +358,7 @@ func (j *Journal) Close() error {
 	}
 	j.closed = true
 	for j.writing {
-		j.quiet.Wait()
+		j.idle.Wait()
 	}
 	var all []error
 	for _, s := range j.segments {

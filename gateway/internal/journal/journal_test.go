@@ -183,7 +183,7 @@ func TestATornTailIsCutOff(t *testing.T) {
 			_ = j.Append(e)
 		}
 		_ = j.Close()
-		files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*", logFile))
+		files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*", logFileName))
 		f, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -20,23 +20,23 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// segment is one folder of the journal: a log of records (tidwall/wal, one file) and a note of how
-// many of them are acknowledged.
+// segment is one folder of the journal: a log of records (tidwall/wal, one file), and a file with
+// the number of acknowledged records.
 type segment struct {
 	seq     uint64
 	dir     string
 	sync    bool
-	log     *wal.Log // nil while nobody reads or writes it
+	log     *wal.Log // nil while it is neither read nor written
 	batch   wal.Batch
-	noted   *os.File
+	ackFile *os.File
 	entries uint64
 	acked   uint64
 	bytes   int64 // of the log's file
 }
 
 const (
-	logFile   = "00000000000000000001" // as wal names its first, and here only, file
-	ackedFile = "acked"
+	logFileName = "00000000000000000001" // wal's name for its first file; there is only one here
+	ackFileName = "acked"
 )
 
 func createSegment(root string, seq uint64, sync bool) (*segment, error) {
@@ -46,7 +46,7 @@ func createSegment(root string, seq uint64, sync bool) (*segment, error) {
 		err = errors.Join(atomicfile.SyncDir(s.dir), atomicfile.SyncDir(root))
 	}
 	if err != nil {
-		_ = s.remove() // err says what is wrong
+		_ = s.remove() // the first error is reported
 		return nil, err
 	}
 	return s, nil
@@ -61,8 +61,8 @@ func (s *segment) open() error {
 	return nil
 }
 
-// write appends records and returns how many bytes they took. After an error the segment holds what
-// it held before, and takes no more.
+// write appends records and returns their size on disk. After an error the segment has the records
+// that it had before, and takes no more.
 func (s *segment) write(records [][]byte) (int64, error) {
 	b := &s.batch // empty: wal clears it after writing
 	var size int64
@@ -71,9 +71,9 @@ func (s *segment) write(records [][]byte) (int64, error) {
 		size += int64(uvarintLen(uint64(len(r))) + len(r))
 	}
 	if err := s.log.WriteBatch(b); err != nil {
-		// A part may stand in the file: cut back to what was known to be good. wal remembers all of
-		// it, so nothing more is written here.
-		return 0, errors.Join(err, os.Truncate(filepath.Join(s.dir, logFile), s.bytes))
+		// A part may be in the file: truncate it to its last good size. wal keeps the whole batch
+		// in memory, so nothing more is written to this segment.
+		return 0, errors.Join(err, os.Truncate(filepath.Join(s.dir, logFileName), s.bytes))
 	}
 	return size, nil
 }
@@ -91,20 +91,20 @@ func (s *segment) read(acked, entries uint64, max int) ([][]byte, error) {
 	return out, nil
 }
 
-// writeAck writes down how many records are acknowledged, twice, so that a half-written note is
-// seen to be one. Losing it only ships again.
+// writeAck stores the number of acknowledged records, twice, so that a half-written file is
+// recognised. A lost file only causes events to be shipped again.
 func (s *segment) writeAck(acked uint64) error {
-	if s.noted == nil {
-		f, err := os.OpenFile(filepath.Join(s.dir, ackedFile), os.O_CREATE|os.O_WRONLY, 0o640)
+	if s.ackFile == nil {
+		f, err := os.OpenFile(filepath.Join(s.dir, ackFileName), os.O_CREATE|os.O_WRONLY, 0o640)
 		if err != nil {
 			return err
 		}
-		s.noted = f
+		s.ackFile = f
 	}
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:8], acked)
 	binary.LittleEndian.PutUint64(b[8:], acked)
-	_, err := s.noted.WriteAt(b[:], 0)
+	_, err := s.ackFile.WriteAt(b[:], 0)
 	return err
 }
 
@@ -114,16 +114,17 @@ func (s *segment) close() error {
 		all = append(all, s.log.Close())
 		s.log = nil
 	}
-	if s.noted != nil {
-		all = append(all, s.noted.Close())
-		s.noted = nil
+	if s.ackFile != nil {
+		all = append(all, s.ackFile.Close())
+		s.ackFile = nil
 	}
 	return errors.Join(all...)
 }
 
 func (s *segment) remove() error { return errors.Join(s.close(), os.RemoveAll(s.dir)) }
 
-// openSegments finds and repairs the segments in root; those that are all acknowledged are removed.
+// openSegments finds and repairs the segments in root, and removes those without unacknowledged
+// records.
 func openSegments(root string, log *slog.Logger) ([]*segment, error) {
 	dirs, err := os.ReadDir(root)
 	if err != nil {
@@ -151,10 +152,10 @@ func openSegments(root string, log *slog.Logger) ([]*segment, error) {
 	return out, nil
 }
 
-// repair makes the log readable to its end, finds out what it holds, and reads the note. It reports
-// whether the log was changed.
+// repair makes the log readable to its end, counts its records, and reads the number of
+// acknowledged ones. It reports whether the log was changed.
 func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
-	path := filepath.Join(s.dir, logFile)
+	path := filepath.Join(s.dir, logFileName)
 	content, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, err
@@ -174,7 +175,7 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 		}
 	}
 	s.entries, s.bytes = uint64(entries), int64(len(good))
-	note, err := os.ReadFile(filepath.Join(s.dir, ackedFile))
+	note, err := os.ReadFile(filepath.Join(s.dir, ackFileName))
 	if err == nil && len(note) == 16 {
 		a, b := binary.LittleEndian.Uint64(note[:8]), binary.LittleEndian.Uint64(note[8:])
 		if a == b && a <= s.entries {
@@ -184,14 +185,14 @@ func (s *segment) repair(log *slog.Logger) (changed bool, err error) {
 	return !bytes.Equal(good, content), nil
 }
 
-// maxRecord bounds a record: every text of an event is bounded, and JSON makes at most six bytes of
-// one.
+// maxRecord bounds a record. Every text of an event is bounded, and JSON takes at most six bytes
+// for one.
 const maxRecord = 32 << 10
 
-// salvage makes of a log's file one that wal can read to its end, and returns how many records that
-// has. What lies between whole records stays as about as many damaged ones as it was, for the
-// shipper to count as lost. What follows the last whole record is what a crash left half written,
-// and stays as far as it has the form of records.
+// salvage returns a log that wal can read to its end, made of the content of a log file, and the
+// number of its records. Damage between whole records becomes about as many damaged records as it
+// destroyed, which the shipper counts as lost. After the last whole record a crash may have left a
+// half-written one; this part stays as far as it has the form of records.
 func salvage(b []byte) (out []byte, records int) {
 	out = make([]byte, 0, len(b))
 	whole, length := 0, 0 // records and their bytes
@@ -224,8 +225,8 @@ func salvage(b []byte) (out []byte, records int) {
 	return out, records
 }
 
-// recordLen returns how long the record that b begins with is with its length, 0 when b does not
-// begin with one, or with a damaged one.
+// recordLen returns the size of the record, with its length prefix, at the start of b; 0 when there
+// is none, or a damaged one.
 func recordLen(b []byte) int {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > maxRecord || uint64(len(b)-n) < size {
@@ -237,8 +238,8 @@ func recordLen(b []byte) int {
 	return n + int(size)
 }
 
-// scanFrames returns how many bytes of b have the form of records, and of how many. A length of
-// zero, which a file that the system had grown but not filled is made of, ends it.
+// scanFrames returns the number of bytes of b that have the form of records, and of those records.
+// A length of zero ends them: a file that the system has grown but not filled consists of zeros.
 func scanFrames(b []byte) (good, records int) {
 	for good < len(b) {
 		size, n := binary.Uvarint(b[good:])
@@ -259,7 +260,7 @@ func uvarintLen(x uint64) int {
 // A record is the CRC-32C of the rest, the event's id, and the event as it goes to JetStream.
 const recordHead = 4 + id.Len
 
-// recordRoom is as long as most records are at most.
+// recordRoom is the capacity that suffices for most records.
 const recordRoom = 384
 
 func encodeRecord(e event.Request) ([]byte, error) {
@@ -277,7 +278,7 @@ func encodeRecord(e event.Request) ([]byte, error) {
 
 // decodeRecord returns the id and the event of a record, false when it is damaged.
 func decodeRecord(r []byte) (eventID string, body []byte, ok bool) {
-	// The id is looked at first: readable comes here with whatever it finds.
+	// The id is checked first, because salvage tries every offset.
 	if len(r) <= recordHead || !id.Valid(string(r[4:recordHead])) ||
 		binary.LittleEndian.Uint32(r) != crc32.Checksum(r[4:], crc32.MakeTable(crc32.Castagnoli)) {
 		return "", nil, false

@@ -58,14 +58,14 @@ const (
 // batch in flight: a second attempt would pack it together with newer events into messages with
 // other ids, which JetStream would not recognise as duplicates.
 func (s *Shipper) Run(ctx context.Context) error {
-	patient, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTimeout, end) })()
+	drainCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTimeout, cancel) })()
 	pause := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3,
 		MaxInterval: 5 * time.Second}
 	clock, failing := monotonic.Clock(), time.Time{}
 	for ctx.Err() == nil {
-		shipped, err := s.step(patient)
+		shipped, err := s.step(drainCtx)
 		if err == nil {
 			failing = time.Time{}
 		} else if failing.IsZero() {
@@ -93,9 +93,9 @@ func (s *Shipper) Run(ctx context.Context) error {
 		}
 	}
 	for {
-		shipped, err := s.step(patient)
+		shipped, err := s.step(drainCtx)
 		if err != nil || shipped == 0 {
-			return nil // what is left is shipped after the next start
+			return nil // the remaining events are shipped after the next start
 		}
 	}
 }
@@ -109,14 +109,14 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// step ships one batch and returns how many records it dealt with.
+// step ships one batch and returns the number of its records.
 func (s *Shipper) step(ctx context.Context) (int, error) {
 	seg, records, err := s.journal.next(batchSize)
-	most := s.largest()
-	messages, damaged, large := pack(records, most)
+	maxMessage := s.maxMessage()
+	messages, damaged, large := pack(records, maxMessage)
 	if damaged > 0 || errors.Is(err, wal.ErrCorrupt) || errors.Is(err, wal.ErrNotFound) {
-		if mended, err := s.journal.repairLive(seg); mended || err != nil {
-			return 0, errors.Join(errDamaged, err) // once more, with what is left
+		if repaired, err := s.journal.repairLive(seg); repaired || err != nil {
+			return 0, errors.Join(errDamaged, err) // the next step ships the remaining records
 		}
 	}
 	if len(records) == 0 {
@@ -147,15 +147,15 @@ func (s *Shipper) step(ctx context.Context) (int, error) {
 	if large > 0 {
 		s.journal.metrics.dropped.WithLabelValues(dropLarge).Add(float64(large))
 		s.log.Error("events are lost that are larger than NATS takes: raise its max_payload", "events", large, "largest",
-			most)
+			maxMessage)
 	}
 	s.journal.metrics.dropped.WithLabelValues(dropCorrupt).Add(float64(damaged))
 	return len(records), s.journal.ack(seg, len(records))
 }
 
-// largest returns the most bytes that a message may have. It logs a limit of the server that is too
-// small for some events, once for each limit.
-func (s *Shipper) largest() int {
+// maxMessage returns the most bytes that a message may have. It logs a limit of the server that is
+// too small for some events, once for each limit.
+func (s *Shipper) maxMessage() int {
 	data := s.to.MaxData()
 	if data != s.lastMaxData && data != 0 && data < maxRecord {
 		s.log.Warn("NATS takes small messages only, and an event may be larger and is then lost: raise its max_payload",
@@ -168,18 +168,18 @@ func (s *Shipper) largest() int {
 	return min(data, event.MaxMessage)
 }
 
-// pack makes messages of at most most bytes from the records, in their order. It returns how many
-// records are damaged, and how many are too large for a message.
-func pack(records [][]byte, most int) (messages []event.Message, damaged, large int) {
+// pack makes messages of at most maxMessage bytes from the records, in their order. It returns the
+// numbers of records that are damaged, and too large for a message.
+func pack(records [][]byte, maxMessage int) (messages []event.Message, damaged, large int) {
 	for _, r := range records {
 		eventID, body, ok := decodeRecord(r)
 		switch {
 		case !ok:
 			damaged++
-		case len(body) > most:
+		case len(body) > maxMessage:
 			large++
 		default:
-			messages = event.Pack(messages, eventID, body, event.Traceparent(body), most)
+			messages = event.Pack(messages, eventID, body, event.Traceparent(body), maxMessage)
 		}
 	}
 	return messages, damaged, large
@@ -245,7 +245,7 @@ func (j *Journal) next(max int) (*segment, [][]byte, error) {
 		acked, entries = seg.acked, seg.entries
 	}
 	j.mu.Unlock()
-	for _, s := range idle { // neither read nor written now: give the memory back
+	for _, s := range idle { // neither read nor written now: free their memory
 		if err := s.close(); err != nil {
 			j.log.Warn("close a segment of the journal", "error", err.Error())
 		}
@@ -281,7 +281,7 @@ func (j *Journal) repairLive(seg *segment) (bool, error) {
 	j.mu.Lock()
 	closed, current := j.closed, seg == j.current
 	j.mu.Unlock()
-	if closed || current { // what is written to is read from memory
+	if closed || current { // wal reads the current segment from memory
 		return false, nil
 	}
 	if err := seg.close(); err != nil {
@@ -311,7 +311,7 @@ func (j *Journal) ack(seg *segment, n int) error {
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
-		return errClosed // they are shipped again, no more
+		return errClosed // the records are only shipped again
 	}
 	seg.acked += uint64(n)
 	j.entries -= int64(n)
@@ -328,7 +328,8 @@ func (j *Journal) ack(seg *segment, n int) error {
 	j.mu.Unlock()
 	if !slices.Contains(done, seg) {
 		if err := seg.writeAck(acked); err != nil {
-			j.log.Warn("note in the journal what was shipped", "error", err.Error()) // it would be shipped again, no more
+			// The records would only be shipped again.
+			j.log.Warn("store in the journal what was shipped", "error", err.Error())
 		}
 	}
 	for _, s := range done {
