@@ -20,8 +20,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// collector sends batches over OTLP/HTTP. OpenTelemetry's own client of that protocol would bring
-// gRPC along, 5 MB of a binary.
+// collector sends batches over OTLP/HTTP. OpenTelemetry's own client of that protocol brings gRPC
+// along: the gateway's binary would grow from 21 to 36 MB, and each module by four dependencies.
 type collector struct {
 	url     string
 	headers map[string]string
