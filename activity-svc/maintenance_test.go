@@ -380,7 +380,7 @@ func TestDeadLettersAreForgotten(t *testing.T) {
 	}
 	count := func() (n int) {
 		if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM activity_dead_letters`).Scan(&n); err != nil &&
-			err != pgx.ErrNoRows {
+			!errors.Is(err, pgx.ErrNoRows) {
 			t.Fatal(err)
 		}
 		return n

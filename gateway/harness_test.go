@@ -105,6 +105,13 @@ func (s *fakeService) answers(f func(w http.ResponseWriter, r seen)) {
 	s.answer = f
 }
 
+// requestCount returns the number of requests so far.
+func (s *fakeService) requestCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.requests)
+}
+
 // got returns the requests so far and forgets them.
 func (s *fakeService) got() []seen {
 	s.mu.Lock()

@@ -37,7 +37,7 @@ func TestLargeBodiesShareTheMemory(t *testing.T) {
 			}
 		})
 		sent++
-		d.until("it is on its way", func() bool { d.vault.mu.Lock(); defer d.vault.mu.Unlock(); return len(d.vault.requests) == sent })
+		d.until("it is on its way", func() bool { return d.vault.requestCount() == sent })
 	}
 	refused := func(what string, who person, body string) {
 		if r := put(who, body); r.status != 503 || r.header.Get("Retry-After") == "" {
@@ -128,7 +128,7 @@ func TestNobodyTakesEveryConnectionByNotReading(t *testing.T) {
 		fmt.Fprintf(c, "GET /api/v1/vault/keys/large HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n\r\n", eve.token)
 		deaf = append(deaf, c)
 	}
-	d.until("all have asked", func() bool { d.vault.mu.Lock(); defer d.vault.mu.Unlock(); return len(d.vault.requests) == conns })
+	d.until("all have asked", func() bool { return d.vault.requestCount() == conns })
 	d.until("those without a place are refused",
 		func() bool { return d.value("http_requests_total", "status=503") == conns-conns/streamShare })
 	for path, who := range map[string]person{"/api/v1/vault/keys": ada, "/api/v1/vault/keys/large": ada,

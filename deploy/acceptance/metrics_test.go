@@ -287,8 +287,8 @@ func TestPrometheusReadsItsFiles(t *testing.T) {
 	run(t, filepath.Join(root, "deploy/acceptance/testdata"), promtool, "test", "rules", "alerts_test.yml")
 }
 
-// TestFailuresThatNeverHappenedAreZero holds that a panel of failures shows 0, and not "No data", until the first one: a counter with a status
-// does not exist before.
+// TestFailuresThatNeverHappenedAreZero holds that a panel of failures shows 0, and not "No data",
+// until the first one: a counter with a status does not exist before.
 func TestFailuresThatNeverHappenedAreZero(t *testing.T) {
 	t.Parallel()
 	found := 0

@@ -334,7 +334,7 @@ func (s *stack) kill(name string) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		s.t.Fatal(err)
 	}
-	<-p.done
+	<-p.done //nolint:errcheck // it was killed
 }
 
 func tail(log string) string { return log[max(0, len(log)-4000):] }

@@ -225,11 +225,11 @@ func (p plan) reference() string {
 	return ""
 }
 
-func (g *growthTable) table(o outcome) table {
-	t := table{title: o.group.title, notes: o.plan.notes,
+func (t *growthTable) table(o outcome) table {
+	out := table{title: o.group.title, notes: o.plan.notes,
 		head: []string{"of", "size", "operation", "time", "× at the smallest", "answer", "plans", "verdict"}}
-	first, faster := map[string]growthRow{}, g.faster()
-	for _, r := range g.rows {
+	first, faster := map[string]growthRow{}, t.faster()
+	for _, r := range t.rows {
 		key := r.thing + "\x00" + r.operation
 		if _, seen := first[key]; !seen {
 			first[key] = r
@@ -238,12 +238,12 @@ func (g *growthTable) table(o outcome) table {
 		if faster[key] {
 			verdict = "**faster than its answer**"
 		}
-		t.rows = append(t.rows, []string{
+		out.rows = append(out.rows, []string{
 			r.thing, thousands(float64(r.size)), r.operation, short(r.took), number(float64(r.took) / float64(first[key].took)),
 			thousands(float64(r.bytes)) + "B", strings.Join(r.plan, ", "), verdict,
 		})
 	}
-	return t
+	return out
 }
 
 func firstLine(err error) string {

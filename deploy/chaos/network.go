@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -120,7 +121,7 @@ func (n *network) copy(to, from net.Conn) {
 		switch half, ok := to.(*net.TCPConn); {
 		case err == nil:
 			continue
-		case err == io.EOF && ok:
+		case errors.Is(err, io.EOF) && ok:
 			_ = half.CloseWrite()
 		default:
 			_ = to.Close() // a reset stays a sudden end

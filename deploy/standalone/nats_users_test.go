@@ -172,7 +172,7 @@ func TestAServiceThatWasTakenOverReachesNothingElseOnNATS(t *testing.T) {
 		}
 		for range 2 {
 			select {
-			case <-refused:
+			case <-refused: //nolint:errcheck // the error is the refusal
 			case <-time.After(testkit.Patience):
 				t.Errorf("%s may publish to %s or subscribe to %s", c.service, c.publish, c.subscribe)
 			}

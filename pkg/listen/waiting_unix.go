@@ -3,6 +3,7 @@
 package listen
 
 import (
+	"errors"
 	"net"
 	"os"
 	"syscall"
@@ -18,10 +19,10 @@ func waiting(ln *net.TCPListener) (c net.Conn) {
 	_ = raw.Control(func(listening uintptr) { // c stays nil when ln is closed
 		for c == nil {
 			fd, err := accept(int(listening))
-			switch err { //nolint:errorlint // accept returns the errno itself
-			case nil:
+			switch { // accept returns the errno itself
+			case err == nil:
 				c = connOf(fd)
-			case syscall.EINTR, syscall.ECONNABORTED: // the next one, then
+			case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED): // the next one, then
 			default:
 				return
 			}

@@ -143,7 +143,7 @@ func (s *states) fromRedis(ctx context.Context, key string) (sessionstate.State,
 	switch {
 	case err == nil:
 		return st, true
-	case err != sessionstate.ErrMiss:
+	case !errors.Is(err, sessionstate.ErrMiss):
 		s.redisRetryAt.Begin(redisPause)
 		s.log.Warn("session states come from users-svc: Redis", "error", err.Error())
 	}

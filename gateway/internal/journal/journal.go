@@ -201,10 +201,10 @@ func (j *Journal) Append(e event.Request) error {
 		j.metrics.dropped.WithLabelValues(dropInvalid).Inc()
 		return err
 	}
-	switch err = j.commit(record); err {
-	case nil:
+	switch err = j.commit(record); {
+	case err == nil:
 		j.metrics.accepted.Inc()
-	case errFull, errOverAge:
+	case errors.Is(err, errFull), errors.Is(err, errOverAge):
 		j.metrics.dropped.WithLabelValues(dropFull).Inc()
 	default:
 		j.metrics.dropped.WithLabelValues(dropDisk).Inc()
