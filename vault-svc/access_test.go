@@ -9,7 +9,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// vaultRefusals are the codes of refusals, by a part of their messages.
+// vaultRefusals maps a part of a refusal's message to its code.
 var vaultRefusals = map[string]string{
 	"Authentication token required": "MISSING_TOKEN", "Your account is banned": "ACCOUNT_BANNED",
 	"Insufficient permissions":    "INSUFFICIENT_PERMISSIONS",
@@ -19,7 +19,7 @@ var vaultRefusals = map[string]string{
 var vaultCalls = []string{"GET /api/v1/vault/keys", "GET /api/v1/vault/stats", "GET /api/v1/vault/keys/k",
 	"PUT /api/v1/vault/keys/k", "DELETE /api/v1/vault/keys/nosuch", "DELETE /api/v1/vault"}
 
-func TestWhoMayUseTheVault(t *testing.T) {
+func TestOnlySessionsAndPermittedTokensMayUseTheVault(t *testing.T) {
 	t.Parallel()
 	s, owner := start(t), user()
 	s.put(owner, "k", "", "v")
@@ -46,15 +46,17 @@ func TestWhoMayUseTheVault(t *testing.T) {
 		message string
 	}{
 		"a session": {owner, "", 200, ""},
-		"nobody": {auth.Identity{Kind: auth.Anonymous}, "", 401,
+		"no user": {auth.Identity{Kind: auth.Anonymous}, "", 401,
 			"Authentication token required"},
-		"the gateway itself":                  {auth.Identity{Kind: auth.System}, "", 401, "Authentication token required"},
+		"the gateway itself": {auth.Identity{Kind: auth.System}, "", 401,
+			"Authentication token required"},
 		"a banned session":                    {banned, "", 403, "Your account is banned"},
 		"a token with everything":             {token(full), "", 200, ""},
 		"a token with everything, in a realm": {token(full), "?realm_id=" + realmA, 200, ""},
 		"a token without vault_access": {token(with(func(g *auth.Grant) { g.VaultAccess = false })), "", 403,
 			"Insufficient permissions"},
-		"a token without resources.vault": {token(with(func(g *auth.Grant) { g.Permissions = []string{"resources"} })), "",
+		"a token without resources.vault": {
+			token(with(func(g *auth.Grant) { g.Permissions = []string{"resources"} })), "",
 			403, "Insufficient permissions"},
 		"a token without a grant": {auth.Identity{Kind: auth.Token, UserID: owner.UserID}, "", 403,
 			"Insufficient permissions"},
@@ -64,12 +66,13 @@ func TestWhoMayUseTheVault(t *testing.T) {
 		"a restricted token, another's host":  {onlyAOnHostB, "", 403, "not valid for realm"},
 		"a token that needs a realm, without": {inRealms, "", 403, "requires a realm-scoped URL"},
 		"a token that needs a realm, in any":  {inRealms, "?realm_id=" + realmA, 200, ""},
-		"a restricted token outside of its realms": {token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "",
+		"a restricted token outside of its realms": {
+			token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "",
 			403, "requires a realm-scoped URL"},
 	} {
 		for _, call := range vaultCalls {
 			if c.status == 200 && strings.HasPrefix(call, "DELETE") {
-				continue // the others of the table still need the items
+				continue // the other cases still need the items
 			}
 			method, path, _ := strings.Cut(call, " ")
 			r := s.call(c.as, method, path+c.query, body("v"))
@@ -80,7 +83,7 @@ func TestWhoMayUseTheVault(t *testing.T) {
 	}
 }
 
-func TestWithoutTheGatewaysSignature(t *testing.T) {
+func TestRequestsNeedTheGatewaysSignature(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	other, err := auth.NewInternalKeys(strings.Repeat("k", 32), time.Now)

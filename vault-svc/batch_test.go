@@ -13,8 +13,8 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// TestConcurrentReadsAndWritesOfManyUsers checks that each user reads their own last write, also
-// when statements are shared.
+// TestConcurrentReadsAndWritesOfManyUsers checks that each user reads their own last write when
+// statements are shared.
 func TestConcurrentReadsAndWritesOfManyUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.DB.MaxConns = 3 }) // one statement at a time
@@ -35,7 +35,8 @@ func TestConcurrentReadsAndWritesOfManyUsers(t *testing.T) {
 		statements >= items {
 		t.Errorf("%v items were read by %v statements: none shared one", items, statements)
 	}
-	if items, statements := s.metric("vault_writes_total"), s.metric("vault_write_statements_total"); statements >= items {
+	items, statements := s.metric("vault_writes_total"), s.metric("vault_write_statements_total")
+	if statements >= items {
 		t.Errorf("%v items were written by %v statements: none shared one", items, statements)
 	}
 	s.checkAccounts()
@@ -65,7 +66,7 @@ func (s *stack) writeAndRead(u auth.Identity, key, query, value string) {
 	}
 }
 
-// withMetadata is the body of a write that sets the metadata, or takes it away.
+// withMetadata returns the body of a write that sets the metadata or clears it.
 func withMetadata(value string, set bool) []byte {
 	b := body(value)
 	b = b[:len(b)-1]
@@ -75,9 +76,9 @@ func withMetadata(value string, set bool) []byte {
 	return append(b, `,"metadata":null}`...)
 }
 
-// TestWhoSharesAStatementKeepsTheirOwnFate: of writes that are done together some are over quota,
-// one waits for its account; the others do not mind.
-func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
+// TestWritesInOneBatchSucceedOrFailIndependently sends writes that share batches. Some are over
+// quota and one waits for the lock of its account; the others must succeed without delay.
+func TestWritesInOneBatchSucceedOrFailIndependently(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.DB.MaxConns, c.QuotaMB = 4, 1 })
 	full, stuck := user(), user()
@@ -89,7 +90,8 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), `SELECT FROM vault_usage WHERE user_id = $1 FOR UPDATE`, stuck.UserID); err != nil {
+	_, err = tx.Exec(t.Context(), `SELECT FROM vault_usage WHERE user_id = $1 FOR UPDATE`, stuck.UserID)
+	if err != nil {
 		t.Fatal(err)
 	}
 	blocked := make(chan reply, 3)
@@ -99,7 +101,7 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 			blocked <- r
 		}()
 	}
-	time.Sleep(10 * time.Millisecond) // the first of them is under way before all others
+	time.Sleep(10 * time.Millisecond) // the first blocked write starts before all others
 	var wait sync.WaitGroup
 	for range 16 {
 		wait.Go(func() {
@@ -111,8 +113,8 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 		})
 		wait.Go(func() {
 			for range 3 {
-				if r, err := s.try(full, "PUT", "/api/v1/vault/keys/more", body(strings.Repeat("x", 50_000))); err != nil ||
-					r.status != 413 || r.Code != "VAULT_LIMIT_EXCEEDED" {
+				r, err := s.try(full, "PUT", "/api/v1/vault/keys/more", body(strings.Repeat("x", 50_000)))
+				if err != nil || r.status != 413 || r.Code != "VAULT_LIMIT_EXCEEDED" {
 					t.Errorf("a write over quota: %v %d %.200s", err, r.status, r.raw)
 				}
 			}
@@ -121,7 +123,7 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 	wait.Wait()
 	select {
 	case r := <-blocked:
-		t.Errorf("written under somebody's lock: %d %s", r.status, r.raw)
+		t.Errorf("written while another transaction holds the lock: %d %s", r.status, r.raw)
 	default:
 	}
 	if err := tx.Commit(t.Context()); err != nil {
@@ -135,9 +137,9 @@ func TestWhoSharesAStatementKeepsTheirOwnFate(t *testing.T) {
 	s.checkAccounts()
 }
 
-// TestASharedWriteLeavesItsConnectionAsItWas: its bound on waiting for locks must not become that
-// of the next statement.
-func TestASharedWriteLeavesItsConnectionAsItWas(t *testing.T) {
+// TestABatchOfWritesRestoresTheLockTimeout checks that the lock timeout of a batch does not apply
+// to the next statement of its connection.
+func TestABatchOfWritesRestoresTheLockTimeout(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	cfg := s.cfg.DB
@@ -156,14 +158,15 @@ func TestASharedWriteLeavesItsConnectionAsItWas(t *testing.T) {
 	}
 	for _, round := range []string{"done", "refused"} {
 		if round == "refused" {
-			batch[1].Key = "\x00" // no text of PostgreSQL
+			batch[1].Key = "\x00" // PostgreSQL refuses NUL in text
 		}
 		err := (&itemStore{pool}).putBatch(t.Context(), batch)
 		if round == "done" && (err != nil || batch[0].retryUnbatched || !batch[0].created || !batch[1].created) {
 			t.Fatalf("two writes: %v, %+v, %+v", err, batch[0], batch[1])
 		}
 		if round == "refused" && (err != nil || !batch[0].retryUnbatched || !batch[1].retryUnbatched) {
-			t.Errorf("one that PostgreSQL refuses: %v, alone %v and %v", err, batch[0].retryUnbatched, batch[1].retryUnbatched)
+			t.Errorf("a batch that PostgreSQL refuses: %v, retryUnbatched %v and %v", err, batch[0].retryUnbatched,
+				batch[1].retryUnbatched)
 		}
 		var timeout string
 		if err := pool.QueryRow(t.Context(), `SHOW lock_timeout`).Scan(&timeout); err != nil || timeout != "0" {

@@ -14,13 +14,14 @@ import (
 )
 
 // The benchmarks compare one call of the service, over HTTP on the loopback, with the bare
-// statement of the same row through pgx: the client's own work is part of both. Run: go test -run
-// '^$' -bench . -benchtime 3s -count 6
+// statement for the same row through pgx. Both include the work of the client. Run them with:
+//
+//	go test -run '^$' -bench . -benchtime 3s -count 6
 
-// quiet logs errors only, and connects as often as the benchmark has clients.
+// quiet makes the service log errors only and open a connection for each client of the benchmark.
 func quiet(c *Config) { c.Service.LogRequests, c.DB.MaxConns = "errors", 16 }
 
-// benchClients is how many clients call at once for each CPU.
+// benchClients is the number of concurrent clients for each CPU.
 const benchClients = 8
 
 func BenchmarkGet(b *testing.B) {
@@ -33,8 +34,8 @@ func BenchmarkGet(b *testing.B) {
 					var sealed []byte
 					return func() error {
 						return s.pool.QueryRow(b.Context(),
-							`SELECT sealed FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`, u.UserID, "",
-							"k").Scan(&sealed)
+							`SELECT sealed FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`,
+							u.UserID, "", "k").Scan(&sealed)
 					}
 				})
 			})
@@ -43,8 +44,8 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// BenchmarkPut gives each client a user of its own: the account of one user is a lock that its
-// writers take in turn.
+// BenchmarkPut gives each client a user of its own, because writers of one user wait for the lock
+// of that user's account.
 func BenchmarkPut(b *testing.B) {
 	for _, size := range []int{100, 10_000, 1 << 20} {
 		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
@@ -60,7 +61,8 @@ func BenchmarkPut(b *testing.B) {
 					u, sealed := newUser(), []byte(value)
 					return func() error {
 						_, err := s.pool.Exec(b.Context(),
-							`UPDATE vault_items SET sealed = $4, updated_at = now() WHERE user_id = $1 AND realm_id = $2 AND key = $3`,
+							`UPDATE vault_items SET sealed = $4, updated_at = now()
+								WHERE user_id = $1 AND realm_id = $2 AND key = $3`,
 							u.UserID, "", "k", sealed)
 						return err
 					}
@@ -73,7 +75,7 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// caller returns what makes one client: a function that does one call.
+// caller returns a constructor of clients. A client is a function that sends one request.
 func (s *stack) caller(i auth.Identity, method string, data []byte) func() func() error {
 	header, err := s.signer.Sign(i, Name)
 	if err != nil {
@@ -120,8 +122,8 @@ func bench(b *testing.B, size int, newClient func() func() error) {
 	})
 }
 
-// cpu is what this process has used, without PostgreSQL: on a busy machine it says more than the
-// time that went by.
+// cpu returns the CPU time of this process, without PostgreSQL. On a busy machine it is a better
+// measure than elapsed time.
 func cpu(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

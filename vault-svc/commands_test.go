@@ -34,7 +34,7 @@ func command(t testing.TB, cfg Config, name string) (string, error) {
 	return "", nil
 }
 
-func TestTheKeyEncryptionKeyIsReplacedWithoutAStop(t *testing.T) {
+func TestTheKeyEncryptionKeyIsReplacedWhileTheServiceRuns(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	users := make([]string, 0, 30)
@@ -53,7 +53,7 @@ func TestTheKeyEncryptionKeyIsReplacedWithoutAStop(t *testing.T) {
 	}
 	added := with("keys add", s.cfg)
 	promoted := with("keys promote", added)
-	second := run(t, added) // a replica that already knows the new key and does not use it yet
+	second := run(t, added) // this replica has the new key and still wraps with the old one
 	out, err := command(t, promoted, "keys rotate")
 	if err != nil || !strings.Contains(out, "30 data keys to wrap") || !strings.Contains(out, "30 of 30 wrapped") {
 		t.Fatalf("rotate: got %v\n%s", err, out)
@@ -82,13 +82,14 @@ func TestTheKeyEncryptionKeyIsReplacedWithoutAStop(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsWhatIsWrong(t *testing.T) {
+func TestVerifyReportsDamagedItemsAndWrongAccounts(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	for n := range 2*verifyPage + 5 {
 		s.put(u, fmt.Sprint("k", n), "", "v")
 	}
-	if out, err := command(t, s.cfg, "verify"); err != nil || !strings.Contains(out, "405 items, 0 of them do not open") {
+	out, err := command(t, s.cfg, "verify")
+	if err != nil || !strings.Contains(out, "405 items, 0 of them do not open") {
 		t.Fatalf("got %v\n%s", err, out)
 	}
 	for _, sql := range []string{
@@ -100,7 +101,7 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 			t.Fatalf("%s: %v %v", sql, tag, err)
 		}
 	}
-	out, err := command(t, s.cfg, "verify")
+	out, err = command(t, s.cfg, "verify")
 	if err == nil || !strings.Contains(out, `key="k17" does not open`) ||
 		!strings.Contains(out, `key="k404" does not open`) ||
 		!strings.Contains(out, "realm=* is 406 bytes in 405 items; its items are 405 bytes in 405") ||
@@ -109,14 +110,14 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAFirstKeyNeedsNoSettings(t *testing.T) {
+func TestKeysGenerateNeedsNoSettings(t *testing.T) {
 	t.Parallel()
 	text, err := command(t, Config{}, "keys generate")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := sealing.ParseKeyset(text); err != nil {
-		t.Errorf("what was printed does not parse: %v", err)
+		t.Errorf("the printed keyset does not parse: %v", err)
 	}
 	for _, c := range commands() {
 		if bare := c.Name == "keys generate" || c.Name == "keys add" || c.Name == "keys promote" ||

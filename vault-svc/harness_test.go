@@ -37,16 +37,16 @@ type stack struct {
 	metrics *prometheus.Registry
 }
 
-// migrated is a database with the newest schema.
+// migrated is a template of databases with the newest schema.
 var migrated = testkit.Template{Prepare: func(url string) error {
 	var cfg Config
-	_ = config.Defaults(&cfg) // the error names required settings, which migrations do not need
+	_ = config.Defaults(&cfg) // its error is about required settings, which migrations do not need
 	cfg.DB.URL = config.Secret(url)
 	return db.MigrateAlone(context.Background(), cfg.DB, schema, migrationFiles, slog.New(slog.DiscardHandler))
 }}
 
-// start runs the service with settings changed by edit; it stops, and must stop in order, at the
-// end of t.
+// start runs the service with the settings that edit changes. The service stops at the end of t,
+// and t fails unless it stops in order.
 func start(t testing.TB, edit ...func(*Config)) *stack {
 	t.Helper()
 	var cfg Config
@@ -112,12 +112,12 @@ func runIn(t testing.TB, cfg Config, rt service.Runtime) *stack {
 	return s
 }
 
-// user is the identity of a new user's session.
+// user returns the identity of a session of a new user.
 func user() auth.Identity {
 	return auth.Identity{Kind: auth.Session, UserID: id.New(time.Now()), SessionID: id.New(time.Now())}
 }
 
-// reply is an answer, and its envelope when it is JSON.
+// reply is an answer. The fields of the envelope are set when the answer is JSON.
 type reply struct {
 	status  int
 	header  http.Header
@@ -129,7 +129,7 @@ type reply struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// item is an item in the JSON of an answer.
+// item is the JSON of an item in an answer.
 type item struct {
 	Key       string          `json:"key"`
 	RealmID   string          `json:"realm_id"`
@@ -149,7 +149,7 @@ func (r reply) item(t testing.TB) item {
 	return i
 }
 
-// call sends a request as i.
+// call sends a request with the identity i.
 func (s *stack) call(i auth.Identity, method, path string, body []byte) reply {
 	s.t.Helper()
 	r, err := s.try(i, method, path, body)
@@ -159,7 +159,7 @@ func (s *stack) call(i auth.Identity, method, path string, body []byte) reply {
 	return r
 }
 
-// try is call for goroutines other than the test's own.
+// try is call for other goroutines than the test's: it returns the error.
 func (s *stack) try(i auth.Identity, method, path string, body []byte) (reply, error) {
 	req, err := http.NewRequest(method, "http://"+s.addr+path, bytes.NewReader(body))
 	if err != nil {
@@ -190,7 +190,7 @@ var client = &http.Client{Transport: &http.Transport{
 	MaxIdleConnsPerHost: 100, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 }}
 
-// put stores a value and fails the test unless that worked.
+// put stores a value. It fails the test when the answer is not a success.
 func (s *stack) put(i auth.Identity, key, query, value string) item {
 	s.t.Helper()
 	r := s.call(i, "PUT", "/api/v1/vault/keys/"+key+query, body(value))
@@ -200,7 +200,7 @@ func (s *stack) put(i auth.Identity, key, query, value string) item {
 	return r.item(s.t)
 }
 
-// body is the body of a write.
+// body returns the body of a write.
 func body(value string) []byte {
 	b, err := json.Marshal(map[string]string{"value": value})
 	if err != nil {
@@ -222,7 +222,7 @@ func (s *stack) checkAccounts() {
 	}
 }
 
-// used returns the bytes that a user's account says.
+// used returns the bytes in a user's account.
 func (s *stack) used(userID string) (n int64) {
 	s.t.Helper()
 	if err := s.pool.QueryRow(context.Background(),

@@ -11,11 +11,12 @@ import (
 
 const realmA, realmB = "0123456789abcdef01234567", "fedcba987654321001234567"
 
-func TestAnItemsLife(t *testing.T) {
+func TestAnItemIsCreatedUpdatedReadAndDeleted(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 
-	r := s.call(u, "PATCH", "/api/v1/vault/keys/note", []byte(`{"value":"first","metadata":{ "b" : [1, 2.50], "a":"é" }}`))
+	r := s.call(u, "PATCH", "/api/v1/vault/keys/note",
+		[]byte(`{"value":"first","metadata":{ "b" : [1, 2.50], "a":"é" }}`))
 	first := r.item(t)
 	if r.status != 201 || r.Status != 201 || r.Message != "Vault key created successfully" || *first.Value != "first" ||
 		first.Key != "note" || first.RealmID != "" {
@@ -35,7 +36,8 @@ func TestAnItemsLife(t *testing.T) {
 		string(second.Metadata) != string(first.Metadata) {
 		t.Fatalf("metadata left out must be kept: got %d %s", r.status, r.raw)
 	}
-	if second.CreatedAt != first.CreatedAt || second.UpdatedAt < first.UpdatedAt || second.SizeBytes != first.SizeBytes+9 {
+	if second.CreatedAt != first.CreatedAt || second.UpdatedAt < first.UpdatedAt ||
+		second.SizeBytes != first.SizeBytes+9 {
 		t.Fatalf("update: got %+v after %+v", second, first)
 	}
 
@@ -85,7 +87,8 @@ func TestEveryValueComesBackByteForByte(t *testing.T) {
 		written := s.put(u, name, "", value)
 		read := s.call(u, "GET", "/api/v1/vault/keys/"+name, nil).item(t)
 		if *written.Value != value || *read.Value != value || read.SizeBytes != int64(len(value)) {
-			t.Errorf("%s: answered %.100q, read %.100q of %d bytes; want %.100q of %d", name, *written.Value, *read.Value,
+			t.Errorf("%s: answered %.100q, read %.100q of %d bytes; want %.100q of %d",
+				name, *written.Value, *read.Value,
 				read.SizeBytes, value, len(value))
 		}
 	}
@@ -124,7 +127,8 @@ func TestBadWritesChangeNothing(t *testing.T) {
 		"a raw control character": {"{\"value\":\"a\nb\"}", "", "must be valid JSON"},
 	} {
 		r := s.call(u, "PUT", "/api/v1/vault/keys/k", []byte(c.body))
-		if r.status != 400 || r.Code != "VALIDATION_ERROR" || r.Error != "Bad Request" || r.Message != "Validation failed" {
+		if r.status != 400 || r.Code != "VALIDATION_ERROR" || r.Error != "Bad Request" ||
+			r.Message != "Validation failed" {
 			t.Errorf("%s: got %d %.300s", name, r.status, r.raw)
 			continue
 		}
@@ -137,13 +141,13 @@ func TestBadWritesChangeNothing(t *testing.T) {
 	if got := s.call(u, "GET", "/api/v1/vault/keys/k", nil).item(t); *got.Value != "old" {
 		t.Errorf("a refused write changed the value to %q", *got.Value)
 	}
-	if r := s.call(u, "PUT", "/api/v1/vault/keys/k", []byte(`{"value":7,"metadata":7}`)); !strings.Contains(string(r.Data),
-		"/value") || !strings.Contains(string(r.Data), "/metadata") {
+	r := s.call(u, "PUT", "/api/v1/vault/keys/k", []byte(`{"value":7,"metadata":7}`))
+	if !strings.Contains(string(r.Data), "/value") || !strings.Contains(string(r.Data), "/metadata") {
 		t.Errorf("two violations must both be told, got %s", r.Data)
 	}
 }
 
-func TestMetadataOfTheLargestSize(t *testing.T) {
+func TestMetadataMayHaveTheLargestSize(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	metadata := `{"m":"` + strings.Repeat("x", maxMetadata-8) + `"}`
@@ -154,7 +158,7 @@ func TestMetadataOfTheLargestSize(t *testing.T) {
 	}
 }
 
-func TestKeyNames(t *testing.T) {
+func TestKeyNamesAreChecked(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	for _, name := range []string{"a", "A", "0", "...", "-", "_", "a.b_c-D", strings.Repeat("k", 255)} {
@@ -168,7 +172,8 @@ func TestKeyNames(t *testing.T) {
 		got.item(t).Key != "a.b_c-D" {
 		t.Errorf("percent-encoded characters of a key are the characters themselves: got %s", got.raw)
 	}
-	for _, name := range []string{strings.Repeat("k", 256), "a%20b", "a%2Fb", "%00", "a+b", "a@b", "%C3%A9", "a%0a", "a,b",
+	for _, name := range []string{strings.Repeat("k", 256), "a%20b", "a%2Fb", "%00", "a+b", "a@b", "%C3%A9",
+		"a%0a", "a,b",
 		"a%", "a%zz", "%", "a:b", "*", "a~b", "%2e%2e%2f"} {
 		for _, method := range []string{"GET", "PUT", "DELETE"} {
 			r, err := s.raw(u, method+" /api/v1/vault/keys/"+name, `{"value":"x"}`)
@@ -212,7 +217,7 @@ func TestListIsSortedBytewiseAndHasNoValues(t *testing.T) {
 	}
 }
 
-func TestRealmsAreApart(t *testing.T) {
+func TestARealmDoesNotSeeTheItemsOfAnother(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	onHost := u
@@ -235,7 +240,8 @@ func TestRealmsAreApart(t *testing.T) {
 		for _, call := range []string{"GET /api/v1/vault/keys", "GET /api/v1/vault/stats", "DELETE /api/v1/vault",
 			"GET /api/v1/vault/keys/k", "DELETE /api/v1/vault/keys/k", "PUT /api/v1/vault/keys/k"} {
 			method, path, _ := strings.Cut(call, " ")
-			if r := s.call(u, method, path+"?realm_id="+bad, body("x")); r.status != 400 || r.Code != "VALIDATION_ERROR" {
+			r := s.call(u, method, path+"?realm_id="+bad, body("x"))
+			if r.status != 400 || r.Code != "VALIDATION_ERROR" {
 				t.Errorf("%s with realm %s: got %s", call, bad, r.raw)
 			}
 		}
@@ -270,7 +276,7 @@ func TestRealmsAreApart(t *testing.T) {
 	s.checkAccounts()
 }
 
-func TestUsersAreApart(t *testing.T) {
+func TestAUserDoesNotSeeTheItemsOfAnother(t *testing.T) {
 	t.Parallel()
 	s, alice, bob := start(t), user(), user()
 	s.put(alice, "k", "", "alice's")

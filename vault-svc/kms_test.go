@@ -19,8 +19,8 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// transitServer answers as the transit engine of HashiCorp Vault does, for the one key "realmgate"
-// and the token "t0ken".
+// transitServer starts a server that answers like the transit engine of HashiCorp Vault. It has the
+// key "realmgate" and accepts the token "t0ken".
 func transitServer(t *testing.T) (sealing.KMSConfig, *atomic.Int64) {
 	t.Helper()
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
@@ -76,7 +76,7 @@ func transitServer(t *testing.T) (sealing.KMSConfig, *atomic.Int64) {
 		CAFile: ca}, asked
 }
 
-func TestAKMSKeepsTheKeysetClosed(t *testing.T) {
+func TestAKMSWrapsTheKeyset(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	s.put(u, "k", "", "a value")
@@ -96,14 +96,15 @@ func TestAKMSKeepsTheKeysetClosed(t *testing.T) {
 	moved := run(t, cfg)
 	before := asked.Load()
 	for range 5 {
-		if got := moved.call(u, "GET", "/api/v1/vault/keys/k", nil); got.status != 200 || *got.item(t).Value != "a value" {
+		got := moved.call(u, "GET", "/api/v1/vault/keys/k", nil)
+		if got.status != 200 || *got.item(t).Value != "a value" {
 			t.Errorf("with the KMS: %s", got.raw)
 		}
 	}
 	if n := asked.Load() - before; n != 0 {
 		t.Errorf("the KMS was asked %d times by requests", n)
 	}
-	// Keys are exchanged as without it.
+	// Keys are replaced with the same commands as without a KMS.
 	for _, name := range []string{"keys add", "keys promote"} {
 		text, err := command(t, cfg, name)
 		if err != nil || !strings.Contains(text, "encryptedKeyset") {
@@ -119,7 +120,7 @@ func TestAKMSKeepsTheKeysetClosed(t *testing.T) {
 	}
 }
 
-func TestAKMSThatRefusesIsAnErrorAtTheStart(t *testing.T) {
+func TestTheKeysetDoesNotOpenWhenTheKMSRefuses(t *testing.T) {
 	t.Parallel()
 	kms, _ := transitServer(t)
 	cfg := Config{KMS: kms}
@@ -145,11 +146,11 @@ func TestAKMSThatRefusesIsAnErrorAtTheStart(t *testing.T) {
 		"a changed keyset": {func(c *Config) {
 			c.KeyEncryption = config.Secret(strings.Replace(text, `"encryptedKeyset":"`, `"encryptedKeyset":"AAAA`, 1))
 		}, "unwraps"},
-		"nobody there": {func(c *Config) { c.KMS.URI = "hcvault://127.0.0.1:1/transit/keys/realmgate" },
+		"no server": {func(c *Config) { c.KMS.URI = "hcvault://127.0.0.1:1/transit/keys/realmgate" },
 			"refused"},
 		"a stranger's certificate":  {func(c *Config) { c.KMS.CAFile = "" }, "certificate"},
 		"no token":                  {func(c *Config) { c.KMS.Token = "" }, "VAULT_KMS_TOKEN"},
-		"a service nobody knows":    {func(c *Config) { c.KMS.URI = "aws-kms://arn" }, "VAULT_KMS_URI"},
+		"an unknown service":        {func(c *Config) { c.KMS.URI = "aws-kms://arn" }, "VAULT_KMS_URI"},
 		"an address without a name": {func(c *Config) { c.KMS.URI = "hcvault://h/transit" }, "VAULT_KMS_URI"},
 	} {
 		changed := cfg

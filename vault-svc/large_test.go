@@ -15,9 +15,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-func TestLargeValuesComeBack(t *testing.T) {
+func TestLargeValuesAreReadAsWritten(t *testing.T) {
 	t.Parallel()
-	const unit = 2 << 20 / 50 // the default quota has 50 MB, which take minutes with the race detector
+	const unit = 2 << 20 / 50 // scaled down: 50 MB, the default quota, take minutes with the race detector
 	s, u := start(t, func(c *Config) { c.QuotaMB = 2 }), user()
 	for name, value := range map[string]string{
 		"plain":            strings.Repeat("0123456789abcdef", 30*unit/16),
@@ -42,7 +42,7 @@ func TestLargeValuesComeBack(t *testing.T) {
 	s.checkAccounts()
 }
 
-func TestAValueAsLargeAsTheQuotaInItsLongestSpelling(t *testing.T) {
+func TestAFullyEscapedValueMayFillTheQuota(t *testing.T) {
 	t.Parallel()
 	s, u := start(t, func(c *Config) { c.QuotaMB, c.MaxBodyMB = 1, 7 }), user()
 	spelled := []byte(`{"value":"` + strings.Repeat(`\u0041`, 1<<20) + `"}`)
@@ -55,7 +55,7 @@ func TestAValueAsLargeAsTheQuotaInItsLongestSpelling(t *testing.T) {
 	}
 }
 
-func TestABodyMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
+func TestTheBodyLimitFollowsTheUsersQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.QuotaMB = 20 })
 	for _, c := range []struct {
@@ -67,12 +67,12 @@ func TestABodyMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
 		{"above it", 0, 123, "413"},
 		{"a quota of the user's own", 100, 602, "400"},
 		{"above that", 100, 603, "413"},
-		{"a small quota: values from before may be large", 1, 110, "400"},
+		{"a small quota: older values may be large", 1, 110, "400"},
 		{"above that", 1, 111, "413"},
-		{"a quota beyond what PostgreSQL takes", 1 << 20, 1000, "400"},
+		{"a quota above the limit of PostgreSQL", 1 << 20, 1000, "400"},
 		{"above that", 1 << 20, 1001, "413"},
 	} {
-		// Most of the body never comes: one that would be taken is 400, malformed.
+		// Most of the body never arrives, so a body within the limit is 400: it is malformed.
 		answer, err := s.raw(within(user(), c.quota*megabyte), "PUT /api/v1/vault/keys/k", strings.Repeat("a", 9000),
 			c.mb*megabyte)
 		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 "+c.want) {
@@ -81,7 +81,7 @@ func TestABodyMayBeAsLargeAsTheQuotaOfItsUserAsksFor(t *testing.T) {
 	}
 }
 
-func TestManyLargeValuesAtOnceWaitForMemory(t *testing.T) {
+func TestConcurrentLargeValuesWaitForMemory(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.InflightBytes, c.InflightWait = 5<<19, time.Minute })
 	value := strings.Repeat("v", 1<<19)
@@ -108,7 +108,7 @@ func TestManyLargeValuesAtOnceWaitForMemory(t *testing.T) {
 	}
 }
 
-func TestWithoutMemoryARequestIsToldToComeBack(t *testing.T) {
+func TestARequestWithoutMemoryIsAnswered503(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *Config) { c.InflightBytes, c.InflightWait = 2<<20, 50*time.Millisecond })
 	u := user()
@@ -156,7 +156,7 @@ func TestWithoutMemoryARequestIsToldToComeBack(t *testing.T) {
 	}
 }
 
-// trickle is a body that stops after its beginning until it is released.
+// trickle is a request body that sends its first part and waits for release before the rest.
 type trickle struct {
 	release chan struct{}
 	head    []byte
@@ -186,13 +186,14 @@ func (r *trickle) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestAListOfThousandsOfKeys(t *testing.T) {
+func TestAListMayHaveThousandsOfKeys(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	const n = 3000
 	s.put(u, "first", "", "v")
 	_, err := s.pool.Exec(t.Context(), `WITH more AS (
-		INSERT INTO vault_items SELECT user_id, realm_id, 'k' || n, sealed, version, NULL, NULL, 1, 0 FROM vault_items, generate_series(2, $1) n RETURNING size_bytes),
+		INSERT INTO vault_items SELECT user_id, realm_id, 'k' || n, sealed, version, NULL, NULL, 1, 0
+			FROM vault_items, generate_series(2, $1) n RETURNING size_bytes),
 		account AS (UPDATE vault_usage SET bytes = $1, items = $1)
 		UPDATE vault_realms SET bytes = $1, items = $1`, n)
 	if err != nil {
@@ -210,8 +211,9 @@ func TestAListOfThousandsOfKeys(t *testing.T) {
 	s.checkAccounts()
 }
 
-// TestMemoryComesBack runs alone: it looks at the heap of the whole process.
-func TestMemoryComesBack(t *testing.T) {
+// TestMemoryIsFreedAfterLargeValues does not run in parallel, because it measures the heap of the
+// whole process.
+func TestMemoryIsFreedAfterLargeValues(t *testing.T) {
 	s, u := start(t), user()
 	value := body(strings.Repeat("v", 2<<20))
 	sum := sha256.Sum256(value)
@@ -229,15 +231,17 @@ func TestMemoryComesBack(t *testing.T) {
 	}
 	client.CloseIdleConnections()
 	after := heap()
-	for deadline := time.Now().Add(testkit.Patience); after > before+1<<20 && time.Now().Before(deadline); after = heap() {
-		time.Sleep(10 * time.Millisecond) // the connections' goroutines are ending
+	deadline := time.Now().Add(testkit.Patience)
+	for ; after > before+1<<20 && time.Now().Before(deadline); after = heap() {
+		time.Sleep(10 * time.Millisecond) // the goroutines of the connections are still ending
 	}
 	if after > before+1<<20 {
 		t.Errorf("the heap grew from %d to %d KB", before>>10, after>>10)
 	}
 }
 
-// heap is what is reachable. Two collections empty the pools.
+// heap returns the reachable bytes. It collects twice, because a sync.Pool is emptied by the second
+// collection.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()

@@ -12,8 +12,8 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
-// deaf sends a request and reads nothing of the answer. Its client hangs up at the end of the test,
-// or before.
+// deaf sends a request and never reads the answer. The connection closes at the end of the test,
+// unless the test closes it before.
 func (s *stack) deaf(i auth.Identity, method, path string, body []byte) net.Conn {
 	s.t.Helper()
 	header, err := s.signer.Sign(i, Name)
@@ -33,7 +33,7 @@ func (s *stack) deaf(i auth.Identity, method, path string, body []byte) net.Conn
 	return c
 }
 
-// holds waits until large values hold as much as right allows.
+// holds waits until right accepts the number of bytes that are reserved for large values.
 func (s *stack) holds(what string, right func(bytes float64) bool) {
 	s.t.Helper()
 	deadline := time.Now().Add(testkit.Patience)
@@ -44,9 +44,9 @@ func (s *stack) holds(what string, right func(bytes float64) bool) {
 	}
 }
 
-func TestWhoDoesNotReadTheirValuesKeepsNobodyElseFromTheirs(t *testing.T) {
+func TestAClientThatReadsNoAnswersDelaysOnlyItself(t *testing.T) {
 	t.Parallel()
-	// A value is larger than the buffers of a connection (tcp_wmem, 4 MB).
+	// A value must be larger than the buffers of a connection (tcp_wmem, 4 MB).
 	const large, capacity = 6 << 20, 4 * memoryCopies * (6<<20 + 1024)
 	const larger = large + large/4
 	s := start(t, func(c *Config) { c.InflightBytes, c.InflightWait = capacity, 2*time.Second })
@@ -64,15 +64,15 @@ func TestWhoDoesNotReadTheirValuesKeepsNobodyElseFromTheirs(t *testing.T) {
 			}
 		}
 		if got := s.metric("vault_inflight_bytes"); got > capacity/memory.UserShare+1<<20 {
-			t.Errorf("eve's values hold %v bytes, a part is %d", got, capacity/memory.UserShare)
+			t.Errorf("eve's values hold %v bytes, a share is %d", got, capacity/memory.UserShare)
 		}
 	}
 	s.holds("only the one that is on its way", func(bytes float64) bool { return bytes < 2*large })
 	if r := s.call(eve, "GET", "/api/v1/vault/keys/large", nil); r.status != 503 || r.Code != "SERVICE_UNAVAILABLE" ||
 		r.header.Get("Retry-After") != "1" {
-		t.Errorf("one more of eve's, which does not fit in her part: %d %.200s", r.status, r.raw)
+		t.Errorf("another value of eve's, which exceeds her share: %d %.200s", r.status, r.raw)
 	}
-	for range 3 { // each of them larger than a part
+	for range 3 { // each value is larger than the user's share
 		if r := s.call(ann, "PUT", "/api/v1/vault/keys/larger", body(strings.Repeat("w", larger))); r.status > 201 {
 			t.Errorf("got %d %.200s", r.status, r.raw)
 		}
@@ -82,7 +82,7 @@ func TestWhoDoesNotReadTheirValuesKeepsNobodyElseFromTheirs(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOnItsWayHoldsWhatItNeeds(t *testing.T) {
+func TestAnUnreadAnswerReservesOnlyItsOwnSize(t *testing.T) {
 	t.Parallel()
 	const size = 6 << 20
 	s, u := start(t), user()
@@ -90,7 +90,8 @@ func TestAnAnswerOnItsWayHoldsWhatItNeeds(t *testing.T) {
 	s.put(u, "k", "", strings.Repeat("v", size))
 	for method, data := range map[string][]byte{"GET": nil, "PUT": value} {
 		c := s.deaf(u, method, "/api/v1/vault/keys/k", data)
-		s.holds(method+" holds its answer alone", func(bytes float64) bool { return bytes >= size && bytes < size+size/8 })
+		s.holds(method+" reserves only its answer",
+			func(bytes float64) bool { return bytes >= size && bytes < size+size/8 })
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}

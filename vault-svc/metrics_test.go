@@ -5,10 +5,11 @@ import (
 	"testing"
 )
 
-// TestWhatIsReadOrWrittenCountsOnce: the panel "Operations per statement" divides the two, so a
-// large value that is read, which takes a look and a statement of its own, is one operation of two
-// statements. (The look at the quota before a large write is not counted.)
-func TestWhatIsReadOrWrittenCountsOnce(t *testing.T) {
+// TestMetricsCountEachReadAndWriteOnce compares operations with statements, because the panel
+// "Operations per statement" divides the two. A read of a large value is one operation with two
+// statements: the first finds its size, the second reads it. The check of the quota before a large
+// write is not counted.
+func TestMetricsCountEachReadAndWriteOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	u := user()
@@ -28,7 +29,7 @@ func TestWhatIsReadOrWrittenCountsOnce(t *testing.T) {
 	s.call(u, "GET", "/api/v1/vault/keys/large", nil)
 	counted("a large value", "read", 2, 3)
 	s.call(u, "GET", "/api/v1/vault/keys/none", nil)
-	counted("a key that is not there", "read", 3, 4)
+	counted("a missing key", "read", 3, 4)
 	s.call(user(), "GET", "/api/v1/vault/keys/none", nil)
-	counted("somebody without a vault, for whom no item is looked up", "read", 3, 4)
+	counted("a user without a data key, for whom no item is looked up", "read", 3, 4)
 }

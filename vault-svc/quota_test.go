@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// within returns the identity with a quota of its own.
+// within returns the identity with the given quota in bytes.
 func within(i auth.Identity, quota int64) auth.Identity {
 	i.VaultQuota = quota
 	return i
@@ -23,7 +23,8 @@ func (s *stack) refusedByQuota(i auth.Identity, key, query string, size int) {
 	r := s.call(i, "PUT", "/api/v1/vault/keys/"+key+query, body(strings.Repeat("x", size)))
 	if r.status != 413 || r.Code != "VAULT_LIMIT_EXCEEDED" || r.Message != "Vault storage limit exceeded." ||
 		r.Error != "Payload Too Large" {
-		s.t.Errorf("PUT of %d bytes to %s%s: got %d %.300s, want 413 VAULT_LIMIT_EXCEEDED", size, key, query, r.status, r.raw)
+		s.t.Errorf("PUT of %d bytes to %s%s: got %d %.300s, want 413 VAULT_LIMIT_EXCEEDED",
+			size, key, query, r.status, r.raw)
 	}
 }
 
@@ -58,7 +59,7 @@ func TestTheQuotaIsExact(t *testing.T) {
 	s.checkAccounts()
 }
 
-func TestAQuotaOfNothingTakesNothing(t *testing.T) {
+func TestAQuotaOfZeroAllowsOnlyEmptyValues(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	u := within(user(), -1)
@@ -75,7 +76,8 @@ func TestAQuotaOfNothingTakesNothing(t *testing.T) {
 func TestShrinkingIsAllowedUnderALoweredQuota(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
-	// the small one is refused by the writing statement, the large one before it is sealed
+	// The writing statement refuses the small value. The large value is refused before it is
+	// sealed.
 	for _, size := range []int{1000, 200_000} {
 		key := fmt.Sprint("k", size)
 		s.put(within(u, 1<<20), key, "", strings.Repeat("x", size))
@@ -101,7 +103,7 @@ func TestShrinkingIsAllowedUnderALoweredQuota(t *testing.T) {
 	s.checkAccounts()
 }
 
-func TestEmptyValuesAreBoundedInNumber(t *testing.T) {
+func TestTheNumberOfItemsIsLimited(t *testing.T) {
 	t.Parallel()
 	s, u := start(t, func(c *Config) { c.MaxItems = 3 }), user()
 	for i := range 3 {
@@ -113,7 +115,7 @@ func TestEmptyValuesAreBoundedInNumber(t *testing.T) {
 	s.put(u, "4", "", "")
 }
 
-func TestEightyWritersForTheLastMegabytes(t *testing.T) {
+func TestConcurrentWritersDoNotExceedTheQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	const quota, before, size = 2 << 20, 512 << 10, 100 << 10
@@ -144,7 +146,7 @@ func TestEightyWritersForTheLastMegabytes(t *testing.T) {
 	s.checkAccounts()
 }
 
-func TestTheAccountEqualsTheItemsAfterEverythingAtOnce(t *testing.T) {
+func TestAccountsEqualTheItemsAfterConcurrentChanges(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	u := within(user(), 40_000)
@@ -153,7 +155,7 @@ func TestTheAccountEqualsTheItemsAfterEverythingAtOnce(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(1, uint64(n)))
 		for range 60 {
 			query, key := realms[rnd.IntN(3)], fmt.Sprint("k", rnd.IntN(4))
-			// often as long as the one before, which takes no lock
+			// Values often have the length of the previous one, so that the write takes no lock.
 			method, path, data := "PUT", "/api/v1/vault/keys/"+key+query, body(strings.Repeat("x", 1000*rnd.IntN(8)))
 			switch p := rnd.IntN(20); {
 			case p == 0:
@@ -169,7 +171,8 @@ func TestTheAccountEqualsTheItemsAfterEverythingAtOnce(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if r.status != 200 && r.status != 201 && r.Code != "VAULT_LIMIT_EXCEEDED" && r.Code != "VAULT_KEY_NOT_FOUND" {
+			if r.status != 200 && r.status != 201 && r.Code != "VAULT_LIMIT_EXCEEDED" &&
+				r.Code != "VAULT_KEY_NOT_FOUND" {
 				return fmt.Errorf("%s %s: got %d %.200s", method, path, r.status, r.raw)
 			}
 		}
@@ -179,7 +182,7 @@ func TestTheAccountEqualsTheItemsAfterEverythingAtOnce(t *testing.T) {
 	if got := s.used(u.UserID); got > 40_000 {
 		t.Errorf("the quota was passed: %d", got)
 	}
-	for _, query := range realms { // every item that is left opens, with the metadata that belongs to it
+	for _, query := range realms { // every remaining item opens, with its own metadata
 		var list []item
 		if err := json.Unmarshal(s.call(u, "GET", "/api/v1/vault/keys"+query, nil).Data, &list); err != nil {
 			t.Fatal(err)
@@ -192,7 +195,7 @@ func TestTheAccountEqualsTheItemsAfterEverythingAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheFirstWritesOfAUserAtOnce(t *testing.T) {
+func TestConcurrentFirstWritesUseOneDataKey(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	other := run(t, s.cfg) // a second replica, with a cache of its own
@@ -207,17 +210,18 @@ func TestTheFirstWritesOfAUserAtOnce(t *testing.T) {
 			return err
 		})
 		for n := range 20 {
-			if r := []*stack{other, s}[n%2].call(u, "GET", fmt.Sprint("/api/v1/vault/keys/k", n), nil); r.status != 200 {
-				t.Errorf("the other replica does not open what was written: %s", r.raw)
+			r := []*stack{other, s}[n%2].call(u, "GET", fmt.Sprint("/api/v1/vault/keys/k", n), nil)
+			if r.status != 200 {
+				t.Errorf("the other replica does not open the item: %s", r.raw)
 			}
 		}
 	}
 	s.checkAccounts()
 }
 
-// TestADataKeyWithoutAnAccount is what a release that made the account with the first item could
-// leave behind when it died in between.
-func TestADataKeyWithoutAnAccount(t *testing.T) {
+// TestAUserWithADataKeyAndNoAccountMayWrite covers a state of older releases. They created the
+// account with the first item, and could crash after they had stored the data key.
+func TestAUserWithADataKeyAndNoAccountMayWrite(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	u := within(user(), 1000)
@@ -227,7 +231,7 @@ func TestADataKeyWithoutAnAccount(t *testing.T) {
 		tag.RowsAffected() != 1 {
 		t.Fatal(tag, err)
 	}
-	other := run(t, s.cfg) // it does not have the key in memory
+	other := run(t, s.cfg) // a replica that does not have the key in memory
 	parallel(t, 8, func(n int) error {
 		_, err := other.try(u, "PUT", fmt.Sprint("/api/v1/vault/keys/k", n%4), body(strings.Repeat("x", 100)))
 		return err
@@ -238,21 +242,27 @@ func TestADataKeyWithoutAnAccount(t *testing.T) {
 	s.checkAccounts()
 }
 
-func TestStatistics(t *testing.T) {
+func TestStatisticsOfTheRealmAndTheQuota(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	r := s.call(u, "GET", "/api/v1/vault/stats", nil)
-	if want := `{"total_keys":0,"total_size_bytes":0,"total_size_mb":0,"limit_mb":50,"used_percentage":0,"remaining_mb":50}`; r.Message != "Vault statistics retrieved successfully" || string(r.Data) != want {
+	want := `{"total_keys":0,"total_size_bytes":0,"total_size_mb":0,` +
+		`"limit_mb":50,"used_percentage":0,"remaining_mb":50}`
+	if r.Message != "Vault statistics retrieved successfully" || string(r.Data) != want {
 		t.Errorf("an empty vault: got %s, want %s", r.raw, want)
 	}
 	s.put(u, "k", "", strings.Repeat("x", 10240))
 	s.put(u, "l", "?realm_id="+realmA, strings.Repeat("x", 3<<20))
 	r = s.call(u, "GET", "/api/v1/vault/stats", nil)
-	if want := `{"total_keys":1,"total_size_bytes":10240,"total_size_mb":0.009766,"limit_mb":50,"used_percentage":6.02,"remaining_mb":46.990234}`; string(r.Data) != want {
+	want = `{"total_keys":1,"total_size_bytes":10240,"total_size_mb":0.009766,` +
+		`"limit_mb":50,"used_percentage":6.02,"remaining_mb":46.990234}`
+	if string(r.Data) != want {
 		t.Errorf("got %s, want %s", r.Data, want)
 	}
 	r = s.call(within(u, 4<<20), "GET", "/api/v1/vault/stats?realm_id="+realmA, nil)
-	if want := `{"total_keys":1,"total_size_bytes":3145728,"total_size_mb":3,"limit_mb":4,"used_percentage":75.24,"remaining_mb":0.990234}`; string(r.Data) != want {
+	want = `{"total_keys":1,"total_size_bytes":3145728,"total_size_mb":3,` +
+		`"limit_mb":4,"used_percentage":75.24,"remaining_mb":0.990234}`
+	if string(r.Data) != want {
 		t.Errorf("got %s, want %s", r.Data, want)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// raw sends one request line as it is, with a body that claims to be longer if told to, on a
-// connection of its own, and returns everything that comes back.
+// raw sends a request with an unchanged request line on a new connection and returns the whole
+// answer. claimed, if given, is the Content-Length instead of the length of the body.
 func (s *stack) raw(i auth.Identity, line, body string, claimed ...int64) (string, error) {
 	header, err := s.signer.Sign(i, Name)
 	if err != nil {
@@ -25,7 +25,9 @@ func (s *stack) raw(i auth.Identity, line, body string, claimed ...int64) (strin
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(testkit.Patience))
-	if _, err := fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: vault\r\nConnection: close\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", line, auth.IdentityHeader, header, append(claimed, int64(len(body)))[0], body); err != nil {
+	_, err = fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: vault\r\nConnection: close\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s",
+		line, auth.IdentityHeader, header, append(claimed, int64(len(body)))[0], body)
+	if err != nil {
 		return "", err
 	}
 	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
@@ -35,7 +37,7 @@ func (s *stack) raw(i auth.Identity, line, body string, claimed ...int64) (strin
 	return string(answer), err
 }
 
-func TestNoPathBecomesAnother(t *testing.T) {
+func TestPathsAreMatchedExactly(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	s.put(u, "kept", "", "v")
@@ -84,7 +86,7 @@ func TestNoPathBecomesAnother(t *testing.T) {
 	}
 }
 
-func TestDotsAreKeysLikeAnyOther(t *testing.T) {
+func TestDotsAreLegalKeys(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	for _, path := range []string{"/api/v1/vault/keys/..", "/api/v1/vault/keys/%2e"} {
@@ -102,7 +104,7 @@ func TestDotsAreKeysLikeAnyOther(t *testing.T) {
 	}
 }
 
-func TestBodiesThatDoNotArrive(t *testing.T) {
+func TestChunkedAndIncompleteBodies(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	header, err := s.signer.Sign(u, Name)
@@ -113,7 +115,8 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 	chunk := strings.Repeat("v", 100_000)
 	for name, c := range map[string]struct{ request, want string }{
 		"chunked": {head +
-			"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{\"value\":\"\"\r\n1\r\n}\r\n0\r\n\r\n", "HTTP/1.1 20"},
+			"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{\"value\":\"\"\r\n1\r\n}\r\n0\r\n\r\n",
+			"HTTP/1.1 20"},
 		"chunked, large": {head +
 			"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\na\r\n{\"value\":\"\r\n186a0\r\n" + chunk +
 			"\r\n2\r\n\"}\r\n0\r\n\r\n", "HTTP/1.1 20"},

@@ -6,7 +6,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestReadinessProvesThatTheDatabaseTakesWrites, not only that it answers.
+// TestReadinessProvesThatTheDatabaseTakesWrites checks that a database that only answers reads is
+// not ready.
 func TestReadinessProvesThatTheDatabaseTakesWrites(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-func TestARowCopiedElsewhereIsAnErrorAndNeverAWrongValue(t *testing.T) {
+func TestACopiedRowIsAnErrorAndNeverAWrongValue(t *testing.T) {
 	t.Parallel()
 	first := start(t)
 	var log testkit.Buffer
@@ -26,10 +26,22 @@ func TestARowCopiedElsewhereIsAnErrorAndNeverAWrongValue(t *testing.T) {
 	s.put(bob, "one", "", "secret of bob")
 	s.put(alice, "one", "?realm_id="+realmA, "value in A")
 	for name, c := range map[string]struct{ sql, path string }{
-		"another key's row":       {`UPDATE vault_items t SET sealed = s.sealed, version = s.version, size_bytes = s.size_bytes FROM vault_items s WHERE t.user_id = $1 AND t.key = 'two' AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/two"},
-		"another realm's row":     {`UPDATE vault_items t SET sealed = s.sealed, version = s.version FROM vault_items s WHERE t.user_id = $1 AND t.realm_id <> '' AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/one?realm_id=" + realmA},
-		"another user's row":      {`UPDATE vault_items t SET sealed = s.sealed, version = s.version, size_bytes = s.size_bytes FROM vault_items s WHERE t.user_id = $1 AND t.key = 'one' AND t.realm_id = '' AND s.user_id = '` + bob.UserID + `'`, "/one"},
-		"another item's metadata": {`UPDATE vault_items t SET sealed_metadata = s.sealed_metadata, metadata_version = s.metadata_version FROM vault_items s WHERE t.user_id = $1 AND t.key = 'meta' AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/meta"},
+		"another key's row": {`UPDATE vault_items t
+			SET sealed = s.sealed, version = s.version, size_bytes = s.size_bytes FROM vault_items s
+			WHERE t.user_id = $1 AND t.key = 'two'
+			    AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/two"},
+		"another realm's row": {`UPDATE vault_items t
+			SET sealed = s.sealed, version = s.version FROM vault_items s
+			WHERE t.user_id = $1 AND t.realm_id <> ''
+			    AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/one?realm_id=" + realmA},
+		"another user's row": {`UPDATE vault_items t
+			SET sealed = s.sealed, version = s.version, size_bytes = s.size_bytes FROM vault_items s
+			WHERE t.user_id = $1 AND t.key = 'one' AND t.realm_id = ''
+			    AND s.user_id = '` + bob.UserID + `'`, "/one"},
+		"another item's metadata": {`UPDATE vault_items t
+			SET sealed_metadata = s.sealed_metadata, metadata_version = s.metadata_version FROM vault_items s
+			WHERE t.user_id = $1 AND t.key = 'meta'
+			    AND s.user_id = $1 AND s.key = 'one' AND s.realm_id = ''`, "/meta"},
 	} {
 		if tag, err := s.pool.Exec(t.Context(), c.sql, alice.UserID); err != nil || tag.RowsAffected() != 1 {
 			t.Fatalf("%s: %v %v", name, tag, err)
@@ -44,26 +56,27 @@ func TestARowCopiedElsewhereIsAnErrorAndNeverAWrongValue(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "does not open") || !strings.Contains(log.String(), alice.UserID) ||
 		strings.Contains(log.String(), "secret") {
-		t.Errorf("the log must name the item and nothing of it: %s", log.String())
+		t.Errorf("the log must name the item and not contain its value: %s", log.String())
 	}
 	if r := s.call(alice, "PUT", "/api/v1/vault/keys/two", body("mended")); r.status != 200 {
 		t.Errorf("an item that does not open can be written again: got %s", r.raw)
 	}
 }
 
-func TestNothingReadableIsStored(t *testing.T) {
+func TestValuesAndMetadataAreStoredEncrypted(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	s.call(u, "PUT", "/api/v1/vault/keys/k", []byte(`{"value":"the plain value","metadata":{"the":"plain metadata"}}`))
 	var n int
 	err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM vault_items i, vault_keys k
-		WHERE position('plain'::bytea IN i.sealed || i.sealed_metadata || k.wrapped) > 0 OR i::text LIKE '%plain%'`).Scan(&n)
+		WHERE position('plain'::bytea IN i.sealed || i.sealed_metadata || k.wrapped) > 0
+			OR i::text LIKE '%plain%'`).Scan(&n)
 	if err != nil || n != 0 {
 		t.Errorf("%d rows hold plain text (%v)", n, err)
 	}
 }
 
-func TestTheWrongKeyEncryptionKey(t *testing.T) {
+func TestTheWrongKeyEncryptionKeyOpensNothing(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
 	kek, err := sealing.GenerateKeyset()
@@ -76,7 +89,7 @@ func TestTheWrongKeyEncryptionKey(t *testing.T) {
 	}
 	cfg := s.cfg
 	cfg.KeyEncryption = config.Secret(text)
-	other := run(t, cfg) // nothing is stored yet that could tell it
+	other := run(t, cfg) // it starts, because no data key is stored yet that could reveal the error
 	s.put(u, "k", "", "v")
 	for _, method := range []string{"GET", "PUT"} {
 		if r := other.call(u, method, "/api/v1/vault/keys/k", body("w")); r.status != 500 {

@@ -14,13 +14,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// TestTracedRequestsShareStatements traces every request. They are batched as untraced ones are;
-// each batch is a span of one request, and links to the others.
+// TestTracedRequestsShareStatements traces every request. Traced requests share batches like
+// untraced ones. Each batch is a span of one request and links to the others.
 func TestTracedRequestsShareStatements(t *testing.T) {
 	t.Parallel()
 	to := testkit.Traces(t)
 	var c trace.Config
-	if err := config.Load(&c, []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL}); err != nil {
+	err := config.Load(&c, []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL})
+	if err != nil {
 		t.Fatal(err)
 	}
 	traces, err := trace.New(c, Name, "test", testkit.Log(t), prometheus.NewRegistry())

@@ -11,21 +11,21 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// maxSize is the batch size of these tests.
+// maxSize is the largest batch in these tests.
 const maxSize = 64
 
-// read asks for an item of a user.
+// read is an operation that reads an item of a user.
 type read struct {
 	user, key string
 	found     bool
 }
 
-// blockingStore is a store whose statements wait for the test. It has every item whose key does not
-// begin with "no".
+// blockingStore is a store whose statements run until the test ends them. It has every item whose
+// key does not begin with "no".
 type blockingStore struct {
 	*Batcher[read]
-	begun chan []string // the keys of each statement
-	end   chan error    // ends a statement
+	begun chan []string // receives the keys of each statement
+	end   chan error    // ends a statement with this error
 }
 
 func newBlockingStore(maxRunning int, conflictKey func(*read) string) *blockingStore {
@@ -58,7 +58,7 @@ type got struct {
 	err   error
 }
 
-// ask reads an item in the background, and returns when it is under way or waits.
+// ask starts a read in the background. It returns when the read runs or waits.
 func (s *blockingStore) ask(t *testing.T, ctx context.Context, key string) <-chan got {
 	t.Helper()
 	s.mu.Lock()
@@ -87,12 +87,12 @@ func (s *blockingStore) ask(t *testing.T, ctx context.Context, key string) <-cha
 	return nil
 }
 
-func TestWhatComesWhileAStatementIsUnderWayIsDoneTogether(t *testing.T) {
+func TestOperationsThatArriveDuringAStatementShareTheNext(t *testing.T) {
 	t.Parallel()
 	s := newBlockingStore(1, nil)
 	first := s.ask(t, t.Context(), "first")
 	if keys := <-s.begun; fmt.Sprint(keys) != "[first]" {
-		t.Fatalf("one waits for company: %v", keys)
+		t.Fatalf("a single read waits for others: %v", keys)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	leaves := s.ask(t, ctx, "leaves")
@@ -103,7 +103,7 @@ func TestWhatComesWhileAStatementIsUnderWayIsDoneTogether(t *testing.T) {
 	missing := s.ask(t, t.Context(), "none")
 	cancel()
 	if g := <-leaves; !errors.Is(g.err, context.Canceled) {
-		t.Errorf("who leaves: %+v", g)
+		t.Errorf("the canceled read: %+v", g)
 	}
 	s.end <- nil
 	if g := <-first; g != (got{"first", true, nil}) {
@@ -123,7 +123,7 @@ func TestWhatComesWhileAStatementIsUnderWayIsDoneTogether(t *testing.T) {
 		}
 	}
 	if g := <-missing; g.found || g.err != nil {
-		t.Errorf("what is not there: %+v", g)
+		t.Errorf("the missing item: %+v", g)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +132,7 @@ func TestWhatComesWhileAStatementIsUnderWayIsDoneTogether(t *testing.T) {
 	}
 }
 
-func TestASharedStatementThatFailsIsToldToAllAndDoesNotStopTheNext(t *testing.T) {
+func TestAFailedStatementFailsItsBatchAndNotTheNext(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{errors.New("no database"), errPanic} {
 		s := newBlockingStore(1, nil)
@@ -143,7 +143,7 @@ func TestASharedStatementThatFailsIsToldToAllAndDoesNotStopTheNext(t *testing.T)
 		s.end <- nil
 		<-first
 		<-s.begun
-		cancel() // the others' statement does not end with the request that leads
+		cancel() // the end of the leading request does not cancel the shared statement
 		last := s.ask(t, t.Context(), "last")
 		s.end <- failure
 		for _, c := range []<-chan got{lead, follow} {
@@ -159,7 +159,7 @@ func TestASharedStatementThatFailsIsToldToAllAndDoesNotStopTheNext(t *testing.T)
 	}
 }
 
-func TestASlowStatementIsNotWaitedFor(t *testing.T) {
+func TestABatchStartsBesideASlowStatement(t *testing.T) {
 	t.Parallel()
 	s := newBlockingStore(2, nil)
 	all := []<-chan got{s.ask(t, t.Context(), "first")}
@@ -188,7 +188,7 @@ func TestASlowStatementIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-func TestWhatMustStayApartIsNotDoneTogether(t *testing.T) {
+func TestOperationsThatConflictNeverRunTogether(t *testing.T) {
 	t.Parallel()
 	s := newBlockingStore(2, func(r *read) string { return r.user })
 	var all []<-chan got
@@ -205,7 +205,7 @@ func TestWhatMustStayApartIsNotDoneTogether(t *testing.T) {
 	}
 	ask("a1")
 	begun("[a1]")
-	ask("a2", "a3") // there is room for another statement, but not for one about a
+	ask("a2", "a3") // another statement may run, but not one for user a
 	s.end <- nil
 	begun("[a2]")
 	s.mu.Lock()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzSealedItem checks that only sealed bytes open, and only in their own place.
+// FuzzSealedItem checks that only sealed bytes open, and only for their own item.
 func FuzzSealedItem(f *testing.F) {
 	key, err := NewDataKey("u")
 	if err != nil {
@@ -59,7 +59,7 @@ func FuzzWrappedDataKey(f *testing.F) {
 	f.Add(wrapped, "v")
 	f.Add(wrapped[:len(wrapped)/2], "u")
 	f.Add(append(bytes.Clone(wrapped), 0), "u")
-	f.Add([]byte(plain), "u") // a keyset in the clear is refused, too
+	f.Add([]byte(plain), "u") // a cleartext keyset is refused too
 	f.Add([]byte{}, "u")
 	f.Fuzz(func(t *testing.T, b []byte, user string) {
 		got, err := kek.Unwrap(user, b)
@@ -72,8 +72,8 @@ func FuzzWrappedDataKey(f *testing.F) {
 			}
 			return
 		}
-		// Around the ciphertext is a protobuf, which has several spellings: whatever unwraps must
-		// be the same key.
+		// The ciphertext is inside a protobuf message, which has several valid encodings. Every
+		// encoding that unwraps must give the same key.
 		ref, version := Ref{"u", "r", "k"}, NewVersion()
 		sealed, err := got.Seal(Value, ref, version, []byte("plain"))
 		if err != nil {

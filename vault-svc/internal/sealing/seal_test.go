@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestASealOpensOnlyInItsPlace(t *testing.T) {
+func TestSealedBytesOpenOnlyForTheirItem(t *testing.T) {
 	t.Parallel()
 	key, err := NewDataKey("u")
 	if err != nil {
@@ -88,10 +88,12 @@ func TestADataKeyUnwrapsOnlyForItsUser(t *testing.T) {
 	}
 }
 
-func TestAKeysetThatIsNone(t *testing.T) {
+func TestTextThatIsNoKeysetIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "x", "{}", `{"primaryKeyId":1,"key":[]}`,
-		`{"primaryKeyId":1,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.HmacKey","value":"c2VjcmV0","keyMaterialType":"SYMMETRIC"},"status":"ENABLED","keyId":1,"outputPrefixType":"TINK"}]}`} {
+		`{"primaryKeyId":1,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.HmacKey",` +
+			`"value":"c2VjcmV0","keyMaterialType":"SYMMETRIC"},` +
+			`"status":"ENABLED","keyId":1,"outputPrefixType":"TINK"}]}`} {
 		if _, err := ParseKeyset(text); err == nil || strings.Contains(err.Error(), "c2VjcmV0") {
 			t.Errorf("%s: got %v", text, err)
 		}
