@@ -12,13 +12,13 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
-// quote spells a value as a JSON string with no escape that it does not need.
+// quote returns a value as a JSON string that escapes only the characters that need it.
 func quote(value []byte) ([]byte, error) {
 	return jsontext.AppendQuote(make([]byte, 0, len(value)+len(value)/64+2), value)
 }
 
-// appendEnvelope begins a success envelope; its data and a closing brace must follow. message holds
-// nothing to be escaped.
+// appendEnvelope appends the start of a success envelope. The caller appends the data and the
+// closing brace. The message must need no escapes.
 func appendEnvelope(b []byte, status int, message string) []byte {
 	b = append(b, `{"statusCode":`...)
 	b = strconv.AppendInt(b, int64(status), 10)
@@ -27,8 +27,8 @@ func appendEnvelope(b []byte, status int, message string) []byte {
 	return append(b, `","data":`...)
 }
 
-// appendItem writes an item; quoted is its value, nil in lists, which have none. Key and realm hold
-// nothing to be escaped.
+// appendItem appends an item as JSON. quoted is its value; it is nil in lists, which omit values.
+// Key and realm need no escapes.
 func appendItem(b []byte, i Info, quoted []byte) []byte {
 	b = appendItemHead(b, i)
 	if quoted != nil {
@@ -57,7 +57,7 @@ func appendItemTail(b []byte, i Info) []byte {
 	return append(b, `"}`...)
 }
 
-// answerItem answers with an item and its value.
+// answerItem sends an item with its value. A large value is sent from quoted without a copy.
 func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte, reserved *memory.Reservation) error {
 	end, err := envelopeEnd(httpx.Warnings(c))
 	if err != nil {
@@ -82,7 +82,7 @@ func envelopeEnd(warnings []string) ([]byte, error) {
 	return append(append([]byte(`,"warnings":`), list...), '}'), err
 }
 
-// answer sends the parts as one body, and releases reserved when they have been sent.
+// answer sends the parts as one body. It releases reserved after they have been sent.
 func answer(c *fiber.Ctx, status int, reserved *memory.Reservation, parts ...[]byte) error {
 	c.Response().SetStatusCode(status)
 	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
@@ -98,14 +98,14 @@ func answer(c *fiber.Ctx, status int, reserved *memory.Reservation, parts ...[]b
 	return nil
 }
 
-// heldBody is an answer that gives memory back when it has been sent, or could not be. Its parts
-// are written to the connection from where they are.
+// heldBody is an answer that keeps its memory reserved until it has been sent or sending has
+// failed. Its parts are written to the connection without a copy.
 type heldBody struct {
 	net.Buffers
 	reserved *memory.Reservation
 }
 
-// Close is called by the server when it is done with the answer.
+// Close releases the memory. The server calls it when it is done with the answer.
 func (b *heldBody) Close() error {
 	b.Buffers = nil
 	b.reserved.Release()

@@ -9,20 +9,20 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 )
 
-// Values may be tens of megabytes. Bodies are therefore read, and answers written, without
-// reflection, in one allocation of the known size, and after memory has been reserved.
+// Values may have tens of megabytes. Therefore bodies are read and answers are written without
+// reflection, in one allocation of known size, after memory has been reserved.
 
-// smallBody is the size in bytes up to which bodies and values are not accounted: the limit of
-// connections bounds them.
+// smallBody is the size in bytes up to which a body or a value needs no reservation. The limit on
+// connections bounds the memory of these.
 const smallBody = 64 << 10
 
-// memoryCopies is how many copies of a large value exist at the same time at most: as received,
+// memoryCopies is the most copies of a large value that exist at the same time: as received,
 // sealed, and in the message to or from PostgreSQL.
 const memoryCopies = 3
 
-// readBody reads the body of a write, at most max bytes, and reserves memory for a large one. When
-// there is no memory, it reads the rest of the body away, so that a client that listens only after
-// it has sent everything receives the refusal.
+// readBody reads the body of a write, at most max bytes, and reserves memory for a large one. If
+// there is no memory, it discards the rest of the body, so that a client that sends everything
+// before it reads still receives the refusal.
 func readBody(c *fiber.Ctx, reserved *memory.Reservation, max int64) ([]byte, error) {
 	body, err := httpx.ReadBody(c, int(max), func(size, most int) error {
 		if size <= smallBody {

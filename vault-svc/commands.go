@@ -11,25 +11,27 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// commands returns the commands of the binary. To replace the key-encryption key without a
-// stop: keys add, give the new keyset to every replica; keys promote, give that to every replica;
-// keys rotate; then the old key may be taken out of the keyset.
+// commands returns the commands of the binary. They replace the key-encryption key while the
+// service runs: run keys add and give its keyset to every replica, run keys promote and give its
+// keyset to every replica, then run keys rotate. After that the old key may be removed from the
+// keyset.
 func commands() []service.Command[Config] {
 	return []service.Command[Config]{
 		{Name: "keys generate", Doc: "Print a new keyset for VAULT_KEY_ENCRYPTION_KEY.", Bare: true, Run: keysGenerate},
 		{Name: "keys add", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with one more key, which unwraps only.", Bare: true,
 			Run: edited((*sealing.Keyset).Add)},
-		{Name: "keys promote", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with its newest key as the one that wraps.", Bare: true,
-			Run: edited((*sealing.Keyset).Promote)},
-		{Name: "keys wrap", Doc: "Print the clear keyset in VAULT_KEY_ENCRYPTION_KEY wrapped by VAULT_KMS_URI.", Bare: true,
-			Run: keysWrap},
-		{Name: "keys rotate", Doc: "Wrap all data keys with the primary key of VAULT_KEY_ENCRYPTION_KEY while the service runs.", Run: keysRotate},
-		{Name: "verify", Doc: "Open every item and compare every account with its items; exit 1 when anything is wrong.",
-			Run: verifyAll},
+		{Name: "keys promote", Doc: "Print VAULT_KEY_ENCRYPTION_KEY with its newest key as the one that wraps.",
+			Bare: true, Run: edited((*sealing.Keyset).Promote)},
+		{Name: "keys wrap", Doc: "Print the clear keyset in VAULT_KEY_ENCRYPTION_KEY wrapped by VAULT_KMS_URI.",
+			Bare: true, Run: keysWrap},
+		{Name: "keys rotate", Run: keysRotate,
+			Doc: "Wrap all data keys with the primary key of VAULT_KEY_ENCRYPTION_KEY while the service runs."},
+		{Name: "verify", Run: verifyAll,
+			Doc: "Open every item and compare every account with its items; exit 1 when anything is wrong."},
 	}
 }
 
-// GenerateKeyset returns a new keyset for VAULT_KEY_ENCRYPTION_KEY: a secret.
+// GenerateKeyset returns a new keyset for VAULT_KEY_ENCRYPTION_KEY. The keyset is secret.
 func GenerateKeyset() (string, error) {
 	keyset, err := sealing.GenerateKeyset()
 	if err != nil {
@@ -59,7 +61,7 @@ func keysWrap(_ context.Context, cfg Config, _ service.Runtime, _ []string, out 
 	return printKeyset(cfg, kek, out)
 }
 
-// edited returns a command that prints the keyset of the settings after edit.
+// edited returns a command that applies edit to the configured keyset and prints the result.
 func edited(edit func(*sealing.Keyset) (*sealing.Keyset, error)) commandFunc {
 	return func(_ context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
 		kek, err := cfg.keyset()
@@ -91,8 +93,8 @@ func verifyAll(ctx context.Context, cfg Config, _ service.Runtime, _ []string, o
 	})
 }
 
-// withKeys opens the database without a limit on the time of a statement: these commands read
-// everything.
+// withKeys opens the database and the data keys for f. Statements have no timeout, because these
+// commands read all rows.
 func withKeys(ctx context.Context, cfg Config, f func(*sealing.Keys, *db.Pool) error) error {
 	cfg.DB.Timeout, cfg.DB.MaxConns = 0, max(cfg.DB.MaxConns, 2) // verify loads keys while it reads items
 	pool, err := db.Open(ctx, cfg.DB, schema, nil, nil)

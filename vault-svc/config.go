@@ -37,7 +37,7 @@ type Config struct {
 	KeyCache int `env:"VAULT_KEY_CACHE" envDefault:"10000" doc:"Unwrapped data keys kept in memory, one a user, dropped an hour after their last use."`
 }
 
-// megabyte is the contract's MB.
+// megabyte is one MB as the API and the settings define it.
 const megabyte = 1 << 20
 
 const maxBodyMB = quota.LargestBody / megabyte
@@ -66,7 +66,7 @@ func (c Config) Validate() error {
 // quota returns the default quota in bytes.
 func (c Config) quota() int64 { return c.QuotaMB * megabyte }
 
-// keyset opens the keyset, with the help of the KMS when there is one.
+// keyset opens the keyset. If a KMS is configured, the KMS unwraps it first.
 func (c Config) keyset() (k *sealing.Keyset, err error) {
 	if c.KMS.URI == "" {
 		k, err = sealing.ParseKeyset(c.KeyEncryption.Reveal())
@@ -83,7 +83,7 @@ func (c Config) keyset() (k *sealing.Keyset, err error) {
 	return k, nil
 }
 
-// reveal returns the keyset as keyEncryption reads it: a secret, unless a KMS wraps it.
+// reveal returns k as text for VAULT_KEY_ENCRYPTION_KEY. The text is secret unless a KMS wraps it.
 func (c Config) reveal(k *sealing.Keyset) (string, error) {
 	if c.KMS.URI == "" {
 		return k.Reveal()

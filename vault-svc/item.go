@@ -1,9 +1,17 @@
 // Package vault provides the vault service: a key-value store for each user and realm, encrypted at
 // rest, with a quota over all realms. It serves /api/v1/vault/keys, /api/v1/vault and
-// /api/v1/vault/stats, and /internal/realms for the gateway. Start reading at service.go, then at
-// Vault.Put in vault.go. item_http.go has the handlers, item_store.go and its siblings the SQL with
-// the quota, internal/sealing the encryption, internal/batch the batches of small reads and writes,
-// internal/memory the bound on large values.
+// /api/v1/vault/stats, and /internal/realms for the gateway.
+//
+// Start reading at service.go, then at Vault.Put in vault.go. item_http.go contains the handlers;
+// item_store.go, item_read_store.go and item_write_store.go contain the SQL with the quota.
+// internal/sealing encrypts, internal/batch groups small reads and writes into shared statements,
+// and internal/memory limits the memory of large values.
+//
+// One database function remains: vault_put (migrations/00002_put.sql) checks the quota, stores an
+// item and updates the accounts. Most writes need only two or three of its statements; one SQL
+// statement for all cases takes twice as long. The benchmark row that depends on it is
+// "vault PUT ÷ PocketBase, both flushing" (group vault of deploy/bench). BenchmarkPut compares a
+// write with the bare UPDATE of its row.
 package vault
 
 import (
@@ -17,16 +25,16 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// Info is an item without its value, as lists have it.
+// Info describes an item without its value.
 type Info struct {
 	sealing.Ref
 	Metadata  jsontext.Value // compact JSON object, nil when there is none
-	SizeBytes int64          // of the UTF-8 value and of the compact metadata
+	SizeBytes int64          // bytes of the UTF-8 value plus the compact metadata
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
 
-// Write is a request to store an item. Value is opaque: any UTF-8, NUL included.
+// Write is a request to store an item. The value is opaque: it may be any UTF-8, including NUL.
 type Write struct {
 	sealing.Ref
 	Value    []byte
@@ -35,16 +43,16 @@ type Write struct {
 	KeepMetadata bool
 }
 
-// size returns the bytes of the write, without kept metadata.
+// size returns the bytes of the value and of the new metadata.
 func (w Write) size() int64 { return int64(len(w.Value) + len(w.Metadata)) }
 
-// maxMetadata is the most bytes of compact metadata.
+// maxMetadata is the limit on compact metadata in bytes.
 const maxMetadata = 256 << 10
 
 // maxKey is the longest key name in characters.
 const maxKey = 255
 
-// checkKey returns nil when key is a legal name: 1 to 255 of [A-Za-z0-9._-].
+// checkKey returns an error unless key consists of 1 to 255 characters of [A-Za-z0-9._-].
 func checkKey(key string) error {
 	legal := len(key) >= 1 && len(key) <= maxKey
 	for i := 0; legal && i < len(key); i++ {
@@ -57,14 +65,14 @@ func checkKey(key string) error {
 	return nil
 }
 
-// Usage is the stored items of a user.
+// Usage is the number and size of a user's stored items.
 type Usage struct {
 	RealmItems, RealmBytes int64 // of one realm
 	TotalBytes             int64 // over all realms
 }
 
-// Stats is the answer of the statistics call. MB are 1,048,576 bytes, rounded to six decimals; the
-// percentage to two.
+// Stats is the answer of the statistics call. One MB is 1,048,576 bytes. MB are rounded to six
+// decimals, the percentage to two.
 type Stats struct {
 	TotalKeys      int64   `json:"total_keys"`
 	TotalSizeBytes int64   `json:"total_size_bytes"`
@@ -74,10 +82,10 @@ type Stats struct {
 	RemainingMB    float64 `json:"remaining_mb"`
 }
 
-// newStats reports u against a quota of limit bytes. A user may be over a quota that was lowered:
-// nothing remains then, and the percentage is above 100.
+// newStats compares u with a quota of limit bytes. When the quota was lowered below the stored
+// size, no space remains and the percentage is above 100.
 func newStats(u Usage, limit int64) Stats {
-	used := 100.0 // of nothing
+	used := 100.0 // a quota of zero is full
 	if limit > 0 {
 		used = round(float64(u.TotalBytes)*100/float64(limit), 100)
 	}
@@ -92,18 +100,18 @@ func inMB(bytes int64) float64 { return round(float64(bytes)/megabyte, 1e6) }
 
 func round(x, steps float64) float64 { return math.Round(x*steps) / steps }
 
-// keyNotFound is 404 VAULT_KEY_NOT_FOUND.
+// keyNotFound returns 404 VAULT_KEY_NOT_FOUND.
 func keyNotFound() error {
 	return apperr.New(apperr.NotFound, "VAULT_KEY_NOT_FOUND", "Vault key not found.")
 }
 
-// limitExceeded is 413 VAULT_LIMIT_EXCEEDED.
+// limitExceeded returns 413 VAULT_LIMIT_EXCEEDED.
 func limitExceeded() error {
 	return apperr.New(apperr.TooLarge, "VAULT_LIMIT_EXCEEDED", "Vault storage limit exceeded.")
 }
 
-// authorize returns nil when the caller may use the vault in realm ("" for the global scope), else
-// 403. The gateway has decided most of this already; here it holds also when the gateway errs.
+// authorize returns 403 unless the caller may use the vault in realm ("" is the global scope). The
+// gateway checks most of this too; the check here protects the vault if the gateway is wrong.
 func authorize(i auth.Identity, realm string) error {
 	switch g := i.Grant; {
 	case i.Banned:

@@ -23,14 +23,14 @@ import (
 type handler struct {
 	vault     *Vault
 	memory    *memory.Budget
-	quota     int64 // bytes, of users without one of their own
+	quota     int64 // bytes, for users without a quota of their own
 	maxBodyMB int64 // VAULT_MAX_BODY_MB
 }
 
-// routes mounts the API. Paths are exact: Fiber matches the request target as it was sent, so
-// neither a dot segment nor a trailing slash can turn one call into another.
+// routes mounts the API. Fiber matches the request target exactly as it was sent, so a dot segment
+// or a trailing slash cannot turn one call into another.
 func (h *handler) routes(srv *httpx.Server) {
-	// Bodies are read by the handler, which asks for memory first.
+	// The handlers read bodies themselves, after they have reserved memory.
 	srv.App.Server().StreamRequestBody = true
 	srv.Use(h.limitBody)
 
@@ -44,8 +44,8 @@ func (h *handler) routes(srv *httpx.Server) {
 	srv.Get(internalapi.RealmsPath, h.realms)
 }
 
-// limitBody refuses a body that says that it is too long: much for a write of an item, little for
-// all else. (Streamed bodies have no limit of the server's own.)
+// limitBody refuses a body whose Content-Length is too large. Writes of items have a high limit,
+// all other calls a low one. The server itself does not limit streamed bodies.
 func (h *handler) limitBody(c *fiber.Ctx) error {
 	limit := int64(httpx.DefaultBodyLimit)
 	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) &&
@@ -58,13 +58,13 @@ func (h *handler) limitBody(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// scope is the user and the realm of a request, and the user's quota.
+// scope is the part of the vault that a request is about, and the user's quota in bytes.
 type scope struct {
 	user, realm string
 	quota       int64
 }
 
-// scope returns whose vault a request is about, or why the caller may not use it.
+// scope returns the scope of a request, or an error when the caller may not use it.
 func (h *handler) scope(c *fiber.Ctx) (scope, error) {
 	caller, err := httpx.User(c)
 	if err != nil {
@@ -82,7 +82,7 @@ func (h *handler) quotaOf(caller auth.Identity) int64 {
 	return quota.Effective(caller.VaultQuota, h.quota)
 }
 
-// item is scope for a request about one item.
+// item returns the scope of a request about one item, and the item's reference.
 func (h *handler) item(c *fiber.Ctx) (scope, sealing.Ref, error) {
 	s, err := h.scope(c)
 	if err != nil {
@@ -115,7 +115,7 @@ func (h *handler) list(c *fiber.Ctx) error {
 		if len(body) < smallBody {
 			return nil
 		}
-		// The connection to the database waits meanwhile: others need it, so this does not.
+		// This call holds a database connection that others need, so it must not wait for memory.
 		return reserved.TryGrow(memoryCopies * int64(cap(body)))
 	})
 	if err != nil {
@@ -143,7 +143,7 @@ func (h *handler) get(c *fiber.Ctx) error {
 		reserved.Release()
 		return err
 	}
-	reserved.ShrinkTo(int64(cap(quoted))) // the message and the value are not needed any more
+	reserved.ShrinkTo(int64(cap(quoted))) // the database message and the value are no longer needed
 	return answerItem(c, http.StatusOK, "Vault key retrieved successfully", info, quoted, reserved)
 }
 
@@ -177,15 +177,15 @@ func (h *handler) putHolding(c *fiber.Ctx, s scope, ref sealing.Ref, reserved *m
 	if err != nil {
 		return err
 	}
-	reserved.ShrinkTo(int64(cap(body))) // the answer points into it, or spells the value no longer than it does
+	reserved.ShrinkTo(int64(cap(body))) // the answer points into the body, or takes no more space than it
 	if created {
 		return answerItem(c, http.StatusCreated, "Vault key created successfully", info, quoted, reserved)
 	}
 	return answerItem(c, http.StatusOK, "Vault key updated successfully", info, quoted, reserved)
 }
 
-// parseWrite reads the fields of a write, and the value as the answer will spell it. Both may point
-// into the body.
+// parseWrite reads the fields of a write. quoted is the value as a JSON string, for the answer.
+// Both results may point into the body.
 func parseWrite(ref sealing.Ref, o *input.Object) (w Write, quoted []byte, err error) {
 	w.Ref = ref
 	switch raw, ok := o.Raw("value"); {
@@ -248,7 +248,7 @@ func (h *handler) stats(c *fiber.Ctx) error {
 	return httpx.OK(c, "Vault statistics retrieved successfully", stats)
 }
 
-// realms tells the gateway in which realms a user has keys.
+// realms lists the realms in which a user has keys. Only the gateway calls it.
 func (h *handler) realms(c *fiber.Ctx) error {
 	user, err := httpx.SystemUserID(c)
 	if err != nil {

@@ -9,29 +9,32 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// storedItem is a row as it is stored; sealed is nil when it is larger than was asked for.
+// storedItem is a row of vault_items. sealed is nil when the value is larger than the reader's
+// limit.
 type storedItem struct {
 	sealedInfo
 	version sealing.Version
 	sealed  []byte
 }
 
-// itemRead asks for an item, without its value when that is larger than smallBody.
+// itemRead is a read of one item, and its result. A value larger than smallBody is left out.
 type itemRead struct {
 	ref sealing.Ref
 	storedItem
 	found bool
 }
 
-// itemColumns of an item whose value is read up to $4 bytes.
-const itemColumns = `CASE WHEN size_bytes <= $4 THEN sealed END, version, sealed_metadata, metadata_version, size_bytes, created_at, updated_at`
+// itemColumns are the columns of storedItem. A value larger than $4 bytes is left out.
+const itemColumns = `CASE WHEN size_bytes <= $4 THEN sealed END, version, sealed_metadata, metadata_version,
+	size_bytes, created_at, updated_at`
 
 const readItem = `SELECT ` + itemColumns + ` FROM vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`
 
-// readItems looks each item up along the key; the lateral join keeps the planner from reading the
-// table and joining it.
+// readItems looks up each item by the primary key. The lateral join keeps the planner from scanning
+// the whole table.
 const readItems = `
-	SELECT n, item.* FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (user_id, realm_id, key, n)
+	SELECT n, item.* FROM unnest($1::text[], $2::text[], $3::text[])
+		WITH ORDINALITY AS asked (user_id, realm_id, key, n)
 	CROSS JOIN LATERAL (SELECT ` + itemColumns + ` FROM vault_items i
 		WHERE i.user_id = asked.user_id AND i.realm_id = asked.realm_id AND i.key = asked.key LIMIT 1) AS item`
 
@@ -39,7 +42,7 @@ func (i *storedItem) columns() []any {
 	return []any{&i.sealed, &i.version, &i.metadata, &i.metadataVersion, &i.size, &i.created, &i.updated}
 }
 
-// readBatch reads the items of batch by one statement.
+// readBatch reads the items of batch in one statement.
 func (s *itemStore) readBatch(ctx context.Context, batch []*itemRead) error {
 	if len(batch) == 1 {
 		r := batch[0]
@@ -73,10 +76,11 @@ func (s *itemStore) readBatch(ctx context.Context, batch []*itemRead) error {
 	return rows.Err()
 }
 
-// read reads one item. open is called with the row while its bytes are still in the connection's
-// memory, and must not keep them; they are nil when the value is larger than inline bytes. It
-// returns false when there is no such item.
-func (s *itemStore) read(ctx context.Context, ref sealing.Ref, inline int64, open func(storedItem) error) (bool, error) {
+// read reads one item and calls open with its row. The bytes of the row belong to the connection,
+// so open must not keep them. A value larger than inline bytes is left out. read returns false when
+// there is no such item.
+func (s *itemStore) read(ctx context.Context, ref sealing.Ref, inline int64,
+	open func(storedItem) error) (bool, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return false, err

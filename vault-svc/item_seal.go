@@ -6,7 +6,7 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// seal seals the value and the metadata of a write, each in a version of its own.
+// seal seals the value and the metadata of a write, each with a version of its own.
 func seal(key *sealing.DataKey, w Write) (s sealedWrite, err error) {
 	s = sealedWrite{
 		Ref: w.Ref, version: sealing.NewVersion(), keepMetadata: w.KeepMetadata, valueBytes: int64(len(w.Value)),
@@ -21,8 +21,8 @@ func seal(key *sealing.DataKey, w Write) (s sealedWrite, err error) {
 	return s, err
 }
 
-// openRow opens both parts of a row, and compares their length with what the row says. The value is
-// never nil; the metadata is nil when there is none.
+// openRow opens the value and the metadata of a row, and compares their length with the size in the
+// row. The value is never nil; the metadata is nil when there is none.
 func openRow(key *sealing.DataKey, ref sealing.Ref, row storedItem) (value, metadata []byte, err error) {
 	if value, err = key.Open(sealing.Value, ref, row.version, row.sealed); err != nil {
 		return nil, nil, err
@@ -36,7 +36,7 @@ func openRow(key *sealing.DataKey, ref sealing.Ref, row storedItem) (value, meta
 	return value, metadata, nil
 }
 
-// openMetadata opens the metadata of a row, nil when there is none.
+// openMetadata opens the metadata of a row. It returns nil when there is none.
 func openMetadata(key *sealing.DataKey, ref sealing.Ref, row sealedInfo) ([]byte, error) {
 	if row.metadataVersion == nil {
 		return nil, nil

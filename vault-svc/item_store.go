@@ -13,16 +13,16 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// itemStore keeps sealed items and the account of their sizes.
+// itemStore keeps sealed items and the accounts of their sizes.
 //
-// Every change is one transaction in one round trip, of one user or, for small values, of many
-// (putBatch). A transaction that changes an account first locks the user's row of vault_usage, by a
-// statement of its own: READ COMMITTED takes a snapshot for each statement, so the next one sees
-// everything that earlier holders of the lock committed, and computes correct differences. (A lock
-// inside the writing statement would wait, and then still read the old item.)
+// Every change is one transaction in one round trip. It serves one user or, for small values, many
+// users (putBatch). A transaction that changes an account first locks the user's row of
+// vault_usage, in a separate statement. READ COMMITTED takes a snapshot for each statement, so the
+// next statement sees everything that earlier holders of the lock committed, and computes correct
+// differences. A lock inside the writing statement would wait, and then still read the old item.
 type itemStore struct{ pool *db.Pool }
 
-// sealedInfo is a row without its value.
+// sealedInfo is a row of vault_items without the value.
 type sealedInfo struct {
 	key             string
 	metadata        []byte
@@ -32,8 +32,8 @@ type sealedInfo struct {
 	updated         time.Time
 }
 
-// fits reports, as of now, whether a write of these sizes would be allowed: to refuse a large one
-// before it is sealed and sent.
+// fits reports whether the quota allows w at this moment. It refuses a large write before the value
+// is sealed and sent to PostgreSQL; vault_put decides.
 func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT delta <= 0 OR bytes + delta <= $6 FROM (
@@ -44,29 +44,30 @@ func (s *itemStore) fits(ctx context.Context, w Write, max limits) (ok bool, err
 	return ok, err
 }
 
-// largeMessage is the size from which a connection is made to forget a message.
+// largeMessage is the size in bytes above which release clears a value from the connection.
 const largeMessage = 1 << 20
 
-// forgetSQL has as many parameters and columns as the widest statement here: each takes the place
-// of one that pgx still points to.
-const forgetSQL = `SELECT $1::int, $2::int, $3::int, $4::int, $5::int, $6::int, $7::int, $8::int, $9::int, $10::int, $11::int, $12::int`
+// clearSQL has as many parameters and columns as the widest statement here. Each of them replaces a
+// value that pgx still points to.
+const clearSQL = `SELECT $1::int, $2::int, $3::int, $4::int, $5::int, $6::int,
+	$7::int, $8::int, $9::int, $10::int, $11::int, $12::int`
 
-// release gives conn back to the pool after a statement with these values. pgx keeps the parameters
-// of a connection's last statement, and the last row that it read, until others take their place:
-// an idle pool would hold a large value, twice, for each connection.
+// release returns conn to the pool after a statement with these values. pgx keeps the parameters of
+// a connection's last statement, and the last row that it read, until the next statement replaces
+// them. Without clearSQL an idle pool would hold two copies of a large value for each connection.
 func release(ctx context.Context, conn *pgxpool.Conn, values []any) {
 	defer conn.Release()
 	for _, v := range values {
 		if b, ok := v.([]byte); ok && len(b) > largeMessage {
-			// When this fails the connection is closed, and forgets as well.
-			_, _ = conn.Exec(ctx, forgetSQL, make([]any, 12)...)
+			// If this fails, the connection is closed, which frees the memory too.
+			_, _ = conn.Exec(ctx, clearSQL, make([]any, 12)...)
 			return
 		}
 	}
 }
 
-// list calls each for the items of a realm in the order of their keys, bytewise, without their
-// values. The row's bytes may not be kept.
+// list calls each for every item of a realm, without its value, ordered by the bytes of the keys.
+// each must not keep the bytes of the row.
 func (s *itemStore) list(ctx context.Context, user, realm string, each func(sealedInfo) error) error {
 	rows, err := s.pool.Query(ctx, `
 		SELECT key, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
@@ -78,7 +79,8 @@ func (s *itemStore) list(ctx context.Context, user, realm string, each func(seal
 	var row sealedInfo
 	var metadata pgtype.DriverBytes
 	for rows.Next() {
-		if err := rows.Scan(&row.key, &metadata, &row.metadataVersion, &row.size, &row.created, &row.updated); err != nil {
+		err := rows.Scan(&row.key, &metadata, &row.metadataVersion, &row.size, &row.created, &row.updated)
+		if err != nil {
 			return err
 		}
 		row.metadata = metadata
@@ -89,8 +91,8 @@ func (s *itemStore) list(ctx context.Context, user, realm string, each func(seal
 	return rows.Err()
 }
 
-// locked runs sql, which returns one row, in one transaction under the lock of the user's account,
-// and scans the row into dst. The account is made first when there is none.
+// locked runs sql in a transaction that holds the lock of the user's account, which it creates if
+// there is none. sql returns one row, which is scanned into dst.
 func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, dst ...any) error {
 	var batch pgx.Batch
 	batch.Queue(`INSERT INTO vault_usage (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING`, user)
@@ -106,14 +108,14 @@ func (s *itemStore) locked(ctx context.Context, user, sql string, args []any, ds
 	if err == nil {
 		err = results.QueryRow().Scan(dst...)
 	}
-	// The batch is committed at its end: only Close tells whether that worked.
+	// Close commits the batch, so only its error says whether the change was stored.
 	if closed := results.Close(); closed != nil {
 		return closed
 	}
 	return err
 }
 
-// remove deletes one item, gives its size back and reports whether there was one.
+// remove deletes one item, subtracts its size from the accounts and reports whether it existed.
 func (s *itemStore) remove(ctx context.Context, ref sealing.Ref) (bool, error) {
 	var n int64
 	err := s.locked(ctx, ref.User, `WITH gone AS (
@@ -122,7 +124,8 @@ func (s *itemStore) remove(ctx context.Context, ref sealing.Ref) (bool, error) {
 	return n > 0, err
 }
 
-// clear deletes all items of a realm, gives their sizes back and returns how many there were.
+// clear deletes all items of a realm, subtracts their sizes from the accounts and returns their
+// number.
 func (s *itemStore) clear(ctx context.Context, user, realm string) (n int64, err error) {
 	err = s.locked(ctx, user, `WITH gone AS (
 		DELETE FROM vault_items WHERE user_id = $1 AND realm_id = $2 RETURNING size_bytes)`+giveBackSQL,
@@ -130,10 +133,13 @@ func (s *itemStore) clear(ctx context.Context, user, realm string) (n int64, err
 	return n, err
 }
 
+// giveBackSQL subtracts the deleted items (gone) from the accounts of the user and of the realm,
+// and returns their number.
 const giveBackSQL = `, freed AS (
     SELECT count(*) AS items, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM gone
 ), account AS (
-    UPDATE vault_usage u SET bytes = u.bytes - f.bytes, items = u.items - f.items FROM freed f WHERE u.user_id = $1 AND f.items > 0
+    UPDATE vault_usage u SET bytes = u.bytes - f.bytes, items = u.items - f.items
+    FROM freed f WHERE u.user_id = $1 AND f.items > 0
 ), realm AS (
     UPDATE vault_realms r SET bytes = r.bytes - f.bytes, items = r.items - f.items
     FROM freed f WHERE r.user_id = $1 AND r.realm_id = $2 AND f.items > 0 AND r.items > f.items
@@ -146,12 +152,13 @@ SELECT items FROM freed`
 func (s *itemStore) usage(ctx context.Context, user, realm string) (u Usage, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT coalesce(r.items, 0), coalesce(r.bytes, 0), coalesce(u.bytes, 0)
-		FROM (VALUES (1)) one LEFT JOIN vault_usage u ON u.user_id = $1 LEFT JOIN vault_realms r ON r.user_id = $1 AND r.realm_id = $2`,
+		FROM (VALUES (1)) one LEFT JOIN vault_usage u ON u.user_id = $1
+			LEFT JOIN vault_realms r ON r.user_id = $1 AND r.realm_id = $2`,
 		user, realm).Scan(&u.RealmItems, &u.RealmBytes, &u.TotalBytes)
 	return u, err
 }
 
-// realms lists the realms that hold items of a user, by id, without the global scope.
+// realms lists the realms in which a user has items, ordered by id. The global scope is left out.
 func (s *itemStore) realms(ctx context.Context, user string) ([]internalapi.RealmUsage, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT realm_id, items, bytes FROM vault_realms WHERE user_id = $1 AND realm_id <> '' ORDER BY realm_id`, user)

@@ -19,17 +19,17 @@ import (
 // Name is the service's name, and the audience of the identities that it accepts.
 const Name = "vault-svc"
 
-// schema is the service's own in PostgreSQL.
+// schema is the PostgreSQL schema that holds the service's tables.
 const schema = "vault_svc"
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// requestTimeout bounds a request with the arrival of its body in it, which may be hundreds of
+// requestTimeout bounds a request, including the arrival of its body, which may be hundreds of
 // megabytes.
 const requestTimeout = 60 * time.Second
 
-// Program is the binary vault-svc.
+// Program describes the binary vault-svc: its settings, commands and migrations.
 func Program() service.Program[Config] {
 	return service.Program[Config]{
 		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Commands: commands(),
@@ -39,9 +39,10 @@ func Program() service.Program[Config] {
 	}
 }
 
-// New opens the database and declares the service; Run serves.
+// New opens the database and builds the service, which serves once its Run is called.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
-	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
+	return service.Build(ctx, Name, cfg.Service, rt,
+		func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
 }
 
 // maxBatch is the most items that one statement reads or writes.
@@ -71,8 +72,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	budget := memory.New(cfg.InflightBytes, cfg.InflightWait)
-	// A quarter of the connections is for batches of reads, as many for batches of writes, and the
-	// rest for unbatched writes, which may wait for locks.
+	// Batches of reads use a quarter of the connections, batches of writes another quarter. The
+	// rest serves unbatched writes, which may wait for locks.
 	items, quarter := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
 	v := &Vault{
 		items: items, keys: keys, maxItems: cfg.MaxItems,
@@ -87,7 +88,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		memory: budget, quota: cfg.quota(), maxBodyMB: cfg.MaxBodyMB,
 	}
 	srv := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, MaxBody: quota.LargestBody,
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities,
+		MaxBody:        quota.LargestBody,
 		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})

@@ -10,14 +10,15 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// Vault has the rules of the vault: it seals and opens items, and leaves rows and accounts to its
-// store.
+// Vault implements the rules of the vault. It seals and opens items; its store keeps the rows and
+// the accounts of their sizes.
 type Vault struct {
 	items  *itemStore
 	reads  *batch.Batcher[itemRead]
 	writes *batch.Batcher[itemWrite]
-	// unbatched are the writes that share no statement. They, too, run one at a time for a user, so
-	// that writes that wait for the lock of one account hold one connection and not all.
+	// unbatched runs each write in a statement of its own: large values, and writes whose batch was
+	// rolled back. Writes of one user run one at a time here too, so that writes which wait for the
+	// lock of one account occupy a single connection.
 	unbatched  *batch.Batcher[itemWrite]
 	largeReads atomic.Int64 // statements that read one large value
 	keys       *sealing.Keys
@@ -25,9 +26,9 @@ type Vault struct {
 	metrics    *metrics
 }
 
-// Put stores w within a quota of limit bytes over all realms and returns the item as it is then,
-// and whether it is new. The error is 413 VAULT_LIMIT_EXCEEDED, and nothing has changed, when the
-// quota does not allow it.
+// Put stores w if a quota of limit bytes over all realms allows it. It returns the stored item and
+// reports whether it is new. When the quota does not allow it, nothing changes and the error is 413
+// VAULT_LIMIT_EXCEEDED.
 func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, error) {
 	max := limits{bytes: limit, items: v.maxItems}
 	if w.size() > smallBody {
@@ -63,7 +64,8 @@ func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, erro
 	return info, put.created, err
 }
 
-// write stores an item in a batch with other users' items, unless it is large.
+// write stores an item in a batch with other users' items. A large item, or one whose batch was
+// rolled back, is stored by itself.
 func (v *Vault) write(ctx context.Context, put *itemWrite, size int64) error {
 	v.metrics.writes.Inc()
 	if size > smallBody {
@@ -76,15 +78,15 @@ func (v *Vault) write(ctx context.Context, put *itemWrite, size int64) error {
 	return err
 }
 
-// quotaExceeded counts and returns the refusal of a write by the user's quota.
+// quotaExceeded counts a write that the user's quota refuses, and returns its error.
 func (v *Vault) quotaExceeded() error {
 	v.metrics.quotaRefusals.Inc()
 	return limitExceeded()
 }
 
-// Get returns an item and its value. Memory for a large one is taken into reserved first. The error
-// is 404 VAULT_KEY_NOT_FOUND when there is none; an item that does not open is an internal error,
-// never another value.
+// Get returns an item and its value. It reserves memory in reserved before it reads a large value.
+// The error is 404 VAULT_KEY_NOT_FOUND when there is no such item. An item that does not open is an
+// internal error; it never yields another value.
 func (v *Vault) Get(ctx context.Context, ref sealing.Ref,
 	reserved *memory.Reservation) (info Info, value []byte, err error) {
 	key, err := v.keys.Find(ctx, ref.User)
@@ -104,8 +106,8 @@ func (v *Vault) Get(ctx context.Context, ref sealing.Ref,
 	}
 	v.metrics.reads.Inc()
 	found, err := v.readSmall(ctx, ref, open)
-	// A large value needs memory before it is read. It may have been overwritten by a larger one
-	// meanwhile.
+	// A large value is read after its memory has been reserved. The loop repeats when a larger
+	// value has been written in the meantime.
 	for err == nil && found && value == nil {
 		if err = reserved.Grow(ctx, memoryCopies*info.SizeBytes); err == nil {
 			found, err = v.readLarge(ctx, ref, info.SizeBytes, open)
@@ -117,7 +119,7 @@ func (v *Vault) Get(ctx context.Context, ref sealing.Ref,
 	return info, value, err
 }
 
-// readSmall reads an item, without a large value, in a batch with other reads.
+// readSmall reads an item in a batch with other reads. It leaves out a large value.
 func (v *Vault) readSmall(ctx context.Context, ref sealing.Ref, open func(storedItem) error) (bool, error) {
 	r := &itemRead{ref: ref}
 	if err := v.reads.Do(ctx, r); err != nil || !r.found {
@@ -126,13 +128,13 @@ func (v *Vault) readSmall(ctx context.Context, ref sealing.Ref, open func(stored
 	return true, open(r.storedItem)
 }
 
-// readLarge reads an item whose value has at most size bytes by a statement of its own.
+// readLarge reads an item in a statement of its own, with its value if that has at most size bytes.
 func (v *Vault) readLarge(ctx context.Context, ref sealing.Ref, size int64, open func(storedItem) error) (bool, error) {
 	v.largeReads.Add(1)
 	return v.items.read(ctx, ref, size, open)
 }
 
-// countOpenError counts err, when there is one, and returns it.
+// countOpenError counts err unless it is nil, and returns it.
 func (v *Vault) countOpenError(err error) error {
 	if err != nil {
 		v.metrics.openErrors.Inc()
@@ -140,8 +142,8 @@ func (v *Vault) countOpenError(err error) error {
 	return err
 }
 
-// List calls each for the items of a realm in the order of their keys, bytewise, with their
-// metadata and without their values.
+// List calls each for every item of a realm, with its metadata and without its value. Items are
+// ordered by the bytes of their keys.
 func (v *Vault) List(ctx context.Context, user, realm string, each func(Info) error) error {
 	key, err := v.keys.Find(ctx, user)
 	if key == nil || err != nil {
@@ -158,7 +160,7 @@ func (v *Vault) List(ctx context.Context, user, realm string, each func(Info) er
 	})
 }
 
-// Delete removes one item; 404 VAULT_KEY_NOT_FOUND when there is none.
+// Delete removes one item. The error is 404 VAULT_KEY_NOT_FOUND when there is none.
 func (v *Vault) Delete(ctx context.Context, ref sealing.Ref) error {
 	found, err := v.items.remove(ctx, ref)
 	if err == nil && !found {
@@ -167,12 +169,12 @@ func (v *Vault) Delete(ctx context.Context, ref sealing.Ref) error {
 	return err
 }
 
-// Clear removes all items of one realm scope and returns how many there were.
+// Clear removes all items of one realm ("" is the global scope) and returns their number.
 func (v *Vault) Clear(ctx context.Context, user, realm string) (int64, error) {
 	return v.items.clear(ctx, user, realm)
 }
 
-// Stats reports the size of a realm, and of the whole account against a quota of limit bytes.
+// Stats reports the size of one realm, and compares the whole account with a quota of limit bytes.
 func (v *Vault) Stats(ctx context.Context, user, realm string, limit int64) (Stats, error) {
 	u, err := v.items.usage(ctx, user, realm)
 	return newStats(u, limit), err

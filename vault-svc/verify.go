@@ -10,12 +10,12 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// verifyEvery is after how many items verify reports progress.
+// verifyEvery is the number of items after which verify reports its progress.
 const verifyEvery = 10_000
 
-// verify opens every item and compares every account with its items, writing one line to out for
-// each thing that is wrong. It may run while the service does: each item, and each account, is read
-// as one transaction left it. The error says how much was wrong.
+// verify opens every item and compares every account with its items. It writes one line to out for
+// each fault, and its error counts them. It may run beside the service, because it reads each item
+// and each account as one transaction left it.
 func verify(ctx context.Context, store *verifyStore, keys *sealing.Keys, out io.Writer) error {
 	var items, bad int
 	err := store.items(ctx, func(ref sealing.Ref, row storedItem) error {
@@ -49,7 +49,7 @@ func verify(ctx context.Context, store *verifyStore, keys *sealing.Keys, out io.
 	return nil
 }
 
-// verifyItem opens one row.
+// verifyItem returns an error when a row does not open or its metadata is not JSON.
 func verifyItem(ctx context.Context, keys *sealing.Keys, ref sealing.Ref, row storedItem) error {
 	key, err := keys.Find(ctx, ref.User)
 	if err != nil {

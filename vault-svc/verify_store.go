@@ -10,14 +10,15 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
-// verifyStore reads everything that there is, for verify.
+// verifyStore reads all items and accounts for verify.
 type verifyStore struct{ pool *db.Pool }
 
-// verifyPage is how many items one statement reads; they are streamed, one at a time in memory.
+// verifyPage is the number of items that one statement reads. They are streamed, so only one of
+// them is in memory at a time.
 const verifyPage = 200
 
-// items calls each for every item, in the order of the primary key. The row's bytes may not be
-// kept.
+// items calls each for every item, ordered by the primary key. each must not keep the bytes of the
+// row.
 func (s *verifyStore) items(ctx context.Context, each func(sealing.Ref, storedItem) error) error {
 	var last sealing.Ref
 	for {
@@ -28,10 +29,12 @@ func (s *verifyStore) items(ctx context.Context, each func(sealing.Ref, storedIt
 	}
 }
 
-// page reads the items after *last, and moves it.
-func (s *verifyStore) page(ctx context.Context, last *sealing.Ref, each func(sealing.Ref, storedItem) error) (n int, err error) {
+// page reads the next items after *last, sets *last to the last of them and returns their number.
+func (s *verifyStore) page(ctx context.Context, last *sealing.Ref,
+	each func(sealing.Ref, storedItem) error) (n int, err error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT user_id, realm_id, key, sealed, version, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
+		SELECT user_id, realm_id, key, sealed, version, sealed_metadata, metadata_version,
+		    size_bytes, created_at, updated_at
 		FROM vault_items WHERE (user_id, realm_id, key) > ($1, $2, $3) ORDER BY user_id, realm_id, key LIMIT $4`,
 		last.User, last.Realm, last.Key, verifyPage)
 	if err != nil {
@@ -53,14 +56,15 @@ func (s *verifyStore) page(ctx context.Context, last *sealing.Ref, each func(sea
 	return n, rows.Err()
 }
 
-// wrongAccount is an account that does not equal the sum of its items; realm is "*" for the account
-// over all realms.
+// wrongAccount is an account that differs from the sum of its items. The realm of an account over
+// all realms is "*".
 type wrongAccount struct {
 	user, realm                        string
 	bytes, items, realBytes, realItems int64
 }
 
-// wrongAccounts compares all accounts with the items in one snapshot.
+// wrongAccounts compares all accounts with the items, in one snapshot, and returns those with a
+// difference.
 func (s *verifyStore) wrongAccounts(ctx context.Context) ([]wrongAccount, error) {
 	rows, err := s.pool.Query(ctx, `
 		WITH real AS (
@@ -68,7 +72,8 @@ func (s *verifyStore) wrongAccounts(ctx context.Context) ([]wrongAccount, error)
 		        sum(size_bytes)::bigint AS bytes, count(*) AS items
 		    FROM vault_items GROUP BY GROUPING SETS ((user_id), (user_id, realm_id))
 		), account AS (
-		    SELECT user_id, '*' AS realm_id, bytes, items FROM vault_usage UNION ALL SELECT user_id, realm_id, bytes, items FROM vault_realms
+		    SELECT user_id, '*' AS realm_id, bytes, items FROM vault_usage
+		    UNION ALL SELECT user_id, realm_id, bytes, items FROM vault_realms
 		)
 		SELECT user_id, realm_id, coalesce(a.bytes, 0), coalesce(a.items, 0), coalesce(r.bytes, 0), coalesce(r.items, 0)
 		FROM account a FULL JOIN real r USING (user_id, realm_id)

@@ -1,4 +1,4 @@
-// Command vault-svc keeps the vault; run it with -config for its settings.
+// Command vault-svc serves the vault. Run it with -config to print its settings.
 package main
 
 import (

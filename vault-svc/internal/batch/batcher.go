@@ -1,5 +1,5 @@
 // Package batch provides group commit: operations that arrive at about the same time share one
-// statement. Start reading at Batcher.Do.
+// statement and one commit. Start reading at Batcher.Do.
 package batch
 
 import (
@@ -14,18 +14,19 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// Batcher runs operations in batches, each by one call of run. A statement costs PostgreSQL, the
-// kernel and pgx about ten times as much as one more row of a statement, and a commit waits for the
-// disk.
+// Batcher runs operations in batches, each with one call of run. This saves work: a statement costs
+// PostgreSQL, the kernel and pgx about ten times as much as one more row in it, and each commit
+// waits for the disk.
 //
-// No operation waits for others to arrive. While no batch runs, an operation starts one at once,
-// together with the operations of goroutines that are ready to run. Operations that arrive while a
-// batch runs are collected for the next one, so none reads a state from before it was asked. When
-// the running batch takes longer than slowStatement (it waits for a disk, a lock or the network),
-// or when a full batch is collected, another one starts beside it, up to maxRunning.
+// No operation waits for others to arrive. While no batch runs, an operation starts a batch at
+// once, together with the operations of goroutines that are ready to run. Operations that arrive
+// while a batch runs are collected for the next one, so a read never returns a state from before
+// its request. Another batch starts beside the running one, up to maxRunning, when the running
+// batch takes longer than slowStatement (it waits for a disk, a lock or the network) or when the
+// collected batch is full.
 //
-// Data loaders (dataloader and similar libraries) wait a fixed time for company or cache results. A
-// service must not be slower for a single client, and must not cache here.
+// Libraries such as dataloader do not fit: they delay every operation by a fixed time, or cache
+// results. A single client must not become slower, and reads must be current.
 type Batcher[T any] struct {
 	run         func(ctx context.Context, batch []*T) error
 	conflictKey func(*T) string
@@ -37,7 +38,7 @@ type Batcher[T any] struct {
 	lastStart  time.Time
 	reserved   map[string]bool // conflict keys of the running batches
 	waiting    []*pending[T]
-	timerSet   bool // a timer will check for slow statements
+	timerSet   bool // a timer will call start after slowStatement
 	statements atomic.Int64
 }
 
@@ -50,12 +51,12 @@ type pending[T any] struct {
 	err  error
 }
 
-// slowStatement is the duration from which another batch starts beside a running one. Statements
-// whose rows are in PostgreSQL's memory take less.
+// slowStatement is the duration after which another batch may start beside a running one.
+// Statements whose rows are in PostgreSQL's memory take less.
 const slowStatement = 2 * time.Millisecond
 
-// statementTimeout bounds a batch, below the limit of a request. No client of a shared statement
-// can cancel it, so it needs a limit of its own.
+// statementTimeout bounds a batch. It is shorter than the timeout of a request. A batch needs its
+// own timeout because no single client can cancel a shared statement.
 const statementTimeout = 20 * time.Second
 
 // errAborted is the error of operations whose batch panicked.
@@ -73,8 +74,8 @@ func New[T any](maxRunning, maxSize int, conflictKey func(*T) string,
 // Statements returns the number of batches that were started.
 func (b *Batcher[T]) Statements() int64 { return b.statements.Load() }
 
-// Do runs op and returns the error of its batch, or that of ctx when ctx ended before the batch
-// started.
+// Do runs op in a batch and returns the error of the batch. If ctx ends before the batch starts, op
+// does not run and Do returns the error of ctx.
 func (b *Batcher[T]) Do(ctx context.Context, op *T) error {
 	p := &pending[T]{op: op, ctx: ctx}
 	batch, err := b.join(p)
@@ -87,8 +88,8 @@ func (b *Batcher[T]) Do(ctx context.Context, op *T) error {
 	return p.err
 }
 
-// join waits for the turn of p. It returns the batch that p has to lead, or nil when another
-// operation has led the batch of p.
+// join waits until p leads a batch or another operation has run it. It returns the batch that p
+// must lead, or nil when p is done.
 func (b *Batcher[T]) join(p *pending[T]) ([]*pending[T], error) {
 	p.turn = make(chan []*pending[T], 1)
 	b.mu.Lock()
@@ -106,7 +107,8 @@ func (b *Batcher[T]) join(p *pending[T]) ([]*pending[T], error) {
 	}
 }
 
-// start hands a batch to its first operation, when another batch may run. b.mu is locked.
+// start starts the next batch, if another one may run: its first operation leads it. b.mu is
+// locked.
 func (b *Batcher[T]) start() {
 	if len(b.waiting) > 0 && b.running > 0 && !b.timerSet {
 		b.timerSet = true
@@ -129,8 +131,8 @@ func (b *Batcher[T]) start() {
 	}
 }
 
-// collect moves waiting operations to batch until it is full, except those that conflict with a
-// running one. b.mu is locked.
+// collect moves waiting operations to batch until it is full. It skips operations that conflict
+// with a running one. b.mu is locked.
 func (b *Batcher[T]) collect(batch []*pending[T]) []*pending[T] {
 	rest := b.waiting[:0]
 	for _, p := range b.waiting {
@@ -145,7 +147,8 @@ func (b *Batcher[T]) collect(batch []*pending[T]) []*pending[T] {
 	return batch
 }
 
-// reserve reserves the conflict key of p; false when another operation has it. b.mu is locked.
+// reserve reserves the conflict key of p. It returns false when another operation holds the key.
+// b.mu is locked.
 func (b *Batcher[T]) reserve(p *pending[T]) bool {
 	if b.conflictKey == nil {
 		return true
@@ -158,7 +161,7 @@ func (b *Batcher[T]) reserve(p *pending[T]) bool {
 	return true
 }
 
-// cancel removes p from the waiting operations; false when it is already in a batch.
+// cancel removes p from the waiting operations. It returns false when p is already in a batch.
 func (b *Batcher[T]) cancel(p *pending[T]) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -170,8 +173,9 @@ func (b *Batcher[T]) cancel(p *pending[T]) bool {
 	return true
 }
 
-// lead adds the operations of goroutines that are ready to run to batch, and runs it. Under load
-// these are most of the operations that arrive at about the same time; without load there are none.
+// lead lets other goroutines that are ready to run add their operations to batch, and runs it.
+// Under load these are most of the operations that arrive at about the same time; without load
+// there are none.
 func (b *Batcher[T]) lead(batch []*pending[T]) {
 	runtime.Gosched()
 	b.mu.Lock()
@@ -191,13 +195,13 @@ func (b *Batcher[T]) lead(batch []*pending[T]) {
 		ops[i], contexts[i] = p.op, p.ctx
 	}
 	b.statements.Add(1)
-	// The statement must not end with the request that leads it: the others wait for it too.
+	// The end of the leading request must not cancel the statement: other requests wait for it too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(trace.Shared(contexts)), statementTimeout)
 	defer cancel()
 	err = b.run(ctx, ops)
 }
 
-// finish releases the conflict keys of batch and starts the next one.
+// finish releases the conflict keys of batch and starts the next batch.
 func (b *Batcher[T]) finish(batch []*pending[T]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

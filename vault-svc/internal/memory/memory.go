@@ -12,12 +12,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/fairsem"
 )
 
-// UserShare is the divisor of the budget that one user's reservations may have together; a single
-// larger reservation is granted to a user that has no other. A client that does not read its
-// answers delays only itself.
+// UserShare limits the reservations of one user: together they get at most capacity/UserShare
+// bytes, so that a client that does not read its answers delays only itself. A user without any
+// other reservation may have a single larger one.
 const UserShare = 4
 
-// errBusy is the logged cause of a refusal.
+// errBusy is the cause of a refusal; it appears in logs only.
 var errBusy = errors.New("VAULT_MAX_INFLIGHT_BYTES, or the user's part of them, are in use")
 
 // Budget is the memory that can be reserved.
@@ -39,7 +39,7 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 // Refused returns the number of refused requests since the start.
 func (b *Budget) Refused() int64 { return b.refused.Load() }
 
-// Reservation is the memory of one request. It is not safe for concurrent use.
+// Reservation is the memory that one request has reserved. It is not safe for concurrent use.
 type Reservation struct {
 	budget *Budget
 	lease  fairsem.Lease
@@ -50,11 +50,12 @@ func (b *Budget) For(user string) *Reservation {
 	return &Reservation{budget: b, lease: b.sem.For(user)}
 }
 
-// Size returns the bytes that the reservation has.
+// Size returns the reserved bytes.
 func (r *Reservation) Size() int64 { return r.lease.Size() }
 
-// Grow waits until the reservation has at least n bytes, or the whole budget if that is less, so no
-// single request is too large. The error is 503 SERVICE_UNAVAILABLE when that takes too long.
+// Grow waits until the reservation has at least n bytes, or the whole budget if n is larger than
+// it, so that every request can be served. The error is 503 SERVICE_UNAVAILABLE when the wait takes
+// too long.
 func (r *Reservation) Grow(ctx context.Context, n int64) error {
 	before := r.lease.Size()
 	ctx, cancel := context.WithTimeout(ctx, r.budget.wait)
@@ -62,7 +63,7 @@ func (r *Reservation) Grow(ctx context.Context, n int64) error {
 	return r.account(before, r.lease.Acquire(ctx, n) == nil)
 }
 
-// TryGrow is Grow without waiting, for callers that hold a resource that others wait for.
+// TryGrow is Grow without the wait. It is for callers that hold a resource that others need.
 func (r *Reservation) TryGrow(n int64) error {
 	before := r.lease.Size()
 	return r.account(before, r.lease.TryAcquire(n))
@@ -77,7 +78,7 @@ func (r *Reservation) account(before int64, granted bool) error {
 	return nil
 }
 
-// ShrinkTo gives back the bytes above n.
+// ShrinkTo returns the bytes above n to the budget.
 func (r *Reservation) ShrinkTo(n int64) {
 	if surplus := r.lease.Size() - n; surplus > 0 {
 		r.lease.ShrinkTo(n)
@@ -85,5 +86,5 @@ func (r *Reservation) ShrinkTo(n int64) {
 	}
 }
 
-// Release gives everything back.
+// Release returns all bytes to the budget.
 func (r *Reservation) Release() { r.ShrinkTo(0) }

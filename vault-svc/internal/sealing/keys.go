@@ -14,23 +14,25 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// Keys returns the users' data keys: from memory, else unwrapped from the store, else new.
+// Keys provides the users' data keys. It takes a key from memory, or unwraps the stored key, or
+// creates one.
 type Keys struct {
 	store  *keyStore
 	keyset *Keyset
 	cache  *otter.Cache[string, *DataKey]
 	stats  *stats.Counter
-	// unwrapErrors counts data keys that did not open.
+	// unwrapErrors counts data keys that did not unwrap.
 	unwrapErrors atomic.Int64
 }
 
-// loadTimeout bounds the load of a data key.
+// loadTimeout bounds the time to read a data key from the database.
 const loadTimeout = 5 * time.Second
 
-// keyIdle is how long an unused data key stays in memory.
+// keyIdle is the time after which an unused data key leaves the memory.
 const keyIdle = time.Hour
 
-// NewKeys returns the data keys of a database that keyset wraps, at most size of them in memory.
+// NewKeys returns the data keys of a database. keyset wraps them; at most size of them are kept in
+// memory.
 func NewKeys(pool *db.Pool, keyset *Keyset, size int) (*Keys, error) {
 	k := &Keys{store: &keyStore{pool}, keyset: keyset, stats: stats.NewCounter()}
 	var err error
@@ -40,20 +42,21 @@ func NewKeys(pool *db.Pool, keyset *Keyset, size int) (*Keys, error) {
 	return k, err
 }
 
-// Hits returns how often a data key was found unwrapped in memory.
+// Hits returns the number of requests for a data key that memory answered.
 func (k *Keys) Hits() uint64 { return k.stats.Snapshot().Hits }
 
-// Misses returns how often a data key was not in memory.
+// Misses returns the number of requests for a data key that was not in memory.
 func (k *Keys) Misses() uint64 { return k.stats.Snapshot().Misses }
 
-// UnwrapErrors returns how many data keys did not unwrap.
+// UnwrapErrors returns the number of data keys that did not unwrap.
 func (k *Keys) UnwrapErrors() int64 { return k.unwrapErrors.Load() }
 
-// checkedKeys is how many data keys a start tries.
+// checkedKeys is the number of data keys that Check tries at a start.
 const checkedKeys = 16
 
-// Check fails when there are data keys and none of a few unwraps: the keyset belongs to another
-// installation, or is new, and items stored under it could not be read with the right one.
+// Check returns an error when data keys exist and keyset unwraps none of a few of them. Such a
+// keyset is new or belongs to another installation, and the right keyset could not read items that
+// are stored under it.
 func (k *Keys) Check(ctx context.Context) error {
 	rows, err := k.store.some(ctx, checkedKeys)
 	if err != nil {
@@ -65,13 +68,14 @@ func (k *Keys) Check(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY is not the keyset of this database; start with the one of before, or one that holds its keys too: %w", err)
+		return fmt.Errorf("VAULT_KEY_ENCRYPTION_KEY is not the keyset of this database; "+
+			"start with the previous keyset, or with one that also contains its keys: %w", err)
 	}
 	return nil
 }
 
-// Find returns the data key of a user, nil when the user has none and so has never stored anything.
-// A key that does not unwrap is an error.
+// Find returns the data key of a user, or nil when the user has none because nothing was ever
+// stored. A key that does not unwrap is an error.
 func (k *Keys) Find(ctx context.Context, user string) (*DataKey, error) {
 	d, err := k.cache.Get(ctx, user, otter.LoaderFunc[string, *DataKey](k.load))
 	if errors.Is(err, otter.ErrNotFound) {
@@ -80,8 +84,8 @@ func (k *Keys) Find(ctx context.Context, user string) (*DataKey, error) {
 	return d, err
 }
 
-// Ensure returns the data key of a user, made and stored when there is none. Any number of callers,
-// in any number of processes, get the same.
+// Ensure returns the data key of a user. It creates and stores the key if there is none. Concurrent
+// callers get the same key, also in different processes.
 func (k *Keys) Ensure(ctx context.Context, user string) (*DataKey, error) {
 	d, err := k.Find(ctx, user)
 	if d != nil || err != nil {
@@ -97,9 +101,9 @@ func (k *Keys) Ensure(ctx context.Context, user string) (*DataKey, error) {
 	if err := k.store.add(ctx, user, wrappedKey{wrapped: wrapped, kek: k.keyset.Primary()}); err != nil {
 		return nil, err
 	}
-	// Another process may have stored a key first, and the stored key counts. It is read here and
-	// not through the cache, which could join a load that began before the key was stored and finds
-	// none.
+	// The stored key is the valid one: another process may have stored a key first. It is read
+	// directly, because the cache could join a load that began before the key was stored and
+	// therefore finds none.
 	if d, err = k.load(ctx, user); errors.Is(err, otter.ErrNotFound) {
 		return nil, fmt.Errorf("data key of user %s was stored and is not there", user)
 	}
@@ -110,7 +114,7 @@ func (k *Keys) Ensure(ctx context.Context, user string) (*DataKey, error) {
 }
 
 func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
-	// Other requests wait for this load too: it must not end with the one that began it.
+	// The end of the first request must not cancel this load, because other requests wait for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 	defer cancel()
 	w, ok, err := k.store.get(ctx, user)
@@ -128,12 +132,12 @@ func (k *Keys) load(ctx context.Context, user string) (*DataKey, error) {
 	return d, nil
 }
 
-// rotateBatch is how many data keys are wrapped again in one transaction.
+// rotateBatch is the number of data keys that one transaction wraps again.
 const rotateBatch = 500
 
-// Rotate wraps every data key that another key than the primary one wraps, while the service runs:
-// the data keys themselves, and so every item, stay as they are. It writes its progress to out. The
-// error counts the keys that could not be unwrapped; they are left as they are.
+// Rotate wraps all data keys with the primary key of the keyset. It may run beside the service,
+// because the data keys themselves, and so all items, stay unchanged. It writes its progress to
+// out. Data keys that do not unwrap stay unchanged, and the error counts them.
 func (k *Keys) Rotate(ctx context.Context, out io.Writer) error {
 	total, err := k.store.countOthers(ctx, k.keyset.Primary())
 	if err != nil {
@@ -165,7 +169,7 @@ func (k *Keys) Rotate(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// rewrap wraps the data keys of batch again, and counts those that do not unwrap.
+// rewrap wraps the data keys of batch with the primary key. It counts the keys that do not unwrap.
 func (k *Keys) rewrap(batch []keyRow, out io.Writer) (again []rewrapped, failed int) {
 	for _, row := range batch {
 		d, err := k.keyset.Unwrap(row.user, row.wrapped)

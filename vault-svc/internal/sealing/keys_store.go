@@ -8,7 +8,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// keyStore keeps wrapped data keys.
+// keyStore keeps wrapped data keys in vault_keys.
 type keyStore struct{ pool *db.Pool }
 
 type wrappedKey struct {
@@ -26,7 +26,7 @@ type rewrapped struct {
 	before, after []byte
 }
 
-// get returns the wrapped data key of a user, false when there is none.
+// get returns the wrapped data key of a user. found is false when there is none.
 func (s *keyStore) get(ctx context.Context, user string) (wrapped []byte, found bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT wrapped FROM vault_keys WHERE user_id = $1`, user).Scan(&wrapped)
 	if db.NoRows(err) {
@@ -35,12 +35,12 @@ func (s *keyStore) get(ctx context.Context, user string) (wrapped []byte, found 
 	return wrapped, err == nil, err
 }
 
-// some returns a few data keys, whichever are cheapest to read.
+// some returns up to limit data keys in any order, which keeps the statement cheap.
 func (s *keyStore) some(ctx context.Context, limit int) ([]keyRow, error) {
 	return s.rows(ctx, `SELECT user_id, wrapped FROM vault_keys LIMIT $1`, limit)
 }
 
-// add stores the data key of a user who has none yet; the first one stays.
+// add stores the data key of a user. It changes nothing when the user already has one.
 func (s *keyStore) add(ctx context.Context, user string, k wrappedKey) error {
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO vault_keys (user_id, wrapped, kek_id) VALUES ($1, $2, $3) ON CONFLICT (user_id) DO NOTHING`,
@@ -48,16 +48,17 @@ func (s *keyStore) add(ctx context.Context, user string, k wrappedKey) error {
 	return err
 }
 
-// countOthers counts the data keys that another key than kek wraps.
+// countOthers counts the data keys that are not wrapped with kek.
 func (s *keyStore) countOthers(ctx context.Context, kek uint32) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM vault_keys WHERE kek_id <> $1`, int64(kek)).Scan(&n)
 	return n, err
 }
 
-// others lists data keys that another key than kek wraps, by user, after the given one.
+// others lists data keys that are not wrapped with kek, ordered by user, from the user after after.
 func (s *keyStore) others(ctx context.Context, kek uint32, after string, limit int) ([]keyRow, error) {
 	return s.rows(ctx, `
-		SELECT user_id, wrapped FROM vault_keys WHERE kek_id <> $1 AND user_id > $2 ORDER BY user_id LIMIT $3`, int64(kek), after, limit)
+		SELECT user_id, wrapped FROM vault_keys WHERE kek_id <> $1 AND user_id > $2 ORDER BY user_id LIMIT $3`,
+		int64(kek), after, limit)
 }
 
 func (s *keyStore) rows(ctx context.Context, query string, args ...any) ([]keyRow, error) {
@@ -70,8 +71,8 @@ func (s *keyStore) rows(ctx context.Context, query string, args ...any) ([]keyRo
 	})
 }
 
-// replace stores data keys that kek wraps now, unless another process has replaced them meanwhile,
-// and returns how many it stored.
+// replace stores data keys that are now wrapped with kek and returns the number of stored keys. It
+// skips a key that another process has replaced in the meantime.
 func (s *keyStore) replace(ctx context.Context, kek uint32, keys []rewrapped) (int, error) {
 	users, before, after := make([]string, len(keys)), make([][]byte, len(keys)), make([][]byte, len(keys))
 	for i, k := range keys {

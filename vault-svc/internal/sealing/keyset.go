@@ -12,8 +12,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// Keyset wraps and unwraps data keys with a Tink keyset: its primary key wraps, all its keys
-// unwrap.
+// Keyset wraps and unwraps data keys with a Tink keyset. The primary key wraps; all keys unwrap.
 type Keyset struct {
 	handle  *keyset.Handle
 	aead    tink.AEAD
@@ -33,7 +32,7 @@ func ParseKeyset(json string) (*Keyset, error) {
 	return newKeyset(h)
 }
 
-// GenerateKeyset makes a keyset of one new AES-256-GCM key.
+// GenerateKeyset returns a keyset with one new AES-256-GCM key.
 func GenerateKeyset() (*Keyset, error) {
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -54,10 +53,10 @@ func newKeyset(h *keyset.Handle) (*Keyset, error) {
 	return &Keyset{handle: h, aead: a, primary: primary.KeyID()}, nil
 }
 
-// Primary returns the Tink id of the key that wraps.
+// Primary returns the Tink id of the primary key.
 func (k *Keyset) Primary() uint32 { return k.primary }
 
-// Reveal returns the keyset as the JSON that ParseKeyset reads: a secret.
+// Reveal returns the keyset as JSON for ParseKeyset. The JSON is secret.
 func (k *Keyset) Reveal() (string, error) {
 	var b bytes.Buffer
 	if err := insecurecleartextkeyset.Write(k.handle, keyset.NewJSONWriter(&b)); err != nil {
@@ -66,8 +65,7 @@ func (k *Keyset) Reveal() (string, error) {
 	return b.String(), nil
 }
 
-// UnwrapKeyset reads a keyset that kms has wrapped, in Tink's JSON format for encrypted
-// keysets.
+// UnwrapKeyset reads a keyset in Tink's JSON format for encrypted keysets. kms unwraps it.
 func UnwrapKeyset(json string, kms tink.AEAD) (*Keyset, error) {
 	h, err := keyset.Read(keyset.NewJSONReader(strings.NewReader(json)), kms)
 	if err != nil {
@@ -76,8 +74,8 @@ func UnwrapKeyset(json string, kms tink.AEAD) (*Keyset, error) {
 	return newKeyset(h)
 }
 
-// WrapWith returns the keyset as the JSON that UnwrapKeyset reads: no secret without the
-// KMS.
+// WrapWith returns the keyset, wrapped by kms, as JSON for UnwrapKeyset. Without the KMS the JSON
+// reveals no key.
 func (k *Keyset) WrapWith(kms tink.AEAD) (string, error) {
 	var b bytes.Buffer
 	if err := k.handle.Write(keyset.NewJSONWriter(&b), kms); err != nil {
@@ -86,8 +84,8 @@ func (k *Keyset) WrapWith(kms tink.AEAD) (string, error) {
 	return b.String(), nil
 }
 
-// Add returns the keyset with one more key, which unwraps but does not wrap yet: give it to every
-// replica before Promote.
+// Add returns the keyset with one more key, which unwraps but does not wrap yet. Every replica must
+// have this keyset before Promote.
 func (k *Keyset) Add() (*Keyset, error) {
 	m := keyset.NewManagerFromHandle(k.handle)
 	if _, err := m.Add(aead.AES256GCMKeyTemplate()); err != nil {
@@ -96,7 +94,7 @@ func (k *Keyset) Add() (*Keyset, error) {
 	return fromManager(m)
 }
 
-// Promote returns the keyset with its newest key as the one that wraps.
+// Promote returns the keyset with its newest key as the primary key.
 func (k *Keyset) Promote() (*Keyset, error) {
 	newest, err := k.handle.Entry(k.handle.Len() - 1)
 	if err != nil {
@@ -117,7 +115,7 @@ func fromManager(m *keyset.Manager) (*Keyset, error) {
 	return newKeyset(h)
 }
 
-// Wrap returns the data key encrypted for storage; only the same user's row opens it again.
+// Wrap returns the data key encrypted for storage. It unwraps only for the same user.
 func (k *Keyset) Wrap(d *DataKey) ([]byte, error) {
 	var b bytes.Buffer
 	if err := d.handle.WriteWithAssociatedData(keyset.NewBinaryWriter(&b), k.aead, dataKeyContext(d.user)); err != nil {
@@ -128,7 +126,8 @@ func (k *Keyset) Wrap(d *DataKey) ([]byte, error) {
 
 // Unwrap is the reverse of Wrap.
 func (k *Keyset) Unwrap(user string, wrapped []byte) (*DataKey, error) {
-	h, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(wrapped)), k.aead, dataKeyContext(user))
+	reader := keyset.NewBinaryReader(bytes.NewReader(wrapped))
+	h, err := keyset.ReadWithAssociatedData(reader, k.aead, dataKeyContext(user))
 	if err != nil {
 		return nil, fmt.Errorf("data key of user %s does not unwrap: %w", user, err)
 	}

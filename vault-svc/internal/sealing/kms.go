@@ -21,8 +21,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// KMSConfig says which key management service keeps the keyset of VAULT_KEY_ENCRYPTION_KEY closed.
-// It is asked once at a start.
+// KMSConfig names the key management service that wraps the keyset of VAULT_KEY_ENCRYPTION_KEY. The
+// service is asked once, at the start.
 type KMSConfig struct {
 	URI    string        `env:"VAULT_KMS_URI" doc:"Key that wraps VAULT_KEY_ENCRYPTION_KEY: hcvault://host:port/transit/keys/name; without it the keyset is in clear."`
 	Token  config.Secret `env:"VAULT_KMS_TOKEN" doc:"Token with which that service is asked to encrypt and decrypt."`
@@ -38,8 +38,8 @@ func (c KMSConfig) Validate() error {
 	return err
 }
 
-// Open returns the key that wraps keysets, without a request to its service. Another service is
-// another element of the list.
+// Open returns the key that wraps keysets. It sends no request to the service. Support for another
+// service is one more element in the list.
 func (c KMSConfig) Open() (tink.AEAD, error) {
 	for _, k := range []registry.KMSClient{transitClient{c}} {
 		if k.Supported(c.URI) {
@@ -49,9 +49,9 @@ func (c KMSConfig) Open() (tink.AEAD, error) {
 	return nil, errors.New("VAULT_KMS_URI: write hcvault://host:port/transit/keys/name")
 }
 
-// transitClient speaks to the transit engine of HashiCorp Vault and OpenBao as Tink's own client
-// (tink-go-hcvault) does: same addresses, same ciphertexts. Tink's is not used because the library
-// under it reads variables named VAULT_* from the environment, which here are vault-svc's.
+// transitClient is a client of the transit engine of HashiCorp Vault and OpenBao. Its addresses and
+// ciphertexts are those of Tink's client (tink-go-hcvault). Tink's client is not used because its
+// library reads the environment variables VAULT_*, which here are settings of vault-svc.
 type transitClient struct{ cfg KMSConfig }
 
 const transitScheme = "hcvault://"
@@ -59,7 +59,7 @@ const transitScheme = "hcvault://"
 // Supported implements registry.KMSClient.
 func (t transitClient) Supported(uri string) bool { return strings.HasPrefix(uri, transitScheme) }
 
-// kmsTimeout bounds one question.
+// kmsTimeout bounds one request to the service.
 const kmsTimeout = 10 * time.Second
 
 // GetAEAD implements registry.KMSClient.
@@ -100,7 +100,7 @@ type transitKey struct {
 	encrypt, decrypt string
 }
 
-// transitMessage is the body of a request and of an answer; bytes are base64 in JSON.
+// transitMessage is the body of a request and the data of an answer. JSON encodes bytes in base64.
 type transitMessage struct {
 	Plaintext      []byte `json:"plaintext,omitempty"`
 	Ciphertext     string `json:"ciphertext,omitempty"`
@@ -122,7 +122,7 @@ func (k *transitKey) Decrypt(ciphertext, associatedData []byte) ([]byte, error) 
 	return out.Plaintext, err
 }
 
-// maxKMSAnswer bounds the size of an answer.
+// maxKMSAnswer bounds the size of an answer in bytes.
 const maxKMSAnswer = 1 << 20
 
 func (k *transitKey) ask(at string, question transitMessage) (transitMessage, error) {

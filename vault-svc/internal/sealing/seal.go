@@ -1,7 +1,7 @@
-// Package sealing provides encryption at rest: a data key for each user seals that user's items,
-// and a keyset (VAULT_KEY_ENCRYPTION_KEY), which a key management service may keep closed, wraps
-// the data keys. Start reading at DataKey.Seal; keyset.go has the keyset, keys.go the cache of data
-// keys, kms.go the key management service.
+// Package sealing provides encryption at rest. Each user has a data key that seals the user's
+// items. A keyset (VAULT_KEY_ENCRYPTION_KEY) wraps the data keys, and a key management service may
+// wrap the keyset. Start reading at DataKey.Seal. keyset.go contains the keyset, keys.go the cache
+// of data keys, kms.go the key management service.
 package sealing
 
 import (
@@ -13,25 +13,25 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// Ref identifies an item. Realm is "" in the global scope.
+// Ref identifies an item. The realm of the global scope is "".
 type Ref struct{ User, Realm, Key string }
 
-// String returns the reference as logs have it; it holds no secret.
+// String returns the reference for logs. It contains no secret.
 func (r Ref) String() string { return fmt.Sprintf("user=%s realm=%q key=%q", r.User, r.Realm, r.Key) }
 
-// Version identifies one sealing of a value or of metadata: 16 random bytes, stored beside the
-// ciphertext and part of its associated data. The ciphertext of another write therefore does not
-// open in its place unless its version is moved along with it.
+// Version identifies one sealing of a value or of metadata. Its 16 random bytes are stored beside
+// the ciphertext and are part of the associated data. An older ciphertext therefore does not open
+// in its place, unless the version is copied with it.
 //
-// It is random, and not a counter, because the value is sealed before the SQL runs, and only the
-// statement under the row lock could count the writes.
+// It is random because the value is sealed before the SQL runs. A counter could only be incremented
+// by the statement that holds the row lock.
 type Version = uuid.UUID
 
 // NewVersion returns a new random version.
 func NewVersion() Version { return uuid.New() }
 
-// Part is a sealed column of an item; it is part of the associated data, so that the two columns
-// cannot be exchanged.
+// Part is a sealed column of an item. It is included in the associated data, so that the two
+// columns cannot be exchanged.
 type Part string
 
 // The sealed columns.
@@ -47,7 +47,7 @@ type DataKey struct {
 	aead   tink.AEAD
 }
 
-// NewDataKey makes the data key of a user.
+// NewDataKey returns a new random data key for a user.
 func NewDataKey(user string) (*DataKey, error) {
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -64,8 +64,8 @@ func newDataKey(user string, h *keyset.Handle) (*DataKey, error) {
 	return &DataKey{user: user, handle: h, aead: a}, nil
 }
 
-// Seal encrypts one part of an item with AES-256-GCM; it opens only for the same user, realm, key
-// name, part and version. It adds 33 bytes.
+// Seal encrypts one part of an item with AES-256-GCM. The result is 33 bytes longer than plain and
+// opens only for the same user, realm, key name, part and version.
 func (d *DataKey) Seal(part Part, ref Ref, v Version, plain []byte) ([]byte, error) {
 	sealed, err := d.aead.Encrypt(plain, itemContext(part, ref, v))
 	if err != nil {
@@ -74,8 +74,8 @@ func (d *DataKey) Seal(part Part, ref Ref, v Version, plain []byte) ([]byte, err
 	return sealed, nil
 }
 
-// Open is the reverse of Seal. It fails, and returns nothing, when any of the sealed bytes or of
-// their context differs.
+// Open decrypts the result of Seal. It returns an error and no bytes when the sealed bytes or any
+// part of their context differ.
 func (d *DataKey) Open(part Part, ref Ref, v Version, sealed []byte) ([]byte, error) {
 	plain, err := d.aead.Decrypt(sealed, itemContext(part, ref, v))
 	if err != nil {
@@ -84,8 +84,9 @@ func (d *DataKey) Open(part Part, ref Ref, v Version, sealed []byte) ([]byte, er
 	return plain, nil
 }
 
-// itemContext is the associated data of an item. No field but the last, which has a fixed length,
-// can hold the NUL that separates them, so no two items have the same.
+// itemContext returns the associated data of an item. NUL separates the fields. Only the last
+// field, which has a fixed length, can contain a NUL, so no two items have the same associated
+// data.
 func itemContext(part Part, ref Ref, v Version) []byte {
 	b := make([]byte, 0, 64+len(ref.User)+len(ref.Realm)+len(ref.Key))
 	for _, s := range []string{"realmgate vault item 1", string(part), ref.User, ref.Realm, ref.Key} {
