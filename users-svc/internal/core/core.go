@@ -1,5 +1,6 @@
-// Package core provides what all domains of users-svc share: the database pool, the clock, the log,
-// and the notifier that tells the gateways which session states changed. Start reading at Core.
+// Package core provides the dependencies that all domains of users-svc share: the database pool,
+// the clock, the log, and the notifier that reports changed session states to the gateways. It also
+// has the queries that several domains run on a user's row. Start reading at Core.
 package core
 
 import (
@@ -9,7 +10,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// Core is what every domain works with.
+// Core holds the dependencies of a domain. Each domain's Service embeds it.
 type Core struct {
 	Pool    *db.Pool
 	Changes *Notifier
@@ -17,5 +18,6 @@ type Core struct {
 	Now     func() time.Time
 }
 
-// CeilSeconds rounds up: a token that expires within the second still lives.
+// CeilSeconds returns d in whole seconds, rounded up, so that a token that still lives is never
+// reported to have 0 seconds left.
 func CeilSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

@@ -12,17 +12,20 @@ import (
 )
 
 const (
-	requestTimeout = 200 * time.Millisecond // of the attempt that a request waits for
+	requestTimeout = 200 * time.Millisecond // of the first attempt, for which the request waits
 	retryInterval  = 250 * time.Millisecond
-	// maxPendingAge is longer than any copy of a state lives in Redis or in a gateway: what was not
-	// said by then need not be said.
+	// maxPendingAge is longer than any copy of a state lives in Redis or in a gateway. A change
+	// that is older needs no announcement: all copies that it concerns have expired.
 	maxPendingAge = time.Minute
-	maxPending    = 100_000 // users with an unsaid change; more are left to the copies' own end
+	// maxPending bounds the users with a pending change. The copies of further users stay until
+	// they expire.
+	maxPending = 100_000
 )
 
-// Notifier tells the gateways that a user's session states are stale: it empties the copy in Redis
-// and announces the change on NATS. A change is said once while the request waits, so that it is in
-// force when the answer leaves, and again in the background until both have it.
+// Notifier tells the gateways that a user's session states are stale: it invalidates the copy in
+// Redis and announces the change on NATS. The first attempt runs while the request waits, so that
+// the change is in force when the answer leaves. If it fails, Run repeats it in the background
+// until both Redis and NATS have the change.
 type Notifier struct {
 	cache *sessionstate.Cache
 	bus   *bus.Conn
@@ -32,20 +35,21 @@ type Notifier struct {
 	pending map[string]pendingChange // by user
 }
 
-// pendingChange is a change that Redis or NATS has not heard of.
+// pendingChange is a change that has not reached Redis, NATS or both.
 type pendingChange struct {
 	change          sessionstate.Change
 	since           time.Time
-	redis, gateways bool // who is still to be told
+	redis, gateways bool // the receivers that still need the change; the gateways listen on NATS
 }
 
+// NewNotifier returns a notifier that invalidates states in cache and announces changes on b.
 func NewNotifier(cache *sessionstate.Cache, b *bus.Conn, log *slog.Logger) *Notifier {
 	return &Notifier{cache: cache, bus: b, log: log, pending: map[string]pendingChange{}}
 }
 
-// Notify says that states of the user older than ch.Version are stale. Call it after the commit of
-// the transaction that raised the version. It never fails: what could not be said now is said by
-// run.
+// Notify reports that the user's states older than change.Version are stale. Call it after the
+// commit of the transaction that raised the version. It returns no error: Run repeats a failed
+// attempt.
 func (n *Notifier) Notify(ctx context.Context, change sessionstate.Change) {
 	sessionstate.Collect(ctx, change)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
@@ -54,7 +58,7 @@ func (n *Notifier) Notify(ctx context.Context, change sessionstate.Change) {
 	if err == nil {
 		return
 	}
-	n.log.Warn("session change will be said again", "user_id", change.UserID, "error", err.Error())
+	n.log.Warn("session change will be announced again", "user_id", change.UserID, "error", err.Error())
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if old, ok := n.pending[change.UserID]; ok {
@@ -66,7 +70,8 @@ func (n *Notifier) Notify(ctx context.Context, change sessionstate.Change) {
 	}
 }
 
-// send tries both ways and returns what is left to do, with the reason.
+// send attempts the deliveries that are pending. It returns the change with those that failed, and
+// their errors.
 func (n *Notifier) send(ctx context.Context, pending pendingChange) (pendingChange, error) {
 	var redisErr, busErr error
 	if pending.redis {
@@ -80,7 +85,7 @@ func (n *Notifier) send(ctx context.Context, pending pendingChange) (pendingChan
 	return pending, errors.Join(redisErr, busErr)
 }
 
-// Run repeats what is unsaid until ctx ends.
+// Run repeats pending changes until ctx ends. It always returns nil.
 func (n *Notifier) Run(ctx context.Context) error {
 	tick := time.NewTicker(retryInterval)
 	defer tick.Stop()
@@ -94,6 +99,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 }
 
+// retry attempts every pending change once, and stops at the first failure.
 func (n *Notifier) retry(ctx context.Context) {
 	n.mu.Lock()
 	batch := make([]pendingChange, 0, len(n.pending))
@@ -110,7 +116,8 @@ func (n *Notifier) retry(ctx context.Context) {
 	}
 }
 
-// requeue puts back what is left of u, unless a newer change of the user came meanwhile.
+// requeue replaces pending by what remains of it if retry is true, and else deletes it. It changes
+// nothing when a newer change of the user has arrived meanwhile.
 func (n *Notifier) requeue(pending, remaining pendingChange, retry bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -6,7 +6,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-// ReportChanges puts what a request changed on its answer, for the gateway that forwards it.
+// ReportChanges is middleware that collects the session state changes of a request and sets them in
+// the header sessionstate.ChangedHeader of its answer, so that the gateway that forwarded the
+// request drops its copies at once.
 func ReportChanges(c *fiber.Ctx) error {
 	ctx, changes := sessionstate.WithCollector(c.UserContext())
 	c.SetUserContext(ctx)

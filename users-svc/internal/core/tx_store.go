@@ -9,14 +9,15 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// DBTX is the pool or a transaction.
+// DBTX runs statements, in a transaction or without: the pool and pgx.Tx implement it.
 type DBTX interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// One reads the single row of a query, and says whether there was one.
+// One reads the only row of a query with scan; false when the query returned no row. It takes the
+// two results of Query, so that calls can be nested.
 func One[T any](rows pgx.Rows, err error, scan pgx.RowToFunc[T]) (T, bool, error) {
 	if err != nil {
 		var zero T

@@ -10,11 +10,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
+// UserNotFound returns 404 USER_NOT_FOUND.
 func UserNotFound() *apperr.Error {
 	return apperr.New(apperr.NotFound, "USER_NOT_FOUND", "User not found")
 }
 
-// RequireUser returns USER_NOT_FOUND unless there is such a user.
+// RequireUser returns 404 USER_NOT_FOUND if no user has the id.
 func RequireUser(ctx context.Context, q DBTX, userID string) error {
 	var foundID string
 	err := q.QueryRow(ctx, `SELECT id FROM users WHERE id = $1`, userID).Scan(&foundID)
@@ -24,8 +25,9 @@ func RequireUser(ctx context.Context, q DBTX, userID string) error {
 	return err
 }
 
-// BumpVersion makes every state of the user that was read before this transaction's commit stale.
-// It locks the user's row. Tell notifier the result after the commit.
+// BumpVersion raises the version of the user's session states, so that every state that was read
+// before the commit of tx is stale. It locks the user's row. Pass the result to Notifier.Notify
+// after the commit. The error satisfies db.NoRows when there is no such user.
 func BumpVersion(ctx context.Context, tx pgx.Tx, userID string) (sessionstate.Change, error) {
 	change := sessionstate.Change{UserID: userID}
 	err := tx.QueryRow(ctx, `UPDATE users SET state_version = state_version + 1 WHERE id = $1 RETURNING state_version`,

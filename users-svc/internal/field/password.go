@@ -10,25 +10,25 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 )
 
+// MaxPassword is the most characters that a password has.
 const MaxPassword = 128
 
-// The bounds of current_password are those of the oldest rule, so that every password that was
-// ever allowed can be given.
+// MinCurrentPassword is the least characters of the field "current_password". It is the bound of
+// the oldest rule for passwords, so that every password that was ever valid is accepted.
 const MinCurrentPassword = 8
 
-// NFC returns the password in Unicode normalization form C, which is what new hashes are made
-// of: macOS and some input methods send "ü" as two code points, others as one. The compatibility
-// forms (NFKC, NFKD) are not used, because they make different passwords equal.
+// NFC returns the password in Unicode normalization form C (UAX #15), of which hashes are made:
+// macOS and some input methods send "ü" as two code points, others as one. The compatibility forms
+// (NFKC, NFKD) are not used, because they make different passwords equal.
 func NFC(password string) string { return norm.NFC.String(password) }
 
-// PasswordTooLong reports whether the password is longer than any whose form C has at most
-// MaxPassword characters: a character has at most 4 bytes, and form C saves at most two thirds of
-// them.
+// PasswordTooLong reports whether the password has more bytes than any password whose form C has at
+// most MaxPassword characters: a character has at most 4 bytes, and form C saves at most two thirds
+// of them. It is cheap, so it is checked before the password is normalized.
 func PasswordTooLong(password string) bool { return len(password) > 3*4*MaxPassword }
 
-// StoredPassword reads a password that is to be compared with a stored one. Its bounds are
-// those of the oldest rule, so that every password that was ever allowed can be given: it counts as
-// within them when the form as sent or form C is.
+// StoredPassword reads an optional field with a password that will be compared with a stored hash.
+// It must have minLength to MaxPassword characters, in the form as sent or in form C.
 func StoredPassword(body *input.Object, name string, minLength int) string {
 	password, ok := body.Text(name)
 	if !ok {
@@ -48,8 +48,9 @@ func StoredPassword(body *input.Object, name string, minLength int) string {
 	return password
 }
 
-// CurrentPassword reads the password that is asked for again: 400 CURRENT_PASSWORD_REQUIRED when it
-// is missing, unless a field that was read before breaks its rule.
+// CurrentPassword reads the field "password" of requests that repeat the password. It returns 400
+// VALIDATION_ERROR when this field or one that was read before breaks its rule, and else 400
+// CURRENT_PASSWORD_REQUIRED when the password is missing.
 func CurrentPassword(body *input.Object) (string, error) {
 	body.DropNull("password")
 	password := StoredPassword(body, "password", 0)
@@ -62,6 +63,7 @@ func CurrentPassword(body *input.Object) (string, error) {
 	return password, nil
 }
 
+// PasswordRequired returns 400 CURRENT_PASSWORD_REQUIRED with the message.
 func PasswordRequired(message string) *apperr.Error {
 	return apperr.New(apperr.Invalid, "CURRENT_PASSWORD_REQUIRED", message)
 }

@@ -11,8 +11,8 @@ const MaxRegion = 50
 
 var regionPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 
-// ValidRegion reports whether name is the name of a region: 1 to MaxRegion lower-case letters, digits
-// and hyphens.
+// ValidRegion reports whether name is the name of a region: 1 to MaxRegion lower-case letters,
+// digits and hyphens.
 func ValidRegion(name string) bool { return len(name) <= MaxRegion && regionPattern.MatchString(name) }
 
 // Region reads the optional field "region"; false when it is absent or breaks a rule.

@@ -1,6 +1,7 @@
-// Package freetier provides the servers of the free tier, and the project and container that an
-// account is given on one. It serves /projects, /containers, /servers and the regions. Start reading
-// at Service.
+// Package freetier provides the free tier: an account claims a place on one server, and gets a
+// default project and container there. It serves /projects, /containers, /servers,
+// /auth/available-regions, /users/me/retry-setup and /users/me/free-tier-status. Start reading at
+// Service.
 package freetier
 
 import (
@@ -13,7 +14,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// Server is a free-tier server as administrators see it. Capacity and Used count accounts.
+// Server is a free-tier server as admins see it. Capacity and Used count accounts.
 type Server struct {
 	ID        string   `json:"id"`
 	Name      string   `json:"name"`
@@ -26,7 +27,7 @@ type Server struct {
 	UpdatedAt api.Time `json:"updated_at"`
 }
 
-// Region is a place of the inventory; Available says whether a server is free there at this moment.
+// Region is a region with servers. Available tells whether a server there has a free place now.
 type Region struct {
 	Region    string `json:"region"`
 	Country   string `json:"country"`
@@ -34,14 +35,14 @@ type Region struct {
 	Available bool   `json:"available"`
 }
 
-// Provisioned is what an account has from the free tier: all three, or none.
+// Provisioned holds the free-tier resources of an account: all three, or none.
 type Provisioned struct {
 	Server    *ServerSummary    `json:"server"`
 	Project   *ProjectSummary   `json:"project"`
 	Container *ContainerSummary `json:"container"`
 }
 
-// ServerSummary is a server as the account that claimed it sees it.
+// ServerSummary is a server as an account with a place on it sees it.
 type ServerSummary struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"`
@@ -51,27 +52,27 @@ type ServerSummary struct {
 	IsReady bool   `json:"is_ready"`
 }
 
-// ProjectSummary names an account's default project.
+// ProjectSummary is the default project of an account.
 type ProjectSummary struct {
 	ID    string `json:"id"`
 	Alias string `json:"alias"`
 }
 
-// ContainerSummary names an account's default container.
+// ContainerSummary is the default container of an account.
 type ContainerSummary struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 }
 
-// Setup is the answer of retry-setup.
+// setupResult is the answer of retry-setup.
 type setupResult struct {
 	Provisioned
-	BlockedReason *string `json:"blocked_reason"` // nil when there is a server
+	BlockedReason *string `json:"blocked_reason"` // nil when the account has a server
 }
 
-// FreeTierStatus says what a claim would do, without doing it.
+// claimStatus tells whether the account could claim a place now.
 type claimStatus struct {
-	GateEnabled        bool   `json:"gate_enabled"` // an invite code is needed
+	GateEnabled        bool   `json:"gate_enabled"` // a place needs an invite code
 	Unlocked           bool   `json:"unlocked"`
 	HasFreeServer      bool   `json:"has_free_server"`
 	CanClaim           bool   `json:"can_claim"`
@@ -79,12 +80,13 @@ type claimStatus struct {
 	SignupCodeFailed   bool   `json:"signup_code_failed"`
 }
 
-// claimState is where an account stands with the free tier.
+// claimState holds the facts about an account that decide whether it may claim a place.
 type claimState struct {
 	invited, codeFailed, admin, claimed bool
 }
 
-// What a new account gets, and how retry-setup says that there was nothing left to get.
+// The names and states of new resources, and the reason of retry-setup when no server has a free
+// place.
 const (
 	defaultProjectAlias  = "Default"
 	defaultContainerName = "default"
@@ -92,24 +94,24 @@ const (
 	blockedNoCapacity    = "admin_recovery_required"
 )
 
-// Service hands out the free tier: one server for an account, with a default project and
-// container on it.
+// Service gives each account a place on one server, with a default project and container.
 type Service struct {
 	store          *store
-	inviteRequired bool // only accounts that came with an invite code, and administrators, may claim
+	inviteRequired bool // only admins and accounts that signed up with an invite code may claim a place
 	now            func() time.Time
 	log            *slog.Logger
 }
 
-// New makes the domain and brings the inventory up to the setting.
+// New returns the domain. It adds the servers of the setting to the database and resizes those that
+// are there.
 func New(ctx context.Context, c *core.Core, servers Inventory, inviteRequired bool) (*Service, error) {
 	service := &Service{store: &store{c.Pool}, inviteRequired: inviteRequired, now: c.Now, log: c.Log}
 	return service, service.store.seed(ctx, servers, c.Now())
 }
 
-// setup gives the account its server, project and container, exactly once however often it is
-// called, and returns what the account has. A region is kept to strictly: an account is bound to
-// its server for good, so it must not land elsewhere unasked. "" is any.
+// setup gives the account its place, project and container, once however often it is called, and
+// returns them. With a region, it takes only a server there, because an account cannot move later;
+// "" is any region. It returns 400 for an unknown region and 403 FREE_TIER_INVITE_REQUIRED.
 func (s *Service) setup(ctx context.Context, userID, region string) (setupResult, error) {
 	if err := s.checkRegion(ctx, region); err != nil {
 		return setupResult{}, err
@@ -134,11 +136,12 @@ func (s *Service) setup(ctx context.Context, userID, region string) (setupResult
 	return result, nil
 }
 
+// eligible reports whether the account may claim a place.
 func (s *Service) eligible(state claimState) bool {
 	return !s.inviteRequired || state.invited || state.admin
 }
 
-// checkRegion refuses a region that the inventory does not have; "" passes.
+// checkRegion returns 400 VALIDATION_ERROR for a region without servers; "" is valid.
 func (s *Service) checkRegion(ctx context.Context, region string) error {
 	if region == "" {
 		return nil
@@ -150,7 +153,7 @@ func (s *Service) checkRegion(ctx context.Context, region string) error {
 	return err
 }
 
-// status says what setup would do for the user.
+// status returns whether setup would give the user a place.
 func (s *Service) status(ctx context.Context, userID string) (claimStatus, error) {
 	state, err := s.store.claimState(ctx, userID)
 	if err != nil {
@@ -176,9 +179,9 @@ func (s *Service) status(ctx context.Context, userID string) (claimStatus, error
 	return status, nil
 }
 
-// ProvisionNew makes provisioning a placement: it claims the server of a new account, so that its
-// first login shows it. The account exists whatever happens here, and retry-setup makes up for it,
-// so a failure is logged and not returned. An unknown region claims nothing.
+// ProvisionNew calls setup for a new account, so that its first sign-in shows the resources. It
+// returns no error: the account exists in any case, and the user can call retry-setup. It logs
+// errors other than an unknown region or a missing invite code.
 func (s *Service) ProvisionNew(ctx context.Context, userID, region string) {
 	if _, err := s.setup(ctx, userID, region); err != nil && !apperr.Is(err, "VALIDATION_ERROR") &&
 		!apperr.Is(err, "FREE_TIER_INVITE_REQUIRED") {
@@ -187,7 +190,7 @@ func (s *Service) ProvisionNew(ctx context.Context, userID, region string) {
 	}
 }
 
-// Of makes provisioning a placement.
+// Of returns the free-tier resources of an account.
 func (s *Service) Of(ctx context.Context, userID string) (Provisioned, error) {
 	return s.store.provisioned(ctx, userID)
 }

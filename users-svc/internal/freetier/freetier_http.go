@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
+// Mount adds the routes of the domain to the server.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Get("/api/v1/auth/available-regions", s.getRegions)
 	server.Post("/api/v1/users/me/retry-setup", s.postRetrySetup)
@@ -69,7 +70,7 @@ func (s *Service) getFreeTierStatus(c *fiber.Ctx) error {
 	return httpx.OK(c, "Free-tier status retrieved", status)
 }
 
-// ownPageQuery reads ?page= and ?limit= of the lists of resources.
+// ownPageQuery reads the query parameters "page" and "limit".
 func ownPageQuery(c *fiber.Ctx) (pageRequest, error) {
 	q := httpx.Query(c)
 	number, limit := field.PageLimit(q)

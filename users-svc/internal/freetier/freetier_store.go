@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// store keeps the servers and what accounts have claimed of them.
+// store reads and writes servers, claims, projects and containers.
 type store struct{ pool *db.Pool }
 
 const selectProvisioned = `
@@ -27,6 +27,7 @@ func (s *store) provisioned(ctx context.Context, userID string) (Provisioned, er
 	return provisionedOf(ctx, s.pool, userID)
 }
 
+// provisionedOf returns the resources of an account, all nil when it has no place.
 func provisionedOf(ctx context.Context, q core.DBTX, userID string) (Provisioned, error) {
 	rows, err := q.Query(ctx, selectProvisioned, userID)
 	if err != nil {
@@ -43,9 +44,10 @@ func provisionedOf(ctx context.Context, q core.DBTX, userID string) (Provisioned
 	return provisioned, err
 }
 
-// claim takes one place on a server and creates the default project and container, all or nothing.
-// The user's row is locked first, so that the calls of one account queue up and all but the first
-// find what is there. It returns nothing when no server has room.
+// claim takes one place on a server, creates the default project and container in the same
+// transaction, and returns them. It locks the user's row first, so that concurrent calls for one
+// account run one after the other, and all but the first find the claim. The result is empty when
+// no server has a free place.
 func (s *store) claim(ctx context.Context, userID, region string, now time.Time) (Provisioned, error) {
 	if existing, err := s.provisioned(ctx, userID); err != nil || existing.Server != nil {
 		return existing, err
@@ -57,13 +59,14 @@ func (s *store) claim(ctx context.Context, userID, region string, now time.Time)
 			userID).Scan(&claimed); err != nil {
 			return err
 		}
-		// Its own statement: one that waited for the lock would still look with the eyes of before.
+		// This needs its own statement: the one that waited for the lock has a snapshot from
+		// before.
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM server_claims WHERE user_id = $1)`,
 			userID).Scan(&claimed); err != nil {
 			return err
 		}
 		if !claimed {
-			if claimed, err := claimSlot(ctx, tx, userID, region, now); err != nil || !claimed {
+			if ok, err := claimSlot(ctx, tx, userID, region, now); err != nil || !ok {
 				return err
 			}
 		}
@@ -74,14 +77,16 @@ func (s *store) claim(ctx context.Context, userID, region string, now time.Time)
 	return provisioned, err
 }
 
-// claimSlot locks the candidates in one order (by id, so that no two callers wait for each other)
-// and takes the first that still has room once its lock is held: a full server is passed over,
-// never oversold, and "none" is only said after all of them were looked at.
+// claimSlot takes a place on the first server, by id, that still has room when its row is locked,
+// and creates the project and container there; false when all servers are full. All callers lock
+// servers in the same order, so that they cannot deadlock, and no server gets more accounts than
+// its capacity.
 func claimSlot(ctx context.Context, tx pgx.Tx, userID, region string, now time.Time) (bool, error) {
 	var serverID string
 	err := tx.QueryRow(ctx, `
 		UPDATE servers SET claimed = claimed + 1, updated_at = $2
-		WHERE id = (SELECT id FROM servers WHERE claimed < capacity AND ($1 = '' OR region = $1) ORDER BY id LIMIT 1 FOR UPDATE)
+		WHERE id = (SELECT id FROM servers WHERE claimed < capacity AND ($1 = '' OR region = $1)
+			ORDER BY id LIMIT 1 FOR UPDATE)
 		RETURNING id`, region, now).Scan(&serverID)
 	if db.NoRows(err) {
 		return false, nil
@@ -94,7 +99,8 @@ func claimSlot(ctx context.Context, tx pgx.Tx, userID, region string, now time.T
 		return false, err
 	}
 	projectID := id.New(now)
-	if _, err := tx.Exec(ctx, `INSERT INTO projects (id, user_id, alias, is_default, created_at, updated_at) VALUES ($1, $2, $3, true, $4, $4)`,
+	if _, err := tx.Exec(ctx, `INSERT INTO projects (id, user_id, alias, is_default, created_at, updated_at)
+		VALUES ($1, $2, $3, true, $4, $4)`,
 		projectID, userID, defaultProjectAlias, now); err != nil {
 		return false, err
 	}
@@ -108,7 +114,8 @@ func claimSlot(ctx context.Context, tx pgx.Tx, userID, region string, now time.T
 func (s *store) claimState(ctx context.Context, userID string) (claimState, error) {
 	var state claimState
 	err := s.pool.QueryRow(ctx, `
-		SELECT invited, signup_code_failed, is_admin, EXISTS (SELECT FROM server_claims WHERE user_id = users.id) FROM users WHERE id = $1`, userID).
+		SELECT invited, signup_code_failed, is_admin, EXISTS (SELECT FROM server_claims WHERE user_id = users.id)
+		FROM users WHERE id = $1`, userID).
 		Scan(&state.invited, &state.codeFailed, &state.admin, &state.claimed)
 	if db.NoRows(err) {
 		err = core.UserNotFound()
@@ -128,7 +135,7 @@ func (s *store) hasFreeServer(ctx context.Context) (bool, error) {
 	return free, err
 }
 
-// regions names each region once, with the place of its oldest server.
+// regions returns each region once, with the country and city of its oldest server.
 func (s *store) regions(ctx context.Context) ([]Region, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT region, (array_agg(country ORDER BY id))[1], (array_agg(city ORDER BY id))[1], bool_or(claimed < capacity)
@@ -157,10 +164,11 @@ func scanServer(row pgx.CollectableRow) (Server, error) {
 	return server, err
 }
 
-// addServer is 409 SERVER_EXISTS when the name is taken.
+// addServer stores a server. It returns 409 SERVER_EXISTS when the name is taken.
 func (s *store) addServer(ctx context.Context, spec serverSpec, now time.Time) (Server, error) {
 	rows, err := s.pool.Query(ctx, `
-		INSERT INTO servers (id, name, region, country, city, capacity, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+		INSERT INTO servers (id, name, region, country, city, capacity, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
 		RETURNING `+serverColumns, id.New(now), spec.name, spec.region, spec.country, spec.city, spec.capacity, now)
 	if err != nil {
 		return Server{}, err
@@ -172,15 +180,17 @@ func (s *store) addServer(ctx context.Context, spec serverSpec, now time.Time) (
 	return server, err
 }
 
-// seed adds the servers of the setting that are missing and resizes the others, though never below
-// what is claimed. It removes none, because accounts may live there. Several processes may seed at
-// once.
+// seed adds the servers of the inventory that are missing and sets the capacity of the others,
+// though never below the claimed places. It removes no server, because accounts may be on it.
+// Several processes may run it at once.
 func (s *store) seed(ctx context.Context, inv Inventory, now time.Time) error {
 	return db.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		for _, spec := range inv {
 			if _, err := tx.Exec(ctx, `
-				INSERT INTO servers AS s (id, name, region, country, city, capacity, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
-				ON CONFLICT (name) DO UPDATE SET capacity = GREATEST(EXCLUDED.capacity, s.claimed), updated_at = EXCLUDED.updated_at
+				INSERT INTO servers AS s (id, name, region, country, city, capacity, created_at, updated_at)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+				ON CONFLICT (name) DO UPDATE
+				SET capacity = GREATEST(EXCLUDED.capacity, s.claimed), updated_at = EXCLUDED.updated_at
 				WHERE s.capacity <> GREATEST(EXCLUDED.capacity, s.claimed)`,
 				id.New(now), spec.name, spec.region, spec.country, spec.city, spec.capacity, now); err != nil {
 				return err

@@ -9,19 +9,19 @@ import (
 )
 
 // Inventory is the setting that lists the free-tier servers: "region:country:city:capacity",
-// separated by semicolons.
+// separated by semicolons. The capacity is in accounts.
 type Inventory []serverSpec
 
-// serverSpec is a server before it is in the database.
+// serverSpec describes a server that is to be stored.
 type serverSpec struct {
 	name, region, country, city string
 	capacity                    int
 }
 
-// maxCapacity bounds the accounts of one server.
+// maxCapacity is the most accounts of one server.
 const maxCapacity = 1_000_000
 
-// UnmarshalText reads the setting. A server is named after its region and its number there:
+// UnmarshalText reads the setting. It names a server after its region and its number there:
 // eu-west-1, eu-west-2.
 func (inv *Inventory) UnmarshalText(text []byte) error {
 	*inv = nil

@@ -7,7 +7,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-// Project groups an account's containers.
+// Project is a group of containers of an account.
 type Project struct {
 	ID        string   `json:"id"`
 	UserID    string   `json:"user_id"`
@@ -16,7 +16,7 @@ type Project struct {
 	UpdatedAt api.Time `json:"updated_at"`
 }
 
-// Container is a place to run things on the account's server.
+// Container is a container of an account on its server.
 type Container struct {
 	ID        string   `json:"id"`
 	Name      string   `json:"name"`
@@ -27,12 +27,12 @@ type Container struct {
 	UpdatedAt api.Time `json:"updated_at"`
 }
 
-// pageRequest is one page of a list: Number counts from 1.
+// pageRequest selects one page of a list; number counts from 1.
 type pageRequest struct{ number, limit int }
 
 func (p pageRequest) offset() int { return (p.number - 1) * p.limit }
 
-// project returns the user's own project; anybody else's is as unknown as one that does not exist.
+// project returns a project of the user, or 404 PROJECT_NOT_FOUND, also for another user's project.
 func (s *Service) project(ctx context.Context, userID, projectID string) (Project, error) {
 	project, found, err := s.store.project(ctx, userID, projectID)
 	if err == nil && !found {
@@ -41,7 +41,7 @@ func (s *Service) project(ctx context.Context, userID, projectID string) (Projec
 	return project, err
 }
 
-// container returns the user's own container, as project does.
+// container returns a container of the user, or 404 CONTAINER_NOT_FOUND, also for another user's.
 func (s *Service) container(ctx context.Context, userID, containerID string) (Container, error) {
 	container, found, err := s.store.container(ctx, userID, containerID)
 	if err == nil && !found {

@@ -43,6 +43,8 @@ func (s *store) containers(ctx context.Context, userID string, page pageRequest)
 		userID, page)
 }
 
+// listOwned returns one page of a list of the user, read with the statement list and scan, and the
+// number of all its rows, read with the statement count.
 func listOwned[T any](ctx context.Context, pool *db.Pool, count, list string, scan pgx.RowToFunc[T], userID string,
 	page pageRequest) ([]T, int64, error) {
 	var total int64

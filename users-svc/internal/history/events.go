@@ -1,6 +1,7 @@
 package history
 
-// The events of the security history. All but Login are shown with include_security only.
+// The kinds of events in the security history. Lists have the kinds other than Login only on
+// request (include_security).
 const (
 	Login           = "login"
 	Logout          = "logout"
@@ -19,15 +20,15 @@ const (
 	UsernameChanged = "username_changed"
 	EmailChanged    = "email_changed"
 	EmailUnverified = "email_unverified"
-	TokensRevoked   = "tokens_revoked" // deleted by an admin, or by what secured the account
+	TokensRevoked   = "tokens_revoked" // by an admin, or by a change that secured the account
 )
 
-// The events of the second factor in the security history.
+// The kinds of events about the second factor.
 const (
 	TwoFactorEnabled       = "2fa_enabled"
 	TwoFactorDisabled      = "2fa_disabled"
 	TwoFactorReset         = "2fa_reset"
-	TwoFactorCode          = "2fa_code" // a wrong one
+	TwoFactorCode          = "2fa_code" // a wrong code
 	BackupCodeUsed         = "2fa_backup_code_used"
 	BackupCodesRegenerated = "2fa_backup_codes_regenerated"
 	TokenGateChanged       = "2fa_token_gate_changed"

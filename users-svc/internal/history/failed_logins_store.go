@@ -11,8 +11,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// CountFailedLogin counts a failed sign-in by its address and hour. userID is "" for a name that no
-// account has. Callers do it last in their transaction: many at once may wait for the row.
+// CountFailedLogin counts a failed sign-in for its network and hour. userID is "" for a name that
+// no account has. Call it last in a transaction, because many transactions may wait for the row.
 func CountFailedLogin(ctx context.Context, tx core.DBTX, userID string, device request.Device, now time.Time) error {
 	unknown := 0
 	if userID == "" {
@@ -26,16 +26,17 @@ func CountFailedLogin(ctx context.Context, tx core.DBTX, userID string, device r
 	return err
 }
 
-// FailedLogins is what came from one address.
+// FailedLogins counts the failed sign-ins of one network.
 type FailedLogins struct {
-	Address           string
-	Failures, Unknown int
-	Accounts          int // that were tried
-	LastAt            time.Time
+	Address  string // an IPv4 address, or the network of IPv6 addresses
+	Failures int
+	Unknown  int // the failures for names that no account has
+	Accounts int // the accounts that were tried
+	LastAt   time.Time
 }
 
-// ListFailedLogins returns the addresses with the most failed sign-ins since the hour of a time,
-// and how many addresses there are.
+// ListFailedLogins returns the limit networks with the most failed sign-ins since the start of the
+// hour of since, and the number of all networks with failed sign-ins.
 func ListFailedLogins(ctx context.Context, q core.DBTX, since time.Time, limit int) ([]FailedLogins, int, error) {
 	rows, err := q.Query(ctx, `WITH tried AS (
 			SELECT address_key, count(DISTINCT user_id)::int AS accounts FROM login_history

@@ -5,16 +5,11 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/httpx"
-	"github.com/realmgate/realmgate/users-svc/internal/core"
 	"github.com/realmgate/realmgate/users-svc/internal/field"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// Service is the domain of what happened to an account.
-type Service struct{ *core.Core }
-
-func New(c *core.Core) *Service { return &Service{c} }
-
+// Mount adds the routes of the domain to the server.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Get("/api/v1/users/me/security-history", s.listOwn)
 }
@@ -27,6 +22,8 @@ func (s *Service) listOwn(c *fiber.Ctx) error {
 	return s.Answer(c, caller.UserID)
 }
 
+// Answer answers with one page of the history of a user. The query parameters of the request select
+// the entries.
 func (s *Service) Answer(c *fiber.Ctx, userID string) error {
 	query := httpx.Query(c)
 	filter := listFilter{

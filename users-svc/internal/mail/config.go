@@ -8,22 +8,22 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// Config says how mail is sent. Without a server no mail is sent and every address counts as
-// verified.
+// Config holds the settings of mail. Without a mail server no mail is sent, and every address
+// counts as verified.
 type Config struct {
 	URL       config.Secret `env:"SMTP_URL" doc:"Mail server: smtp://user:password@host:587 (STARTTLS when offered) or smtps://host:465; ?tls=required or off."`
 	From      string        `env:"MAIL_FROM" envDefault:"Realmgate <no-reply@localhost>" doc:"Sender of mails."`
 	PublicURL string        `env:"PUBLIC_URL" doc:"Where people reach the product, perhaps with a path; links in mails begin with it (http://127.0.0.1:8080)."`
 	VerifyTTL time.Duration `env:"MAIL_VERIFY_TTL" envDefault:"48h" doc:"How long a verification link is good for."`
 	ResetTTL  time.Duration `env:"MAIL_RESET_TTL" envDefault:"1h" doc:"How long a password reset link is good for."`
-	// RetryAfter doubles with each attempt.
+	// RetryAfter is the pause after the first attempt; it doubles with each further attempt.
 	RetryAfter time.Duration `env:"MAIL_RETRY_AFTER" envDefault:"20s" doc:"First pause after a mail could not be sent."`
 }
 
 // On reports whether there is a mail server.
 func (c Config) On() bool { return c.URL != "" }
 
-// BaseURL is PUBLIC_URL, or where a gateway listens by default.
+// baseURL returns PUBLIC_URL without a final slash, or the default address of a gateway.
 func (c Config) baseURL() string {
 	if c.PublicURL == "" {
 		return "http://127.0.0.1:8080"
@@ -31,8 +31,8 @@ func (c Config) baseURL() string {
 	return strings.TrimRight(c.PublicURL, "/")
 }
 
-// TokenURL returns the address of the page that redeems a token. The token stands in the fragment,
-// which browsers do not send, so it is in no access log.
+// tokenURL returns the address of the page that redeems a token. The token is in the fragment,
+// which browsers do not send to servers, so that it is in no access log.
 func (c Config) tokenURL(purpose, token string) string {
 	page := "/verify-email"
 	if purpose == PurposeReset {

@@ -1,6 +1,7 @@
-// Package mail provides mails about accounts: an outbox in the database, the tokens that mails carry,
-// and delivery by SMTP (RFC 5321). It serves the pages that links in mails lead to, and knows no
-// accounts. Start reading at Outbox.
+// Package mail provides mails about accounts: an outbox in the database, the tokens in mails, and
+// delivery by SMTP (RFC 5321). It serves the pages /verify-email and /reset-password, to which
+// links in mails lead. It does not read accounts: composers of other domains do. Start reading at
+// Outbox.
 package mail
 
 import (
@@ -13,24 +14,25 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// Outbox sends mails that requests ask for. A request only stores a job; a worker finds out whether
-// there is an account, issues the token and sends the mail, so no answer tells whether there is an
-// account.
+// Outbox sends the mails that requests ask for. A request only stores a job. A worker looks up the
+// account, issues the token and sends the mail, so that neither the answer to a request nor its
+// time tells whether an account exists.
 type Outbox struct {
 	*core.Core
 	cfg          Config
 	appName      string
-	unusableHash func() string // a password hash that no password has
+	unusableHash func() string // returns a password hash that no password matches
 	composers    map[string]Composer
-	sender       sender // nil: no mail server
+	sender       sender // nil without a mail server
 	wake         chan struct{}
 	mailsTotal   *prometheus.CounterVec // mails_total
 }
 
-// Composer decides what to send to the address of a job; false when there is nothing to send.
+// Composer returns the message for the address of a job; false when there is nothing to send.
 type Composer func(ctx context.Context, job Job) (Message, bool, error)
 
-// NewOutbox returns an outbox that sends nothing unless there is a mail server.
+// NewOutbox returns an outbox. Without a mail server it stores and sends nothing. unusableHash
+// returns a password hash that no password matches.
 func NewOutbox(c *core.Core, cfg Config, appName string, unusableHash func() string,
 	reg prometheus.Registerer) (*Outbox, error) {
 	o := &Outbox{Core: c, cfg: cfg, appName: appName, unusableHash: unusableHash, composers: map[string]Composer{},
@@ -46,17 +48,17 @@ func NewOutbox(c *core.Core, cfg Config, appName string, unusableHash func() str
 	return o, err
 }
 
-// Handle registers what composes the mails of a kind. Call it before Run.
+// Handle registers the composer for the mails of a kind. Call it before Run.
 func (o *Outbox) Handle(kind string, compose Composer) { o.composers[kind] = compose }
 
-// sender sends one mail.
+// sender sends one mail; the error is a refusedError when another attempt would fail too.
 type sender interface {
 	send(ctx context.Context, m Message) error
 }
 
-// The kinds of mail that are asked for.
+// The kinds of mail that requests ask for.
 const (
-	KindSignup = "signup" // verify the address that signed up, or say that it has an account already
+	KindSignup = "signup" // verifies the address of a sign-up, or tells its reader that it has an account
 	KindVerify = "verify"
 	KindReset  = "reset"
 )
@@ -65,29 +67,29 @@ const (
 const (
 	PurposeVerify = "verify"
 	PurposeReset  = "reset"
-	PurposeNotice = "known" // opens nothing and is in no mail: it records when a notice was sent
+	PurposeNotice = "known" // is in no mail and cannot be redeemed: it records when a notice was sent
 )
 
 const (
-	pollInterval = time.Second      // how often the worker looks for jobs that other replicas stored
-	jobLease     = 2 * time.Minute  // after which another replica tries
-	sendTimeout  = 30 * time.Second // of one delivery
+	pollInterval = time.Second      // between two looks for jobs that other replicas stored
+	jobLease     = 2 * time.Minute  // after which another replica takes a job
+	sendTimeout  = 30 * time.Second // for one delivery
 	maxAttempts  = 12               // with doubling pauses, about a day
-	// MinInterval is the least time between two mails of one purpose to one account, so that nobody
-	// can flood a mailbox.
+	// minInterval is the least time between two mails of one purpose to one account, so that a
+	// mailbox cannot be flooded.
 	minInterval = time.Minute
 )
 
 // Job is a mail to be sent.
 type Job struct {
 	Kind, EmailKey string
-	PasswordHash   *string // of the sign-up; nil for none
+	PasswordHash   *string // of the sign-up; nil for other mails
 	attempts       int
-	requestedAt    time.Time // when it was last asked for
+	requestedAt    time.Time // of the last request for this mail
 }
 
-// Enqueue stores a job and wakes the worker. emailKey is the key under which the account is stored;
-// passwordHash is that of a sign-up, "" for any other mail.
+// Enqueue stores a job and wakes the worker. emailKey is the key under which the account is stored
+// (see mailaddr.Keys); passwordHash is that of a sign-up, "" for other mails.
 func (o *Outbox) Enqueue(ctx context.Context, kind, emailKey, passwordHash string) error {
 	if o.sender == nil {
 		return nil
@@ -97,12 +99,12 @@ func (o *Outbox) Enqueue(ctx context.Context, kind, emailKey, passwordHash strin
 	}
 	select {
 	case o.wake <- struct{}{}:
-	default: // it is awake
+	default: // the worker is awake
 	}
 	return nil
 }
 
-// Run sends due mails until ctx ends.
+// Run sends due mails until ctx ends. It always returns nil.
 func (o *Outbox) Run(ctx context.Context) error {
 	if o.sender == nil {
 		return nil
@@ -126,7 +128,8 @@ func (o *Outbox) Run(ctx context.Context) error {
 	}
 }
 
-// sendNext sends one due mail; false when there is none.
+// sendNext handles one due job; false when there is none. The error is not about the delivery,
+// which has its own retries, but about the database.
 func (o *Outbox) sendNext(ctx context.Context) (bool, error) {
 	job, ok, err := o.leaseJob(ctx)
 	if err != nil || !ok {
@@ -160,8 +163,8 @@ func (o *Outbox) sendNext(ctx context.Context) (bool, error) {
 // On reports whether there is a mail server.
 func (o *Outbox) On() bool { return o.cfg.On() }
 
-// Compose issues the token that message carries, with the lifetime of its purpose, and completes
-// the message; false when the account was sent such a mail within MinInterval.
+// Compose issues the token of a message with the lifetime of its purpose, and completes the message
+// with the token and the link; false when the account was sent such a mail within minInterval.
 func (o *Outbox) Compose(ctx context.Context, request TokenRequest, message Message) (Message, bool, error) {
 	request.ttl = map[string]time.Duration{
 		PurposeVerify: o.cfg.VerifyTTL, PurposeReset: o.cfg.ResetTTL, PurposeNotice: minInterval,

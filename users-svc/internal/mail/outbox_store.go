@@ -7,26 +7,32 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-// Replicas share the queue of mails, so its times are the database's.
+// All times of jobs come from the clock of the database, because replicas share the jobs.
 
-// insertJob stores a job that is due now; a job that waits for its next attempt starts anew. One
-// mail for two sign-ups with different passwords carries an unusable password: its reader cannot
-// tell whose password it would be, and has to ask for a new one.
+// insertJob stores a job that is due now. If the job exists, it is due now and its attempts start
+// again. If it exists for a sign-up with another password, the mail gets an unusable password: its
+// reader cannot tell who chose the password, and has to reset it.
 func (o *Outbox) insertJob(ctx context.Context, kind, emailKey, passwordHash string) error {
-	_, err := o.Pool.Exec(ctx, `INSERT INTO mail_jobs AS j (kind, email_key, not_before, created_at, password_hash) VALUES ($1, $2, now(), now(), nullif($3, ''))
-		ON CONFLICT (kind, email_key) DO UPDATE SET attempts = 0, not_before = least(j.not_before, now()), created_at = now(),
-			password_hash = CASE WHEN j.password_hash IS NOT DISTINCT FROM excluded.password_hash THEN j.password_hash ELSE $4 END`,
+	_, err := o.Pool.Exec(ctx, `INSERT INTO mail_jobs AS j (kind, email_key, not_before, created_at, password_hash)
+		VALUES ($1, $2, now(), now(), nullif($3, ''))
+		ON CONFLICT (kind, email_key) DO UPDATE
+		SET attempts = 0, not_before = least(j.not_before, now()), created_at = now(),
+			password_hash = CASE WHEN j.password_hash IS NOT DISTINCT FROM excluded.password_hash
+				THEN j.password_hash ELSE $4 END`,
 		kind, emailKey, passwordHash, o.unusableHash())
 	return err
 }
 
-// leaseJob takes a due job for jobLease, in which no other replica takes it; the previous release
-// goes by not_before.
+// leaseJob returns a due job and reserves it for jobLease, so that no other replica takes it; false
+// when no job is due. It sets not_before too, because replicas of the previous release read only
+// that column.
 func (o *Outbox) leaseJob(ctx context.Context) (Job, bool, error) {
 	var job Job
-	err := o.Pool.QueryRow(ctx, `UPDATE mail_jobs SET attempts = attempts + 1, not_before = now() + $1::interval, leased_until = now() + $1::interval
+	err := o.Pool.QueryRow(ctx, `UPDATE mail_jobs
+		SET attempts = attempts + 1, not_before = now() + $1::interval, leased_until = now() + $1::interval
 		WHERE (kind, email_key) IN (
-			SELECT kind, email_key FROM mail_jobs WHERE not_before <= now() AND (leased_until IS NULL OR leased_until <= now())
+			SELECT kind, email_key FROM mail_jobs
+			WHERE not_before <= now() AND (leased_until IS NULL OR leased_until <= now())
 			ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED)
 		RETURNING kind, email_key, password_hash, attempts, created_at`, jobLease).
 		Scan(&job.Kind, &job.EmailKey, &job.PasswordHash, &job.attempts, &job.requestedAt)
@@ -36,9 +42,9 @@ func (o *Outbox) leaseJob(ctx context.Context) (Job, bool, error) {
 	return job, err == nil, err
 }
 
-// retryLater doubles the pause before the next attempt, or gives the job up, unless it was asked
-// for again meanwhile. The token of the failed mail is deleted: else the next attempt would take it
-// for a mail that was sent within MinInterval.
+// retryLater schedules the next attempt after a pause that doubles each time, or deletes the job
+// after maxAttempts. A job that was requested again meanwhile stays due. It deletes the token of
+// the failed mail: else the next attempt would find that a mail was sent within minInterval.
 func (o *Outbox) retryLater(ctx context.Context, job Job, token string) error {
 	if job.attempts >= maxAttempts {
 		o.mailsTotal.WithLabelValues(outcomeGivenUp).Inc()
@@ -49,7 +55,8 @@ func (o *Outbox) retryLater(ctx context.Context, job Job, token string) error {
 	if err := o.deleteToken(ctx, token); err != nil {
 		return err
 	}
-	_, err := o.Pool.Exec(ctx, `UPDATE mail_jobs SET not_before = CASE WHEN created_at = $4 THEN now() + $3::interval ELSE not_before END, leased_until = NULL
+	_, err := o.Pool.Exec(ctx, `UPDATE mail_jobs
+		SET not_before = CASE WHEN created_at = $4 THEN now() + $3::interval ELSE not_before END, leased_until = NULL
 		WHERE kind = $1 AND email_key = $2`, job.Kind, job.EmailKey, o.cfg.RetryAfter<<(job.attempts-1), job.requestedAt)
 	return err
 }
@@ -59,7 +66,7 @@ func (o *Outbox) deleteToken(ctx context.Context, token string) error {
 	return err
 }
 
-// giveUp deletes a job and the token of its mail, which was not delivered.
+// giveUp deletes a job and the token of its undelivered mail.
 func (o *Outbox) giveUp(ctx context.Context, job Job, token string) error {
 	if err := o.deleteToken(ctx, token); err != nil {
 		return err
@@ -67,7 +74,8 @@ func (o *Outbox) giveUp(ctx context.Context, job Job, token string) error {
 	return o.finishJob(ctx, job)
 }
 
-// finishJob deletes a job, unless it was asked for again meanwhile, perhaps by another sign-up.
+// finishJob deletes a job. If the job was requested again meanwhile, perhaps by another sign-up, it
+// ends the lease instead.
 func (o *Outbox) finishJob(ctx context.Context, job Job) error {
 	tag, err := o.Pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2 AND created_at = $3`, job.Kind,
 		job.EmailKey, job.requestedAt)

@@ -18,20 +18,22 @@ var (
 	resetPage string
 )
 
-// Mount serves the pages that the links in mails lead to. A page redeems its token only when a
-// reader presses the button: programs that look at the links of a mail before its reader does must
-// not use them up.
+// Mount adds the pages to which links in mails lead to the server. A page redeems its token only
+// when the reader presses the button, because mail scanners open the links of a mail before its
+// reader.
 func (o *Outbox) Mount(server *httpx.Server) {
 	server.Get("/verify-email", servePage(verifyPage))
 	server.Get("/reset-password", servePage(resetPage))
 }
 
-// servePage answers with a page whose own script is the only one that may run.
+// servePage returns a handler for a page. Its Content-Security-Policy (CSP Level 3) allows no
+// script but the one of the page.
 func servePage(page string) fiber.Handler {
 	_, rest, _ := strings.Cut(page, "<script>")
 	script, _, _ := strings.Cut(rest, "</script>")
 	sum := sha256.Sum256([]byte(script))
-	policy := "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; script-src 'sha256-" +
+	policy := "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; " +
+		"form-action 'none'; frame-ancestors 'none'; script-src 'sha256-" +
 		base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	return func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderContentSecurityPolicy, policy)

@@ -16,59 +16,35 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-func (m Message) subject() string {
-	switch m.Template {
-	case "verify":
-		return "Verify your e-mail address for " + m.App
-	case "reset":
-		return "Reset your password for " + m.App
-	case "test":
-		return "Test mail of " + m.App
-	default:
-		return "Your account at " + m.App
-	}
-}
-
-// render fills the template with escaped values. It does not use text/template, which calls methods
-// by name: the linker would keep every exported method of every type, ten megabytes of them.
-func (m Message) render(ending string, escape func(string) string) (string, error) {
-	content, err := templates.ReadFile("templates/" + m.Template + ending)
-	if err != nil {
-		return "", err
-	}
-	return strings.NewReplacer(
-		"{{.App}}", escape(m.App), "{{.Name}}", escape(m.Name), "{{.Link}}", escape(m.Link), "{{.URL}}", escape(m.URL),
-		"{{.Hours}}", strconv.Itoa(m.Hours),
-	).Replace(string(content)), nil
-}
-
-// smtpSender sends through a mail server (RFC 5321), with a connection for each mail.
+// smtpSender sends mails through one mail server (RFC 5321), each over a connection of its own.
 type smtpSender struct {
 	client *gomail.Client
 	from   mail.Address
 }
 
-// refusedError says that the recipient's server will never take the mail (RFC 5321, a 5yz reply to
-// the recipient or to the data). Its text is the reply without the address.
+// refusedError reports that the recipient's server refused the mail for good: a 5yz reply (RFC
+// 5321, section 4.2.1) to the recipient or to the data. Its text is the reply without the address.
 type refusedError struct{ text string }
 
 func (e refusedError) Error() string { return e.text }
 
-// permanent reports whether the server refused the recipient or the mail for good. A refused sender
-// or sign-in is the operator's to correct: the mail waits for it.
+// refusedForGood reports whether the server refused the recipient or the mail for good. A refused
+// sender or sign-in does not count: the mail waits until the operator has corrected the setting.
 func refusedForGood(err error) bool {
 	sendErr, ok := errors.AsType[*gomail.SendError](err)
-	if !ok || sendErr.ErrorCode() < 500 || sendErr.ErrorCode() == 530 { // 530: the server wants a sign-in or TLS
+	if !ok || sendErr.ErrorCode() < 500 || sendErr.ErrorCode() == 530 { // 530: the server requires a sign-in or TLS
 		return false
 	}
 	return sendErr.Reason == gomail.ErrSMTPRcptTo || sendErr.Reason == gomail.ErrSMTPData ||
 		sendErr.Reason == gomail.ErrSMTPDataClose
 }
 
-// smtpExample is what SMTP_URL looks like.
-const smtpExample = "smtp://user:password@host:587 or smtps://user:password@host:465, with ?tls=required or ?tls=off at the most"
+// smtpExample shows the form of SMTP_URL in error messages.
+const smtpExample = "smtp://user:password@host:587 or smtps://user:password@host:465, " +
+	"with ?tls=required or ?tls=off at the most"
 
-// newSMTPSender reads SMTP_URL and MAIL_FROM; it does not connect.
+// newSMTPSender returns a sender with the settings SMTP_URL and MAIL_FROM; it does not connect. The
+// error names the setting that is wrong, without its value.
 func newSMTPSender(cfg Config, extra ...gomail.Option) (*smtpSender, error) {
 	invalid := config.SecretURLError("SMTP_URL", smtpExample)
 	serverURL, err := config.SecretURL("SMTP_URL", cfg.URL.Reveal(), smtpExample, "smtp", "smtps")
@@ -113,16 +89,18 @@ func newSMTPSender(cfg Config, extra ...gomail.Option) (*smtpSender, error) {
 	return sender, nil
 }
 
-// send delivers the message as text and HTML.
+// send delivers the message as text and HTML (multipart/alternative, RFC 2046, section 5.1.4). The
+// error is a refusedError when another attempt would fail too. No error has the recipient's
+// address, because errors are logged.
 func (s *smtpSender) send(ctx context.Context, message Message) error {
 	msg := gomail.NewMsg()
 	msg.FromMailAddress(&s.from)
 	if err := msg.To(message.To); err != nil {
-		return errors.New("the mail library refuses the recipient's address") // its own text quotes the address
+		return errors.New("the mail library refuses the recipient's address") // the library's error quotes the address
 	}
 	msg.Subject(message.subject())
 	_, domain, _ := strings.Cut(s.from.Address, "@")
-	msg.SetMessageIDWithValue(secrets.NewToken() + "@" + domain) // the library's own has the name of this host
+	msg.SetMessageIDWithValue(secrets.NewToken() + "@" + domain) // the library's default has this host's name
 	msg.SetDate()
 	text, err := message.render(".txt", func(s string) string { return s })
 	if err != nil {
@@ -135,7 +113,7 @@ func (s *smtpSender) send(ctx context.Context, message Message) error {
 	msg.SetBodyString(gomail.TypeTextPlain, text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, page)
 	if err := s.client.DialAndSendWithContext(ctx, msg); err != nil {
-		text := strings.ReplaceAll(err.Error(), message.To, "(recipient)") // servers quote the address, and errors are logged
+		text := strings.ReplaceAll(err.Error(), message.To, "(recipient)") // servers quote the address
 		if refusedForGood(err) {
 			return refusedError{text}
 		}

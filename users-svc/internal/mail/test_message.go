@@ -13,7 +13,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 )
 
-// SendTest sends a test mail to an address and writes to out what the two servers said.
+// SendTest sends a test mail to an address and writes the SMTP session to out. The error tells
+// whether such a mail would be tried again.
 func SendTest(ctx context.Context, cfg Config, appName, address string, out io.Writer) error {
 	if !cfg.On() {
 		return errors.New("SMTP_URL is not set: no mail is sent, and every address counts as verified")
@@ -39,7 +40,8 @@ func SendTest(ctx context.Context, cfg Config, appName, address string, out io.W
 	return nil
 }
 
-// dialogue prints the lines of an SMTP session; the library leaves the password out.
+// transcript is a logger of go-mail that prints the lines of an SMTP session; go-mail omits the
+// password.
 type transcript struct{ out io.Writer }
 
 func (d transcript) print(entry maillog.Log) {

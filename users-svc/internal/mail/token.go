@@ -4,9 +4,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 )
 
-const maxToken = 512
+const maxToken = 512 // characters
 
-// TokenField reads the required field that holds a mailed token.
+// TokenField reads the required field "token" with a mailed token.
 func TokenField(body *input.Object) string {
 	if !body.Has("token") {
 		body.Fail("token", "is required")

@@ -10,7 +10,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-// TokenRequest is a mailed token to be issued.
+// TokenRequest describes a mailed token to be issued.
 type TokenRequest struct {
 	UserID, Purpose string
 	ttl             time.Duration // set by Compose
@@ -18,13 +18,13 @@ type TokenRequest struct {
 	SignupHash      *string       // the password hash of the sign-up that the mail answers; nil for none
 }
 
-// issueToken stores the hash of a new token and returns the token, unless the account was sent one
-// for the same purpose within MinInterval. A token that no sign-up asked for carries the password
-// of the newest sign-up.
+// issueToken stores the hash of a new token and returns the token; issued is false when the account
+// was sent a token for the same purpose within minInterval. A token for a sign-up carries the
+// sign-up's password hash, and any other token that of the newest earlier token.
 //
-// Tokens of sign-ups with another password than this one's then carry an unusable password, also
-// when this sign-up gets no mail. So the reader of an older mail, who may take it for the answer to
-// the newer sign-up, lets nobody in.
+// A sign-up makes the passwords of earlier tokens unusable if they differ from its own, even when
+// it gets no mail. Otherwise the reader of an older mail, who takes it for the answer to the newer
+// sign-up, would set a password that another person chose.
 func (o *Outbox) issueToken(ctx context.Context, request TokenRequest) (token string, issued bool, err error) {
 	token = secrets.NewToken()
 	err = db.InTx(ctx, o.Pool, func(tx pgx.Tx) error {
@@ -52,7 +52,7 @@ func (o *Outbox) issueToken(ctx context.Context, request TokenRequest) (token st
 	return token, issued, err
 }
 
-// TokenUser returns the user of a valid token, "" when the token is not valid.
+// TokenUser returns the user of a token without redeeming it, "" when the token is not valid.
 func (o *Outbox) TokenUser(ctx context.Context, purpose, token string) (userID string, err error) {
 	err = o.Pool.QueryRow(ctx, `SELECT user_id FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3`,
 		secrets.HashToken(token), purpose, o.Now()).Scan(&userID)
@@ -62,12 +62,13 @@ func (o *Outbox) TokenUser(ctx context.Context, purpose, token string) (userID s
 	return userID, err
 }
 
-// Redeem deletes a token and all others of its user and purpose. It returns the user, "" when the
-// token is not valid, and the password hash that the token carries, "" for none.
+// Redeem deletes a token and all other tokens of its user and purpose. It returns the user, "" when
+// the token is not valid, and the password hash that the token carries, "" for none. It locks the
+// user's row.
 func (o *Outbox) Redeem(ctx context.Context, tx pgx.Tx, purpose, token string, now time.Time) (userID,
 	passwordHash string, err error) {
 	const valid = ` FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3`
-	// The user's row first, as everywhere.
+	// All transactions lock the user's row first, so that they cannot deadlock.
 	if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = (SELECT user_id`+valid+`) FOR UPDATE`,
 		secrets.HashToken(token),
 		purpose, now); err != nil {
@@ -85,9 +86,10 @@ func (o *Outbox) Redeem(ctx context.Context, tx pgx.Tx, purpose, token string, n
 	return userID, passwordHash, err
 }
 
-// DropTokens deletes the tokens of a user for the purposes, all of them when none is named.
+// DropTokens deletes the tokens of a user for the purposes, or all tokens without purposes.
 func DropTokens(ctx context.Context, tx pgx.Tx, userID string, purposes ...string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM mail_tokens WHERE user_id = $1 AND (cardinality($2::text[]) = 0 OR purpose = ANY ($2))`,
+	_, err := tx.Exec(ctx, `DELETE FROM mail_tokens
+		WHERE user_id = $1 AND (cardinality($2::text[]) = 0 OR purpose = ANY ($2))`,
 		userID, append([]string{}, purposes...))
 	return err
 }

@@ -1,5 +1,5 @@
-// Package mailaddr provides the rules of e-mail addresses: which are accepted, which lead to one
-// mailbox, and under which keys accounts store them. Start reading at Parse.
+// Package mailaddr provides the rules of e-mail addresses: which addresses are accepted, which lead
+// to the same mailbox, and the keys under which accounts store them. Start reading at Parse.
 package mailaddr
 
 import (
@@ -16,12 +16,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 )
 
-const maxLength = 255
+const maxLength = 255 // characters
 
-// Mailbox is what an e-mail address leads to.
+// Mailbox is the mailbox that an e-mail address names.
 type Mailbox struct {
-	Key     string // two addresses lead to one mailbox exactly when their keys are equal
-	Deliver string // where mail is sent: the local part in NFC, the domain in ASCII
+	Key     string // two addresses name the same mailbox exactly when their keys are equal
+	Deliver string // the address for SMTP: the local part in NFC, the domain in ASCII
 }
 
 var (
@@ -30,14 +30,17 @@ var (
 	errDomain  = errors.New("must be an e-mail address whose domain is a valid DNS name (in ASCII or by IDNA)")
 )
 
+// HiddenCharacters names in error messages the characters that Hidden reports.
 const HiddenCharacters = "control, bidirectional, zero-width or unassigned characters"
 
-// Parse checks an address that an account is to have: an RFC 5322 addr-spec, with letters
-// beyond ASCII (RFC 6532), and without display name, comment, quotes or address literal.
+// Parse checks the address of a new account. It must be an addr-spec (RFC 5322, section 3.4.1),
+// perhaps with letters beyond ASCII (RFC 6532), without display name, comment, quotes or address
+// literal, and its domain must be a valid DNS name in ASCII or by IDNA (RFC 5891). The error is a
+// text that can follow the field's name.
 //
-// The key has the local part folded by foldLocal and the domain as IDNA's Unicode form, so an
+// The key has the local part as foldLocal returns it and the domain in IDNA's Unicode form, so an
 // ASCII key belongs to an address with an ASCII local part. The Unicode form is kept because
-// releases before this rule stored lower-cased addresses, which mostly are the same.
+// earlier releases stored lower-cased addresses, which are mostly the same.
 func Parse(s string) (Mailbox, error) {
 	if !plainAddress(s) || utf8.RuneCountInString(s) > maxLength {
 		return Mailbox{}, errInvalid
@@ -53,15 +56,17 @@ func Parse(s string) (Mailbox, error) {
 	return Mailbox{Key: foldLocal(local) + "@" + unicodeDomain, Deliver: composedLocal(local) + "@" + ascii}, nil
 }
 
-// DeliverTo returns where mail for an account's address is sent.
+// DeliverTo returns the address for SMTP of an account's address: Mailbox.Deliver, or the address
+// itself when it breaks the rule of Parse.
 func DeliverTo(address string) string {
 	if m, err := Parse(address); err == nil {
 		return m.Deliver
 	}
-	return address // of an earlier release
+	return address // stored by an earlier release
 }
 
-// plainAddress reports whether s is an address at all. It is the whole rule of earlier releases.
+// plainAddress reports whether s is an addr-spec without quotes, brackets and blanks. Earlier
+// releases checked no more than this.
 func plainAddress(s string) bool {
 	blank := func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
 	if strings.ContainsFunc(s, blank) || strings.ContainsAny(s, `"[]`) {
@@ -71,18 +76,20 @@ func plainAddress(s string) bool {
 	return err == nil && a.Name == "" && a.Address == s
 }
 
-// Hidden reports whether a reader does not see r: control and format characters (zero-width and
-// bidirectional ones among them), blanks, fillers, variation selectors, and what is not assigned.
+// Hidden reports whether r is invisible to readers: control and format characters (such as
+// zero-width and bidirectional ones), blanks, fillers, variation selectors, and unassigned code
+// points.
 func Hidden(r rune) bool {
 	return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == '\u2800' || // the blank of Braille
 		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// hiddenInDomain leaves the two joiners to IDNA, which knows the words that need them.
+// hiddenInDomain reports whether r is hidden and is not one of the two joiners, which IDNA checks:
+// it allows them in words that need them (RFC 5892, appendix A).
 func hiddenInDomain(r rune) bool { return Hidden(r) && r != '\u200c' && r != '\u200d' }
 
-// convertDomain returns the domain in ASCII and in IDNA's Unicode form; false when a label is
-// empty, longer than 63 bytes in ASCII, or breaks a rule of IDNA or of host names.
+// convertDomain returns the domain in ASCII and in IDNA's Unicode form (UTS #46); false when a
+// label is empty, longer than 63 bytes in ASCII, or breaks a rule of IDNA or of host names.
 func convertDomain(domain string) (ascii, unicodeForm string, ok bool) {
 	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.CheckHyphens(true),
 		idna.CheckJoiners(true), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
@@ -97,11 +104,11 @@ func convertDomain(domain string) (ascii, unicodeForm string, ok bool) {
 	return ascii, unicodeForm, err == nil && reencoded == ascii
 }
 
-// composedToASCII are the three characters beyond ASCII of which NFC makes ASCII ones: the Kelvin
-// sign, and doubles of the semicolon and the grave accent.
+// composedToASCII holds the three characters beyond ASCII that NFC turns into ASCII: the Kelvin
+// sign, the Greek question mark (a semicolon) and the Greek varia (a grave accent).
 const composedToASCII = "\u212a\u037e\u1fef"
 
-// composedLocal is NFC that leaves composedToASCII as they are.
+// composedLocal returns the local part in NFC, but keeps the characters of composedToASCII.
 func composedLocal(local string) string {
 	var result strings.Builder
 	for i := strings.IndexAny(local, composedToASCII); i >= 0; i = strings.IndexAny(local, composedToASCII) {
@@ -112,8 +119,9 @@ func composedLocal(local string) string {
 	return result.String() + norm.NFC.String(local)
 }
 
-// foldLocal makes the local parts that differ in case only, or in how accents are composed, one.
-// A letter keeps its script: the Kelvin sign is no k, a dotted capital I no i, a long s no s.
+// foldLocal maps local parts that differ only in case or in the composition of accents to the same
+// text. A letter keeps its script: the Kelvin sign does not become k, nor a dotted capital I an i,
+// nor a long s an s.
 func foldLocal(local string) string {
 	return composedLocal(strings.Map(func(r rune) rune {
 		folded := unicode.ToLower(unicode.ToUpper(r))
@@ -124,21 +132,22 @@ func foldLocal(local string) string {
 	}, composedLocal(local)))
 }
 
-// Keys are the keys under which the account of an address may be stored.
+// Keys holds the keys under which the account of an address may be stored.
 type Keys struct {
-	Primary string   // of a new account
-	All     []string // in the order of preference
-	// Exact, among all, is a key for the account with this very address only: earlier releases
-	// stored strings.ToLower of an address, which for this one is an address of somebody else.
+	Primary string   // the key of a new account
+	All     []string // the keys to look for, in the order of preference
+	// Exact is one of All, or "". It finds only the account whose address equals this one: earlier
+	// releases stored strings.ToLower of an address, which for this one is another person's
+	// address.
 	Exact string
 }
 
-// KeysOf returns where to look for an address, also for one that breaks today's rule: accounts of
-// earlier releases keep the key that they were stored under.
+// KeysOf returns the keys of an address. It accepts addresses that break the rule of Parse too:
+// accounts of earlier releases keep the key under which they were stored.
 func KeysOf(address string) Keys {
 	lower := strings.ToLower(address)
 	keys := Keys{Primary: lower, All: []string{lower}}
-	if strings.ContainsAny(address, "\u0130\u212a") { // the two letters that ToLower takes to ASCII
+	if strings.ContainsAny(address, "\u0130\u212a") { // the two letters that ToLower maps to ASCII
 		keys.Primary, keys.Exact = address, lower
 	}
 	var deliverKey string
@@ -155,7 +164,7 @@ func KeysOf(address string) Keys {
 	return keys
 }
 
-// Field reads a required address that an account is to have.
+// Field reads a required field with the address of a new account, which must satisfy Parse.
 func Field(body *input.Object, name string) string {
 	email, ok := readField(body, name)
 	if !ok {
@@ -167,8 +176,9 @@ func Field(body *input.Object, name string) string {
 	return email
 }
 
-// KnownField reads a required address that an account may have, perhaps since before
-// Parse: only what no release ever took is refused. Blanks around it do not count.
+// KnownField reads a required field with an address that an account may have, perhaps since an
+// earlier release: it refuses only addresses that no release ever accepted. It removes blanks
+// around it.
 func KnownField(body *input.Object, name string) string {
 	email, ok := readField(body, name)
 	email = strings.TrimSpace(email)
@@ -178,6 +188,7 @@ func KnownField(body *input.Object, name string) string {
 	return email
 }
 
+// readField reads a required field of at most maxLength characters; false when it breaks this rule.
 func readField(body *input.Object, name string) (string, bool) {
 	if !body.Has(name) {
 		body.Fail(name, "is required")

@@ -1,5 +1,5 @@
-// Package permission provides the permission trees of auth tokens and their templates. Start reading
-// at Tree.
+// Package permission provides the permission trees of auth tokens, and the named templates of such
+// trees. The names of permissions are in package auth. Start reading at Tree.
 package permission
 
 import (
@@ -15,11 +15,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// Tree is a tree whose leaves are booleans. A boolean above a leaf speaks for everything
-// below it.
+// Tree is a tree of permissions whose leaves are booleans. The dotted path of a permission, such as
+// resources.vault, leads to its leaf; a boolean on the way decides for all permissions below it.
 type Tree map[string]any // bool or Tree
 
-// Bounds of a tree, so that no token is a store of its own.
+// Bounds of a tree, so that tokens cannot be used to store other data.
 const (
 	maxDepth = 8
 	maxNames = 500
@@ -38,7 +38,7 @@ func (t Tree) Allows(path string) bool {
 	return false
 }
 
-// treeWith grants the named paths.
+// treeOf returns a tree that grants the paths, which have two names each.
 func treeOf(paths ...string) Tree {
 	tree := Tree{}
 	for _, path := range paths {
@@ -53,8 +53,8 @@ func treeOf(paths ...string) Tree {
 	return tree
 }
 
-// Restrict returns the tree without the known permissions that are not among the allowed ones.
-// Where a boolean speaks for a group, it then grants those of the group that are left.
+// Restrict returns a copy of the tree that grants only those known permissions that are allowed. A
+// boolean that grants a whole group becomes a branch with the group's allowed permissions.
 func (t Tree) Restrict(allowed []string) Tree {
 	restricted := maps.Clone(t)
 	for _, path := range auth.KnownPermissions() {
@@ -73,15 +73,15 @@ func (t Tree) Restrict(allowed []string) Tree {
 	return restricted
 }
 
-// Template is a permission tree with a name.
+// Template is a named permission tree.
 type Template struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Permissions Tree   `json:"permissions"`
 }
 
-// Templates are the trees that permission_template names. resources.vault opens reading and
-// writing alike, so read_only is without it.
+// Templates returns the trees that the field permission_template names. read_only lacks
+// resources.vault, because that permission allows writes too.
 func Templates() []Template {
 	return []Template{
 		{"full_access", "Everything that an auth token can be allowed; the vault still needs vault_access.",
@@ -99,7 +99,7 @@ func Templates() []Template {
 	}
 }
 
-// TemplateNamed returns the tree of a template; false when there is none of the name.
+// TemplateNamed returns the tree of the template; false when there is none of that name.
 func TemplateNamed(name string) (Tree, bool) {
 	for _, t := range Templates() {
 		if t.Name == name {
@@ -111,8 +111,8 @@ func TemplateNamed(name string) (Tree, bool) {
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// Parse reads a permission tree; problem says what is wrong and at which JSON pointer below the
-// tree, "" when nothing is.
+// Parse reads a permission tree from JSON. On a broken rule, problem is a text that can follow the
+// field's name and pointer is the JSON pointer (RFC 6901) within the tree; else both are "".
 func Parse(raw jsontext.Value) (tree Tree, pointer, problem string) {
 	if len(raw) > maxBytes {
 		return nil, "", fmt.Sprintf("must be at most %d bytes of JSON", maxBytes)
@@ -121,11 +121,12 @@ func Parse(raw jsontext.Value) (tree Tree, pointer, problem string) {
 	return parseBranch(jsontext.NewDecoder(bytes.NewReader(raw)), 1, &names)
 }
 
+// parseBranch reads the object at the position of dec. It counts the names of the tree in names.
 func parseBranch(dec *jsontext.Decoder, depth int, names *int) (tree Tree, pointer, problem string) {
 	if dec.PeekKind() != jsontext.KindBeginObject || depth > maxDepth {
 		return nil, "", fmt.Sprintf("must be an object of booleans or of such objects, at most %d levels deep", maxDepth)
 	}
-	_, _ = dec.ReadToken() // the brace just peeked at
+	_, _ = dec.ReadToken() // the opening brace
 	tree = Tree{}
 	for dec.PeekKind() != jsontext.KindEndObject {
 		token, err := dec.ReadToken()
@@ -151,11 +152,11 @@ func parseBranch(dec *jsontext.Decoder, depth int, names *int) (tree Tree, point
 			tree[name] = branch
 		}
 	}
-	_, _ = dec.ReadToken()
+	_, _ = dec.ReadToken() // the closing brace
 	return tree, "", ""
 }
 
-// Load reads what the database has, which Parse let in.
+// Load reads a stored tree, which Parse accepted when it was written.
 func Load(raw []byte) (Tree, error) {
 	tree, pointer, problem := Parse(raw)
 	if problem != "" {

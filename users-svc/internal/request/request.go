@@ -3,16 +3,17 @@
 // request_http.go.
 package request
 
-// Device is where a request comes from, which a session is known by to its user.
+// Device describes the client that sent a request. Sessions and the security history show it to
+// their user.
 type Device struct {
 	Address   string  // of the client, without a port
 	UserAgent string  // at most maxUserAgent characters
-	Client    *string // as the client named itself
-	// of the session that sent it, "" for none: a password or a code that it proves confirms that
-	// session
+	Client    *string // the name that the client gave itself; nil for none
+	// SessionID is the session that sent the request, "" for none. A correct password or code
+	// confirms that session.
 	SessionID string
 }
 
-// Proof is what a request brings along to prove that the user of the account sends it; "" for
-// nothing.
+// Proof holds the credentials that a request repeats to confirm that it comes from the user of the
+// account. A field that was not sent is "".
 type Proof struct{ Password, Code string }

@@ -11,7 +11,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
-// User returns the caller, who must be a user that is not banned.
+// User returns the caller, who must be a user (by session or auth token) and not banned: else 401,
+// or 403 ACCOUNT_BANNED.
 func User(c *fiber.Ctx) (auth.Identity, error) {
 	caller, err := httpx.User(c)
 	if err == nil && caller.Banned {
@@ -20,8 +21,8 @@ func User(c *fiber.Ctx) (auth.Identity, error) {
 	return caller, err
 }
 
-// Session returns the caller, who must be signed in by a session: an auth token may not manage
-// sessions.
+// Session returns the caller, who must be signed in by a session: an auth token is answered 403. It
+// admits banned users, so that they can end their sessions.
 func Session(c *fiber.Ctx) (auth.Identity, error) {
 	caller, err := httpx.User(c)
 	if err == nil {
@@ -30,7 +31,7 @@ func Session(c *fiber.Ctx) (auth.Identity, error) {
 	return caller, err
 }
 
-// OwnSession returns the caller, who must be in a session and not banned.
+// OwnSession returns the caller, who must be signed in by a session and not banned.
 func OwnSession(c *fiber.Ctx) (auth.Identity, error) {
 	if _, err := User(c); err != nil {
 		return auth.Identity{}, err
@@ -38,7 +39,7 @@ func OwnSession(c *fiber.Ctx) (auth.Identity, error) {
 	return Session(c)
 }
 
-// Admin returns the caller, who must be an admin in a session and not banned.
+// Admin returns the caller, who must be an admin, signed in by a session and not banned.
 func Admin(c *fiber.Ctx) (auth.Identity, error) {
 	if _, err := User(c); err != nil {
 		return auth.Identity{}, err
@@ -46,7 +47,8 @@ func Admin(c *fiber.Ctx) (auth.Identity, error) {
 	return httpx.Admin(c)
 }
 
-// Permitted returns the caller, who must be a user that is not banned and has the permission.
+// Permitted returns the caller, who must be a user, not banned, and have the permission (a name of
+// package auth): else 403 INSUFFICIENT_PERMISSIONS.
 func Permitted(c *fiber.Ctx, permission string) (auth.Identity, error) {
 	caller, err := User(c)
 	if err != nil {
@@ -55,7 +57,7 @@ func Permitted(c *fiber.Ctx, permission string) (auth.Identity, error) {
 	return caller, caller.Require(permission)
 }
 
-// PermittedID is permitted for a route with an id.
+// PermittedID returns the caller as Permitted does, and the path parameter "id".
 func PermittedID(c *fiber.Ctx, permission string) (auth.Identity, string, error) {
 	caller, err := Permitted(c, permission)
 	if err != nil {
@@ -65,7 +67,8 @@ func PermittedID(c *fiber.Ctx, permission string) (auth.Identity, string, error)
 	return caller, tokenID, err
 }
 
-// TargetUser returns the user that the path names, to an admin.
+// TargetUser returns the path parameter "id", the user on whom the caller acts. The caller must be
+// an admin, as for Admin.
 func TargetUser(c *fiber.Ctx) (string, error) {
 	if _, err := Admin(c); err != nil {
 		return "", err
@@ -73,16 +76,19 @@ func TargetUser(c *fiber.Ctx) (string, error) {
 	return httpx.PathID(c, "id")
 }
 
-// RecordOn has the event of this request recorded for the user id too, when that is not the caller.
+// RecordOn asks the gateway to record the event of this request for the user as well as for the
+// caller. It does nothing when both are the same.
 func RecordOn(c *fiber.Ctx, userID string) {
 	if userID != httpx.Caller(c).UserID {
 		c.Set(internalapi.OnUserHeader, userID)
 	}
 }
 
+// maxUserAgent is the most characters of a User-Agent header that are kept.
 const maxUserAgent = 400
 
-// DeviceOf describes where the request comes from; client is what the client calls itself.
+// DeviceOf returns the device that sent the request; client is the name that the client gave
+// itself, nil for none.
 func DeviceOf(c *fiber.Ctx, client *string) Device {
 	agent := strings.ReplaceAll(strings.ToValidUTF8(c.Get(fiber.HeaderUserAgent), "?"), "\x00", "?")
 	if r := []rune(agent); len(r) > maxUserAgent {
@@ -92,9 +98,8 @@ func DeviceOf(c *fiber.Ctx, client *string) Device {
 		SessionID: httpx.Caller(c).SessionID}
 }
 
-// ActorDevice describes where the request comes from to the user id, in whose history it will
-// stand. Of another who acts on the user it says nothing: from where admins act is their own
-// affair.
+// ActorDevice returns the device for an entry in the security history of the user. It is empty when
+// the caller is another user: the history does not reveal the devices of admins.
 func ActorDevice(c *fiber.Ctx, userID string) Device {
 	if userID != httpx.Caller(c).UserID {
 		return Device{}

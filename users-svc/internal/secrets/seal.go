@@ -1,5 +1,5 @@
-// Package secrets provides opaque tokens, and encryption of secrets at rest. Start reading at Sealer
-// and NewToken.
+// Package secrets provides random opaque tokens and their hashes, and the encryption of secrets in
+// the database. Start reading at Sealer and NewToken.
 package secrets
 
 import (
@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// Sealer keeps secrets unreadable in the database: AES-256-GCM with a random nonce (NIST SP
-// 800-38D). The first key seals; all open, so that a key can be replaced without a stop.
+// Sealer encrypts secrets for the database: AES-256-GCM with a random nonce (NIST SP 800-38D). The
+// first key encrypts and all keys decrypt, so that a key can be replaced while the service runs.
 type Sealer struct{ keys []cipher.AEAD }
 
-// NewSealer reads a comma-separated list of base64 keys of 32 bytes.
+// NewSealer returns a sealer with the keys of a comma-separated list. Each key has 32 bytes in
+// base64 (RFC 4648, section 4).
 func NewSealer(keys string) (*Sealer, error) {
 	sealer := &Sealer{}
 	for encoded := range strings.SplitSeq(keys, ",") {
@@ -36,13 +37,14 @@ func NewSealer(keys string) (*Sealer, error) {
 	return sealer, nil
 }
 
-// Seal returns plain encrypted; about says what it is (such as "totp:<user id>"), and open needs
-// the same, so that a row copied elsewhere does not open.
+// Seal encrypts plain with the first key. Open needs the same associatedData, which names the row
+// (such as "totp:<user id>"), so that a value copied to another row cannot be decrypted.
 func (s *Sealer) Seal(plain []byte, associatedData string) []byte {
 	return s.keys[0].Seal(nil, nil, plain, []byte(associatedData))
 }
 
-// Open is the inverse of seal. It fails when no key fits or about is not what it was sealed with.
+// Open decrypts a value that Seal returned. It fails when none of the keys fits, or associatedData
+// differs.
 func (s *Sealer) Open(sealed []byte, associatedData string) ([]byte, error) {
 	for _, key := range s.keys {
 		if plain, err := key.Open(nil, nil, sealed, []byte(associatedData)); err == nil {
@@ -52,7 +54,8 @@ func (s *Sealer) Open(sealed []byte, associatedData string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: sealed under a key that KEY_ENCRYPTION_KEY does not hold", associatedData)
 }
 
-// Reseal returns sealed as the first key seals it, nil when it is that already.
+// Reseal encrypts a sealed value again with the first key. It returns nil when the value is
+// encrypted with the first key already.
 func (s *Sealer) Reseal(sealed []byte, associatedData string) ([]byte, error) {
 	if _, err := s.keys[0].Open(nil, nil, sealed, []byte(associatedData)); err == nil {
 		return nil, nil

@@ -6,7 +6,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// Config has the settings of access tokens and of the keys that sign them.
+// Config holds the settings of access tokens and of the keys that sign them.
 type Config struct {
 	Issuer   string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in the gateway."`
 	Audience string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in the gateway."`

@@ -11,6 +11,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
+// Mount adds the routes of the public keys to the server: the JWKS (RFC 7517), and the same with
+// its age limits for the gateways.
 func (k *Keyring) Mount(server *httpx.Server) {
 	server.Get("/.well-known/jwks.json", func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderCacheControl, "public, max-age=300")

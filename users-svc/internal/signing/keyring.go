@@ -1,5 +1,5 @@
-// Package signing provides the Ed25519 keys that sign access tokens: they are made, published,
-// rotated and revoked here. It serves /.well-known/jwks.json. Start reading at Keyring.
+// Package signing provides the Ed25519 keys that sign access tokens: it creates, publishes, rotates
+// and revokes them. It serves /.well-known/jwks.json. Start reading at Keyring.
 package signing
 
 import (
@@ -19,44 +19,49 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-// Keyring holds the Ed25519 keys that sign access tokens. They live in PostgreSQL, so that every
-// replica has the same; a new key is published for a while before it signs, and an old one until
-// the last token that it signed has expired.
+// Keyring holds the Ed25519 keys that sign access tokens. They are stored in PostgreSQL, so that
+// all replicas have the same keys. A new key is published for Config.Lead before it signs, and an
+// old key is published until the last token that it signed has expired.
 type Keyring struct {
 	*core.Core
 	cfg       Config
-	accessTTL time.Duration // of the access tokens
+	accessTTL time.Duration // lifetime of the access tokens
 	sealer    *secrets.Sealer
 	clock     *db.Clock
 
-	loading  sync.Mutex // held while the keys are read from the database
+	loading  sync.Mutex // held while the keys are loaded from the database
 	mu       sync.RWMutex
-	keys     []signingKey // by signsFrom, the oldest first
-	loadedAt time.Time    // what keys is as of
-	failedAt time.Time    // when they could not be read
+	keys     []signingKey // by activeFrom, oldest first
+	loadedAt time.Time    // start of the load that keys comes from
+	failedAt time.Time    // time of the last load that failed
 	warnings rate.Sometimes
 }
 
-// signingKey is a key and the time from which it signs, which ends with the next key's.
+// signingKey is a key and the time from which it signs. It signs until the activeFrom of the next
+// key.
 type signingKey struct {
 	auth.SigningKey
 	createdAt, activeFrom time.Time
 }
 
 const (
-	// how often a replica looks whether a key is due; far less than the default SIGNING_KEY_LEAD
+	// MaintainEvery is the pause between two calls of Keyring.Maintain. It is much shorter than the
+	// default of SIGNING_KEY_LEAD, so that replicas know a new key before it signs.
 	MaintainEvery = 30 * time.Second
-	// maxKeyAge is how old the keys may be that are published or sign: with keysEvery of the
-	// gateways and the time that a request takes it stays below the second within which a revoked
-	// key must be refused.
+	// maxKeyAge is the time for which loaded keys are used. A revoked key must be refused within
+	// one second; maxKeyAge, the pause between two requests of a gateway for the keys and the time
+	// of such a request add up to less.
 	maxKeyAge = 200 * time.Millisecond
-	// loadTimeout bounds the wait for the database, which others share.
+	// loadTimeout bounds the wait for the database, because further requests wait for the same
+	// load.
 	loadTimeout  = time.Second
 	warnInterval = 10 * time.Second
-	// keyMargin is added to the time that an old key is published, for clocks that differ.
+	// clockMargin is added to the time for which an old key is published, because clocks differ.
 	clockMargin = 5 * time.Minute
 )
 
+// New returns a keyring without keys; call Maintain before it signs. accessTTL is the lifetime of
+// access tokens, and clock judges the age of keys.
 func New(c *core.Core, cfg Config, accessTTL time.Duration, sealer *secrets.Sealer, clock *db.Clock) *Keyring {
 	return &Keyring{Core: c, cfg: cfg, accessTTL: accessTTL, sealer: sealer, clock: clock,
 		warnings: rate.Sometimes{Interval: warnInterval}}
@@ -64,7 +69,8 @@ func New(c *core.Core, cfg Config, accessTTL time.Duration, sealer *secrets.Seal
 
 var errNoSigningKey = errors.New("there is no signing key yet")
 
-// Sign makes an access token with the key that signs now.
+// Sign returns an access token (a JWT, RFC 7519) with the claims, the configured issuer and
+// audience, signed with the active key.
 func (k *Keyring) Sign(ctx context.Context, claims auth.Claims) (string, error) {
 	k.refresh(ctx)
 	k.mu.RLock()
@@ -76,8 +82,8 @@ func (k *Keyring) Sign(ctx context.Context, claims auth.Claims) (string, error) 
 	return k.keys[active].Sign(claims, k.cfg.Issuer, k.cfg.Audience)
 }
 
-// publicKeys returns the public keys, those that do not sign yet or any more included. While the
-// database is away it returns what it knows, and fresh is false.
+// publicKeys returns all public keys, including those that do not sign yet or no longer sign. While
+// the database is unavailable it returns the keys of the last load, and fresh is false.
 func (k *Keyring) publicKeys(ctx context.Context) (set auth.JWKS, fresh bool) {
 	fresh = k.refresh(ctx)
 	k.mu.RLock()
@@ -88,15 +94,15 @@ func (k *Keyring) publicKeys(ctx context.Context) (set auth.JWKS, fresh bool) {
 	return set, fresh
 }
 
-// refresh reads the keys again when they are older than maxKeyAge. While the database is away those
-// that are known stay in use, and it returns false.
+// refresh loads the keys when they are older than maxKeyAge. It returns false if that fails, or
+// failed within the last maxKeyAge; the keys of the last load stay in use.
 func (k *Keyring) refresh(ctx context.Context) bool {
 	if tried, ok := k.recentLoad(); tried {
 		return ok
 	}
 	k.loading.Lock()
 	defer k.loading.Unlock()
-	if tried, ok := k.recentLoad(); tried { // while this one waited
+	if tried, ok := k.recentLoad(); tried { // by another request meanwhile
 		return ok
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
@@ -111,7 +117,7 @@ func (k *Keyring) refresh(ctx context.Context) bool {
 	return err == nil
 }
 
-// lastTry says whether the keys were read, or tried to be, a moment ago, and with which outcome.
+// recentLoad reports whether a load was tried within the last maxKeyAge, and whether it succeeded.
 func (k *Keyring) recentLoad() (tried, ok bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -120,7 +126,7 @@ func (k *Keyring) recentLoad() (tried, ok bool) {
 	return ok || now.Sub(k.failedAt) <= maxKeyAge, ok
 }
 
-// load reads the keys from the database.
+// load reads the keys from the database. It keeps the present keys if they come from a later load.
 func (k *Keyring) load(ctx context.Context) error {
 	startedAt := k.Now()
 	keys, err := k.readKeys(ctx, k.Pool)
@@ -135,9 +141,9 @@ func (k *Keyring) load(ctx context.Context) error {
 	return nil
 }
 
-// Maintain makes a key when there is none or the newest is too old, forgets those that no token
-// needs, and loads the rest. While the clock is doubted it makes and forgets none, unless there is
-// none.
+// Maintain creates a key if there is none or the newest is older than Config.MaxAge, deletes the
+// keys whose tokens have all expired, and loads the keys. While the clock is doubted
+// (db.ErrClockDoubted) it deletes none, and creates one only if there is none.
 func (k *Keyring) Maintain(ctx context.Context) error {
 	now, err := k.clock.Read(ctx)
 	clockDoubted := errors.Is(err, db.ErrClockDoubted)
@@ -160,8 +166,8 @@ func (k *Keyring) Maintain(ctx context.Context) error {
 	return k.load(ctx)
 }
 
-// Rotate adds a signing key, however old the newest is, and returns when it begins to sign: at
-// once, or SIGNING_KEY_LEAD from now.
+// Rotate creates a signing key, whatever the age of the newest, and returns the time from which it
+// signs: now if atOnce is true or there is no key, else Config.Lead from now.
 func (k *Keyring) Rotate(ctx context.Context, atOnce bool) (time.Time, error) {
 	activeFrom := k.Now()
 	err := k.rotate(ctx, time.Time{}, func(keys []signingKey) (time.Time, bool) {
@@ -173,7 +179,7 @@ func (k *Keyring) Rotate(ctx context.Context, atOnce bool) (time.Time, error) {
 	return activeFrom, err
 }
 
-// nextKey says whether a key is to be made and from when it signs.
+// nextKey reports whether a key must be created, and from when it signs.
 func (k *Keyring) nextKey(keys []signingKey, now time.Time) (activeFrom time.Time, wanted bool) {
 	if len(keys) == 0 {
 		return now, true
@@ -182,8 +188,8 @@ func (k *Keyring) nextKey(keys []signingKey, now time.Time) (activeFrom time.Tim
 	return now.Add(k.cfg.Lead), now.Sub(newest.createdAt) > k.cfg.MaxAge
 }
 
-// expired returns the ids of the keys whose last token has expired: another key signs for longer
-// than a token lives.
+// expired returns the ids of the keys whose tokens have all expired by now: another key has signed
+// for longer than the lifetime of a token.
 func (k *Keyring) expired(keys []signingKey, now time.Time) []string {
 	var expiredIDs []string
 	lifetime := k.accessTTL + clockMargin
@@ -195,7 +201,7 @@ func (k *Keyring) expired(keys []signingKey, now time.Time) []string {
 	return expiredIDs
 }
 
-// unknownKeyError says that there is no key to revoke, and which there are.
+// unknownKeyError reports that the key to be revoked does not exist. Its text lists the keys.
 type unknownKeyError struct {
 	keyID string
 	keys  []signingKey
@@ -214,7 +220,8 @@ func (e unknownKeyError) Error() string {
 	return fmt.Sprintf("there is no signing key %q; there are: %s", e.keyID, strings.Join(ids, ", "))
 }
 
-// activeIndex returns the index of the key that signs at the time now, -1 for none.
+// activeIndex returns the index of the key that signs at now, -1 for none. keys is sorted by
+// activeFrom.
 func activeIndex(keys []signingKey, now time.Time) int {
 	for i := len(keys) - 1; i >= 0; i-- {
 		if !keys[i].activeFrom.After(now) {
@@ -224,9 +231,10 @@ func activeIndex(keys []signingKey, now time.Time) int {
 	return -1
 }
 
-// replacementFor says whether a key must take the place of keys[i], which is revoked, and from when
-// that signs. It takes over the time of the revoked one: by the clock of a replica that is behind,
-// a later time would let an older key sign again.
+// replacementFor reports whether the revoked key keys[i] must be replaced, because it signs now or
+// is the newest, and from when the replacement signs. A key that has signed is replaced from its
+// own activeFrom: with a later time, a replica whose clock is behind would sign with an older key
+// again.
 func (k *Keyring) replacementFor(keys []signingKey, i int) (activeFrom time.Time, wanted bool) {
 	now := k.Now()
 	if i != activeIndex(keys, now) && i != len(keys)-1 {

@@ -16,8 +16,10 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
+// readKeys returns all keys by activeFrom, oldest first, with their private keys decrypted.
 func (k *Keyring) readKeys(ctx context.Context, q core.DBTX) ([]signingKey, error) {
-	rows, err := q.Query(ctx, `SELECT id, sealed_private, created_at, signs_from FROM signing_keys ORDER BY signs_from, id`)
+	rows, err := q.Query(ctx, `SELECT id, sealed_private, created_at, signs_from
+		FROM signing_keys ORDER BY signs_from, id`)
 	if err != nil {
 		return nil, err
 	}
@@ -39,11 +41,12 @@ func (k *Keyring) readKeys(ctx context.Context, q core.DBTX) ([]signingKey, erro
 	})
 }
 
-// AssociatedData ties a sealed seed to its key.
+// AssociatedData returns the associated data with which the private seed of a key is sealed (see
+// secrets.Sealer).
 func AssociatedData(keyID string) string { return "signing-key:" + keyID }
 
-// rotate adds a key when next says so, and deletes those that have expired at the time expiry, the
-// zero time for none; one replica at a time.
+// rotate creates a key if next asks for one, and deletes the keys that had expired by expiredBefore
+// (none for the zero time). It holds a lock, so that only one replica does this at a time.
 func (k *Keyring) rotate(ctx context.Context, expiredBefore time.Time,
 	next func([]signingKey) (activeFrom time.Time, wanted bool)) error {
 	return db.InTx(ctx, k.Pool, func(tx pgx.Tx) error {
@@ -67,15 +70,15 @@ func (k *Keyring) rotate(ctx context.Context, expiredBefore time.Time,
 	})
 }
 
-// lockKeys lets one at a time change which keys there are, until the end of tx; others may read
-// them.
+// lockKeys lets only this transaction create and delete keys until it ends. Others can read them.
 func lockKeys(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`)
 	return err
 }
 
-// Revoke deletes a key, so that no gateway takes what it signed. When it was the newest or the one
-// that signs, a new one signs at once, which replaced says.
+// Revoke deletes a key, so that gateways refuse the tokens that it signed. If the key was the
+// active or the newest one, a new key signs at once and replaced is true. The error for an unknown
+// id lists the keys.
 func (k *Keyring) Revoke(ctx context.Context, keyID string) (replaced bool, err error) {
 	err = db.InTx(ctx, k.Pool, func(tx pgx.Tx) error {
 		if err := lockKeys(ctx, tx); err != nil {
@@ -101,6 +104,7 @@ func (k *Keyring) Revoke(ctx context.Context, keyID string) (replaced bool, err 
 	return replaced, err
 }
 
+// addKey creates a key that signs from activeFrom on, and stores its seed sealed.
 func (k *Keyring) addKey(ctx context.Context, tx pgx.Tx, activeFrom time.Time) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -10,56 +10,59 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// inFlightAttempts lets only as many passwords be checked at the same time for one key as may still
-// be wrong, so that guesses which come at once, and wait for a hash together, are counted as if
-// they came one after the other. Within a process no guess passes the limit; of several replicas
-// each learns with the next failure of its own what the others have counted, so it is passed by
-// fewer than the hashes that they make at once.
+// inFlightAttempts limits the passwords of one key that are checked at the same time to the
+// failures that the rate still allows. So concurrent guesses, which wait for a hash together, are
+// counted as if they came one after the other, and a single process never exceeds the rate. Several
+// replicas exceed it by fewer guesses than they hash at once, because each learns the failures that
+// others counted with its own next failure.
 type inFlightAttempts struct {
 	rate        ratelimit.Rate
-	maxParallel int // hashes at the same time
+	maxParallel int // hashes at the same time in this process
 	now         func() time.Time
 
 	mu          sync.Mutex
-	keys        map[string]*keyAttempts // of those that somebody holds
-	version     uint64                  // how often the failures of any key changed
-	lastVersion [buckets]uint64         // the change that came last to the keys of a place
+	keys        map[string]*keyAttempts // with attempts that run or wait
+	version     uint64                  // the number of changes to the failures of any key
+	lastVersion [buckets]uint64         // the last change to a key of the bucket
 }
 
-// buckets bounds what is remembered of keys that nobody holds. Two that share a place, by chance,
-// are read again for each other's changes.
+// buckets is the number of buckets of keys for which the last change is remembered. A change of one
+// key makes the states of all keys in its bucket stale.
 const buckets = 4096
 
+// bucket returns the bucket of a key. Keys are digests, so their first bytes are evenly
+// distributed.
 func bucket(key []byte) int { return int(binary.BigEndian.Uint16(key)) % buckets }
 
-// keyAttempts is a key whose passwords are being checked, or wait for it.
+// keyAttempts counts the attempts of one key that run or wait.
 type keyAttempts struct {
-	refs    int           // who checks or waits
-	running int           // who checks: neither known to be right, nor counted
-	state   FailureState  // now
-	changed chan struct{} // closed when one who waits should look again
+	refs    int           // attempts that run or wait
+	running int           // attempts with a running check, the result of which is not counted yet
+	state   FailureState  // the latest known
+	changed chan struct{} // closed when waiting attempts must look again
 }
 
 func newInFlightAttempts(rate ratelimit.Rate, maxParallel int, now func() time.Time) *inFlightAttempts {
 	return &inFlightAttempts{rate: rate, maxParallel: maxParallel, now: now, keys: map[string]*keyAttempts{}}
 }
 
-// unknownFailures are the failures when a wrong password could not be counted, or nobody knows
-// whether it was.
+// unknownFailures is the value of FailureState.Failures after a wrong password that was not
+// counted, or perhaps not.
 const unknownFailures = -1
 
-// errStale says that failures of the key may have been counted since its standing was read.
-var errStale = errors.New("the standing is old")
+// errStale reports that failures of the key may have been counted since its state was read.
+var errStale = errors.New("the failure state is stale")
 
-// Version is to be taken before a standing is read: it is the number of the last change.
+// currentVersion returns the number of the last change. See Throttle.Version.
 func (a *inFlightAttempts) currentVersion() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.version
 }
 
-// start returns when a password may be checked for the key of at; the turn ends with done. 429
-// RATE_LIMITED when the account is closed, errStale when at is to be read again.
+// start waits until a password may be checked for the key of state. End the attempt with finish.
+// The error is 429 RATE_LIMITED when the key is locked out, errStale when state must be read again,
+// or the error of ctx.
 func (a *inFlightAttempts) start(ctx context.Context, state FailureState) (*keyAttempts, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -90,13 +93,13 @@ func (a *inFlightAttempts) start(ctx context.Context, state FailureState) (*keyA
 	}
 }
 
-// join finds or makes the turn of a key. Who read of more failures than are known here is believed:
-// they were counted by other replicas.
+// join adds an attempt to those of its key. If state has more failures than are known here, other
+// replicas have counted them and state replaces the known state.
 func (a *inFlightAttempts) join(state FailureState) (*keyAttempts, error) {
 	attempts := a.keys[string(state.Key)]
 	if attempts == nil {
 		if a.lastVersion[bucket(state.Key)] > state.Version {
-			return nil, errStale // of those who held the key meanwhile nobody is left to ask
+			return nil, errStale // the attempts that counted the changes have ended, and their state is gone
 		}
 		attempts = &keyAttempts{state: state, changed: make(chan struct{})}
 		a.keys[string(state.Key)] = attempts
@@ -108,15 +111,16 @@ func (a *inFlightAttempts) join(state FailureState) (*keyAttempts, error) {
 	return attempts, nil
 }
 
+// leave removes an attempt from those of its key.
 func (a *inFlightAttempts) leave(attempts *keyAttempts) {
 	if attempts.refs--; attempts.refs == 0 {
 		delete(a.keys, string(attempts.state.Key))
 	}
 }
 
-// finish ends a turn, after which the failures stand like at; nil when nothing became of it. No
-// failures are those that a right password ended; of others the most count, because those who
-// counted them come here in any order.
+// finish ends an attempt. state has the failures after it, nil when no password was checked. A
+// state without failures comes from a right password and replaces the known state. Other states
+// replace it only with more failures, because attempts finish in any order.
 func (a *inFlightAttempts) finish(attempts *keyAttempts, state *FailureState) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// TestAFailureThatCouldNotBeCountedIsNoSuccess: when the database does not take a failure, the
-// guesses that wait are no freer than before.
-func TestAFailureThatCouldNotBeCountedIsNoSuccess(t *testing.T) {
+// TestFailureThatCouldNotBeCountedIsNoSuccess: when the database cannot store a failure, waiting
+// attempts are still limited by it.
+func TestFailureThatCouldNotBeCountedIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	attempts := newInFlightAttempts(ratelimit.Rate{Count: 10, Period: time.Minute}, 4, time.Now)
 	state := FailureState{Key: []byte("key"), Failures: 8}
@@ -26,18 +26,17 @@ func TestAFailureThatCouldNotBeCountedIsNoSuccess(t *testing.T) {
 	if second.state.Failures != 9 {
 		t.Errorf("%d failures are known, want 9", second.state.Failures)
 	}
-	blockedUntil := time.Now().Add(time.Minute / 2) // no longer than a wait can be
+	blockedUntil := time.Now().Add(time.Minute / 2) // within the longest lockout
 	if _, err := attempts.start(t.Context(),
 		FailureState{Key: state.Key, Failures: 11, BlockedUntil: &blockedUntil}); err == nil {
-		t.Error("an account that another replica has closed is open")
+		t.Error("an account that another replica has locked out is open")
 	}
 	attempts.finish(second, nil)
 }
 
-// TestOnlyAChangeOfItsOwnKeyMakesAStandingOld: a login does not read again because somebody else
-// signed in meanwhile, but does when a guess at the same account was counted meanwhile, of which
-// nobody is left to tell.
-func TestOnlyAChangeOfItsOwnKeyMakesAStandingOld(t *testing.T) {
+// TestOnlyChangeOfSameKeyMakesStateStale: a sign-in does not read its state again because another
+// account was signed in to meanwhile, but does after a failure of the same account.
+func TestOnlyChangeOfSameKeyMakesStateStale(t *testing.T) {
 	t.Parallel()
 	attempts := newInFlightAttempts(ratelimit.Rate{Count: 10, Period: time.Minute}, 4, time.Now)
 	ann, bob := FailureState{Key: AccountKey("ann")}, FailureState{Key: AccountKey("bob")}
@@ -52,7 +51,7 @@ func TestOnlyAChangeOfItsOwnKeyMakesAStandingOld(t *testing.T) {
 	}
 	attempt, err := attempts.start(t.Context(), ann)
 	if err != nil {
-		t.Errorf("after changes of another key: got %v, want a turn", err)
+		t.Errorf("after changes of another key: got %v, want an attempt", err)
 	} else {
 		attempts.finish(attempt, nil)
 	}
@@ -62,10 +61,10 @@ func TestOnlyAChangeOfItsOwnKeyMakesAStandingOld(t *testing.T) {
 	}
 	bob.Version = attempts.currentVersion()
 	if attempt, err = attempts.start(t.Context(), bob); err != nil {
-		t.Fatalf("read again: got %v, want a turn", err)
+		t.Fatalf("read again: got %v, want an attempt", err)
 	}
 	attempts.finish(attempt, nil)
 	if len(attempts.keys) != 0 {
-		t.Errorf("%d keys are kept that nobody holds", len(attempts.keys))
+		t.Errorf("%d keys are kept without an attempt", len(attempts.keys))
 	}
 }

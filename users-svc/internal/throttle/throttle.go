@@ -1,4 +1,4 @@
-// Package throttle provides the limit on wrong passwords of one account. Start reading at
+// Package throttle provides the limit on wrong passwords for one account. Start reading at
 // Throttle.Attempt.
 package throttle
 
@@ -16,14 +16,14 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 )
 
-// Throttle slows guesses at the password of one account. Failures are counted in PostgreSQL, so
-// that the count is one for all replicas and survives restarts. When the limit's count is reached
-// within its period, each further failure doubles the wait, which begins at period/count; the count
-// is forgotten a period after the last wait.
+// Throttle slows down guesses at the password of one account. It counts failures in PostgreSQL, so
+// that all replicas share the count and it survives restarts. When the failures reach the count of
+// the rate within its period, the account is locked out for period/count, and each further failure
+// doubles the lockout. The count is reset one period after the end of the last lockout.
 //
-// An address from which the account was signed in to before has a count of its own, so that an
-// attack from elsewhere does not lock the owner out. A name that no account has is counted just the
-// same.
+// The account has a separate count for each network from which it was signed in to before, so that
+// an attack from elsewhere does not lock out the owner. Names that no account has are counted
+// alike.
 type Throttle struct {
 	*core.Core
 	rate     ratelimit.Rate
@@ -31,73 +31,50 @@ type Throttle struct {
 	attempts *inFlightAttempts
 }
 
+// New returns a throttle with the rate of failures for one key. It checks passwords in slots of the
+// hasher.
 func New(c *core.Core, hasher *passwords.Hasher, rate ratelimit.Rate) *Throttle {
 	return &Throttle{Core: c, rate: rate, Hasher: hasher, attempts: newInFlightAttempts(rate, hasher.Parallel(), c.Now)}
+}
+
+const (
+	// maxLockoutPeriods bounds a lockout, in periods of the rate.
+	maxLockoutPeriods = 4
+	// maxClockSkew is the most by which the clocks of replicas may differ.
+	maxClockSkew = time.Minute
+)
+
+// FailureState is the state of the failures of one key, as it was read.
+type FailureState struct {
+	Key          []byte
+	Failures     int        // within the period
+	BlockedUntil *time.Time // the end of the last lockout; nil for none
+	Version      uint64     // Throttle.Version before the state was read
 }
 
 // Version returns the number of the last change of any failures in this process. Read it before the
 // state of a key, and store it in FailureState.Version.
 func (t *Throttle) Version() uint64 { return t.attempts.currentVersion() }
 
-// maxClocksApart is how far the clocks of replicas may be apart for their waits to count.
-const maxClocksApart = time.Minute
-
-// maxLockoutPeriods bounds the wait, in periods of the limit.
-const maxLockoutPeriods = 4
-
-// AccountKey names the count for an account, NameKey the one for a name that no account has: as it
-// is compared, so that another case of it is another name exactly where it would be with an
-// account. KnownKey that for an account and an address which it knows.
-func AccountKey(userID string) []byte { return digest("account", userID) }
-
-func KnownKey(userID, addressKey string) []byte { return digest("known", userID, addressKey) }
-
-func NameKey(name string) []byte { return digest("name", name) }
-
-// What a digest is made of before and after the id of an account, for the database.
-const (
-	AccountKeyPrefix = "account" + digestSeparator
-	KnownKeyPrefix   = "known" + digestSeparator
-)
-
-func KnownKeySuffix(addressKey string) []byte { return []byte(digestSeparator + addressKey) }
-
-const digestSeparator = "\x00"
-
-// ConfirmKey returns the key of the failed confirmations of an account.
-func ConfirmKey(userID string) []byte { return digest("confirm", userID) }
-
-func digest(parts ...string) []byte {
-	sum := sha256.Sum256([]byte(strings.Join(parts, digestSeparator)))
-	return sum[:]
-}
-
-// FailureState is how the failures of a key stood.
-type FailureState struct {
-	Key          []byte
-	Failures     int        // within the period
-	BlockedUntil *time.Time // the account is closed until then; nil for never
-	Version      uint64     // of turns, at which it was read
-}
-
 // Blocked returns 429 RATE_LIMITED with the time left when the key of state is locked out.
 func (t *Throttle) Blocked(state FailureState) error { return state.blocked(t.rate, t.Now()) }
 
-// Blocked returns 429 RATE_LIMITED when the account is closed.
 func (s FailureState) blocked(rate ratelimit.Rate, now time.Time) error {
 	if rate.Off() || s.BlockedUntil == nil {
 		return nil
 	}
-	// A longer wait than there is was written by a clock that was ahead.
-	if left := s.BlockedUntil.Sub(now); left > 0 && left <= maxLockoutPeriods*rate.Period+maxClocksApart {
+	// A lockout longer than the longest was written by a replica whose clock is wrong; it is
+	// ignored.
+	if left := s.BlockedUntil.Sub(now); left > 0 && left <= maxLockoutPeriods*rate.Period+maxClockSkew {
 		return apperr.RateLimitExceeded(left).WithLimit(rate.Count)
 	}
 	return nil
 }
 
-// Attempt runs check, which tells whether a password is right, when the key of at has a turn and
-// the hasher a slot. A wrong password is counted and written down as wrong. Nothing but check runs
-// in the slot.
+// Attempt runs check, which reports whether a password is right, once the key of state allows
+// another attempt and the hasher has a free slot. After a wrong password it counts the failure and
+// records the event wrong; after a right one, the caller must call Reset. Errors are 429
+// RATE_LIMITED when the key is locked out, 503 when the hasher is overloaded, and those of check.
 func (t *Throttle) Attempt(ctx context.Context, state FailureState, wrong history.Event,
 	check func() (bool, error)) (right bool,
 	err error) {
@@ -118,7 +95,7 @@ func (t *Throttle) Attempt(ctx context.Context, state FailureState, wrong histor
 		case err != nil:
 			return err
 		case right:
-			result = &FailureState{} // the caller forgets the failures
+			result = &FailureState{} // the caller resets the failures
 			return nil
 		}
 		result, err = t.recordFailure(ctx, state.Key, wrong)
@@ -127,7 +104,7 @@ func (t *Throttle) Attempt(ctx context.Context, state FailureState, wrong histor
 	return right && err == nil, err
 }
 
-// acquire waits for a turn of the key of at, and reads at again when it is old.
+// acquire starts an attempt of the key of state, and reads the state again while it is stale.
 func (t *Throttle) acquire(ctx context.Context, state FailureState) (*keyAttempts, error) {
 	for {
 		attempt, err := t.attempts.start(ctx, state)
@@ -144,7 +121,7 @@ func (t *Throttle) acquire(ctx context.Context, state FailureState) (*keyAttempt
 	}
 }
 
-// lockout returns how long the account is closed after that many failures within the period.
+// lockout returns how long a key is locked out after the number of failures within the period.
 func (t *Throttle) lockout(failures int) time.Duration {
 	if failures < t.rate.Count {
 		return 0
@@ -155,4 +132,35 @@ func (t *Throttle) lockout(failures int) time.Duration {
 		return longest
 	}
 	return min(longest, t.rate.Period/time.Duration(t.rate.Count)<<doublings)
+}
+
+// AccountKey returns the key that counts the failures of an account.
+func AccountKey(userID string) []byte { return digest("account", userID) }
+
+// KnownKey returns the key that counts the failures of an account from a network from which it was
+// signed in to before; network is a result of netaddr.NetworkOf.
+func KnownKey(userID, network string) []byte { return digest("known", userID, network) }
+
+// NameKey returns the key that counts the failures of a name that no account has. name must be
+// normalized like the names of accounts, so that names which mean the same account have one key.
+func NameKey(name string) []byte { return digest("name", name) }
+
+// ConfirmKey returns the key that counts the failed confirmations of an account.
+func ConfirmKey(userID string) []byte { return digest("confirm", userID) }
+
+const digestSeparator = "\x00"
+
+// The database computes AccountKey and KnownKey as well: the SHA-256 of the prefix, the id of the
+// account, and for KnownKey the result of KnownKeySuffix.
+const (
+	AccountKeyPrefix = "account" + digestSeparator
+	KnownKeyPrefix   = "known" + digestSeparator
+)
+
+// KnownKeySuffix returns the text that follows the id of the account in the digest of KnownKey.
+func KnownKeySuffix(network string) []byte { return []byte(digestSeparator + network) }
+
+func digest(parts ...string) []byte {
+	sum := sha256.Sum256([]byte(strings.Join(parts, digestSeparator)))
+	return sum[:]
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 )
 
-// State reads how the failures of key stand.
+// State reads the state of the failures of a key.
 func (t *Throttle) State(ctx context.Context, key []byte) (FailureState, error) {
 	state := FailureState{Key: key, Version: t.Version()}
 	if t.rate.Off() {
 		return state, nil
 	}
-	err := t.Pool.QueryRow(ctx, `SELECT CASE WHEN forget_at > $2 THEN failures ELSE 0 END, blocked_until FROM login_throttle WHERE key = $1`, key, t.Now()).
+	err := t.Pool.QueryRow(ctx, `SELECT CASE WHEN forget_at > $2 THEN failures ELSE 0 END, blocked_until
+		FROM login_throttle WHERE key = $1`, key, t.Now()).
 		Scan(&state.Failures, &state.BlockedUntil)
 	if db.NoRows(err) {
 		err = nil
@@ -25,9 +26,8 @@ func (t *Throttle) State(ctx context.Context, key []byte) (FailureState, error) 
 	return state, err
 }
 
-// recordFailure counts a failure of key, and of the address when it is a sign-in's, and writes h
-// when there is an account to write it for, in one transaction. It returns how the failures stand
-// then, uncounted when that is not known.
+// recordFailure counts a failure of key and records the event in one transaction; a failed sign-in
+// is counted for its network too. It returns the failures after it, unknownFailures with an error.
 func (t *Throttle) recordFailure(ctx context.Context, key []byte, event history.Event) (*FailureState, error) {
 	now := t.Now()
 	var state FailureState
@@ -47,7 +47,7 @@ func (t *Throttle) recordFailure(ctx context.Context, key []byte, event history.
 	return &state, nil
 }
 
-// countFailure counts a failure of key and says how long the key is closed then.
+// countFailure counts a failure of key and returns the failures and the lockout after it.
 func (t *Throttle) countFailure(ctx context.Context, tx core.DBTX, key []byte, now time.Time) (state FailureState,
 	err error) {
 	if t.rate.Off() {
@@ -67,7 +67,7 @@ func (t *Throttle) countFailure(ctx context.Context, tx core.DBTX, key []byte, n
 	return state, err
 }
 
-// Reset deletes the failures of keys after a success.
+// Reset deletes the failures of the keys after a right password.
 func (t *Throttle) Reset(ctx context.Context, q core.DBTX, keys ...[]byte) error {
 	_, err := q.Exec(ctx, `DELETE FROM login_throttle WHERE key = ANY ($1)`, keys)
 	return err
