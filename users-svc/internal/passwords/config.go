@@ -5,7 +5,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 )
 
-// Config says how passwords are hashed (Argon2id, RFC 9106) and which are refused.
+// Config holds the settings of password hashes (Argon2id, RFC 9106) and of the rules for passwords.
 type Config struct {
 	MemoryKiB   uint32         `env:"PASSWORD_HASH_MEMORY_KIB" envDefault:"19456" doc:"Argon2id memory of one hash in KiB; a weaker hash is renewed at login."`
 	Time        uint32         `env:"PASSWORD_HASH_TIME" envDefault:"2" doc:"Argon2id passes."`

@@ -19,22 +19,23 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// errFormat means that a stored or imported hash is of no kind that parseHash knows.
+// errFormat reports that parseHash does not know the format of a stored or imported hash.
 var errFormat = errors.New("is not a bcrypt, Argon2id or PBKDF2 hash")
 
-// storedHash is a password hash of any kind. Checking it costs work in the unit of its family.
+// storedHash is a parsed password hash of any family.
 type storedHash struct {
 	family family
-	work   uint64
-	// matches does the work.
+	work   uint64 // the cost of matches, in the unit of the family
+	// matches reports whether the hash fits the password.
 	matches func(password string) bool
-	// ambiguous says that the hash may have been made of another password than this one, which
-	// matches too. nil: never.
+	// ambiguous reports whether the hash fits other passwords besides this one too, so that the
+	// true password is not known. It is nil for families without such passwords.
 	ambiguous func(password string) bool
 }
 
-// parseHash reads $argon2id$ (PHC), $2a$ $2b$ $2y$ (bcrypt), $pbkdf2-sha256$ (passlib) or
-// pbkdf2_sha256$ (Django), and their SHA-1 and SHA-512 siblings.
+// parseHash parses a hash with the prefix $argon2id$ (PHC string format), $2a$, $2b$, $2y$
+// (bcrypt), $pbkdf2-sha256$ (passlib) or pbkdf2_sha256$ (Django); PBKDF2 (RFC 8018) also with SHA-1
+// and SHA-512. The error is errFormat.
 func parseHash(stored string) (storedHash, error) {
 	switch {
 	case strings.HasPrefix(stored, "$argon2id$"):
@@ -45,8 +46,7 @@ func parseHash(stored string) (storedHash, error) {
 	return parsePBKDF2(stored)
 }
 
-// parseArgon2 reads a hash whose parameters the algorithm takes; bounds on its cost are not
-// checked.
+// parseArgon2 parses a PHC string. It checks that the parameters are valid, but not their cost.
 func parseArgon2(stored string) (storedHash, error) {
 	p, salt, key, err := argon2id.DecodeHash(stored)
 	if err != nil || len(salt) < 8 || len(key) < 16 || len(key) > 128 || p.Iterations < 1 || p.Parallelism < 1 {
@@ -61,7 +61,7 @@ func parseArgon2(stored string) (storedHash, error) {
 	}, nil
 }
 
-// argonMemory returns the KiB of an Argon2id hash that has been parsed.
+// argonMemory returns the memory of a valid Argon2id hash in KiB.
 func argonMemory(stored string) uint32 {
 	p, _, _, err := argon2id.DecodeHash(stored)
 	if err != nil {
@@ -72,11 +72,12 @@ func argonMemory(stored string) uint32 {
 
 const (
 	bcryptLength = 60
-	// bcryptBytes are all that bcrypt reads of the password and the NUL that it appends, over and
-	// over. So 72 bytes match whatever follows them, and P matches P NUL P.
+	// bcryptBytes is the length of bcrypt's input: the password and a NUL byte, repeated or cut to
+	// this length. So bytes after the 72nd do not count, and the password P matches P NUL P.
 	bcryptBytes = 72
 )
 
+// parseBcrypt parses a hash such as $2b$10$ with 22 digits of salt and 31 of key.
 func parseBcrypt(stored string) (storedHash, error) {
 	if len(stored) != bcryptLength || !strings.Contains("aby", stored[2:3]) || stored[3] != '$' {
 		return storedHash{}, errFormat
@@ -100,8 +101,8 @@ func notBcryptDigit(r rune) bool {
 	return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '.' || r == '/')
 }
 
-// parsePBKDF2 reads passlib's $pbkdf2-sha256$rounds$salt$key, whose base64 has "." for "+" and no
-// padding, and Django's pbkdf2_sha256$rounds$salt$key, whose salt is plain text.
+// parsePBKDF2 parses passlib's $pbkdf2-sha256$rounds$salt$key, in base64 with "." for "+" and
+// without padding, and Django's pbkdf2_sha256$rounds$salt$key, with the salt in plain text.
 func parsePBKDF2(stored string) (storedHash, error) {
 	passlib := strings.HasPrefix(stored, "$pbkdf2")
 	parts := strings.Split(strings.TrimPrefix(stored, "$"), "$")
@@ -129,8 +130,8 @@ func parsePBKDF2(stored string) (storedHash, error) {
 	return newPBKDF2(digest, newHash, int(rounds), salt, key), nil
 }
 
-// newPBKDF2 compares the first block of the key only: the blocks do not depend on one another, so
-// those after it would double the cost for us and not for who guesses.
+// newPBKDF2 returns a hash that compares only the first block of the key. Blocks are independent of
+// each other, so an attacker needs only one, and more would raise only our cost.
 func newPBKDF2(digest string, newHash func() hash.Hash, rounds int, salt, key []byte) storedHash {
 	size, block := newHash().Size(), newHash().BlockSize()
 	key = key[:min(len(key), size)]
@@ -140,14 +141,16 @@ func newPBKDF2(digest string, newHash func() hash.Hash, rounds int, salt, key []
 			got, err := pbkdf2.Key(newHash, password, salt, rounds, len(key))
 			return err == nil && subtle.ConstantTimeCompare(got, key) == 1
 		},
-		// HMAC appends NULs to a shorter key than a block, and replaces a longer one by its digest.
+		// HMAC (RFC 2104) pads a key shorter than a block with NULs and replaces a longer one by
+		// its digest.
 		ambiguous: func(password string) bool {
 			return len(password) > block || len(password) == size || strings.HasSuffix(password, "\x00")
 		},
 	}
 }
 
-// pbkdf2Digest returns the hash function that a format names, and our name for it; nil for none.
+// pbkdf2Digest returns the canonical name and the constructor of a hash function by its name in a
+// hash; the constructor is nil for an unknown name.
 func pbkdf2Digest(name string) (string, func() hash.Hash) {
 	switch name {
 	case "", "sha1":

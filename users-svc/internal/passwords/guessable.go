@@ -13,14 +13,15 @@ import (
 //go:embed common_passwords.txt
 var commonPasswords string
 
-// Policy refuses passwords that are guessed first, on top of CheckStrength. Its zero value
-// refuses none.
+// Policy refuses passwords that attackers try first, in addition to CheckStrength. The zero value
+// only applies CheckStrength.
 type Policy struct {
 	enabled     bool
-	common      []string // sorted; in the form that plainCores returns
-	productName string   // the product's name
+	common      []string // sorted, in the form that coreWords returns
+	productName string
 }
 
+// NewPolicy returns the policy, or its zero value unless enabled.
 func NewPolicy(enabled bool, productName string) Policy {
 	if !enabled {
 		return Policy{}
@@ -35,20 +36,21 @@ func NewPolicy(enabled bool, productName string) Policy {
 }
 
 const (
-	// minUnrelatedLetters must be in a password besides names of the user and the product.
+	// minUnrelatedLetters is the least letters besides the identifiers of the user and the
+	// product's name.
 	minUnrelatedLetters = 5
-	// maxBesideRuns characters beside runs of neighbours on the keyboard do not make a password
-	// good.
+	// maxOutsideRuns is the most characters outside of keyboard runs with which a password is still
+	// refused as runs.
 	maxOutsideRuns = 3
 	minRunLength   = 3
-	// maxRepeats of anything make a password that is guessed like one of them.
+	// minRepetitions is the least repetitions of one text with which a password is refused.
 	minRepetitions = 3
 )
 
-// Check returns 400 WEAK_PASSWORD for what attackers try first, whatever case it is in: a common
-// password or a single word with digits, a year or symbols around it or with the usual digits for
-// letters; runs of neighbouring keys; and little more than one of own, the user's address and
-// names, or the product's name.
+// Check returns 400 WEAK_PASSWORD for a password that breaks CheckStrength or that attackers try
+// first, in any case: a common password or word, also with digits, a year or symbols around it or
+// with digits for letters; runs of neighbouring keys; and little more than an identifier of the
+// user (address or name) or the product's name.
 func (p Policy) Check(password string, identifiers ...string) error {
 	if err := CheckStrength(password); err != nil || !p.enabled {
 		return err
@@ -70,12 +72,13 @@ func (p Policy) Check(password string, identifiers ...string) error {
 	return nil
 }
 
+// isCommon reports whether the word is in the list of common passwords.
 func (p Policy) isCommon(word string) bool {
 	_, found := slices.BinarySearch(p.common, word)
 	return found
 }
 
-// plainText returns text in lower case, with plain letters for those with accents, for comparison.
+// foldText returns text in lower case and without accents, for comparison.
 func foldText(text string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.Is(unicode.Mn, c) {
@@ -85,17 +88,22 @@ func foldText(text string) string {
 	}, norm.NFKD.String(text))
 }
 
-// What people write for a letter. The digit 1 and the exclamation mark stand for two.
 var (
-	substitutes = []string{"@", "a", "4", "a", "8", "b", "3", "e", "6", "g", "9", "g", "0", "o", "$", "s", "5", "s", "7",
-		"t", "+", "t", "2", "z"}
-	withI   = strings.NewReplacer(append(substitutes, "1", "i", "!", "i", "|", "i")...)
-	withL   = strings.NewReplacer(append(substitutes, "1", "l", "!", "l", "|", "l")...)
+	// substitutes lists the usual characters for letters, with their letters. The characters 1, !
+	// and | stand for i or l, so there are two replacers.
+	substitutes = []string{"@", "a", "4", "a", "8", "b", "3", "e", "6", "g", "9", "g", "0", "o", "$", "s",
+		"5", "s", "7", "t", "+", "t", "2", "z"}
+	withI = strings.NewReplacer(append(substitutes, "1", "i", "!", "i", "|", "i")...)
+	withL = strings.NewReplacer(append(substitutes, "1", "l", "!", "l", "|", "l")...)
+	// unshift replaces the symbols on digit keys of a US keyboard by their digits.
 	unshift = strings.NewReplacer("!", "1", "@", "2", "#", "3", "$", "4", "%", "5", "^", "6", "&", "7", "*", "8",
 		"(", "9", ")", "0")
+	// keyboardLines lists the sequences in which runs are looked for: the alphabet, the digits, and
+	// the rows and columns of keyboards.
 	keyboardLines = []string{
-		"abcdefghijklmnopqrstuvwxyz", "12345678901234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm",
-		"azertyuiop", "qsdfghjklm", "wxcvbn", "1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik", "9ol",
+		"abcdefghijklmnopqrstuvwxyz", "12345678901234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm",
+		"qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn", "1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm",
+		"8ik", "9ol",
 	}
 )
 
@@ -103,7 +111,7 @@ func notLetter(c rune) bool { return !unicode.IsLetter(c) }
 
 func notLetterOrDigit(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
 
-// squeeze removes what is neither a letter nor a digit.
+// lettersAndDigits returns text without other characters.
 func lettersAndDigits(text string) string {
 	return strings.Map(func(c rune) rune {
 		if notLetterOrDigit(c) {
@@ -113,9 +121,10 @@ func lettersAndDigits(text string) string {
 	}, text)
 }
 
-// plainCores returns what is left of plain without digits and symbols around it and symbols in
-// between, as it stands and with letters for the digits that stand for some. Where the word ends is
-// tried behind each character from its last letter on, because "welc0m3-2024" ends in a digit.
+// coreWords returns the words that a folded password may be built on: the password without digits
+// and symbols around it and without symbols in it, as written and with letters for their
+// substitutes. It tries every end from the last letter on, because the word of "welc0m3-2024" ends
+// with a digit.
 func coreWords(folded string) []string {
 	cores := []string{lettersAndDigits(folded)}
 	end := strings.LastIndexFunc(folded, unicode.IsLetter)
@@ -135,11 +144,11 @@ func coreWords(folded string) []string {
 	return slices.Compact(cores)
 }
 
-// trimmed returns the letters and digits of text from its first letter to its last.
+// trimToLetters returns the letters and digits of text from its first letter to its last.
 func trimToLetters(text string) string { return strings.TrimFunc(lettersAndDigits(text), notLetter) }
 
-// repeated returns what text is a repetition of, with whatever digits between, and how often:
-// "pass1pass2" is "pass" twice. "" when it is none.
+// repeatedUnit returns the shortest text of which the letters of text are a repetition, and how
+// often, ignoring digits: "pass1pass2" is "pass" twice. It returns "" when there is no repetition.
 func repeatedUnit(text string) (unit string, times int) {
 	words := strings.FieldsFunc(text, notLetter)
 	letters := strings.Join(words, "")
@@ -151,14 +160,14 @@ func repeatedUnit(text string) (unit string, times int) {
 	return "", 0
 }
 
-// mostlyRuns reports whether text is made of runs of one character, of the alphabet, of digits or
-// of neighbouring keys, either way, with at most some characters beside.
-func consistsOfRuns(text string, beside int) bool {
+// consistsOfRuns reports whether text consists of runs, forwards or backwards, and at most
+// maxOutside other characters. A run repeats one character or follows one of keyboardLines.
+func consistsOfRuns(text string, maxOutside int) bool {
 	for text != "" {
 		n := runLength(text)
 		if n < minRunLength {
 			_, n = utf8.DecodeRuneInString(text)
-			if beside--; beside < 0 {
+			if maxOutside--; maxOutside < 0 {
 				return false
 			}
 		}
@@ -167,7 +176,7 @@ func consistsOfRuns(text string, beside int) bool {
 	return true
 }
 
-// runLength returns the bytes of the longest run that text begins with. Runs are ASCII.
+// runLength returns the length in bytes of the longest run at the start of text. Runs are ASCII.
 func runLength(text string) int {
 	longest := 1
 	for longest < len(text) && text[longest] == text[0] {
@@ -189,8 +198,9 @@ func runLength(text string) int {
 	return longest
 }
 
-// namesIn returns the words of names that a password should not consist of, the longest first: each
-// name, the parts of an address, and words of four letters and more in them.
+// identifierWords returns the words of identifiers of which a password must not mostly consist,
+// longest first: the identifiers themselves, the parts of addresses, and the words of at least four
+// letters in them.
 func identifierWords(names []string) []string {
 	var words []string
 	add := func(name string, minLetters int) {
@@ -206,7 +216,7 @@ func identifierWords(names []string) []string {
 			add(word, 4)
 		}
 		labels := strings.Split(domain, ".")
-		for _, label := range labels[:len(labels)-1] { // the last is com or the like
+		for _, label := range labels[:len(labels)-1] { // without the top-level domain
 			add(label, 4)
 		}
 		if isAddress {
@@ -217,7 +227,8 @@ func identifierWords(names []string) []string {
 	return words
 }
 
-// littleMore reports whether one of the cores of a password has a name in it and not much besides.
+// mostlyIdentifier reports whether one of the core words of a password contains an identifier and
+// fewer than minUnrelatedLetters other letters.
 func mostlyIdentifier(cores, words []string) bool {
 	for _, core := range cores {
 		rest := core

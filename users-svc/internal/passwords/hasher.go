@@ -1,5 +1,5 @@
 // Package passwords provides password hashes (Argon2id, RFC 9106, and the formats of imported
-// accounts), the queue of hashes to compute, and the rules for new passwords. Start reading at Hasher
+// accounts), the queue for computing them, and the rules for new passwords. Start reading at Hasher
 // and Policy.
 package passwords
 
@@ -18,13 +18,14 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/field"
 )
 
-// Hasher makes and checks password hashes (Argon2id, RFC 9106, in PHC form). A hash takes tens of
-// milliseconds of a core and megabytes, so only as many run at once as there are slots; a bounded
-// number waits, and what comes on top is refused.
+// Hasher computes and checks password hashes (Argon2id, RFC 9106, in PHC string format). A hash
+// takes tens of milliseconds of a core and megabytes of memory, so a fixed number of slots bounds
+// the hashes that run at once. A bounded number of requests waits for a slot, and further requests
+// are refused.
 type Hasher struct {
 	params   argon2id.Params
 	queue    *queue
-	unusable string // a hash of nothing anybody knows: the work for accounts that do not exist
+	unusable string // a hash without a known password, checked for accounts that do not exist
 	metrics  *metrics
 }
 
@@ -33,6 +34,7 @@ const (
 	hashBytes = 32
 )
 
+// NewHasher returns a hasher with the settings. Its metrics are collected after Register.
 func NewHasher(cfg Config) *Hasher {
 	parallel := cfg.Parallel
 	if parallel == 0 {
@@ -48,27 +50,28 @@ func NewHasher(cfg Config) *Hasher {
 	return hasher
 }
 
-// Parallel returns how many hashes are computed at the same time.
+// Parallel returns the number of slots: the hashes that run at the same time.
 func (h *Hasher) Parallel() int { return h.queue.slots }
 
-// Unusable returns a hash that no password is known for, without the work of making one: its salt
-// and its key are random.
+// Unusable returns a hash with a random salt and a random key, for which no password is known. It
+// costs no hash work.
 func (h *Hasher) Unusable() string {
 	random := func(n int) string {
 		b := make([]byte, n)
-		_, _ = rand.Read(b) // never fails: it crashes the program instead
+		_, _ = rand.Read(b) // crypto/rand.Read never returns an error
 		return base64.RawStdEncoding.EncodeToString(b)
 	}
 	return h.encode(random(saltBytes), random(hashBytes))
 }
 
+// encode returns the PHC string of a salt and a key in base64.
 func (h *Hasher) encode(salt, key string) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.Memory, h.params.Iterations,
 		h.params.Parallelism, salt, key)
 }
 
-// Enqueue runs f with a place of holder in the queue for slots. 503 SERVICE_UNAVAILABLE when there
-// is none.
+// Enqueue calls run with a ticket of the client (see QueueClient) in the queue for slots. It
+// returns 503 SERVICE_UNAVAILABLE when the queue is full, and the error of run.
 func (h *Hasher) Enqueue(ctx context.Context, client string, run func(*Ticket) error) error {
 	ticket, err := h.queue.enter(ctx, client)
 	if err != nil {
@@ -78,8 +81,9 @@ func (h *Hasher) Enqueue(ctx context.Context, client string, run func(*Ticket) e
 	return run(ticket)
 }
 
-// Run runs f in a slot: f may call create and check, and should do nothing else, as others wait.
-// 503 SERVICE_UNAVAILABLE when the request's time is over before, or its place is lost.
+// Run waits for a slot and calls f in it. f should only call HashNow, Check and Verify, because
+// other requests wait for the slot. Run returns 503 SERVICE_UNAVAILABLE when the ticket's context
+// ends before a slot is free or the ticket is evicted, and the error of f.
 func (h *Hasher) Run(ticket *Ticket, f func() error) error {
 	if err := h.queue.acquire(ticket); err != nil {
 		return h.Overloaded(err)
@@ -90,17 +94,19 @@ func (h *Hasher) Run(ticket *Ticket, f func() error) error {
 	return f()
 }
 
+// Overloaded counts a refused request and returns 503 SERVICE_UNAVAILABLE with the cause.
 func (h *Hasher) Overloaded(cause error) error {
 	h.metrics.refused.Inc()
 	return apperr.ServiceUnavailable(cause).WithRetryAfter(2 * time.Second)
 }
 
-// Do is queue and slot, for those who have nothing to do in between.
+// Do calls f in a slot: Enqueue and Run in one call.
 func (h *Hasher) Do(ctx context.Context, client string, f func() error) error {
 	return h.Enqueue(ctx, client, func(ticket *Ticket) error { return h.Run(ticket, f) })
 }
 
-// Hash returns the PHC string of password, waiting for a slot. address is of the client that asks.
+// Hash returns the hash of password in PHC string format. It waits for a slot; address is the
+// client's IP address. Errors are those of Do.
 func (h *Hasher) Hash(ctx context.Context, address, password string) (string, error) {
 	var hash string
 	err := h.Do(ctx, QueueClient(address), func() (err error) {
@@ -110,9 +116,9 @@ func (h *Hasher) Hash(ctx context.Context, address, password string) (string, er
 	return hash, err
 }
 
-// HashWithSaltOf is hash with the salt of another hash, so that the two are equal when the
-// passwords are; with a salt of its own when the other is of none of today's parameters, or "". The
-// work is the same.
+// HashWithSaltOf returns the hash of password with the salt of another hash, so that both hashes
+// are equal exactly when the passwords are. If the other hash is "" or has other parameters than
+// the settings, the salt is new. Both cost the same work.
 func (h *Hasher) HashWithSaltOf(ctx context.Context, address, password, other string) (string, error) {
 	p, salt, _, err := argon2id.DecodeHash(other)
 	if err != nil || *p != h.params {
@@ -127,26 +133,26 @@ func (h *Hasher) HashWithSaltOf(ctx context.Context, address, password, other st
 	return h.encode(base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)), err
 }
 
-// HashNow is hash for those who hold a slot.
+// HashNow returns the hash of password like Hash, without waiting: call it in a slot.
 func (h *Hasher) HashNow(password string) (string, error) {
 	h.metrics.count(family{name: familyArgon2}, h.work())
 	return argon2id.CreateHash(field.NFC(password), &h.params)
 }
 
-// work is what a hash with today's parameters costs.
+// work returns the work of a hash with the parameters of the settings, in KiB times passes.
 func (h *Hasher) work() uint64 { return uint64(h.params.Memory) * uint64(h.params.Iterations) }
 
-// Check, for those who hold a slot, reports whether password is the one that stored was made of.
-// renew means that the hash is weaker than today's settings, of another kind, or of a password that
-// was not in form C, and should be made again while the password is at hand. A hash of which
-// another password could be the real one is left as it is. "" stands for an account that does not
-// exist, and what cannot be parsed is treated alike: never a match. A password that does not match
-// costs the work of equal, whatever was stored.
+// Check reports whether password matches the stored hash; call it in a slot. renew tells that the
+// caller should replace the hash by a new one of the password, because it is weaker than the
+// settings, of another family, or of a spelling other than form C. It is false if another password
+// may be the true one. A stored hash that is "" (for an account that does not exist) or cannot be
+// parsed matches no password. A wrong password costs the work required, whatever the stored hash,
+// so that the time does not tell whether the account exists.
 func (h *Hasher) Check(password, stored string, required Work) (ok, renew bool) {
 	parsed, err := parseHash(stored)
 	if err != nil {
 		if parsed, err = parseHash(h.unusable); err != nil {
-			return false, false // never: it is of our own making
+			return false, false // never happens: unusable is valid
 		}
 	}
 	for _, spelling := range spellings(password) {
@@ -166,17 +172,18 @@ func (h *Hasher) Check(password, stored string, required Work) (ok, renew bool) 
 	return false, false
 }
 
-// Verify is check where a wrong password need not cost the same for every kind of hash, because who
-// asks knows that the account exists.
+// Verify reports whether password matches the stored hash; call it in a slot. A wrong password
+// costs only the work of the stored hash: use it where the caller knows that the account exists.
 func (h *Hasher) Verify(password, stored string) bool {
 	ok, _ := h.Check(password, stored, nil)
 	return ok
 }
 
+// outdated reports whether the hash is of another family or weaker than the settings.
 func (h *Hasher) outdated(hash string) bool {
 	p, salt, key, err := argon2id.DecodeHash(hash)
 	if err != nil {
-		return true // of another kind
+		return true // another family
 	}
 	return p.Memory < h.params.Memory || p.Iterations < h.params.Iterations || p.Parallelism < h.params.Parallelism ||
 		len(salt) < saltBytes || len(key) < hashBytes

@@ -9,22 +9,24 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// Kinds knows which kinds of password hashes the accounts have.
+// Kinds caches the kinds of password hashes that accounts have: their families and parameters.
 type Kinds struct {
 	*core.Core
-	current string // a hash with today's parameters
+	current string // a hash with the parameters of the settings
 
 	mu     sync.Mutex
 	work   Work
-	readAt time.Time // when it was read
+	readAt time.Time
 }
 
+// NewKinds returns an empty cache.
 func NewKinds(c *core.Core, h *Hasher) *Kinds { return &Kinds{Core: c, current: h.unusable} }
 
-// kindsTTL is how long the kinds are not read again. An import by another process is seen then.
+// kindsTTL is the age at which the kinds are read again, to learn of imports by other processes.
 const kindsTTL = time.Second
 
-// MaxWork returns the work of a failed sign-in.
+// MaxWork returns the work that a failed sign-in must cost: for each family, the most that the hash
+// of any account costs.
 func (k *Kinds) MaxWork(ctx context.Context) (Work, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -44,8 +46,7 @@ func (k *Kinds) MaxWork(ctx context.Context) (Work, error) {
 	return work, nil
 }
 
-// exampleOf completes what the database tells of a kind, a hash up to its salt, to one that can be
-// parsed.
+// exampleHash completes a kind, which is a hash up to its salt, to a hash that can be parsed.
 func exampleHash(kind string) string {
 	if strings.HasPrefix(kind, "$2") {
 		return kind + "$" + strings.Repeat("a", bcryptLength-len(kind)-1)

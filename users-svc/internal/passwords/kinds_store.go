@@ -8,11 +8,11 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// maxKinds bounds the list: every kind costs a look into the index.
+// maxKinds bounds the list, because every kind costs one search in the index.
 const maxKinds = 500
 
-// listKinds returns the different kinds of password hashes: each from one to the next in the
-// index users_hash_kind, whatever the number of users.
+// listKinds returns the distinct kinds of password hashes. It skips from one kind to the next in
+// the index users_hash_kind, so that the number of users does not matter.
 func listKinds(ctx context.Context, q core.DBTX) ([]string, error) {
 	rows, err := q.Query(ctx, `WITH RECURSIVE kinds AS (
 			SELECT min(password_hash_kind(password_hash)) AS kind FROM users

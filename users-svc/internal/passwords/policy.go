@@ -8,23 +8,25 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/field"
 )
 
-const minPassword = 12
-
-// minClasses of lower, upper, digit and symbol must be in a password.
-const minClasses = 3
+const (
+	minPassword = 12 // characters
+	minClasses  = 3  // of lower-case letters, upper-case letters, digits and symbols
+)
 
 func errWeakPassword() *apperr.Error {
-	return apperr.New(apperr.Invalid, "WEAK_PASSWORD", "Password must be at least 12 characters, 3 of 4 character classes")
+	return apperr.New(apperr.Invalid, "WEAK_PASSWORD",
+		"Password must be at least 12 characters, 3 of 4 character classes")
 }
 
-// errCommonPassword has a message of its own: such a password keeps the contract's rule.
+// errCommonPassword is for passwords that keep the rule of CheckStrength but not Policy.
 func errCommonPassword() *apperr.Error {
 	return apperr.New(apperr.Invalid, "WEAK_PASSWORD",
 		"Password is too easy to guess: a common one, or little more than your name or address")
 }
 
-// CheckStrength returns 400 WEAK_PASSWORD unless the password keeps the contract's rule. Characters
-// are code points of form C; what is neither a letter with case nor a digit is a symbol.
+// CheckStrength returns 400 WEAK_PASSWORD unless the password has minPassword to field.MaxPassword
+// characters of at least minClasses classes. Characters are code points of form C. Characters that
+// are neither letters with case nor digits count as symbols.
 func CheckStrength(password string) error {
 	if field.PasswordTooLong(password) {
 		return errWeakPassword()

@@ -8,48 +8,51 @@ import (
 	"sync"
 )
 
-// queue lends the slots in which passwords are hashed. A holder is who causes the work: a
-// client address. Each holder has a line of its own and the lines take turns, so that many requests
-// of one address delay each other and not those of everyone else. The places are bounded; when none
-// is left, the newest request of the longest line loses its place to one of a shorter line.
+// queue distributes the slots for password hashes fairly among clients. A client is the network
+// address that sends requests; its tickets form a flow. Free slots go to the flows in turn (round
+// robin), so that many requests of one client delay each other but not those of other clients. The
+// number of tickets is bounded. When it is reached, a ticket of a shorter flow evicts the newest
+// ticket of the longest flow.
 type queue struct {
-	slots, capacity int
+	slots    int
+	capacity int // tickets, with a slot or without
 
 	mu       sync.Mutex
 	running  int // slots in use
-	occupied int // places in use, those with a slot included
+	occupied int // tickets, including those with a slot
 	flows    map[string]*flow
-	ready    list.List // of the *holderLine with a request that waits for a slot; the front is next
+	ready    list.List // of the *flow with tickets that wait for a slot; the front is next
 }
 
-// holderLine is what one holder has in the queue.
+// flow holds the tickets of one client.
 type flow struct {
 	queued     list.List     // of the *Ticket without a slot, oldest first
-	waiting    list.List     // those of them that wait for a slot
-	readyEntry *list.Element // in turns; nil when nothing waits
+	waiting    list.List     // of the queued *Ticket that wait for a slot in acquire
+	readyEntry *list.Element // in queue.ready; nil when no ticket waits
 	tickets    int           // with a slot or without
 }
 
-// Ticket is the place of one request. Its context ends with the request's, or when the place is
-// lost.
+// Ticket is the place of one request in the queue. Its context ends with that of the request, or
+// when the ticket is evicted.
 type Ticket struct {
 	context.Context
 	client          string
 	flow            *flow
 	evict           context.CancelCauseFunc
 	queued, waiting *list.Element
-	slot            chan struct{} // closed when the place has got a slot
+	slot            chan struct{} // closed when the ticket gets a slot
 	evicted         bool
 }
 
 var errQueueFull = errors.New("too many password hashes wait")
 
+// newQueue returns a queue with slots, in which further tickets can wait.
 func newQueue(slots, waiting int) *queue {
 	return &queue{slots: slots, capacity: slots + waiting, flows: map[string]*flow{}}
 }
 
-// QueueHolder is what an address counts as in the queue: itself, or the /48 network of an IPv6
-// address, because a site can have all addresses of one.
+// QueueClient returns the client of an IP address in the queue: the address itself, or the /48
+// network of an IPv6 address, because one site can use all addresses of such a network (RFC 6177).
 func QueueClient(address string) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
@@ -62,7 +65,7 @@ func QueueClient(address string) string {
 	return network.String()
 }
 
-// enter takes a place for holder, or returns errQueueFull. The place ends with leave.
+// enter returns a ticket for the client, or errQueueFull. Return the ticket with leave.
 func (q *queue) enter(ctx context.Context, client string) (*Ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -82,7 +85,8 @@ func (q *queue) enter(ctx context.Context, client string) (*Ticket, error) {
 	return ticket, nil
 }
 
-// displace takes the newest place of the longest line, unless own would then be the longest.
+// evictNewest evicts the newest ticket of the longest flow. It evicts none and returns false if the
+// requester's flow, with one more ticket, would then be the longest.
 func (q *queue) evictNewest(requester *flow) bool {
 	longest := requester
 	for _, f := range q.flows {
@@ -100,7 +104,8 @@ func (q *queue) evictNewest(requester *flow) bool {
 	return true
 }
 
-// take waits for a slot, which ends with give. The error is the cause for which the context ended.
+// acquire waits for a slot. Return it with release. The error is errQueueFull for an evicted
+// ticket, else the cause for which the ticket's context ended.
 func (q *queue) acquire(ticket *Ticket) error {
 	q.mu.Lock()
 	if ticket.evicted {
@@ -121,7 +126,7 @@ func (q *queue) acquire(ticket *Ticket) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	select {
-	case <-ticket.slot: // granted in the same moment
+	case <-ticket.slot: // granted at the same moment
 		return nil
 	default:
 	}
@@ -129,7 +134,7 @@ func (q *queue) acquire(ticket *Ticket) error {
 	return context.Cause(ticket)
 }
 
-// give returns the slot of a place.
+// release returns a slot.
 func (q *queue) release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -137,7 +142,7 @@ func (q *queue) release() {
 	q.grant()
 }
 
-// leave ends a place.
+// leave removes a ticket, which must hold no slot.
 func (q *queue) leave(ticket *Ticket) {
 	ticket.evict(nil)
 	q.mu.Lock()
@@ -147,7 +152,7 @@ func (q *queue) leave(ticket *Ticket) {
 	}
 }
 
-// grant gives the free slots to the lines in turn, and in a line to the oldest.
+// grant gives free slots to the flows in turn, and within a flow to the oldest ticket.
 func (q *queue) grant() {
 	for q.running < q.slots && q.ready.Len() > 0 {
 		f := q.ready.Front().Value.(*flow)
@@ -161,6 +166,7 @@ func (q *queue) grant() {
 	}
 }
 
+// stopWaiting removes a ticket from those that wait for a slot.
 func (q *queue) stopWaiting(ticket *Ticket) {
 	if ticket.waiting == nil {
 		return
@@ -173,6 +179,7 @@ func (q *queue) stopWaiting(ticket *Ticket) {
 	}
 }
 
+// remove removes a ticket from its flow, and the flow with its last ticket.
 func (q *queue) remove(ticket *Ticket) {
 	q.stopWaiting(ticket)
 	if ticket.queued != nil {
@@ -185,7 +192,7 @@ func (q *queue) remove(ticket *Ticket) {
 	}
 }
 
-// state returns how many requests hash a password now, and how many wait for that.
+// state returns the number of slots in use and of tickets without a slot.
 func (q *queue) state() (running, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

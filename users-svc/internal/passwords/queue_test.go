@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// enterAndTake takes a slot for holder and appends its name to order when it has got it. It keeps
+// enterAndTake acquires a slot for client and reports its name to got when it has it. It keeps
 // the slot for a second.
-func enterAndTake(t *testing.T, q *queue, holder string, got func(string)) {
-	p, err := q.enter(t.Context(), holder)
+func enterAndTake(t *testing.T, q *queue, client string, got func(string)) {
+	p, err := q.enter(t.Context(), client)
 	if err != nil {
-		got(holder + " refused")
+		got(client + " refused")
 		return
 	}
 	go func() {
 		defer q.leave(p)
 		if err := q.acquire(p); err != nil {
-			got(holder + " displaced")
+			got(client + " displaced")
 			return
 		}
-		got(holder)
+		got(client)
 		time.Sleep(time.Second)
 		q.release()
 	}()
@@ -47,9 +47,9 @@ func recorder() (got func(string), all func() []string) {
 		}
 }
 
-// TestAnAddressThatFillsTheQueueDelaysOnlyItself: another's turn comes with the next slot, and
+// TestClientThatFillsTheQueueDelaysOnlyItself: another client gets the next slot, and
 // again each time.
-func TestAnAddressThatFillsTheQueueDelaysOnlyItself(t *testing.T) {
+func TestClientThatFillsTheQueueDelaysOnlyItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(2, 400)
@@ -76,15 +76,15 @@ func TestAnAddressThatFillsTheQueueDelaysOnlyItself(t *testing.T) {
 			t.Errorf("in the end %d had a slot, want all 293", len(order))
 		}
 		if len(q.flows) != 0 || q.ready.Len() != 0 || q.running != 0 || q.occupied != 0 {
-			t.Errorf("afterwards: %d lines, %d turns, %d running, %d places, want none",
+			t.Errorf("afterwards: %d flows, %d ready, %d running, %d tickets, want none",
 				len(q.flows), q.ready.Len(), q.running, q.occupied)
 		}
 	})
 }
 
-// TestAFullQueueHasRoomForAnother: the longest line gives way, its newest first, and only while it
+// TestFullQueueHasRoomForAnother: the longest flow loses its newest tickets, and only while it
 // is the longer one.
-func TestAFullQueueHasRoomForAnother(t *testing.T) {
+func TestFullQueueHasRoomForAnother(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1, 8)
@@ -111,13 +111,13 @@ func TestAFullQueueHasRoomForAnother(t *testing.T) {
 			t.Errorf("served: got %v", served)
 		}
 		if len(q.flows) != 0 || q.occupied != 0 || q.running != 0 {
-			t.Errorf("afterwards: %d lines, %d places, %d running", len(q.flows), q.occupied, q.running)
+			t.Errorf("afterwards: %d flows, %d tickets, %d running", len(q.flows), q.occupied, q.running)
 		}
 	})
 }
 
-// TestARequestThatEndsGivesItsPlaceBack, also in the moment in which it gets its slot.
-func TestARequestThatEndsGivesItsPlaceBack(t *testing.T) {
+// TestRequestThatEndsReturnsItsTicket, also at the moment at which it gets its slot.
+func TestRequestThatEndsReturnsItsTicket(t *testing.T) {
 	t.Parallel()
 	q := newQueue(2, 100)
 	var served atomic.Int64
@@ -142,12 +142,12 @@ func TestARequestThatEndsGivesItsPlaceBack(t *testing.T) {
 	}
 	all.Wait()
 	if running, waiting := q.state(); running != 0 || waiting != 0 || len(q.flows) != 0 || q.ready.Len() != 0 {
-		t.Errorf("afterwards: %d running, %d waiting, %d lines, %d turns; %d served",
+		t.Errorf("afterwards: %d running, %d waiting, %d flows, %d ready; %d served",
 			running, waiting, len(q.flows), q.ready.Len(), served.Load())
 	}
 }
 
-func TestTheHoldersOfTheQueue(t *testing.T) {
+func TestClientsOfTheQueue(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",

@@ -6,9 +6,9 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/field"
 )
 
-// spellings returns the forms of the password that a stored hash may be made of, form C first.
-// Releases before NFC hashed what was typed, so the form as sent is the second, and form D when
-// that is the same. Two at most: each costs a hash.
+// spellings returns the Unicode forms of the password of which a stored hash may be made, form C
+// first. Earlier releases hashed the password as sent, so that form is the second; if both are
+// equal, form D is. There are at most two, because each costs a hash.
 func spellings(password string) []string {
 	first, second := field.NFC(password), password
 	if second == first {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// family is a kind of password hash whose costs compare: Argon2id with as many lanes, in KiB times
-// passes; bcrypt, in rounds; PBKDF2 with one digest, in rounds.
+// family is a group of password hashes with comparable work: Argon2id with the same lanes, in KiB
+// times passes; bcrypt, in rounds; PBKDF2 with the same digest, in rounds.
 type family struct {
 	name   string
 	lanes  uint8  // of Argon2id
@@ -31,21 +31,23 @@ func (f family) String() string {
 	return f.name
 }
 
-// costBounds are the least and the most work that an imported hash may cost to check.
+// costBounds is the range of work that an imported hash may cost.
 type costBounds struct{ min, max uint64 }
 
 const (
-	// The memory of an imported Argon2id hash: the least is that of OWASP's smallest set of
-	// parameters, the most lets each core hold one on a small machine.
+	// minArgonMemoryKiB is the least memory of an imported Argon2id hash: that of the smallest set
+	// of parameters in OWASP's Password Storage Cheat Sheet.
 	minArgonMemoryKiB = 7 << 10
+	// maxArgonMemoryKiB lets each core of a small machine hold one hash.
 	maxArgonMemoryKiB = 128 << 10
 	maxArgonLanes     = 16
 )
 
-// bounds of a family. The least for bcrypt and Argon2id are OWASP's (Password Storage Cheat Sheet,
-// 2023). For PBKDF2 it is a sixth of OWASP's: most applications raised theirs in 2023 only, and a
-// hash stays until its user signs in next. The most is about ten times of what a hash with our
-// default parameters costs, because each failed sign-in costs as much: see equalWork.
+// bounds returns the range of work of imported hashes. The minimum for bcrypt and Argon2id is
+// OWASP's (Password Storage Cheat Sheet, 2023). For PBKDF2 it is a sixth of OWASP's: most
+// applications raised theirs only in 2023, and a hash stays until its user signs in again. The
+// maximum is about ten times the work of a hash with the default settings, because each failed
+// sign-in costs the maximum: see Work.
 func (f family) bounds() costBounds {
 	switch f.name {
 	case familyArgon2:
@@ -62,7 +64,7 @@ func (f family) bounds() costBounds {
 	return costBounds{100_000, 2_000_000}
 }
 
-// cost says what an amount of work is called in the hashes of the family.
+// cost returns an amount of work as text, in the terms of the family's hashes.
 func (f family) cost(work uint64) string {
 	switch f.name {
 	case familyArgon2:
@@ -73,9 +75,9 @@ func (f family) cost(work uint64) string {
 	return fmt.Sprintf("%d rounds", work)
 }
 
-// CheckImportable returns why a hash may not be imported: it is of no kind that can be checked, it
-// is so cheap that whoever reads it finds the password, or so costly that an import would slow
-// everyone's sign-in.
+// CheckImportable returns an error if a hash must not be imported: its format is unknown, it is so
+// cheap that the password can be found from it, or so costly that it would slow down all sign-ins.
+// The error is a text that can follow the field's name.
 func CheckImportable(stored string) error {
 	parsed, err := parseHash(stored)
 	if err != nil {
@@ -98,20 +100,21 @@ func CheckImportable(stored string) error {
 	return nil
 }
 
-// Work is the most work that checking a password costs, by the kinds of the hashes that
-// accounts have. A failed sign-in does all of it, so that its time tells neither whether there is
-// an account nor what its hash is. Equal work rather than an equal pause: it holds on any machine
-// under any load.
+// Work holds, for each family of hashes that accounts have, the most work that checking a password
+// costs. A failed sign-in does all of it, so that its time tells neither whether the account exists
+// nor the family of its hash. It does equal work instead of waiting for an equal time, because that
+// holds on any machine under any load.
 type Work map[family]workload
 
-// workload is work of a family; memoryKiB is that of the Argon2id hash that it is to imitate.
+// workload is an amount of work, with the memory of Argon2id hashes (0 for other families).
 type workload struct {
 	work      uint64
 	memoryKiB uint32
 }
 
-// add takes in a hash with its parameters as stored. What an import would refuse counts up to the
-// bound: one such hash, of an earlier release, must not slow everyone's sign-in.
+// add raises the work of a family to that of the stored hash. Unless the hash has the current
+// settings, its work counts at most up to the bound of imports, because one costly hash of an
+// earlier release must not slow down all sign-ins.
 func (w Work) add(stored string, current bool) {
 	parsed, err := parseHash(stored)
 	if err != nil {
@@ -129,7 +132,7 @@ func (w Work) add(stored string, current bool) {
 	}
 }
 
-// spend does the work of the family on nothing, as costly as that of a real hash.
+// dummyHash does the work of hashes of the family and discards the results.
 func (f family) dummyHash(password string, load workload) {
 	switch {
 	case load.work == 0:
@@ -148,7 +151,8 @@ func (f family) dummyHash(password string, load workload) {
 	}
 }
 
-// spendArgon2 makes as many passes as fit, and one over less memory for the rest.
+// dummyArgon2 makes as many passes over the whole memory as the work has, and one over less memory
+// for the remainder.
 func (f family) dummyArgon2(password string, load workload) {
 	memory := uint64(max(load.memoryKiB, 1))
 	pass := func(passes, memory uint64) {

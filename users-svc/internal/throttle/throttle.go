@@ -150,8 +150,8 @@ func ConfirmKey(userID string) []byte { return digest("confirm", userID) }
 
 const digestSeparator = "\x00"
 
-// The database computes AccountKey and KnownKey as well: the SHA-256 of the prefix, the id of the
-// account, and for KnownKey the result of KnownKeySuffix.
+// AccountKeyPrefix and KnownKeyPrefix let the database compute AccountKey and KnownKey: the SHA-256
+// of the prefix, the id of the account, and for KnownKey the result of KnownKeySuffix.
 const (
 	AccountKeyPrefix = "account" + digestSeparator
 	KnownKeyPrefix   = "known" + digestSeparator
