@@ -9,15 +9,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
-// addressList is where a token may be used from; empty means anywhere, and is written as ["*"].
+// addressList lists the networks from which a token may be used. An empty list allows all, and its
+// JSON is ["*"].
 type addressList []netip.Prefix
 
-// anyAddress is how clients write that every address will do.
+// anyAddress is the entry with which clients allow every address.
 const anyAddress = "*"
 
-// parseAddresses reads addresses and CIDR ranges (RFC 4632, RFC 4291), IPv4 and IPv6, in their
-// canonical form and without repeats. One "*" among them makes the list empty; false when an entry
-// is none of these.
+// parseAddresses parses IPv4 and IPv6 addresses and CIDR prefixes (RFC 4632, RFC 4291), and returns
+// them in canonical form without duplicates. One "*" among them makes the list empty; false when an
+// entry is invalid.
 func parseAddresses(entries []string) (addressList, bool) {
 	var list addressList
 	everywhere := false
@@ -41,7 +42,7 @@ func parseAddresses(entries []string) (addressList, bool) {
 	return list, true
 }
 
-// strings writes single addresses without a length; empty when the list is.
+// strings returns the entries as text, single addresses without a prefix length.
 func (list addressList) strings() []string {
 	texts := make([]string, 0, len(list))
 	for _, p := range list {
@@ -54,7 +55,7 @@ func (list addressList) strings() []string {
 	return texts
 }
 
-// MarshalJSON writes the list as clients see it.
+// MarshalJSON returns the list as an array of strings, ["*"] for an empty list.
 func (list addressList) MarshalJSON() ([]byte, error) {
 	if len(list) == 0 {
 		return api.Marshal([]string{anyAddress})

@@ -19,31 +19,33 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// Bounds of an auth token's lists. The realms travel with every request of the token, so they must
-// fit into a header.
+// Bounds of the fields of a token. The realms are in a header of every request of the token, so
+// they must fit into a header.
 const (
 	maxRealms        = 100
 	maxAddresses     = 200
 	maxAddressText   = 64       // characters of one entry
-	maxExpiryText    = 256      // bytes of JSON: every time that is read is shorter, also with all its characters escaped
+	maxExpiryText    = 256      // bytes of JSON; every valid time is shorter, even with all characters escaped
 	maxPublicStorage = 64 << 10 // bytes of compact JSON
 )
 
 var aliasPattern = regexp.MustCompile(`^[a-zA-Z0-9 _-]{1,254}$`)
 
-// patch are the fields of a token that a request sent, each as the change that it makes.
+// tokenPatch holds the fields of a token that a request sent.
 type tokenPatch struct {
-	set       map[string]func(*Token) // by field
-	proof     request.Proof           // that the user of the account sends it
-	ruleError *apperr.Error           // the first field that breaks a rule with a code of its own
+	set       map[string]func(*Token) // by field: applies its value to a token
+	proof     request.Proof           // of the user, not of the token
+	ruleError *apperr.Error           // of the first field that breaks a rule with its own error code
 }
 
+// apply sets the fields that were sent.
 func (p *tokenPatch) apply(t *Token) {
 	for _, change := range p.set {
 		change(t)
 	}
 }
 
+// fail remembers the first error with its own code.
 func (p *tokenPatch) fail(err *apperr.Error) {
 	if p.ruleError == nil {
 		p.ruleError = err
@@ -58,15 +60,16 @@ func errExpirationInPast() *apperr.Error {
 	return apperr.New(apperr.Invalid, "EXPIRATION_IN_PAST", "Expiration date must be in the future")
 }
 
-// commonTokenFields are known wherever a token is made or changed. deny_reauthorization, which
-// official clients may send, has no effect.
+// commonFields returns the fields that every request may have that creates or changes a token.
+// deny_reauthorization has no effect; official clients may send it.
 func commonFields() []string {
 	return []string{"current_password", "otp_code", "deny_reauthorization"}
 }
 
-// readTokenFields reads the named and the common fields of body, all of them optional. An unknown
-// field is a VALIDATION_ERROR, because a token without the limit that somebody meant is one with
-// more rights; so is a wrong JSON type. Both go before the errors that have a code of their own.
+// readFields reads the named and the common fields of body, which are all optional. It returns 400
+// VALIDATION_ERROR for an unknown field, because a token without an intended limit has too many
+// rights, and for a wrong JSON type. Only without such errors it returns the first error with its
+// own code. now is the time against which expiry is checked.
 func readFields(body *input.Object, now time.Time, names ...string) (*tokenPatch, error) {
 	body.DropNull("deny_reauthorization")
 	names = append(names, commonFields()...)
@@ -87,6 +90,7 @@ func readFields(body *input.Object, now time.Time, names ...string) (*tokenPatch
 	return patch, nil
 }
 
+// fieldReaders returns the functions that read fields into the patch, by field.
 func (p *tokenPatch) fieldReaders(now time.Time) map[string]func(*input.Object, string) {
 	return map[string]func(*input.Object, string){
 		"alias": p.readAlias, "public_key": p.readPublicKey, "public_storage": p.readPublicStorage,
@@ -102,6 +106,7 @@ func (p *tokenPatch) fieldReaders(now time.Time) map[string]func(*input.Object, 
 	}
 }
 
+// readBool returns a function that reads a boolean field; target returns its place in a token.
 func (p *tokenPatch) readBool(target func(*Token) *bool) func(*input.Object, string) {
 	return func(body *input.Object, name string) {
 		if v, ok := body.Bool(name); ok {
@@ -165,8 +170,8 @@ func (p *tokenPatch) readAddresses(body *input.Object, name string) {
 	p.set[name] = func(t *Token) { t.IPWhitelist = list }
 }
 
-// splitAddresses reads a comma-separated list; what is blank between commas does not count. The
-// bound holds before any entry is looked at.
+// splitAddresses reads a comma-separated list and drops blank entries. It checks the number of
+// entries before any entry is parsed.
 func splitAddresses(body *input.Object, name string) ([]string, bool) {
 	text, ok := body.Text(name)
 	if !ok {
@@ -205,7 +210,9 @@ func (p *tokenPatch) readRealms(body *input.Object, name string) {
 	p.set[name] = func(t *Token) { t.RealmIDs = realms }
 }
 
-// readTemplate is read after the permissions and wins over them.
+// readTemplate sets the permissions to those of a template. fieldReaders are called in the order of
+// the fields' names in the call, where permission_template follows permissions, so the template
+// wins.
 func (p *tokenPatch) readTemplate(body *input.Object, name string) {
 	template, ok := body.Text(name)
 	if !ok {
@@ -262,12 +269,13 @@ func (p *tokenPatch) readExpiry(body *input.Object, name string, now time.Time) 
 	}
 }
 
-// millisecondsFrom is the least number that is read as milliseconds: as seconds it is the year
-// 5138, as milliseconds 1973.
+// minMilliseconds is the least number that parseExpiry reads as milliseconds: in seconds it would
+// be the year 5138, in milliseconds it is 1973.
 const minMilliseconds = 1e11
 
-// parseExpiry reads an ISO 8601 time (UTC when it names no zone), a date (its end), "today" or
-// "tomorrow" (the end of that UTC day), or a Unix time in seconds or milliseconds.
+// parseExpiry parses an ISO 8601 time (in UTC without a zone), a date (the end of that day),
+// "today" or "tomorrow" (the end of that day), or a Unix time in seconds or milliseconds. Days are
+// in UTC; false for other texts.
 func parseExpiry(s string, now time.Time) (time.Time, bool) {
 	switch s {
 	case "today":
@@ -281,7 +289,7 @@ func parseExpiry(s string, now time.Time) (time.Time, bool) {
 		}
 		return fromMilliseconds(n)
 	}
-	for _, zone := range []string{"", "Z"} { // a leap second is none to time.Parse
+	for _, zone := range []string{"", "Z"} { // time.Parse rejects leap seconds
 		if t, ok := input.ParseTime(s + zone); ok {
 			return t, true
 		}
@@ -295,6 +303,7 @@ func parseExpiry(s string, now time.Time) (time.Time, bool) {
 	return endOfDay(t), err == nil && t.Year() > 0
 }
 
+// fromMilliseconds returns the Unix time; false when it is beyond the year 9999.
 func fromMilliseconds(milliseconds float64) (time.Time, bool) {
 	const year10000 = 253402300800000
 	if !(math.Abs(milliseconds) < year10000) { // NaN too
@@ -303,7 +312,7 @@ func fromMilliseconds(milliseconds float64) (time.Time, bool) {
 	return time.UnixMilli(int64(milliseconds)).UTC(), true
 }
 
-// endOfDay is the last millisecond of t's day in UTC.
+// endOfDay returns the last millisecond of t's day in UTC.
 func endOfDay(t time.Time) time.Time {
 	y, m, d := t.UTC().Date()
 	return time.Date(y, m, d, 23, 59, 59, int(999*time.Millisecond), time.UTC)

@@ -15,32 +15,35 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// Service is the domain of auth tokens.
+// Service manages auth tokens.
 //
-// A session manages all tokens of its user. A token manages only those that it made itself, and
-// itself it may only delete: with the permission resources.read_tokens it sees them, with
-// resources.create_tokens it makes, changes and deletes them, and never gives a right that it lacks
-// (see rightsOf). To a token, all others are as unknown as another user's.
+// A session manages all tokens of its user. A token manages only the tokens that it created: it
+// sees them with the permission resources.read_tokens, and creates, changes and deletes them with
+// resources.create_tokens. It cannot grant a right that it lacks (see rightsOf). It may delete
+// itself, but not change itself. All other tokens are answered with 404, like those of other users.
 type Service struct {
 	*core.Core
 	states    *sessionstate.Cache
 	confirmer Confirmer
-	limit     int // of tokens that a user may have
+	limit     int // the most tokens of a user
 }
 
+// New returns the domain. limit is the most tokens of a user, and confirmer asks sessions to prove
+// their user before they create or change tokens.
 func New(c *core.Core, states *sessionstate.Cache, confirmer Confirmer, limit int) *Service {
 	return &Service{Core: c, states: states, confirmer: confirmer, limit: limit}
 }
 
-// Confirmer asks a session to prove password or code before it makes or changes tokens; the
-// two-factor domain is one.
+// Confirmer checks that a session is used by its user before it creates or changes tokens. Package
+// twofactor implements it.
 type Confirmer interface {
-	// Confirm is nil when the session of caller was confirmed a moment ago, or p confirms it.
-	Confirm(ctx context.Context, caller auth.Identity, p request.Proof, by request.Device) error
+	// Confirm returns nil if the caller's session was confirmed a short time ago or the proof
+	// confirms it.
+	Confirm(ctx context.Context, caller auth.Identity, proof request.Proof, device request.Device) error
 }
 
-// requireConfirmation asks sessions only: a token could not answer, and is bounded by its own
-// rights. A token must not try passwords.
+// requireConfirmation checks the proof of sessions. Tokens need none: they are limited by their own
+// rights. A token that sends a password is refused, so that it cannot be used to guess passwords.
 func (s *Service) requireConfirmation(ctx context.Context, caller auth.Identity, proof request.Proof,
 	device request.Device) error {
 	switch {
@@ -52,18 +55,18 @@ func (s *Service) requireConfirmation(ctx context.Context, caller auth.Identity,
 	return nil
 }
 
-// list returns the caller's tokens, the newest first.
+// list returns the tokens that the caller may see, newest first.
 func (s *Service) list(ctx context.Context, caller auth.Identity) ([]Token, error) {
 	tokens, err := tokensOf(ctx, s.Pool, caller.UserID)
 	return slices.DeleteFunc(tokens, func(t Token) bool { return !mayManage(caller, t) && t.ID != caller.TokenID }), err
 }
 
-// mayManage reports whether the token is one that the caller may change.
+// mayManage reports whether the caller may change the token.
 func mayManage(caller auth.Identity, t Token) bool {
 	return caller.Kind == auth.Session || t.CreatedByTokenID != nil && *t.CreatedByTokenID == caller.TokenID
 }
 
-// get returns a token that the caller manages, or is.
+// get returns a token that the caller may see: one that it manages, or itself.
 func (s *Service) get(ctx context.Context, caller auth.Identity, tokenID string) (Token, error) {
 	token, err := tokenByID(ctx, s.Pool, caller.UserID, tokenID)
 	if err == nil && !mayManage(caller, token) && token.ID != caller.TokenID {
@@ -72,8 +75,8 @@ func (s *Service) get(ctx context.Context, caller auth.Identity, tokenID string)
 	return token, err
 }
 
-// create makes a token. What the request leaves out has the contract's defaults; made by a token,
-// it has that token's restrictions.
+// create creates a token and returns it with its secret. Absent fields have the defaults of the
+// API; if a token creates it, absent restrictions are those of that token.
 func (s *Service) create(ctx context.Context, caller auth.Identity, patch *tokenPatch, device request.Device) (Token,
 	string,
 	error) {
@@ -84,8 +87,8 @@ func (s *Service) create(ctx context.Context, caller auth.Identity, patch *token
 		token := newToken(caller.UserID, s.Now())
 		if len(ancestors) > 0 {
 			granted := rightsOf(ancestors, s.Now())
-			token.RealmIDs, token.IPWhitelist, token.AllowNoRealm, token.EventAccess = granted.realms, granted.addresses,
-				granted.allowNoRealm, granted.events
+			token.RealmIDs, token.IPWhitelist = granted.realms, granted.addresses
+			token.AllowNoRealm, token.EventAccess = granted.allowNoRealm, granted.events
 			if !granted.expiresAt.IsZero() {
 				token.ExpiresAt = api.TimePtr(&granted.expiresAt)
 			}
@@ -95,7 +98,8 @@ func (s *Service) create(ctx context.Context, caller auth.Identity, patch *token
 	})
 }
 
-// duplicate makes a token with the rights that another has now, and a name of its own.
+// duplicate creates a token with the rights that another token has now and a new alias, and returns
+// it with its secret.
 func (s *Service) duplicate(ctx context.Context, caller auth.Identity, tokenID string, patch *tokenPatch,
 	device request.Device) (Token, string, error) {
 	if _, err := s.get(ctx, caller, tokenID); err != nil {
@@ -123,8 +127,9 @@ func (s *Service) duplicate(ctx context.Context, caller auth.Identity, tokenID s
 	})
 }
 
-// insertNew stores the token that build describes, if the user may have one more and the caller may
-// make one like it.
+// insertNew stores the token that build returns, and returns it with its secret. build gets the
+// caller's token and its ancestors, nearest first; none for a session. It returns 403 when the
+// caller lacks a right of the new token, and 409 AUTH_TOKEN_LIMIT_REACHED.
 func (s *Service) insertNew(ctx context.Context, caller auth.Identity,
 	build func(lockedTx, []Token) (Token, error)) (Token, string, error) {
 	var token Token
@@ -157,13 +162,14 @@ func (s *Service) insertNew(ctx context.Context, caller auth.Identity,
 	return token, secret, err
 }
 
-// update changes a token.
+// update applies the patch to a token that the caller manages.
 func (s *Service) update(ctx context.Context, caller auth.Identity, tokenID string, patch *tokenPatch,
 	device request.Device) (Token, error) {
 	return s.modify(ctx, caller, tokenID, patch.proof, device, func(t *Token) error { patch.apply(t); return nil })
 }
 
-// modify applies edit to a token that the caller manages.
+// modify applies edit to a token that the caller manages. It returns 403 for the caller's own
+// token, and when the changed token has a right that the caller lacks.
 func (s *Service) modify(ctx context.Context, caller auth.Identity, tokenID string, proof request.Proof,
 	device request.Device,
 	edit func(*Token) error) (Token, error) {
@@ -189,7 +195,7 @@ func (s *Service) modify(ctx context.Context, caller auth.Identity, tokenID stri
 			return err
 		}
 		token.UpdatedAt = api.Time(s.Now())
-		// A token that is switched off may do nothing, so it is compared as if it were on.
+		// A disabled token has no rights, so its rights are compared as if it were enabled.
 		if enabled := token; len(ancestors) > 0 {
 			enabled.IsEnabled = true
 			if !subsetOf(enabled, ancestors, s.Now()) {
@@ -201,14 +207,12 @@ func (s *Service) modify(ctx context.Context, caller auth.Identity, tokenID stri
 	return token, err
 }
 
-// realmEdit is addRealm or removeRealm.
+// realmEdit is the type of addRealm and removeRealm.
 type realmEdit func(ctx context.Context, caller auth.Identity, tokenID, realm string, proof request.Proof,
 	by request.Device) (Token,
 	error)
 
-// addRealm restricts the token to realm as well; removeRealm is its opposite. A token that loses
-// its last realm is restricted to none by them any more: it works everywhere, or with
-// allow_no_realm false in any realm.
+// addRealm adds a realm to those to which a token is restricted.
 func (s *Service) addRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, proof request.Proof,
 	device request.Device) (Token, error) {
 	return s.modify(ctx, caller, tokenID, proof, device, func(t *Token) error {
@@ -223,6 +227,8 @@ func (s *Service) addRealm(ctx context.Context, caller auth.Identity, tokenID, r
 	})
 }
 
+// removeRealm removes a realm from those to which a token is restricted. A token without realms
+// works in all realms, and also without a realm if it has AllowNoRealm.
 func (s *Service) removeRealm(ctx context.Context, caller auth.Identity, tokenID, realm string, proof request.Proof,
 	device request.Device) (Token, error) {
 	return s.modify(ctx, caller, tokenID, proof, device, func(t *Token) error {
@@ -231,7 +237,7 @@ func (s *Service) removeRealm(ctx context.Context, caller auth.Identity, tokenID
 	})
 }
 
-// remove deletes a token that the caller manages, or is, and all that it made.
+// remove deletes a token that the caller manages, or the caller's own, and all its descendants.
 func (s *Service) remove(ctx context.Context, caller auth.Identity, tokenID string) error {
 	return s.change(ctx, caller.UserID, func(tx lockedTx) error {
 		if tokenID != caller.TokenID {
@@ -243,11 +249,12 @@ func (s *Service) remove(ctx context.Context, caller auth.Identity, tokenID stri
 	})
 }
 
-// current describes the token of the request.
+// current returns the token that sent the request, with its restrictions in the realm ("" for
+// none).
 func (s *Service) current(ctx context.Context, caller auth.Identity, realm string) (currentToken, error) {
 	lineage, err := tokenLineage(ctx, s.Pool, caller.UserID, caller.TokenID)
 	if err == nil && len(lineage) == 0 {
-		err = apperr.InvalidToken() // deleted a moment ago
+		err = apperr.InvalidToken() // deleted since the gateway checked it
 	}
 	if err != nil {
 		return currentToken{}, err
@@ -255,7 +262,8 @@ func (s *Service) current(ctx context.Context, caller auth.Identity, realm strin
 	return currentToken{Token: lineage[0], Restrictions: restrictionsOf(rightsOf(lineage, s.Now()), realm)}, nil
 }
 
-// state is what the gateways learn about a token; a token that is unknown is not alive.
+// state returns the state of a token for the gateways; for an unknown hash, the zero state, which
+// is not alive.
 func (s *Service) state(ctx context.Context, hash []byte) (sessionstate.State, error) {
 	state, lineage, err := tokenState(ctx, s.Pool, hash)
 	if err != nil || len(lineage) == 0 {
@@ -270,9 +278,9 @@ func (s *Service) state(ctx context.Context, hash []byte) (sessionstate.State, e
 	return state, nil
 }
 
-// ancestors returns the calling token and those that it descends from; none for a session. A token
-// or session that is no longer good is INVALID_TOKEN: what ended it may also have taken the user's
-// tokens away, and none may be made after that by a request that came before.
+// ancestors returns the caller's token and its ancestors, nearest first; none for a session. It
+// returns 401 INVALID_TOKEN when the token or session has ended: a change that ended it may have
+// deleted the user's tokens, and a request from before that must not create new ones.
 func (tx lockedTx) ancestors(ctx context.Context, caller auth.Identity, now time.Time) ([]Token, error) {
 	if caller.Kind != auth.Token {
 		return nil, tx.requireActiveSession(ctx, caller.SessionID, now)
@@ -284,7 +292,7 @@ func (tx lockedTx) ancestors(ctx context.Context, caller auth.Identity, now time
 	return ancestors, err
 }
 
-// manageable returns a token that the caller manages.
+// manageable returns a token that the caller manages, else 404 TOKEN_NOT_FOUND.
 func (tx lockedTx) manageable(ctx context.Context, caller auth.Identity, tokenID string) (Token, error) {
 	token, err := tokenByID(ctx, tx, caller.UserID, tokenID)
 	if err == nil && !mayManage(caller, token) {
@@ -293,10 +301,9 @@ func (tx lockedTx) manageable(ctx context.Context, caller auth.Identity, tokenID
 	return token, err
 }
 
-// effectiveToken returns a token that the caller manages with no right but those that the tokens
-// which it descends from have as well. 403 INSUFFICIENT_PERMISSIONS when they leave it none,
-// because one is switched off or has expired, or no realm or address is left: a token that is
-// restricted to nothing cannot be written down.
+// effectiveToken returns a token that the caller manages, with only the rights that all its
+// ancestors have too. It returns 403 INSUFFICIENT_PERMISSIONS when an ancestor is disabled or
+// expired, or no realm or address remains, because the fields of a token cannot express that.
 func (tx lockedTx) effectiveToken(ctx context.Context, caller auth.Identity, tokenID string, now time.Time) (Token,
 	error) {
 	token, err := tx.manageable(ctx, caller, tokenID)
@@ -307,7 +314,8 @@ func (tx lockedTx) effectiveToken(ctx context.Context, caller auth.Identity, tok
 	if err != nil {
 		return token, err
 	}
-	// Whether it is switched on and good itself is for the caller to change.
+	// Whether the token itself is enabled and expired does not matter, because the caller can
+	// change it.
 	lineage[0].IsEnabled, lineage[0].ExpiresAt = true, nil
 	effective := rightsOf(lineage, now)
 	if effective.unusable {
@@ -317,16 +325,15 @@ func (tx lockedTx) effectiveToken(ctx context.Context, caller auth.Identity, tok
 		(own == nil || effective.expiresAt.Before(*own)) {
 		token.ExpiresAt = api.TimePtr(&effective.expiresAt)
 	}
-	token.VaultAccess, token.EventAccess, token.AllowNoRealm, token.RealmIDs, token.IPWhitelist = effective.vault,
-		effective.events, effective.allowNoRealm, effective.realms,
-		effective.addresses
+	token.VaultAccess, token.EventAccess, token.AllowNoRealm = effective.vault, effective.events, effective.allowNoRealm
+	token.RealmIDs, token.IPWhitelist = effective.realms, effective.addresses
 	token.Permissions = token.Permissions.Restrict(effective.permissions)
 	return token, nil
 }
 
 var errNoFreeAlias = errors.New("no free alias for a copy")
 
-// copyAlias finds a free name for a copy: "ci copy", "ci copy 2" and so on.
+// copyAlias returns a free alias for a copy: "ci copy", "ci copy 2" and so on.
 func (tx lockedTx) copyAlias(ctx context.Context, alias string) (string, error) {
 	taken, err := tx.aliases(ctx)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
+// mountRevocation adds the routes for admins to the server.
 func (s *Service) mountRevocation(server *httpx.Server) {
 	server.Get("/api/v1/users/:id/tokens", s.getTokensOf)
 	server.Delete("/api/v1/users/:id/tokens", s.deleteTokensOf)

@@ -9,9 +9,9 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// RevokeAll deletes every auth token of a user, says so in the history if there was one, and
-// returns how many there were. The transaction must hold the user's row, so that none is made
-// meanwhile, and raise the version of the user's states.
+// RevokeAll deletes all auth tokens of a user, records it in the security history if there was one,
+// and returns their number. The transaction must have locked the user's row, so that no token is
+// created meanwhile, and raise the version of the user's states (core.BumpVersion).
 func RevokeAll(ctx context.Context, tx core.DBTX, userID string, device request.Device, now time.Time) (int64, error) {
 	tag, err := tx.Exec(ctx, `DELETE FROM auth_tokens WHERE user_id = $1`, userID)
 	if err != nil || tag.RowsAffected() == 0 {

@@ -8,28 +8,30 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// rights are what a token may do where, and until when.
+// rights holds the effective rights of a token: actions, places and expiry.
 type rights struct {
 	vault, events, allowNoRealm bool
-	permissions                 []string    // of knownPermissions, in their order
-	realms                      []string    // empty: any
+	permissions                 []string    // of auth.KnownPermissions, in that order
+	realms                      []string    // empty: all
 	addresses                   addressList // empty: any
 	expiresAt                   time.Time   // zero: no end
 	unusable                    bool        // disabled, expired, or left with no realm or no address
 }
 
-// rightsOf returns what the first token of lineage may do. The others are the token that made it,
-// the one that made that, and so on: a token never has a right that one of them lacks at this
-// moment, so narrowing or disabling a token acts on all that came from it.
+// rightsOf returns the rights at now of the first token of lineage. The other tokens are its
+// ancestors, nearest first. A token has only rights that all its ancestors have now, so restricting
+// or disabling a token applies to all its descendants.
 func rightsOf(lineage []Token, now time.Time) rights {
 	effective := rights{vault: true, events: true, allowNoRealm: true, permissions: auth.KnownPermissions()}
 	for _, t := range lineage {
 		effective.unusable = effective.unusable || !t.IsEnabled || t.expired(now)
-		effective.vault, effective.events, effective.allowNoRealm = effective.vault && t.VaultAccess, effective.events &&
-			t.EventAccess, effective.allowNoRealm && t.AllowNoRealm
+		effective.vault = effective.vault && t.VaultAccess
+		effective.events = effective.events && t.EventAccess
+		effective.allowNoRealm = effective.allowNoRealm && t.AllowNoRealm
 		effective.permissions = slices.DeleteFunc(effective.permissions,
 			func(p string) bool { return !t.Permissions.Allows(p) })
-		if end := (*time.Time)(t.ExpiresAt); end != nil && (effective.expiresAt.IsZero() || end.Before(effective.expiresAt)) {
+		end := (*time.Time)(t.ExpiresAt)
+		if end != nil && (effective.expiresAt.IsZero() || end.Before(effective.expiresAt)) {
 			effective.expiresAt = *end
 		}
 		effective.realms = effective.intersectRealms(effective.realms, t.RealmIDs)
@@ -38,8 +40,8 @@ func rightsOf(lineage []Token, now time.Time) rights {
 	return effective
 }
 
-// intersect returns the realms that both allow. Two restrictions with nothing in common leave no
-// place where the token works.
+// intersectRealms returns the realms that both lists allow; an empty list allows all. If two lists
+// have nothing in common, the token is unusable.
 func (r *rights) intersectRealms(a, b []string) []string {
 	if len(a) == 0 || len(b) == 0 {
 		return append(slices.Clone(a), b...)
@@ -49,6 +51,7 @@ func (r *rights) intersectRealms(a, b []string) []string {
 	return both
 }
 
+// intersectPrefixes returns the networks that both the rights and b allow, as intersectRealms does.
 func (r *rights) intersectPrefixes(b addressList) addressList {
 	a := r.addresses
 	if len(a) == 0 || len(b) == 0 {
@@ -70,11 +73,12 @@ func (r *rights) intersectPrefixes(b addressList) addressList {
 	return both
 }
 
+// covers reports whether outer contains all addresses of inner.
 func covers(outer, inner netip.Prefix) bool {
 	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }
 
-// equal reports whether two tokens of these rights may do the same.
+// equal reports whether both rights allow the same.
 func (r rights) equal(o rights) bool {
 	return r.vault == o.vault && r.events == o.events && r.allowNoRealm == o.allowNoRealm && r.unusable == o.unusable &&
 		r.expiresAt.Equal(o.expiresAt) &&
@@ -82,14 +86,14 @@ func (r rights) equal(o rights) bool {
 		slices.Equal(r.addresses, o.addresses)
 }
 
-// subsetOf reports whether a token t made by the first of makers would claim nothing that they
-// lack.
+// subsetOf reports whether the token has no right that one of its ancestors lacks; true without
+// ancestors.
 func subsetOf(t Token, ancestors []Token, now time.Time) bool {
 	claimed := rightsOf([]Token{t}, now)
 	return len(ancestors) == 0 || claimed.equal(rightsOf(append([]Token{t}, ancestors...), now))
 }
 
-// grant is the part of the rights that travels with a request.
+// grant returns the part of the rights that gateways send to services with each request.
 func (r rights) grant() auth.Grant {
 	return auth.Grant{VaultAccess: r.vault, EventAccess: r.events, Realms: r.realms, AllowNoRealm: r.allowNoRealm,
 		Permissions: r.permissions}

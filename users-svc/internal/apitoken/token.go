@@ -1,6 +1,7 @@
-// Package apitoken provides auth tokens, the long-lived credentials of users: their rights, and what
-// a token may do with tokens that it made. It serves /users/auth/tokens and the tokens of a user for
-// admins. Start reading at Service in manage.go.
+// Package apitoken provides auth tokens, the long-lived credentials of users: their fields, their
+// rights, and the delegation by which a token creates and manages further tokens. It serves
+// /auth/tokens, /users/:id/tokens for admins, and the states of tokens for the gateways. Start
+// reading at Service in manage.go.
 package apitoken
 
 import (
@@ -17,14 +18,14 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/permission"
 )
 
-// tokenPrefix begins every auth token.
+// tokenPrefix is the prefix of every auth token.
 const tokenPrefix = "hdy_"
 
-// maxDelegation is how many tokens may stand between a token and the session that began the line.
+// maxDelegationDepth bounds Token.DelegationDepth: the number of ancestors of a token.
 const maxDelegationDepth = 5
 
 // Token is a long-lived credential of a user, without its secret. The secret, hdy_<id>_<48
-// hexadecimal characters>, is shown once; the database has its hash.
+// hexadecimal characters>, is in the answer to its creation only; the database stores its hash.
 type Token struct {
 	ID               string          `json:"id"`
 	UserID           string          `json:"-"`
@@ -33,7 +34,7 @@ type Token struct {
 	PublicKey        *string         `json:"public_key"`
 	PublicStorage    jsontext.Value  `json:"public_storage"`
 	IPWhitelist      addressList     `json:"ip_whitelist"`
-	RealmIDs         []string        `json:"realm_ids"` // lower-case; empty: not restricted
+	RealmIDs         []string        `json:"realm_ids"` // in lower case; empty: all realms
 	AllowNoRealm     bool            `json:"allow_no_realm"`
 	Permissions      permission.Tree `json:"permissions"`
 	ExpiresAt        *api.Time       `json:"expires_at"` // nil: never
@@ -48,8 +49,8 @@ type Token struct {
 	UpdatedAt        api.Time        `json:"updated_at"`
 }
 
-// newToken returns a token with the defaults of the contract: no permission, no vault, no
-// restriction, no end.
+// newToken returns a token with the defaults of the API: without permissions, vault access,
+// restrictions and expiry.
 func newToken(userID string, now time.Time) Token {
 	token := Token{
 		ID: id.New(now), UserID: userID, Prefix: tokenPrefix, AllowNoRealm: true, IsEnabled: true, EventAccess: true,
@@ -59,17 +60,17 @@ func newToken(userID string, now time.Time) Token {
 	return token
 }
 
-// newSecret makes the secret of a token and its hash. 24 random bytes make guessing hopeless, so a
-// plain SHA-256 is enough for the hash.
+// newSecret returns a new secret of a token and its hash. A plain SHA-256 is enough for the hash,
+// because a secret has 24 random bytes and cannot be guessed.
 func newSecret(tokenID string) (secret string, hash []byte) {
 	var random [24]byte
-	_, _ = rand.Read(random[:]) // crypto/rand.Read never fails: it crashes the program instead
+	_, _ = rand.Read(random[:]) // crypto/rand.Read never returns an error
 	secret = tokenPrefix + tokenID + "_" + hex.EncodeToString(random[:])
 	sum := sha256.Sum256([]byte(secret))
 	return secret, sum[:]
 }
 
-// expired reports whether the token's own end has come.
+// expired reports whether the token itself has expired; its ancestors are not considered.
 func (t *Token) expired(now time.Time) bool {
 	return t.ExpiresAt != nil && !now.Before(time.Time(*t.ExpiresAt))
 }
@@ -78,14 +79,14 @@ func errTokenNotFound() error {
 	return apperr.New(apperr.NotFound, "TOKEN_NOT_FOUND", "Auth token not found")
 }
 
-// CurrentToken is the token of a request and what restricts it.
+// currentToken is the answer about the token that sent the request.
 type currentToken struct {
 	Token        Token        `json:"token"`
 	Restrictions restrictions `json:"restrictions"`
 }
 
-// TokenRestrictions says where a token works. A token with realms works in those only, whatever
-// AllowNoRealm says.
+// restrictions tells in which realms a token works. A token with realms works only in those,
+// also if AllowNoRealm is true.
 type restrictions struct {
 	HasRealmRestrictions bool     `json:"has_realm_restrictions"`
 	RequiresRealmScope   bool     `json:"requires_realm_scope"`
@@ -94,7 +95,8 @@ type restrictions struct {
 	ActiveRealmID        *string  `json:"active_realm_id"`
 }
 
-// restrictionsOf describes rights r for a request in realm ("" for none).
+// restrictionsOf returns the restrictions of a token with the rights r, for a request in the realm,
+// "" for none.
 func restrictionsOf(r rights, realm string) restrictions {
 	result := restrictions{
 		HasRealmRestrictions: len(r.realms) > 0, RequiresRealmScope: len(r.realms) > 0 || !r.allowNoRealm,

@@ -18,6 +18,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
+// Mount adds the routes of the domain to the server.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Get("/api/v1/auth/tokens", s.getTokens)
 	server.Post("/api/v1/auth/tokens", s.postToken)
@@ -73,7 +74,8 @@ func (s *Service) getCurrent(c *fiber.Ctx) error {
 		return err
 	}
 	if caller.Kind != auth.Token {
-		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS", "This endpoint requires auth token authentication")
+		return apperr.New(apperr.Forbidden, "INSUFFICIENT_PERMISSIONS",
+			"This endpoint requires auth token authentication")
 	}
 	realm, err := httpx.RealmID(c)
 	if err != nil {
@@ -86,13 +88,13 @@ func (s *Service) getCurrent(c *fiber.Ctx) error {
 	return httpx.OK(c, "Auth token retrieved successfully", current)
 }
 
-// createdToken is a token with its secret, in the one answer that shows the secret.
+// createdToken is the answer that creates a token: the only one with its secret.
 type createdToken struct {
 	Token
 	Secret string `json:"token"`
 }
 
-// fields reads the named fields of the body.
+// fields reads the named and the common fields of the body.
 func (s *Service) fields(c *fiber.Ctx, names ...string) (*tokenPatch, error) {
 	body, err := httpx.Body(c)
 	if err != nil {
@@ -107,8 +109,7 @@ func (s *Service) postToken(c *fiber.Ctx) error {
 		return err
 	}
 	patch, err := s.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
-		"permissions",
-		"permission_template", "vault_access", "event_access", "expires_at")
+		"permissions", "permission_template", "vault_access", "event_access", "expires_at")
 	if err != nil {
 		return err
 	}
@@ -141,8 +142,7 @@ func (s *Service) patchToken(c *fiber.Ctx) error {
 		return err
 	}
 	patch, err := s.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
-		"permissions",
-		"permission_template", "vault_access", "event_access", "expires_at", "is_enabled")
+		"permissions", "permission_template", "vault_access", "event_access", "expires_at", "is_enabled")
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (s *Service) getState(c *fiber.Ctx) error {
 		return err
 	}
 	if state.UserID != "" {
-		// The copy only saves the gateways from asking again, and Redis may be away.
+		// An error is ignored: the copy in Redis only saves requests of the gateways.
 		_ = s.states.Put(c.UserContext(), sessionstate.TokenKey(hexHash), state)
 	}
 	return httpx.JSON(c, fiber.StatusOK, state)

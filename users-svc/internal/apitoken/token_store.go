@@ -18,12 +18,13 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/permission"
 )
 
-const tokenColumns = `t.id, t.user_id, t.alias, t.public_key, t.public_storage, t.ip_whitelist, t.realm_ids, t.allow_no_realm, t.permissions, t.expires_at,
-	t.is_enabled, t.vault_access, t.event_access, t.created_by_token_id, t.delegation_depth, t.last_used_at, t.last_used_ip, t.created_at, t.updated_at`
+const tokenColumns = `t.id, t.user_id, t.alias, t.public_key, t.public_storage, t.ip_whitelist, t.realm_ids,
+	t.allow_no_realm, t.permissions, t.expires_at, t.is_enabled, t.vault_access, t.event_access,
+	t.created_by_token_id, t.delegation_depth, t.last_used_at, t.last_used_ip, t.created_at, t.updated_at`
 
 func scanToken(row pgx.CollectableRow) (Token, error) { return scanTokenAnd(row) }
 
-// scanTokenAnd reads tokenColumns and what the query selects after them.
+// scanTokenAnd reads tokenColumns, and the further columns of the query into extra.
 func scanTokenAnd(row pgx.CollectableRow, extra ...any) (Token, error) {
 	token := Token{Prefix: tokenPrefix}
 	var storage, permissions []byte
@@ -53,6 +54,7 @@ func scanTokenAnd(row pgx.CollectableRow, extra ...any) (Token, error) {
 	return token, err
 }
 
+// stored returns the entries as the database stores them, with prefix lengths.
 func (list addressList) stored() []string {
 	texts := make([]string, 0, len(list))
 	for _, p := range list {
@@ -61,15 +63,17 @@ func (list addressList) stored() []string {
 	return texts
 }
 
+// tokensOf returns the tokens of a user, newest first.
 func tokensOf(ctx context.Context, q core.DBTX, userID string) ([]Token, error) {
-	rows, err := q.Query(ctx, `SELECT `+tokenColumns+` FROM auth_tokens t WHERE t.user_id = $1 ORDER BY t.id DESC`, userID)
+	rows, err := q.Query(ctx, `SELECT `+tokenColumns+` FROM auth_tokens t
+		WHERE t.user_id = $1 ORDER BY t.id DESC`, userID)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, scanToken)
 }
 
-// tokenByID is TOKEN_NOT_FOUND for another user's token.
+// tokenByID returns a token of a user, or 404 TOKEN_NOT_FOUND.
 func tokenByID(ctx context.Context, q core.DBTX, userID, tokenID string) (Token, error) {
 	rows, err := q.Query(ctx, `SELECT `+tokenColumns+` FROM auth_tokens t WHERE t.user_id = $1 AND t.id = $2`, userID,
 		tokenID)
@@ -80,14 +84,15 @@ func tokenByID(ctx context.Context, q core.DBTX, userID, tokenID string) (Token,
 	return token, err
 }
 
-// lineageOf continues a query for one token with the tokens that it descends from, the nearest
-// first.
-const lineageOf = ` UNION ALL SELECT p.*, l.step + 1 FROM auth_tokens p JOIN lineage l ON p.id = l.created_by_token_id)`
+// lineageOf is the recursive part of a query for one token: it adds the ancestors, numbered by step
+// from the nearest.
+const lineageOf = `
+		UNION ALL SELECT p.*, l.step + 1 FROM auth_tokens p JOIN lineage l ON p.id = l.created_by_token_id)`
 
-// tokenLineage returns a token and those that it descends from, the nearest first; nothing when it
-// does not exist.
+// tokenLineage returns a token and its ancestors, nearest first; nothing when it does not exist.
 func tokenLineage(ctx context.Context, q core.DBTX, userID, tokenID string) ([]Token, error) {
-	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.user_id = $1 AND a.id = $2`+lineageOf+`
+	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (
+		SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.user_id = $1 AND a.id = $2`+lineageOf+`
 		SELECT `+tokenColumns+` FROM lineage t ORDER BY t.step`, userID, tokenID)
 	if err != nil {
 		return nil, err
@@ -95,11 +100,14 @@ func tokenLineage(ctx context.Context, q core.DBTX, userID, tokenID string) ([]T
 	return pgx.CollectRows(rows, scanToken)
 }
 
-// tokenState reads a token by the hash of its secret with its lineage and its user, in one
-// statement, so that the version belongs to the rest.
+// tokenState returns the state of a token's user, and the token with its ancestors, nearest first,
+// by the hash of the token's secret. It reads all in one statement, so that the version of the
+// state applies to the tokens too.
 func tokenState(ctx context.Context, q core.DBTX, hash []byte) (sessionstate.State, []Token, error) {
-	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.hash = $1`+lineageOf+`
-		SELECT `+tokenColumns+`, u.is_banned, u.state_version, u.vault_quota FROM lineage t JOIN users u ON u.id = t.user_id ORDER BY t.step`, hash)
+	rows, err := q.Query(ctx, `WITH RECURSIVE lineage AS (
+		SELECT a.*, 0 AS step FROM auth_tokens a WHERE a.hash = $1`+lineageOf+`
+		SELECT `+tokenColumns+`, u.is_banned, u.state_version, u.vault_quota
+		FROM lineage t JOIN users u ON u.id = t.user_id ORDER BY t.step`, hash)
 	if err != nil {
 		return sessionstate.State{}, nil, err
 	}
@@ -113,36 +121,38 @@ func tokenState(ctx context.Context, q core.DBTX, hash []byte) (sessionstate.Sta
 	return state, lineage, err
 }
 
-// usedAtMostEvery is how often the last use of a token is written.
+// useInterval is the least time between two updates of the last use of a token.
 const useInterval = time.Minute
 
-// recordUse notes a use of a token; a later call within the minute changes nothing, nor does one
-// for a token that is gone.
+// recordUse stores the time and the client address of a use of a token. It does nothing within
+// useInterval of the last stored use, or when the token does not exist.
 func recordUse(ctx context.Context, q core.DBTX, tokenID, address string, now time.Time) error {
 	_, err := q.Exec(ctx, `UPDATE auth_tokens SET last_used_at = $2, last_used_ip = nullif($3, '')
 		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $4)`, tokenID, now, address, now.Add(-useInterval))
 	return err
 }
 
-// tokenRealms counts the tokens of a user that are restricted to each realm.
+// tokenRealms returns the realms to which tokens of a user are restricted, with the number of
+// tokens.
 func tokenRealms(ctx context.Context, q core.DBTX, userID string) ([]internalapi.RealmUsage, error) {
-	rows, err := q.Query(ctx, `SELECT r, count(*), 0::bigint FROM auth_tokens, unnest(realm_ids) r WHERE user_id = $1 GROUP BY r ORDER BY r COLLATE "C"`, userID)
+	rows, err := q.Query(ctx, `SELECT r, count(*), 0::bigint FROM auth_tokens, unnest(realm_ids) r
+		WHERE user_id = $1 GROUP BY r ORDER BY r COLLATE "C"`, userID)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[internalapi.RealmUsage])
 }
 
-// lockedTx is a transaction that holds the lock on the user's row, so that the changes of a user's
-// tokens happen one after the other and every rule about all of them (how many, which aliases) is
-// exact.
+// lockedTx is a transaction that has locked the user's row. So changes to the tokens of one user
+// run one after the other, and rules about all of them (their number, their aliases) hold exactly.
 type lockedTx struct {
 	pgx.Tx
 	userID string
 }
 
-// change runs f and makes what the gateways know about the user's tokens stale. f may run more than
-// once.
+// change runs edit in a transaction, and makes the copies of the user's states in the gateways
+// stale. edit may run more than once. Errors are those of edit, 404 USER_NOT_FOUND and
+// DUPLICATE_ALIAS.
 func (s *Service) change(ctx context.Context, userID string, edit func(lockedTx) error) error {
 	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
@@ -163,10 +173,11 @@ func (s *Service) change(ctx context.Context, userID string, edit func(lockedTx)
 	return err
 }
 
-// requireActiveSession is INVALID_TOKEN when the session of the user has ended.
+// requireActiveSession returns 401 INVALID_TOKEN when the session of the user has ended.
 func (tx lockedTx) requireActiveSession(ctx context.Context, sessionID string, now time.Time) error {
 	var live bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3)`,
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sessions
+			WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3)`,
 		sessionID, tx.userID, now).Scan(&live)
 	if err == nil && !live {
 		err = apperr.InvalidToken()
@@ -193,15 +204,14 @@ func (tx lockedTx) insert(ctx context.Context, token Token, hash []byte) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO auth_tokens (id, user_id, alias, hash, public_key, public_storage, ip_whitelist, realm_ids, allow_no_realm, permissions, expires_at,
-			is_enabled, vault_access, event_access, created_by_token_id, delegation_depth, created_at, updated_at)
+		INSERT INTO auth_tokens (id, user_id, alias, hash, public_key, public_storage, ip_whitelist, realm_ids,
+			allow_no_realm, permissions, expires_at, is_enabled, vault_access, event_access, created_by_token_id,
+			delegation_depth, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)`,
-		token.ID, tx.userID, token.Alias, hash, token.PublicKey, []byte(token.PublicStorage), token.IPWhitelist.stored(),
-		orEmpty(token.RealmIDs),
-		token.AllowNoRealm, permissions,
-		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess, token.EventAccess, token.CreatedByTokenID,
-		token.DelegationDepth,
-		time.Time(token.CreatedAt))
+		token.ID, tx.userID, token.Alias, hash, token.PublicKey, []byte(token.PublicStorage),
+		token.IPWhitelist.stored(), orEmpty(token.RealmIDs), token.AllowNoRealm, permissions,
+		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess, token.EventAccess,
+		token.CreatedByTokenID, token.DelegationDepth, time.Time(token.CreatedAt))
 	return err
 }
 
@@ -211,17 +221,19 @@ func (tx lockedTx) update(ctx context.Context, token Token) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `
-		UPDATE auth_tokens SET alias = $3, public_key = $4, public_storage = $5, ip_whitelist = $6, realm_ids = $7, allow_no_realm = $8, permissions = $9,
-			expires_at = $10, is_enabled = $11, vault_access = $12, event_access = $13, updated_at = $14
+		UPDATE auth_tokens
+		SET alias = $3, public_key = $4, public_storage = $5, ip_whitelist = $6, realm_ids = $7,
+			allow_no_realm = $8, permissions = $9, expires_at = $10, is_enabled = $11,
+			vault_access = $12, event_access = $13, updated_at = $14
 		WHERE user_id = $1 AND id = $2`,
-		tx.userID, token.ID, token.Alias, token.PublicKey, []byte(token.PublicStorage), token.IPWhitelist.stored(),
-		orEmpty(token.RealmIDs),
-		token.AllowNoRealm, permissions,
-		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess, token.EventAccess, time.Time(token.UpdatedAt))
+		tx.userID, token.ID, token.Alias, token.PublicKey, []byte(token.PublicStorage),
+		token.IPWhitelist.stored(), orEmpty(token.RealmIDs), token.AllowNoRealm, permissions,
+		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess, token.EventAccess,
+		time.Time(token.UpdatedAt))
 	return err
 }
 
-// delete is TOKEN_NOT_FOUND when there is nothing to delete.
+// delete deletes a token of the user, or returns 404 TOKEN_NOT_FOUND.
 func (tx lockedTx) delete(ctx context.Context, tokenID string) error {
 	tag, err := tx.Exec(ctx, `DELETE FROM auth_tokens WHERE user_id = $1 AND id = $2`, tx.userID, tokenID)
 	if err == nil && tag.RowsAffected() == 0 {
@@ -230,7 +242,7 @@ func (tx lockedTx) delete(ctx context.Context, tokenID string) error {
 	return err
 }
 
-// orEmpty keeps NULL out of a column of arrays.
+// orEmpty returns an empty list for nil, because nil would be stored as NULL.
 func orEmpty(list []string) []string {
 	if list == nil {
 		return []string{}

@@ -116,7 +116,7 @@ func (n *Notifier) retry(ctx context.Context) {
 	}
 }
 
-// requeue replaces pending by what remains of it if retry is true, and else deletes it. It changes
+// requeue replaces pending by remaining if retry is true, and else deletes it. It changes
 // nothing when a newer change of the user has arrived meanwhile.
 func (n *Notifier) requeue(pending, remaining pendingChange, retry bool) {
 	n.mu.Lock()

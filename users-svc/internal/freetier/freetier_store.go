@@ -34,7 +34,9 @@ func provisionedOf(ctx context.Context, q core.DBTX, userID string) (Provisioned
 		return Provisioned{}, err
 	}
 	provisioned, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Provisioned, error) {
-		p := Provisioned{Server: &ServerSummary{IsReady: true}, Project: &ProjectSummary{}, Container: &ContainerSummary{}}
+		p := Provisioned{
+			Server: &ServerSummary{IsReady: true}, Project: &ProjectSummary{}, Container: &ContainerSummary{},
+		}
 		return p, row.Scan(&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City,
 			&p.Project.ID, &p.Project.Alias, &p.Container.ID, &p.Container.Name)
 	})
@@ -138,7 +140,8 @@ func (s *store) hasFreeServer(ctx context.Context) (bool, error) {
 // regions returns each region once, with the country and city of its oldest server.
 func (s *store) regions(ctx context.Context) ([]Region, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT region, (array_agg(country ORDER BY id))[1], (array_agg(city ORDER BY id))[1], bool_or(claimed < capacity)
+		SELECT region, (array_agg(country ORDER BY id))[1], (array_agg(city ORDER BY id))[1],
+			bool_or(claimed < capacity)
 		FROM servers GROUP BY region ORDER BY region COLLATE "C"`)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,8 @@ func (inv *Inventory) UnmarshalText(text []byte) error {
 		capacity, err := strconv.Atoi(parts[3])
 		switch {
 		case !field.ValidRegion(parts[0]):
-			return fmt.Errorf("%q is no region: use up to %d lower-case letters, digits and hyphens", parts[0], field.MaxRegion)
+			return fmt.Errorf("%q is no region: use up to %d lower-case letters, digits and hyphens",
+				parts[0], field.MaxRegion)
 		case parts[1] == "" || parts[2] == "":
 			return fmt.Errorf("%q needs a country and a city", entry)
 		case err != nil || capacity < 1 || capacity > maxCapacity:

@@ -32,15 +32,15 @@ func scanContainer(row pgx.CollectableRow) (Container, error) {
 
 func (s *store) projects(ctx context.Context, userID string, page pageRequest) ([]Project, int64, error) {
 	return listOwned(ctx, s.pool, `SELECT count(*) FROM projects WHERE user_id = $1`,
-		`SELECT `+projectColumns+` FROM projects WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`, scanProject, userID,
-		page)
+		`SELECT `+projectColumns+` FROM projects WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`,
+		scanProject, userID, page)
 }
 
 func (s *store) containers(ctx context.Context, userID string, page pageRequest) ([]Container, int64,
 	error) {
 	return listOwned(ctx, s.pool, `SELECT count(*) FROM containers WHERE user_id = $1`,
-		`SELECT `+containerColumns+` FROM containers WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`, scanContainer,
-		userID, page)
+		`SELECT `+containerColumns+` FROM containers WHERE user_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`,
+		scanContainer, userID, page)
 }
 
 // listOwned returns one page of a list of the user, read with the statement list and scan, and the

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestMailsSayWhatTheyAreGiven: every name of every template is known, and nothing that somebody
-// chose becomes markup or another name.
-func TestMailsSayWhatTheyAreGiven(t *testing.T) {
+// TestTemplatesHaveTheirValues: render knows every value of every template, and no value becomes
+// markup or another placeholder.
+func TestTemplatesHaveTheirValues(t *testing.T) {
 	t.Parallel()
 	plain := func(s string) string { return s }
 	for _, name := range []string{"verify", "reset", "known"} {
@@ -20,7 +20,8 @@ func TestMailsSayWhatTheyAreGiven(t *testing.T) {
 				!strings.Contains(got, "App") {
 				t.Errorf("%s%s: %v\n%s", name, ending, err, got)
 			}
-			if link := escape(m.Link); name != "known" && (!strings.Contains(got, link) || !strings.Contains(got, "7 hour")) {
+			link := escape(m.Link)
+			if name != "known" && (!strings.Contains(got, link) || !strings.Contains(got, "7 hour")) {
 				t.Errorf("%s%s lacks %s and how long it is good for:\n%s", name, ending, link, got)
 			}
 		}

@@ -57,7 +57,8 @@ func (o *Outbox) retryLater(ctx context.Context, job Job, token string) error {
 	}
 	_, err := o.Pool.Exec(ctx, `UPDATE mail_jobs
 		SET not_before = CASE WHEN created_at = $4 THEN now() + $3::interval ELSE not_before END, leased_until = NULL
-		WHERE kind = $1 AND email_key = $2`, job.Kind, job.EmailKey, o.cfg.RetryAfter<<(job.attempts-1), job.requestedAt)
+		WHERE kind = $1 AND email_key = $2`,
+		job.Kind, job.EmailKey, o.cfg.RetryAfter<<(job.attempts-1), job.requestedAt)
 	return err
 }
 
@@ -77,11 +78,11 @@ func (o *Outbox) giveUp(ctx context.Context, job Job, token string) error {
 // finishJob deletes a job. If the job was requested again meanwhile, perhaps by another sign-up, it
 // ends the lease instead.
 func (o *Outbox) finishJob(ctx context.Context, job Job) error {
-	tag, err := o.Pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2 AND created_at = $3`, job.Kind,
-		job.EmailKey, job.requestedAt)
+	tag, err := o.Pool.Exec(ctx, `DELETE FROM mail_jobs WHERE kind = $1 AND email_key = $2 AND created_at = $3`,
+		job.Kind, job.EmailKey, job.requestedAt)
 	if err == nil && tag.RowsAffected() == 0 {
-		_, err = o.Pool.Exec(ctx, `UPDATE mail_jobs SET leased_until = NULL WHERE kind = $1 AND email_key = $2`, job.Kind,
-			job.EmailKey)
+		_, err = o.Pool.Exec(ctx, `UPDATE mail_jobs SET leased_until = NULL WHERE kind = $1 AND email_key = $2`,
+			job.Kind, job.EmailKey)
 	}
 	return err
 }

@@ -26,6 +26,7 @@ type smtpSender struct {
 // 5321, section 4.2.1) to the recipient or to the data. Its text is the reply without the address.
 type refusedError struct{ text string }
 
+// Error implements error.
 func (e refusedError) Error() string { return e.text }
 
 // refusedForGood reports whether the server refused the recipient or the mail for good. A refused

@@ -52,6 +52,7 @@ func (d transcript) print(entry maillog.Log) {
 	fmt.Fprintln(d.out, side+strings.TrimSpace(fmt.Sprintf(entry.Format, entry.Messages...)))
 }
 
+// Debugf, Infof, Warnf and Errorf implement the logger of go-mail.
 func (d transcript) Debugf(l maillog.Log) { d.print(l) }
 
 func (d transcript) Infof(l maillog.Log) { d.print(l) }

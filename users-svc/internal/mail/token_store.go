@@ -40,7 +40,8 @@ func (o *Outbox) issueToken(ctx context.Context, request TokenRequest) (token st
 				return err
 			}
 		}
-		tag, err := tx.Exec(ctx, `INSERT INTO mail_tokens (hash, user_id, purpose, created_at, expires_at, password_hash)
+		tag, err := tx.Exec(ctx, `INSERT INTO mail_tokens
+				(hash, user_id, purpose, created_at, expires_at, password_hash)
 			SELECT $1, $2, $3, $4, $5, coalesce($7, (SELECT password_hash FROM mail_tokens
 				WHERE user_id = $2 AND purpose = $3 ORDER BY created_at DESC LIMIT 1))
 			WHERE NOT EXISTS (SELECT FROM mail_tokens WHERE user_id = $2 AND purpose = $3 AND created_at > $6)`,

@@ -41,8 +41,8 @@ func NewHasher(cfg Config) *Hasher {
 		parallel = runtime.GOMAXPROCS(0)
 	}
 	hasher := &Hasher{
-		params: argon2id.Params{Memory: cfg.MemoryKiB, Iterations: cfg.Time, Parallelism: cfg.Threads, SaltLength: saltBytes,
-			KeyLength: hashBytes},
+		params: argon2id.Params{Memory: cfg.MemoryKiB, Iterations: cfg.Time, Parallelism: cfg.Threads,
+			SaltLength: saltBytes, KeyLength: hashBytes},
 		queue: newQueue(parallel, cfg.Queue),
 	}
 	hasher.unusable = hasher.Unusable()

@@ -6,9 +6,9 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// TestTheHashOfNobodyCostsWhatEveryHashCosts: whoever asks for an account that does not exist must
-// wait as for one that does.
-func TestTheHashOfNobodyCostsWhatEveryHashCosts(t *testing.T) {
+// TestUnusableHashCostsAsMuchAsAnyHash: a sign-in to an account that does not exist takes as long as
+// one to an account that does.
+func TestUnusableHashCostsAsMuchAsAnyHash(t *testing.T) {
 	t.Parallel()
 	h := NewHasher(Config{MemoryKiB: 19456, Time: 2, Threads: 1, Parallel: 1})
 	real, err := h.HashNow("correct-Horse-7")
@@ -29,6 +29,6 @@ func TestTheHashOfNobodyCostsWhatEveryHashCosts(t *testing.T) {
 		}
 	}
 	if again := h.Unusable(); again == h.unusable {
-		t.Error("the hash of nobody is the same every time")
+		t.Error("the unusable hash is the same every time")
 	}
 }

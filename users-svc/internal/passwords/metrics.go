@@ -4,8 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics shows the queue before the password hashes, which is the narrowest place of the whole
-// product.
+// metrics holds the metrics of the queue and of the hashes, which limit the throughput of sign-ins.
 type metrics struct {
 	refused          prometheus.Counter
 	duration         prometheus.Histogram
@@ -37,6 +36,7 @@ func newMetrics(h *Hasher) *metrics {
 	}
 }
 
+// Register registers the metrics of the hasher.
 func (h *Hasher) Register(reg prometheus.Registerer) { h.metrics.register(reg) }
 
 func (m *metrics) register(reg prometheus.Registerer) {

@@ -24,6 +24,7 @@ const (
 	familyPBKDF2 = "pbkdf2"
 )
 
+// String returns the name of the family with its digest, as in pbkdf2-sha256.
 func (f family) String() string {
 	if f.digest != "" {
 		return f.name + "-" + f.digest

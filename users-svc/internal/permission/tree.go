@@ -89,8 +89,8 @@ func Templates() []Template {
 		{"external_customer", "See projects and containers, and nothing of the account but its public face.",
 			treeOf(auth.PermProjectsRead, auth.PermContainersRead)},
 		{"dev_team", "Work with the vault, projects, containers and realms.",
-			treeOf(auth.PermReadAccount, auth.PermVault, auth.PermRealms, auth.PermProjectsRead, auth.PermContainersRead,
-				auth.PermContainersCreate)},
+			treeOf(auth.PermReadAccount, auth.PermVault, auth.PermRealms, auth.PermProjectsRead,
+				auth.PermContainersRead, auth.PermContainersCreate)},
 		{"finance_team", "Read the account and what it has, for accounting.",
 			treeOf(auth.PermReadAccount, auth.PermProjectsRead, auth.PermContainersRead)},
 		{"read_only", "Read everything but the vault, change nothing.",
@@ -124,7 +124,8 @@ func Parse(raw jsontext.Value) (tree Tree, pointer, problem string) {
 // parseBranch reads the object at the position of dec. It counts the names of the tree in names.
 func parseBranch(dec *jsontext.Decoder, depth int, names *int) (tree Tree, pointer, problem string) {
 	if dec.PeekKind() != jsontext.KindBeginObject || depth > maxDepth {
-		return nil, "", fmt.Sprintf("must be an object of booleans or of such objects, at most %d levels deep", maxDepth)
+		return nil, "", fmt.Sprintf("must be an object of booleans or of such objects, at most %d levels deep",
+			maxDepth)
 	}
 	_, _ = dec.ReadToken() // the opening brace
 	tree = Tree{}

@@ -166,7 +166,7 @@ func (k *Keyring) Maintain(ctx context.Context) error {
 	return k.load(ctx)
 }
 
-// Rotate creates a signing key, whatever the age of the newest, and returns the time from which it
+// Rotate creates a signing key, regardless of the age of the newest, and returns the time from which it
 // signs: now if atOnce is true or there is no key, else Config.Lead from now.
 func (k *Keyring) Rotate(ctx context.Context, atOnce bool) (time.Time, error) {
 	activeFrom := k.Now()
@@ -208,6 +208,7 @@ type unknownKeyError struct {
 	now   time.Time
 }
 
+// Error implements error.
 func (e unknownKeyError) Error() string {
 	var ids []string
 	active := activeIndex(e.keys, e.now)
