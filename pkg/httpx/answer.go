@@ -42,7 +42,7 @@ func success(c *fiber.Ctx, envelope api.Success) error {
 	return write(c, typeJSON, envelope.StatusCode, envelope)
 }
 
-// JSON answers with v as it is, without an envelope: internal routes and well-known documents.
+// JSON answers with v without an envelope, for internal routes and well-known documents.
 func JSON(c *fiber.Ctx, status int, v any) error { return write(c, typeJSON, status, v) }
 
 func write(c *fiber.Ctx, contentType string, status int, v any) error {
@@ -56,7 +56,7 @@ func write(c *fiber.Ctx, contentType string, status int, v any) error {
 	return nil
 }
 
-// fail is the one place that writes a status of 400 or more.
+// fail writes the answer to an error. It is the only function that writes a status of 400 or more.
 func (s *Server) fail(c *fiber.Ctx, err error) error {
 	s.ensureRequestID(c)
 	e := s.translate(c, err)
@@ -87,20 +87,20 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if s.o.BeforeFailure != nil {
 		s.o.BeforeFailure(c, status)
 	}
-	// several lines are one list (RFC 9110, section 5.3)
+	// several header lines form one list (RFC 9110, section 5.3)
 	if wantsProblem(string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderAccept), []byte(",")))) {
 		return write(c, typeProblem, status, problem(c, e))
 	}
 	return write(c, typeJSON, status, failure(e))
 }
 
-// wantsProblem reports whether an Accept header (RFC 9110, section 12.5.1) names the type of
-// problems without refusing it by a weight of 0.
+// wantsProblem reports whether an Accept header (RFC 9110, section 12.5.1) names
+// application/problem+json with a weight above 0.
 func wantsProblem(accept string) bool {
 	for one := range strings.SplitSeq(accept, ",") {
 		if one = strings.TrimLeft(one, " \t"); len(one) < len(typeProblem) ||
 			!ascii.EqualFold(one[:len(typeProblem)], typeProblem) {
-			continue // without reading the parameters: a header has room for thousands of types
+			continue // the parameters are not parsed, because a header has room for thousands of types
 		}
 		if media, params, err := mime.ParseMediaType(one); err == nil && media == typeProblem {
 			q, err := strconv.ParseFloat(params["q"], 64)
@@ -122,8 +122,8 @@ func failure(e *apperr.Error) api.Failure {
 	return f
 }
 
-// reason returns the reason phrase of a status. For 413 it is the one of RFC 7231, which the source
-// of the contract shows.
+// reason returns the reason phrase of a status. For 413 it is that of RFC 7231, as in the source of
+// the contract.
 func reason(status int) string {
 	if status == http.StatusRequestEntityTooLarge {
 		return "Payload Too Large"
@@ -138,7 +138,7 @@ func problem(c *fiber.Ctx, e *apperr.Error) api.Problem {
 	}
 }
 
-// translate turns what Fiber and fasthttp report, and what Classify knows, into the contract's
+// translate turns errors of Fiber and fasthttp, and errors that Classify knows, into the contract's
 // errors.
 func (s *Server) translate(c *fiber.Ctx, err error) *apperr.Error {
 	if e, ok := errors.AsType[*apperr.Error](err); ok {

@@ -12,9 +12,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 )
 
-// Body reads the JSON object in the request's body. It points into the body: copy what outlives the
-// handler (the getters' strings are copies). A compressed body is not decompressed, because a small
-// one could become a huge one: it is no JSON.
+// Body reads the JSON object in the request's body. The object points into the body, so raw values
+// must be copied if they outlive the handler; the getters' strings are copies. A compressed body is
+// not decompressed, because a small one could become huge; it fails as invalid JSON.
 func Body(c *fiber.Ctx) (*input.Object, error) {
 	o, err := input.ParseObject(c.BodyRaw())
 	if err == nil {
@@ -23,8 +23,8 @@ func Body(c *fiber.Ctx) (*input.Object, error) {
 	return o, err
 }
 
-// BrokenBody returns the answer to a body that could not be read to its end because of err: 408
-// REQUEST_TIMEOUT or 400 BAD_REQUEST, nil when err is nil.
+// BrokenBody returns the answer to a body whose reading failed with err: 408 REQUEST_TIMEOUT or 400
+// BAD_REQUEST, nil when err is nil.
 func BrokenBody(err error) error {
 	if err == nil {
 		return nil
@@ -35,8 +35,8 @@ func BrokenBody(err error) error {
 	return apperr.BadRequest(err)
 }
 
-// A body of unknown length is read into firstRoom bytes, and into chunkedGrowth times as many
-// whenever they are full.
+// A body of unknown length is read into a buffer of firstRoom bytes, which grows to chunkedGrowth
+// times its size whenever it is full.
 const (
 	firstRoom     = 8 << 10
 	chunkedGrowth = 8
@@ -86,11 +86,11 @@ func readChunked(stream io.Reader, limit int, reserve func(size, most int) error
 	}
 }
 
-// HasRead says what the body of the request is, for a handler that reads it without Body.
+// HasRead sets the parsed body of the request, for a handler that reads it without Body.
 func HasRead(c *fiber.Ctx, o *input.Object) { knownOf(c).body = o }
 
-// Warnings tells of each field of the body that the handler did not ask for. OK, Created and Paged
-// send them along; a handler that writes its own envelope must do so itself.
+// Warnings returns a warning for each field of the body that the handler did not read. OK, Created
+// and Paged send the warnings; a handler that writes its own envelope must send them itself.
 func Warnings(c *fiber.Ctx) []string {
 	k := knownOf(c)
 	if k.body == nil {
@@ -99,8 +99,8 @@ func Warnings(c *fiber.Ctx) []string {
 	return k.body.Warnings()
 }
 
-// unreadBody parses the body of a request whose handler wants none. What is no JSON object, and
-// what is longer than such a body may be, is taken for an empty one.
+// unreadBody parses the body of a request whose handler reads none. A body that is no JSON object,
+// or is too long, counts as empty.
 func unreadBody(c *fiber.Ctx) *input.Object {
 	none := &input.Object{}
 	if c.Method() == fiber.MethodGet || c.Method() == fiber.MethodHead { // a body has no meaning there

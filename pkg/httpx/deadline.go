@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Deadlines moves the deadlines of a connection only when that makes a difference. fasthttp sets
-// two or three of them with every request, each of which takes the runtime's timers; on a busy
-// connection they differ by microseconds. A deadline that was set may fire early, by a hundredth of
-// the Timeout that it bounds.
+// Deadlines sets a deadline of a connection only when it moves by more than a hundredth of Timeout.
+// fasthttp sets two or three deadlines with every request, each of which costs a change of the
+// runtime's timers, and on a busy connection they differ by microseconds. So a deadline may fire
+// early by a hundredth of Timeout.
 type Deadlines struct {
-	Timeout     time.Duration // the shortest that deadlines are made of
-	read, write atomic.Int64  // Unix nanoseconds of the last that was set; 0: none
+	Timeout     time.Duration // the shortest timeout of the connection
+	read, write atomic.Int64  // Unix nanoseconds of the last deadline that was set; 0: none
 }
 
-// SetRead is c.SetReadDeadline(t).
+// SetRead calls c.SetReadDeadline(t) if the deadline moves.
 func (d *Deadlines) SetRead(c net.Conn, t time.Time) error {
 	if !d.moves(&d.read, t) {
 		return nil
@@ -23,7 +23,7 @@ func (d *Deadlines) SetRead(c net.Conn, t time.Time) error {
 	return c.SetReadDeadline(t)
 }
 
-// SetWrite is c.SetWriteDeadline(t).
+// SetWrite calls c.SetWriteDeadline(t) if the deadline moves.
 func (d *Deadlines) SetWrite(c net.Conn, t time.Time) error {
 	if !d.moves(&d.write, t) {
 		return nil
@@ -31,7 +31,7 @@ func (d *Deadlines) SetWrite(c net.Conn, t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// Set is c.SetDeadline(t).
+// Set calls c.SetDeadline(t) if one of the deadlines moves.
 func (d *Deadlines) Set(c net.Conn, t time.Time) error {
 	read, write := d.moves(&d.read, t), d.moves(&d.write, t)
 	if !read && !write {

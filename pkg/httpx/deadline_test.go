@@ -19,7 +19,7 @@ func (s *setter) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-func TestADeadlineMovesOnlyWhenThatMakesADifference(t *testing.T) {
+func TestADeadlineIsSetOnlyWhenItMovesFarEnough(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, c := range []struct {
@@ -48,7 +48,7 @@ func TestADeadlineMovesOnlyWhenThatMakesADifference(t *testing.T) {
 	}
 }
 
-func TestADeadlineThatWasTakenAwayIsSetAgain(t *testing.T) {
+func TestADeadlineThatWasClearedIsSetAgain(t *testing.T) {
 	t.Parallel()
 	s := &setter{}
 	d := Deadlines{Timeout: 10 * time.Second}

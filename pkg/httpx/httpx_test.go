@@ -147,7 +147,7 @@ func TestEveryKindOfFailureHasTheEnvelope(t *testing.T) {
 
 func statusText(status int) string {
 	if status == 413 {
-		return "Payload Too Large" // the contract's source says so, and net/http does not
+		return "Payload Too Large" // as in the contract's source; net/http has another phrase
 	}
 	return http.StatusText(status)
 }
@@ -168,7 +168,7 @@ func TestAClientThatAsksForProblemsGetsThem(t *testing.T) {
 	}
 }
 
-func TestOnlyWhoWantsProblemsGetsThem(t *testing.T) {
+func TestOnlyAnAcceptHeaderOfProblemsGetsThem(t *testing.T) {
 	t.Parallel()
 	addr, _ := serve(t, Options{}, failing)
 	for accept, want := range map[string]bool{
@@ -184,7 +184,7 @@ func TestOnlyWhoWantsProblemsGetsThem(t *testing.T) {
 	}
 }
 
-func TestRequestIDsAreKeptWhenTheyAreSane(t *testing.T) {
+func TestASaneRequestIDIsKept(t *testing.T) {
 	t.Parallel()
 	addr, _ := serve(t, Options{}, failing)
 	for sent, kept := range map[string]bool{"abc-1.2_3": true, "": false, "a b": false, "a\"b": false,
@@ -221,7 +221,7 @@ func TestARefusedBodyIsAnsweredBeforeTheConnectionEnds(t *testing.T) {
 	}
 }
 
-func TestBytesThatAreNoRequestAreAnsweredInTheEnvelope(t *testing.T) {
+func TestAMalformedRequestIsAnsweredWithAnEnvelope(t *testing.T) {
 	t.Parallel()
 	addr, _ := serve(t, Options{}, failing)
 	for sent, want := range map[string]string{
@@ -249,7 +249,7 @@ func TestBytesThatAreNoRequestAreAnsweredInTheEnvelope(t *testing.T) {
 	}
 }
 
-func TestNoClientMakesNewSeriesOfMetrics(t *testing.T) {
+func TestAClientCannotCreateSeriesOfMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	addr, _ := serve(t, Options{Metrics: registry}, failing)
@@ -324,8 +324,8 @@ func TestServicesAnswerOnlyTheGateway(t *testing.T) {
 	}
 }
 
-// TestAStopLosesNoRequest has clients that cannot send a POST twice: each must be answered, or
-// refused before it was sent.
+// TestAStopAnswersEveryRequestThatWasTaken has clients that cannot send a POST twice. Each POST
+// must be answered, or fail before the server has read it.
 func TestAStopAnswersEveryRequestThatWasTaken(t *testing.T) {
 	t.Parallel()
 	var taken, answered atomic.Int64
@@ -339,7 +339,7 @@ func TestAStopAnswersEveryRequestThatWasTaken(t *testing.T) {
 			for {
 				res, err := client.Post("http://"+addr+"/count", "application/json", strings.NewReader("{}"))
 				if err != nil {
-					return // the door is closed; a request that still waited before it was not taken, and is not counted as taken
+					return // the listener is closed, and no handler has run
 				}
 				_, _ = io.Copy(io.Discard, res.Body)
 				_ = res.Body.Close()

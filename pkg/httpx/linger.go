@@ -9,10 +9,10 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// A server that refuses a body half-way and closes the connection makes the kernel answer the rest
-// of the body with a reset, and the reset makes the client forget the refusal before reading it. So
-// a refused connection lingers: it says that it is done writing, and reads the rest into nothing
-// for a bounded time, as nginx's lingering_close does.
+// When a server refuses a body half-way and closes the connection, the kernel answers the rest of
+// the body with a reset, and the reset makes the client discard the refusal before reading it. So a
+// refused connection lingers, as with nginx's lingering_close: it closes its side for writing, and
+// discards the rest of the body for a bounded time.
 const (
 	lingerTime  = 5 * time.Second
 	lingerBytes = 512 << 20
@@ -36,8 +36,8 @@ func (c *lingerConn) Close() error {
 	return c.Conn.Close()
 }
 
-// Linger makes the connection of c, which is to be closed after the answer, wait for the rest of a
-// body that the handler did not read.
+// Linger makes the connection of c, which is closed after the answer, wait for the rest of a body
+// that the handler did not read.
 func Linger(c *fiber.Ctx) { lingerAfter(c) }
 
 // lingerAfter makes the connection of c wait for the rest of a refused body.

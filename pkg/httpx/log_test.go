@@ -15,7 +15,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAServiceLogsTheAddressOfTheClient, not that of the gateway, and the route without its
+// TestAServiceLogsTheAddressOfTheClient and not the gateway's, and the route without its
 // parameters.
 func TestAServiceLogsTheAddressOfTheClient(t *testing.T) {
 	t.Parallel()
@@ -54,8 +54,8 @@ func TestAServiceLogsTheAddressOfTheClient(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeParsedIsCountedAndLogged, of a flood only some lines a second.
-func TestWhatCannotBeParsedIsCountedAndLogged(t *testing.T) {
+// TestUnparsedRequestsAreCountedAndLogged, a flood of them with a bounded number of lines a second.
+func TestUnparsedRequestsAreCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	var log testkit.Buffer
 	metrics := prometheus.NewRegistry()
@@ -131,9 +131,9 @@ func counted(t *testing.T, metrics *prometheus.Registry, status string) (n float
 	return n
 }
 
-// TestAListOfThousandsOfTypesIsLookedThroughCheaply: what an Accept header names is parsed only
-// where it may be the type of problems.
-func TestAListOfThousandsOfTypesIsLookedThroughCheaply(t *testing.T) {
+// TestAnAcceptHeaderOfThousandsOfTypesIsCheap checks that the parameters of a type are parsed only
+// when the type may be that of problems.
+func TestAnAcceptHeaderOfThousandsOfTypesIsCheap(t *testing.T) {
 	list := strings.Repeat("text/html;q=0.5,a/b; c=d,", 600)
 	if n := testing.AllocsPerRun(10, func() {
 		if wantsProblem(list) {

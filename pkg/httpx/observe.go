@@ -15,8 +15,8 @@ import (
 type requestMetrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
-	// series remembers the children of both, because looking them up by their labels costs more
-	// than counting. It has as many entries as the metric has series.
+	// series caches the children of both metrics, because a lookup by labels costs more than the
+	// counting. It has one entry for each series.
 	mu     sync.RWMutex
 	series map[seriesKey]requestSeries
 }
@@ -48,8 +48,8 @@ func (m *requestMetrics) of(method, route string, status int) requestSeries {
 	return s
 }
 
-// DurationBuckets are the bounds, in seconds, of histograms of how long a request takes: the same
-// wherever it is measured, so that they compare.
+// DurationBuckets are the bounds, in seconds, of all histograms of request durations. They are the
+// same everywhere, so that the histograms can be compared.
 func DurationBuckets() []float64 {
 	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 }
@@ -71,9 +71,9 @@ func newRequestMetrics(reg prometheus.Registerer) *requestMetrics {
 	return m
 }
 
-// observe wraps every request: request id, time limit, span, metrics and the log line. Label values
-// are route templates and known methods only, so that no client can make new ones; the log line has
-// no path, no query and no header, so that no credential can get into it.
+// observe wraps every request with its request id, time limit, span, metrics and log line. Label
+// values are only route templates and known methods, so that no client can create new series. The
+// log line has no path, no query and no header, so that it cannot contain a credential.
 func (s *Server) observe(c *fiber.Ctx) error {
 	start := time.Now()
 	s.ensureRequestID(c)
@@ -91,8 +91,8 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	return nil
 }
 
-// seen counts and logs an answered request; while the server stops it also tells the client not to
-// come back this way.
+// seen counts and logs an answered request. While the server stops, it also tells the client to
+// close the connection.
 func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	if s.stopping.Load() {
 		c.Response().SetConnectionClose()
@@ -112,8 +112,8 @@ func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	}
 }
 
-// answerBytes returns the length of an answer's body, -1 when it is not known; asking a streamed
-// answer for its body would read it all.
+// answerBytes returns the length of an answer's body, -1 for a streamed answer, whose body would
+// have to be read.
 func answerBytes(r *fasthttp.Response) int {
 	if r.IsBodyStream() {
 		return max(r.Header.ContentLength(), -1)
@@ -121,24 +121,24 @@ func answerBytes(r *fasthttp.Response) int {
 	return len(r.Body())
 }
 
-// SetRoute names the template of the route that takes the request, for a server that does not route
-// through Fiber.
+// SetRoute sets the template of the request's route, for a server that does not route through
+// Fiber.
 func SetRoute(c *fiber.Ctx, template string) { knownOf(c).route = template }
 
-// RouteName returns the template of the route that took the request, "(none)" when none did.
+// RouteName returns the template of the request's route, "(none)" when no route matched.
 func RouteName(c *fiber.Ctx) string {
 	if name := knownOf(c).route; name != "" {
 		return name
 	}
-	// Where no route took the request Fiber invents one of its path, without handlers: a client
-	// could make any number of names.
+	// When no route matches, Fiber makes a route without handlers from the path, so a client could
+	// create any number of names.
 	if r := c.Route(); r != nil && len(r.Handlers) > 0 && r.Path != "/" && r.Path != "" {
 		return r.Path
 	}
 	return "(none)"
 }
 
-// otherMethod is the label of every method that RFC 9110 does not know.
+// otherMethod is the label of every method that RFC 9110 does not define.
 const otherMethod = "OTHER"
 
 func knownMethod(m string) string {

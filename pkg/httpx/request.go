@@ -21,18 +21,18 @@ type localKey uint8
 
 const keyKnown localKey = 0
 
-// known is what has been found out about a request: one local, because each costs an allocation and
-// a search.
+// known holds the facts about a request that this package keeps. They are one local of Fiber,
+// because each local costs an allocation and a search.
 type known struct {
 	requestID string
-	unlogged  bool   // unless it fails
-	route     string // template; "" until a server that does not route through Fiber says it
+	unlogged  bool   // not logged unless it fails
+	route     string // template; "" until SetRoute
 	caller    auth.Identity
 	body      *input.Object // nil until the handler has read it
-	client    netip.Addr    // in the gateway; services have it from the identity
+	client    netip.Addr    // set in the gateway; services take it from the identity
 }
 
-// knownOf returns what is known about the request, to be read and written until it has been
+// knownOf returns the facts about the request, which may be read and written until it has been
 // answered.
 func knownOf(c *fiber.Ctx) *known {
 	k, ok := c.Locals(keyKnown).(*known)
@@ -43,10 +43,11 @@ func knownOf(c *fiber.Ctx) *known {
 	return k
 }
 
-// maxRequestID bounds a request id that a client brings along.
+// maxRequestID bounds the request id that a client may send.
 const maxRequestID = 128
 
-// ensureRequestID keeps a sane X-Request-ID of the caller, or makes one, and puts it on the answer.
+// ensureRequestID keeps the caller's X-Request-ID if it is sane, else makes one, and sets it on the
+// answer.
 func (s *Server) ensureRequestID(c *fiber.Ctx) {
 	k := knownOf(c)
 	if k.requestID != "" {
@@ -69,8 +70,8 @@ func saneRequestID(s string) bool {
 	}) < 0
 }
 
-// Unlogged leaves the line of this request out of the log unless it fails, for what is asked again
-// and again.
+// Unlogged leaves the line of this request out of the log unless it fails. It is for routes that
+// are polled.
 func Unlogged(c *fiber.Ctx) { knownOf(c).unlogged = true }
 
 // RequestID returns the id of the request; it may be kept.
@@ -101,26 +102,26 @@ func (s *Server) identify(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// The gateway signs an identity once and uses it for some seconds, so a service sees the same
-// header again and again: it remembers what it has verified. identityMemory is far below the time
-// that a signature is good for.
+// The gateway signs an identity once and uses it for some seconds, so a service receives the same
+// header many times and caches the verified identities. verifiedTTL is far below the time for which
+// a signature is valid.
 const (
-	identityMemory   = 5 * time.Second
-	identitiesInMind = 10_000
+	verifiedTTL = 5 * time.Second
+	maxVerified = 10_000
 )
 
 func newVerified() *otter.Cache[string, auth.Identity] {
 	return otter.Must(&otter.Options[string, auth.Identity]{
-		MaximumSize: identitiesInMind, ExpiryCalculator: otter.ExpiryWriting[string, auth.Identity](identityMemory),
+		MaximumSize: maxVerified, ExpiryCalculator: otter.ExpiryWriting[string, auth.Identity](verifiedTTL),
 	})
 }
 
-// Caller returns who is calling, Anonymous included.
+// Caller returns the identity of the caller, which may be Anonymous.
 func Caller(c *fiber.Ctx) auth.Identity {
 	return knownOf(c).caller
 }
 
-// User returns the caller, who must be a user: 401 MISSING_TOKEN otherwise.
+// User returns the caller if it is a user, and else 401 MISSING_TOKEN.
 func User(c *fiber.Ctx) (auth.Identity, error) {
 	i := Caller(c)
 	if !i.IsUser() {
@@ -129,7 +130,7 @@ func User(c *fiber.Ctx) (auth.Identity, error) {
 	return i, nil
 }
 
-// Admin returns the caller, who must be an admin: 403 INSUFFICIENT_PERMISSIONS otherwise.
+// Admin returns the caller if it is an admin with a session, and else 403 INSUFFICIENT_PERMISSIONS.
 func Admin(c *fiber.Ctx) (auth.Identity, error) {
 	i, err := User(c)
 	if err == nil && (!i.Admin || i.Kind != auth.Session) {
@@ -138,7 +139,7 @@ func Admin(c *fiber.Ctx) (auth.Identity, error) {
 	return i, err
 }
 
-// RequireSystem returns 401 unless the gateway itself is calling; for internal routes.
+// RequireSystem returns 401 unless the gateway itself is the caller; internal routes use it.
 func RequireSystem(c *fiber.Ctx) error {
 	if Caller(c).Kind != auth.System {
 		return apperr.InvalidToken()
@@ -146,8 +147,8 @@ func RequireSystem(c *fiber.Ctx) error {
 	return nil
 }
 
-// SystemUserID returns the user that an internal request names in ?user_id=: 401 unless the gateway
-// itself is calling, 400 VALIDATION_ERROR unless it is an id.
+// SystemUserID returns the user that an internal request names in ?user_id=. It returns 401 unless
+// the gateway itself is the caller, and 400 VALIDATION_ERROR for a user_id that is no id.
 func SystemUserID(c *fiber.Ctx) (string, error) {
 	if err := RequireSystem(c); err != nil {
 		return "", err
@@ -160,8 +161,8 @@ func SystemUserID(c *fiber.Ctx) (string, error) {
 	return userID, q.Err()
 }
 
-// PathID returns the path parameter name, which must be an id: 400 INVALID_ID_FORMAT otherwise. It
-// may be kept.
+// PathID returns the path parameter name if it is an id, and else 400 INVALID_ID_FORMAT. It may be
+// kept after the request.
 func PathID(c *fiber.Ctx, name string) (string, error) {
 	s := utils.CopyString(c.Params(name))
 	if !id.Valid(s) {
@@ -170,15 +171,16 @@ func PathID(c *fiber.Ctx, name string) (string, error) {
 	return s, nil
 }
 
-// SetCaller says who is calling, in the gateway, which finds out itself; the log line names the
-// user.
+// SetCaller sets the caller. The gateway uses it, because it establishes identities itself; the log
+// line names the user.
 func SetCaller(c *fiber.Ctx, i auth.Identity) { knownOf(c).caller = i }
 
-// SetClientAddr says from which address the request came, in the gateway, which finds out itself.
+// SetClientAddr sets the address of the client. The gateway uses it, because it determines the
+// address itself.
 func SetClientAddr(c *fiber.Ctx, addr netip.Addr) { knownOf(c).client = addr }
 
-// clientAddr returns the address of the client that sent the request to the gateway, "" when it is
-// not known.
+// clientAddr returns the address from which the client sent the request to the gateway, "" when it
+// is not known.
 func clientAddr(c *fiber.Ctx) string {
 	if k := knownOf(c); k.client.IsValid() {
 		return k.client.String()
@@ -186,7 +188,7 @@ func clientAddr(c *fiber.Ctx) string {
 	return Caller(c).ClientAddr
 }
 
-// Query reads the query string; its strings may be kept.
+// Query reads the query string; its strings may be kept after the request.
 func Query(c *fiber.Ctx) *input.Query {
 	args := c.Context().QueryArgs()
 	return input.NewQuery(func(name string) []string {
@@ -198,8 +200,8 @@ func Query(c *fiber.Ctx) *input.Query {
 	})
 }
 
-// RealmID returns the realm that a request is about: ?realm_id= or the host's realm; "" when
-// neither is there. Two different ones are an error.
+// RealmID returns the realm of a request: that of ?realm_id= or of the host, "" when there is
+// neither. Two different realms are an error.
 func RealmID(c *fiber.Ctx) (string, error) {
 	q := Query(c)
 	asked := q.RealmID(realm.Parameter)
@@ -209,7 +211,7 @@ func RealmID(c *fiber.Ctx) (string, error) {
 	return realm.Resolve(asked, Caller(c).Realm)
 }
 
-// timeout gives the handler a context that ends with the request's time.
+// timeout gives the handler a context that ends after RequestTimeout.
 func (s *Server) timeout(c *fiber.Ctx) context.CancelFunc {
 	if s.o.RequestTimeout < 0 {
 		return func() {}

@@ -1,6 +1,7 @@
-// Package httpx owns how every process of Realmgate speaks HTTP: the Fiber app with its limits,
-// request ids, recovery from panics, the one error handler that writes envelopes, the log line and
-// the metrics of a request. Start reading at New; handlers use OK, Paged, Body, Query and Caller.
+// Package httpx provides the HTTP server of every process of Realmgate: the Fiber app with its
+// limits, request ids, recovery from panics, the one error handler that writes envelopes, the log
+// line and the metrics of a request. Start reading at New; handlers use OK, Paged, Body, Query and
+// Caller.
 package httpx
 
 import (
@@ -21,41 +22,41 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// Options say how a Server behaves. Zero limits mean the defaults beside them.
+// Options configure a Server. A limit of zero means its default, given in parentheses.
 type Options struct {
 	Name    string // of the service: audience of identities, label of log lines
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Traces  *trace.Provider // nil: off
-	// Identities verifies who is calling; every route then demands a signed identity. Nil in the
-	// gateway, which establishes identities.
+	// Identities verifies signed identities; every route then requires one. Nil in the gateway,
+	// which establishes identities.
 	Identities *auth.InternalKeys
 	// BodyLimit returns the most bytes that a request to path may send; nil means DefaultBodyLimit
 	// everywhere.
 	BodyLimit func(method, path []byte) int
 	MaxBody   int // the largest value BodyLimit returns (DefaultBodyLimit)
-	// StreamBody hands a request to its handler before its body has arrived: the handler reads, or
-	// refuses, Request().BodyStream() and holds the limit itself. For the gateway, which asks who
-	// is sending before it takes 50 MB.
+	// StreamBody calls the handler before the body of the request has arrived. The handler reads or
+	// refuses Request().BodyStream() and enforces the limit itself. It is for the gateway, which
+	// identifies the sender before it reads 50 MB.
 	StreamBody bool
 	// RequestTimeout bounds the context of a handler (30 s; negative: the handler bounds itself);
 	// ReadTimeout the reading of one request with its body (60 s); IdleTimeout a connection between
 	// requests (120 s).
 	RequestTimeout, ReadTimeout, IdleTimeout time.Duration
-	// Classify turns errors that this package can't know (a lost database) into an *apperr.Error;
-	// nil when it does not know them either.
+	// Classify turns an error that this package cannot know, such as a lost database, into an
+	// *apperr.Error; it returns nil for other errors.
 	Classify func(error) *apperr.Error
 	// LogErrorsOnly leaves the line of a request with a status below 400 out of the log.
 	LogErrorsOnly bool
-	// BeforeFailure is called with every answer of status 400 or more before it is written; the
-	// gateway records them.
+	// BeforeFailure is called before an answer with status 400 or more is written, with that
+	// status. The gateway records the failure there.
 	BeforeFailure func(*fiber.Ctx, int)
 	// UnknownMethod answers requests with a method that RFC 9110 does not know; nil answers 405
 	// METHOD_NOT_ALLOWED.
 	UnknownMethod func(*fiber.Ctx) error
 }
 
-// DefaultBodyLimit is how many bytes a request may send when its route says nothing else.
+// DefaultBodyLimit is the most bytes of a request's body on a route without a limit of its own.
 const DefaultBodyLimit = 1 << 20
 
 // maxHeaderBytes bounds the request line and the headers together.
@@ -67,8 +68,8 @@ type Server struct {
 	o        Options
 	metrics  *requestMetrics
 	verified *otter.Cache[string, auth.Identity]
-	door     atomic.Pointer[door]
-	stopping atomic.Bool // every answer ends its connection
+	listener atomic.Pointer[drainListener]
+	stopping atomic.Bool // every answer closes its connection
 }
 
 // New returns a server without routes. Routing is exact: case and trailing slashes count.
@@ -94,14 +95,14 @@ func New(o Options) *Server {
 	})
 	fast := s.App.Server()
 	fast.SecureErrorLogMessage = true
-	fast.LazyRequestTime = true // nobody asks for it
+	fast.LazyRequestTime = true // nothing reads it
 	fast.NoDefaultServerHeader = true
 	fast.Logger = quietLogger{o.Log}
 	fast.ErrorHandler = s.countUnparsed(fast.ErrorHandler)
 	known := fast.Handler
 	fast.Handler = func(ctx *fasthttp.RequestCtx) {
 		if knownMethod(string(ctx.Method())) == otherMethod {
-			s.unknownMethod(ctx) // Fiber would answer with a text of its own
+			s.unknownMethod(ctx) // Fiber would answer without an envelope
 			return
 		}
 		known(ctx)
@@ -131,7 +132,7 @@ func (s *Server) unknownMethod(ctx *fasthttp.RequestCtx) {
 	s.seen(c, start)
 }
 
-// guarded turns a panic of f, which no middleware stands around, into an error.
+// guarded calls f, which no middleware surrounds, and turns a panic into an error.
 func guarded(c *fiber.Ctx, f func(*fiber.Ctx) error) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -155,8 +156,8 @@ func (s *Server) panicked(c *fiber.Ctx, reason any) {
 		string(debug.Stack()))
 }
 
-// quietLogger gives fasthttp's own complaints (a client that hangs up, a malformed request) the
-// level that they deserve.
+// quietLogger logs fasthttp's own messages, about a client that hangs up or a malformed request, as
+// debug.
 type quietLogger struct{ log *slog.Logger }
 
 func (q quietLogger) Printf(format string, _ ...any) { q.log.Debug("http server", "event", format) }

@@ -9,13 +9,13 @@ import (
 )
 
 // startSpan begins the span of a request and puts it into the request's context. The gateway
-// continues a client's trace, a service that of the gateway.
+// continues the client's trace, a service continues the gateway's.
 func (s *Server) startSpan(c *fiber.Ctx) trace.Span {
 	if s.o.Traces == nil {
 		return trace.Span{}
 	}
 	parent := ""
-	// more than one say nothing (W3C Trace Context, 3.2)
+	// several headers are ignored (W3C Trace Context, 3.2)
 	if given := c.Request().Header.PeekAll(trace.Header); len(given) == 1 {
 		parent = string(given[0])
 	}
@@ -24,7 +24,8 @@ func (s *Server) startSpan(c *fiber.Ctx) trace.Span {
 	return span
 }
 
-// endSpan says what became of the request. As in the log there is no path, no query and no header.
+// endSpan adds the result of the request to its span and ends it. Like the log, a span has no path,
+// no query and no header.
 func endSpan(c *fiber.Ctx, span trace.Span) {
 	if span.Kept() {
 		method, route, status := knownMethod(c.Method()), RouteName(c), c.Response().StatusCode()
@@ -40,7 +41,7 @@ func endSpan(c *fiber.Ctx, span trace.Span) {
 	span.End()
 }
 
-// logger returns the log for lines about a request: they name its trace.
+// logger returns a logger for lines about a request, which names its trace.
 func (s *Server) logger(c *fiber.Ctx) *slog.Logger {
 	if s.o.Traces != nil {
 		if id := trace.ID(c.UserContext()); id != "" {

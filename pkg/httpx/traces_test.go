@@ -16,7 +16,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// lines is a log in JSON.
+// lines collects a log in JSON.
 type lines struct{ testkit.Buffer }
 
 // of returns the lines of the request with this id.
@@ -106,7 +106,7 @@ func TestARequestHasASpanAndItsLinesNameTheTrace(t *testing.T) {
 	}
 }
 
-func TestWithoutTracesLinesNameNone(t *testing.T) {
+func TestWithoutTracesNoLogLineNamesATrace(t *testing.T) {
 	t.Parallel()
 	log := &lines{}
 	s := New(Options{Name: "test", Log: slog.New(slog.NewJSONHandler(log, nil))})

@@ -16,19 +16,19 @@ import (
 // unparsedRoute is the route label of requests that fasthttp could not parse.
 const unparsedRoute = "(unparsed)"
 
-// Junk comes as fast as its senders like, and no limit of requests holds it: the log has this many
-// lines of it a second, the metric counts all.
+// Bounds of the log lines about requests that could not be parsed. No rate limit of requests
+// applies to them. The metric counts all.
 const (
 	unparsedPerSecond = 10
 	unparsedBurst     = 100
 )
 
-// errBrokenOff stands for an error of the client's connection, which Fiber would take for one of
-// ours.
+// errBrokenOff replaces an error of the client's connection, which Fiber would take for an error of
+// the server.
 var errBrokenOff = errors.New("the connection broke off")
 
-// countUnparsed counts and logs what handle answers: requests that fasthttp could not parse, which
-// reach no handler.
+// countUnparsed wraps handle, which answers the requests that fasthttp could not parse, and counts
+// and logs them. They reach no other handler.
 func (s *Server) countUnparsed(handle func(*fasthttp.RequestCtx, error)) func(*fasthttp.RequestCtx, error) {
 	lines := rate.NewLimiter(unparsedPerSecond, unparsedBurst)
 	return func(ctx *fasthttp.RequestCtx, err error) {

@@ -15,7 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// lateListener is that of a process that the machine does not let run until it may.
+// lateListener accepts nothing until may is closed, like the listener of a process that a busy
+// machine does not run.
 type lateListener struct {
 	net.Listener
 	may chan struct{}
@@ -30,9 +31,9 @@ func (l lateListener) SetDeadline(t time.Time) error {
 	return l.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
 }
 
-// TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered stops a server that is late to accept, and
-// one that is late to begin.
-func TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered(t *testing.T) {
+// TestALateServerThatStopsAnswersTheConnectionsInItsQueue stops a server that is late to accept,
+// and one that is late to serve.
+func TestALateServerThatStopsAnswersTheConnectionsInItsQueue(t *testing.T) {
 	t.Parallel()
 	for name, late := range map[string]func(lateListener) net.Listener{
 		"to accept": func(l lateListener) net.Listener { return l },
@@ -42,8 +43,7 @@ func TestWhoWaitsAtTheDoorOfALateServerThatStopsIsAnswered(t *testing.T) {
 	}
 }
 
-// unopened is a listener whose server has not come to serve it yet: Fiber asks for the address
-// before.
+// unopened delays Fiber before it serves the listener, because Fiber asks for the address first.
 type unopened struct{ lateListener }
 
 func (l unopened) Addr() net.Addr {
@@ -51,7 +51,7 @@ func (l unopened) Addr() net.Addr {
 	return l.Listener.Addr()
 }
 
-// fullListener has no descriptor for a connection so many times.
+// fullListener fails to accept for want of descriptors, left times.
 type fullListener struct {
 	net.Listener
 	left atomic.Int32
@@ -132,7 +132,7 @@ func stopLate(t *testing.T, how func(lateListener) net.Listener) {
 	late := lateListener{ln, make(chan struct{})}
 	served, stopped := make(chan error, 1), make(chan error, 1)
 	go func() { served <- s.Serve(how(late)) }()
-	for s.door.Load() == nil {
+	for s.listener.Load() == nil {
 		time.Sleep(time.Millisecond)
 	}
 	c, err := net.Dial("tcp", ln.Addr().String())
@@ -144,7 +144,7 @@ func stopLate(t *testing.T, how func(lateListener) net.Listener) {
 		t.Fatal(err)
 	}
 	go func() { stopped <- s.Stop(t.Context()) }()
-	time.Sleep((drainTurns + 20) * drainPause)
+	time.Sleep((drainPolls + 20) * drainPause)
 	close(late.may)
 	if err := c.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
 		t.Fatal(err)
@@ -160,6 +160,6 @@ func stopLate(t *testing.T, how func(lateListener) net.Listener) {
 	}
 	if c, err := net.Dial("tcp", ln.Addr().String()); err == nil {
 		_ = c.Close()
-		t.Error("the door is still open")
+		t.Error("the listener is still open")
 	}
 }
