@@ -1,10 +1,10 @@
-// Package config owns settings: it fills a struct from environment variables by its tags, reports
-// every problem at once, and lists the settings with the values in force (-config). Start reading
-// at Load; table.go makes the list.
+// Package config provides the settings of a process: Load fills a struct from environment variables
+// by its tags and reports every problem at once, and Print lists the settings with the values in
+// force (-config). Start reading at Load; table.go makes the list.
 //
 // Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence".
-// Every field of type Secret may instead be given as NAME_FILE, the path of a file that holds it.
-// What is empty, variable or file, counts as not set; what is between quotation marks is refused.
+// Every field of type Secret may instead be given as NAME_FILE, the path of a file that holds the
+// value. An empty variable or file counts as not set; a value between quotation marks is refused.
 package config
 
 import (
@@ -52,17 +52,17 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Setting is one entry of the list that -config prints: a variable, its default and its meaning,
-// and what Effective adds: the value in force, masked when it is secret, and where it comes from.
+// Setting is one entry of the list that -config prints: a variable, its default and its meaning.
+// Effective adds Value, which is in force and masked when it is secret, and Source, its origin.
 type Setting struct {
 	Name, Default, Doc string
 	Required, Secret   bool
 	Value, Source      string
 }
 
-// Load fills dst, a pointer to a struct, from environ (as of os.Environ), and calls the method
-// Validate() error of dst and of every struct in it that has one. The error names every setting
-// that is wrong, one a line.
+// Load fills dst, a pointer to a struct, from environ, which has the form of os.Environ. It then
+// calls the method Validate() error of dst and of every struct in it, where there is one. The error
+// names every wrong setting on a line of its own.
 func Load(dst any, environ []string) error {
 	vars := env.ToMap(environ)
 	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
@@ -70,11 +70,11 @@ func Load(dst any, environ []string) error {
 	return errors.Join(append(problems, unrelated(problems, validate(reflect.ValueOf(dst).Elem()))...)...)
 }
 
-// settingName finds the names of settings in an error.
+// settingName matches the name of a setting in an error.
 var settingName = regexp.MustCompile(`\b[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\b|\b[A-Z]{2,}\b`)
 
-// unrelated returns those of found that name no setting of problems: a field that could not be
-// filled has no value that makes sense.
+// unrelated returns the errors of found that name no setting of problems, because a field that
+// could not be filled has no value to validate.
 func unrelated(problems, found []error) []error {
 	unfilled := map[string]bool{}
 	for _, err := range problems {
@@ -87,7 +87,7 @@ func unrelated(problems, found []error) []error {
 }
 
 // fill sets the fields of v. Each is parsed in a struct of its own, because the parser's errors
-// name the field only, and many are called Timeout.
+// give only the name of the field, and many fields are called Timeout.
 func fill(v reflect.Value, vars map[string]string) []error {
 	var problems []error
 	for i := range v.NumField() {
@@ -121,9 +121,9 @@ func fill(v reflect.Value, vars map[string]string) []error {
 	return problems
 }
 
-// Unquoted refuses a value between quotation marks. No shell has read it, so they would be part of
-// it, which is never what was meant: NAME="value" in a file of "docker run --env-file", or of
-// docker-compose.yml.
+// Unquoted refuses a value between quotation marks, such as NAME="value" in a file of "docker run
+// --env-file" or in docker-compose.yml. No shell removes the marks there, so they would become part
+// of the value, which no operator intends.
 func Unquoted(name, value string) error {
 	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
 		return fmt.Errorf("%s begins and ends with a quotation mark, which would be part of the value: leave both out", name)
@@ -131,8 +131,8 @@ func Unquoted(name, value string) error {
 	return nil
 }
 
-// fromFile puts what the file NAME_FILE holds in the place of NAME. Of two texts that differ nobody
-// can say which was meant.
+// fromFile sets NAME to the content of the file NAME_FILE. If NAME is set too and differs, that is
+// an error, because either could be the intended value.
 func fromFile(name string, vars map[string]string) error {
 	path, ok := vars[name+"_FILE"]
 	if !ok {
@@ -140,7 +140,7 @@ func fromFile(name string, vars map[string]string) error {
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("%s_FILE: %w", name, withoutPath(err)) // somebody may have put the secret itself there
+		return fmt.Errorf("%s_FILE: %w", name, withoutPath(err)) // the path may be the secret itself, put there by mistake
 	}
 	text := strings.TrimRight(string(content), "\r\n")
 	if text == "" {
@@ -153,7 +153,7 @@ func fromFile(name string, vars map[string]string) error {
 	return nil
 }
 
-// withoutPath is the cause of an error about a file, without the name of the file.
+// withoutPath returns err without the name of the file that it is about.
 func withoutPath(err error) error {
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("cannot %s the file: %w", pathError.Op, pathError.Err)
@@ -161,7 +161,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-// problem says what is wrong with the setting name, which the parser refused with err.
+// problem returns the error for the setting name, which the parser refused with err.
 func problem(name string, vars map[string]string, t reflect.Type, err error) error {
 	var all env.AggregateError
 	var unread env.ParseError
@@ -180,7 +180,7 @@ func problem(name string, vars map[string]string, t reflect.Type, err error) err
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// form describes what a setting of the type t looks like, "" for a type whose own error says it.
+// form describes the values of a setting of type t; "" for a type whose own error describes them.
 func form(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
@@ -204,17 +204,17 @@ func form(t reflect.Type) string {
 	return ""
 }
 
-// Problems collects what a Validate finds: one sentence for each setting, which it names.
+// Problems collects the errors of a Validate method, each one sentence that names its setting.
 type Problems []error
 
-// Must adds the sentence unless ok.
+// Must adds an error with the formatted sentence unless ok.
 func (p *Problems) Must(ok bool, format string, args ...any) {
 	if !ok {
 		*p = append(*p, fmt.Errorf(format, args...))
 	}
 }
 
-// Address adds a sentence unless addr is one to listen on, host:port.
+// Address adds an error unless addr is host:port, an address to listen on.
 func (p *Problems) Address(name, addr string) {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
@@ -223,10 +223,10 @@ func (p *Problems) Address(name, addr string) {
 	p.Must(err == nil, "%s: %q is not host:port, for example 127.0.0.1:8080", name, addr)
 }
 
-// Err returns all of them as one error, nil when there are none.
+// Err joins the problems into one error; it is nil when there are none.
 func (p Problems) Err() error { return errors.Join(p...) }
 
-// validate asks v, and every struct in it, for what its tags cannot say.
+// validate calls the Validate methods of v and of every struct in it, and returns their errors.
 func validate(v reflect.Value) []error {
 	var problems []error
 	if checked, ok := v.Interface().(interface{ Validate() error }); ok {
@@ -240,7 +240,7 @@ func validate(v reflect.Value) []error {
 	return problems
 }
 
-// each returns the errors that err joins, err alone when it joins none.
+// each returns the errors that err joins, or err alone when it joins none.
 func each(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
@@ -251,7 +251,7 @@ func each(err error) []error {
 	return []error{err}
 }
 
-// Defaults fills dst with its defaults only, as an empty environment would.
+// Defaults fills dst with its defaults, as Load does with an empty environment.
 func Defaults(dst any) error {
 	return env.ParseWithOptions(dst, env.Options{Environment: map[string]string{}})
 }

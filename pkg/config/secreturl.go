@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// SecretURL parses text, the setting name, as a URL that may hold a password. It refuses a password
-// that is not percent-encoded: libraries split such a URL in different places, take a part of the
-// password for the host, look that up in the DNS and print it. The error shows example and no part
-// of text.
+// SecretURL parses text, the value of the setting name, as a URL that may hold a password. It
+// refuses a password that is not percent-encoded: libraries split such a URL in different places,
+// mistake a part of the password for the host, look that up in the DNS and print it. The error
+// shows example and no part of text.
 func SecretURL(name, text, example string, schemes ...string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || !slices.Contains(schemes, u.Scheme) || u.Opaque != "" || ambiguous(text) {
@@ -19,14 +19,14 @@ func SecretURL(name, text, example string, schemes ...string) (*url.URL, error) 
 	return u, nil
 }
 
-// SecretURLError is what a setting that holds a URL with a password gets instead of the error of a
-// library, which may quote the password.
+// SecretURLError returns the error for a setting that holds a URL with a password. It takes the
+// place of a library's error, which may quote the password.
 func SecretURLError(name, example string) error {
 	return fmt.Errorf("%s is not a URL such as %s; percent-encode special characters of the password: "+
 		"@ as %%40, : as %%3A, / as %%2F, ? as %%3F, # as %%23, %% as %%25, a comma as %%2C", name, example)
 }
 
-// ambiguous reports whether text may hold a character of a password that ends the password early.
+// ambiguous reports whether a raw character in the password of the URL may end the password early.
 func ambiguous(text string) bool {
 	_, rest, found := strings.Cut(text, "://")
 	authority := rest

@@ -12,7 +12,7 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Where the value of a setting comes from.
+// The values of Setting.Source.
 const (
 	FromDefault     = "default"
 	FromEnvironment = "env"
@@ -45,7 +45,7 @@ func Effective(dst any, environ []string) []Setting {
 	return all
 }
 
-// mask returns what may be shown of the value of s.
+// mask returns the value of s in the form in which -config may show it.
 func mask(s Setting) string {
 	switch {
 	case s.Value == "" && s.Required:
@@ -73,13 +73,13 @@ func mask(s Setting) string {
 // Print writes the settings of dst with the values that they have in environ to w.
 func Print(w io.Writer, dst any, environ []string) error { return Table(w, Effective(dst, environ)) }
 
-// tableWidth is the most columns of a line.
+// tableWidth is the largest number of columns of a line.
 const tableWidth = 120
 
 const indent = "    "
 
-// Table writes settings to w: the name, the value and its source in one line, unless they are too
-// long for it, and below them the meaning.
+// Table writes settings to w. Each has its name, value and source on one line when they fit, and
+// its meaning below.
 func Table(w io.Writer, settings []Setting) error {
 	var b bytes.Buffer
 	for _, s := range settings {
