@@ -9,10 +9,10 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// crashURL tells the test's own program, run again, to announce to this NATS and die.
+// crashURL is the variable that makes this test binary announce to the NATS at its address and die.
 const crashURL = "BUS_TEST_CRASH_URL"
 
-func TestWhatWasAnnouncedArrivesAlsoWhenItsSenderIsKilledAtOnce(t *testing.T) {
+func TestAnAnnouncementArrivesEvenWhenItsSenderIsKilledAtOnce(t *testing.T) {
 	if url := os.Getenv(crashURL); url != "" {
 		c, err := Connect(Config{URL: config.Secret(url)}, "crash", testkit.Log(t))
 		for err == nil && c.Ready(t.Context()) != nil {
@@ -23,7 +23,7 @@ func TestWhatWasAnnouncedArrivesAlsoWhenItsSenderIsKilledAtOnce(t *testing.T) {
 		}
 		self, _ := os.FindProcess(os.Getpid())
 		if err == nil {
-			_ = self.Kill() // without a moment for what is still in memory
+			_ = self.Kill() // at once, so that data in memory is lost
 		}
 		t.Fatal(err)
 	}

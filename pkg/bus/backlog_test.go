@@ -13,8 +13,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestABacklogIsDeliveredOnce: what is pulled ahead of a handler that takes its time must have room
-// in this process. What had none would be dropped by the client, and come again only after the ack
+// TestABacklogIsDeliveredOnce checks that messages which are pulled ahead of a slow handler have
+// room in this process. The client would drop others, which would come again only after the ack
 // wait.
 func TestABacklogIsDeliveredOnce(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,6 @@
-// Package bus owns the way to NATS: publishing to JetStream, a durable pull consumer that hands
-// over batches, and announcements that are not kept. Start reading at Connect. It is the only
-// package that imports nats.go.
+// Package bus provides the connection to NATS: publishing to JetStream, a durable pull consumer
+// that delivers batches, and announcements that are not stored. It is the only package that imports
+// nats.go. Start reading at Connect.
 package bus
 
 import (
@@ -28,13 +28,14 @@ type Config struct {
 	Files FilesConfig
 }
 
-// malformed stands for the library's text, which may quote a password.
+// malformed returns the error for a malformed NATS_URL instead of the library's, which may quote a
+// password.
 func malformed() error { return config.SecretURLError("NATS_URL", "nats://user:password@host:4222") }
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that tags cannot express.
 func (c Config) Validate() error {
 	for i, one := range strings.Split(c.URL.Reveal(), ",") {
-		// Without a scheme, what follows a comma may be the rest of a password.
+		// Without a scheme, the text after a comma may be the rest of a password.
 		if rest := i > 0 && !strings.Contains(one, "://") && strings.Contains(one, "@"); rest ||
 			!wellFormed(strings.TrimSpace(one)) {
 			return malformed()
@@ -43,8 +44,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Conn is a connection that reconnects for ever. Its methods may be called while NATS is away; they
-// then fail within their context.
+// Conn is a connection that reconnects for ever. Its methods may be called while NATS is
+// unreachable; they then fail within the time of their context.
 type Conn struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
@@ -54,8 +55,8 @@ type Conn struct {
 	told  rate.Sometimes
 }
 
-// publishAckTimeout is how long an asynchronous publish waits for JetStream's word before it counts
-// as failed.
+// publishAckTimeout is how long an asynchronous publish waits for JetStream's acknowledgement
+// before it counts as failed.
 const publishAckTimeout = 5 * time.Second
 
 // maxPending bounds the asynchronous publishes under way.
@@ -64,8 +65,9 @@ const maxPending = 4096
 // tellEvery is how often the log repeats that NATS cannot be reached.
 const tellEvery = 30 * time.Second
 
-// Connect returns a connection for the process called name. It succeeds also while NATS is away or
-// refuses the login, and tries again for ever; only a malformed URL is an error.
+// Connect returns a connection for the process called name. It succeeds even while NATS is
+// unreachable or refuses the login, and keeps trying in the background. Only a malformed URL is an
+// error.
 func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -103,8 +105,8 @@ func Connect(c Config, name string, log *slog.Logger) (*Conn, error) {
 	return conn, nil
 }
 
-// inbox begins the subjects on which the process called name gets answers: NATS can so keep them
-// from others.
+// inbox returns the prefix of the subjects on which the process called name gets answers. With it
+// the permissions of NATS can keep other processes from reading them.
 func inbox(name string) string {
 	return "_INBOX." + strings.Map(func(r rune) rune {
 		if r == '.' || r == '*' || r == '>' || unicode.IsSpace(r) {
@@ -114,7 +116,7 @@ func inbox(name string) string {
 	}, name)
 }
 
-// failed keeps why an attempt to connect failed, and tells it now and then.
+// failed stores the error of an attempt to connect, and logs it from time to time.
 func (c *Conn) failed(err error) {
 	if errors.Is(err, nats.ErrNoServers) { // the sum of the attempts, without a cause
 		return
@@ -125,8 +127,8 @@ func (c *Conn) failed(err error) {
 	})
 }
 
-// wellFormed reports whether one of the addresses of NATS_URL can be one: the library takes any
-// scheme and path, and would only never arrive.
+// wellFormed reports whether address, one of NATS_URL, is an address of NATS. The library accepts
+// any scheme and path, and would then try for ever to connect.
 func wellFormed(address string) bool {
 	if !strings.Contains(address, "://") {
 		address = "nats://" + address
@@ -149,9 +151,9 @@ func wellFormed(address string) bool {
 	return false
 }
 
-// away is why nothing can be sent now, nil when it can: the library's own words for it are about
-// its buffers.
-func (c *Conn) away() error {
+// disconnected returns why nothing can be sent now, nil while connected. The library's own error
+// would be about its buffers.
+func (c *Conn) disconnected() error {
 	if c.nc.IsConnected() {
 		return nil
 	}
@@ -164,17 +166,18 @@ func (c *Conn) away() error {
 // Close ends the connection at once.
 func (c *Conn) Close() { c.nc.Close() }
 
-// Ready returns an error while NATS is away.
-func (c *Conn) Ready(context.Context) error { return c.away() }
+// Ready returns an error while NATS is unreachable.
+func (c *Conn) Ready(context.Context) error { return c.disconnected() }
 
-// announceTimeout is how long Announce waits for the word of NATS.
+// announceTimeout is how long Announce waits for the answer of NATS.
 const announceTimeout = 100 * time.Millisecond
 
-// Announce tells every listener of subject, once and without keeping it. It returns when NATS has
-// it, so that it arrives also when this process dies at once; an error when NATS is away or does
-// not answer, and then it may arrive all the same.
+// Announce sends data once to every listener of subject; it is not stored. It returns when NATS has
+// received data, so that a crash of this process right afterwards loses nothing. It fails when NATS
+// is unreachable or does not answer; in the latter case the listeners may receive data all the
+// same.
 func (c *Conn) Announce(subject string, data []byte) error {
-	if err := c.away(); err != nil {
+	if err := c.disconnected(); err != nil {
 		return err
 	}
 	if err := c.nc.Publish(subject, data); err != nil {
@@ -183,9 +186,9 @@ func (c *Conn) Announce(subject string, data []byte) error {
 	return c.nc.FlushTimeout(announceTimeout)
 }
 
-// Listen calls handle with every announcement to subject until stop is called; after a lost
-// connection it goes on by itself, and what was announced meanwhile is lost. onGap, when given, is
-// called after each reconnection, because of that loss.
+// Listen calls handle with every announcement to subject until stop is called. It continues by
+// itself after a lost connection, but announcements made meanwhile are lost; therefore onGap, when
+// it is not nil, is called after each reconnection.
 func (c *Conn) Listen(subject string, handle func(data []byte), onGap func()) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(subject, func(m *nats.Msg) { handle(m.Data) })
 	if err != nil {
@@ -209,19 +212,19 @@ type Future struct {
 	Err <-chan error
 }
 
-// roomForHeaders is what a message needs besides its data: the names of its headers, their values,
-// a reply subject.
+// roomForHeaders is the size of the other parts of a message beside its data: the names and values
+// of its headers and a reply subject.
 const roomForHeaders = 1 << 10
 
-// MaxData is how large the data of a message may be for the server (max_payload), 0 as long as none
-// has said.
+// MaxData returns the largest data of a message that the server accepts (max_payload), 0 before the
+// first connection.
 func (c *Conn) MaxData() int { return max(0, int(c.nc.MaxPayload())-roomForHeaders) }
 
 // Publish sends data to a JetStream subject. JetStream drops a second message with the same msgID
-// inside its duplicate window. traceparent, when it is not "", goes with it as a header. The
-// returned future tells when the stream has it.
+// inside its duplicate window. A traceparent that is not "" is sent as a header. The returned
+// future tells when the stream has stored the message.
 func (c *Conn) Publish(subject, msgID, traceparent string, data []byte) (Future, error) {
-	if err := c.away(); err != nil {
+	if err := c.disconnected(); err != nil {
 		return Future{}, err
 	}
 	m := &nats.Msg{Subject: subject, Data: data}
@@ -235,11 +238,11 @@ func (c *Conn) Publish(subject, msgID, traceparent string, data []byte) (Future,
 	return Future{OK: f.Ok(), Err: f.Err()}, nil
 }
 
-// Store publishes data to a JetStream subject and returns when the stream has it; the error says
-// why it does not. ctx must have a deadline: a stream that cannot write to its disk gives no answer
-// (nats-server 2.15).
+// Store publishes data to a JetStream subject and returns when the stream has stored it, or an
+// error that says why it did not. ctx must have a deadline, because a stream that cannot write to
+// its disk does not answer (nats-server 2.15).
 func (c *Conn) Store(ctx context.Context, subject string, data []byte) error {
-	if err := c.away(); err != nil {
+	if err := c.disconnected(); err != nil {
 		return err
 	}
 	_, err := c.js.Publish(ctx, subject, data)

@@ -15,29 +15,30 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// StreamConfig says how a stream is kept.
+// StreamConfig describes a JetStream stream.
 type StreamConfig struct {
 	Name      string
 	Subjects  []string
 	MaxBytes  int64         // a full stream refuses new messages; it never drops old ones
 	MaxAge    time.Duration // 0: for ever
 	Replicas  int
-	DupWindow time.Duration // within which a message id is seen once
-	Owner     string        // whose stream it is; one of somebody else is refused
+	DupWindow time.Duration // a message id is stored once in this time
+	Owner     string        // installation that owns the stream; another's stream is refused
 }
 
-// ownerKey is where a stream says whose it is.
+// ownerKey is the metadata key of a stream under which its owner stands.
 const ownerKey = "realmgate_installation"
 
-// ErrForeign says that a stream is somebody else's.
+// ErrForeign means that a stream belongs to another installation.
 var ErrForeign = errors.New("the stream belongs to another installation: each needs a database, or a NATS account, of its own")
 
-// errNoStream says that there is no stream to adopt.
+// errNoStream means that there is no stream to adopt.
 var errNoStream = errors.New("there is no stream of that name")
 
-// adopt makes a stream that is there ours, unless it is somebody's. Its other settings stay.
+// adopt makes this installation the owner of an existing stream that has none. The stream's other
+// settings stay.
 func (c *Conn) adopt(ctx context.Context, s StreamConfig) error {
-	if err := c.away(); err != nil {
+	if err := c.disconnected(); err != nil {
 		return err
 	}
 	there, err := c.js.Stream(ctx, s.Name)
@@ -63,10 +64,10 @@ func (c *Conn) adopt(ctx context.Context, s StreamConfig) error {
 	return ErrForeign
 }
 
-// EnsureStream creates the stream, or changes it to s where it differs. Messages are deleted once
-// they are acknowledged by the one consumer (work queue).
+// EnsureStream creates the stream, or updates it to s where it differs. The stream is a work queue:
+// a message is deleted once its one consumer has acknowledged it.
 func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
-	if err := c.away(); err != nil {
+	if err := c.disconnected(); err != nil {
 		return err
 	}
 	want := jetstream.StreamConfig{
@@ -80,12 +81,12 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 	there, err := c.js.Stream(ctx, s.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		_, err = c.js.CreateOrUpdateStream(ctx, want) // another replica may be faster
+		_, err = c.js.CreateOrUpdateStream(ctx, want) // another replica may have created it meanwhile
 	case err == nil && s.Owner != "" && there.CachedInfo().Config.Metadata[ownerKey] != s.Owner:
 		err = ErrForeign
 	case err == nil && differs(there.CachedInfo().Config, want):
-		// Not at every start: nats-server 2.15 races when a stream is updated while a consumer of
-		// it is made.
+		// The stream is not updated at every start, because nats-server 2.15 has a race between the
+		// update of a stream and the creation of its consumer.
 		_, err = c.js.UpdateStream(ctx, want)
 	}
 	if err != nil {
@@ -94,7 +95,7 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 	return nil
 }
 
-// differs compares what StreamConfig sets; the server fills in the rest.
+// differs compares the settings that EnsureStream sets; the server fills in the others.
 func differs(there, want jetstream.StreamConfig) bool {
 	return !slices.Equal(there.Subjects, want.Subjects) || there.Retention != want.Retention ||
 		there.Storage != want.Storage ||
@@ -102,57 +103,58 @@ func differs(there, want jetstream.StreamConfig) bool {
 		there.MaxMsgSize > 0 || there.Replicas != want.Replicas || there.Duplicates != want.Duplicates
 }
 
-// Message is one delivered message. Ack must be called, else it is delivered again after the ack
-// wait.
+// Message is one delivered message. Without a call of Ack it is delivered again after the ack wait.
 type Message struct {
 	Data       []byte
-	Seq        uint64 // place in the stream; with Data it tells a message from every other one
+	Seq        uint64 // sequence number in the stream; with Data it identifies the message
 	Deliveries uint64 // 1 for the first delivery
-	// Traceparent is the span that the message belongs to, as its publisher said; "" for none.
+	// Traceparent names the span of the message's publisher; "" for none.
 	Traceparent string
 	msg         jetstream.Msg
 }
 
-// Ack says that the message was dealt with. When it cannot be sent the message is delivered again.
+// Ack acknowledges the message. When that cannot be sent, the message is delivered again.
 func (m Message) Ack() error { return m.msg.Ack() }
 
-// ConsumerConfig says how batches are made.
+// ConsumerConfig describes a consumer and its batches.
 type ConsumerConfig struct {
-	Stream   StreamConfig // made, or changed, before the first message is asked for
+	Stream   StreamConfig // created or updated before the first message is requested
 	Durable  string
-	Adopt    bool                  // take a stream that an earlier release made, and make none
+	Adopt    bool                  // adopt the stream of an earlier release instead of creating one
 	MaxBatch int                   // a batch is full with this many entries
-	Entries  func(data []byte) int // how many entries a message carries; nil: one
-	MaxWait  time.Duration         // longest time to fill one, counted from its first message
-	// after which the messages of a replica that died go to another; one that lives may take longer
+	Entries  func(data []byte) int // returns the number of entries of a message; nil: one
+	MaxWait  time.Duration         // longest time to fill a batch, counted from its first message
+	// AckWait is the time after which the messages of a dead replica go to another. A replica that
+	// lives extends it.
 	AckWait time.Duration
 }
 
-// Handler deals with one batch and acknowledges what it has dealt with. When it fails it must have
-// acknowledged nothing.
+// Handler processes one batch and acknowledges its messages. A handler that returns an error must
+// have acknowledged none of them.
 type Handler func(context.Context, []Message) error
 
-// The pauses between attempts.
+// Bounds of the pauses between attempts.
 const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 10 * time.Second
 )
 
-// maxPulled bounds the messages that wait in this process: they carry up to a hundred events each.
-// It is a number and not bytes, because with a bound of bytes JetStream says at the end of each
-// pull how many were left, and for that the client (nats.go 1.55) has no room beside the messages:
-// it drops one, which comes again after the ack wait.
+// maxPulled bounds the messages that wait in this process; each carries up to a hundred events. The
+// bound is a number of messages and not of bytes. With a bound of bytes JetStream ends each pull
+// with a message that says how many bytes were left, for which the client (nats.go 1.55) reserves
+// no room: it drops a message, which comes again only after the ack wait.
 const maxPulled = 64
 
-// lastBatches bounds what is stored of the messages that had already arrived when the consumer was
-// told to stop.
+// lastBatches is the time for the batches of messages that had already arrived when the consumer
+// was told to stop.
 const lastBatches = 5 * time.Second
 
-// Consume hands batches to handle until ctx ends; all processes with the same durable name share
-// the messages. It makes the stream and the consumer as soon as NATS answers, and again when they
-// are gone. A batch whose handle fails is tried again, for ever, with a growing pause. When ctx
-// ends the messages that had already arrived are handled once more, or given back at once, so that
-// nobody waits for them. The only error is that of a closed connection.
+// Consume passes batches to handle until ctx ends; all processes with the same durable name share
+// the messages. It creates the stream and the consumer as soon as NATS answers, and again when they
+// are gone. When handle fails, the batch is retried for ever with growing pauses. When ctx ends,
+// the messages that had already arrived are handled in one last attempt or else returned to the
+// stream at once, so that they need not wait for the end of AckWait. Consume fails only when the
+// connection was closed or the stream belongs to another installation.
 func (c *Conn) Consume(ctx context.Context, cc ConsumerConfig, handle Handler) error {
 	pauses := newPauses()
 	for {
@@ -188,7 +190,7 @@ func newPauses() *backoff.ExponentialBackOff {
 	return b
 }
 
-// consume reads batches until ctx ends or the consumer is lost.
+// consume reads batches until ctx ends or the consumer is lost, which is an error.
 func (c *Conn) consume(ctx context.Context, cc ConsumerConfig, handle Handler) error {
 	ensure := c.EnsureStream
 	if cc.Adopt {
@@ -226,7 +228,7 @@ func (c *Conn) consume(ctx context.Context, cc ConsumerConfig, handle Handler) e
 	}
 }
 
-// retry hands batch over until handle succeeds; only the end of ctx is an error.
+// retry calls handle with batch until it succeeds. Its only error is the end of ctx.
 func (c *Conn) retry(ctx context.Context, cc ConsumerConfig, batch []Message, handle Handler) error {
 	defer keep(cc, batch)()
 	pauses := newPauses()
@@ -246,19 +248,19 @@ func (c *Conn) retry(ctx context.Context, cc ConsumerConfig, batch []Message, ha
 	}
 }
 
-// attemptTimeout bounds one try to deal with a batch.
+// attemptTimeout bounds one call of a Handler.
 const attemptTimeout = 30 * time.Second
 
-// attempt is not torn by a stop.
+// attempt calls handle once. The end of ctx does not interrupt it.
 func attempt(ctx context.Context, batch []Message, handle Handler) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
 	return handle(ctx, batch)
 }
 
-// keep tells JetStream until release is called that the batch is being dealt with, so that it does
-// not go to another replica however long that takes; a replica that dies says no more, and AckWait
-// may be short.
+// keep reports to JetStream until release is called that the batch is in progress, so that it does
+// not go to another replica, however long the handler takes. A replica that dies reports nothing
+// more, so AckWait may be short.
 func keep(cc ConsumerConfig, batch []Message) (release func()) {
 	done := make(chan struct{})
 	var ended sync.WaitGroup
@@ -279,8 +281,8 @@ func keep(cc ConsumerConfig, batch []Message) (release func()) {
 	return func() { close(done); ended.Wait() }
 }
 
-// finish deals with batch and with what the iterator still holds after the end of ctx: each batch
-// is tried once, and what cannot be stored in time is given back to the stream.
+// finish handles batch, and the messages that the iterator still holds, after the end of ctx. Each
+// batch is tried once; messages that cannot be handled in time are returned to the stream.
 func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig, batch []Message,
 	handle Handler) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastBatches)
@@ -292,22 +294,22 @@ func (c *Conn) finish(ctx context.Context, it jetstream.MessagesContext, cc Cons
 		}
 		var err error
 		if batch, err = gather(ctx, it, cc); err != nil {
-			giveBack(batch) // the time ended amid it
+			giveBack(batch) // the time ended while the batch was filling
 			return
 		}
 	}
 }
 
-// giveBack returns messages to the stream at once: unsaid, they would come again after AckWait
-// only.
+// giveBack returns messages to the stream at once. Otherwise they would come again only after
+// AckWait.
 func giveBack(batch []Message) {
 	for _, m := range batch {
 		_ = m.msg.Nak()
 	}
 }
 
-// gather waits for one message and then up to MaxWait for more. A batch that is not empty comes
-// without an error, except that of ctx.
+// gather waits for one message and then up to MaxWait for more. It returns a batch that is not
+// empty together with an error only when ctx ended or a message is not of JetStream.
 func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig) ([]Message, error) {
 	var batch []Message
 	filling := ctx
@@ -317,7 +319,7 @@ func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig
 		case err == nil:
 		case ctx.Err() != nil:
 			return batch, ctx.Err()
-		case len(batch) > 0: // MaxWait is over; or the iterator failed, and says so again at the next call
+		case len(batch) > 0: // MaxWait is over, or the iterator failed and will fail again
 			return batch, nil
 		default:
 			return nil, err
@@ -342,7 +344,7 @@ func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig
 	return batch, nil
 }
 
-// StreamState is how full a stream is and how far its consumer has come.
+// StreamState describes how full a stream is and how far its consumer has come.
 type StreamState struct {
 	Messages   uint64 // kept in the stream: not yet acknowledged
 	Bytes      uint64

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// FilesConfig names the files of a connection to NATS. Those of the client are read again at each
-// connection.
+// FilesConfig names the TLS and credential files of a connection to NATS. The client's files are
+// read again at each connection.
 type FilesConfig struct {
 	CA    string `env:"NATS_TLS_CA_FILE" doc:"Certificates (PEM) of the authorities of the NATS servers; connections are then TLS."`
 	Cert  string `env:"NATS_TLS_CERT_FILE" doc:"Certificate (PEM) that this process shows to NATS; connections are then TLS."`
@@ -34,7 +34,7 @@ func (f FilesConfig) Validate() error {
 	return nil
 }
 
-// option makes the connection what the settings say.
+// option returns the option that applies the settings to a connection.
 func (f FilesConfig) option(o *nats.Options) error {
 	var all []nats.Option
 	if f.CA != "" || f.Cert != "" {
