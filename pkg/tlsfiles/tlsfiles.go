@@ -1,7 +1,7 @@
-// Package tlsfiles owns certificates that are read from files and read again when the files change:
-// the certificate of the public door, and those with which the gateway and the services know each
-// other. Connections that are open stay as they are; new ones get what the files say now. Start
-// reading at Files.
+// Package tlsfiles provides TLS with certificates from files, which are read again when they
+// change: the certificate of the public port, and the certificates of mutual TLS between the
+// gateway and the services. A new connection uses the current files; open connections stay as they
+// are. Start reading at Files.
 package tlsfiles
 
 import (
@@ -23,32 +23,32 @@ import (
 	"github.com/realmgate/realmgate/pkg/ascii"
 )
 
-// look is how long a handshake trusts that the files are as they were.
-const look = time.Second
+// checkInterval is how long a handshake relies on the last check of the files.
+const checkInterval = time.Second
 
-// tellEvery is how often the log repeats that a client is not the gateway.
-const tellEvery = 10 * time.Second
+// logInterval is how often the log repeats that a client is not the gateway.
+const logInterval = 10 * time.Second
 
-// Files is a certificate with its key, and the authorities by which the other side is judged. Its
-// methods are safe for concurrent use.
+// Files is a certificate with its key, and the authorities that must have signed the other side's
+// certificate. Its methods are safe for concurrent use.
 //
-// The files are looked at by the first handshake of each second, by content: a folder that is
-// exchanged as a whole, as Kubernetes does, is noticed as well as a file that is written again.
-// What cannot be read or does not fit together is logged, and the last good state stays.
+// The first handshake of each second compares the content of the files. So it notices a folder that
+// is replaced as a whole, as Kubernetes does, as well as a file that is written again. Files that
+// cannot be read or do not fit together are logged, and the last good state stays.
 type Files struct {
 	cert, key, ca string
 	gateway       string // the name that a client's certificate must have; "": any
 	log           *slog.Logger
-	told          rate.Sometimes
+	refusals      rate.Sometimes
 
 	mu     sync.Mutex
 	looked time.Time
-	sum    [sha256.Size]byte // of the content that current was made from
-	failed [sha256.Size]byte // of the content that was complained about last
+	sum    [sha256.Size]byte // of the content that state was made from
+	failed [sha256.Size]byte // of the error that was logged last
 	state  *state
 }
 
-// state is what the files said.
+// state is the parsed content of the files.
 type state struct {
 	cert        tls.Certificate
 	authorities *x509.CertPool // nil: the other side is not asked for a certificate
@@ -62,13 +62,13 @@ func Open(cert, key, ca string, log *slog.Logger) (*Files, error) {
 }
 
 func open(cert, key, ca, gateway string, log *slog.Logger) (*Files, error) {
-	f := &Files{cert: cert, key: key, ca: ca, gateway: gateway, log: log, told: rate.Sometimes{Interval: tellEvery}}
+	f := &Files{cert: cert, key: key, ca: ca, gateway: gateway, log: log, refusals: rate.Sometimes{Interval: logInterval}}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f, f.read()
 }
 
-// read takes on what the files say.
+// read reads the files and, if their content has changed, replaces the state.
 func (f *Files) read() error {
 	f.looked = time.Now()
 	var all [3][]byte
@@ -98,16 +98,16 @@ func (f *Files) read() error {
 	return nil
 }
 
-// isGateway refuses a client whose certificate lacks the gateway's name: the services have
-// certificates of the same authority. The name must be written there as it is; a wildcard does not
-// count.
+// isGateway refuses a client whose certificate lacks the gateway's name, because the services have
+// certificates of the same authority. The certificate must have the name itself; a wildcard does
+// not count.
 func (f *Files) isGateway(c tls.ConnectionState) error {
 	cert := c.PeerCertificates[0] // there is one, because the server requires it
 	if slices.ContainsFunc(cert.DNSNames, func(name string) bool { return ascii.EqualFold(name, f.gateway) }) ||
 		slices.ContainsFunc(cert.URIs, func(uri *url.URL) bool { return uri.String() == f.gateway }) {
 		return nil
 	}
-	f.told.Do(func() {
+	f.refusals.Do(func() {
 		f.log.Warn("refused a client whose certificate is not the gateway's (INTERNAL_TLS_GATEWAY_NAME)",
 			"want", f.gateway, "subject", cert.Subject.String(), "dns_names", cert.DNSNames)
 	})
@@ -139,7 +139,8 @@ func parse(cert, key, ca []byte) (*state, error) {
 }
 
 // authenticated returns the cipher suites of TLS 1.2 that encrypt and authenticate in one step
-// (AEAD), with forward secrecy; all those of TLS 1.3 do. Clients without them are older than 2014.
+// (AEAD) and have forward secrecy, as every suite of TLS 1.3 does. Only clients from before 2014
+// lack them.
 func authenticated() []uint16 {
 	return []uint16{
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -148,11 +149,11 @@ func authenticated() []uint16 {
 	}
 }
 
-// now returns the state of the files, which it looks at once a second.
+// now returns the state of the files, which it checks once a second.
 func (f *Files) now() *state {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.looked) < look {
+	if time.Since(f.looked) < checkInterval {
 		return f.state
 	}
 	before := f.sum
@@ -170,8 +171,8 @@ func (f *Files) now() *state {
 	return f.state
 }
 
-// Listener makes ln speak TLS 1.2 or later. When the files have authorities, a client must show a
-// certificate by one of them.
+// Listener returns ln with TLS 1.2 or later. When the files have authorities, a client must show a
+// certificate that one of them has signed.
 func (f *Files) Listener(ln net.Listener) net.Listener {
 	return &listener{Listener: ln, config: &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -181,9 +182,9 @@ func (f *Files) Listener(ln net.Listener) net.Listener {
 	}}
 }
 
-// Client shakes hands on conn, an open connection to the server that must prove to be name, a host
-// name or an address, to one of the authorities; it shows the certificate to a server that asks.
-// After an error conn is of no use.
+// Client returns a TLS client on conn, an open connection. The server must show a certificate for
+// name, a host name or an address, that one of the authorities has signed. The client shows its own
+// certificate to a server that requests one.
 func (f *Files) Client(conn net.Conn, name string) *tls.Conn {
 	s := f.now()
 	return tls.Client(conn, &tls.Config{
@@ -192,15 +193,15 @@ func (f *Files) Client(conn net.Conn, name string) *tls.Conn {
 	})
 }
 
-// listener is tls.NewListener's with the deadline that a stop needs to take the connections that
-// wait already.
+// listener is a TLS listener like the one of tls.NewListener, with SetDeadline in addition: a
+// server that stops needs it to accept the connections that wait already.
 type listener struct {
 	net.Listener
 	config *tls.Config
 }
 
-// Accept returns a connection whose handshake happens at its first read or write, by whoever reads,
-// under that one's deadline.
+// Accept returns a connection whose handshake happens in its first read or write, under the
+// deadline of that call.
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
@@ -209,7 +210,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	return tls.Server(c, l.config), nil
 }
 
-// SetDeadline bounds Accept, when the listener underneath can.
+// SetDeadline bounds Accept, if the listener underneath supports it.
 func (l *listener) SetDeadline(t time.Time) error {
 	timed, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
 	if !ok {
@@ -218,7 +219,7 @@ func (l *listener) SetDeadline(t time.Time) error {
 	return timed.SetDeadline(t)
 }
 
-// Public is the settings of a door that anybody may knock at.
+// Public is the TLS settings of a public port.
 type Public struct {
 	Cert string `env:"TLS_CERT_FILE" doc:"Certificate chain (PEM) of the public port, read again when it changes; without it the port speaks plain HTTP."`
 	Key  string `env:"TLS_KEY_FILE" doc:"Its private key (PEM)."`
@@ -242,7 +243,7 @@ func (c Public) Open(log *slog.Logger) (*Files, error) {
 	return f, named("TLS_CERT_FILE", err)
 }
 
-// Internal is the settings by which the gateway and the services know each other.
+// Internal is the settings of mutual TLS between the gateway and the services.
 type Internal struct {
 	Cert    string `env:"INTERNAL_TLS_CERT_FILE" doc:"Certificate (PEM) for mutual TLS between gateway and services, read again when it changes; without it plain HTTP."`
 	Key     string `env:"INTERNAL_TLS_KEY_FILE" doc:"Its private key (PEM)."`

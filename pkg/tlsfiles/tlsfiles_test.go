@@ -94,13 +94,13 @@ func TestANewCertificateIsTakenOnAndOpenConnectionsStay(t *testing.T) {
 	if err := os.WriteFile(cert, []byte("half a certificate"), 0o600); err != nil { // somebody is writing it
 		t.Fatal(err)
 	}
-	time.Sleep(look + 50*time.Millisecond)
+	time.Sleep(checkInterval + 50*time.Millisecond)
 	between := client.Client(connect(t, addr), "127.0.0.1")
 	if err := says(between, "between"); err != nil || serial(between) != 10 {
 		t.Fatalf("with a broken file: %v", err)
 	}
 	a.Issue("door", 11)
-	time.Sleep(look + 50*time.Millisecond)
+	time.Sleep(checkInterval + 50*time.Millisecond)
 	fresh := client.Client(connect(t, addr), "127.0.0.1")
 	if err := says(fresh, "fresh"); err != nil || serial(fresh) != 11 {
 		t.Fatalf("after the exchange: %v, serial number %d", err, serial(fresh))
@@ -190,7 +190,7 @@ func TestAnotherAuthorityCountsAtOnce(t *testing.T) {
 	if err := os.WriteFile(a.File, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(look + 50*time.Millisecond)
+	time.Sleep(checkInterval + 50*time.Millisecond)
 	if err := says(client.Client(connect(t, addr), "127.0.0.1"), "hello"); err == nil {
 		t.Error("a certificate of the authority that was taken away still passes")
 	}
