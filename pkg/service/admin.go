@@ -15,8 +15,8 @@ import (
 // readyTimeout bounds one /readyz.
 const readyTimeout = 2 * time.Second
 
-// adminHandler serves health, metrics and profiles: /livez says that the process runs, /readyz that
-// it can serve.
+// adminHandler serves health, metrics and profiles: /livez answers 200 while the process runs,
+// /readyz while it can serve.
 func (s *Service) adminHandler(rt Runtime) http.Handler {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "build_info", Help: "Always 1; the labels say what runs.",
@@ -47,8 +47,9 @@ func (s *Service) readyz(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(report)
 }
 
-// CheckReady makes every readiness check and returns 200 or 503 and what each check found, "ok" or
-// its error. While the service starts no check is made, because they are still being declared.
+// CheckReady makes every readiness check and returns 200 or 503 and the result of each check, "ok"
+// or its error. While the service starts it makes no check, because checks are still being
+// declared.
 func (s *Service) CheckReady(ctx context.Context) (int, map[string]string) {
 	status, report := http.StatusOK, map[string]string{}
 	switch s.state.Load() {

@@ -21,10 +21,10 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// Program describes a binary: its settings, how its service is made and what else it can do.
+// Program describes a binary: its settings, the constructor of its service, and its commands.
 type Program[C any] struct {
 	Name string
-	// New opens everything and declares it; it must not serve yet.
+	// New opens the dependencies of the service and declares its parts; it must not serve yet.
 	New func(ctx context.Context, cfg C, rt Runtime) (*Service, error)
 	// Base returns the part of the settings that this package needs.
 	Base func(*C) *Config
@@ -34,11 +34,11 @@ type Program[C any] struct {
 	Commands []Command[C]
 }
 
-// Command is something that a binary does instead of serving.
+// Command is an action that a binary performs instead of serving.
 type Command[C any] struct {
 	Name, Doc string
-	// Bare commands also run when settings are missing or wrong, such as one that prints the first
-	// key: cfg then holds what could be read.
+	// A Bare command also runs when settings are missing or wrong, for example to print the first
+	// key. cfg then holds the settings that could be read.
 	Bare bool
 	Run  func(ctx context.Context, cfg C, rt Runtime, args []string, out io.Writer) error
 }
@@ -111,12 +111,11 @@ func (p Program[C]) serve(ctx context.Context, cfg C, rt Runtime) (err error) {
 	if err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // what only the start needed: documents parsed, migrations, the first admin's hash
+	debug.FreeOSMemory() // memory of the start: parsed documents, migrations, the first admin's hash
 	return svc.Run(ctx)
 }
 
-// find returns the command that args begin with, nil for none, and the arguments that are left for
-// it.
+// find returns the command that args begin with, nil for none, and its arguments.
 func (p Program[C]) find(args []string) (*Command[C], []string) {
 	for n := len(args); n > 0; n-- {
 		name := strings.Join(args[:n], " ")
@@ -178,8 +177,8 @@ func NewRuntime(c Config, w io.Writer) Runtime {
 // stamped is set by the linker (-X) where sources are built without their history, as in an image.
 var stamped string
 
-// Version returns the version and commit that the binary was built from, "devel" when it does not
-// know.
+// Version returns the version and commit that the binary was built from, "devel" when they are
+// unknown.
 func Version() string {
 	if stamped != "" {
 		return stamped

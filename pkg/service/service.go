@@ -1,5 +1,5 @@
-// Package service owns the life of a process: it starts, reports health, is measured, drains and
-// stops the same way in every service. Start reading at Service; Main is what the binaries call.
+// Package service provides the life cycle of a process, which is the same in every service: start,
+// health, metrics, drain and stop. Start reading at Service; the binaries call Main.
 package service
 
 import (
@@ -23,23 +23,23 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// Runtime is what a service gets from its process: nothing of it is global, so that several
-// services fit in one process.
+// Runtime holds the dependencies that a service gets from its process. None of them is global, so
+// several services can share one process.
 type Runtime struct {
-	// Log says in every line which service speaks.
+	// Log names the service in every line.
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
 	Now     func() time.Time
 	Version string
-	// Traces makes spans; nil when traces are off. Who calls New gives the provider away: the
-	// service stops it, last of all.
+	// Traces makes spans; nil when traces are off. New takes ownership of the provider: the service
+	// stops it, last of all.
 	Traces *trace.Provider
 }
 
 // Config is the part of the settings that every process has.
 type Config struct {
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0" doc:"Where /livez, /readyz, /metrics and /debug/pprof answer; keep it private."`
-	// StopTimeout bounds the whole stop; what is still running then is cut off.
+	// StopTimeout bounds the whole stop; parts that still run then are cut off.
 	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"20s" doc:"How long a stop may take; requests under way have three quarters of it."`
 	DrainDelay  time.Duration `env:"DRAIN_DELAY" envDefault:"0s" doc:"How long /readyz says 503 before the listener closes, for load balancers; a second signal ends it."`
 	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
@@ -85,7 +85,7 @@ const (
 
 type part struct {
 	name string
-	run  func(context.Context) error // nil for a part that is only closed
+	run  func(context.Context) error // nil for a part that only has to be closed
 	stop func(context.Context) error // ends run, or closes
 }
 
@@ -95,9 +95,9 @@ type check struct {
 	needed bool // a failure makes the service unready
 }
 
-// New declares a service and serves its admin endpoints from this moment on: /livez answers 200 and
-// /readyz 503 while the caller opens the rest, which may take as long as a database is away. A
-// taken port is an error.
+// New declares a service and serves its admin endpoints from this moment on. /livez answers 200 and
+// /readyz 503 while the caller opens the other parts, which may take as long as a database is
+// unreachable. A port in use is an error.
 func New(name string, cfg Config, rt Runtime) (*Service, error) {
 	s := &Service{name: name, cfg: cfg, log: rt.Log}
 	ln, err := net.Listen("tcp", cfg.AdminAddr)
@@ -117,22 +117,22 @@ func New(name string, cfg Config, rt Runtime) (*Service, error) {
 	return s, nil
 }
 
-// Build is New, followed by build, which opens what the service needs and declares its parts. When
-// that fails everything that was opened is closed.
+// Build calls New and then build, which opens the dependencies of the service and declares its
+// parts. When build fails, Build closes everything that was opened.
 func Build(ctx context.Context, name string, cfg Config, rt Runtime, build func(*Service) error) (*Service, error) {
 	s, err := New(name, cfg, rt)
 	if err != nil {
 		return nil, err
 	}
 	if err := build(s); err != nil {
-		_ = s.Close(context.WithoutCancel(ctx)) // err says what is wrong
+		_ = s.Close(context.WithoutCancel(ctx)) // err is the error that matters
 		return nil, err
 	}
 	return s, nil
 }
 
-// Serve opens addr and declares srv as a part that answers there. The service stops taking requests
-// when it drains.
+// Serve listens on addr and declares srv as a part that answers there. The part stops after
+// DrainDelay.
 func (s *Service) Serve(addr string, srv Server) error {
 	return s.ServeTLS(addr, srv, nil)
 }
@@ -165,8 +165,8 @@ func (s *Service) Go(name string, run func(context.Context) error) {
 	s.parts = append(s.parts, part{name: name, run: run})
 }
 
-// Every declares a background job that runs f once every pause. A failure is logged as what failed,
-// and f runs again after the next pause.
+// Every declares a background job that runs f once every pause. A failure is logged with the name
+// of the job, and f runs again after the next pause.
 func (s *Service) Every(name string, pause time.Duration, f func(context.Context) error) {
 	s.Go(name, func(ctx context.Context) error {
 		tick := time.NewTicker(pause)
@@ -184,12 +184,13 @@ func (s *Service) Every(name string, pause time.Duration, f func(context.Context
 	})
 }
 
-// OnStop declares something to close after all that was declared later has stopped.
+// OnStop declares a part that only has to be closed, after the parts that were declared later have
+// stopped.
 func (s *Service) OnStop(name string, closeIt func(context.Context) error) {
 	s.parts = append(s.parts, part{name: name, stop: closeIt})
 }
 
-// Ready declares a check that /readyz makes: only what the service cannot serve without.
+// Ready declares a check of /readyz for a dependency that the service cannot serve without.
 func (s *Service) Ready(name string, f func(context.Context) error) {
 	s.ready = append(s.ready, check{name, f, true})
 }
@@ -239,19 +240,19 @@ func (s *Service) Run(ctx context.Context) error {
 	return failure
 }
 
-// drain goes on serving until load balancers have seen that the service is not ready. It ends early
-// when a part fails, which it returns, and when the operator asks a second time.
+// drain continues to serve for DrainDelay, until load balancers have seen that the service is not
+// ready. It ends early at a second signal, and when a part fails, whose error it returns.
 func (s *Service) drain(ctx context.Context, done <-chan error) error {
 	select {
 	case <-time.After(s.cfg.DrainDelay):
-	case <-hurried(ctx):
+	case <-drainNow(ctx):
 	case err := <-done:
 		return err
 	}
 	return nil
 }
 
-// Close releases what New opened, for a service that is never run.
+// Close closes all parts of a service that is never run.
 func (s *Service) Close(ctx context.Context) error {
 	var all []error
 	for _, p := range slices.Backward(s.parts) {
@@ -282,8 +283,8 @@ func startPart(p part, done chan<- error) *job {
 	return j
 }
 
-// endInShare is end with three quarters of the time that ctx has left: a part that uses up its time
-// leaves some to each of those after it.
+// endInShare is end with three quarters of the time that ctx has left, so that a part that uses up
+// its time leaves some to each of the parts after it.
 func (j *job) endInShare(ctx context.Context) error {
 	if end, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -313,8 +314,8 @@ func (j *job) end(ctx context.Context) error {
 	return err
 }
 
-// RunAll runs several services in one process, stopping them all, the last first, when ctx ends or
-// one fails.
+// RunAll runs several services in one process. It stops all of them, the last first, when ctx ends
+// or one fails.
 func RunAll(ctx context.Context, services ...*Service) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -157,8 +157,8 @@ func TestASecondSignalEndsTheDrainDelay(t *testing.T) {
 	}
 	var d diary
 	s.OnStop("pool", func(context.Context) error { d.note("pool"); return nil })
-	hurry := make(chan struct{})
-	ctx, first := context.WithCancel(withHurry(t.Context(), hurry))
+	now := make(chan struct{})
+	ctx, first := context.WithCancel(withDrainNow(t.Context(), now))
 	done := make(chan error, 1)
 	go func() { done <- RunAll(ctx, s) }()
 	first()
@@ -167,7 +167,7 @@ func TestASecondSignalEndsTheDrainDelay(t *testing.T) {
 		t.Fatalf("stopped with the first signal: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
-	close(hurry)
+	close(now)
 	if err := <-done; err != nil || d.read() != "pool" {
 		t.Errorf("after the second signal: %v, stopped %q; want an orderly stop", err, d.read())
 	}

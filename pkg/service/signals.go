@@ -18,7 +18,7 @@ func Signals(parent context.Context) (ctx context.Context, release func()) {
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(parent, ends...)
-	signals, hurry, done := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
+	signals, now, done := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, ends...)
 	go func() {
 		for range 2 {
@@ -28,25 +28,25 @@ func Signals(parent context.Context) (ctx context.Context, release func()) {
 				return
 			}
 		}
-		close(hurry)
+		close(now)
 	}()
-	return withHurry(ctx, hurry), func() {
+	return withDrainNow(ctx, now), func() {
 		signal.Stop(signals)
 		stop()
 		close(done)
 	}
 }
 
-type hurryKey struct{}
+type drainNowKey struct{}
 
-// withHurry puts the channel that is closed by the second signal into ctx, through which it reaches
-// every service of a process.
-func withHurry(ctx context.Context, hurry <-chan struct{}) context.Context {
-	return context.WithValue(ctx, hurryKey{}, hurry)
+// withDrainNow puts the channel that is closed by the second signal into ctx, through which it
+// reaches every service of a process.
+func withDrainNow(ctx context.Context, now <-chan struct{}) context.Context {
+	return context.WithValue(ctx, drainNowKey{}, now)
 }
 
-// hurried returns that channel, nil when ctx has none.
-func hurried(ctx context.Context) <-chan struct{} {
-	hurry, _ := ctx.Value(hurryKey{}).(<-chan struct{})
-	return hurry
+// drainNow returns that channel, nil when ctx has none.
+func drainNow(ctx context.Context) <-chan struct{} {
+	now, _ := ctx.Value(drainNowKey{}).(<-chan struct{})
+	return now
 }
