@@ -75,8 +75,8 @@ func TestParseRefusesEveryTokenThatIsNotOurs(t *testing.T) {
 	}
 }
 
-// nextBase64 returns the digit that follows: after the last of a signature, which has four unused
-// bits, it means the same bytes.
+// nextBase64 returns the digit after c. As the last digit of a signature, which has four unused
+// bits, it stands for the same bytes.
 func nextBase64(digit byte) string {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(digits[strings.IndexByte(digits, digit)+1])
@@ -136,10 +136,10 @@ func TestIdentityIsBoundToItsServiceItsTimeAndItsKey(t *testing.T) {
 	}
 }
 
-// TestFromOneListForAllToKeysOfTheirOwn goes through the states of an update, in which the gateway
-// and a service have the old list, the new keys, or both: they must understand each other unless
-// the list went from the service first.
-func TestFromOneListForAllToKeysOfTheirOwn(t *testing.T) {
+// TestEachServiceCanGetKeysOfItsOwnStepByStep goes through the states of an update in which the
+// gateway and a service have the shared list, keys of their own, or both. The service must accept
+// the gateway's identities, except when it was the first to drop the shared list.
+func TestEachServiceCanGetKeysOfItsOwnStepByStep(t *testing.T) {
 	t.Parallel()
 	own, shared := strings.Repeat("o", 32), strings.Repeat("s", 32)
 	read := func(own, shared string) *InternalKeys {

@@ -9,8 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// FuzzIdentityHeader: nobody without a key makes an identity, whatever he makes of one that he has
-// seen.
+// FuzzIdentityHeader checks that no identity can be made without a key, not even by changing a
+// valid one.
 func FuzzIdentityHeader(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
 	keys, err := auth.NewInternalKeys("a key of the fuzz target that is long enough", func() time.Time { return now })
@@ -40,8 +40,8 @@ func FuzzIdentityHeader(f *testing.F) {
 	})
 }
 
-// FuzzAccessToken: no other text than the token that was signed is a token, whatever somebody makes
-// of one; unknown keys, other algorithms and claims of any JSON are refused without a panic.
+// FuzzAccessToken checks that only the signed text itself is a valid token, and no variation of it.
+// Unknown keys, other algorithms and claims of any JSON are refused without a panic.
 func FuzzAccessToken(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
 	private := ed25519.NewKeyFromSeed([]byte("a seed of 32 bytes for the fuzzer"[:ed25519.SeedSize]))

@@ -11,31 +11,30 @@ import (
 // strips it from what clients send.
 const IdentityHeader = "X-Realmgate-Identity"
 
-// RefusedHeader is on a service's 401 that is about the gateway's identity and not about a client's
+// RefusedHeader marks a service's 401 that is about the gateway's identity and not about a client's
 // credential.
 const RefusedHeader = "X-Realmgate-Refused"
 
-// IdentityTTL is how long a signed identity is good for. IdentityLeeway is how much longer a
-// service takes it, whose clock may be behind the gateway's; one that is ahead takes it for as much
-// less.
+// IdentityTTL is how long a signed identity is valid. A service accepts it IdentityLeeway longer,
+// because the clocks of gateway and service may differ by that much.
 const (
 	IdentityTTL    = 30 * time.Second
 	IdentityLeeway = 5 * time.Second
 )
 
-// Kind says how the caller proved who they are.
+// Kind is the kind of credential with which the caller authenticated.
 type Kind string
 
 // The kinds of caller.
 const (
-	Anonymous Kind = "anonymous" // nobody: public routes
+	Anonymous Kind = "anonymous" // no credential: public routes
 	Session   Kind = "session"   // a JWT
 	Token     Kind = "token"     // an hdy_ auth token
 	System    Kind = "system"    // the gateway itself, on internal routes
 )
 
-// Identity is who a request comes from, as the gateway established it. Services trust nothing else
-// about the caller.
+// Identity describes the caller of a request, as the gateway established it. Services trust nothing
+// else about the caller.
 type Identity struct {
 	Kind      Kind   `json:"kind"`
 	UserID    string `json:"uid,omitempty"`
@@ -46,7 +45,7 @@ type Identity struct {
 	// Realm is the realm of the host, lower-case, "" when none; the service reconciles it with
 	// ?realm_id=.
 	Realm string `json:"rlm,omitempty"`
-	// Grant is what an auth token allows, nil with every other kind.
+	// Grant holds the permissions of an auth token; nil with every other kind.
 	Grant *Grant `json:"grt,omitempty"`
 	// VaultQuota is the user's own vault quota in bytes, 0 for the default, -1 for none at all.
 	VaultQuota int64 `json:"vqt,omitempty"`
@@ -54,7 +53,7 @@ type Identity struct {
 	ClientAddr string `json:"adr,omitempty"`
 }
 
-// Grant is the part of an auth token's permissions that services decide by.
+// Grant is the part of an auth token's permissions that services check.
 type Grant struct {
 	VaultAccess  bool     `json:"vlt,omitempty"`
 	EventAccess  bool     `json:"evt,omitempty"`
@@ -75,8 +74,8 @@ func (g *Grant) Allows(path string) bool {
 	return false
 }
 
-// InRealm keeps an auth token inside of its realms (contract, section 7); realm is "" outside of
-// every realm. The clients look for these words in the messages of the 403.
+// InRealm returns 403 when an auth token is used outside of its realms (contract, section 7); realm
+// is "" for a request without a realm. The clients search for these words in the message.
 func (g *Grant) InRealm(realm string) error {
 	switch {
 	case realm == "" && (len(g.Realms) > 0 || !g.AllowNoRealm):
@@ -87,5 +86,5 @@ func (g *Grant) InRealm(realm string) error {
 	return nil
 }
 
-// IsUser reports whether there is a user behind the request, by session or by token.
+// IsUser reports whether the caller is a user, with a session or a token.
 func (i Identity) IsUser() bool { return i.UserID != "" && (i.Kind == Session || i.Kind == Token) }

@@ -12,9 +12,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// InternalKeys are what the gateway and one service know, and nobody else: the gateway signs
-// identities with them, the service verifies. All keys verify, so that a key can be replaced
-// without a stop.
+// InternalKeys are the secret keys that the gateway shares with one service. The gateway signs
+// identities with them, the service verifies the signatures. Every key verifies, so that a key can
+// be replaced without a stop.
 type InternalKeys struct {
 	keys    [][]byte
 	signing []byte
@@ -25,15 +25,15 @@ type InternalKeys struct {
 const minInternalKey = 32
 
 // SharedKeysSetting is the setting of earlier releases, one list of keys for all services. This
-// release still accepts it, and SharedKeysWarning is what a process logs then.
+// release still accepts it, and a process then logs SharedKeysWarning.
 const (
 	SharedKeysSetting = "INTERNAL_KEYS"
 	SharedKeysWarning = "INTERNAL_KEYS is deprecated: whoever reads it from one service can sign as the gateway for all. " +
 		"Remove it, from the gateways first, once every process runs this release and has keys of its own"
 )
 
-// NewInternalKeys reads a comma-separated list of keys, at least 32 characters each; the first
-// signs.
+// NewInternalKeys reads a comma-separated list of keys of at least 32 characters each. The first
+// key signs.
 func NewInternalKeys(list string, now func() time.Time) (*InternalKeys, error) {
 	k := &InternalKeys{now: now}
 	for s := range strings.SplitSeq(list, ",") {
@@ -47,9 +47,9 @@ func NewInternalKeys(list string, now func() time.Time) (*InternalKeys, error) {
 }
 
 // ReadInternalKeys returns the keys of a service from own, the value of the setting called name,
-// and from shared, that of SharedKeysSetting; one of them may be empty. As long as there are shared
-// keys the first of them signs, because a service of the previous release knows no others. The
-// error names the setting.
+// and from shared, the value of SharedKeysSetting; one of the two may be empty. While there are
+// shared keys, the first of them signs, because a service of the previous release knows no others.
+// The error names the setting.
 func ReadInternalKeys(name, own, shared string, now func() time.Time) (*InternalKeys, error) {
 	if own == "" && shared == "" {
 		return nil, fmt.Errorf("%s is required and not set", name)
@@ -68,7 +68,7 @@ func ReadInternalKeys(name, own, shared string, now func() time.Time) (*Internal
 	return both, nil
 }
 
-// Shares reports whether a key is in both.
+// Shares reports whether k and the other keys have a key in common.
 func (k *InternalKeys) Shares(other *InternalKeys) bool {
 	return slices.ContainsFunc(k.keys, func(key []byte) bool {
 		return slices.ContainsFunc(other.keys, func(theirs []byte) bool { return hmac.Equal(key, theirs) })
@@ -80,7 +80,8 @@ type identityClaims struct {
 	Identity
 }
 
-// Sign makes the header value that tells audience (the name of a service) who is calling.
+// Sign returns the header value that carries the identity of the caller to audience, the name of a
+// service.
 func (k *InternalKeys) Sign(i Identity, audience string) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, identityClaims{
 		RegisteredClaims: jwt.RegisteredClaims{Audience: jwt.ClaimStrings{audience},
@@ -89,8 +90,8 @@ func (k *InternalKeys) Sign(i Identity, audience string) (string, error) {
 	}).SignedString(k.signing)
 }
 
-// Verify checks a header value that was signed for audience. The error is ErrInvalid or ErrExpired,
-// with the reason.
+// Verify returns the identity in a header value that was signed for audience. The error is
+// ErrInvalid or ErrExpired, with the reason.
 func (k *InternalKeys) Verify(header, audience string) (Identity, error) {
 	var last error
 	for _, key := range k.keys {
@@ -110,14 +111,13 @@ func (k *InternalKeys) Verify(header, audience string) (Identity, error) {
 	return Identity{}, fmt.Errorf("%w: %w", ErrInvalid, last)
 }
 
-// Seal puts a code in front of data that nobody without the keys can make (HMAC-SHA-256), bound to
-// about, the name under which data is kept. It encrypts nothing.
+// Seal prefixes data with an authentication code (HMAC-SHA-256) that cannot be made without the
+// keys. The code also covers about, the name under which data is stored. Seal encrypts nothing.
 func (k *InternalKeys) Seal(about string, data []byte) []byte {
 	return append(code(k.keys[0], about, data), data...)
 }
 
-// Open returns what was sealed under the same name; false when the code is not that of one of the
-// keys.
+// Open returns the data that was sealed under the same name; false when no key made the code.
 func (k *InternalKeys) Open(about string, sealed []byte) ([]byte, bool) {
 	if len(sealed) < sha256.Size {
 		return nil, false
@@ -131,7 +131,8 @@ func (k *InternalKeys) Open(about string, sealed []byte) ([]byte, bool) {
 	return nil, false
 }
 
-// code authenticates data. A signed identity never holds a NUL, so no code is the signature of one.
+// code returns the authentication code of data. The input of a code contains a NUL and a signed
+// identity does not, so no code is the signature of an identity.
 func code(key []byte, about string, data []byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	fmt.Fprintf(mac, "sealed\x00%d\x00%s\x00", len(about), about)

@@ -1,7 +1,7 @@
-// Package auth owns the two kinds of signed statement in Realmgate: the access token that clients
-// carry (a JWT signed with Ed25519, RFC 7519 and RFC 8037) and the internal identity that the
-// gateway adds for the services. Start reading at Claims for the first, at Identity for the second.
-// It does no I/O.
+// Package auth provides the two kinds of signed token in Realmgate: the access token of a client (a
+// JWT signed with Ed25519, RFC 7519 and RFC 8037) and the internal identity that the gateway adds
+// for the services. It does no I/O. Start reading at Claims for the first, at Identity for the
+// second.
 package auth
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Claims are what an access token says.
+// Claims are the claims of an access token.
 type Claims struct {
 	UserID    string    // sub
 	SessionID string    // sid
@@ -23,8 +23,7 @@ type Claims struct {
 	ExpiresAt time.Time // exp
 }
 
-// ErrExpired and ErrInvalid are the two ways in which a token is refused: it was good once, or it
-// never was.
+// ErrExpired and ErrInvalid are the reasons to refuse a token: it was valid once, or it never was.
 var (
 	ErrExpired = errors.New("token expired")
 	ErrInvalid = errors.New("token invalid")
@@ -57,9 +56,9 @@ func (k SigningKey) Sign(c Claims, issuer, audience string) (string, error) {
 // maxSkew is how far the clock of users-svc may be ahead of a gateway's.
 const maxSkew = 5 * time.Minute
 
-// LivesFor reports whether the token lives for longest at most, as users-svc makes them: whoever
-// has a leaked key could make tokens for years. A token without the time of its issue, or issued in
-// the future, does not.
+// LivesFor reports whether the token's lifetime is at most longest, as for the tokens of users-svc,
+// so that a leaked key cannot make tokens that last for years. It is false for a token without a
+// time of issue, or with one in the future.
 func (c Claims) LivesFor(longest time.Duration, now time.Time) bool {
 	// Both times are whole seconds, each rounded by itself.
 	return !c.IssuedAt.After(now.Add(maxSkew)) && c.ExpiresAt.Sub(c.IssuedAt) <= longest+time.Second
@@ -95,7 +94,8 @@ func Parse(token string, keys map[string]ed25519.PublicKey, issuer, audience str
 	return out, nil
 }
 
-// ErrUnknownKey means that the key set may be old: fetch it again before refusing for good.
+// ErrUnknownKey means that the key set may be out of date: the caller fetches it again before it
+// refuses the token.
 var ErrUnknownKey = errors.New("unknown key id")
 
 // JWKS is a JSON Web Key Set of Ed25519 public keys (RFC 7517, RFC 8037).
@@ -103,13 +103,13 @@ type JWKS struct {
 	Keys []JWK `json:"keys"`
 }
 
-// Published is what users-svc tells the gateways about access tokens.
+// Published is the document about access tokens that users-svc serves to the gateways.
 type Published struct {
 	JWKS
-	// MaxSeconds is how long an access token lives at most; 0 when a users-svc of an earlier
-	// release tells.
+	// MaxSeconds is the longest lifetime of an access token; 0 from a users-svc of an earlier
+	// release.
 	MaxSeconds int64 `json:"max_seconds"`
-	// Stale says that the database could not be asked: a key may have been revoked since.
+	// Stale means that users-svc could not read its database: a key may have been revoked since.
 	Stale bool `json:"stale,omitempty"`
 }
 
@@ -129,7 +129,7 @@ func NewJWK(kid string, key ed25519.PublicKey) JWK {
 		Algorithm: "EdDSA"}
 }
 
-// PublicKeys returns the Ed25519 signing keys of the set by kid; others are left out.
+// PublicKeys returns the Ed25519 signing keys of the set by kid, and no other keys.
 func (s JWKS) PublicKeys() map[string]ed25519.PublicKey {
 	out := make(map[string]ed25519.PublicKey, len(s.Keys))
 	for _, k := range s.Keys {
