@@ -12,26 +12,27 @@ import (
 )
 
 const (
-	// maxClockOffset is how far the clocks of this process and of the database may be apart before
-	// that is reported.
+	// maxClockOffset is the difference between the clocks of this process and of the database above
+	// which it is reported.
 	maxClockOffset = time.Minute
-	// maxClockGap is how far the database's clock may be ahead of where a replica last saw it. One
-	// that is further ahead is believed after clockWait: a clock that is wrong for a moment deletes
-	// nothing, and after a stop that lasted longer deletions merely begin later.
+	// maxClockGap is how far the database's clock may be ahead of the last time that a replica read
+	// from it. A clock that is further ahead is trusted only after clockWait. So a clock that is
+	// wrong for a moment deletes nothing, and after a stop longer than maxClockGap deletions merely
+	// begin later.
 	maxClockGap = 72 * time.Hour
 	clockWait   = time.Hour
-	// seenEvery is how often the database's time is noted in clock_seen.
+	// seenEvery is the pause between updates of clock_seen, which stores the database's time.
 	seenEvery      = time.Minute
 	clockTellEvery = 10 * time.Minute
 )
 
-// ErrClockDoubted says that nothing may be deleted for its age now.
+// ErrClockDoubted means that the time is in doubt and that nothing may be deleted for its age now.
 var ErrClockDoubted = errors.New("the database's clock is far ahead of where it was last seen")
 
-// Clock is the time by which a service deletes what is old. Neither a wrong clock of the process
-// nor a wrong one of the database deletes what the other holds to be young, and when both are
-// wrong, as on one machine, the leap ahead is seen. It needs the table clock_seen in the schema of
-// the pool.
+// Clock provides the time by which a service deletes old data. Data must be old by the clock of the
+// process and by that of the database, so a single wrong clock deletes nothing. When both are
+// wrong, as on one machine, the leap ahead is noticed. Clock needs the table clock_seen in the
+// schema of the pool.
 type Clock struct {
 	pool    *Pool
 	now     func() time.Time
@@ -40,11 +41,11 @@ type Clock struct {
 	doubted prometheus.Counter
 
 	mu   sync.Mutex
-	leap time.Time // when the database's clock was first found ahead; zero: it is not
+	leap time.Time // time at which the database's clock was first found ahead; zero: it is not
 	told rate.Sometimes
 }
 
-// NewClock makes the clock of a service whose process has the time now. reg may be nil.
+// NewClock returns the clock of a service; now is the clock of its process. reg may be nil.
 func NewClock(pool *Pool, now func() time.Time, log *slog.Logger, reg prometheus.Registerer) *Clock {
 	c := &Clock{
 		pool: pool, now: now, log: log, told: rate.Sometimes{Interval: clockTellEvery},
@@ -61,10 +62,11 @@ func NewClock(pool *Pool, now func() time.Time, log *slog.Logger, reg prometheus
 	return c
 }
 
-// Times is what the two clocks say at one moment.
+// Times holds the times of both clocks at one moment.
 type Times struct{ Process, Database time.Time }
 
-// Earlier is the time by which something may be deleted: it is old by both clocks.
+// Earlier returns the earlier of the two times. Data that is old by it is old by both clocks, and
+// may be deleted.
 func (t Times) Earlier() time.Time {
 	if t.Process.Before(t.Database) {
 		return t.Process
@@ -72,7 +74,7 @@ func (t Times) Earlier() time.Time {
 	return t.Database
 }
 
-// Later is the time after which something lies in the future by both clocks.
+// Later returns the later of the two times. A time after it lies in the future by both clocks.
 func (t Times) Later() time.Time {
 	if t.Process.After(t.Database) {
 		return t.Process
@@ -80,7 +82,8 @@ func (t Times) Later() time.Time {
 	return t.Database
 }
 
-// Read asks the database for its time. The error is ErrClockDoubted while that has leapt ahead.
+// Read returns the times of both clocks. The error is ErrClockDoubted while the database's clock
+// has leapt ahead.
 func (c *Clock) Read(ctx context.Context) (Times, error) {
 	var t Times
 	var seen time.Time
@@ -101,7 +104,7 @@ func (c *Clock) Read(ctx context.Context) (Times, error) {
 	return t, nil
 }
 
-// compare reports clocks that are apart.
+// compare reports clocks that differ by more than maxClockOffset.
 func (c *Clock) compare(t Times) {
 	offset := t.Database.Sub(t.Process)
 	c.offset.Set(offset.Seconds())
@@ -111,8 +114,8 @@ func (c *Clock) compare(t Times) {
 	}
 }
 
-// leapt says whether the database's clock is ahead by a gap that is not believed yet. The wait is
-// by the monotonic clock of the process.
+// leapt reports whether the database's clock is ahead by a gap that is not trusted yet. The wait is
+// measured by the monotonic clock of the process.
 func (c *Clock) leapt(gap time.Duration) bool {
 	c.mu.Lock()
 	switch {

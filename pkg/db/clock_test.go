@@ -13,7 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// testClock is a clock of a process whose time is off by ahead.
+// testClock returns the Clock of a process whose own clock is off by ahead.
 func testClock(t *testing.T, ahead time.Duration) (*Clock, *Pool, *bytes.Buffer) {
 	t.Helper()
 	pool, log := open(t, testkit.Postgres(t), "public"), &bytes.Buffer{}
@@ -48,7 +48,8 @@ func TestTheEarlierOfTwoClocksIsReadAndADifferenceReported(t *testing.T) {
 	}
 }
 
-// TestALeapOfTheDatabasesClockIsBelievedAfterAWhile: it was a stop of the service then.
+// TestALeapOfTheDatabasesClockIsBelievedAfterAWhile checks that a gap which lasts counts as a stop
+// of the service.
 func TestALeapOfTheDatabasesClockIsBelievedAfterAWhile(t *testing.T) {
 	t.Parallel()
 	c, pool, log := testClock(t, 0)

@@ -10,12 +10,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// Copy adds rows to the columns of a table, as pgx's CopyFrom does and with a span like its own.
-// They are encoded in COPY's binary format already (PostgreSQL, COPY, File Formats): pgx makes a
-// value of every field and looks for its encoding, which counts for many rows.
+// Copy inserts rows into columns of a table, with a span like that of pgx's CopyFrom. The rows are
+// already encoded in COPY's binary format (PostgreSQL, COPY, File Formats). CopyFrom would box
+// every field and look up its encoding, which is slow for many rows.
 func Copy(ctx context.Context, tx pgx.Tx, table string, columns []string, rows io.Reader) (err error) {
 	conn := tx.Conn()
-	if trace.Current(ctx).Kept() { // Config copies all that it has
+	if trace.Current(ctx).Kept() { // Config makes a copy, which is expensive
 		if t, ok := conn.Config().Tracer.(*tracer); ok {
 			ctx = t.start(ctx, "COPY", "COPY "+table)
 			defer func() { end(ctx, err) }()

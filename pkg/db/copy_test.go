@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-func TestACopyHasTheSpanOfPgxs(t *testing.T) {
+func TestCopyHasTheSameSpanAsCopyFrom(t *testing.T) {
 	t.Parallel()
 	to, p, pool := traced(t)
 	if _, err := pool.Exec(t.Context(), `CREATE TABLE things (name text PRIMARY KEY)`); err != nil {

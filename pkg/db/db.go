@@ -1,6 +1,5 @@
-// Package db owns the way to PostgreSQL: the pool, transactions, what an error of the database
-// means, and migrations. Start reading at Open and InTx. The SQL itself stands in the *_store.go
-// files of the services.
+// Package db provides access to PostgreSQL: the pool, transactions, the meaning of database errors,
+// and migrations. The SQL itself stands in the services' packages. Start reading at Open and InTx.
 package db
 
 import (
@@ -31,7 +30,7 @@ type Config struct {
 	Migrate bool          `env:"DATABASE_MIGRATE" envDefault:"true" doc:"Bring the schema up to date at start; one process at a time."`
 }
 
-// longestTimeout is the most that statement_timeout takes, a 32-bit number of milliseconds.
+// longestTimeout is the maximum of statement_timeout, a 32-bit number of milliseconds.
 const longestTimeout = math.MaxInt32 * time.Millisecond
 
 // Validate checks what tags cannot say.
@@ -45,7 +44,7 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-// exampleURL is what DATABASE_URL looks like.
+// exampleURL is the example of DATABASE_URL in error messages.
 const exampleURL = "postgres://user:password@host:5432/database"
 
 func (c Config) parse() (*pgxpool.Config, error) {
@@ -62,21 +61,20 @@ func (c Config) parse() (*pgxpool.Config, error) {
 // Pool is a pool of connections whose search path is one schema.
 type Pool = pgxpool.Pool
 
-// Option changes how the connections of a pool are made.
+// Option changes the settings of a pool's connections.
 type Option func(*pgxpool.Config)
 
-// GenericPlans is for a service none of whose statements gains by knowing its parameters:
-// PostgreSQL plans each once for a connection. Left to itself it plans a statement over unnest($1)
-// again each time that the array is shorter than the ten rows which it takes an unknown one for,
-// and planning costs more than a look-up of some rows (plan_cache_mode, PostgreSQL 12 and later). A
-// plan that was made for an empty table lasts until PostgreSQL has looked at the table again, a
-// minute or so.
+// GenericPlans makes PostgreSQL plan each statement once for a connection (plan_cache_mode,
+// PostgreSQL 12 and later). It is for a service whose plans need not depend on the parameters. By
+// default PostgreSQL expects ten rows of unnest($1) and plans such a statement again for every
+// shorter array, and the planning costs more than the look-up of some rows. A plan that was made
+// for an empty table lasts until PostgreSQL has analysed the table again, after a minute or so.
 func GenericPlans(c *pgxpool.Config) {
 	c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 }
 
-// Open makes the pool for schema; it does not wait for the database to answer. The caller closes
-// it. Statements are traced unless traces is nil.
+// Open returns a pool for schema without waiting for the database to answer. The caller closes it.
+// Statements are traced unless traces is nil.
 func Open(ctx context.Context, c Config, schema string, reg prometheus.Registerer, traces *trace.Provider,
 	options ...Option) (*Pool, error) {
 	pc, err := c.parse()
@@ -107,12 +105,12 @@ func Open(ctx context.Context, c Config, schema string, reg prometheus.Registere
 	return pool, nil
 }
 
-// maxAttempts bounds how often a transaction that lost a race is run.
+// maxAttempts bounds the attempts to run a transaction that PostgreSQL ended for a conflict.
 const maxAttempts = 5
 
-// InTx runs f in one transaction: committed when f returns nil, else rolled back. A transaction
-// that PostgreSQL ended for a deadlock or a serialization failure is run again, so f must have no
-// effect outside of the transaction.
+// InTx runs f in one transaction, which is committed when f returns nil and else rolled back. A
+// transaction that PostgreSQL ended for a deadlock or a serialization failure is run again, so f
+// must have no effect outside of the transaction.
 func InTx(ctx context.Context, pool *Pool, f func(tx pgx.Tx) error) error {
 	return Again(func() error { return pgx.BeginFunc(ctx, pool, f) })
 }
@@ -141,13 +139,13 @@ func Constraint(err error) string {
 	return ""
 }
 
-// NoRows reports whether err says that a query found nothing.
+// NoRows reports whether err means that a query found no row.
 func NoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
-// Classify returns 503 SERVICE_UNAVAILABLE for errors that mean that the database is away, full or
-// too slow, and nil for others.
+// Classify returns 503 SERVICE_UNAVAILABLE for an error that means that the database is
+// unreachable, full or too slow, and nil for others.
 func Classify(err error) *apperr.Error {
-	// whatever the server says to a new connection, there is none
+	// every error of a new connection means that there is none
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return apperr.ServiceUnavailable(err)
 	}
@@ -158,7 +156,7 @@ func Classify(err error) *apperr.Error {
 		case "08", "53", "57", "58": // connection exception, insufficient resources, operator intervention, system error
 			return apperr.ServiceUnavailable(err)
 		}
-		if pe.Code == "25006" || retryable(err) { // read-only transaction: a standby
+		if pe.Code == "25006" || retryable(err) { // 25006: read-only transaction, on a standby
 			return apperr.ServiceUnavailable(err)
 		}
 		return nil

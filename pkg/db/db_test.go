@@ -56,7 +56,7 @@ func TestManyProcessesMigrateOneSchemaAtOnce(t *testing.T) {
 	}
 }
 
-func TestSettingsThatPostgreSQLCannotTakeAreRefusedByName(t *testing.T) {
+func TestInvalidSettingsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	for set, name := range map[string]string{
 		"DATABASE_URL=":                         "DATABASE_URL is required",
@@ -94,7 +94,7 @@ func TestWaitingForTheDatabaseSaysWhy(t *testing.T) {
 	}
 }
 
-func TestInTxRunsALoserOfADeadlockAgain(t *testing.T) {
+func TestInTxRetriesATransactionThatADeadlockEnded(t *testing.T) {
 	t.Parallel()
 	pool := open(t, testkit.Postgres(t), "public")
 	if _, err := pool.Exec(t.Context(),
@@ -125,7 +125,7 @@ func TestInTxRunsALoserOfADeadlockAgain(t *testing.T) {
 	}
 }
 
-func TestClassifyTellsAnAbsentDatabaseFromAWrongStatement(t *testing.T) {
+func TestClassifyDistinguishesAnUnreachableDatabaseFromAWrongStatement(t *testing.T) {
 	t.Parallel()
 	away := open(t, "postgres://nobody:secret@127.0.0.1:1/none", "public")
 	for name, c := range map[string]struct {
@@ -148,7 +148,7 @@ func TestClassifyTellsAnAbsentDatabaseFromAWrongStatement(t *testing.T) {
 	}
 }
 
-func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
+func TestARawPasswordIsReadWholeOrRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	for _, password := range testkit.RawPasswords() {
 		for _, url := range []string{

@@ -12,32 +12,30 @@ import (
 )
 
 const (
-	// heartbeatAge is how long a finding is kept, so that probes cost little however many there
-	// are.
+	// heartbeatAge is how long a result is cached, so that many probes cost little.
 	heartbeatAge = time.Second
-	// newSessionEvery is how often the heartbeat opens a session of its own: those of the pool may
-	// work while the server can no longer start others.
+	// newSessionEvery is the pause between heartbeats that open a session of their own: the pool's
+	// sessions may work while the server can no longer start others.
 	newSessionEvery = 10 * time.Second
 )
 
-// Heartbeat proves for /readyz that the database takes writes: it calls the function heartbeat of
+// Heartbeat checks for /readyz that the database accepts writes. It calls the function heartbeat of
 // the schema, which updates a row and writes a temporary file, in PL/pgSQL. So it fails when the
-// database is read-only, when its disk is full and when new sessions cannot load PL/pgSQL. Nothing
-// is written unless somebody asks.
+// database is read-only, when its disk is full and when new sessions cannot load PL/pgSQL. It
+// writes nothing unless Check is called.
 type Heartbeat struct {
 	pool *Pool
 
 	mu         sync.Mutex
-	at         time.Time // of the last finding
+	at         time.Time // of the last result
 	err        error
-	newSession time.Time // the last that was good
+	newSession time.Time // of the last successful check with a new session
 }
 
-// NewHeartbeat makes the check of the database of pool.
+// NewHeartbeat returns a heartbeat of the database of pool.
 func NewHeartbeat(pool *Pool) *Heartbeat { return &Heartbeat{pool: pool} }
 
-// Check returns why the database takes no writes, nil when it does. Its finding may be a second
-// old.
+// Check returns an error when the database does not accept writes. Its result may be a second old.
 func (h *Heartbeat) Check(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -46,7 +44,7 @@ func (h *Heartbeat) Check(ctx context.Context) error {
 	}
 	err := h.beat(ctx)
 	if ctx.Err() != nil {
-		return err // which may say only that the caller gave up
+		return err // not cached: it may only mean that the caller gave up
 	}
 	h.at, h.err = time.Now(), err
 	return err

@@ -16,7 +16,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// heartbeatOf makes the heartbeat that the services have in their migrations, and its check.
+// heartbeatOf creates the function heartbeat as the services' migrations do, and returns its check.
 func heartbeatOf(t *testing.T, url string) (*Heartbeat, *Pool) {
 	t.Helper()
 	pool := open(t, url, "some_svc")
@@ -27,7 +27,7 @@ func heartbeatOf(t *testing.T, url string) (*Heartbeat, *Pool) {
 	return NewHeartbeat(pool), pool
 }
 
-// fresh forgets the last finding, and the last new session.
+// fresh clears the cached result and the time of the last new session.
 func (h *Heartbeat) fresh() *Heartbeat {
 	h.at, h.newSession = time.Time{}, time.Time{}
 	return h
@@ -41,7 +41,7 @@ func beats(t *testing.T, pool *Pool) (n int) {
 	return n
 }
 
-func TestAHeartbeatWritesOnceForManyWhoAsk(t *testing.T) {
+func TestManyChecksShareOneHeartbeat(t *testing.T) {
 	t.Parallel()
 	h, pool := heartbeatOf(t, testkit.Postgres(t))
 	other := NewHeartbeat(pool) // of another replica
@@ -71,7 +71,7 @@ func TestAHeartbeatWritesOnceForManyWhoAsk(t *testing.T) {
 	}
 }
 
-func TestAHeartbeatFailsWhereNothingCanBeWritten(t *testing.T) {
+func TestAHeartbeatFailsWhenTheDatabaseCannotWrite(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ damage, repair, want string }{
 		"read-only": {`ALTER DATABASE %s SET default_transaction_read_only = on`,
@@ -103,7 +103,7 @@ func TestAHeartbeatFailsWhereNothingCanBeWritten(t *testing.T) {
 	}
 }
 
-// TestAHeartbeatNoticesThatNewSessionsFail although those of the pool work.
+// TestAHeartbeatNoticesThatNewSessionsFail although the pool's sessions work.
 func TestAHeartbeatNoticesThatNewSessionsFail(t *testing.T) {
 	t.Parallel()
 	bin, library := testkit.PostgresPrograms(t)
@@ -150,8 +150,9 @@ func TestAHeartbeatNoticesThatNewSessionsFail(t *testing.T) {
 	}
 }
 
-// TestAHeartbeatNeedsNoNewSessionWhereThereAreTooMany: the pool has its own.
-func TestAHeartbeatNeedsNoNewSessionWhereThereAreTooMany(t *testing.T) {
+// TestAHeartbeatNeedsNoNewSessionWhenThereAreTooMany checks that too many connections are no
+// failure, because the pool has sessions of its own.
+func TestAHeartbeatNeedsNoNewSessionWhenThereAreTooMany(t *testing.T) {
 	t.Parallel()
 	h, pool := heartbeatOf(t, testkit.Postgres(t))
 	role := pool.Config().ConnConfig.Database + "_role" // as unique as the database

@@ -20,13 +20,14 @@ import (
 )
 
 // migrateWait is how long -migrate waits for a database that does not answer yet. A service waits
-// for as long as it takes.
+// without a limit.
 const migrateWait = time.Minute
 
 // tellEvery is how often the log repeats that the database does not answer.
 const tellEvery = 10 * time.Second
 
-// MigrateAlone is Migrate on a pool of its own, for a process that does nothing else.
+// MigrateAlone opens a pool, calls Migrate and closes the pool, for a process that does nothing
+// else.
 func MigrateAlone(ctx context.Context, c Config, schema string, files fs.FS, log *slog.Logger) error {
 	pool, err := Open(ctx, c, schema, nil, nil)
 	if err != nil {
@@ -39,11 +40,11 @@ func MigrateAlone(ctx context.Context, c Config, schema string, files fs.FS, log
 	return Migrate(ctx, pool, schema, files, log)
 }
 
-// Prepare waits until the database answers, however long that takes, and then brings schema up to
-// date, unless DATABASE_MIGRATE says that somebody else does. It says in log why it waits, and
-// refuses a pooler that shares sessions. A service calls it before its first statement: a process
-// that ended because the database is away would be restarted after ever longer pauses
-// (CrashLoopBackOff), and so come back long after the database.
+// Prepare waits until the database answers, without a limit, and then brings schema up to date
+// unless DATABASE_MIGRATE turns that off. It logs why it waits, and refuses a pooler that shares
+// sessions. A service calls it before its first statement. A process that ended because the
+// database is unreachable would be restarted after ever longer pauses (CrashLoopBackOff), and so
+// come back long after the database.
 func Prepare(ctx context.Context, c Config, pool *Pool, schema string, files fs.FS, log *slog.Logger) error {
 	if err := waitFor(ctx, sessions(pool, schema), log, 0); err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -55,9 +56,9 @@ func Prepare(ctx context.Context, c Config, pool *Pool, schema string, files fs.
 }
 
 // Migrate brings schema up to the newest file in the folder migrations of files (goose SQL files,
-// forward only), creating the schema when it is missing. Several processes may call it at once: a
-// lock on a table of the schema lets one work and the others wait. It waits up to a minute for the
-// database to answer, and says in log why it waits.
+// forward only), and creates the schema when it is missing. Several processes may call it at once:
+// a lock on a table of the schema lets one work while the others wait. It waits up to a minute for
+// the database to answer, and logs why it waits.
 func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *slog.Logger) error {
 	migrations, err := fs.Sub(files, "migrations")
 	if err != nil {
@@ -94,10 +95,10 @@ func Migrate(ctx context.Context, pool *Pool, schema string, files fs.FS, log *s
 	return nil
 }
 
-// lockMigrations waits until no other process migrates the schema. The lock is on a table of the
-// schema, not an advisory one, which any role of the database could hold. It lasts until unlock or
-// the end of the connection. Its transaction has no snapshot, so it is in the way of no CREATE
-// INDEX CONCURRENTLY.
+// lockMigrations waits until no other process migrates the schema. It locks a table of the schema.
+// It takes no advisory lock, because any role of the database could hold that one. The lock lasts
+// until unlock or the end of the connection. Its transaction has no snapshot, so no CREATE INDEX
+// CONCURRENTLY waits for it.
 func lockMigrations(ctx context.Context, conn *sql.DB) (unlock func(), err error) {
 	if _, err := conn.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migrations_lock ()"); unlessThere(err) != nil {
 		return nil, err
@@ -116,7 +117,7 @@ func lockMigrations(ctx context.Context, conn *sql.DB) (unlock func(), err error
 	return func() { _ = tx.Rollback() }, nil
 }
 
-// unlessThere returns nil for the error of a CREATE that another process was faster with.
+// unlessThere returns nil when err means that another process has created the same object first.
 func unlessThere(err error) error {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pe.Code {
@@ -128,16 +129,16 @@ func unlessThere(err error) error {
 	return err
 }
 
-// migrationConn opens database/sql on the pool's own settings, but without the statement timeout: a
-// migration may take its time.
+// migrationConn opens database/sql with the pool's settings, but without the statement timeout,
+// because a migration may take long.
 func migrationConn(pool *pgxpool.Pool) *sql.DB {
 	cc := pool.Config().ConnConfig.Copy()
 	delete(cc.RuntimeParams, "statement_timeout")
 	return stdlib.OpenDB(*cc)
 }
 
-// waitFor returns when ping succeeds, and fails when it has not within atMost; 0: it waits without
-// a limit. Its error is why the last try failed, also when ctx ends the waiting.
+// waitFor calls ping until it succeeds. It fails after atMost, or when ctx ends, with the error of
+// the last attempt; an atMost of 0 is no limit.
 func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Logger, atMost time.Duration) error {
 	last, told := errors.New("no answer yet"), rate.Sometimes{Interval: tellEvery}
 	try := func() (struct{}, error) {
@@ -145,7 +146,7 @@ func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Lo
 		if refused := refusal(err); refused != nil {
 			return struct{}{}, backoff.Permanent(refused)
 		}
-		if err != nil && ctx.Err() == nil { // else it says only that ctx ended
+		if err != nil && ctx.Err() == nil { // otherwise err only says that ctx ended
 			last = err
 			told.Do(func() { log.Warn("the database cannot be reached: trying on (DATABASE_URL)", "error", err.Error()) })
 		}
@@ -162,7 +163,7 @@ func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Lo
 }
 
 func createSchema(ctx context.Context, pool *Pool, schema string) error {
-	// CREATE SCHEMA IF NOT EXISTS needs the right to create even when there is nothing to do.
+	// CREATE SCHEMA IF NOT EXISTS needs the right to create even when the schema exists.
 	var there bool
 	if err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)",
 		schema).Scan(&there); err != nil || there {

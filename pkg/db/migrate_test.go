@@ -13,7 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAServiceWaitsForTheDatabaseAsLongAsItTakes: only a command gives up.
+// TestAServiceWaitsForTheDatabaseAsLongAsItTakes, unlike a command, which gives up.
 func TestAServiceWaitsForTheDatabaseAsLongAsItTakes(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -41,8 +41,8 @@ func TestAServiceWaitsForTheDatabaseAsLongAsItTakes(t *testing.T) {
 	}
 }
 
-// TestMigrationsAreLogged: each that was applied is named, those before a failure too, and none
-// twice.
+// TestMigrationsAreLogged checks that the log names each applied migration once, even when a later
+// one fails.
 func TestMigrationsAreLogged(t *testing.T) {
 	t.Parallel()
 	pool := open(t, testkit.Postgres(t), "some_svc")

@@ -10,11 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// errPooler is the line with which a process ends that was given the address of a pooler.
+// errPooler is the error of a process whose DATABASE_URL is the address of a pooler.
 var errPooler = errors.New("DATABASE_URL leads to a pooler that shares sessions or drops their settings: name PostgreSQL itself, " +
 	"or set up PgBouncer in session mode as deploy/docs/growth.md says")
 
-// refusal is the error of an attempt to connect that no waiting can change, nil for others.
+// refusal returns the error to report when err is permanent, so that waiting is useless; nil for
+// other errors.
 func refusal(err error) error {
 	if errors.Is(err, errPooler) {
 		return err
@@ -26,16 +27,16 @@ func refusal(err error) error {
 	return nil
 }
 
-// whichSession tells sessions apart, also those of several servers behind one address.
+// whichSession identifies a session, even among several servers behind one address.
 const whichSession = "SELECT pg_backend_pid() || ' ' || pg_postmaster_start_time()"
 
-// looks is how often two connections are compared. A pooler gives the session that was used last to
-// the next statement, unless another client is quicker.
+// looks is how often two connections are compared. A pooler gives the most recently used session to
+// the next statement, unless another client takes it first.
 const looks = 5
 
-// sessions returns a check that the database answers and that connections to it are sessions:
-// through a pooler the schema and the prepared statements of one connection are seen, or lost, by
-// another. Two connections then have the same session, or one has several.
+// sessions returns a check that the database answers and that each connection has a session of its
+// own. Through a pooler two connections may have the same session, or one connection several, so
+// that one would see or lose the schema and the prepared statements of another.
 func sessions(pool *Pool, schema string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var two [2]*pgx.Conn
@@ -51,7 +52,7 @@ func sessions(pool *Pool, schema string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		if strings.Trim(path, `"`) != schema { // settings of a new connection are not passed on
+		if strings.Trim(path, `"`) != schema { // the pooler does not pass on the settings of a new connection
 			return errPooler
 		}
 		var seen [2]string
@@ -71,7 +72,7 @@ func sessions(pool *Pool, schema string) func(context.Context) error {
 	}
 }
 
-// simple asks for one text without a prepared statement.
+// simple returns the one text of a query, without a prepared statement.
 func simple(ctx context.Context, conn *pgx.Conn, sql string) (text string, err error) {
 	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
 	if err != nil {

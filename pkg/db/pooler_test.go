@@ -18,9 +18,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// pooler is PgBouncer with pool_mode=transaction and one connection to PostgreSQL.
+// pooler imitates PgBouncer with pool_mode=transaction and one connection to PostgreSQL.
 type pooler struct {
-	refuses string // a parameter of a new connection
+	refuses string // parameter of a new connection that the pooler refuses
 
 	mu     sync.Mutex // held for a transaction
 	server *pgproto3.Frontend
@@ -89,7 +89,7 @@ func (p *pooler) serve(client *pgproto3.Backend) {
 	}
 }
 
-// transaction passes on what belongs together.
+// transaction forwards the messages of one transaction.
 func (p *pooler) transaction(client *pgproto3.Backend) error {
 	m, err := client.Receive()
 	if err != nil {
@@ -153,7 +153,7 @@ func TestAPoolerThatSharesSessionsIsRefused(t *testing.T) {
 	}
 }
 
-func TestSessionsOfPostgreSQLAreNoPooler(t *testing.T) {
+func TestPostgreSQLItselfIsNotTakenForAPooler(t *testing.T) {
 	t.Parallel()
 	pool := open(t, testkit.Postgres(t), "some_svc")
 	if err := sessions(pool, "some_svc")(t.Context()); err != nil {

@@ -11,16 +11,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// tracer makes a span of every statement, batch and COPY of a request that is traced. A span holds
-// the text of the statement, which stands in our source, and never an argument: neither do the
-// errors of pgx and PostgreSQL, which quote arguments, get in, only their SQLSTATE.
+// tracer makes a span for every statement, batch and COPY of a request that is traced. A span holds
+// the text of the statement, which stands in the source code, and never an argument. An error of
+// pgx or PostgreSQL may quote an argument, so a span holds only its SQLSTATE.
 type tracer struct {
 	traces *trace.Provider
 	schema string
 }
 
-// started keeps a span for the end of what it is about. That is told from the spans around it, so
-// that only what was begun here is ended here.
+// started is the context key of the span of one operation. The span has a key of its own, so that
+// the end of an operation ends only its own span and none around it.
 type started struct{}
 
 func (t *tracer) start(ctx context.Context, operation, text string) context.Context {
@@ -58,7 +58,7 @@ func fail(span trace.Span, err error) {
 	span.Fail(reason)
 }
 
-// operation is the first word of a statement.
+// operation returns the first word of a statement.
 func operation(sql string) string {
 	if words := strings.Fields(sql[:min(len(sql), 64)]); len(words) > 0 {
 		return strings.ToUpper(strings.TrimSuffix(words[0], ";"))
@@ -88,8 +88,8 @@ func (t *tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceBa
 	return ctx
 }
 
-// TraceBatchQuery is part of pgx's BatchTracer: the statements of a batch have one span together,
-// which fails with the first of them.
+// TraceBatchQuery is part of pgx's BatchTracer. All statements of a batch share one span, which
+// fails with the first statement that fails.
 func (t *tracer) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
 	if span, ok := ctx.Value(started{}).(trace.Span); ok && span == trace.Current(ctx) {
 		fail(span, d.Err)

@@ -13,7 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// traced returns a database whose statements are traced, by what, and where the spans arrive.
+// traced returns a pool whose statements are traced, its provider, and the collector of the spans.
 func traced(t *testing.T) (*testkit.Collector, *trace.Provider, *Pool) {
 	t.Helper()
 	to := testkit.Traces(t)
@@ -34,7 +34,7 @@ func traced(t *testing.T) (*testkit.Collector, *trace.Provider, *Pool) {
 	return to, p, pool
 }
 
-// TestStatementsAreTracedWithoutTheirArguments makes statements fail in each of the ways whose
+// TestStatementsAreTracedWithoutTheirArguments makes statements fail in every way in which the
 // error quotes an argument.
 func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 	t.Parallel()
@@ -79,7 +79,7 @@ func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 	}
 }
 
-// failWith makes statements with secret as their argument.
+// failWith runs statements that fail, with secret as their argument.
 func failWith(t *testing.T, ctx context.Context, pool *Pool, secret string) {
 	t.Helper()
 	var n int
