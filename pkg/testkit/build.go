@@ -2,13 +2,13 @@ package testkit
 
 import "os"
 
-// ReleaseBuild reports whether tests build programs as the images are built. That is so in CI
-// (CI=true). Elsewhere it would compile every package a second time.
+// ReleaseBuild reports whether tests build programs in the same way as the images, as in CI
+// (CI=true). Elsewhere that would compile every package a second time.
 func ReleaseBuild() bool { return os.Getenv("CI") == "true" }
 
 // BuildEnv returns the environment of "go build" for the programs that tests start. Unless
-// ReleaseBuild says otherwise, they are compiled like the tests, with which they share the build
-// cache.
+// ReleaseBuild is true, the programs are compiled like the tests and share the build cache with
+// them.
 func BuildEnv() []string {
 	switch {
 	case ReleaseBuild():

@@ -17,7 +17,7 @@ import (
 
 // Authority signs certificates for a test.
 type Authority struct {
-	// Cert is its own certificate, File where that lies.
+	// Cert is the authority's own certificate, File the path of its PEM file.
 	Cert *x509.Certificate
 	File string
 
@@ -26,7 +26,7 @@ type Authority struct {
 	dir string
 }
 
-// NewAuthority makes one whose files are gone after the test.
+// NewAuthority returns an authority whose files are removed after the test.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{t: t, dir: t.TempDir()}
@@ -57,8 +57,8 @@ func (a *Authority) sign(c *x509.Certificate, public *ecdsa.PublicKey) []byte {
 	return der
 }
 
-// Issue writes a certificate for name and 127.0.0.1 with this serial number, and its key, over what
-// stands in the files of that name.
+// Issue writes a certificate for name and 127.0.0.1 with this serial number, and its key. It
+// overwrites the files of an earlier certificate for the same name.
 func (a *Authority) Issue(name string, serial int64) (cert, key string) {
 	a.t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

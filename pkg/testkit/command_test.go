@@ -16,7 +16,7 @@ import (
 
 const childOf = "TESTKIT_CHILD"
 
-// startTree is what a test binary does that starts a program with a child of its own: it prints
+// startTree runs in a child test binary. It starts a program that has a child process and prints
 // both process ids.
 func startTree(t *testing.T) {
 	cmd := testkit.Command(t, "sh", "-c", `sleep 600 & echo $$ $!; wait`)
@@ -73,7 +73,7 @@ func TestACommandAndItsChildrenEndWithTheTest(t *testing.T) {
 			if c.kill {
 				_ = cmd.Process.Kill()
 			}
-			_ = cmd.Wait() // how it ended is not the question
+			_ = cmd.Wait() // its exit code does not matter here
 			for _, pid := range pids {
 				waitGone(t, pid)
 			}
@@ -96,8 +96,8 @@ func waitGone(t *testing.T, text string) {
 	t.Errorf("process %d still runs", pid)
 }
 
-// zombie reports whether the process has ended and only waits to be collected: in some containers
-// nobody collects orphans.
+// zombie reports whether the process has ended and only waits to be reaped: some containers have no
+// process that reaps orphans.
 func zombie(pid string) bool {
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	return err == nil && strings.Contains(string(stat), ") Z ")

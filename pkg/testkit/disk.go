@@ -16,17 +16,16 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// diskVariable tells a test binary that it is the child of [StartOnSmallDisk], and where its disk
-// is.
+// diskVariable is the variable with the folder of the small disk in a child of [StartOnSmallDisk].
 const diskVariable = "TESTKIT_SMALL_DISK"
 
-// diskSize is what fits on the disk: some hundred blocks of a stream.
+// diskSize is the size of the disk, some hundred blocks of a stream.
 const diskSize = "8m"
 
 // SmallDisk is a process of this test binary that serves something from a disk of its own, which
 // can be full.
 type SmallDisk struct {
-	// URL is what the process says its address is.
+	// URL is the address of the server, as the process reports it.
 	URL string
 
 	t   testing.TB
@@ -34,9 +33,9 @@ type SmallDisk struct {
 	out *bufio.Reader
 }
 
-// StartOnSmallDisk runs this test binary once more, in a mount namespace of its own in which a
-// small disk is mounted, and there what TestMain gives to [ServeOnSmallDisk]: by default a NATS
-// server. The test is skipped where the system allows no such namespace. The process ends with t.
+// StartOnSmallDisk runs this test binary once more, in a mount namespace of its own with a small
+// disk. The child starts the server that TestMain passes to [ServeOnSmallDisk], by default NATS.
+// The test is skipped where the system allows no such namespace. The process ends with t.
 func StartOnSmallDisk(t testing.TB) *SmallDisk {
 	t.Helper()
 	const mount = `mount -t tmpfs -o size=` + diskSize + ` tmpfs "$1" && exec "$2" -test.run='^$'`
@@ -59,10 +58,10 @@ func StartOnSmallDisk(t testing.TB) *SmallDisk {
 	return d
 }
 
-// Fill leaves no room on the disk.
+// Fill takes up all the room on the disk.
 func (d *SmallDisk) Fill() { d.command("fill") }
 
-// Free gives back what Fill took.
+// Free frees the room that Fill took.
 func (d *SmallDisk) Free() { d.command("free") }
 
 func (d *SmallDisk) command(name string) {
@@ -84,9 +83,9 @@ func (d *SmallDisk) answer() string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// ServeOnSmallDisk is what TestMain calls first when start is to run in the process of
-// [StartOnSmallDisk]; in another it does nothing. It calls start with the folder of the disk and
-// ends the process with the test.
+// ServeOnSmallDisk must be the first call of TestMain when start is to run in the process of
+// [StartOnSmallDisk]. There it calls start with the folder of the disk, and ends the process with
+// the test; in any other process it does nothing.
 func ServeOnSmallDisk(start func(dir string) (url string, err error)) {
 	dir := os.Getenv(diskVariable)
 	if dir == "" {

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// Log returns a logger of every level that writes to t's output, which go test shows
-// when t failed or with -v. What is logged after the end of t is dropped, where t.Log would panic.
+// Log returns a logger of every level that writes to t's output, which go test shows when t failed
+// or with -v. Lines after the end of t are dropped; t.Log would panic.
 func Log(t testing.TB) *slog.Logger {
 	w := &testOutput{out: t.Output()}
 	t.Cleanup(w.close)
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// Buffer collects what is logged or printed, by any number of goroutines. It may be read meanwhile.
+// Buffer collects logged or printed text. It is safe for concurrent use.
 type Buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -29,7 +29,7 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-// String returns all of it so far.
+// String returns the text so far.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 
 const readyTimeout = 20 * time.Second
 
-// Broker is a nats-server with JetStream that a test may take away and
-// bring back. Its methods are safe for concurrent use.
+// Broker is a nats-server with JetStream that a test may stop and restart. Its methods are safe for
+// concurrent use.
 type Broker struct {
 	t       testing.TB
 	options server.Options
@@ -22,15 +22,15 @@ type Broker struct {
 	server *server.Server
 }
 
-// NATS returns the address of a NATS server of t's own, with JetStream.
+// NATS starts a NATS server for t, with JetStream, and returns its address.
 func NATS(t testing.TB) string {
 	t.Helper()
 	return StartNATS(t).URL()
 }
 
-// StartNATS starts a NATS server of t's own inside this process, with
-// JetStream stored in t.TempDir, on a free port of 127.0.0.1. Each option may
-// change the server's settings. It ends with t.
+// StartNATS starts a NATS server for t inside this process, on a free port of 127.0.0.1. JetStream
+// stores its data in t.TempDir. Each option may change the server's settings. The server ends with
+// t.
 func StartNATS(t testing.TB, options ...func(*server.Options)) *Broker {
 	t.Helper()
 	b := &Broker{t: t, options: server.Options{
@@ -41,7 +41,7 @@ func StartNATS(t testing.TB, options ...func(*server.Options)) *Broker {
 		StoreDir:   t.TempDir(),
 		NoLog:      true,
 		NoSigs:     true,
-		// Without limits the server measures the disk, differently each time.
+		// Without limits the server derives them from the free disk space, which varies.
 		JetStreamMaxMemory: 256 << 20,
 		JetStreamMaxStore:  4 << 30,
 	}}
@@ -64,8 +64,8 @@ func (b *Broker) URL() string {
 	return scheme + net.JoinHostPort(b.options.Host, strconv.Itoa(b.options.Port))
 }
 
-// Stop ends the server and every connection; what JetStream stored stays.
-// Without effect when it is stopped.
+// Stop ends the server and every connection; the data of JetStream stays. It does nothing when the
+// server is stopped.
 func (b *Broker) Stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,9 +77,8 @@ func (b *Broker) Stop() {
 	b.server = nil
 }
 
-// Restart starts the server on its port and store, after stopping it if it
-// runs; each option changes its settings from now on. The test fails when it
-// does not come up.
+// Restart stops the server if it runs and starts it again on the same port with the same data. Each
+// option changes its settings from now on. The test fails when the server does not start.
 func (b *Broker) Restart(options ...func(*server.Options)) {
 	b.t.Helper()
 	b.Stop()

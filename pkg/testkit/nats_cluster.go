@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// NATSCluster starts n NATS servers of t's own that form one JetStream cluster, inside this
-// process. It returns when they are up, which is before they have chosen a leader. They end with t.
+// NATSCluster starts n NATS servers for t inside this process, which form one JetStream cluster. It
+// returns when they are up, which is before they have elected a leader. They end with t.
 func NATSCluster(t testing.TB, n int) []*Broker {
 	t.Helper()
 	// They must know each other's ports before any of them runs.

@@ -2,8 +2,8 @@ package testkit
 
 import "strings"
 
-// RawPasswords are passwords with characters that mean something in a URL, as an operator pastes
-// them: not percent-encoded. The parts on both sides of the character are in secretParts.
+// RawPasswords are passwords with characters that have a meaning in a URL, not percent-encoded, as
+// an operator may paste them. The parts on both sides of the character are in secretParts.
 func RawPasswords() []string {
 	var out []string
 	for _, left := range secretParts[:2] {
@@ -14,10 +14,10 @@ func RawPasswords() []string {
 	return out
 }
 
-// secretParts: the second could be a port.
+// secretParts are the parts of RawPasswords; the second could be a port.
 var secretParts = [...]string{"Hunter2", "27182", "SecretTail99"}
 
-// Leaks reports whether text has a part of one of RawPasswords in it.
+// Leaks reports whether text contains a part of one of RawPasswords.
 func Leaks(text string) bool {
 	for _, part := range secretParts {
 		if strings.Contains(text, part) {

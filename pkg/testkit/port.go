@@ -7,12 +7,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/freeport"
 )
 
-// ports are those of this process's tests.
+// ports gives out the ports of this process's tests.
 var ports freeport.Ports
 
-// FreeAddr returns an address of this machine on which nobody listens and that no
-// other test of this process gets: for what must know an address before it listens
-// there, or shall find nobody.
+// FreeAddr returns an address of this machine on which no server listens and that no other test of
+// this process gets. It is for servers that must know their address before they listen, and for
+// clients that must find no server.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	return fmt.Sprintf("127.0.0.1:%d", freePort(t))

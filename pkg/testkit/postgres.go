@@ -31,8 +31,8 @@ const (
 	abandonedAfter = time.Minute
 )
 
-// cluster is the PostgreSQL of one test binary. It is a variable because that is what it stands
-// for: what the process shares, between the first test that needs it and Main.
+// cluster is the PostgreSQL of one test binary. It is a global variable because all tests of the
+// process share it, from the first test that needs it until the end of Main.
 type cluster struct {
 	enabled bool // Main will stop it
 
@@ -46,17 +46,16 @@ type cluster struct {
 
 var shared cluster
 
-// Postgres returns the address of a new, empty database for t, with a
-// superuser's rights; it is dropped, open connections or not, when t is over.
-// The databases are in one cluster that lives as long as the test binary, or
-// in the one that the environment names in TEST_DATABASE_URL.
+// Postgres returns the address of a new, empty database for t, with a superuser's rights. It is
+// dropped when t ends, even while connections are open. The databases are in one cluster that lives
+// as long as the test binary, or in the cluster at TEST_DATABASE_URL.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return database(t, "template1")
 }
 
-// Template is a database that is prepared once and copied for each test: a copy takes a fraction
-// of the time of many migrations. Each test binary has its own.
+// Template is a database that is prepared once for a test binary and copied for each test, because
+// a copy takes a fraction of the time of many migrations.
 type Template struct {
 	// Prepare fills the empty database at url. It closes its connections before it returns.
 	Prepare func(url string) error
@@ -114,7 +113,7 @@ func drop(admin, name string) error {
 	return execute(admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 }
 
-// prepare creates a database for templates, which is dropped by stop.
+// prepare creates the database of the template, which stop drops.
 func (c *cluster) prepare(fill func(url string) error) (name string, err error) {
 	admin, err := c.address()
 	if err != nil {
@@ -134,9 +133,9 @@ func (c *cluster) prepare(fill func(url string) error) (name string, err error) 
 	return name, fill(address)
 }
 
-// create lets PostgreSQL copy the template's files: where nothing is flushed
-// that is a third of the work of logging their pages, which PostgreSQL 15 and
-// later would do. Older ones know no other way, nor the word for it.
+// create lets PostgreSQL copy the template's files (FILE_COPY). By default PostgreSQL 15 and later
+// write the pages to the log, which takes three times as long when nothing is flushed. Older
+// versions always copy files and do not know the option.
 func create(admin, name, template string) error {
 	statement := "CREATE DATABASE " + name + " TEMPLATE " + template
 	err := execute(admin, statement+" STRATEGY file_copy")
@@ -147,8 +146,8 @@ func create(admin, name, template string) error {
 	return err
 }
 
-// execute uses a connection of its own, so that no pool's goroutine is taken
-// for a leak of the test's.
+// execute uses a connection of its own, so that no goroutine of a pool is taken for a leak of the
+// test.
 func execute(address, sql string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
@@ -186,8 +185,8 @@ func (c *cluster) start() error {
 	if err != nil {
 		return err
 	}
-	// No test owns the cluster, so what it says goes to standard error, and
-	// only what is worse than a refused session.
+	// No test owns the cluster, so its log goes to standard error, and only lines that are worse
+	// than a refused session.
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	c.local, err = localpg.Start(ctx, localpg.Options{Dir: dir, Settings: localpg.Disposable(), Log: log})
 	if err != nil {
@@ -197,8 +196,8 @@ func (c *cluster) start() error {
 	return cheapenLogin(c.admin)
 }
 
-// cheapenLogin stores the password of address hashed once instead of 4,096 times: with the race
-// detector each connection would cost milliseconds.
+// cheapenLogin stores the password of address with one hash iteration instead of 4,096, which with
+// the race detector would cost milliseconds for each connection.
 func cheapenLogin(address string) error {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -213,7 +212,8 @@ func cheapenLogin(address string) error {
 		verifier))
 }
 
-// scramVerifier returns what PostgreSQL stores of a password (RFC 5803), of one iteration.
+// scramVerifier returns the form in which PostgreSQL stores a password (RFC 5803), with one
+// iteration.
 func scramVerifier(password string) (string, error) {
 	salt := []byte(rand.Text())
 	salted, err := pbkdf2.Key(sha256.New, password, salt, 1, sha256.Size)
@@ -243,9 +243,9 @@ func (c *cluster) stop(ctx context.Context) error {
 	return err
 }
 
-// tempDir is a file system in memory when there is one with room and nobody
-// set TMPDIR: a new database is 7 MB of dirty pages, and once the kernel
-// makes their writers wait for the disk, creating one takes ten times as long.
+// tempDir returns a folder in memory when there is one with room and TMPDIR is not set. A new
+// database is 7 MB of dirty pages, and once the kernel makes their writers wait for the disk,
+// creating one takes ten times as long.
 func tempDir() string {
 	if os.Getenv("TMPDIR") == "" && hasRoom(memoryDir) {
 		return memoryDir
@@ -253,13 +253,13 @@ func tempDir() string {
 	return os.TempDir()
 }
 
-// removeAbandoned clears the folders of test runs that were killed. A folder
-// that another run uses is locked, but not in its first moments.
+// removeAbandoned removes the folders of test runs that were killed. A folder that another run uses
+// is locked, except in its first moments, so young folders stay.
 func removeAbandoned(ctx context.Context) {
 	folders, _ := filepath.Glob(filepath.Join(tempDir(), folderPrefix+"*"))
 	for _, folder := range folders {
 		if info, err := os.Stat(folder); err == nil && time.Since(info.ModTime()) > abandonedAfter {
-			// An error means that it is in use, or another user's.
+			// An error means that the folder is in use, or belongs to another user.
 			_ = localpg.Remove(ctx, folder, slog.New(slog.DiscardHandler))
 		}
 	}

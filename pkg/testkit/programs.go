@@ -14,8 +14,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/localpg"
 )
 
-// PostgresPrograms returns a copy of the PostgreSQL that tests use, which t may damage: the folder
-// of its programs, and that of plpgsql.so. Any user may read it.
+// PostgresPrograms copies the PostgreSQL that tests use, so that t may damage the copy. It returns
+// the folders of the programs and of plpgsql.so. Any user may read them.
 func PostgresPrograms(t testing.TB) (bin, library string) {
 	t.Helper()
 	root, err := os.MkdirTemp("", folderPrefix+"programs-")
@@ -24,7 +24,7 @@ func PostgresPrograms(t testing.TB) (bin, library string) {
 	}
 	t.Cleanup(func() { os.RemoveAll(root) })
 	at := programFolders(t, filepath.Join(root, "cluster"))
-	// The parts find each other by their relative places.
+	// The programs find their files by relative paths.
 	bin, library = filepath.Join(root, at["BINDIR"]), filepath.Join(root, at["PKGLIBDIR"])
 	share := filepath.Join(root, at["SHAREDIR"])
 	err = os.Chmod(root, 0o755)
@@ -48,7 +48,7 @@ func PostgresPrograms(t testing.TB) (bin, library string) {
 	return bin, library
 }
 
-// programFolders asks a server for the places of its parts.
+// programFolders asks a server for the folders of its files.
 func programFolders(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	c, err := localpg.Start(t.Context(),
@@ -86,7 +86,7 @@ func copyLibraries(from, to string) error {
 	})
 }
 
-// CopyFile makes to a file of its own that anybody may run.
+// CopyFile copies from to the new file to, which every user may run.
 func CopyFile(from, to string) error {
 	content, err := os.ReadFile(from)
 	if err == nil {

@@ -2,5 +2,5 @@
 
 package testkit
 
-// Race says that the tests were built with the race detector.
+// Race reports whether the tests were built with the race detector.
 const Race = true

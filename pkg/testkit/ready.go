@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ReadyFollowsWrites checks that /readyz of the service whose admin address is given says 503 while
-// its database, one of [Postgres], is read-only, and 200 before and after.
+// ReadyFollowsWrites checks that /readyz at adminAddr answers 503 while the service's database, one
+// of [Postgres], is read-only, and 200 before and after.
 func ReadyFollowsWrites(t testing.TB, database, adminAddr string) {
 	t.Helper()
 	cc, err := pgx.ParseConfig(database)
@@ -21,8 +21,8 @@ func ReadyFollowsWrites(t testing.TB, database, adminAddr string) {
 	}
 	set := func(change string) {
 		t.Helper()
-		// A new session is read-only by then, and may not change the setting back unless it is told
-		// so.
+		// A new session is read-only by then, and may change the setting back only after it has
+		// made itself writable.
 		sql := "SET transaction_read_only = off; ALTER DATABASE " + cc.Database + " " + change
 		if err := execute(database, sql); err != nil {
 			t.Fatal(err)

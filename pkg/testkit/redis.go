@@ -7,15 +7,15 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// RedisServer is a Redis that a test may take away and bring back. It is
-// miniredis, whose methods (SetError, Keys, TTL, FastForward, …) are there too.
+// RedisServer is a Redis that a test may stop and restart. It embeds miniredis with its methods
+// (SetError, Keys, TTL, FastForward, …).
 type RedisServer struct {
 	*miniredis.Miniredis
 	t testing.TB
 }
 
-// Redis starts a Redis of t's own inside this process, on a free port of
-// 127.0.0.1. Keys expire with the wall clock. It ends with t.
+// Redis starts a Redis for t inside this process, on a free port of 127.0.0.1. Keys expire by the
+// wall clock. It ends with t.
 func Redis(t testing.TB) *RedisServer {
 	t.Helper()
 	r := &RedisServer{Miniredis: miniredis.NewMiniRedis(), t: t}
@@ -31,16 +31,16 @@ func Redis(t testing.TB) *RedisServer {
 // Stop and Restart.
 func (r *RedisServer) URL() string { return "redis://" + r.Addr() + "/0" }
 
-// Stop ends the server and every connection; the data stays. Without effect
-// when it is stopped.
+// Stop ends the server and every connection; the data stays. It does nothing when the server is
+// stopped.
 func (r *RedisServer) Stop() { r.Close() }
 
-// Restart starts the server on its port with its data, after stopping it if
-// it runs. The test fails when the port was taken meanwhile.
+// Restart stops the server if it runs and starts it again on the same port with the same data. The
+// test fails when another process has taken the port.
 func (r *RedisServer) Restart() {
 	r.t.Helper()
 	r.Close()
-	// Close cancels the context that blocking commands wait on, for good.
+	// Close cancels for good the context on which blocking commands wait.
 	r.Ctx, r.CtxCancel = context.WithCancel(context.Background())
 	if err := r.Miniredis.Restart(); err != nil {
 		r.t.Fatalf("testkit: Redis: %v", err)

@@ -25,7 +25,7 @@ type PostOffice struct {
 	reject int
 }
 
-// Mail is one mail that arrived. Body is what its reader would see, all parts one after the other.
+// Mail is one mail that arrived. Body is its decoded text, all parts one after the other.
 type Mail struct{ To, Subject, MessageID, Body string }
 
 // SMTP starts a mail server that ends with the test.
@@ -43,14 +43,14 @@ func SMTP(t testing.TB) *PostOffice {
 	return p
 }
 
-// Refuse makes the server refuse every recipient from now on, or take them again.
+// Refuse makes the server refuse every recipient from now on, or accept them again.
 func (p *PostOffice) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = on
 }
 
-// Reject makes the server refuse every recipient for good with a 5yz reply, 0 for no longer.
+// Reject makes the server refuse every recipient permanently with this 5yz reply; 0 ends that.
 func (p *PostOffice) Reject(code int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,7 +70,7 @@ func (p *PostOffice) To(address string) []Mail {
 	return out
 }
 
-// Await waits up to 15 s until n mails have come to an address and returns the last of them.
+// Await waits up to 15 s until n mails to an address have arrived and returns the last of them.
 func (p *PostOffice) Await(t testing.TB, address string, n int) Mail {
 	t.Helper()
 	for range 750 {
@@ -91,7 +91,7 @@ type delivery struct {
 // NewSession implements smtp.Backend.
 func (p *PostOffice) NewSession(*smtp.Conn) (smtp.Session, error) { return &delivery{office: p}, nil }
 
-// Mail implements smtp.Session: anybody may send.
+// Mail implements smtp.Session; every sender is accepted.
 func (d *delivery) Mail(string, *smtp.MailOptions) error { return nil }
 
 // Reset implements smtp.Session.
@@ -120,8 +120,8 @@ func (d *delivery) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	// The parts of our mails are quoted-printable; their headers and boundaries have nothing that
-	// the decoder would change.
+	// The parts of our mails are quoted-printable. Their headers and boundaries are plain text that
+	// the decoder does not change.
 	body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
 	if err != nil {
 		return err

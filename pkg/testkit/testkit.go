@@ -1,14 +1,13 @@
-// Package testkit owns the real PostgreSQL, NATS and Redis that tests run on.
-// Nothing is mocked and nothing is skipped: a test that needs a dependency
-// gets one of its own, or fails.
+// Package testkit provides the real PostgreSQL, NATS and Redis that tests run on. Nothing is mocked
+// and nothing is skipped: a test that needs a dependency gets one of its own, or fails.
 //
 // Every package whose tests use it has one line in a _test.go file:
 //
 //	func TestMain(m *testing.M) { testkit.Main(m) }
 //
-// Start reading there, then at [Postgres], [StartNATS], [Redis] and [Log].
-// A test that looks for leaked goroutines takes goleak.IgnoreCurrent after it
-// asked for what it needs: the servers have goroutines of their own.
+// Start reading there, then at [Postgres], [StartNATS], [Redis] and [Log]. A test that looks for
+// leaked goroutines calls goleak.IgnoreCurrent after it has started its dependencies, because these
+// servers have goroutines of their own.
 package testkit
 
 import (
@@ -22,16 +21,14 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what must come before it gives up.
-// It ends tests that hang and says nothing about how fast anything is: on
-// a machine that does other work everything takes as long as it takes.
+// Patience is how long a test waits for an event that must come before it fails. It ends tests that
+// hang and is no statement about speed, because a busy machine may be slow.
 const Patience = 2 * time.Minute
 
-// Main runs the tests of a package and ends the process with their exit code.
-// What they shared (the PostgreSQL cluster, started by the first test that
-// asks for a database) is gone afterwards, also when tests failed; after
-// a panic or a time-out PostgreSQL ends with the process and the next run
-// removes its folder. Each of atEnd is called afterwards.
+// Main runs the tests of a package and ends the process with their exit code. Then it removes the
+// shared PostgreSQL cluster, which the first test that needs a database starts, even when tests
+// failed, and calls each of atEnd. After a panic or a time-out PostgreSQL ends with the process and
+// the next run removes its folder.
 func Main(m *testing.M, atEnd ...func()) {
 	ServeOnSmallDisk(natsOnDisk)
 	moreInParallel()
@@ -48,8 +45,8 @@ func Main(m *testing.M, atEnd ...func()) {
 	os.Exit(code)
 }
 
-// moreInParallel lets twice as many parallel tests run as there are processors, unless -parallel says
-// otherwise: most tests wait for a server, a disk or a clock half of their time.
+// moreInParallel sets -parallel to twice the number of processors, unless it was given: most tests
+// wait for a server, a disk or a clock half of their time.
 func moreInParallel() {
 	flag.Parse()
 	given := false

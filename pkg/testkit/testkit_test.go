@@ -176,8 +176,8 @@ func TestLogMayBeUsedAfterTheTest(t *testing.T) {
 	late()
 }
 
-// TestMainKeepsTheExitCodeAndCleansUp runs this binary again with a test
-// that fails, and one that panics, after both used PostgreSQL.
+// TestMainKeepsTheExitCodeAndCleansUp runs this binary again with a test that fails, and with one
+// that panics, both after they used PostgreSQL.
 func TestMainKeepsTheExitCodeAndCleansUp(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"fail", "panic"} {
@@ -195,7 +195,7 @@ func TestMainKeepsTheExitCodeAndCleansUp(t *testing.T) {
 			left, _ := filepath.Glob(filepath.Join(tmp, "realmgate-*"))
 			want := 1
 			if how == "panic" {
-				want = 2 // the Go runtime's own; the folder waits for the next run
+				want = 2 // exit code of the Go runtime; the next run removes the folder
 				if len(left) != 1 {
 					t.Fatalf("folders after a panic: got %v, want one", left)
 				}
@@ -220,7 +220,7 @@ func rerun(t *testing.T, tmp, how string) (string, int) {
 	t.Helper()
 	cmd := testkit.Command(t, os.Args[0], "-test.run=^TestInner$", "-test.v")
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "TESTKIT_INNER="+how, "TEST_DATABASE_URL=")
-	out, _ := cmd.CombinedOutput() // the exit code is what is looked at
+	out, _ := cmd.CombinedOutput() // only the exit code matters here
 	if !strings.Contains(string(out), "--- FAIL: TestInner") {
 		t.Fatalf("the inner test did not run:\n%s", out)
 	}

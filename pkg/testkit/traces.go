@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Collector is a receiver of OTLP over HTTP that keeps spans in memory.
+// Collector receives spans over OTLP/HTTP and keeps them in memory.
 type Collector struct {
 	URL string // for OTEL_EXPORTER_OTLP_ENDPOINT
 
@@ -24,8 +24,8 @@ type Collector struct {
 	statuses []int
 }
 
-// Span is a span as it arrived. Ids are hexadecimal; Links holds the trace and the
-// span id of each link with a hyphen between them, as in a traceparent.
+// Span is a span that arrived. Ids are hexadecimal; Links holds the trace and the span id of each
+// link with a hyphen between them, as in a traceparent.
 type Span struct {
 	Service, Name, TraceID, ID, ParentID string
 	Kind                                 string // SERVER, CLIENT, CONSUMER …
@@ -36,8 +36,8 @@ type Span struct {
 	Resource                             map[string]string
 }
 
-// Traces starts a collector. The first requests are answered with statuses, in
-// their order, and their spans are not kept; all others with 200.
+// Traces starts a collector. It answers the first requests with statuses, in this order, and drops
+// their spans; it answers all later requests with 200.
 func Traces(t testing.TB, statuses ...int) *Collector {
 	t.Helper()
 	c := &Collector{statuses: statuses}
@@ -57,14 +57,14 @@ func Traces(t testing.TB, statuses ...int) *Collector {
 	return c
 }
 
-// Spans returns what has arrived.
+// Spans returns the spans that have arrived.
 func (c *Collector) Spans() []Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Span(nil), c.spans...)
 }
 
-// Requests returns the headers of all requests, refused ones included.
+// Requests returns the headers of all requests, including refused ones.
 func (c *Collector) Requests() []http.Header {
 	c.mu.Lock()
 	defer c.mu.Unlock()
