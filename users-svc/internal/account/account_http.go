@@ -10,6 +10,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
+// Mount registers the routes of the domain.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Get("/api/v1/users/me", s.getMe)
 	server.Get("/api/v1/users/auth/me", s.getMe)
@@ -89,4 +90,10 @@ func (s *Service) patchUser(c *fiber.Ctx) error {
 			passwordChanged{updated.User, apitoken.RevokedTokens{TokensRevoked: updated.Revoked.Tokens}})
 	}
 	return httpx.OK(c, "User updated successfully", updated.visibleTo(caller))
+}
+
+// passwordChanged answers an update that set a new password.
+type passwordChanged struct {
+	User
+	apitoken.RevokedTokens
 }

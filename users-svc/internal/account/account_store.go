@@ -16,50 +16,11 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/session"
 )
 
-const accountColumns = `id, username, email, email_key, alias, public_key, metadata, password_hash, is_admin, is_banned, ban_reason,
-	email_verified, avatar_url, signup_method, vault_quota, welcomed, created_at, updated_at, banned_at`
-
-// columns are where accountColumns go.
-func (a *Account) columns() []any {
-	return []any{&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, (*[]byte)(&a.Metadata),
-		&a.PasswordHash, &a.IsAdmin, &a.IsBanned,
-		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.FreeTierOffered,
-		(*time.Time)(&a.CreatedAt),
-		(*time.Time)(&a.UpdatedAt), &a.BannedAt}
-}
-
-func scanAccount(row pgx.CollectableRow) (Account, error) {
-	var account Account
-	err := row.Scan(account.columns()...)
-	return account, err
-}
-
-// findOne returns the account that the rest of the query selects; USER_NOT_FOUND when there is
-// none.
-func findOne(ctx context.Context, q core.DBTX, rest string, args ...any) (Account, error) {
-	rows, err := q.Query(ctx, `SELECT `+accountColumns+` FROM users `+rest, args...)
-	if err != nil {
-		return Account{}, err
-	}
-	account, err := pgx.CollectExactlyOneRow(rows, scanAccount)
-	if db.NoRows(err) {
-		return Account{}, core.UserNotFound()
-	}
-	return account, err
-}
-
-func ByID(ctx context.Context, q core.DBTX, userID string) (Account, error) {
-	return findOne(ctx, q, `WHERE id = $1`, userID)
-}
-
-// LockByID is ByID with a lock on the row until the end of the transaction.
-func LockByID(ctx context.Context, tx pgx.Tx, userID string) (Account, error) {
-	return findOne(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID)
-}
-
-// Update applies p to the user, all or nothing. checkedHash is the hash that the current password
-// was checked against, "" when it was not: a password that changed meanwhile is a wrong one.
-// newHash replaces it. keep is the session that survives a change of the password.
+// Update applies patch to a user in one transaction, announces the change to the gateways, and
+// returns the account afterwards. checkedHash is the hash that the current password was verified
+// against, or "" when none was: if it is no longer the stored one, the answer is 400
+// CURRENT_PASSWORD_INCORRECT. newHash, unless "", becomes the password hash. keepSession is the
+// session that survives a new password.
 func (s *Service) Update(ctx context.Context, userID string, patch Patch, checkedHash, newHash, keepSession string,
 	device request.Device) (Updated, error) {
 	var result Updated
@@ -119,18 +80,20 @@ func (s *Service) Update(ctx context.Context, userID string, patch Patch, checke
 	return result, err
 }
 
-// lockForUpdate locks the user, and all admins when the patch could take an admin away: so that of
-// two admins who demote each other at once the second sees what the first did. Rows are locked in
-// the order of their ids.
+// lockForUpdate locks the user's row. When the patch may take away an admin, it locks all admins,
+// in the order of their ids: of two admins who demote each other at once, the second then sees the
+// change of the first.
 func lockForUpdate(ctx context.Context, tx pgx.Tx, userID string, patch Patch) (Account, error) {
 	if patch.Admin != nil && !*patch.Admin {
-		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE is_admin OR id = $1 ORDER BY id FOR UPDATE`, userID); err != nil {
+		_, err := tx.Exec(ctx, `SELECT FROM users WHERE is_admin OR id = $1 ORDER BY id FOR UPDATE`, userID)
+		if err != nil {
 			return Account{}, err
 		}
 	}
 	return LockByID(ctx, tx, userID)
 }
 
+// refuseLastAdmin returns 409 LAST_ADMIN when there is only one admin.
 func refuseLastAdmin(ctx context.Context, tx pgx.Tx) error {
 	var admins int
 	if err := tx.QueryRow(ctx, `SELECT count(*) FROM users WHERE is_admin`).Scan(&admins); err != nil {
@@ -142,17 +105,24 @@ func refuseLastAdmin(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
+// writePatch stores the columns of a patch, except the identity, and returns the account
+// afterwards.
 func writePatch(ctx context.Context, tx pgx.Tx, userID string, patch Patch, flags flagChanges, newHash string,
 	now time.Time) (Account, error) {
 	if patch.empty() {
 		return ByID(ctx, tx, userID)
 	}
-	_, err := tx.Exec(ctx, `UPDATE users SET alias = coalesce($2, alias), public_key = coalesce($3, public_key), metadata = coalesce($4, metadata),
-			password_hash = coalesce(nullif($5, ''), password_hash), is_admin = $6, is_banned = $7,
+	_, err := tx.Exec(ctx, `
+		UPDATE users SET alias = coalesce($2, alias), public_key = coalesce($3, public_key),
+			metadata = coalesce($4, metadata), password_hash = coalesce(nullif($5, ''), password_hash),
+			is_admin = $6, is_banned = $7,
 			ban_reason = CASE WHEN NOT $7 THEN NULL WHEN $8::text IS NOT NULL THEN $8 ELSE ban_reason END,
 			banned_at = CASE WHEN NOT $7 THEN NULL WHEN is_banned AND banned_at IS NOT NULL THEN banned_at ELSE $10 END,
-			vault_quota = coalesce($9, vault_quota), updated_at = $10, email_verified = email_verified OR $11 WHERE id = $1`,
-		userID, patch.Alias, patch.PublicKey, []byte(patch.Metadata), newHash, flags.isAdmin, flags.isBanned, patch.BanReason,
+			vault_quota = coalesce($9, vault_quota), updated_at = $10,
+			email_verified = email_verified OR $11
+		WHERE id = $1`,
+		userID, patch.Alias, patch.PublicKey, []byte(patch.Metadata), newHash, flags.isAdmin, flags.isBanned,
+		patch.BanReason,
 		patch.VaultQuota, now,
 		patch.ForceEmailVerified)
 	if err != nil {
@@ -161,12 +131,11 @@ func writePatch(ctx context.Context, tx pgx.Tx, userID string, patch Patch, flag
 	return ByID(ctx, tx, userID)
 }
 
-// applyConsequences writes the history and ends sessions and links for a new password. It returns
-// how many sessions it ended, and the change to announce, nil when the gateways need not know.
+// applyConsequences records the events of a change, and for a new password ends the other sessions
+// and the reset links. It returns the number of ended sessions and the change to announce, or nil
+// when no gateway needs to know.
 func (s *Service) applyConsequences(ctx context.Context, tx pgx.Tx, userID string, patch Patch, events []string,
-	keepSession string,
-	device request.Device, now time.Time) (
-	ended int64, announced *sessionstate.Change, err error) {
+	keepSession string, device request.Device, now time.Time) (ended int64, announced *sessionstate.Change, err error) {
 	if patch.Password != nil {
 		events = append(events, history.PasswordChanged)
 		if ended, err = session.EndAllTx(ctx, tx, userID, keepSession, history.PasswordChanged, now); err != nil {
@@ -188,10 +157,52 @@ func (s *Service) applyConsequences(ctx context.Context, tx pgx.Tx, userID strin
 	return ended, &change, err
 }
 
-// RenewHash replaces a hash by a stronger one of the same password, and reports whether it did: the
-// hash may have changed meanwhile.
+// RenewHash replaces the hash old by a stronger hash of the same password. It reports false when
+// the stored hash is not old any more.
 func RenewHash(ctx context.Context, q core.DBTX, userID, old, renewed string) (bool, error) {
 	tag, err := q.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, userID, old,
 		renewed)
 	return tag.RowsAffected() > 0, err
+}
+
+// ByID returns the account with an id, or 404 USER_NOT_FOUND.
+func ByID(ctx context.Context, q core.DBTX, userID string) (Account, error) {
+	return findOne(ctx, q, `WHERE id = $1`, userID)
+}
+
+// LockByID is ByID, and locks the row until the end of the transaction.
+func LockByID(ctx context.Context, tx pgx.Tx, userID string) (Account, error) {
+	return findOne(ctx, tx, `WHERE id = $1 FOR UPDATE`, userID)
+}
+
+// findOne returns the account that the rest of the query selects, or 404 USER_NOT_FOUND.
+func findOne(ctx context.Context, q core.DBTX, rest string, args ...any) (Account, error) {
+	rows, err := q.Query(ctx, `SELECT `+accountColumns+` FROM users `+rest, args...)
+	if err != nil {
+		return Account{}, err
+	}
+	account, err := pgx.CollectExactlyOneRow(rows, scanAccount)
+	if db.NoRows(err) {
+		return Account{}, core.UserNotFound()
+	}
+	return account, err
+}
+
+// accountColumns are the columns of users that columns scans, in the same order.
+const accountColumns = `id, username, email, email_key, alias, public_key, metadata, password_hash, is_admin, is_banned,
+	ban_reason, email_verified, avatar_url, signup_method, vault_quota, welcomed, created_at, updated_at, banned_at`
+
+// columns returns the scan targets for accountColumns.
+func (a *Account) columns() []any {
+	return []any{&a.ID, &a.Username, &a.Email, &a.EmailKey, &a.Alias, &a.PublicKey, (*[]byte)(&a.Metadata),
+		&a.PasswordHash, &a.IsAdmin, &a.IsBanned,
+		&a.BanReason, &a.EmailVerified, &a.AvatarURL, &a.SignupMethod, &a.VaultQuota, &a.FreeTierOffered,
+		(*time.Time)(&a.CreatedAt),
+		(*time.Time)(&a.UpdatedAt), &a.BannedAt}
+}
+
+func scanAccount(row pgx.CollectableRow) (Account, error) {
+	var account Account
+	err := row.Scan(account.columns()...)
+	return account, err
 }

@@ -12,10 +12,11 @@ import (
 
 const emailsPerQuery = 1000
 
-// CheckEmails lists the accounts that earlier releases stored and Parse would not: those whose
-// address it refuses, and those under another key than it gives. correct stores the latter under
-// the right key where that is free. Addresses are printed with escapes, because what is wrong with
-// them is not seen.
+// CheckEmails lists on out the accounts that an earlier release stored under another rule for
+// addresses: those with an address that mailaddr.Parse refuses, and those with another key than it
+// returns. With correct, an account of the second kind is stored under the right key, provided that
+// the key is free. Addresses are printed with escapes, because the faulty characters are often
+// invisible. The error counts the accounts that break the rule.
 func CheckEmails(ctx context.Context, q core.DBTX, correct bool, out io.Writer) error {
 	var checked, wrong int
 	for after := ""; ; {
@@ -48,9 +49,10 @@ func CheckEmails(ctx context.Context, q core.DBTX, correct bool, out io.Writer) 
 	return nil
 }
 
-// checkEmail returns what is wrong with how an account's address is stored, "" for nothing.
-func checkEmail(ctx context.Context, q core.DBTX, stored storedEmail, correct bool) (fault string, corrected bool,
-	err error) {
+// checkEmail returns the fault of how an account's address is stored, or "", and whether the fault
+// was corrected.
+func checkEmail(ctx context.Context, q core.DBTX, stored storedEmail,
+	correct bool) (fault string, corrected bool, err error) {
 	mailbox, err := mailaddr.Parse(stored.Email)
 	if err != nil {
 		return err.Error(), false, nil

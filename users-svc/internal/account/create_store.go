@@ -14,20 +14,20 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// Draft is what an account is made of.
+// Draft holds the values of a new account.
 type Draft struct {
 	Email, PasswordHash, Alias string
-	Username                   string // "": made from the address
+	Username                   string // "": generated from the address
 	Method                     string
 	Region, Client             *string
-	Metadata                   jsontext.Value // nil: {}
+	Metadata                   jsontext.Value // nil: an empty object
 	Admin, Verified            bool
 	Invited, CodeFailed        bool
 	CreatedAt                  time.Time
 }
 
-// Insert creates an account; false when there is one with the address already,
-// USERNAME_TAKEN when the name that was asked for is.
+// Insert creates an account and returns its id. It returns false when another account has the
+// address, and 409 USERNAME_TAKEN when another account has the requested name.
 func Insert(ctx context.Context, q core.DBTX, draft Draft) (string, bool, error) {
 	key, err := StoredKey(ctx, q, draft.Email)
 	if err != nil {
@@ -43,8 +43,8 @@ func Insert(ctx context.Context, q core.DBTX, draft Draft) (string, bool, error)
 			return userID, err == nil, err
 		}
 		var taken bool
-		if err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_key = $1)`, key).Scan(&taken); err != nil ||
-			taken {
+		err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_key = $1)`, key).Scan(&taken)
+		if err != nil || taken {
 			return "", false, err
 		}
 		if draft.Username != "" {
@@ -56,11 +56,12 @@ func Insert(ctx context.Context, q core.DBTX, draft Draft) (string, bool, error)
 
 const (
 	usernameTries = 16
-	// After shortTries a long suffix is taken: an address as common as info@ can use up the 65,536
-	// short ones.
+	// shortSuffixTries is the number of attempts with a short suffix. The following ones use a
+	// long suffix, because a local part as common as info can use up the 65,536 short ones.
 	shortSuffixTries = 8
 )
 
+// generateUsername returns the local part of the address with a random suffix.
 func generateUsername(email string, attempt int) string {
 	local, _, _ := strings.Cut(email, "@")
 	suffix := make([]byte, 2)
@@ -72,22 +73,27 @@ func generateUsername(email string, attempt int) string {
 }
 
 func insertUser(ctx context.Context, q core.DBTX, userID, username, emailKey string, draft Draft) (int64, error) {
-	tag, err := q.Exec(ctx, `INSERT INTO users (id, username, email, email_key, alias, password_hash, is_admin, email_verified, signup_method,
-			signup_region, signup_client, invited, signup_code_failed, created_at, updated_at, metadata)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, coalesce($15, '{}'::bytea)) ON CONFLICT DO NOTHING`,
-		userID, username, draft.Email, emailKey, draft.Alias, draft.PasswordHash, draft.Admin, draft.Verified, draft.Method,
+	tag, err := q.Exec(ctx, `
+		INSERT INTO users (id, username, email, email_key, alias, password_hash, is_admin, email_verified,
+			signup_method, signup_region, signup_client, invited, signup_code_failed, created_at, updated_at, metadata)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14,
+			coalesce($15, '{}'::bytea)) ON CONFLICT DO NOTHING`,
+		userID, username, draft.Email, emailKey, draft.Alias, draft.PasswordHash, draft.Admin, draft.Verified,
+		draft.Method,
 		draft.Region, draft.Client, draft.Invited, draft.CodeFailed, draft.CreatedAt, []byte(draft.Metadata))
 	return tag.RowsAffected(), err
 }
 
-// UnverifiedHash returns the password hash of the account with an address that is not verified; ""
-// when there is none.
+// UnverifiedHash returns the password hash of the account with the address if that address is not
+// verified, otherwise "".
 func UnverifiedHash(ctx context.Context, q core.DBTX, address string) (string, error) {
 	key, err := StoredKey(ctx, q, address)
 	if err != nil {
 		return "", err
 	}
 	var hash string
-	err = q.QueryRow(ctx, `SELECT coalesce((SELECT password_hash FROM users WHERE email_key = $1 AND NOT email_verified), '')`, key).Scan(&hash)
+	err = q.QueryRow(ctx, `
+		SELECT coalesce((SELECT password_hash FROM users WHERE email_key = $1 AND NOT email_verified), '')`, key).
+		Scan(&hash)
 	return hash, err
 }

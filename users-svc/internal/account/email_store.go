@@ -11,7 +11,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 )
 
-// StoredKey returns the key under which the account with the address is stored, or would be.
+// StoredKey returns the email key under which the account with the address is stored. Without such
+// an account it returns the key that a new account would get.
 func StoredKey(ctx context.Context, q core.DBTX, address string) (string, error) {
 	keys := mailaddr.KeysOf(address)
 	if len(keys.All) == 1 {
@@ -26,7 +27,7 @@ func StoredKey(ctx context.Context, q core.DBTX, address string) (string, error)
 	return key, err
 }
 
-// ByEmail returns the account with the address; USER_NOT_FOUND when there is none.
+// ByEmail returns the account with the address, or 404 USER_NOT_FOUND.
 func ByEmail(ctx context.Context, q core.DBTX, address string) (Account, error) {
 	key, err := StoredKey(ctx, q, address)
 	if err != nil {
@@ -35,7 +36,7 @@ func ByEmail(ctx context.Context, q core.DBTX, address string) (Account, error) 
 	return findOne(ctx, q, `WHERE email_key = $1`, key)
 }
 
-// ByKey returns the account that is stored under an email key; false when there is none.
+// ByKey returns the account with an email key, or false.
 func ByKey(ctx context.Context, q core.DBTX, key string) (Account, bool, error) {
 	account, err := findOne(ctx, q, `WHERE email_key = $1`, key)
 	if apperr.Is(err, "USER_NOT_FOUND") {
@@ -44,10 +45,11 @@ func ByKey(ctx context.Context, q core.DBTX, key string) (Account, bool, error) 
 	return account, err == nil, err
 }
 
-// storedEmail is an account's address and the key under which it is stored.
+// storedEmail is the address of an account and its email key.
 type storedEmail struct{ ID, Email, Key string }
 
-// emailsAfter returns up to limit addresses in the order of their accounts' ids.
+// emailsAfter returns the addresses of up to limit accounts whose ids follow id, in the order of
+// the ids.
 func emailsAfter(ctx context.Context, q core.DBTX, id string, limit int) ([]storedEmail, error) {
 	rows, err := q.Query(ctx, `SELECT id, email, email_key FROM users WHERE id > $1 ORDER BY id LIMIT $2`, id, limit)
 	if err != nil {
@@ -56,7 +58,8 @@ func emailsAfter(ctx context.Context, q core.DBTX, id string, limit int) ([]stor
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[storedEmail])
 }
 
-// rekey stores an account under another key, unless that key or the address has changed hands.
+// writeKey stores an account under another email key. It reports false when the key is taken, or
+// when the address has changed meanwhile.
 func writeKey(ctx context.Context, q core.DBTX, stored storedEmail, key string) (bool, error) {
 	tag, err := q.Exec(ctx, `UPDATE users SET email_key = $2 WHERE id = $1 AND email = $3 AND email_key = $4
 		AND NOT EXISTS (SELECT FROM users WHERE email_key = $2)`, stored.ID, key, stored.Email, stored.Key)

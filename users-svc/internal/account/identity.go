@@ -3,38 +3,22 @@ package account
 import (
 	"regexp"
 
-	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/input"
-	"github.com/realmgate/realmgate/users-svc/internal/apitoken"
 	"github.com/realmgate/realmgate/users-svc/internal/field"
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 )
 
-var usernamePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{3,50}$`)
-
-func ErrEmailTaken() *apperr.Error {
-	return apperr.New(apperr.Conflict, "EMAIL_TAKEN", "A user with this email already exists")
-}
-
-func errUsernameTaken() *apperr.Error {
-	return apperr.New(apperr.Conflict, "USERNAME_TAKEN", "A user with this username already exists")
-}
-
-// identityPatch is the part of a patch that changes by which names an account is known.
+// identityPatch is the part of a patch that changes the names by which an account signs in.
 type identityPatch struct {
 	Username      *string
 	Email         *string
 	EmailVerified *bool
 }
 
-func (p identityPatch) empty() bool {
-	return p.Username == nil && p.Email == nil && p.EmailVerified == nil
-}
-
-// readIdentity reads username, email and email_verified.
+// readIdentity reads the fields username, email and email_verified.
 func readIdentity(body *input.Object) identityPatch {
 	patch := identityPatch{Username: UsernameField(body), EmailVerified: field.Optional(body.Bool("email_verified"))}
 	if body.Has("email") {
@@ -44,7 +28,8 @@ func readIdentity(body *input.Object) identityPatch {
 	return patch
 }
 
-// UsernameField reads a name that somebody chooses; nil when it was not sent.
+// UsernameField reads the field username: 3 to 50 letters, digits, underscores and hyphens. It
+// returns nil when the field is absent.
 func UsernameField(body *input.Object) *string {
 	name, ok := body.String("username", 3, 50)
 	if ok && !usernamePattern.MatchString(name) {
@@ -53,8 +38,14 @@ func UsernameField(body *input.Object) *string {
 	return field.Optional(name, ok)
 }
 
-// allowed refuses what only admins may change. Users change their own address elsewhere, where the
-// new one is verified.
+var usernamePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{3,50}$`)
+
+func (p identityPatch) empty() bool {
+	return p.Username == nil && p.Email == nil && p.EmailVerified == nil
+}
+
+// checkAllowed refuses the fields that only admins may set. Users change their own address with
+// POST /users/me/email, which verifies the new one.
 func (p identityPatch) checkAllowed(caller auth.Identity) error {
 	switch {
 	case caller.Admin:
@@ -67,8 +58,8 @@ func (p identityPatch) checkAllowed(caller auth.Identity) error {
 	return nil
 }
 
-// verified returns whether the address counts as verified afterwards: a new one that an admin sets
-// does, unless the request says otherwise.
+// verified returns whether the address is verified after the change. A new address that an admin
+// sets is, unless the request says otherwise.
 func (p identityPatch) verified(before bool) bool {
 	if p.EmailVerified != nil {
 		return *p.EmailVerified
@@ -76,7 +67,7 @@ func (p identityPatch) verified(before bool) bool {
 	return before || p.Email != nil
 }
 
-// events lists what the change is called in the security history.
+// events returns the kinds of the security history that the change amounts to.
 func (p identityPatch) events(before Account) []string {
 	var events []string
 	verified := p.verified(before.EmailVerified)
@@ -96,27 +87,11 @@ func (p identityPatch) events(before Account) []string {
 	return events
 }
 
-// AdminUser is an account as an admin sees it by its id.
-type adminUser struct {
-	User
-	BanReason *string   `json:"ban_reason"`
-	BannedAt  *api.Time `json:"banned_at"`
+// ErrEmailTaken returns 409 EMAIL_TAKEN.
+func ErrEmailTaken() *apperr.Error {
+	return apperr.New(apperr.Conflict, "EMAIL_TAKEN", "A user with this email already exists")
 }
 
-func (a Account) forAdmin() adminUser {
-	view := adminUser{User: a.User}
-	if !a.IsBanned {
-		return view
-	}
-	view.BanReason, view.BannedAt = a.BanReason, api.TimePtr(a.BannedAt)
-	if view.BannedAt == nil { // the previous release banned it, a moment ago
-		view.BannedAt = &a.UpdatedAt
-	}
-	return view
-}
-
-// PasswordChanged answers a change with a new password.
-type passwordChanged struct {
-	User
-	apitoken.RevokedTokens
+func errUsernameTaken() *apperr.Error {
+	return apperr.New(apperr.Conflict, "USERNAME_TAKEN", "A user with this username already exists")
 }

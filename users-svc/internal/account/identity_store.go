@@ -10,8 +10,9 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
 )
 
-// writeIdentity changes by which names a locked account is known. 409 USERNAME_TAKEN or EMAIL_TAKEN
-// when another account has one. Links in mails end with the address that they were sent to.
+// writeIdentity stores a new username, address or verification of a locked account. It returns 409
+// USERNAME_TAKEN or EMAIL_TAKEN when another account has the name. A change of the address or its
+// verification invalidates all mailed links, because they were sent to the old address.
 func writeIdentity(ctx context.Context, tx pgx.Tx, old Account, patch identityPatch, now time.Time) error {
 	if patch.Username != nil && *patch.Username != old.Username {
 		if err := writeUsername(ctx, tx, old.ID, *patch.Username); err != nil {
@@ -21,7 +22,8 @@ func writeIdentity(ctx context.Context, tx pgx.Tx, old Account, patch identityPa
 	if patch.Email != nil {
 		key, err := StoredKey(ctx, tx, *patch.Email)
 		if err == nil {
-			_, err = tx.Exec(ctx, `UPDATE users SET email = $2, email_key = $3 WHERE id = $1`, old.ID, *patch.Email, key)
+			_, err = tx.Exec(ctx, `UPDATE users SET email = $2, email_key = $3 WHERE id = $1`,
+				old.ID, *patch.Email, key)
 		}
 		if db.Constraint(err) == "users_email_key" {
 			return ErrEmailTaken()
@@ -40,8 +42,9 @@ func writeIdentity(ctx context.Context, tx pgx.Tx, old Account, patch identityPa
 	return err
 }
 
-// writeUsername compares with all names, because some that differ in case only are older than the
-// rule; the index users_username_folded decides between two who want a name at once.
+// writeUsername stores a username. It compares with all names, because some that differ only in
+// case are older than the rule against that. When two requests want the same name at once, the
+// index users_username_folded refuses one of them.
 func writeUsername(ctx context.Context, tx pgx.Tx, userID, name string) error {
 	var taken bool
 	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM users

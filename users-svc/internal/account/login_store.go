@@ -11,25 +11,11 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
 
-// selectClaimed returns one row for a name that somebody wants to sign in with, whether an account
-// has it or not: its columns are null then. The same is asked for both, so that it takes the same
-// time. The key is a digest of throttle.go, of which Go makes the ends: it is made here because it
-// needs the account, and the failures need it. OFFSET 0 keeps the planner from making it, and from
-// asking the history, each time that it is named.
-const selectForLogin = `SELECT ` + accountColumns + `, claimed.key, CASE WHEN t.forget_at > $7 THEN t.failures ELSE 0 END, t.blocked_until
-	FROM (
-	    SELECT of_account.*, CASE WHEN id IS NULL THEN $3 WHEN known THEN sha256($5::bytea || id::bytea || $6::bytea) ELSE sha256($4::bytea || id::bytea) END AS key
-	    FROM (
-	        SELECT u.*, EXISTS (SELECT FROM login_history h
-	            WHERE h.user_id = coalesce(u.id, '') AND h.address_key = $2 AND h.event = 'login' AND NOT h.failed) AS known
-	        FROM (SELECT) one LEFT JOIN users u ON `
-
-const selectForLoginEnd = ` = $1 OFFSET 0) of_account OFFSET 0) claimed LEFT JOIN login_throttle t ON t.key = claimed.key`
-
-// FindForLogin finds the account that a login names, an address in any case, else the exact
-// username, and how its failures stand for the address.
-func FindForLogin(ctx context.Context, q core.DBTX, name, address string, now time.Time) (Account,
-	throttle.FailureState, error) {
+// FindForLogin returns the account with the address name (in any case), or with exactly the
+// username name, and the failure count for its sign-ins from the network address. Without such an
+// account the returned account is empty and the count is that of the name.
+func FindForLogin(ctx context.Context, q core.DBTX, name, address string,
+	now time.Time) (Account, throttle.FailureState, error) {
 	column, value := "u.username", name
 	if strings.Contains(name, "@") {
 		key, err := StoredKey(ctx, q, name)
@@ -56,3 +42,24 @@ func FindForLogin(ctx context.Context, q core.DBTX, name, address string, now ti
 	})
 	return account, state, err
 }
+
+// selectForLogin returns exactly one row for a name, with null account columns when no account has
+// the name. Known and unknown names run the same subqueries, so that both take the same time. It
+// also computes the key of the failure count, the digest that throttle.AccountKey or
+// throttle.KnownKey makes in Go, because the key depends on the account. OFFSET 0 keeps the planner
+// from evaluating the key and the history once for each place where they are used.
+const selectForLogin = `
+	SELECT ` + accountColumns + `, claimed.key,
+		CASE WHEN t.forget_at > $7 THEN t.failures ELSE 0 END, t.blocked_until
+	FROM (
+	    SELECT of_account.*, CASE WHEN id IS NULL THEN $3
+	        WHEN known THEN sha256($5::bytea || id::bytea || $6::bytea)
+	        ELSE sha256($4::bytea || id::bytea) END AS key
+	    FROM (
+	        SELECT u.*, EXISTS (SELECT FROM login_history h
+	            WHERE h.user_id = coalesce(u.id, '') AND h.address_key = $2 AND h.event = 'login'
+	                AND NOT h.failed) AS known
+	        FROM (SELECT) one LEFT JOIN users u ON `
+
+const selectForLoginEnd = ` = $1 OFFSET 0) of_account OFFSET 0) claimed
+	LEFT JOIN login_throttle t ON t.key = claimed.key`

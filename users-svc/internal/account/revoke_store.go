@@ -11,11 +11,12 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/session"
 )
 
-// RevokeAccess takes away what opens the account besides the password: sessions, auth tokens, the
-// second factor and links in mails. Tell notifier the change after the commit.
-func RevokeAccess(ctx context.Context, tx pgx.Tx, userID, reason string, now time.Time) (
-	revoked Revoked, change sessionstate.Change, err error) {
-	// The user's row first, as everywhere.
+// RevokeAccess deletes everything except the password that opens the account: sessions, auth
+// tokens, the second factor and mailed links. reason becomes the cause of the ended sessions. The
+// caller must announce the returned change after the commit.
+func RevokeAccess(ctx context.Context, tx pgx.Tx, userID, reason string,
+	now time.Time) (revoked Revoked, change sessionstate.Change, err error) {
+	// Every transaction locks the user's row first.
 	if change, err = core.BumpVersion(ctx, tx, userID); err != nil {
 		return revoked, change, err
 	}

@@ -9,10 +9,10 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
 
-// VerifyPassword checks the password of a signed-in user before something that a stolen session
-// must not be able to do, and returns the hash that it was checked against; the session of d counts
-// as confirmed. 400 CURRENT_PASSWORD_INCORRECT when it is wrong, 429 RATE_LIMITED after as many
-// wrong ones as a login allows.
+// VerifyPassword verifies the current password of a signed-in user, before a change that a stolen
+// session must not be able to make. It marks the session of device as confirmed and returns the
+// hash that the password matched. A wrong password is 400 CURRENT_PASSWORD_INCORRECT; too many of
+// them are 429 RATE_LIMITED, at the same rate as logins.
 func (s *Service) VerifyPassword(ctx context.Context, userID, password string, device request.Device) (string, error) {
 	state, err := s.throttle.State(ctx, throttle.ConfirmKey(userID))
 	if err == nil {

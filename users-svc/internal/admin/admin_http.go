@@ -9,6 +9,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
+// Mount registers the routes of the domain.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Get("/api/v1/users", s.listUsers)
 	server.Post("/api/v1/users", s.postUser)
@@ -69,6 +70,8 @@ func (s *Service) postUnban(c *fiber.Ctx) error {
 	return s.applyPatch(c, userID, account.Patch{Banned: &banned}, "User unbanned successfully")
 }
 
+// applyPatch applies a patch to a user, records the user on the request's activity and answers with
+// the user.
 func (s *Service) applyPatch(c *fiber.Ctx, userID string, patch account.Patch, message string) error {
 	updated, err := s.accounts.Update(c.UserContext(), userID, patch, "", "", "", request.ActorDevice(c, userID))
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 )
 
-// EnsureFirst creates the admin that the settings name while there is no admin. Several replicas
-// may call it at once. An account that has the address already becomes the admin, with the password
-// of the settings and without the sessions, auth tokens and second factor that it had: whoever made
-// it before the operator came must not be it.
+// EnsureFirst creates the admin that the settings name, unless an admin exists. Several replicas
+// may call it at once. An existing account with the address becomes the admin: it gets the password
+// of the settings and loses its sessions, auth tokens and second factor, because a stranger may
+// have created it before the operator.
 func (s *Service) EnsureFirst(ctx context.Context, cfg FirstAdminConfig) error {
 	email, password := cfg.Email, cfg.Password.Reveal()
 	if email == "" {

@@ -21,34 +21,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 )
 
-const ImportHelp = `FILE is CSV with a header line, or JSON lines; "-" is standard input. Columns or fields:
-  email           required
-  password_hash   required: $argon2id$..., $2a$ $2b$ $2y$ (bcrypt), $pbkdf2-sha256$rounds$salt$key (passlib) or
-                  pbkdf2_sha256$rounds$salt$key (Django), likewise sha1 and sha512; renewed as Argon2id at the first
-                  sign-in. Accepted are bcrypt of cost 10 to 13, PBKDF2 of 100,000 to 2,000,000 rounds (sha1: 200,000 to
-                  3,000,000, sha512: 35,000 to 700,000), and Argon2id with m from 7168 to 131072 and m times t from
-                  35840 to 262144. Until all are renewed a failed sign-in costs as much as the costliest of each kind.
-  username        optional, at most 100 characters without @; made from the address when left out
-  alias           optional
-  email_verified  optional: true (default) or false
-  created_at      optional: RFC 3339
-  metadata        optional: a JSON object
-  is_admin        optional: false; an admin is made with admin create
-  is_banned       optional: false; a ban needs a reason, which an admin gives
-A line that cannot be imported is reported with its number and why; the others are imported. Any other field is ignored,
-which is reported once for each.
-`
-
-const (
-	importBatch      = 200 // accounts in one transaction
-	importProgress   = 5000
-	maxImportLine    = 1 << 20
-	maxUsername      = 100
-	maxIgnoredFields = 100 // fields whose names are remembered, so that each is reported once
-)
-
-// Import adds the accounts that r holds in the format csv or jsonl. It writes to out which lines it
-// refused and why, and how many accounts it added.
+// Import adds the accounts that r holds in the format csv or jsonl. It reports on out each refused
+// line with the reason, and the number of added accounts.
 func (s *Service) Import(ctx context.Context, r io.Reader, format string, out io.Writer) (err error) {
 	im := &importer{Core: s.Core, out: out, ignored: map[string]bool{}}
 	switch format {
@@ -66,16 +40,16 @@ func (s *Service) Import(ctx context.Context, r io.Reader, format string, out io
 	return err
 }
 
-// importer collects accounts into transactions and reports what it refuses.
+// importer inserts accounts in batches, one transaction each, and reports refused lines.
 type importer struct {
 	*core.Core
 	out               io.Writer
 	batch             []importRow
-	ignored           map[string]bool // reports of fields that no account has
+	ignored           map[string]bool // reported warnings about unknown fields
 	imported, refused int
 }
 
-// importRow is an account and the line that it came from.
+// importRow is an account and the number of its line in the file.
 type importRow struct {
 	line int
 	account.Draft
@@ -131,7 +105,8 @@ func (im *importer) csv(ctx context.Context, r io.Reader) error {
 	}
 }
 
-// rowToObject makes of a CSV row the object that a JSON line would be; empty cells are left out.
+// rowToObject converts a CSV row to the object that a JSON line would hold. Empty cells are left
+// out.
 func rowToObject(header, row []string) (*input.Object, error) {
 	object := []byte{'{'}
 	for i, cell := range row {
@@ -142,7 +117,7 @@ func rowToObject(header, row []string) (*input.Object, error) {
 		if len(object) > 1 {
 			object = append(object, ',')
 		}
-		object, _ = jsontext.AppendQuote(object, name) // what is not UTF-8 is refused when the object is parsed
+		object, _ = jsontext.AppendQuote(object, name) // ParseObject refuses invalid UTF-8
 		object = append(object, ':')
 		if isJSONCell(name, cell) {
 			object = append(object, cell...)
@@ -153,7 +128,7 @@ func rowToObject(header, row []string) (*input.Object, error) {
 	return input.ParseObject(append(object, '}'))
 }
 
-// isJSONCell reports whether a cell stands for itself; any other is a string.
+// isJSONCell reports whether a cell is a JSON value itself. Any other cell is a string.
 func isJSONCell(name, cell string) bool {
 	switch name {
 	case "email_verified", "is_admin", "is_banned":
@@ -164,7 +139,7 @@ func isJSONCell(name, cell string) bool {
 	return false
 }
 
-// addRow reads one account; err is that of parsing its line.
+// addRow adds one account to the batch. err is the error of parsing its line.
 func (im *importer) addRow(ctx context.Context, line int, object *input.Object, err error) error {
 	var draft account.Draft
 	if err == nil {
@@ -181,7 +156,7 @@ func (im *importer) addRow(ctx context.Context, line int, object *input.Object, 
 	return im.flush(ctx)
 }
 
-// reportIgnored reports each unknown field where it is found first.
+// reportIgnored reports each unknown field once, at the first line that has it.
 func (im *importer) reportIgnored(line int, object *input.Object) {
 	for _, warning := range object.Warnings() {
 		if !im.ignored[warning] && len(im.ignored) < maxIgnoredFields {
@@ -191,7 +166,7 @@ func (im *importer) reportIgnored(line int, object *input.Object) {
 	}
 }
 
-// violationText says in one line why an account is refused.
+// violationText returns the reasons for a refusal in one line.
 func violationText(err error) string {
 	e := apperr.From(err)
 	if len(e.Violations) == 0 {
@@ -204,6 +179,7 @@ func violationText(err error) string {
 	return strings.Join(texts, "; ")
 }
 
+// readImported reads and checks an imported account.
 func readImported(object *input.Object, now time.Time) (account.Draft, error) {
 	object.DropNull("username", "alias", "email_verified", "created_at", "metadata", "is_admin", "is_banned")
 	draft := account.Draft{Email: mailaddr.Field(object, "email"), Method: account.MethodImport, Verified: true,
@@ -246,3 +222,30 @@ func readImported(object *input.Object, now time.Time) (account.Draft, error) {
 	}
 	return draft, object.Err()
 }
+
+const (
+	importBatch      = 200     // accounts in one transaction
+	importProgress   = 5000    // accounts between two reports of progress
+	maxImportLine    = 1 << 20 // bytes
+	maxUsername      = 100     // characters
+	maxIgnoredFields = 100     // unknown fields that are reported
+)
+
+// ImportHelp describes the format of an import file, for the command's -help.
+const ImportHelp = `FILE is CSV with a header line, or JSON lines; "-" is standard input. Columns or fields:
+  email           required
+  password_hash   required: $argon2id$..., $2a$ $2b$ $2y$ (bcrypt), $pbkdf2-sha256$rounds$salt$key (passlib) or
+                  pbkdf2_sha256$rounds$salt$key (Django), likewise sha1 and sha512; renewed as Argon2id at the first
+                  sign-in. Accepted are bcrypt of cost 10 to 13, PBKDF2 of 100,000 to 2,000,000 rounds (sha1: 200,000 to
+                  3,000,000, sha512: 35,000 to 700,000), and Argon2id with m from 7168 to 131072 and m times t from
+                  35840 to 262144. Until all are renewed a failed sign-in costs as much as the costliest of each kind.
+  username        optional, at most 100 characters without @; made from the address when left out
+  alias           optional
+  email_verified  optional: true (default) or false
+  created_at      optional: RFC 3339
+  metadata        optional: a JSON object
+  is_admin        optional: false; an admin is made with admin create
+  is_banned       optional: false; a ban needs a reason, which an admin gives
+A line that cannot be imported is reported with its number and why; the others are imported. Any other field is ignored,
+which is reported once for each.
+`

@@ -11,8 +11,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/account"
 )
 
-// flush writes the batch in one transaction. An address or a name that is taken is refused; any
-// other failure loses the whole batch.
+// flush inserts the batch in one transaction. A row whose address or username is taken is refused;
+// any other error rolls back the whole batch.
 func (im *importer) flush(ctx context.Context) error {
 	var refused []func()
 	err := db.InTx(ctx, im.Pool, func(tx pgx.Tx) error {

@@ -19,7 +19,8 @@ func (s *Service) listUsers(c *fiber.Ctx) error {
 	}
 	query := httpx.Query(c)
 	filter := account.Filter{
-		Search: query.Text("q", maxSearch), Admin: boolFilter(query, "is_admin"), Banned: boolFilter(query, "is_banned"),
+		Search: query.Text("q", maxSearch),
+		Admin:  boolFilter(query, "is_admin"), Banned: boolFilter(query, "is_banned"),
 	}
 	filter.Page, filter.Limit = field.PageLimit(query)
 	if err := query.Err(); err != nil {
@@ -32,7 +33,7 @@ func (s *Service) listUsers(c *fiber.Ctx) error {
 	return httpx.Paged(c, "Users retrieved successfully", users, api.NewPage(total, filter.Page, filter.Limit))
 }
 
-// boolFilter returns nil when the parameter is absent.
+// boolFilter returns the value of a query parameter, or nil when it is absent.
 func boolFilter(query *input.Query, name string) *bool {
 	if !query.Has(name) {
 		return nil

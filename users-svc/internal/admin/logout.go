@@ -9,7 +9,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// logOut ends every session of a user, and the auth tokens too if that is wanted.
+// logout ends every session of a user, and with revokeTokens deletes the auth tokens too.
 func (s *Service) logout(ctx context.Context, userID string, revokeTokens bool,
 	device request.Device) (apitoken.RevokedTokens, error) {
 	var result apitoken.RevokedTokens

@@ -12,11 +12,13 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// CreateOrPromote creates an admin and writes to out what it changed. given tells whether the
-// operator chose the password; otherwise it is printed where it is set. An account that has the
-// address becomes an admin: a verified one keeps its password unless one is given; of one that was
-// never verified nothing stays valid that a stranger may have, because the operator knows whose
-// address it is, and not who signed up with it.
+// CreateOrPromote creates an admin, or makes the account with the address one, and reports on out
+// what it changed.
+//
+// passwordGiven tells whether the operator chose the password; a generated one is printed if it is
+// used. An existing account with a verified address keeps its own password unless passwordGiven. An
+// account whose address was never verified always gets the password and loses all access of before:
+// the operator knows the owner of the address, but not who signed up with it.
 func (s *Service) CreateOrPromote(ctx context.Context, email, password string, passwordGiven bool,
 	out io.Writer) error {
 	user, err := account.ByEmail(ctx, s.Pool, email)
@@ -40,8 +42,7 @@ func (s *Service) CreateOrPromote(ctx context.Context, email, password string, p
 	return nil
 }
 
-// SetPassword gives an account the password that an operator chose, and revokes all access of
-// before.
+// SetPassword sets the password of an account for an operator, and revokes all access of before.
 func (s *Service) SetPassword(ctx context.Context, user account.Account, password string) error {
 	hash, err := s.hashForOperator(ctx, user, password)
 	if err != nil {
@@ -52,8 +53,8 @@ func (s *Service) SetPassword(ctx context.Context, user account.Account, passwor
 	return err
 }
 
-// hashForOperator returns the hash of a password that an operator gives an account, or why the
-// account may not have that password.
+// hashForOperator returns the hash of a password, or an error when the policy refuses it for this
+// account.
 func (s *Service) hashForOperator(ctx context.Context, user account.Account, password string) (string, error) {
 	if err := s.policy.Check(password, user.Email, user.Username, user.Alias); err != nil {
 		return "", err
@@ -61,7 +62,7 @@ func (s *Service) hashForOperator(ctx context.Context, user account.Account, pas
 	return s.hasher.Hash(ctx, "", password)
 }
 
-// promoteExisting makes an account an admin.
+// promoteExisting makes an existing account an admin, see CreateOrPromote.
 func (s *Service) promoteExisting(ctx context.Context, user account.Account, password string, passwordGiven bool,
 	out io.Writer) error {
 	if user.IsBanned {
@@ -90,7 +91,7 @@ func (s *Service) promoteExisting(ctx context.Context, user account.Account, pas
 	return nil
 }
 
-// reportPromotion prints what was changed of an account, and nothing that was not.
+// reportPromotion prints which properties of an account were changed.
 func (s *Service) reportPromotion(out io.Writer, updated account.Updated, patch account.Patch) {
 	name := fmt.Sprintf("%s (%s)", updated.Username, updated.ID)
 	if updated.Changed.AdminGranted {

@@ -11,7 +11,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// ChosenAdmin returns the admin with the address, the only admin when it is "".
+// ChosenAdmin returns the admin with the address. With "" it returns the only admin, or an error
+// when there are several.
 func (s *Service) ChosenAdmin(ctx context.Context, email string) (account.Account, error) {
 	if email == "" {
 		ids, err := adminIDs(ctx, s.Pool)

@@ -8,7 +8,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// MarkConfirmed notes that a session proved a password or a code now; "" for no session.
+// MarkConfirmed records that the session's user proved a password or a one-time code at now. An
+// empty sessionID changes nothing.
 func MarkConfirmed(ctx context.Context, q core.DBTX, sessionID string, now time.Time) error {
 	if sessionID == "" {
 		return nil
@@ -17,7 +18,8 @@ func MarkConfirmed(ctx context.Context, q core.DBTX, sessionID string, now time.
 	return err
 }
 
-// ConfirmedSince reports whether the session was opened, or confirmed, at start or later.
+// ConfirmedSince reports whether the session was opened or confirmed at start or later. It is false
+// for a session that does not exist.
 func ConfirmedSince(ctx context.Context, q core.DBTX, sessionID string, start time.Time) (bool, error) {
 	var confirmed bool
 	err := q.QueryRow(ctx, `SELECT coalesce(confirmed_at, created_at) >= $2 FROM sessions WHERE id = $1`,

@@ -9,22 +9,23 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// lastSeen collects which sessions the gateways ask about and writes it down from time to time, so
-// that no request waits for it.
+const (
+	// FlushEvery is the interval between two calls of FlushLastSeen.
+	FlushEvery  = 10 * time.Second
+	maxLastSeen = 50_000 // sessions in one batch; further ones are not recorded
+)
+
+// lastSeen collects in memory when sessions were last used. flush stores the batch, so that no
+// request waits for the write.
 type lastSeen struct {
 	*core.Core
 	mu   sync.Mutex
-	seen map[string]time.Time // by session
+	seen map[string]time.Time // by session id
 }
-
-const (
-	FlushEvery  = 10 * time.Second
-	maxLastSeen = 50_000 // sessions between two writes; more are not noted
-)
 
 func newLastSeen(c *core.Core) *lastSeen { return &lastSeen{Core: c, seen: map[string]time.Time{}} }
 
-// record remembers that a session is in use.
+// record marks a live session as used now.
 func (l *lastSeen) record(state sessionstate.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -33,6 +34,7 @@ func (l *lastSeen) record(state sessionstate.State) {
 	}
 }
 
+// flush stores the collected times and empties the batch. A batch whose write fails is lost.
 func (l *lastSeen) flush(ctx context.Context) error {
 	l.mu.Lock()
 	batch := l.seen

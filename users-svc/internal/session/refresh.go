@@ -10,15 +10,16 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// refresh trades a refresh token for a fresh pair. The token rotates. One that was replaced less
-// than REFRESH_GRACE ago gets the token that the chain has come to since, so that a client that
-// lost the answer, or two that share a token, end up with the same good pair; one that was replaced
-// longer ago is stolen or leaked, and ends the session.
+// refresh exchanges a refresh token for a new pair of tokens (refresh token rotation, RFC 9700
+// section 4.14.2).
 //
-// It reads once and writes once: the limit is that of the session, and the successor is made with
-// the salt, which both have to be read first. A stolen token is told before the limit is asked,
-// which the thief could keep used up; it ends a session once, so that nothing is gained by coming
-// with it often.
+// A token that was replaced within REFRESH_GRACE returns the newest token of its chain. So a client
+// that lost the answer, and two clients that share a token, all end up with the same valid pair. A
+// token that was replaced earlier counts as stolen and ends the session.
+//
+// The token is read first, because the rate limit is per session and the next token is derived from
+// the stored salt. A stolen token is recognized before the limit is asked, because a thief could
+// keep the limit used up. It ends the session only once, so replaying it often gains nothing.
 func (s *Service) refresh(ctx context.Context, token string, device request.Device) (TokenPair, error) {
 	now := s.Now()
 	stored, err := s.findToken(ctx, token, now)
@@ -37,7 +38,7 @@ func (s *Service) refresh(ctx context.Context, token string, device request.Devi
 		ExpiresAt: earlier(now.Add(s.cfg.RefreshTTL), stored.maxEnd),
 	}
 	active, replaced, err := s.rotate(ctx, token, stored, active, now)
-	if errors.Is(err, errReplay) { // replaced since, by a replica whose clock is far behind
+	if errors.Is(err, errReplay) { // a replica with a slow clock replaced it meanwhile
 		return TokenPair{}, s.endOnReplay(ctx, stored.sessionID, reuse)
 	}
 	if err == nil && replaced {
@@ -49,11 +50,9 @@ func (s *Service) refresh(ctx context.Context, token string, device request.Devi
 	return s.Tokens(ctx, active)
 }
 
-// errReplay says that a token was used after its grace period.
-var errReplay = errors.New("a refresh token was used after it was replaced")
-
-// check decides about a rotation at the time now. A token that was replaced less than grace ago is still
-// valid, but not replaced again.
+// check decides about a rotation at the time now. A token that was replaced less than grace ago
+// stays valid and is not replaced again: replaced is true then. The errors are 401 INVALID_TOKEN
+// and TOKEN_EXPIRED, 403 ACCOUNT_BANNED, and errReplay.
 func (t tokenState) check(now time.Time, grace time.Duration) (replaced bool, err error) {
 	switch {
 	case !t.known || t.endedAt != nil:
@@ -68,10 +67,13 @@ func (t tokenState) check(now time.Time, grace time.Duration) (replaced bool, er
 	return t.replacedAt != nil, nil
 }
 
-// endOnReplay ends a session of which an old token was used, and returns 401 INVALID_TOKEN. It is a
-// transaction of its own, which locks the user's row for a change from the start: a refresh only
-// shares that lock, and two that both wait to change what they share would end each other. Nothing
-// is lost in between, as a token that was replaced stays so.
+// errReplay reports a token that was used after its grace period.
+var errReplay = errors.New("a refresh token was used after it was replaced")
+
+// endOnReplay ends a session whose replaced token was used again, and returns 401 INVALID_TOKEN. It
+// runs in a transaction of its own that locks the user's row for a change from the start. A refresh
+// only shares that lock, and two transactions that both upgrade a shared lock deadlock. Nothing is
+// lost in between, because a replaced token stays replaced.
 func (s *Service) endOnReplay(ctx context.Context, sessionID string, event history.Event) error {
 	if err := s.end(ctx, sessionID, event); err != nil && !apperr.Is(err, "SESSION_NOT_FOUND") {
 		return err

@@ -12,21 +12,24 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-// storedToken is a refresh token that somebody came with, and what never changes about it, but for
-// the end of its session.
+// storedToken is a presented refresh token as the database knows it. All fields except replayed
+// stay the same for the life of the token.
 type storedToken struct {
 	sessionID, userID string
-	maxEnd            time.Time // the session lives no longer
+	maxEnd            time.Time // the session ends then at the latest
 	salt              []byte
-	replayed          bool // it was replaced longer ago than the grace, and its session lives
+	replayed          bool // replaced before the grace period, in a live session
 }
 
-// findToken looks a refresh token up, also one of a session that has ended; 401 INVALID_TOKEN when
-// there is none.
+// findToken looks up a refresh token, also of a session that has ended. It returns 401
+// INVALID_TOKEN for an unknown token.
 func (s *Service) findToken(ctx context.Context, token string, now time.Time) (storedToken, error) {
 	var stored storedToken
-	err := s.Pool.QueryRow(ctx, `SELECT s.id, s.user_id, s.max_at, t.salt, coalesce(t.replaced_at < $2, false) AND s.ended_at IS NULL AND s.expires_at > $3
-		FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`, secrets.HashToken(token), now.Add(-s.cfg.Grace), now).
+	err := s.Pool.QueryRow(ctx, `
+		SELECT s.id, s.user_id, s.max_at, t.salt,
+			coalesce(t.replaced_at < $2, false) AND s.ended_at IS NULL AND s.expires_at > $3
+		FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`,
+		secrets.HashToken(token), now.Add(-s.cfg.Grace), now).
 		Scan(&stored.sessionID, &stored.userID, &stored.maxEnd, &stored.salt, &stored.replayed)
 	if db.NoRows(err) {
 		return stored, apperr.InvalidToken()
@@ -34,18 +37,19 @@ func (s *Service) findToken(ctx context.Context, token string, now time.Time) (s
 	return stored, err
 }
 
-// tokenState is what decides about a rotation, read under the locks of the user and the session.
+// tokenState is the data that decides about a rotation, read under the locks of the user and the
+// session.
 type tokenState struct {
-	known      bool // there is such a token
+	known      bool // the token exists
 	replacedAt *time.Time
-	banned     bool       // the user
-	endedAt    *time.Time // the session
-	expiresAt  time.Time  // the session
+	banned     bool       // of the user
+	endedAt    *time.Time // of the session
+	expiresAt  time.Time  // of the session
 }
 
-// lockTokenState locks the user's row against changes and the session's row until the end of tx, and
-// returns the state of the token. Each statement has a snapshot of its own (READ COMMITTED), so a ban or
-// another refresh of the session is either committed and seen, or waits.
+// lockTokenState locks the user's row against changes and the session's row until the end of tx,
+// and returns the state of the token. Each statement has its own snapshot (READ COMMITTED): a
+// concurrent ban or refresh of the session has either committed and is seen, or waits.
 func lockTokenState(ctx context.Context, tx pgx.Tx, token string, stored storedToken) (tokenState, error) {
 	var state tokenState
 	optional := func(targets ...any) func(pgx.Row) error {
@@ -65,12 +69,11 @@ func lockTokenState(ctx context.Context, tx pgx.Tx, token string, stored storedT
 	return state, tx.SendBatch(ctx, &batch).Close()
 }
 
-// rotate replaces the token by that of next, if the rules allow it, and returns the session as it is
-// then. replaced says that another request replaced the token within the grace period, so that next is
-// the following token of the chain but perhaps not the current one.
+// rotate replaces token by the refresh token of next, if tokenState.check allows it, and returns
+// the session afterwards. When replaced is true, another request replaced the token within the
+// grace period: next is the following token of the chain, but maybe not the current one.
 func (s *Service) rotate(ctx context.Context, token string, stored storedToken, next Active,
-	now time.Time) (current Active,
-	replaced bool, err error) {
+	now time.Time) (current Active, replaced bool, err error) {
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		current = next
 		state, err := lockTokenState(ctx, tx, token, stored)
@@ -88,7 +91,8 @@ func (s *Service) rotate(ctx context.Context, token string, stored storedToken, 
 		batch.Queue(`UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1`, secrets.HashToken(token), now)
 		batch.Queue(`INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($1, $2, $3, $4)`,
 			secrets.HashToken(next.RefreshToken), next.ID, newSalt(), now)
-		batch.Queue(`UPDATE sessions SET expires_at = $2, last_seen_at = $3 WHERE id = $1`, next.ID, next.ExpiresAt, now)
+		batch.Queue(`UPDATE sessions SET expires_at = $2, last_seen_at = $3 WHERE id = $1`,
+			next.ID, next.ExpiresAt, now)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	return current, replaced, err
@@ -97,7 +101,8 @@ func (s *Service) rotate(ctx context.Context, token string, stored storedToken, 
 // maxRotations bounds the steps from a token replaced within the grace period to the current one.
 const maxRotations = 1000
 
-// followChain returns the current token of the chain that token is part of.
+// followChain returns the current token of the chain that token belongs to. It returns 401
+// INVALID_TOKEN when the chain was deleted meanwhile.
 func (s *Service) followChain(ctx context.Context, token string) (string, error) {
 	for range maxRotations {
 		var salt []byte
@@ -106,7 +111,7 @@ func (s *Service) followChain(ctx context.Context, token string) (string, error)
 			secrets.HashToken(token)).Scan(&salt, &replaced)
 		switch {
 		case db.NoRows(err):
-			return "", apperr.InvalidToken() // deleted meanwhile
+			return "", apperr.InvalidToken() // the cleanup deleted it
 		case err != nil || !replaced:
 			return token, err
 		}

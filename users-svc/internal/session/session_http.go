@@ -14,6 +14,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
+// Mount registers the routes of the domain.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Post("/api/v1/users/auth/refresh", s.postRefresh)
 	server.Post("/api/v1/users/auth/logout", s.postLogout)
@@ -23,7 +24,7 @@ func (s *Service) Mount(server *httpx.Server) {
 	server.Get(internalapi.SessionsPath+":sid", s.getState)
 }
 
-// MaxRefreshToken bounds what is hashed to look for it.
+// MaxRefreshToken is the longest token, in characters, that is hashed for a lookup.
 const MaxRefreshToken = 1024
 
 func (s *Service) postRefresh(c *fiber.Ctx) error {
@@ -45,7 +46,7 @@ func (s *Service) postRefresh(c *fiber.Ctx) error {
 	return httpx.OK(c, "Token refreshed successfully", pair)
 }
 
-// postLogout is open to banned users too.
+// postLogout also serves banned users, so that they can end their sessions.
 func (s *Service) postLogout(c *fiber.Ctx) error {
 	caller, err := request.Session(c)
 	if err != nil {
@@ -92,15 +93,15 @@ func (s *Service) deleteSession(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.end(c.UserContext(), sessionID,
-		history.Event{UserID: caller.UserID, Kind: history.SessionEnded, Device: request.DeviceOf(c, nil)}); err != nil {
+	event := history.Event{UserID: caller.UserID, Kind: history.SessionEnded, Device: request.DeviceOf(c, nil)}
+	if err := s.end(c.UserContext(), sessionID, event); err != nil {
 		return err
 	}
 	return httpx.OK(c, "Session ended successfully", nil)
 }
 
-// state answers a gateway that has no fresh copy of a session's state, and leaves a copy in Redis
-// for the others.
+// getState answers a gateway that has no fresh copy of a session's state. It also stores a copy in
+// Redis for the other gateways.
 func (s *Service) getState(c *fiber.Ctx) error {
 	if err := httpx.RequireSystem(c); err != nil {
 		return err

@@ -15,33 +15,34 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-// MaxSessions bounds the live sessions of a user: what signs in with every run and never signs out
-// must not fill the database. It is also what the list of sessions shows.
+// MaxSessions is the largest number of live sessions of a user. It keeps a client that signs in for
+// each run, and never signs out, from filling the database. The list of sessions is bounded by it
+// too.
 const MaxSessions = 1000
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
+// Insert stores a new session and its first refresh token.
+func (s *Service) Insert(ctx context.Context, tx core.DBTX, active Active, device request.Device, now time.Time) error {
+	_, err := tx.Exec(ctx, `WITH session AS (
+			INSERT INTO sessions
+				(id, user_id, created_at, last_seen_at, expires_at, max_at, ip_address, user_agent, client)
+			VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8))
+		INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($9, $1, $10, $3)`,
+		active.ID, active.UserID, now, active.ExpiresAt, now.Add(s.cfg.MaxLifetime), device.Address, device.UserAgent,
+		device.Client,
+		secrets.HashToken(active.RefreshToken), newSalt())
+	return err
 }
 
-// EndAllTx ends every live session of the user but keep ("" keeps none) and returns how many
-// there were.
-func EndAllTx(ctx context.Context, tx core.DBTX, userID, keepID, reason string, now time.Time) (int64, error) {
-	tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL AND expires_at > $3`,
-		userID, keepID, now, reason)
-	return tag.RowsAffected(), err
-}
-
-// EndAllWith is EndAll with the change that also makes, in one transaction.
+// EndAll ends every live session of a user except keepID ("" keeps none), records event in the
+// security history, runs extra in the same transaction (nil: nothing), and announces the change to
+// the gateways. It returns the number of ended sessions, or 404 USER_NOT_FOUND.
 func (s *Service) EndAll(ctx context.Context, userID, keepID, event string, device request.Device,
 	extra func(core.DBTX) error) (int64, error) {
 	var ended int64
 	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		// The user's row first, as everywhere: two transactions that take the same locks in two
-		// orders would end each other.
+		// Every transaction locks the user's row first: two transactions that take the same locks
+		// in different orders deadlock.
 		var err error
 		if change, err = core.BumpVersion(ctx, tx, userID); err != nil {
 			if db.NoRows(err) {
@@ -67,19 +68,21 @@ func (s *Service) EndAll(ctx context.Context, userID, keepID, event string, devi
 	return ended, err
 }
 
-// End ends one live session of the user for what h tells; SESSION_NOT_FOUND when there is none.
+// end ends one live session of event.UserID, records event, and announces the change. It returns
+// 404 SESSION_NOT_FOUND when the user has no such live session.
 func (s *Service) end(ctx context.Context, sessionID string, event history.Event) error {
 	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var err error
 		if change, err = core.BumpVersion(ctx, tx, event.UserID); err != nil {
 			if db.NoRows(err) {
-				return errSessionNotFound() // gone with the account
+				return errSessionNotFound() // it was deleted with the account
 			}
 			return err
 		}
 		now := s.Now()
-		tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3`,
+		tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4
+			WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3`,
 			sessionID, event.UserID, now, event.Kind)
 		if err != nil {
 			return err
@@ -95,10 +98,12 @@ func (s *Service) end(ctx context.Context, sessionID string, event history.Event
 	return err
 }
 
-// listActive lists the sessions of a user that have not ended, the newest first.
+// listActive returns the user's live sessions, the newest first, with the session current marked.
 func (s *Service) listActive(ctx context.Context, userID, current string) ([]listedSession, error) {
-	rows, err := s.Pool.Query(ctx, `SELECT id, client, user_agent, ip_address, created_at, last_seen_at, expires_at FROM sessions
-		WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 ORDER BY id DESC LIMIT $3`, userID, s.Now(), MaxSessions)
+	rows, err := s.Pool.Query(ctx, `
+		SELECT id, client, user_agent, ip_address, created_at, last_seen_at, expires_at FROM sessions
+		WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 ORDER BY id DESC LIMIT $3`,
+		userID, s.Now(), MaxSessions)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +118,16 @@ func (s *Service) listActive(ctx context.Context, userID, current string) ([]lis
 	})
 }
 
-// EndOldest ends the active sessions of a user but the newest keep.
+// EndAllTx ends every live session of a user except keepID ("" keeps none), stores reason as the
+// cause, and returns the number of ended sessions.
+func EndAllTx(ctx context.Context, tx core.DBTX, userID, keepID, reason string, now time.Time) (int64, error) {
+	tag, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $3, ended_why = $4
+		WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL AND expires_at > $3`,
+		userID, keepID, now, reason)
+	return tag.RowsAffected(), err
+}
+
+// EndOldest ends the live sessions of a user except the newest keep.
 func EndOldest(ctx context.Context, tx core.DBTX, userID string, keepID int, now time.Time) error {
 	_, err := tx.Exec(ctx, `UPDATE sessions SET ended_at = $2, ended_why = $4 WHERE id IN (
 			SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
@@ -121,14 +135,9 @@ func EndOldest(ctx context.Context, tx core.DBTX, userID string, keepID int, now
 	return err
 }
 
-// Insert stores a new session and its first refresh token.
-func (s *Service) Insert(ctx context.Context, tx core.DBTX, active Active, device request.Device, now time.Time) error {
-	_, err := tx.Exec(ctx, `WITH session AS (
-			INSERT INTO sessions (id, user_id, created_at, last_seen_at, expires_at, max_at, ip_address, user_agent, client)
-			VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8))
-		INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($9, $1, $10, $3)`,
-		active.ID, active.UserID, now, active.ExpiresAt, now.Add(s.cfg.MaxLifetime), device.Address, device.UserAgent,
-		device.Client,
-		secrets.HashToken(active.RefreshToken), newSalt())
-	return err
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -10,11 +10,12 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// readState reads what the gateways must know of a session; a state that is not alive and has no
-// user when there is no such session.
+// readState reads the state of a session and its user for the gateways. For a session that does not
+// exist it returns a zero State, which is not alive and has no user.
 func (s *Service) readState(ctx context.Context, sessionID string) (sessionstate.State, error) {
 	state := sessionstate.State{SessionID: sessionID}
-	err := s.Pool.QueryRow(ctx, `SELECT s.ended_at IS NULL AND s.expires_at > $2, u.id, u.is_admin, u.is_banned, u.state_version, u.vault_quota
+	err := s.Pool.QueryRow(ctx, `
+		SELECT s.ended_at IS NULL AND s.expires_at > $2, u.id, u.is_admin, u.is_banned, u.state_version, u.vault_quota
 		FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1`, sessionID, s.Now()).
 		Scan(&state.Alive, &state.UserID, &state.Admin, &state.Banned, &state.Version, &state.VaultQuota)
 	if db.NoRows(err) {
@@ -24,9 +25,11 @@ func (s *Service) readState(ctx context.Context, sessionID string) (sessionstate
 	return state, err
 }
 
-// writeLastSeen notes when sessions were last seen.
+// writeLastSeen stores when sessions were last used. sessionIDs and times have the same order, and
+// an older time never replaces a newer one.
 func writeLastSeen(ctx context.Context, q core.DBTX, sessionIDs []string, times []time.Time) error {
-	_, err := q.Exec(ctx, `UPDATE sessions s SET last_seen_at = v.at FROM unnest($1::text[], $2::timestamptz[]) AS v (id, at)
+	_, err := q.Exec(ctx, `
+		UPDATE sessions s SET last_seen_at = v.at FROM unnest($1::text[], $2::timestamptz[]) AS v (id, at)
 		WHERE s.id = v.id AND s.last_seen_at < v.at`, sessionIDs, times)
 	return err
 }

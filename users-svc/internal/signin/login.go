@@ -16,60 +16,10 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
 
-// credentials is what somebody claims: a username or an address, and a password.
-type credentials struct {
-	Name, Password string
-	Client         *string
-}
-
-const maxLoginName = 255
-
-func errInvalidCredentials() *apperr.Error {
-	return apperr.New(apperr.Unauthenticated, "INVALID_CREDENTIALS", "Invalid email or password")
-}
-
-func errEmailNotVerified(email string) *apperr.Error {
-	return apperr.New(apperr.Unauthenticated, "EMAIL_NOT_VERIFIED",
-		"Email not verified. Please check your inbox or request a new verification link.").
-		WithData(map[string]string{"email": email}).WithCodeInError()
-}
-
-// readCredentials reads the body of a login. What is missing has a message of its own.
-func readCredentials(body *input.Object) (credentials, error) {
-	body.DropNull("username", "email", "password", "client", "response_mode")
-	var in credentials
-	username, _ := body.String("username", 0, maxLoginName)
-	email, _ := body.String("email", 0, maxLoginName)
-	in.Password = field.StoredPassword(body, "password", 0)
-	in.Client = field.Client(body)
-	if mode, ok := body.String("response_mode", 0, maxLoginName); ok && mode != "tokens" {
-		body.Fail("response_mode", `must be "tokens"`)
-	}
-	if err := body.Err(); err != nil {
-		return in, err
-	}
-	if in.Name = email; email == "" {
-		in.Name = username
-	}
-	if strings.Contains(in.Name, "@") {
-		in.Name = strings.TrimSpace(in.Name) // keyboards and copying add blanks
-	}
-	if in.Name == "" {
-		body.Fail("email", "is required, or a username")
-	}
-	if in.Password == "" {
-		body.Fail("password", "is required")
-	}
-	if err := body.Err(); err != nil {
-		e := *apperr.From(err)
-		e.Message = "Username or email, and password are required"
-		return in, &e
-	}
-	return in, nil
-}
-
-// login checks the password and opens a session, or answers what the second factor asks for. An
-// account that does not exist costs the same work and gets the same answer as a wrong password.
+// login verifies the password and opens a session, or returns a challenge when the account has a
+// second factor. A name without an account costs the same work and gets the same answer as a wrong
+// password: 401 INVALID_CREDENTIALS. Too many failures are 429 RATE_LIMITED, counted per network of
+// the client and per account.
 func (s *Service) login(ctx context.Context, in credentials, device request.Device) (any, error) {
 	limitKey := "login:" + netaddr.NetworkOf(device.Address)
 	if r := s.limiter.Allow(ctx, limitKey, s.cfg.AddressRate, 0); !r.Allowed {
@@ -93,10 +43,10 @@ func (s *Service) login(ctx context.Context, in credentials, device request.Devi
 	return s.finishLogin(ctx, user, state.Key, device)
 }
 
-// verifyPassword checks the password and, while it is at hand, renews a hash that has become weak.
+// verifyPassword verifies the password, and replaces a hash that has become too weak while the
+// password is known in clear. user gets the hash that is stored afterwards.
 func (s *Service) verifyPassword(ctx context.Context, user *account.Account, password string,
-	state throttle.FailureState,
-	device request.Device) error {
+	state throttle.FailureState, device request.Device) error {
 	maxWork, err := s.kinds.MaxWork(ctx)
 	if err != nil {
 		return err
@@ -129,8 +79,8 @@ func (s *Service) verifyPassword(ctx context.Context, user *account.Account, pas
 	return nil
 }
 
-// reverify checks the password against the hash that has taken the place of the one that it was
-// right for: that of another login's renewal, or that of another password.
+// reverify verifies the password against a hash that was stored meanwhile, by another login's
+// renewal or by a change of the password.
 func (s *Service) reverify(ctx context.Context, user *account.Account, password string, device request.Device) error {
 	current, err := account.ByID(ctx, s.Pool, user.ID)
 	if err != nil {
@@ -151,7 +101,8 @@ func (s *Service) reverify(ctx context.Context, user *account.Account, password 
 	return nil
 }
 
-// finishLogin decides what an account that has proved its password may do.
+// finishLogin opens a session for a user with a verified password, or refuses one that may not sign
+// in.
 func (s *Service) finishLogin(ctx context.Context, user account.Account, throttleKey []byte,
 	device request.Device) (any, error) {
 	if rejection := s.rejection(user); rejection != nil {
@@ -168,7 +119,8 @@ func (s *Service) finishLogin(ctx context.Context, user account.Account, throttl
 		throttleKey: throttleKey, Device: device})
 }
 
-// rejection is why an account may not sign in although the password is right, nil when it may.
+// rejection returns the error for an account that may not sign in although the password is right,
+// or nil.
 func (s *Service) rejection(user account.Account) error {
 	switch {
 	case user.IsBanned:
@@ -177,4 +129,56 @@ func (s *Service) rejection(user account.Account) error {
 		return errEmailNotVerified(user.Email)
 	}
 	return nil
+}
+
+// credentials are the body of a login. Name is a username or an address.
+type credentials struct {
+	Name, Password string
+	Client         *string
+}
+
+// readCredentials reads the body of a login. A missing field has a message of its own.
+func readCredentials(body *input.Object) (credentials, error) {
+	body.DropNull("username", "email", "password", "client", "response_mode")
+	var in credentials
+	username, _ := body.String("username", 0, maxLoginName)
+	email, _ := body.String("email", 0, maxLoginName)
+	in.Password = field.StoredPassword(body, "password", 0)
+	in.Client = field.Client(body)
+	if mode, ok := body.String("response_mode", 0, maxLoginName); ok && mode != "tokens" {
+		body.Fail("response_mode", `must be "tokens"`)
+	}
+	if err := body.Err(); err != nil {
+		return in, err
+	}
+	if in.Name = email; email == "" {
+		in.Name = username
+	}
+	if strings.Contains(in.Name, "@") {
+		in.Name = strings.TrimSpace(in.Name) // keyboards and copying add spaces
+	}
+	if in.Name == "" {
+		body.Fail("email", "is required, or a username")
+	}
+	if in.Password == "" {
+		body.Fail("password", "is required")
+	}
+	if err := body.Err(); err != nil {
+		e := *apperr.From(err)
+		e.Message = "Username or email, and password are required"
+		return in, &e
+	}
+	return in, nil
+}
+
+const maxLoginName = 255
+
+func errInvalidCredentials() *apperr.Error {
+	return apperr.New(apperr.Unauthenticated, "INVALID_CREDENTIALS", "Invalid email or password")
+}
+
+func errEmailNotVerified(email string) *apperr.Error {
+	return apperr.New(apperr.Unauthenticated, "EMAIL_NOT_VERIFIED",
+		"Email not verified. Please check your inbox or request a new verification link.").
+		WithData(map[string]string{"email": email}).WithCodeInError()
 }

@@ -10,19 +10,20 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-// Pending is a sign-in that has proved the password and owes a code.
+// Pending is a login with a verified password that still needs a one-time code.
 type Pending struct{ UserID, PasswordHash string }
 
-// insertPending stores a login until its second factor is proved; the database has the hash of the
-// temporary token only.
+// insertPending stores a login whose second factor must be verified with the temporary token until
+// expires. The database has only a hash of the token.
 func insertPending(ctx context.Context, tx core.DBTX, token string, p Pending, expires time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO two_factor_logins (hash, user_id, password_hash, expires_at) VALUES ($1, $2, $3, $4)`,
+	_, err := tx.Exec(ctx, `
+		INSERT INTO two_factor_logins (hash, user_id, password_hash, expires_at) VALUES ($1, $2, $3, $4)`,
 		secrets.HashToken(token), p.UserID, p.PasswordHash, expires)
 	return err
 }
 
-// FindPending finds a login by the hash of its temporary token: INVALID_TOKEN when there is none,
-// TOKEN_EXPIRED when it came too late.
+// FindPending returns the login with the hash of a temporary token. It returns 401 INVALID_TOKEN
+// for an unknown token, and TOKEN_EXPIRED for one that is too old.
 func (s *Service) FindPending(ctx context.Context, hash []byte) (Pending, error) {
 	var pending Pending
 	var expires time.Time
@@ -37,7 +38,8 @@ func (s *Service) FindPending(ctx context.Context, hash []byte) (Pending, error)
 	return pending, err
 }
 
-// UsePending deletes a login that has proved its code; INVALID_TOKEN when another request did.
+// UsePending deletes a pending login whose code was verified. It returns 401 INVALID_TOKEN when
+// another request already did.
 func UsePending(ctx context.Context, tx core.DBTX, hash []byte) error {
 	tag, err := tx.Exec(ctx, `DELETE FROM two_factor_logins WHERE hash = $1`, hash)
 	if err == nil && tag.RowsAffected() == 0 {

@@ -10,11 +10,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-func errResetToken() *apperr.Error {
-	return apperr.New(apperr.Invalid, "INVALID_RESET_TOKEN", "Invalid or expired reset token")
-}
-
-// composeReset answers a request for a reset link.
+// composeReset writes the mail with a reset link. It returns false when the address has no account,
+// or a banned one.
 func (s *Service) composeReset(ctx context.Context, job mail.Job) (mail.Message, bool, error) {
 	user, ok, err := account.ByKey(ctx, s.Pool, job.EmailKey)
 	if err != nil || !ok || user.IsBanned {
@@ -25,9 +22,10 @@ func (s *Service) composeReset(ctx context.Context, job mail.Job) (mail.Message,
 		mail.Message{Template: "reset", UserID: user.ID, To: mailaddr.DeliverTo(user.Email), Name: user.Alias})
 }
 
-// reset sets a new password with a mailed token.
+// reset sets a new password with a mailed token. An invalid token is 400 INVALID_RESET_TOKEN. The
+// token is looked up before the password is hashed, which is expensive.
 func (s *Service) reset(ctx context.Context, token, newPassword string, device request.Device) error {
-	userID, err := s.outbox.TokenUser(ctx, mail.PurposeReset, token) // before the work of a hash
+	userID, err := s.outbox.TokenUser(ctx, mail.PurposeReset, token)
 	switch {
 	case err != nil:
 		return err
@@ -46,4 +44,8 @@ func (s *Service) reset(ctx context.Context, token, newPassword string, device r
 		return err
 	}
 	return s.redeemReset(ctx, token, hash, device)
+}
+
+func errResetToken() *apperr.Error {
+	return apperr.New(apperr.Invalid, "INVALID_RESET_TOKEN", "Invalid or expired reset token")
 }

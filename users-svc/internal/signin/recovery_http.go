@@ -11,8 +11,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// postForgot asks for a mail with a reset link; the answer does not tell whether there is an
-// account.
+// postForgot requests a mail with a reset link. The answer does not reveal whether the address has
+// an account.
 func (s *Service) postForgot(c *fiber.Ctx) error {
 	body, err := httpx.Body(c)
 	if err != nil {

@@ -18,10 +18,11 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
 
-// redeemReset redeems a token, sets the password and ends every session and auth token: an intruder
-// may use the account, whom its owner locks out. The reader of the mail has the address, so it is
-// verified too. Until then anybody may have signed up with it, so the second factor goes as well;
-// that of a verified account is its owner's and stays.
+// redeemReset redeems a token, sets the password, and ends every session and auth token, because an
+// intruder may be using the account. The token proves that the reader has the address, so the
+// address becomes verified. If it was not verified before, a stranger may have signed up with it,
+// so the second factor is deleted too. The second factor of a verified account belongs to its owner
+// and stays.
 func (s *Service) redeemReset(ctx context.Context, token, hash string, device request.Device) error {
 	var change sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
@@ -50,12 +51,13 @@ func (s *Service) redeemReset(ctx context.Context, token, hash string, device re
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`,
+		if _, err := tx.Exec(ctx, `
+			UPDATE users SET password_hash = $2, email_verified = true, updated_at = $3 WHERE id = $1`,
 			userID, hash, now); err != nil {
 			return err
 		}
-		throttleKeys := [][]byte{throttle.AccountKey(userID), throttle.KnownKey(userID, netaddr.NetworkOf(device.Address))}
-		if err := s.throttle.Reset(ctx, tx, throttleKeys...); err != nil {
+		knownKey := throttle.KnownKey(userID, netaddr.NetworkOf(device.Address))
+		if err := s.throttle.Reset(ctx, tx, throttle.AccountKey(userID), knownKey); err != nil {
 			return err
 		}
 		return history.Record(ctx, tx, now, history.Event{UserID: userID, Kind: history.PasswordReset, Device: device})

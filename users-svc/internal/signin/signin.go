@@ -1,6 +1,6 @@
 // Package signin provides login, the opening of sessions, logins that wait for a second factor, and
 // password recovery. It serves /users/auth/login, /auth/forgot-password and /auth/reset-password.
-// Start reading at login in login.go.
+// Start reading at Service.login in login.go.
 package signin
 
 import (
@@ -19,23 +19,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
 
-// Result is the answer to a sign-in. Server, Project and Container are nil for an account that
-// has none.
-type Result struct {
-	session.TokenPair
-	ClientIP string       `json:"client_ip"`
-	User     account.User `json:"user"`
-	freetier.Provisioned
-}
-
-// Challenge answers a login that still owes a code.
-type challenge struct {
-	Requires2FA bool   `json:"requires_2fa"`
-	TempToken   string `json:"temp_token"`
-	Method      string `json:"method"`
-}
-
-// Service is the domain of signing in: login, opening a session, and password recovery.
+// Service verifies passwords, opens sessions and recovers lost passwords.
 type Service struct {
 	*core.Core
 	cfg      Config
@@ -49,10 +33,9 @@ type Service struct {
 	limiter  *ratelimit.Limiter
 }
 
-// New registers the mails of the domain with the outbox.
+// New returns the domain of sign-in and registers its mail with the outbox.
 func New(sessions *session.Service, throttle *throttle.Throttle, policy passwords.Policy, freeTier *freetier.Service,
-	outbox *mail.Outbox,
-	limiter *ratelimit.Limiter, cfg Config) *Service {
+	outbox *mail.Outbox, limiter *ratelimit.Limiter, cfg Config) *Service {
 	s := &Service{Core: sessions.Core, cfg: cfg, sessions: sessions, hasher: throttle.Hasher,
 		kinds: passwords.NewKinds(sessions.Core, throttle.Hasher), throttle: throttle, policy: policy,
 		freeTier: freeTier, outbox: outbox, limiter: limiter}
@@ -60,21 +43,9 @@ func New(sessions *session.Service, throttle *throttle.Throttle, policy password
 	return s
 }
 
-// NewSession is a request to open a session.
-type NewSession struct {
-	// VerifiedHash is the password hash that was verified; "" when none was. Another hash by now opens
-	// nothing.
-	VerifiedHash string
-	// pendingToken is the temporary token of a sign-in that has not proved a second factor; "" when it
-	// has.
-	pendingToken string
-	throttleKey  []byte // key of the failures that a right password ends; nil for none
-	Device       request.Device
-}
-
-// SignIn opens a session for an account that has proved its identity, and returns a Result; or a
-// Challenge when a second factor is pending. 401 INVALID_CREDENTIALS when the password was changed
-// since it was verified, 403 ACCOUNT_BANNED when the account was banned.
+// SignIn opens a session for a user who proved their identity. It returns a Result, or a challenge
+// when opening asks for a second factor and the account has one. It returns 401 INVALID_CREDENTIALS
+// when the password changed since it was verified, 403 ACCOUNT_BANNED, or 404 USER_NOT_FOUND.
 func (s *Service) SignIn(ctx context.Context, user account.Account, opening NewSession) (any, error) {
 	opened, err := s.open(ctx, user.ID, opening)
 	switch {
@@ -91,8 +62,8 @@ func (s *Service) SignIn(ctx context.Context, user account.Account, opening NewS
 	return s.result(ctx, opened.Active, user, opening.Device)
 }
 
-// check decides whether the session may be opened: not for a banned account, nor by a password that is
-// not the account's any more.
+// check decides whether the session may be opened: 403 ACCOUNT_BANNED for a banned account, 401
+// INVALID_CREDENTIALS for a password that is not the current one any more.
 func (a accountState) check(opening NewSession) error {
 	switch {
 	case a.banned:
@@ -103,8 +74,8 @@ func (a accountState) check(opening NewSession) error {
 	return nil
 }
 
-// ReplaceAll ends every session of the user for the reason event, after the change that also makes, and
-// opens a new one, in one transaction.
+// ReplaceAll runs extra, ends every session of the user with the history event reason and opens a
+// new one, all in one transaction.
 func (s *Service) ReplaceAll(ctx context.Context, userID, reason string, device request.Device,
 	extra func(tx core.DBTX) error) (Result, error) {
 	active, user, err := s.replaceAll(ctx, userID, reason, device, extra)
@@ -114,9 +85,9 @@ func (s *Service) ReplaceAll(ctx context.Context, userID, reason string, device 
 	return s.result(ctx, active, user, device)
 }
 
+// result signs the tokens of a session and collects the rest of the answer.
 func (s *Service) result(ctx context.Context, active session.Active, user account.Account,
-	device request.Device) (Result,
-	error) {
+	device request.Device) (Result, error) {
 	pair, err := s.sessions.Tokens(ctx, active)
 	if err != nil {
 		return Result{}, err
@@ -130,10 +101,10 @@ func (s *Service) result(ctx context.Context, active session.Active, user accoun
 	return Result{TokenPair: pair, ClientIP: device.Address, User: user.User, Provisioned: provisioned}, err
 }
 
-// provisionOnFirstSignIn offers a free server at the first sign-in. (At sign-up the time that it
-// takes would tell a free address from one that is taken.) All that sign in until it is done do the
-// same, and wait at the account for the one place; it is marked last, so that who finds the mark
-// finds the place too.
+// provisionOnFirstSignIn offers a free server at the first sign-in. It does not happen at sign-up,
+// where the time it takes would reveal whether an address is free. Concurrent first sign-ins all
+// run this: freetier locks the account, so only one of them claims a place. The account is marked
+// last, so a sign-in that reads the mark also finds the place.
 func (s *Service) provisionOnFirstSignIn(ctx context.Context, userID string) error {
 	region, err := signupRegion(ctx, s.Pool, userID)
 	if err != nil {
@@ -141,4 +112,33 @@ func (s *Service) provisionOnFirstSignIn(ctx context.Context, userID string) err
 	}
 	s.freeTier.ProvisionNew(ctx, userID, region)
 	return markWelcomed(ctx, s.Pool, userID)
+}
+
+// Result is the answer to a completed sign-in. Server, Project and Container are nil for an account
+// that has none.
+type Result struct {
+	session.TokenPair
+	ClientIP string       `json:"client_ip"`
+	User     account.User `json:"user"`
+	freetier.Provisioned
+}
+
+// challenge answers a login that still needs a one-time code. TempToken identifies the login at
+// POST /users/auth/2fa/verify.
+type challenge struct {
+	Requires2FA bool   `json:"requires_2fa"`
+	TempToken   string `json:"temp_token"`
+	Method      string `json:"method"`
+}
+
+// NewSession is a request to open a session.
+type NewSession struct {
+	// VerifiedHash is the password hash that was verified, or "". No session is opened when the
+	// account has another hash by now.
+	VerifiedHash string
+	// pendingToken is the temporary token for a login whose second factor is not verified yet; ""
+	// opens a session without one.
+	pendingToken string
+	throttleKey  []byte // failure count that a correct password resets; nil for none
+	Device       request.Device
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
+// Mount registers the routes of the domain.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Post("/api/v1/users/auth/login", s.postLogin)
 	server.Post("/api/v1/auth/forgot-password", s.postForgot)

@@ -18,47 +18,10 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/session"
 )
 
-// accountState is what decides whether a session may be opened, read under the lock of the user's row.
-type accountState struct {
-	passwordHash   string
-	banned         bool
-	updatedAt      time.Time
-	secondFactor   bool
-	activeSessions int // at most session.MaxSessions are counted
-}
-
-// lockAccountState locks the user's row until the end of tx and returns the state of the account;
-// USER_NOT_FOUND when there is none. The second statement has a snapshot of its own (READ COMMITTED),
-// so it sees what earlier holders of the lock committed: neither a ban, another password, nor a second
-// factor comes between the decision and the session, and sign-ins of one user wait for each other.
-func lockAccountState(ctx context.Context, tx pgx.Tx, userID string, now time.Time) (accountState, error) {
-	var state accountState
-	var batch pgx.Batch
-	batch.Queue(`SELECT password_hash, is_banned, updated_at FROM users WHERE id = $1 FOR NO KEY UPDATE`, userID).
-		QueryRow(func(row pgx.Row) error {
-			err := row.Scan(&state.passwordHash, &state.banned, &state.updatedAt)
-			if db.NoRows(err) {
-				return core.UserNotFound()
-			}
-			return err
-		})
-	batch.Queue(`SELECT EXISTS (SELECT 1 FROM two_factor WHERE user_id = $1 AND enabled_at IS NOT NULL),
-		(SELECT count(*) FROM (SELECT 1 FROM sessions
-			WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 LIMIT $3) active)`, userID, now, session.MaxSessions).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&state.secondFactor, &state.activeSessions) })
-	return state, tx.SendBatch(ctx, &batch).Close()
-}
-
-// openedSession is the result of open.
-type openedSession struct {
-	session.Active
-	pending   bool      // no session was opened: the second factor is pending
-	updatedAt time.Time // of the account
-}
-
-// open opens a session, or stores that the second factor is pending, if the account as it is now allows
-// it. A user who has session.MaxSessions loses the oldest one. The failures that a right password ends
-// are deleted whatever comes of it.
+// open opens a session, or stores a pending login when the second factor is still to be verified,
+// provided that accountState.check allows it. A user with session.MaxSessions sessions loses the
+// oldest one. The failure count that a correct password resets is deleted even when the sign-in is
+// refused.
 func (s *Service) open(ctx context.Context, userID string, opening NewSession) (openedSession, error) {
 	var opened openedSession
 	var change *sessionstate.Change
@@ -77,7 +40,8 @@ func (s *Service) open(ctx context.Context, userID string, opening NewSession) (
 		}
 		opened.updatedAt = state.updatedAt
 		if opened.pending = opening.pendingToken != "" && state.secondFactor; opened.pending {
-			return insertPending(ctx, tx, opening.pendingToken, Pending{userID, state.passwordHash}, now.Add(s.cfg.PendingTTL))
+			pending := Pending{userID, state.passwordHash}
+			return insertPending(ctx, tx, opening.pendingToken, pending, now.Add(s.cfg.PendingTTL))
 		}
 		if state.activeSessions >= session.MaxSessions {
 			if change, err = endOldest(ctx, tx, userID, opening.Device, now); err != nil {
@@ -96,32 +60,7 @@ func (s *Service) open(ctx context.Context, userID string, opening NewSession) (
 	return opened, err
 }
 
-func (s *Service) insertSession(ctx context.Context, tx pgx.Tx, active session.Active, device request.Device,
-	now time.Time) error {
-	if err := s.sessions.Insert(ctx, tx, active, device, now); err != nil {
-		return err
-	}
-	return history.Record(ctx, tx, now, history.Event{UserID: active.UserID, Kind: history.Login, Device: device})
-}
-
-// endOldest ends the oldest sessions of a user who has as many as allowed, so that there is room for one
-// more, and returns the change to announce.
-func endOldest(ctx context.Context, tx pgx.Tx, userID string, device request.Device,
-	now time.Time) (*sessionstate.Change,
-	error) {
-	if err := session.EndOldest(ctx, tx, userID, session.MaxSessions-1, now); err != nil {
-		return nil, err
-	}
-	event := history.Event{UserID: userID, Kind: history.SessionLimit, Device: device}
-	if err := history.Record(ctx, tx, now, event); err != nil {
-		return nil, err
-	}
-	change, err := core.BumpVersion(ctx, tx, userID)
-	return &change, err
-}
-
-// replaceAll ends every session of the user and opens a new one, after the change that also makes, in
-// one transaction.
+// replaceAll runs extra, ends every session of the user and opens a new one, in one transaction.
 func (s *Service) replaceAll(ctx context.Context, userID, reason string, device request.Device,
 	extra func(tx core.DBTX) error) (session.Active, account.Account, error) {
 	var active session.Active
@@ -157,7 +96,71 @@ func (s *Service) replaceAll(ctx context.Context, userID, reason string, device 
 	return active, user, err
 }
 
-// signupRegion is the region that was asked for at sign-up, "" for any.
+// accountState is the data that decides whether a session may be opened, read under the lock of the
+// user's row.
+type accountState struct {
+	passwordHash   string
+	banned         bool
+	updatedAt      time.Time
+	secondFactor   bool
+	activeSessions int // at most session.MaxSessions are counted
+}
+
+// lockAccountState locks the user's row until the end of tx and returns the state of the account,
+// or 404 USER_NOT_FOUND. The second statement has its own snapshot (READ COMMITTED), so it sees
+// everything that earlier holders of the lock committed. So no ban, new password or second factor
+// can come between the decision and the session, and concurrent sign-ins of one user run one after
+// the other.
+func lockAccountState(ctx context.Context, tx pgx.Tx, userID string, now time.Time) (accountState, error) {
+	var state accountState
+	var batch pgx.Batch
+	batch.Queue(`SELECT password_hash, is_banned, updated_at FROM users WHERE id = $1 FOR NO KEY UPDATE`, userID).
+		QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&state.passwordHash, &state.banned, &state.updatedAt)
+			if db.NoRows(err) {
+				return core.UserNotFound()
+			}
+			return err
+		})
+	batch.Queue(`SELECT EXISTS (SELECT 1 FROM two_factor WHERE user_id = $1 AND enabled_at IS NOT NULL),
+		(SELECT count(*) FROM (SELECT 1 FROM sessions
+			WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 LIMIT $3) active)`,
+		userID, now, session.MaxSessions).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&state.secondFactor, &state.activeSessions) })
+	return state, tx.SendBatch(ctx, &batch).Close()
+}
+
+// openedSession is the result of open.
+type openedSession struct {
+	session.Active
+	pending   bool      // no session was opened: the second factor must be verified
+	updatedAt time.Time // of the account
+}
+
+func (s *Service) insertSession(ctx context.Context, tx pgx.Tx, active session.Active, device request.Device,
+	now time.Time) error {
+	if err := s.sessions.Insert(ctx, tx, active, device, now); err != nil {
+		return err
+	}
+	return history.Record(ctx, tx, now, history.Event{UserID: active.UserID, Kind: history.Login, Device: device})
+}
+
+// endOldest ends the oldest session of a user who has session.MaxSessions, and returns the change
+// to announce.
+func endOldest(ctx context.Context, tx pgx.Tx, userID string, device request.Device,
+	now time.Time) (*sessionstate.Change, error) {
+	if err := session.EndOldest(ctx, tx, userID, session.MaxSessions-1, now); err != nil {
+		return nil, err
+	}
+	event := history.Event{UserID: userID, Kind: history.SessionLimit, Device: device}
+	if err := history.Record(ctx, tx, now, event); err != nil {
+		return nil, err
+	}
+	change, err := core.BumpVersion(ctx, tx, userID)
+	return &change, err
+}
+
+// signupRegion returns the region that the user asked for at sign-up, or "" for any.
 func signupRegion(ctx context.Context, q core.DBTX, userID string) (string, error) {
 	var region string
 	err := q.QueryRow(ctx, `SELECT coalesce(signup_region, '') FROM users WHERE id = $1`, userID).Scan(&region)
@@ -167,7 +170,7 @@ func signupRegion(ctx context.Context, q core.DBTX, userID string) (string, erro
 	return region, err
 }
 
-// markWelcomed notes that the user has had the offer of the first sign-in.
+// markWelcomed records that the user got the offer of the first sign-in.
 func markWelcomed(ctx context.Context, q core.DBTX, userID string) error {
 	_, err := q.Exec(ctx, `UPDATE users SET welcomed = true WHERE id = $1 AND NOT welcomed`, userID)
 	return err

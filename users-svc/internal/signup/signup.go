@@ -1,5 +1,6 @@
-// Package signup provides signing up and verifying the address. It serves /auth/signup, /auth/config,
-// /auth/verify-email and /auth/resend-verification. Start reading at register.
+// Package signup provides sign-up and the verification of addresses. It serves /auth/signup,
+// /auth/config, /auth/verify-email and /auth/resend-verification. Start reading at
+// Service.register.
 package signup
 
 import (
@@ -17,14 +18,32 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 )
 
-const maxInviteCode = 255
+// Service signs users up and verifies their addresses.
+type Service struct {
+	*core.Core
+	cfg     Config
+	appName string
+	hasher  *passwords.Hasher
+	policy  passwords.Policy
+	outbox  *mail.Outbox
+}
 
-// signupRequest is what a stranger asks for.
+// New returns the domain of sign-up and registers its mails with the outbox.
+func New(c *core.Core, hasher *passwords.Hasher, policy passwords.Policy, outbox *mail.Outbox, cfg Config,
+	appName string) *Service {
+	s := &Service{Core: c, cfg: cfg, appName: appName, hasher: hasher, policy: policy, outbox: outbox}
+	outbox.Handle(mail.KindSignup, s.composeSignup)
+	outbox.Handle(mail.KindVerify, s.composeVerification)
+	return s
+}
+
+// signupRequest is the body of a sign-up.
 type signupRequest struct {
 	Email, Password            string
 	Region, InviteCode, Client *string
 }
 
+// readRequest reads and checks the body of a sign-up.
 func readRequest(body *input.Object) (signupRequest, error) {
 	body.DropNull("region", "invite_code", "client")
 	in := signupRequest{Email: mailaddr.Field(body, "email"), Client: field.Client(body),
@@ -40,29 +59,11 @@ func readRequest(body *input.Object) (signupRequest, error) {
 	return in, passwords.CheckStrength(in.Password)
 }
 
-// Service is the domain of signing up and of verifying the address.
-type Service struct {
-	*core.Core
-	cfg     Config
-	appName string
-	hasher  *passwords.Hasher
-	policy  passwords.Policy
-	outbox  *mail.Outbox
-}
-
-// New registers the mails of the domain with the outbox.
-func New(c *core.Core, hasher *passwords.Hasher, policy passwords.Policy, outbox *mail.Outbox, cfg Config,
-	appName string) *Service {
-	s := &Service{Core: c, cfg: cfg, appName: appName, hasher: hasher, policy: policy, outbox: outbox}
-	outbox.Handle(mail.KindSignup, s.composeSignup)
-	outbox.Handle(mail.KindVerify, s.composeVerification)
-	return s
-}
-
-// register creates an account. The caller learns nothing about addresses that have one: the work
-// and the answer are the same. Anybody may have signed up before with an address that is not
-// verified yet: the mail carries this password, and the password of the reader who follows the link
-// counts.
+// register creates an account for in, or does the same work without effect when the address has an
+// account, so that neither the answer nor its time reveals which addresses do. A stranger may have
+// signed up before with an address that is not verified. So the mail carries the hash of the
+// password in this request, and the password of the reader who follows the link becomes the
+// account's.
 func (s *Service) register(ctx context.Context, in signupRequest, address string) error {
 	if err := s.policy.Check(in.Password, in.Email); err != nil {
 		return err
@@ -93,7 +94,7 @@ func (s *Service) register(ctx context.Context, in signupRequest, address string
 	return s.outbox.Enqueue(ctx, mail.KindSignup, key, draft.PasswordHash)
 }
 
-// matchesInvite compares code with each of the comma-separated ones in constant time.
+// matchesInvite compares code with each of the comma-separated codes in constant time.
 func matchesInvite(codes config.Secret, code string) bool {
 	matches := 0
 	for candidate := range strings.SplitSeq(codes.Reveal(), ",") {
@@ -103,3 +104,5 @@ func matchesInvite(codes config.Secret, code string) bool {
 	}
 	return matches == 1
 }
+
+const maxInviteCode = 255

@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
+// Mount registers the routes of the domain.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Post("/api/v1/auth/signup", s.postSignup)
 	server.Get("/api/v1/auth/config", s.getConfig)
@@ -18,7 +19,7 @@ func (s *Service) Mount(server *httpx.Server) {
 	server.Post("/api/v1/auth/resend-verification", s.postResend)
 }
 
-// AuthConfig tells a client which ways to sign in there are.
+// authConfig tells a client which ways to sign in exist.
 type authConfig struct {
 	AppName        string `json:"appName"`
 	SignupEnabled  bool   `json:"signupEnabled"`
@@ -67,8 +68,8 @@ func (s *Service) postVerifyEmail(c *fiber.Ctx) error {
 	return httpx.OK(c, "Email verified successfully", map[string]string{"email": email})
 }
 
-// postResend asks for another verification mail; the answer does not tell whether there is an
-// account.
+// postResend requests another verification mail. The answer does not reveal whether the address has
+// an account.
 func (s *Service) postResend(c *fiber.Ctx) error {
 	body, err := httpx.Body(c)
 	if err != nil {

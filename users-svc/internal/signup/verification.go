@@ -9,11 +9,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 )
 
-func errVerificationToken() *apperr.Error {
-	return apperr.New(apperr.Invalid, "INVALID_VERIFICATION_TOKEN", "Invalid or expired verification token")
-}
-
-// composeSignup answers a sign-up: it asks to verify the address, or says that it has an account.
+// composeSignup writes the mail for a sign-up: a link to verify the address, or for a verified
+// address the notice that it has an account. It returns false when there is nothing to send.
 func (s *Service) composeSignup(ctx context.Context, job mail.Job) (mail.Message, bool, error) {
 	user, ok, err := account.ByKey(ctx, s.Pool, job.EmailKey)
 	switch {
@@ -22,12 +19,13 @@ func (s *Service) composeSignup(ctx context.Context, job mail.Job) (mail.Message
 	case !user.EmailVerified:
 		return s.verificationMail(ctx, user, job)
 	}
-	// The password of the sign-up does not count: the account has its owner.
+	// The password of the sign-up is ignored: the account has a verified owner.
 	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: user.ID, Purpose: mail.PurposeNotice,
 		CurrentHash: user.PasswordHash}, s.messageTo(user, "known"))
 }
 
-// composeVerification answers a request for another verification mail.
+// composeVerification writes another verification mail. It returns false when the address has no
+// account or is verified.
 func (s *Service) composeVerification(ctx context.Context, job mail.Job) (mail.Message, bool, error) {
 	user, ok, err := account.ByKey(ctx, s.Pool, job.EmailKey)
 	if err != nil || !ok || user.EmailVerified {
@@ -36,12 +34,16 @@ func (s *Service) composeVerification(ctx context.Context, job mail.Job) (mail.M
 	return s.verificationMail(ctx, user, job)
 }
 
-func (s *Service) verificationMail(ctx context.Context, user account.Account, job mail.Job) (mail.Message, bool,
-	error) {
+func (s *Service) verificationMail(ctx context.Context, user account.Account,
+	job mail.Job) (mail.Message, bool, error) {
 	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: user.ID, Purpose: mail.PurposeVerify,
 		CurrentHash: user.PasswordHash, SignupHash: job.PasswordHash}, s.messageTo(user, "verify"))
 }
 
 func (s *Service) messageTo(user account.Account, template string) mail.Message {
 	return mail.Message{Template: template, UserID: user.ID, To: mailaddr.DeliverTo(user.Email), Name: user.Alias}
+}
+
+func errVerificationToken() *apperr.Error {
+	return apperr.New(apperr.Invalid, "INVALID_VERIFICATION_TOKEN", "Invalid or expired verification token")
 }

@@ -13,11 +13,14 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
-// verifyEmail redeems a token and marks its user's address as verified. When the sign-up that the
-// mail answers gave another password than the account has, it was not the first sign-up, and the
-// account becomes that of the reader of the mail. An account that was used before has no password
-// then: the reader may be its user, and the sign-up a stranger's. Neither has an account that
-// earlier releases made an admin before its address was verified.
+// verifyEmail redeems a mailed token, marks its user's address as verified and returns the address.
+// An invalid token is 400 INVALID_VERIFICATION_TOKEN.
+//
+// The token carries the password hash of the sign-up that the mail answers. If it differs from the
+// account's, that sign-up was not the first, and the account becomes that of the reader of the
+// mail: all access of before is revoked. If the account was used before, or is an admin from an
+// earlier release, it is left without a password: the reader may be its user, and the sign-up a
+// stranger's.
 func (s *Service) verifyEmail(ctx context.Context, token string, device request.Device) (email string, err error) {
 	var change *sessionstate.Change
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
@@ -45,7 +48,8 @@ func (s *Service) verifyEmail(ctx context.Context, token string, device request.
 				user.PasswordHash = s.hasher.Unusable()
 			}
 		}
-		_, err = tx.Exec(ctx, `UPDATE users SET email_verified = true, password_hash = $2, updated_at = $3 WHERE id = $1`,
+		_, err = tx.Exec(ctx, `
+			UPDATE users SET email_verified = true, password_hash = $2, updated_at = $3 WHERE id = $1`,
 			userID, user.PasswordHash, now)
 		if err != nil {
 			return err

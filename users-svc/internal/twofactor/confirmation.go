@@ -11,60 +11,10 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/session"
 )
 
-// confirmationTTL is how long a session counts as confirmed after it proved a password or a
-// one-time code. It is long enough for somebody at work in the settings of an account, and short
-// enough that a session which was stolen some time ago cannot make credentials that outlive it.
-const confirmationTTL = 10 * time.Minute
-
-// Confirmation says until when a session counts as confirmed.
-type confirmationAnswer struct {
-	ConfirmedUntil api.Time `json:"confirmed_until"`
-}
-
-func errConfirmationRequired() *apperr.Error {
-	return apperr.New(apperr.Forbidden, "CONFIRMATION_REQUIRED",
-		"Confirm with your current password or a one-time code, or at POST /api/v1/users/me/confirm")
-}
-
-// checkProof checks what p brings along, the password first, so that no code is used up beside a
-// wrong password. A right one confirms the session of d. A code of an account without a second
-// factor proves nothing.
-func (s *Service) checkProof(ctx context.Context, userID string, proof request.Proof, factor secondFactor,
-	device request.Device) (proved bool, err error) {
-	if proof.Password != "" {
-		if _, err := s.accounts.VerifyPassword(ctx, userID, proof.Password, device); err != nil {
-			return false, err
-		}
-		proved = true
-	}
-	if proof.Code != "" && factor.enabledAt != nil {
-		if _, err := s.useCode(ctx, userID, device, codeAttempt{code: proof.Code}); err != nil {
-			return false, err
-		}
-		proved = true
-	}
-	return proved, nil
-}
-
-// confirmSession proves password and, when there is one, code, and confirms the session of d.
-func (s *Service) confirmSession(ctx context.Context, userID string, proof request.Proof,
-	device request.Device) (confirmationAnswer,
-	error) {
-	factor, _, err := s.read(ctx, s.Pool, userID)
-	switch {
-	case err != nil:
-		return confirmationAnswer{}, err
-	case proof.Code != "" && factor.enabledAt == nil:
-		return confirmationAnswer{}, errNotEnabled()
-	}
-	now := s.Now()
-	_, err = s.checkProof(ctx, userID, proof, factor, device)
-	return confirmationAnswer{api.Time(now.Add(confirmationTTL))}, err
-}
-
-// Confirm makes Service the gate of auth tokens: a session may make and change them when it was
-// confirmed a moment ago, or proves password or code now. An account whose second factor guards its
-// tokens is asked for a code each time.
+// Confirm checks whether the caller's session may create and change auth tokens: it was confirmed
+// recently, or proof holds a correct password or code. An account with the token gate needs a code
+// each time. The errors are 401 OTP_REQUIRED and 403 CONFIRMATION_REQUIRED, besides those of a
+// wrong proof.
 func (s *Service) Confirm(ctx context.Context, caller auth.Identity, proof request.Proof, device request.Device) error {
 	factor, _, err := s.read(ctx, s.Pool, caller.UserID)
 	switch {
@@ -82,4 +32,55 @@ func (s *Service) Confirm(ctx context.Context, caller auth.Identity, proof reque
 		err = errConfirmationRequired()
 	}
 	return err
+}
+
+// confirmSession verifies the password, and the code if one is given, and confirms the session of
+// device. A code for an account without a second factor is 409 TWOFACTOR_NOT_ENABLED.
+func (s *Service) confirmSession(ctx context.Context, userID string, proof request.Proof,
+	device request.Device) (confirmationAnswer, error) {
+	factor, _, err := s.read(ctx, s.Pool, userID)
+	switch {
+	case err != nil:
+		return confirmationAnswer{}, err
+	case proof.Code != "" && factor.enabledAt == nil:
+		return confirmationAnswer{}, errNotEnabled()
+	}
+	now := s.Now()
+	_, err = s.checkProof(ctx, userID, proof, factor, device)
+	return confirmationAnswer{api.Time(now.Add(confirmationTTL))}, err
+}
+
+// checkProof verifies the password and the code in proof, and confirms the session of device. The
+// password comes first, so that a wrong one uses up no code. A code for an account without a second
+// factor proves nothing. It reports whether anything was proved.
+func (s *Service) checkProof(ctx context.Context, userID string, proof request.Proof, factor secondFactor,
+	device request.Device) (proved bool, err error) {
+	if proof.Password != "" {
+		if _, err := s.accounts.VerifyPassword(ctx, userID, proof.Password, device); err != nil {
+			return false, err
+		}
+		proved = true
+	}
+	if proof.Code != "" && factor.enabledAt != nil {
+		if _, err := s.useCode(ctx, userID, device, codeAttempt{code: proof.Code}); err != nil {
+			return false, err
+		}
+		proved = true
+	}
+	return proved, nil
+}
+
+// confirmationTTL is how long a session counts as confirmed after its user proved a password or a
+// one-time code. It is long enough to work in the settings of an account, and too short for a
+// session that was stolen earlier to create credentials that outlive it.
+const confirmationTTL = 10 * time.Minute
+
+// confirmationAnswer tells until when a session counts as confirmed.
+type confirmationAnswer struct {
+	ConfirmedUntil api.Time `json:"confirmed_until"`
+}
+
+func errConfirmationRequired() *apperr.Error {
+	return apperr.New(apperr.Forbidden, "CONFIRMATION_REQUIRED",
+		"Confirm with your current password or a one-time code, or at POST /api/v1/users/me/confirm")
 }

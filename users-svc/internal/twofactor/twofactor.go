@@ -1,16 +1,12 @@
-// Package twofactor provides the second factor: time-based one-time passwords (RFC 6238) and backup
-// codes, and the confirmation of a session by them. It serves /users/auth/2fa and /users/me/confirm.
-// Start reading at Service.
+// Package twofactor provides the second factor: time-based one-time passwords (TOTP, RFC 6238) and
+// backup codes, and the confirmation of a session by them. It serves /users/auth/2fa and
+// /users/me/confirm. Start reading at Service.
 package twofactor
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"time"
 
-	"github.com/pquerna/otp"
-	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
 
 	"github.com/realmgate/realmgate/pkg/api"
@@ -25,136 +21,23 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/signin"
 )
 
-// TwoFactorSetup is what somebody needs to add the account to an authenticator, and the backup
-// codes; all of it is shown once.
-type setupAnswer struct {
-	QRCode         string   `json:"qr_code"` // a data URI of a PNG
-	ManualEntryKey string   `json:"manual_entry_key"`
-	BackupCodes    []string `json:"backup_codes"`
-}
-
-// TwoFactorStatus is the state of an account's second factor.
-type statusAnswer struct {
-	Enabled              bool      `json:"enabled"`
-	Verified             bool      `json:"verified"`
-	EnabledAt            *api.Time `json:"enabled_at"`
-	BackupCodesRemaining int       `json:"backup_codes_remaining"`
-	RequireForTokens     bool      `json:"require_for_tokens"`
-}
-
-// TwoFactorChanged answers a change that ended all other sessions, with the pair of the one that
-// took their place.
-type changeAnswer struct {
-	Enabled         bool      `json:"enabled"`
-	EnabledAt       *api.Time `json:"enabled_at"`
-	SessionsRevoked bool      `json:"sessions_revoked"`
-	session.TokenPair
-}
-
-// TwoFactorEnabled answers that a second factor was enabled.
-type enableAnswer struct {
-	changeAnswer
-	apitoken.RevokedTokens
-}
-
-const codeSkew = 1 // steps that a clock may be off, either way
-
-const maxWrongCodes = 5 // then the second factor is locked
-
-const lockoutPeriod = 15 * time.Minute
-
-const backupCodes = 10
-
-const backupAlphabet = "abcdefghjkmnpqrstuvwxyz23456789" // nothing that looks like something else
-
-const backupLength = 10
-
-const qrPixels = 256
-
-// Service is the domain of the second factor: time-based one-time passwords (RFC 6238: SHA-1, six
-// digits, 30 seconds) and backup codes.
+// Service manages the second factors of accounts.
 type Service struct {
 	*core.Core
 	accounts *account.Service
 	signIns  *signin.Service
 	sealer   *secrets.Sealer
-	issuer   string // that authenticators show
+	issuer   string // shown by authenticator apps
 }
 
+// New returns the domain of second factors. sealer seals the TOTP secrets, and authenticator apps
+// show issuer as the name of the service.
 func New(accounts *account.Service, signIns *signin.Service, sealer *secrets.Sealer, issuer string) *Service {
 	return &Service{Core: accounts.Core, accounts: accounts, signIns: signIns, sealer: sealer, issuer: issuer}
 }
 
-func errWrongCode(remaining int) *apperr.Error {
-	return apperr.New(apperr.Unauthenticated, "INVALID_OTP_CODE",
-		"Invalid one-time code").WithData(map[string]int{"attempts_remaining": remaining})
-}
-
-func errCodeLocked(left time.Duration) *apperr.Error {
-	return apperr.New(apperr.RateLimited, "TWOFACTOR_RATE_LIMIT",
-		"Too many invalid codes").WithRetryAfter(max(left, time.Second))
-}
-
-func errAlreadyEnabled() *apperr.Error {
-	return apperr.New(apperr.Conflict, "TWOFACTOR_ALREADY_ENABLED", "Two-factor authentication is already enabled")
-}
-
-func errNotEnabled() *apperr.Error {
-	return apperr.New(apperr.Conflict, "TWOFACTOR_NOT_ENABLED", "Two-factor authentication is not enabled")
-}
-
-func errSetupRequired() *apperr.Error {
-	return apperr.New(apperr.Conflict, "TWOFACTOR_SETUP_REQUIRED", "Two-factor setup has not been started")
-}
-
-// lockedFor returns how long no code is accepted any more; 0 when one is.
-func (f *secondFactor) lockedFor(now time.Time) time.Duration {
-	if f.failures < maxWrongCodes {
-		return 0
-	}
-	return max(f.failedAt.Add(lockoutPeriod).Sub(now), 0)
-}
-
-// resetOldFailures starts the count again when the last failure is as old as a lock.
-func (f *secondFactor) resetOldFailures(now time.Time) {
-	if now.Sub(f.failedAt) >= lockoutPeriod {
-		f.failures = 0
-	}
-}
-
-// matchingStep returns the time step that code is right for, used or not; false when there is none.
-func (f *secondFactor) matchingStep(code string, now time.Time) (int64, bool) {
-	current := now.Unix() / codePeriod
-	for step := current + codeSkew; step >= current-codeSkew; step-- {
-		right, err := hotp.ValidateCustom(code, uint64(step), f.secret,
-			hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
-		if err == nil && right {
-			return step, true
-		}
-	}
-	return 0, false
-}
-
-// hashBackup is what the database keeps of a backup code.
-func (f *secondFactor) hashBackup(code string) []byte {
-	mac := hmac.New(sha256.New, []byte(f.secret))
-	mac.Write([]byte(code))
-	return mac.Sum(nil)
-}
-
-// newBackupCodes returns fresh codes and their hashes. Ten characters out of 31 are 49 random bits.
-func (f *secondFactor) newBackupCodes() (codes []string, hashes [][]byte) {
-	for range backupCodes {
-		code := make([]byte, backupLength)
-		for i := range code {
-			code[i] = backupAlphabet[randomBelow(len(backupAlphabet))]
-		}
-		codes, hashes = append(codes, string(code)), append(hashes, f.hashBackup(string(code)))
-	}
-	return codes, hashes
-}
-
-// setup makes a new key and backup codes, in place of those of a setup that was never verified.
+// setup stores a new secret and backup codes, which replace those of a setup that was never
+// verified. It returns 409 TWOFACTOR_ALREADY_ENABLED when the second factor is enabled.
 func (s *Service) setup(ctx context.Context, userID, password string, device request.Device) (setupAnswer, error) {
 	if factor, exists, err := s.read(ctx, s.Pool, userID); err != nil || exists && factor.enabledAt != nil {
 		return setupAnswer{}, orEnabled(err)
@@ -181,18 +64,11 @@ func (s *Service) setup(ctx context.Context, userID, password string, device req
 		s.storeSetup(ctx, userID, factor, hashes)
 }
 
-func orEnabled(err error) error {
-	if err != nil {
-		return err
-	}
-	return errAlreadyEnabled()
-}
-
-// enable turns the second factor on after a first right code of the authenticator. With withTokens
-// the auth tokens end, which know no second factor.
+// enable turns the second factor on after a first correct code of the authenticator. It ends all
+// sessions and answers with a new one. With revokeTokens the auth tokens, which need no second
+// factor, are deleted too.
 func (s *Service) enable(ctx context.Context, userID, code string, revokeTokens bool,
-	device request.Device) (enableAnswer,
-	error) {
+	device request.Device) (enableAnswer, error) {
 	factor, err := s.useCode(ctx, userID, device, codeAttempt{code: code, setup: true})
 	if err != nil {
 		return enableAnswer{}, err
@@ -212,9 +88,9 @@ func (s *Service) enable(ctx context.Context, userID, code string, revokeTokens 
 	return enableAnswer{changed, revoked}, err
 }
 
-// disable takes the second factor away.
-func (s *Service) disable(ctx context.Context, userID, password, code string, device request.Device) (changeAnswer,
-	error) {
+// disable deletes the second factor, ends all sessions and answers with a new one.
+func (s *Service) disable(ctx context.Context, userID, password, code string,
+	device request.Device) (changeAnswer, error) {
 	if err := s.verifyBoth(ctx, userID, password, code, device); err != nil {
 		return changeAnswer{}, err
 	}
@@ -223,8 +99,8 @@ func (s *Service) disable(ctx context.Context, userID, password, code string, de
 	return changeAnswer{SessionsRevoked: true, TokenPair: result.TokenPair}, err
 }
 
-// verifyBoth asks for the password and a code, in this order, so that no code is spent on a wrong
-// password.
+// verifyBoth verifies the password and then a code. The password comes first, so that a wrong one
+// uses up no code.
 func (s *Service) verifyBoth(ctx context.Context, userID, password, code string, device request.Device) error {
 	if factor, exists, err := s.read(ctx, s.Pool, userID); err != nil || !exists || factor.enabledAt == nil {
 		return orNotEnabled(err)
@@ -236,24 +112,17 @@ func (s *Service) verifyBoth(ctx context.Context, userID, password, code string,
 	return err
 }
 
-func orNotEnabled(err error) error {
-	if err != nil {
-		return err
-	}
-	return errNotEnabled()
-}
-
-// regenerate replaces the backup codes.
-func (s *Service) regenerate(ctx context.Context, userID, password, code string, device request.Device) ([]string,
-	error) {
+// regenerate replaces the backup codes and returns the new ones.
+func (s *Service) regenerate(ctx context.Context, userID, password, code string,
+	device request.Device) ([]string, error) {
 	if err := s.verifyBoth(ctx, userID, password, code, device); err != nil {
 		return nil, err
 	}
 	return s.replaceBackupCodes(ctx, userID, device)
 }
 
-// setTokenGate says whether sessions need a code to make and change auth tokens. Turning that off
-// needs password and code.
+// setTokenGate sets whether sessions need a code to create and change auth tokens. Turning this off
+// needs the password and a code.
 func (s *Service) setTokenGate(ctx context.Context, userID string, on bool, password, code string,
 	device request.Device) error {
 	if !on {
@@ -264,8 +133,8 @@ func (s *Service) setTokenGate(ctx context.Context, userID string, on bool, pass
 	return s.writeTokenGate(ctx, userID, on, device)
 }
 
-// completeLogin trades a temporary token and a code for a session. The token survives a wrong code,
-// and is gone after a right one.
+// completeLogin exchanges a temporary token and a code for a session. The token stays valid after a
+// wrong code and is deleted after a correct one.
 func (s *Service) completeLogin(ctx context.Context, token, code string, device request.Device) (any, error) {
 	hash := secrets.HashToken(token)
 	pending, err := s.signIns.FindPending(ctx, hash)
@@ -281,7 +150,74 @@ func (s *Service) completeLogin(ctx context.Context, token, code string, device 
 	}
 	result, err := s.signIns.SignIn(ctx, user, signin.NewSession{VerifiedHash: pending.PasswordHash, Device: device})
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
-		err = apperr.InvalidToken() // the password that it was given for is not the password any more
+		err = apperr.InvalidToken() // the password was changed after the token was issued
 	}
 	return result, err
+}
+
+// setupAnswer holds the secret for an authenticator app and the backup codes. Both are shown only
+// here.
+type setupAnswer struct {
+	QRCode         string   `json:"qr_code"` // data URI of a PNG
+	ManualEntryKey string   `json:"manual_entry_key"`
+	BackupCodes    []string `json:"backup_codes"`
+}
+
+// statusAnswer is the state of an account's second factor.
+type statusAnswer struct {
+	Enabled              bool      `json:"enabled"`
+	Verified             bool      `json:"verified"`
+	EnabledAt            *api.Time `json:"enabled_at"`
+	BackupCodesRemaining int       `json:"backup_codes_remaining"`
+	RequireForTokens     bool      `json:"require_for_tokens"`
+}
+
+// changeAnswer answers a change that ended all sessions, with the tokens of the new one.
+type changeAnswer struct {
+	Enabled         bool      `json:"enabled"`
+	EnabledAt       *api.Time `json:"enabled_at"`
+	SessionsRevoked bool      `json:"sessions_revoked"`
+	session.TokenPair
+}
+
+// enableAnswer answers the enabling of the second factor.
+type enableAnswer struct {
+	changeAnswer
+	apitoken.RevokedTokens
+}
+
+func orEnabled(err error) error {
+	if err != nil {
+		return err
+	}
+	return errAlreadyEnabled()
+}
+
+func orNotEnabled(err error) error {
+	if err != nil {
+		return err
+	}
+	return errNotEnabled()
+}
+
+func errWrongCode(remaining int) *apperr.Error {
+	return apperr.New(apperr.Unauthenticated, "INVALID_OTP_CODE",
+		"Invalid one-time code").WithData(map[string]int{"attempts_remaining": remaining})
+}
+
+func errCodeLocked(left time.Duration) *apperr.Error {
+	return apperr.New(apperr.RateLimited, "TWOFACTOR_RATE_LIMIT",
+		"Too many invalid codes").WithRetryAfter(max(left, time.Second))
+}
+
+func errAlreadyEnabled() *apperr.Error {
+	return apperr.New(apperr.Conflict, "TWOFACTOR_ALREADY_ENABLED", "Two-factor authentication is already enabled")
+}
+
+func errNotEnabled() *apperr.Error {
+	return apperr.New(apperr.Conflict, "TWOFACTOR_NOT_ENABLED", "Two-factor authentication is not enabled")
+}
+
+func errSetupRequired() *apperr.Error {
+	return apperr.New(apperr.Conflict, "TWOFACTOR_SETUP_REQUIRED", "Two-factor setup has not been started")
 }

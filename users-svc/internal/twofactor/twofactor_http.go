@@ -15,6 +15,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/session"
 )
 
+// Mount registers the routes of the domain.
 func (s *Service) Mount(server *httpx.Server) {
 	server.Post("/api/v1/users/auth/2fa/setup", s.postSetup)
 	server.Post("/api/v1/users/auth/2fa/verify-setup", s.postVerifySetup)
@@ -27,9 +28,9 @@ func (s *Service) Mount(server *httpx.Server) {
 	s.mountConfirmation(server)
 }
 
-// readOwn returns the caller and the body of a request about the caller's second factor. Auth
-// tokens are refused: a token that could change what guards the account would be more than the
-// account's password.
+// readOwn returns the caller and the body of a request about the caller's own second factor. It
+// refuses auth tokens: a token that could change the protection of the account would be worth more
+// than the account's password.
 func readOwn(c *fiber.Ctx) (auth.Identity, *input.Object, error) {
 	caller, err := request.OwnSession(c)
 	if err != nil {
@@ -39,7 +40,7 @@ func readOwn(c *fiber.Ctx) (auth.Identity, *input.Object, error) {
 	return caller, body, err
 }
 
-// passwordAndCode reads the password and the code that are asked for again.
+// passwordAndCode reads the current password and a code, both required.
 func passwordAndCode(body *input.Object, codeName string) (password, code string, err error) {
 	code, _ = body.String(codeName, field.MinCode, field.MaxCode)
 	if password, err = field.CurrentPassword(body); err != nil {
@@ -99,7 +100,7 @@ func (s *Service) getStatus(c *fiber.Ctx) error {
 	return httpx.OK(c, "2FA status retrieved successfully", status)
 }
 
-// postVerify is public: the temporary token says who it is about.
+// postVerify is public: the temporary token identifies the account.
 func (s *Service) postVerify(c *fiber.Ctx) error {
 	body, err := httpx.Body(c)
 	if err != nil {
@@ -122,7 +123,7 @@ func (s *Service) postVerify(c *fiber.Ctx) error {
 	return httpx.OK(c, "Login successful", result)
 }
 
-// bearer returns the token of an Authorization header (RFC 6750), "" when there is none.
+// bearer returns the token of an Authorization header (RFC 6750 section 2.1), or "".
 func bearer(c *fiber.Ctx) string {
 	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
 	if !ascii.EqualFold(scheme, "bearer") {
@@ -131,8 +132,8 @@ func bearer(c *fiber.Ctx) string {
 	return strings.Clone(strings.TrimSpace(token))
 }
 
-// readConfirmation returns the caller, and the password and code with which they confirm a change
-// of their own second factor.
+// readConfirmation returns the caller, and the password and code that confirm a change of their own
+// second factor.
 func readConfirmation(c *fiber.Ctx) (caller auth.Identity, password, code string, err error) {
 	caller, body, err := readOwn(c)
 	if err != nil {

@@ -15,29 +15,16 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 	"github.com/realmgate/realmgate/users-svc/internal/session"
-	"github.com/realmgate/realmgate/users-svc/internal/signin"
 )
 
-const selectFactor = `SELECT secret, enabled_at, last_step, require_for_tokens, failures, failed_at FROM two_factor WHERE user_id = $1`
-
-// read returns the account's second factor without its secret; false when it has none.
+// read returns the account's second factor without its secret, or false.
 func (s *Service) read(ctx context.Context, q core.DBTX, userID string) (secondFactor, bool, error) {
 	return s.scan(q.QueryRow(ctx, selectFactor, userID))
 }
 
-func (s *Service) scan(row pgx.Row) (secondFactor, bool, error) {
-	var factor secondFactor
-	err := row.Scan(&factor.sealed, &factor.enabledAt, &factor.lastStep, &factor.requireForTokens, &factor.failures,
-		&factor.failedAt)
-	if db.NoRows(err) {
-		return factor, false, nil
-	}
-	return factor, err == nil, err
-}
-
-// lock returns the account's second factor with its secret, and locks it: so codes are tried one
-// after the other. The user's row comes first, as everywhere: two transactions that take the same
-// locks in two orders would end each other.
+// lock returns the account's second factor with its secret, or false, and locks its row, so that
+// codes are tried one after the other. Like every transaction it locks the user's row first: two
+// transactions that take the same locks in different orders deadlock.
 func (s *Service) lock(ctx context.Context, tx core.DBTX, userID string) (secondFactor, bool, error) {
 	if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR KEY SHARE`, userID); err != nil {
 		return secondFactor{}, false, err
@@ -51,153 +38,27 @@ func (s *Service) lock(ctx context.Context, tx core.DBTX, userID string) (second
 	return factor, true, err
 }
 
-// codeAttempt is a code to be used up.
-type codeAttempt struct {
-	code        string
-	setup       bool   // the factor is to be enabled by it: not a backup code
-	pendingHash []byte // hash of the temporary token that is used up with it; nil for none
-}
-
-// codeResult is what a code is.
-type codeResult uint8
-
-const (
-	codeWrong codeResult = iota
-	codeUsed             // it was right, and it or a later one was used before
-	codeCorrect
-)
-
-// useCode uses up a code: it never works again, whoever races. A wrong one counts, and after
-// maxWrongCodes of them in a row none works for lockout; one that was used is no guess, so that a
-// client that submits twice locks nobody out. The count is kept when the code is refused, so the
-// refusal is not an error of the transaction.
-func (s *Service) useCode(ctx context.Context, userID string, device request.Device, attempt codeAttempt) (secondFactor,
-	error) {
+func (s *Service) scan(row pgx.Row) (secondFactor, bool, error) {
 	var factor secondFactor
-	var rejection error
-	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		var exists bool
-		var err error
-		rejection = nil
-		if factor, exists, err = s.lock(ctx, tx, userID); err != nil {
-			return err
-		}
-		now := s.Now()
-		if rejection = attempt.precondition(factor, exists); rejection != nil {
-			return nil
-		}
-		if left := factor.lockedFor(now); left > 0 {
-			rejection = errCodeLocked(left)
-			return nil
-		}
-		factor.resetOldFailures(now)
-		outcome, err := s.consumeCode(ctx, tx, userID, factor, attempt, device, now)
-		if err != nil || outcome == codeCorrect {
-			return err
-		}
-		if outcome == codeWrong {
-			factor.failures, factor.failedAt = factor.failures+1, now
-		}
-		rejection = errWrongCode(maxWrongCodes - factor.failures)
-		if err := history.Record(ctx, tx, now,
-			history.Event{UserID: userID, Kind: history.TwoFactorCode, Failed: true, Device: device}); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `UPDATE two_factor SET failures = $2, failed_at = $3 WHERE user_id = $1`, userID,
-			factor.failures,
-			factor.failedAt)
-		if err != nil || outcome != codeWrong || attempt.pendingHash == nil {
-			return err
-		}
-		return history.CountFailedLogin(ctx, tx, userID, device, now)
-	})
-	if err == nil {
-		err = rejection
+	err := row.Scan(&factor.sealed, &factor.enabledAt, &factor.lastStep, &factor.requireForTokens, &factor.failures,
+		&factor.failedAt)
+	if db.NoRows(err) {
+		return factor, false, nil
 	}
-	return factor, err
+	return factor, err == nil, err
 }
 
-// precondition refuses a code for which there is nothing to do.
-func (s codeAttempt) precondition(factor secondFactor, exists bool) error {
-	enabled := exists && factor.enabledAt != nil
-	switch {
-	case s.setup && enabled:
-		return errAlreadyEnabled()
-	case s.setup && !exists:
-		return errSetupRequired()
-	case s.pendingHash != nil && !enabled:
-		return apperr.InvalidToken() // it was disabled since the password was given
-	case !s.setup && !enabled:
-		return errNotEnabled()
-	}
-	return nil
-}
+const selectFactor = `
+	SELECT secret, enabled_at, last_step, require_for_tokens, failures, failed_at FROM two_factor WHERE user_id = $1`
 
-// consumeCode uses the code up if it is right.
-func (s *Service) consumeCode(ctx context.Context, tx core.DBTX, userID string, factor secondFactor,
-	attempt codeAttempt,
-	device request.Device,
-	now time.Time) (codeResult, error) {
-	code := normalizeCode(attempt.code)
-	if totpPattern.MatchString(code) {
-		step, correct := factor.matchingStep(code, now)
-		switch {
-		case !correct:
-			return codeWrong, nil
-		case step <= factor.lastStep:
-			return codeUsed, nil
-		}
-		factor.lastStep = step
-	} else if outcome, err := s.consumeBackupCode(ctx, tx, userID, factor.hashBackup(code), attempt.setup); err != nil ||
-		outcome != codeCorrect {
-		return outcome, err
-	} else {
-		event := history.Event{UserID: userID, Kind: history.BackupCodeUsed, Device: device}
-		if err := history.Record(ctx, tx, now, event); err != nil {
-			return codeWrong, err
-		}
-	}
-	if _, err := tx.Exec(ctx, `UPDATE two_factor SET failures = 0, last_step = $2 WHERE user_id = $1`, userID,
-		factor.lastStep); err != nil {
-		return codeWrong, err
-	}
-	if attempt.pendingHash == nil {
-		return codeCorrect, session.MarkConfirmed(ctx, tx, device.SessionID, now)
-	}
-	// when another request was faster, the code is not used up
-	return codeCorrect, signin.UsePending(ctx, tx, attempt.pendingHash)
-}
-
-// consumeBackupCode uses a backup code up. Those that were used are remembered until there are new
-// ones, so that one which is sent twice at once is told from a guess.
-func (s *Service) consumeBackupCode(ctx context.Context, tx core.DBTX, userID string, hash []byte,
-	setup bool) (codeResult, error) {
-	if setup {
-		return codeWrong, nil
-	}
-	var used, correct bool
-	err := tx.QueryRow(ctx, `WITH used AS (
-				DELETE FROM two_factor_backup_codes WHERE user_id = $1 AND hash = $2 RETURNING hash),
-			noted AS (INSERT INTO two_factor_used_codes (user_id, hash) SELECT $1, hash FROM used)
-		SELECT EXISTS (SELECT FROM used), EXISTS (SELECT FROM two_factor_used_codes WHERE user_id = $1 AND hash = $2)`,
-		userID, hash).Scan(&correct, &used)
-	switch {
-	case err != nil:
-		return codeWrong, err
-	case used:
-		return codeUsed, nil
-	case !correct:
-		return codeWrong, nil
-	}
-	return codeCorrect, nil
-}
-
-// storeSetup stores a setup, unless the second factor has been enabled meanwhile.
+// storeSetup stores a setup. It returns 409 TWOFACTOR_ALREADY_ENABLED when the second factor was
+// enabled meanwhile.
 func (s *Service) storeSetup(ctx context.Context, userID string, factor secondFactor, hashes [][]byte) error {
 	return db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO two_factor AS old (user_id, secret, failed_at, created_at) VALUES ($1, $2, 'epoch', $3)
-			ON CONFLICT (user_id) DO UPDATE SET secret = EXCLUDED.secret, last_step = 0, created_at = EXCLUDED.created_at
+			ON CONFLICT (user_id) DO UPDATE
+				SET secret = EXCLUDED.secret, last_step = 0, created_at = EXCLUDED.created_at
 			WHERE old.enabled_at IS NULL`, userID, factor.sealed, s.Now())
 		if err != nil {
 			return err
@@ -220,7 +81,7 @@ func writeBackupCodes(ctx context.Context, tx core.DBTX, userID string, hashes [
 	return err
 }
 
-// replaceBackupCodes makes new backup codes in place of all that are left.
+// replaceBackupCodes stores new backup codes in place of all old ones, and returns them.
 func (s *Service) replaceBackupCodes(ctx context.Context, userID string, device request.Device) ([]string, error) {
 	var codes []string
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
@@ -239,9 +100,12 @@ func (s *Service) replaceBackupCodes(ctx context.Context, userID string, device 
 	return codes, err
 }
 
-// enableFactor enables the setup whose code was checked, and no other.
+// enableFactor enables the setup with the sealed secret that the code was verified against. It
+// returns 409 TWOFACTOR_SETUP_REQUIRED when another setup has replaced it.
 func enableFactor(ctx context.Context, tx core.DBTX, userID string, sealed []byte, now time.Time) error {
-	tag, err := tx.Exec(ctx, `UPDATE two_factor SET enabled_at = $3 WHERE user_id = $1 AND secret = $2 AND enabled_at IS NULL`, userID, sealed, now)
+	tag, err := tx.Exec(ctx, `
+		UPDATE two_factor SET enabled_at = $3 WHERE user_id = $1 AND secret = $2 AND enabled_at IS NULL`,
+		userID, sealed, now)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = errSetupRequired()
 	}
@@ -265,17 +129,20 @@ func (s *Service) writeTokenGate(ctx context.Context, userID string, on bool, de
 			on); err != nil {
 			return err
 		}
-		return history.Record(ctx, tx, s.Now(), history.Event{UserID: userID, Kind: history.TokenGateChanged, Device: device})
+		event := history.Event{UserID: userID, Kind: history.TokenGateChanged, Device: device}
+		return history.Record(ctx, tx, s.Now(), event)
 	})
 }
 
-// status reads the second factor and its backup codes at one moment.
+// status reads the second factor and the number of its backup codes in one statement.
 func (s *Service) status(ctx context.Context, userID string) (statusAnswer, error) {
 	var status statusAnswer
 	var enabledAt *time.Time
 	err := s.Pool.QueryRow(ctx, `
-		SELECT enabled_at, require_for_tokens, (SELECT count(*) FROM two_factor_backup_codes c WHERE c.user_id = f.user_id)
-		FROM two_factor f WHERE user_id = $1 AND enabled_at IS NOT NULL`, userID).Scan(&enabledAt, &status.RequireForTokens, &status.BackupCodesRemaining)
+		SELECT enabled_at, require_for_tokens,
+			(SELECT count(*) FROM two_factor_backup_codes c WHERE c.user_id = f.user_id)
+		FROM two_factor f WHERE user_id = $1 AND enabled_at IS NOT NULL`, userID).
+		Scan(&enabledAt, &status.RequireForTokens, &status.BackupCodesRemaining)
 	if db.NoRows(err) {
 		return statusAnswer{}, nil
 	}
@@ -283,8 +150,8 @@ func (s *Service) status(ctx context.Context, userID string) (statusAnswer, erro
 	return status, err
 }
 
-// reset takes a user's second factor away for an admin and ends the user's sessions; without a
-// second factor nothing happens.
+// reset deletes a user's second factor on behalf of an admin and ends the user's sessions. Without
+// a second factor it changes nothing.
 func (s *Service) reset(ctx context.Context, userID string, device request.Device) error {
 	var change *sessionstate.Change
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
