@@ -12,11 +12,12 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 )
 
-// undefinedTable is the SQLSTATE of a database that was not migrated yet.
+// undefinedTable is the SQLSTATE undefined_table of a database that was not migrated yet.
 const undefinedTable = "42P01"
 
-// AdminEmail returns the address of an admin in the database at url: preferred when it is one's,
-// else that of the oldest account; "" while there is none.
+// AdminEmail returns the address of an admin in the database at url: preferred if an admin has it,
+// otherwise the address of the oldest admin account, or "" when there is no admin or the database
+// is not migrated yet.
 func AdminEmail(ctx context.Context, url config.Secret, preferred string) (string, error) {
 	pool, err := db.Open(ctx, db.Config{URL: url, MaxConns: 1, Timeout: 5 * time.Second}, schema, nil, nil)
 	if err != nil {

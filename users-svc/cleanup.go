@@ -7,7 +7,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
-// cleanup deletes what has expired. Every replica does; each passes over the rows that another is
+// cleanup deletes expired rows. Every replica runs it, and each skips the rows that another one is
 // deleting.
 type cleanup struct {
 	*core.Core
@@ -15,10 +15,10 @@ type cleanup struct {
 	historyRetention time.Duration
 }
 
-// endedRetention is how long a session that has ended or expired is kept, so that a late re-use of
-// its tokens is still told from a forgery.
+// endedRetention is how long an ended or expired session is kept, so that a late reuse of its
+// tokens is distinguished from a forged token.
 const endedRetention = 24 * time.Hour
 
-// pendingRetention is how long a temporary token that came too late is told from one that never
-// was.
+// pendingRetention is how long an expired temporary token of a login is kept, so that it is
+// answered with TOKEN_EXPIRED and not as unknown.
 const pendingRetention = 5 * time.Minute

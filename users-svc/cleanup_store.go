@@ -10,11 +10,12 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 )
 
-// batchRows bounds the rows that one statement deletes, so that no transaction is long.
+// deleteBatchSize is the largest number of rows that one statement deletes. It keeps transactions
+// short.
 const deleteBatchSize = 5000
 
-// deleteExpired deletes in small transactions until nothing is left to delete that is old by the
-// clock of this process and by that of the database.
+// deleteExpired deletes, in small transactions, the rows that are expired by the clock of this
+// process and by that of the database.
 func (c *cleanup) deleteExpired(ctx context.Context) error {
 	now, err := c.clock.Read(ctx)
 	if errors.Is(err, db.ErrClockDoubted) {
@@ -35,21 +36,31 @@ func (c *cleanup) deleteExpired(ctx context.Context) error {
 	}
 }
 
+// deleteBatch deletes up to deleteBatchSize expired rows of each table and returns how many it
+// deleted.
 func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (int64, error) {
 	var deleted int64
 	for _, statement := range []struct {
 		sql    string
 		before time.Time
 	}{
-		{`DELETE FROM login_history WHERE id IN (SELECT id FROM login_history WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-c.historyRetention)},
-		{`DELETE FROM failed_logins
-			WHERE (address, hour) IN (SELECT address, hour FROM failed_logins WHERE hour < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+		{`DELETE FROM login_history
+			WHERE id IN (SELECT id FROM login_history WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
 			now.Add(-c.historyRetention)},
-		{`DELETE FROM login_throttle WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
-		{`DELETE FROM mail_tokens WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
-		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+		{`DELETE FROM failed_logins
+			WHERE (address, hour) IN (
+				SELECT address, hour FROM failed_logins WHERE hour < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			now.Add(-c.historyRetention)},
+		{`DELETE FROM login_throttle
+			WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
+		{`DELETE FROM mail_tokens
+			WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
+		{`DELETE FROM sessions
+			WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
 			now.Add(-endedRetention)},
-		{`DELETE FROM two_factor_logins WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now.Add(-pendingRetention)},
+		{`DELETE FROM two_factor_logins
+			WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			now.Add(-pendingRetention)},
 	} {
 		tag, err := tx.Exec(ctx, statement.sql, statement.before, deleteBatchSize)
 		if err != nil {

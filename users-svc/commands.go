@@ -17,27 +17,58 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
 
-// commands are what the binary does besides serving. They work beside running replicas.
+// commands are the subcommands of the binary. They can run beside running replicas.
 func commands() []service.Command[Config] {
 	return []service.Command[Config]{
-		{Name: "admin create", Doc: "-email ADDRESS [-password-file FILE]: create an admin, or make the account with that address one.", Run: withResources(adminCreate)},
 		{
-			Name: "admin password", Doc: "[-email ADDRESS] [-password-file FILE]: give an admin another password, which ends the sessions of before.",
-			Run: withResources(adminPassword),
+			Name: "admin create",
+			Doc:  "-email ADDRESS [-password-file FILE]: create an admin, or make the account with that address one.",
+			Run:  withResources(adminCreate),
 		},
-		{Name: "keys rotate", Doc: "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.",
-			Run: withResources(keysRotate)},
-		{Name: "keys revoke", Doc: "KID: let no gateway take what this signing key signed, within a second; for a key that has leaked.", Run: withResources(keysRevoke)},
-		{Name: "keys reseal", Doc: "seal everything under the first key of KEY_ENCRYPTION_KEY, so that the others can be taken out.", Run: withResources(keysReseal)},
-		{Name: "mail test", Doc: "ADDRESS: send a test mail and print what the mail server said.", Run: mailTest},
-		{Name: "emails check", Doc: "[-rekey]: list accounts whose address breaks today's rule for addresses; exit 1 when there are any.", Run: withResources(emailsCheck)},
-		{Name: "logins failed", Doc: "[-since 24h] [-limit 50]: list the addresses that failed sign-ins came from.",
-			Run: withResources(loginsFailed)},
-		{Name: "import", Doc: "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").", Run: withResources(importUsers)},
+		{
+			Name: "admin password",
+			Doc:  "[-email ADDRESS] [-password-file FILE]: set a new password for an admin and end the old sessions.",
+			Run:  withResources(adminPassword),
+		},
+		{
+			Name: "keys rotate",
+			Doc:  "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.",
+			Run:  withResources(keysRotate),
+		},
+		{
+			Name: "keys revoke",
+			Doc:  "KID: make gateways refuse all tokens of a signing key within a second; for a key that leaked.",
+			Run:  withResources(keysRevoke),
+		},
+		{
+			Name: "keys reseal",
+			Doc:  "reseal every secret under the first key of KEY_ENCRYPTION_KEY, so that the others can be removed.",
+			Run:  withResources(keysReseal),
+		},
+		{
+			Name: "mail test",
+			Doc:  "ADDRESS: send a test mail and print what the mail server said.",
+			Run:  mailTest,
+		},
+		{
+			Name: "emails check",
+			Doc:  "[-rekey]: list accounts whose address breaks the rule for addresses; exit 1 when there are any.",
+			Run:  withResources(emailsCheck),
+		},
+		{
+			Name: "logins failed",
+			Doc:  "[-since 24h] [-limit 50]: list the client addresses of failed sign-ins.",
+			Run:  withResources(loginsFailed),
+		},
+		{
+			Name: "import",
+			Doc:  "[-format csv|jsonl] FILE: add accounts with bcrypt, Argon2id or PBKDF2 hashes (\"users-svc import -help\").",
+			Run:  withResources(importUsers),
+		},
 	}
 }
 
-// command has what a command works with.
+// command holds the resources, settings and output of a running subcommand.
 type command struct {
 	*resources
 	cfg Config
@@ -55,7 +86,7 @@ func (c *command) admins() *admin.Service {
 	return admin.New(accounts, nil, nil, policy, c.cfg.Mail.On())
 }
 
-// withResources runs f with open resources and closes them afterwards.
+// withResources returns a command that opens the resources, runs f and closes the resources.
 func withResources(f func(ctx context.Context, cmd *command, args []string) error) func(context.Context, Config,
 	service.Runtime, []string, io.Writer) error {
 	return func(ctx context.Context, cfg Config, rt service.Runtime, args []string, out io.Writer) (err error) {
@@ -80,7 +111,7 @@ func withResources(f func(ctx context.Context, cmd *command, args []string) erro
 	}
 }
 
-// parseFlags reads args; what is wrong is an error, and -help prints the flags to out.
+// parseFlags parses args. With -help it prints the flags to out and returns flag.ErrHelp.
 func parseFlags(name string, args []string, out io.Writer, define func(*flag.FlagSet)) (*flag.FlagSet, error) {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(out)
@@ -88,8 +119,8 @@ func parseFlags(name string, args []string, out io.Writer, define func(*flag.Fla
 	return flags, flags.Parse(args)
 }
 
-// onlyFlags is parseFlags for a command that takes nothing else: a forgotten dash must not be taken
-// for a wish.
+// onlyFlags is parseFlags for a command without arguments. It refuses arguments, because one may be
+// a flag without its dash.
 func onlyFlags(name string, args []string, out io.Writer, define func(*flag.FlagSet)) error {
 	flags, err := parseFlags(name, args, out, define)
 	if err == nil && flags.NArg() > 0 {

@@ -10,8 +10,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 )
 
-// adminCreate creates an admin, or promotes the account with the address, and prints what it
-// changed.
+// adminCreate runs "admin create": it creates an admin, or promotes the account with the address,
+// and prints the changes.
 func adminCreate(ctx context.Context, cmd *command, args []string) error {
 	var email, file string
 	if err := onlyFlags("admin create", args, cmd.out, func(f *flag.FlagSet) {
@@ -28,8 +28,8 @@ func adminCreate(ctx context.Context, cmd *command, args []string) error {
 	return cmd.admins().CreateOrPromote(ctx, email, password, file != "", cmd.out)
 }
 
-// adminPassword gives an admin a new password, from a file or one that it prints, and ends the
-// admin's sessions.
+// adminPassword runs "admin password": it sets a new password for an admin, from a file or
+// generated and printed, and ends the admin's sessions.
 func adminPassword(ctx context.Context, cmd *command, args []string) error {
 	var email, file string
 	if err := onlyFlags("admin password", args, cmd.out, func(f *flag.FlagSet) {
@@ -58,7 +58,7 @@ func adminPassword(ctx context.Context, cmd *command, args []string) error {
 	return nil
 }
 
-// operatorsPassword returns the password in the file, a new one without a file.
+// operatorsPassword returns the password in the file, or a generated one without a file.
 func operatorsPassword(file string) (string, error) {
 	if file == "" {
 		return "Aa1-" + secrets.NewToken(), nil

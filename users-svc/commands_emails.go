@@ -7,7 +7,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/account"
 )
 
-// emailsCheck lists the accounts whose address breaks the rule for addresses.
+// emailsCheck runs "emails check": it lists the accounts whose address breaks the rule for
+// addresses.
 func emailsCheck(ctx context.Context, cmd *command, args []string) error {
 	var rekey bool
 	if err := onlyFlags("emails check", args, cmd.out, func(f *flag.FlagSet) {

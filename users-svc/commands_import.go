@@ -11,7 +11,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/admin"
 )
 
-// importUsers adds the accounts of a file.
+// importUsers runs "import": it adds the accounts of a file.
 func importUsers(ctx context.Context, cmd *command, args []string) error {
 	var format string
 	flags, err := parseFlags("import", args, cmd.out, func(f *flag.FlagSet) {

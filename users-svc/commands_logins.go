@@ -11,8 +11,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 )
 
-// loginsFailed prints the addresses that failed sign-ins came from, for an operator who wants to
-// block some of them.
+// loginsFailed runs "logins failed": it prints the client addresses of failed sign-ins, so that an
+// operator can block some of them.
 func loginsFailed(ctx context.Context, cmd *command, args []string) error {
 	since, limit := 24*time.Hour, 50
 	if err := onlyFlags("logins failed", args, cmd.out, func(f *flag.FlagSet) {

@@ -10,7 +10,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
 )
 
-// mailTest sends a test mail with the settings of the service.
+// mailTest runs "mail test": it sends a test mail with the settings of the service.
 func mailTest(ctx context.Context, cfg Config, _ service.Runtime, args []string, out io.Writer) error {
 	flags, err := parseFlags("mail test", args, out, func(*flag.FlagSet) {})
 	switch {

@@ -21,10 +21,10 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/signup"
 )
 
-// Config is every setting of users-svc.
+// Config holds all settings of users-svc.
 type Config struct {
 	Service          service.Config
-	Addr             string `env:"USERS_ADDR" envDefault:"127.0.0.1:8081" doc:"Where the service answers the gateway."`
+	Addr             string `env:"USERS_ADDR" envDefault:"127.0.0.1:8081" doc:"Address on which the service listens for the gateway."`
 	TLS              tlsfiles.Internal
 	DB               db.Config
 	Bus              bus.Config
@@ -32,7 +32,7 @@ type Config struct {
 	InternalKeys     config.Secret `env:"USERS_INTERNAL_KEYS" doc:"Required: comma-separated keys that only the gateway and this service have, at least 32 characters."`
 	SharedKeys       config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	KeyEncryptionKey config.Secret `env:"KEY_ENCRYPTION_KEY,required" doc:"Comma-separated AES-256 keys (32 bytes, base64) that seal signing keys and TOTP secrets; the first seals, all open."`
-	AppName          string        `env:"APP_NAME" envDefault:"Realmgate" doc:"The name that clients and mails show."`
+	AppName          string        `env:"APP_NAME" envDefault:"Realmgate" doc:"Name of the service in clients and mails."`
 	Signing          signing.Config
 	Sessions         session.Config
 	SignIn           signin.Config
@@ -41,17 +41,17 @@ type Config struct {
 	FirstAdmin       admin.FirstAdminConfig
 	Mail             mail.Config
 	FreeTierServers  freetier.Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"Free-tier servers, region:country:city:capacity each (capacity in accounts), separated by semicolons."`
-	AuthTokenLimit   int                `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Most auth tokens that a user may have."`
-	// HistoryRetention is at most 180 days by the contract; less is allowed.
+	AuthTokenLimit   int                `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Largest number of auth tokens per user."`
+	// HistoryRetention is at most 180 days in the API contract; a shorter time is allowed.
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"4320h" doc:"How long the security history is kept."`
-	CleanupEvery     time.Duration `env:"CLEANUP_INTERVAL" envDefault:"1h" doc:"How often what has expired is deleted."`
+	CleanupEvery     time.Duration `env:"CLEANUP_INTERVAL" envDefault:"1h" doc:"Interval between deletions of expired rows."`
 }
 
 func (c Config) internalKeys(now func() time.Time) (*auth.InternalKeys, error) {
 	return auth.ReadInternalKeys("USERS_INTERNAL_KEYS", c.InternalKeys.Reveal(), c.SharedKeys.Reveal(), now)
 }
 
-// Validate checks what tags cannot say.
+// Validate reports settings that are malformed or out of range.
 func (c Config) Validate() error {
 	var p config.Problems
 	p.Address("USERS_ADDR", c.Addr)

@@ -9,35 +9,36 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/twofactor"
 )
 
-// resealBatch is how many secrets are sealed again in one statement.
+// resealBatchSize is the number of secrets that one statement reseals.
 const resealBatchSize = 500
 
-// sealedRow is a secret as the database has it.
+// sealedRow is a sealed secret and the id of its row.
 type sealedRow struct {
 	id     string
 	sealed []byte
 }
 
-// sealedKind is a table with secrets.
+// sealedKind is a table with sealed secrets.
 type sealedKind struct {
 	name           string
 	associatedData func(id string) string
-	// list returns rows after an id, in the order of their ids.
+	// list selects the rows that follow an id, in the order of their ids.
 	list string
-	// replace stores new seals ($3) for ids ($1), unless a row's seal is not the one of before ($2)
-	// any more.
+	// replace stores new sealed secrets ($3) in the rows with ids ($1) that still have the old ones
+	// ($2).
 	replace string
 }
 
-// sealedKinds is all that KEY_ENCRYPTION_KEY seals.
+// sealedKinds are all tables whose secrets KEY_ENCRYPTION_KEY seals.
 var sealedKinds = []sealedKind{
 	{"signing keys", signing.AssociatedData, listSigningKeys, resealSigningKeys},
 	{"second factors", twofactor.AssociatedData, listFactors, resealFactors},
 }
 
-// keysReseal seals every secret under the first key of KEY_ENCRYPTION_KEY, beside running replicas.
-// Afterwards nothing needs the other keys, unless a replica without the new key has written
-// meanwhile. The error counts what no key opens; it is left as it is.
+// keysReseal runs "keys reseal": it reseals every secret under the first key of KEY_ENCRYPTION_KEY,
+// beside running replicas. Afterwards the other keys can be removed, unless a replica without the
+// new key wrote a secret meanwhile. A secret that no key opens stays as it is, and the error counts
+// these.
 func keysReseal(ctx context.Context, cmd *command, args []string) error {
 	if err := onlyFlags("keys reseal", args, cmd.out, func(*flag.FlagSet) {}); err != nil {
 		return err
@@ -57,6 +58,8 @@ func keysReseal(ctx context.Context, cmd *command, args []string) error {
 	return nil
 }
 
+// reseal reseals the secrets of one table. It returns the number of resealed secrets, and of those
+// that no key opens.
 func (c *command) reseal(ctx context.Context, kind sealedKind) (done, failed int, err error) {
 	for after := ""; ; {
 		batch, err := readSealed(ctx, c.Pool, kind.list, after, resealBatchSize)

@@ -13,13 +13,16 @@ const (
 	listFactors     = `SELECT user_id, secret FROM two_factor WHERE user_id > $1 ORDER BY user_id LIMIT $2`
 
 	resealSigningKeys = `
-		UPDATE signing_keys k SET sealed_private = n.again FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (id, before, again)
+		UPDATE signing_keys k SET sealed_private = n.renewed
+		FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (id, before, renewed)
 		WHERE k.id = n.id AND k.sealed_private = n.before`
 	resealFactors = `
-		UPDATE two_factor f SET secret = n.again FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (id, before, again)
+		UPDATE two_factor f SET secret = n.renewed
+		FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (id, before, renewed)
 		WHERE f.user_id = n.id AND f.secret = n.before`
 )
 
+// readSealed returns up to limit rows of the query list whose ids follow after.
 func readSealed(ctx context.Context, q core.DBTX, list, after string, limit int) ([]sealedRow, error) {
 	rows, err := q.Query(ctx, list, after, limit)
 	if err != nil {
@@ -30,12 +33,12 @@ func readSealed(ctx context.Context, q core.DBTX, list, after string, limit int)
 	})
 }
 
-// replaceSealed returns how many rows it changed.
-func replaceSealed(ctx context.Context, q core.DBTX, replace string, before, again []sealedRow) (int, error) {
-	ids, old, renewed := make([]string, len(again)), make([][]byte, len(again)), make([][]byte, len(again))
-	for i, row := range again {
-		ids[i], old[i], renewed[i] = row.id, before[i].sealed, row.sealed
+// replaceSealed stores renewed secrets in place of before and returns how many rows it changed.
+func replaceSealed(ctx context.Context, q core.DBTX, replace string, before, renewed []sealedRow) (int, error) {
+	ids, oldSealed, newSealed := make([]string, len(renewed)), make([][]byte, len(renewed)), make([][]byte, len(renewed))
+	for i, row := range renewed {
+		ids[i], oldSealed[i], newSealed[i] = row.id, before[i].sealed, row.sealed
 	}
-	tag, err := q.Exec(ctx, replace, ids, old, renewed)
+	tag, err := q.Exec(ctx, replace, ids, oldSealed, newSealed)
 	return int(tag.RowsAffected()), err
 }

@@ -1,11 +1,9 @@
-// Package users provides the accounts of Realmgate: sign-up, sign-in, sessions and their tokens, auth
-// tokens, the second factor, administration, and what the free tier gives to an account. It is the
-// only service that mints tokens.
-//
-// Start reading at mountDomains in service.go, which wires the domains below internal/. Each has its
-// rules in <noun>.go, its routes in <noun>_http.go and its SQL in <noun>_store.go, and imports only
-// packages of lower layers (deploy/archtest holds the table). This package has the settings, the
-// migrations and the commands.
+// Package users provides the accounts of Realmgate: sign-up, sign-in, sessions and their tokens,
+// auth tokens, the second factor, administration, and the free tier. It is the only service that
+// issues tokens. Start reading at mountDomains in service.go, which wires the domains below
+// internal/. Each domain has its rules in <noun>.go, its routes in <noun>_http.go and its SQL in
+// <noun>_store.go, and imports only packages of lower layers (deploy/archtest holds the table).
+// This package has the settings, the migrations and the commands.
 package users
 
 import (
@@ -39,7 +37,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/twofactor"
 )
 
-// Name is the service's name, which is also the audience of the identities that it accepts.
+// Name is the name of the service, and the audience of the identities that it accepts.
 const Name = "users-svc"
 
 const schema = "users_svc"
@@ -47,18 +45,18 @@ const schema = "users_svc"
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// resources are the connections and keys that the service and its commands open.
+// resources are the connections and keys that both the service and its commands open.
 type resources struct {
 	*core.Core
 	states  *sessionstate.Cache
 	limiter *ratelimit.Limiter
 	sealer  *secrets.Sealer
-	// internal are the keys that this service shares with the gateways.
+	// internal holds the keys that this service shares with the gateways.
 	internal *auth.InternalKeys
-	clock    *db.Clock // the age of rows is judged by it
+	clock    *db.Clock // judges the age of rows
 }
 
-// Program describes the binary.
+// Program returns the description of the binary: its settings, service and commands.
 func Program() service.Program[Config] {
 	return service.Program[Config]{
 		Name: Name, New: New, Base: func(c *Config) *service.Config { return &c.Service }, Migrate: Migrate,
@@ -66,17 +64,20 @@ func Program() service.Program[Config] {
 	}
 }
 
-// Migrate brings the schema up to date and stops.
+// Migrate applies the pending migrations of the schema.
 func Migrate(ctx context.Context, cfg Config, rt service.Runtime) error {
 	return db.MigrateAlone(ctx, cfg.DB, schema, migrationFiles, rt.Log)
 }
 
-// New opens the database, Redis, NATS and the listener, brings the schema up to date, and declares
-// the service; Run serves.
+// New opens the database, Redis, NATS and the listener, applies pending migrations, and registers
+// the domains. Run serves.
 func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service, error) {
-	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error { return build(ctx, svc, cfg, rt) })
+	return service.Build(ctx, Name, cfg.Service, rt, func(svc *service.Service) error {
+		return build(ctx, svc, cfg, rt)
+	})
 }
 
+// build opens the resources and registers the server, the domains and the background jobs with svc.
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
 	res, err := openResources(ctx, svc.OnStop, cfg, rt)
 	if err != nil {
@@ -91,8 +92,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		rt.Log.Warn(auth.SharedKeysWarning)
 	}
 	server := httpx.New(httpx.Options{
-		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: res.internal, Classify: db.Classify,
-		LogErrorsOnly: cfg.Service.LogRequests == "errors",
+		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: res.internal,
+		Classify: db.Classify, LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	server.Use(core.ReportChanges)
 	if err := mountDomains(ctx, svc, server, cfg, rt, res); err != nil {
@@ -108,8 +109,8 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	return nil
 }
 
-// openResources opens the resources and registers through onStop how each is closed. The database
-// need not answer yet.
+// openResources opens the resources and registers with onStop how to close each. The database may
+// still be down.
 func openResources(ctx context.Context, onStop func(name string, closeIt func(context.Context) error), cfg Config,
 	rt service.Runtime) (*resources, error) {
 	res := &resources{Core: &core.Core{Log: rt.Log, Now: rt.Now}}
@@ -144,7 +145,7 @@ func openResources(ctx context.Context, onStop func(name string, closeIt func(co
 	return res, nil
 }
 
-// mountDomains makes every domain, mounts its routes and declares its background jobs.
+// mountDomains creates every domain, mounts its routes and registers its background jobs.
 func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Server, cfg Config, rt service.Runtime,
 	res *resources) error {
 	c := res.Core
@@ -187,5 +188,5 @@ func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Serve
 	return nil
 }
 
-// domain is a part of the service that has routes.
+// mounter is a domain with routes.
 type mounter interface{ Mount(*httpx.Server) }
