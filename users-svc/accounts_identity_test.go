@@ -16,11 +16,11 @@ func TestUsernamesAreUniqueWithoutRegardToCase(t *testing.T) {
 	root, ann, bob := h.admin(), h.signUp(), h.signUp()
 	self := "/api/v1/users/" + ann.id
 	if a := h.do(ann.identity, "PATCH", self,
-		`{"username":"Ann_the-1st"}`).must(200); a.text("username") != "Ann_the-1st" {
+		`{"username":"Ann_the-1st"}`).mustStatus(200); a.text("username") != "Ann_the-1st" {
 		t.Errorf("got %s", a.body)
 	}
-	h.do(anonymous, "POST", loginPath, map[string]string{"username": "Ann_the-1st", "password": password}).must(200)
-	h.do(ann.identity, "PUT", self, `{"username":"ann_THE-1st"}`).must(200) // one's own in another case
+	h.do(anonymous, "POST", loginPath, map[string]string{"username": "Ann_the-1st", "password": password}).mustStatus(200)
+	h.do(ann.identity, "PUT", self, `{"username":"ann_THE-1st"}`).mustStatus(200) // the own name in another case
 	for _, name := range []string{"ann_the-1st", "ANN_THE-1ST", "ann_THE-1st"} {
 		h.do(bob.identity, "PATCH", "/api/v1/users/"+bob.id, map[string]string{"username": name, "alias": "B"}).want(409,
 			"USERNAME_TAKEN", "")
@@ -29,7 +29,7 @@ func TestUsernamesAreUniqueWithoutRegardToCase(t *testing.T) {
 		h.do(root.identity, "POST", "/api/v1/users",
 			map[string]string{"email": newEmail(), "password": password, "username": name}).want(409, "USERNAME_TAKEN", "")
 	}
-	if a := h.do(bob.identity, "GET", "/api/v1/users/me", nil).must(200); a.text("alias") == "B" {
+	if a := h.do(bob.identity, "GET", "/api/v1/users/me", nil).mustStatus(200); a.text("alias") == "B" {
 		t.Error("a refused change took effect in part")
 	}
 	for _, name := range []any{"ab", strings.Repeat("a", 51), "a b c", "änn", "ann@x", "", nil, 7} {
@@ -38,14 +38,14 @@ func TestUsernamesAreUniqueWithoutRegardToCase(t *testing.T) {
 			t.Errorf("%v: got %s", name, a.body)
 		}
 	}
-	h.do(root.identity, "PATCH", "/api/v1/users/"+bob.id, `{"username":"Bob"}`).must(200)
+	h.do(root.identity, "PATCH", "/api/v1/users/"+bob.id, `{"username":"Bob"}`).mustStatus(200)
 	if got := h.events(ann); strings.Count(got, "username_changed") != 2 {
 		t.Errorf("history %s", got)
 	}
-	// Two who want the same name at once.
+	// Concurrent requests for the same name.
 	var wait sync.WaitGroup
 	codes := make([]int, 2)
-	for i, p := range []person{ann, bob} {
+	for i, p := range []testUser{ann, bob} {
 		wait.Go(func() {
 			codes[i] = h.do(p.identity, "PATCH", "/api/v1/users/"+p.id,
 				map[string]string{"username": []string{"raced", "RACED"}[i]}).status
@@ -60,35 +60,35 @@ func TestUsernamesAreUniqueWithoutRegardToCase(t *testing.T) {
 func TestAdminsChangeAddresses(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	root := h.admin()
 	email, taken, fresh := newEmail(), newEmail(), newEmail()
 	for _, address := range []string{email, taken} {
-		h.do(anonymous, "POST", signupPath, map[string]string{"email": address, "password": password}).must(200)
+		h.do(anonymous, "POST", signupPath, map[string]string{"email": address, "password": password}).mustStatus(200)
 	}
-	link := tokenIn(t, office.Await(t, email, 1), "verify-email")
+	link := linkToken(t, office.Await(t, email, 1), "verify-email")
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": password}).want(401,
 		"EMAIL_NOT_VERIFIED", "")
 	found := h.do(root.identity, "GET", "/api/v1/users?q="+email,
-		nil).must(200).data.([]any)[0].(map[string]any)["id"].(string)
+		nil).mustStatus(200).data.([]any)[0].(map[string]any)["id"].(string)
 	path := "/api/v1/users/" + found
 	h.do(root.identity, "PATCH", path, map[string]any{"email": strings.ToUpper(taken), "alias": "x"}).want(409,
 		"EMAIL_TAKEN", "")
 	h.do(root.identity, "PATCH", path, map[string]any{"email": "nobody"}).want(400, "VALIDATION_ERROR", "")
-	a := h.do(root.identity, "PATCH", path, map[string]any{"email": fresh}).must(200)
-	if a.text("email") != fresh || a.at("email_verified") != true || a.text("alias") == "x" {
+	a := h.do(root.identity, "PATCH", path, map[string]any{"email": fresh}).mustStatus(200)
+	if a.text("email") != fresh || a.field("email_verified") != true || a.text("alias") == "x" {
 		t.Errorf("got %s", a.body)
 	}
-	// sent to the old address
+	// it was sent to the old address
 	h.do(anonymous, "POST", verifyPath, map[string]string{"token": link}).want(400, "INVALID_VERIFICATION_TOKEN", "")
 	me := h.signIn(fresh, password)
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": password}).want(401,
 		"INVALID_CREDENTIALS", "")
-	h.do(root.identity, "PATCH", path, map[string]any{"email": strings.ToUpper(fresh)}).must(200) // the same account
-	h.do(root.identity, "PATCH", path, map[string]any{"email_verified": false}).must(200)
+	h.do(root.identity, "PATCH", path, map[string]any{"email": strings.ToUpper(fresh)}).mustStatus(200) // the same account
+	h.do(root.identity, "PATCH", path, map[string]any{"email_verified": false}).mustStatus(200)
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": fresh, "password": password}).want(401,
 		"EMAIL_NOT_VERIFIED", "")
-	h.do(root.identity, "PUT", path, map[string]any{"email_verified": true}).must(200)
+	h.do(root.identity, "PUT", path, map[string]any{"email_verified": true}).mustStatus(200)
 	h.signIn(fresh, password)
 
 	a = h.do(me.identity, "PATCH", path, map[string]any{"email": newEmail()}).want(400, "VALIDATION_ERROR", "")
@@ -96,24 +96,24 @@ func TestAdminsChangeAddresses(t *testing.T) {
 		t.Errorf("a user about itself: got %s", a.body)
 	}
 	h.do(me.identity, "PATCH", path, map[string]any{"email_verified": true}).want(403, "INSUFFICIENT_PERMISSIONS", "")
-	_, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
-	h.do(h.as(secret), "PATCH", path, map[string]any{"email": newEmail()}).want(400, "VALIDATION_ERROR", "")
+	_, secret := h.createToken(me.identity, `{"permission_template":"full_access"}`)
+	h.do(h.tokenIdentity(secret), "PATCH", path, map[string]any{"email": newEmail()}).want(400, "VALIDATION_ERROR", "")
 	if got := h.events(me); !strings.Contains(got, "email_changed") || !strings.Contains(got, "email_unverified") {
 		t.Errorf("history %s", got)
 	}
 }
 
-func TestAdminsReadWhyAndSinceWhenAUserIsBanned(t *testing.T) {
+func TestAdminReadsReasonAndTimeOfBan(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root, me := h.admin(), h.signUp()
 	path := "/api/v1/users/" + me.id
-	read := func() *answer { return h.do(root.identity, "GET", path, nil).must(200) }
-	if a := read(); a.at("ban_reason") != nil || a.at("banned_at") != nil ||
+	read := func() *response { return h.do(root.identity, "GET", path, nil).mustStatus(200) }
+	if a := read(); a.field("ban_reason") != nil || a.field("banned_at") != nil ||
 		!strings.Contains(string(a.body), `"banned_at":null`) {
 		t.Errorf("not banned: got %s", a.body)
 	}
-	h.do(root.identity, "POST", path+"/ban", `{"reason":"spam"}`).must(200)
+	h.do(root.identity, "POST", path+"/ban", `{"reason":"spam"}`).mustStatus(200)
 	first := read().text("banned_at")
 	at, err := time.Parse(time.RFC3339, first)
 	if since := h.clock.now().Sub(at); err != nil || since < 0 || since > time.Minute ||
@@ -121,22 +121,22 @@ func TestAdminsReadWhyAndSinceWhenAUserIsBanned(t *testing.T) {
 		t.Errorf("banned: got %s", read().body)
 	}
 	h.clock.forward(time.Hour)
-	h.do(root.identity, "POST", path+"/ban", `{"reason":"more spam"}`).must(200)
+	h.do(root.identity, "POST", path+"/ban", `{"reason":"more spam"}`).mustStatus(200)
 	if a := read(); a.text("banned_at") != first || a.text("ban_reason") != "more spam" {
 		t.Errorf("banned again: got %s, want since %s", a.body, first)
 	}
 	banned := me.identity
 	banned.Banned = true
-	if a := h.do(banned, "GET", path, nil).must(200); strings.Contains(string(a.body), "ban_reason") ||
+	if a := h.do(banned, "GET", path, nil).mustStatus(200); strings.Contains(string(a.body), "ban_reason") ||
 		strings.Contains(string(a.body), "spam") {
 		t.Errorf("the banned user: got %s", a.body)
 	}
-	h.do(root.identity, "POST", path+"/unban", nil).must(200)
-	if a := read(); a.at("ban_reason") != nil || a.at("banned_at") != nil {
+	h.do(root.identity, "POST", path+"/unban", nil).mustStatus(200)
+	if a := read(); a.field("ban_reason") != nil || a.field("banned_at") != nil {
 		t.Errorf("unbanned: got %s", a.body)
 	}
-	h.do(root.identity, "PATCH", path, `{"is_banned":true}`).must(200)
-	if a := read(); a.at("ban_reason") != nil || a.at("banned_at") == nil || a.at("banned_at") == first {
+	h.do(root.identity, "PATCH", path, `{"is_banned":true}`).mustStatus(200)
+	if a := read(); a.field("ban_reason") != nil || a.field("banned_at") == nil || a.field("banned_at") == first {
 		t.Errorf("banned without a reason: got %s", a.body)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// addUsers writes n users at the database, numbered from first, as the release before would: it
-// knows nothing of counts and of the search.
+// addUsers inserts n users, numbered from first, as the previous release would: without the counts
+// and the search.
 func addUsers(t *testing.T, conn *pgx.Conn, first, n int) {
 	t.Helper()
 	_, err := conn.Exec(t.Context(), `INSERT INTO users_svc.users (id, username, email, email_key, alias, password_hash, email_verified, signup_method, created_at, updated_at)
@@ -32,11 +32,11 @@ func addUsers(t *testing.T, conn *pgx.Conn, first, n int) {
 	}
 }
 
-func TestSearchAmongManyUsersUsesItsIndex(t *testing.T) {
+func TestSearchOfManyUsersUsesIndex(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root, conn := h.admin(), h.database()
-	const many = 6000 // more than are looked at one by one
+	const many = 6000 // more than the search scans one by one
 	addUsers(t, conn, 1, many)
 	if _, err := conn.Exec(t.Context(), "ANALYZE users"); err != nil {
 		t.Fatal(err)
@@ -62,15 +62,15 @@ func TestSearchAmongManyUsersUsesItsIndex(t *testing.T) {
 		{"xy", 0, ""}, {"000000000000000000000001", 1, "Grown-1"}, {"example.org\ngrown", 0, ""},
 		{strings.Repeat("ï", 255), 0, ""},
 	} {
-		a := h.do(root.identity, "GET", "/api/v1/users?limit=1&q="+url.QueryEscape(c.query), nil).must(200)
-		if list := a.data.([]any); a.meta["total"] != c.total || c.first != "" &&
+		a := h.do(root.identity, "GET", "/api/v1/users?limit=1&q="+url.QueryEscape(c.query), nil).mustStatus(200)
+		if list := a.data.([]any); a.metadata["total"] != c.total || c.first != "" &&
 			(len(list) != 1 || list[0].(map[string]any)["username"] != c.first) {
-			t.Errorf("%q: got %v and %v, want %v and %s first", c.query, a.meta["total"], list, c.total, c.first)
+			t.Errorf("%q: got %v and %v, want %v and %s first", c.query, a.metadata["total"], list, c.total, c.first)
 		}
 	}
 	eventually(t, "scans of the index", func() bool {
-		// PostgreSQL tells what it did with the work that follows
-		h.do(root.identity, "GET", "/api/v1/users?q=nothing-like-it", nil).must(200)
+		// EXPLAIN ANALYZE reports the work of the statement
+		h.do(root.identity, "GET", "/api/v1/users?q=nothing-like-it", nil).mustStatus(200)
 		var scans int
 		err := conn.QueryRow(t.Context(),
 			"SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'users_search'").Scan(&scans)
@@ -81,17 +81,17 @@ func TestSearchAmongManyUsersUsesItsIndex(t *testing.T) {
 	}
 }
 
-func TestPagesOfTheAdminList(t *testing.T) {
+func TestUserListPagination(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root, conn := h.admin(), h.database()
 	addUsers(t, conn, 1, 2500)
 	page := func(query string) (names []string, total float64) {
-		a := h.do(root.identity, "GET", "/api/v1/users?"+query, nil).must(200)
+		a := h.do(root.identity, "GET", "/api/v1/users?"+query, nil).mustStatus(200)
 		for _, u := range a.data.([]any) {
 			names = append(names, u.(map[string]any)["username"].(string))
 		}
-		return names, a.meta["total"].(float64)
+		return names, a.metadata["total"].(float64)
 	}
 	for _, c := range []struct {
 		query, want string
@@ -100,7 +100,7 @@ func TestPagesOfTheAdminList(t *testing.T) {
 		{"limit=2&page=1250", "[Grown-3 Grown-2]", 2501}, {"limit=2&page=1251", "[Grown-1]", 2501},
 		{"limit=2&page=10000", "[]", 2501},
 		{"limit=2&page=2&is_admin=false", "[Grown-2498 Grown-2497]", 2500}, {"limit=2&is_banned=true", "[]", 0},
-		// a search ends with its thousandth user
+		// a search finds at most 1,000 users
 		{"q=grown-&limit=2&page=500", "[Grown-1502 Grown-1501]", 1000}, {"q=grown-&limit=2&page=501", "[]", 1000},
 		{"q=grown-25&limit=5&page=3", "[Grown-250 Grown-25]", 12},
 	} {
@@ -110,7 +110,7 @@ func TestPagesOfTheAdminList(t *testing.T) {
 	}
 }
 
-func TestUsersAreCountedWhoeverChangesThem(t *testing.T) {
+func TestUserCountsFollowConcurrentAndForeignWrites(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root := h.admin()
@@ -118,12 +118,12 @@ func TestUsersAreCountedWhoeverChangesThem(t *testing.T) {
 		t.Helper()
 		for query, want := range map[string]float64{"": all, "?is_admin=true": admins, "?is_banned=true": banned,
 			"?is_admin=false": all - admins, "?is_banned=false": all - banned} {
-			if a := h.do(root.identity, "GET", "/api/v1/users"+query, nil).must(200); a.meta["total"] != want {
-				t.Errorf("after %s, %s: got %v, want %v", after, query, a.meta["total"], want)
+			if a := h.do(root.identity, "GET", "/api/v1/users"+query, nil).mustStatus(200); a.metadata["total"] != want {
+				t.Errorf("after %s, %s: got %v, want %v", after, query, a.metadata["total"], want)
 			}
 		}
 	}
-	conn, err := pgx.Connect(t.Context(), h.cfg.DB.URL.Reveal()) // whose search path is not the service's
+	conn, err := pgx.Connect(t.Context(), h.cfg.DB.URL.Reveal()) // with another search path than the service
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestUsersAreCountedWhoeverChangesThem(t *testing.T) {
 	check("deleting an admin and a banned one", 19, 2, 17)
 	exec("BEGIN; DELETE FROM users_svc.users; ROLLBACK; UPDATE users_svc.users SET is_banned = false, alias = 'x'")
 	check("nothing, and lifting every ban", 19, 2, 0)
-	created := h.count(20, func(int) bool {
+	created := h.countConcurrent(20, func(int) bool {
 		return h.do(anonymous, "POST", signupPath, map[string]string{"email": newEmail(), "password": password}).status == 200
 	})
 	check("sign-ups at once", 19+float64(created), 2, 0)
@@ -150,9 +150,9 @@ func TestUsersAreCountedWhoeverChangesThem(t *testing.T) {
 	check("leaving nobody", 0, 0, 0)
 }
 
-// TestTheSearchNeedsNoRightsBeyondTheSchema upgrades a database in which the previous release ran,
-// as a role that owns its schema and nothing else.
-func TestTheSearchNeedsNoRightsBeyondTheSchema(t *testing.T) {
+// TestSearchMigrationNeedsOnlySchemaOwner upgrades a database of the previous release as a role
+// that owns the schema and nothing else.
+func TestSearchMigrationNeedsOnlySchemaOwner(t *testing.T) {
 	t.Parallel()
 	superuser := testkit.Postgres(t)
 	conn, err := pgx.Connect(t.Context(), superuser)
@@ -191,7 +191,7 @@ func TestTheSearchNeedsNoRightsBeyondTheSchema(t *testing.T) {
 	}
 	startPrevious()
 	addUsers(t, conn, 1, 40)
-	// what a start that was killed left behind
+	// left behind by a start that was killed
 	if _, err := conn.Exec(t.Context(), "CREATE INDEX users_search ON users_svc.users (alias)"); err != nil {
 		t.Fatal(err)
 	}
@@ -200,8 +200,8 @@ func TestTheSearchNeedsNoRightsBeyondTheSchema(t *testing.T) {
 	startPrevious() // beside the new one
 	addUsers(t, conn, 41, 10)
 	for query, want := range map[string]float64{"": 51, "?q=grown-50": 1, "?q=wn-4": 11} {
-		if a := h.do(root.identity, "GET", "/api/v1/users"+query, nil).must(200); a.meta["total"] != want {
-			t.Errorf("%s: got %v, want %v", query, a.meta["total"], want)
+		if a := h.do(root.identity, "GET", "/api/v1/users"+query, nil).mustStatus(200); a.metadata["total"] != want {
+			t.Errorf("%s: got %v, want %v", query, a.metadata["total"], want)
 		}
 	}
 }

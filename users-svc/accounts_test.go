@@ -46,7 +46,7 @@ func TestProfile(t *testing.T) {
 	} {
 		h.do(c.who, "GET", c.path, nil).want(c.status, c.code, c.message)
 	}
-	full := h.do(ann.identity, "GET", "/api/v1/users/me", nil).must(200)
+	full := h.do(ann.identity, "GET", "/api/v1/users/me", nil).mustStatus(200)
 	if n := len(full.data.(map[string]any)); n != 13 {
 		t.Errorf("fields of a user: got %d, want 13: %s", n, full.body)
 	}
@@ -54,13 +54,13 @@ func TestProfile(t *testing.T) {
 	if name := full.text("username"); !regexp.MustCompile("^" + local + "-[0-9a-f]{4}$").MatchString(name) {
 		t.Errorf("username: got %s, want %s-<4 hex>", name, local)
 	}
-	reduced := h.do(token, "GET", "/api/v1/users/me", nil).must(200).data.(map[string]any)
+	reduced := h.do(token, "GET", "/api/v1/users/me", nil).mustStatus(200).data.(map[string]any)
 	if _, leaked := reduced["email"]; leaked || len(reduced) != 6 {
 		t.Errorf("reduced view: got %v, want six fields without email", reduced)
 	}
 }
 
-// refusal is an update of the user id that breaks a rule, at the field at.
+// refusal is an update of the user id that breaks a rule; at is the pointer to the field.
 type refusal struct {
 	name, body, code, at string
 	who                  auth.Identity
@@ -68,11 +68,11 @@ type refusal struct {
 	status               int
 }
 
-func (h *harness) refuses(c refusal) {
+func (h *harness) wantRefusal(c refusal) {
 	h.t.Helper()
 	for _, method := range []string{"PATCH", "PUT"} {
 		a := h.do(c.who, method, "/api/v1/users/"+c.id, c.body)
-		a.what = c.name
+		a.request = c.name
 		a.want(c.status, c.code, "")
 		if c.at != "" && !strings.Contains(string(a.body), `"instancePath":"`+c.at+`"`) {
 			h.t.Errorf("%s: got %s, want an entry for %s", c.name, a.body, c.at)
@@ -84,7 +84,7 @@ func TestUpdateRules(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	ann, bob := h.signUp(), h.signUp()
-	before := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).must(200).body)
+	before := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).mustStatus(200).body)
 	key := strings.Repeat("aB12", 16)
 	for _, c := range []refusal{
 		{"not JSON", `{`, "VALIDATION_ERROR", "", ann.identity, ann.id, 400},
@@ -121,9 +121,9 @@ func TestUpdateRules(t *testing.T) {
 		{"a token without the permission", `{"alias":"new"}`, "INSUFFICIENT_PERMISSIONS", "",
 			auth.Identity{Kind: auth.Token, UserID: ann.id, Grant: &auth.Grant{}}, ann.id, 403},
 	} {
-		h.refuses(c)
+		h.wantRefusal(c)
 	}
-	if after := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).must(200).body); after != before {
+	if after := string(h.do(ann.identity, "GET", "/api/v1/users/"+ann.id, nil).mustStatus(200).body); after != before {
 		t.Errorf("refused updates changed the user: got %s, want %s", after, before)
 	}
 	all := h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, `{"alias":1,"metadata":2,"is_admin":3}`).want(400,
@@ -155,7 +155,7 @@ func TestPasswordChangeRules(t *testing.T) {
 		{"a password by token", `{"password":"Another-horse-2","current_password":"` + password + `"}`,
 			"INSUFFICIENT_PERMISSIONS", "", token, ann.id, 403},
 	} {
-		h.refuses(c)
+		h.wantRefusal(c)
 	}
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(200, "", "")
 }
@@ -172,21 +172,22 @@ func TestUpdate(t *testing.T) {
 		{"an unknown field", `{"alias":"x","nonsense":{"a":[1]},"id":"1","emial":"x@y.z"}`, "email", ann.email},
 	} {
 		a := h.do(ann.identity, "PATCH", path, c.body).want(200, "", "User updated successfully")
-		if a.at(c.at) != c.want {
-			t.Errorf("%s: got %v, want %s", c.name, a.at(c.at), c.want)
+		if a.field(c.at) != c.want {
+			t.Errorf("%s: got %v, want %s", c.name, a.field(c.at), c.want)
 		}
 	}
-	// The order of the names, escapes that JSON needs and numbers come back as they were sent.
+	// Order of names, escapes and numbers are kept.
 	metadata := `{"z":1,"a":{"nul":"\u0000","big":123456789012345678901234567890,"float":1.0,"deep":[[],{}]},"":null}`
 	h.do(ann.identity, "PUT", path, `{"metadata": `+strings.ReplaceAll(metadata, ":", " : ")+`}`).want(200, "", "")
-	if a := h.do(ann.identity, "GET", path, nil).must(200); !strings.Contains(string(a.body), `"metadata":`+metadata+`,`) {
+	if a := h.do(ann.identity, "GET", path, nil).mustStatus(200); !strings.Contains(string(a.body),
+		`"metadata":`+metadata+`,`) {
 		t.Errorf("metadata: got %s, want %s in it", a.body, metadata)
 	}
-	before := string(h.do(ann.identity, "GET", path, nil).must(200).body)
+	before := string(h.do(ann.identity, "GET", path, nil).mustStatus(200).body)
 	for _, body := range []any{nil, `{}`, ` `} {
 		h.do(ann.identity, "PATCH", path, body).want(200, "", "User updated successfully")
 	}
-	if after := string(h.do(ann.identity, "GET", path, nil).must(200).body); after != before {
+	if after := string(h.do(ann.identity, "GET", path, nil).mustStatus(200).body); after != before {
 		t.Errorf("empty updates changed the user: got %s, want %s", after, before)
 	}
 }
@@ -219,7 +220,7 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 	})
 	t.Run("of many at once one wins", func(t *testing.T) {
 		ann = h.signIn(ann.email, password)
-		won := h.count(20, func(i int) bool {
+		won := h.countConcurrent(20, func(i int) bool {
 			return h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id,
 				map[string]string{"password": fmt.Sprintf("%s-%d", next, i), "current_password": password}).status == 200
 		})
@@ -229,8 +230,8 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 	})
 }
 
-// count runs f n times at once and returns how often it was true.
-func (h *harness) count(n int, f func(i int) bool) int {
+// countConcurrent runs f n times concurrently and returns how often it was true.
+func (h *harness) countConcurrent(n int, f func(i int) bool) int {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	total := 0
@@ -259,13 +260,13 @@ func TestFlags(t *testing.T) {
 		"USER_NOT_FOUND", "")
 	before := h.do(root.identity, "PATCH", user, `{"alias":"x"}`).want(200, "", "").header.Get(sessionstate.ChangedHeader)
 	banned := h.do(root.identity, "PATCH", user, `{"is_banned":true}`).want(200, "", "")
-	if told := sessionstate.ParseChanges(banned.header.Get(sessionstate.ChangedHeader)); banned.at("is_banned") != true ||
+	if told := sessionstate.ParseChanges(banned.header.Get(sessionstate.ChangedHeader)); banned.field("is_banned") != true ||
 		before != "" || len(told) != 1 || told[0].UserID != ann.id {
 		t.Errorf("is_banned %v, told %q of another alias and %q of the ban; want true, nothing and the change of %s",
-			banned.at("is_banned"), before,
+			banned.field("is_banned"), before,
 			banned.header.Get(sessionstate.ChangedHeader), ann.id)
 	}
-	if got := h.do(system, "GET", "/internal/sessions/"+ann.identity.SessionID, nil).at("banned"); got != true {
+	if got := h.do(system, "GET", "/internal/sessions/"+ann.identity.SessionID, nil).field("banned"); got != true {
 		t.Errorf("state of a banned user: got banned %v, want true", got)
 	}
 	h.do(root.identity, "PATCH", user, `{"is_admin":true}`).want(403, "CANNOT_BAN_ADMIN", "")
@@ -275,16 +276,16 @@ func TestFlags(t *testing.T) {
 	h.do(root.identity, "PATCH", user, `{"is_admin":false}`).want(200, "", "")
 }
 
-func TestTwoAdminsWhoDemoteEachOther(t *testing.T) {
+func TestConcurrentDemotionsKeepLastAdmin(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root := h.admin()
 	for range 5 {
 		ann := h.signUp()
-		h.do(root.identity, "PATCH", "/api/v1/users/"+ann.id, `{"is_admin":true}`).must(200)
+		h.do(root.identity, "PATCH", "/api/v1/users/"+ann.id, `{"is_admin":true}`).mustStatus(200)
 		ann.identity.Admin = true
-		pair := [2]person{root, ann}
-		done := h.count(2, func(i int) bool {
+		pair := [2]testUser{root, ann}
+		done := h.countConcurrent(2, func(i int) bool {
 			a := h.do(pair[i].identity, "PATCH", "/api/v1/users/"+pair[1-i].id, `{"is_admin":false}`)
 			if a.status != http.StatusOK {
 				a.want(409, "LAST_ADMIN", "")
@@ -294,7 +295,7 @@ func TestTwoAdminsWhoDemoteEachOther(t *testing.T) {
 		if done != 1 {
 			t.Fatalf("demotions that succeeded: got %d, want 1", done)
 		}
-		if h.do(root.identity, "GET", "/api/v1/users/"+root.id, nil).at("is_admin") == false {
+		if h.do(root.identity, "GET", "/api/v1/users/"+root.id, nil).field("is_admin") == false {
 			root = ann
 		}
 	}
@@ -305,8 +306,8 @@ func TestAdminList(t *testing.T) {
 	h := start(t, withAdmin)
 	root := h.admin()
 	ann, bob := h.signUp(), h.signUp()
-	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, `{"alias":"100% _odd_ \\ name"}`).must(200)
-	h.do(root.identity, "PATCH", "/api/v1/users/"+bob.id, `{"is_banned":true}`).must(200)
+	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, `{"alias":"100% _odd_ \\ name"}`).mustStatus(200)
+	h.do(root.identity, "PATCH", "/api/v1/users/"+bob.id, `{"is_banned":true}`).mustStatus(200)
 	for _, c := range []struct {
 		query string
 		total float64
@@ -317,8 +318,8 @@ func TestAdminList(t *testing.T) {
 		{"?q=" + ann.id, 1}, {"?q=%F0%9F%98%80", 0},
 	} {
 		a := h.do(root.identity, "GET", "/api/v1/users"+c.query, nil).want(200, "", "Users retrieved successfully")
-		if a.meta["total"] != c.total {
-			t.Errorf("%s: total: got %v, want %v", c.query, a.meta["total"], c.total)
+		if a.metadata["total"] != c.total {
+			t.Errorf("%s: total: got %v, want %v", c.query, a.metadata["total"], c.total)
 		}
 	}
 	for _, query := range []string{"page=0", "page=x", "limit=101", "limit=0", "is_admin=1", "is_banned=", "q=%00",

@@ -7,7 +7,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-func TestAdminCreates(t *testing.T) {
+func TestAdminCreatesUser(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root, ann := h.admin(), h.signUp()
@@ -15,8 +15,8 @@ func TestAdminCreates(t *testing.T) {
 		map[string]any{"email": "new@example.com", "password": password, "username": "new_user", "alias": "New",
 			"is_admin": true}).
 		want(201, "", "User created successfully")
-	if a.text("username") != "new_user" || a.text("alias") != "New" || a.at("is_admin") != true ||
-		a.at("email_verified") != true || a.text("signup_method") != "admin" ||
+	if a.text("username") != "new_user" || a.text("alias") != "New" || a.field("is_admin") != true ||
+		a.field("email_verified") != true || a.text("signup_method") != "admin" ||
 		a.header.Get("X-Realmgate-On-User") != a.text("id") {
 		t.Errorf("created: got %s", a.body)
 	}
@@ -39,7 +39,7 @@ func TestAdminCreates(t *testing.T) {
 			403},
 	} {
 		b := h.do(c.who, "POST", "/api/v1/users", c.body)
-		b.what = c.name
+		b.request = c.name
 		b.want(c.status, c.code, "")
 	}
 }
@@ -67,7 +67,7 @@ func TestAdminActions(t *testing.T) {
 		h.do(root.identity, "POST", user+"/ban", body).want(400, "VALIDATION_ERROR", "")
 	}
 	a := h.do(root.identity, "POST", user+"/ban", `{"reason":"Sends spam"}`).want(200, "", "User banned successfully")
-	if a.at("is_banned") != true || a.header.Get("X-Realmgate-On-User") != ann.id {
+	if a.field("is_banned") != true || a.header.Get("X-Realmgate-On-User") != ann.id {
 		t.Errorf("ban: got %s, on-user %q", a.body, a.header.Get("X-Realmgate-On-User"))
 	}
 	h.do(root.identity, "POST", "/api/v1/users/"+root.id+"/ban", `{"reason":"me"}`).want(403, "CANNOT_BAN_ADMIN", "")
@@ -84,12 +84,12 @@ func TestAdminActions(t *testing.T) {
 	}
 }
 
-func TestQuotaOfAUser(t *testing.T) {
+func TestVaultQuotaOfUser(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root, ann := h.admin(), h.signUp()
 	path := "/api/v1/users/" + ann.id + "/quota"
-	_, secret := h.issue(ann.identity, nil)
+	_, secret := h.createToken(ann.identity, nil)
 	for _, body := range []string{``, `{"limit_mb":"1"}`, `{"limit_mb":-1}`, `{"limit_mb":1.5}`, `{"limit_mb":1048577}`,
 		`{"limit_mb":1e400}`} {
 		h.do(root.identity, "PUT", path, body).want(400, "VALIDATION_ERROR", "")
@@ -100,7 +100,7 @@ func TestQuotaOfAUser(t *testing.T) {
 		if !strings.Contains(string(a.body), `"data":`+body) {
 			t.Errorf("quota: got %s, want %s", a.body, body)
 		}
-		if got := h.do(system, "GET", "/internal/sessions/"+ann.identity.SessionID, nil).at("vault_quota"); got != want {
+		if got := h.do(system, "GET", "/internal/sessions/"+ann.identity.SessionID, nil).field("vault_quota"); got != want {
 			t.Errorf("%s: state: got %v bytes, want %v", body, got, want)
 		}
 		if got := float64(h.stateOf(secret).VaultQuota); got != want {

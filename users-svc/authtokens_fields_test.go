@@ -9,7 +9,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
-func TestEveryFieldOfATokenIsKept(t *testing.T) {
+func TestTokenFieldsRoundTrip(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
@@ -22,7 +22,7 @@ func TestEveryFieldOfATokenIsKept(t *testing.T) {
 		"permissions":  map[string]any{"resources": map[string]any{"vault": true, "other": false}, "containers": true},
 		"expires_at":   "2999-12-31T23:59:59+01:00",
 	}
-	a := h.do(me.identity, "POST", tokens, body).must(201)
+	a := h.do(me.identity, "POST", tokens, body).mustStatus(201)
 	for path, want := range map[string]string{
 		"alias": "CI job_1-x", "public_key": key, "ip_whitelist": "[10.0.0.7 192.0.2.0/24 2001:db8::/32 ::1]",
 		"realm_ids":      "[" + realmA + " " + realmB + "]",
@@ -30,16 +30,16 @@ func TestEveryFieldOfATokenIsKept(t *testing.T) {
 		"permissions": "map[containers:true resources:map[other:false vault:true]]",
 		"expires_at":  "2999-12-31T22:59:59.000Z", "public_storage": "map[a:\x00é b:[1]]",
 	} {
-		if got := fmt.Sprint(a.at(path)); got != want {
+		if got := fmt.Sprint(a.field(path)); got != want {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}
-	one := h.do(me.identity, "GET", tokens+"/"+a.text("id"), nil).must(200)
+	one := h.do(me.identity, "GET", tokens+"/"+a.text("id"), nil).mustStatus(200)
 	delete(a.data.(map[string]any), "token")
 	if fmt.Sprint(one.data) != fmt.Sprint(a.data) {
 		t.Errorf("read again: got %v, want %v", one.data, a.data)
 	}
-	s := h.stateOf2(one.text("id"))
+	s := h.stateOfID(one.text("id"))
 	if got, want := fmt.Sprint(s.Token.Grant, s.Token.IPWhitelist),
 		"{true false ["+realmA+" "+realmB+"] false [resources.vault containers.read containers.create]} [10.0.0.7 192.0.2.0/24 2001:db8::/32 ::1]"; got != want {
 		t.Errorf("grant: got %s, want %s", got, want)
@@ -53,18 +53,18 @@ func TestEveryFieldOfATokenIsKept(t *testing.T) {
 		"event_access": "true", "expires_at": "<nil>", "is_enabled": "false", "permissions.resources.read_account": "true",
 		"permissions.resources.vault": "<nil>",
 	} {
-		if got := fmt.Sprint(change.at(path)); got != want {
+		if got := fmt.Sprint(change.field(path)); got != want {
 			t.Errorf("changed %s: got %s, want %s", path, got, want)
 		}
 	}
 }
 
-// stateOf2 is stateOf by the id of a token, for tests that do not have its secret at hand.
-func (h *harness) stateOf2(tokenID string) sessionstate.State {
+// stateOfID returns the state of a token by its id, for tests that do not have its secret.
+func (h *harness) stateOfID(tokenID string) sessionstate.State {
 	h.t.Helper()
 	var s sessionstate.State
 	hash := query[string](h, `SELECT encode(hash, 'hex') FROM auth_tokens WHERE id = $1`, tokenID)
-	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hash, nil).must(200).body, &s); err != nil {
+	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hash, nil).mustStatus(200).body, &s); err != nil {
 		h.t.Fatal(err)
 	}
 	return s
@@ -86,11 +86,11 @@ var wrongTypes = map[string][]any{
 	"otp_code": {1, nil, true, "12345", strings.Repeat("1", 13)},
 }
 
-func TestFieldsOfATokenOfAWrongTypeAreRefused(t *testing.T) {
+func TestTokenFieldOfWrongTypeIsRefused(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, _ := h.issue(me.identity, nil)
+	tokenID, _ := h.createToken(me.identity, nil)
 	for field, values := range wrongTypes {
 		for _, v := range values {
 			for _, route := range [][2]string{{"POST", tokens}, {"PATCH", tokens + "/" + tokenID}} {
@@ -105,11 +105,11 @@ func TestFieldsOfATokenOfAWrongTypeAreRefused(t *testing.T) {
 	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":"no"}`).want(400, "VALIDATION_ERROR", "")
 }
 
-func TestWrongValuesOfATokenAreRefused(t *testing.T) {
+func TestTokenFieldOfWrongValueIsRefused(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, _ := h.issue(me.identity, nil)
+	tokenID, _ := h.createToken(me.identity, nil)
 	for _, c := range []struct{ field, value, code string }{
 		{"alias", `""`, "INVALID_ALIAS_FORMAT"}, {"alias", `"a.b"`, "INVALID_ALIAS_FORMAT"},
 		{"alias", `"a\n"`, "INVALID_ALIAS_FORMAT"}, {"alias", `"a\u0000"`, "INVALID_ALIAS_FORMAT"},
@@ -143,7 +143,7 @@ func TestWrongValuesOfATokenAreRefused(t *testing.T) {
 	}
 }
 
-func TestAnExpiryIsTakenInEveryForm(t *testing.T) {
+func TestTokenExpiryFormats(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
@@ -160,14 +160,14 @@ func TestAnExpiryIsTakenInEveryForm(t *testing.T) {
 		"leap second, no zone": {`"2998-06-30T23:59:60.5"`, "2998-07-01T00:00:00.500Z"},
 		"milliseconds":         {`4102444800123`, "2100-01-01T00:00:00.123Z"}, "never": {`null`, ""},
 	} {
-		a := h.do(me.identity, "POST", tokens, `{"expires_at":`+c.sent+`}`).must(201)
-		if got, _ := a.at("expires_at").(string); got != c.want {
+		a := h.do(me.identity, "POST", tokens, `{"expires_at":`+c.sent+`}`).mustStatus(201)
+		if got, _ := a.field("expires_at").(string); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}
 }
 
-func TestTemplatesAreWhatTheirNamesGive(t *testing.T) {
+func TestPermissionTemplates(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
@@ -180,9 +180,9 @@ func TestTemplatesAreWhatTheirNamesGive(t *testing.T) {
 		names = append(names, name)
 		a := h.do(me.identity, "POST", tokens,
 			map[string]any{"permission_template": name,
-				"permissions": map[string]any{"resources": map[string]any{"x": true}}}).must(201)
-		if fmt.Sprint(a.at("permissions")) != fmt.Sprint(template["permissions"]) {
-			t.Errorf("%s: got %v, want %v", name, a.at("permissions"), template["permissions"])
+				"permissions": map[string]any{"resources": map[string]any{"x": true}}}).mustStatus(201)
+		if fmt.Sprint(a.field("permissions")) != fmt.Sprint(template["permissions"]) {
+			t.Errorf("%s: got %v, want %v", name, a.field("permissions"), template["permissions"])
 		}
 	}
 	if got, want := fmt.Sprint(names), "[full_access external_customer dev_team finance_team read_only]"; got != want {

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestTheAddressesOfATokenAreCountedBeforeTheyAreRead, in either form.
-func TestTheAddressesOfATokenAreCountedBeforeTheyAreRead(t *testing.T) {
+func TestTokenAddressListIsBounded(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
@@ -19,8 +18,8 @@ func TestTheAddressesOfATokenAreCountedBeforeTheyAreRead(t *testing.T) {
 		return out
 	}
 	for _, form := range []any{strings.Join(list(200), ", ,"), list(200)} {
-		a := h.do(me.identity, "POST", tokens, map[string]any{"ip_whitelist": form}).must(201)
-		if got := len(a.at("ip_whitelist").([]any)); got != 200 {
+		a := h.do(me.identity, "POST", tokens, map[string]any{"ip_whitelist": form}).mustStatus(201)
+		if got := len(a.field("ip_whitelist").([]any)); got != 200 {
 			t.Errorf("%d entries, want 200", got)
 		}
 	}

@@ -26,20 +26,20 @@ const (
 	realmB = "507f1f77bcf86cd799439012"
 )
 
-// stateOf asks for a token as a gateway does.
+// stateOf returns the state of a token as a gateway reads it.
 func (h *harness) stateOf(secret string) sessionstate.State {
 	h.t.Helper()
 	sum := sha256.Sum256([]byte(secret))
 	var s sessionstate.State
-	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hex.EncodeToString(sum[:]), nil).must(200).body,
+	if err := json.Unmarshal(h.do(system, "GET", "/internal/tokens/"+hex.EncodeToString(sum[:]), nil).mustStatus(200).body,
 		&s); err != nil {
 		h.t.Fatal(err)
 	}
 	return s
 }
 
-// as is the identity that a gateway makes of a token.
-func (h *harness) as(secret string) auth.Identity {
+// tokenIdentity returns the identity that a gateway makes of a token.
+func (h *harness) tokenIdentity(secret string) auth.Identity {
 	h.t.Helper()
 	s := h.stateOf(secret)
 	if !s.Alive || s.Token == nil {
@@ -49,14 +49,14 @@ func (h *harness) as(secret string) auth.Identity {
 		ClientAddr: "192.0.2.1"}
 }
 
-// issue makes a token and returns its id and secret.
-func (h *harness) issue(who auth.Identity, body any) (tokenID, secret string) {
+// createToken creates a token and returns its id and secret.
+func (h *harness) createToken(who auth.Identity, body any) (tokenID, secret string) {
 	h.t.Helper()
-	a := h.do(who, "POST", tokens, body).must(201)
+	a := h.do(who, "POST", tokens, body).mustStatus(201)
 	return a.text("id"), a.text("token")
 }
 
-func TestATokenIsShownOnceAndKnownByItsHash(t *testing.T) {
+func TestTokenSecretIsShownOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
@@ -72,7 +72,7 @@ func TestATokenIsShownOnceAndKnownByItsHash(t *testing.T) {
 		t.Errorf("defaults: got %s, want %s", made.body, want)
 	}
 	for _, path := range []string{tokens, tokens + "/" + made.text("id")} {
-		if a := h.do(me.identity, "GET", path, nil).must(200); strings.Contains(string(a.body), secret[29:]) ||
+		if a := h.do(me.identity, "GET", path, nil).mustStatus(200); strings.Contains(string(a.body), secret[29:]) ||
 			!strings.Contains(string(a.body), want) {
 			t.Errorf("%s: got %s, want the token without its secret", path, a.body)
 		}
@@ -89,18 +89,18 @@ func TestATokenIsShownOnceAndKnownByItsHash(t *testing.T) {
 	}
 }
 
-func TestAnExpiredOrDisabledOrDeletedTokenIsNotAlive(t *testing.T) {
+func TestExpiredDisabledOrDeletedTokenIsNotAlive(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, secret := h.issue(me.identity,
+	tokenID, secret := h.createToken(me.identity,
 		map[string]any{"expires_at": strconv.FormatInt(h.clock.now().Add(time.Hour).Unix(), 10)})
 	version := h.stateOf(secret).Version
-	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":false}`).must(200)
+	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":false}`).mustStatus(200)
 	if s := h.stateOf(secret); s.Alive || s.Version <= version {
 		t.Errorf("disabled: got %+v, want it dead and a version above %d", s, version)
 	}
-	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":true}`).must(200)
+	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":true}`).mustStatus(200)
 	if s := h.stateOf(secret); !s.Alive || s.ExpiresAt.IsZero() {
 		t.Errorf("enabled again: got %+v, want it alive with an end", s)
 	}
@@ -115,7 +115,7 @@ func TestAnExpiredOrDisabledOrDeletedTokenIsNotAlive(t *testing.T) {
 	h.do(me.identity, "DELETE", tokens+"/"+tokenID, nil).want(404, "TOKEN_NOT_FOUND", "Auth token not found")
 }
 
-func TestAnAliasIsTakenOncePerUser(t *testing.T) {
+func TestTokenAliasIsUniquePerUser(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me, other := h.signUp(), h.signUp()
@@ -129,22 +129,22 @@ func TestAnAliasIsTakenOncePerUser(t *testing.T) {
 	if codes[0] != "" || codes[1] != "DUPLICATE_ALIAS" || codes[19] != "DUPLICATE_ALIAS" {
 		t.Errorf("twenty at once: got %v, want one created", codes)
 	}
-	second, _ := h.issue(me.identity, nil)
+	second, _ := h.createToken(me.identity, nil)
 	h.do(me.identity, "PATCH", tokens+"/"+second, `{"alias":"ci"}`).want(400, "DUPLICATE_ALIAS",
 		"An auth token with this alias already exists")
-	h.do(other.identity, "POST", tokens, `{"alias":"ci"}`).must(201)
+	h.do(other.identity, "POST", tokens, `{"alias":"ci"}`).mustStatus(201)
 }
 
-func TestTheLimitOfTokensIsExact(t *testing.T) {
+func TestTokenLimitIsExact(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.AuthTokenLimit = 7 })
 	me := h.signUp()
-	first, _ := h.issue(me.identity, nil)
-	other := h.replica()
+	first, _ := h.createToken(me.identity, nil)
+	other := h.startReplica()
 	var wait sync.WaitGroup
 	made := make([]int, 40)
 	for i := range made {
-		path, url := tokens, []string{h.url, other}[i%2]
+		path, url := tokens, []string{h.baseURL, other}[i%2]
 		if i%3 == 0 {
 			path += "/" + first + "/copy"
 		}
@@ -160,25 +160,25 @@ func TestTheLimitOfTokensIsExact(t *testing.T) {
 	if n := slices.Index(made, 409); n != 6 {
 		t.Errorf("forty callers for six places: got %d tokens", n)
 	}
-	h.do(me.identity, "DELETE", tokens+"/"+first, nil).must(200)
-	h.issue(me.identity, nil)
+	h.do(me.identity, "DELETE", tokens+"/"+first, nil).mustStatus(200)
+	h.createToken(me.identity, nil)
 }
 
-func TestACopyHasTheRightsAndANameOfItsOwn(t *testing.T) {
+func TestTokenCopyHasRightsAndOwnAlias(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, secret := h.issue(me.identity,
+	tokenID, secret := h.createToken(me.identity,
 		`{"alias":"ci","permission_template":"dev_team","vault_access":true,"realm_ids":["`+realmA+`"],"ip_whitelist":["10.0.0.0/8"]}`)
-	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":false}`).must(200)
+	h.do(me.identity, "PATCH", tokens+"/"+tokenID, `{"is_enabled":false}`).mustStatus(200)
 	for _, want := range []string{"ci copy", "ci copy 2", "ci copy 3"} {
 		a := h.do(me.identity, "POST", tokens+"/"+tokenID+"/copy", nil).want(201, "", "Auth token copied successfully")
-		if a.text("alias") != want || a.text("id") == tokenID || a.text("token") == secret || a.at("is_enabled") != true ||
-			a.at("created_by_token_id") != nil {
+		if a.text("alias") != want || a.text("id") == tokenID || a.text("token") == secret || a.field("is_enabled") != true ||
+			a.field("created_by_token_id") != nil {
 			t.Errorf("got %s, want an enabled token of its own called %s", a.body, want)
 		}
-		if got := fmt.Sprint(a.at("realm_ids"), a.at("ip_whitelist"), a.at("vault_access"),
-			a.at("permissions.resources.vault")); got != "["+realmA+"] [10.0.0.0/8] true true" {
+		if got := fmt.Sprint(a.field("realm_ids"), a.field("ip_whitelist"), a.field("vault_access"),
+			a.field("permissions.resources.vault")); got != "["+realmA+"] [10.0.0.0/8] true true" {
 			t.Errorf("rights: got %s", got)
 		}
 	}
@@ -187,15 +187,15 @@ func TestACopyHasTheRightsAndANameOfItsOwn(t *testing.T) {
 	h.do(me.identity, "POST", tokens+"/"+id.New(time.Now())+"/copy", nil).want(404, "TOKEN_NOT_FOUND", "")
 }
 
-func TestRealmsAreAddedAndTakenAway(t *testing.T) {
+func TestTokenRealmsAreAddedAndRemoved(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, secret := h.issue(me.identity, nil)
+	tokenID, secret := h.createToken(me.identity, nil)
 	edit := func(verb, realm string) string {
 		a := h.do(me.identity, "POST", tokens+"/"+tokenID+"/"+verb+"-realm", map[string]any{"realm_id": realm}).want(200, "",
 			"Auth token updated successfully")
-		return fmt.Sprint(a.at("realm_ids"))
+		return fmt.Sprint(a.field("realm_ids"))
 	}
 	for _, c := range [][3]string{
 		{"add", strings.ToUpper(realmA), "[" + realmA + "]"}, {"add", realmA, "[" + realmA + "]"},
@@ -212,21 +212,21 @@ func TestRealmsAreAddedAndTakenAway(t *testing.T) {
 		`{"realm_id":"x"}`:  "INVALID_REALM_ID_FORMAT", `{"realm_id":""}`: "INVALID_REALM_ID_FORMAT"} {
 		h.do(me.identity, "POST", tokens+"/"+tokenID+"/add-realm", body).want(400, code, "")
 	}
-	got := string(h.do(system, "GET", "/internal/realms?user_id="+me.id, nil).must(200).body)
+	got := string(h.do(system, "GET", "/internal/realms?user_id="+me.id, nil).mustStatus(200).body)
 	if want := `{"realms":[{"realm_id":"` + realmB + `","count":1,"size_bytes":0}]}`; got != want {
 		t.Errorf("realms: got %s, want %s", got, want)
 	}
 	h.do(me.identity, "GET", "/internal/realms?user_id="+me.id, nil).want(401, "INVALID_TOKEN", "")
 	h.do(system, "GET", "/internal/realms?user_id=x", nil).want(400, "VALIDATION_ERROR", "")
 
-	current := h.do(h.as(secret), "GET", tokens+"/me", nil).want(200, "", "Auth token retrieved successfully")
-	if got, want := fmt.Sprint(current.at("restrictions")),
+	current := h.do(h.tokenIdentity(secret), "GET", tokens+"/me", nil).want(200, "", "Auth token retrieved successfully")
+	if got, want := fmt.Sprint(current.field("restrictions")),
 		"map[active_realm_id:<nil> allow_no_realm:true allowed_realm_ids:["+realmB+"] has_realm_restrictions:true requires_realm_scope:true]"; got != want {
 		t.Errorf("restrictions: got %s, want %s", got, want)
 	}
-	inRealm := h.as(secret)
+	inRealm := h.tokenIdentity(secret)
 	inRealm.Realm = realmB
-	if a := h.do(inRealm, "GET", tokens+"/me", nil).must(200); a.at("restrictions.active_realm_id") != realmB ||
+	if a := h.do(inRealm, "GET", tokens+"/me", nil).mustStatus(200); a.field("restrictions.active_realm_id") != realmB ||
 		a.text("token.id") != tokenID {
 		t.Errorf("in a realm: got %s", a.body)
 	}
@@ -234,14 +234,14 @@ func TestRealmsAreAddedAndTakenAway(t *testing.T) {
 		"This endpoint requires auth token authentication")
 }
 
-func TestTheLastUseIsWrittenOnceAMinute(t *testing.T) {
+func TestTokenLastUseIsStoredOncePerMinute(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, _ := h.issue(me.identity, nil)
+	tokenID, _ := h.createToken(me.identity, nil)
 	use := func(ip string) string {
-		h.do(system, "POST", "/internal/tokens/"+tokenID+"/used", map[string]any{"ip": ip}).must(200)
-		return fmt.Sprint(h.do(me.identity, "GET", tokens+"/"+tokenID, nil).must(200).at("last_used_ip"))
+		h.do(system, "POST", "/internal/tokens/"+tokenID+"/used", map[string]any{"ip": ip}).mustStatus(200)
+		return fmt.Sprint(h.do(me.identity, "GET", tokens+"/"+tokenID, nil).mustStatus(200).field("last_used_ip"))
 	}
 	if got := use("192.0.2.1"); got != "192.0.2.1" {
 		t.Errorf("first use: got %s", got)
@@ -253,33 +253,33 @@ func TestTheLastUseIsWrittenOnceAMinute(t *testing.T) {
 	if got := use("192.0.2.3"); got != "192.0.2.3" {
 		t.Errorf("a minute later: got %s", got)
 	}
-	h.do(system, "POST", "/internal/tokens/"+id.New(time.Now())+"/used", `{"ip":"192.0.2.1"}`).must(200)
+	h.do(system, "POST", "/internal/tokens/"+id.New(time.Now())+"/used", `{"ip":"192.0.2.1"}`).mustStatus(200)
 	h.do(me.identity, "POST", "/internal/tokens/"+tokenID+"/used", `{"ip":"192.0.2.1"}`).want(401, "INVALID_TOKEN", "")
 	h.do(system, "POST", "/internal/tokens/"+tokenID+"/used", `{"ip":7}`).want(400, "VALIDATION_ERROR", "")
 }
 
-func TestATokenWithoutReadAccountSeesTheReducedUser(t *testing.T) {
+func TestTokenWithoutReadAccountSeesReducedUser(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	_, plain := h.issue(me.identity, nil)
-	_, reader := h.issue(me.identity, `{"permissions":{"resources":{"read_account":true}}}`)
+	_, plain := h.createToken(me.identity, nil)
+	_, reader := h.createToken(me.identity, `{"permissions":{"resources":{"read_account":true}}}`)
 	for _, path := range []string{"/api/v1/users/me", "/api/v1/users/auth/me", "/api/v1/users/" + me.id} {
-		reduced := h.do(h.as(plain), "GET", path, nil).must(200).data.(map[string]any)
+		reduced := h.do(h.tokenIdentity(plain), "GET", path, nil).mustStatus(200).data.(map[string]any)
 		if len(reduced) != 6 || reduced["id"] != me.id || reduced["email"] != nil {
 			t.Errorf("%s without the permission: got %v, want the six fields", path, reduced)
 		}
-		if full := h.do(h.as(reader), "GET", path, nil).must(200); full.at("email") != me.email {
+		if full := h.do(h.tokenIdentity(reader), "GET", path, nil).mustStatus(200); full.field("email") != me.email {
 			t.Errorf("%s with the permission: got %s", path, full.body)
 		}
 	}
 }
 
-func TestABannedUserHasNoTokens(t *testing.T) {
+func TestBannedUserHasNoLiveTokens(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	_, secret := h.issue(me.identity, nil)
+	_, secret := h.createToken(me.identity, nil)
 	query[string](h, `UPDATE users SET is_banned = true WHERE id = $1 RETURNING id`, me.id)
 	if s := h.stateOf(secret); !s.Banned {
 		t.Errorf("got %+v, want it banned", s)
@@ -292,11 +292,11 @@ func TestABannedUserHasNoTokens(t *testing.T) {
 	}
 }
 
-func TestTokensAreTheCallersOwn(t *testing.T) {
+func TestTokensBelongToCaller(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me, other := h.signUp(), h.signUp()
-	tokenID, _ := h.issue(me.identity, nil)
+	tokenID, _ := h.createToken(me.identity, nil)
 	for _, route := range [][2]string{{"GET", ""}, {"PATCH", ""}, {"PUT", ""}, {"DELETE", ""}, {"POST", "/copy"},
 		{"POST", "/add-realm"}, {"POST", "/remove-realm"}} {
 		body := ""
@@ -307,12 +307,12 @@ func TestTokensAreTheCallersOwn(t *testing.T) {
 		h.do(me.identity, route[0], tokens+"/XYZ"+route[1], body).want(400, "INVALID_ID_FORMAT", "")
 		h.do(anonymous, route[0], tokens+"/"+tokenID+route[1], body).want(401, "MISSING_TOKEN", "")
 	}
-	if got := fmt.Sprint(h.do(other.identity, "GET", tokens, nil).must(200).data); got != "[]" {
+	if got := fmt.Sprint(h.do(other.identity, "GET", tokens, nil).mustStatus(200).data); got != "[]" {
 		t.Errorf("another user's list: got %s", got)
 	}
 }
 
-func TestAChangeOfATokenEmptiesTheCopyInRedis(t *testing.T) {
+func TestTokenChangeInvalidatesRedisCopy(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
@@ -321,8 +321,8 @@ func TestAChangeOfATokenEmptiesTheCopyInRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	cache := sessionstate.NewCache(rdb, h.keys)
-	tokenID, secret := h.issue(me.identity, nil)
+	cache := sessionstate.NewCache(rdb, h.internalKeys)
+	tokenID, secret := h.createToken(me.identity, nil)
 	sum := sha256.Sum256([]byte(secret))
 	key := sessionstate.TokenKey(hex.EncodeToString(sum[:]))
 	for _, c := range [][3]string{
@@ -334,7 +334,7 @@ func TestAChangeOfATokenEmptiesTheCopyInRedis(t *testing.T) {
 		if _, err := cache.Get(t.Context(), key); err != nil {
 			t.Fatalf("before %s%s: %v, want a copy", c[0], c[1], err)
 		}
-		h.do(me.identity, c[0], tokens+"/"+tokenID+c[1], c[2]).must(200)
+		h.do(me.identity, c[0], tokens+"/"+tokenID+c[1], c[2]).mustStatus(200)
 		if s, err := cache.Get(t.Context(), key); err == nil {
 			t.Errorf("after %s%s: got %+v, want a miss", c[0], c[1], s)
 		}

@@ -8,9 +8,9 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// age makes the rows of a table older in all of the columns: they are deleted by the database's
-// clock, which tests cannot move.
-func (h *harness) age(table string, by time.Duration, columns ...string) {
+// backdate moves the given columns of a table into the past. Rows are deleted by the clock of the
+// database, which tests cannot move.
+func (h *harness) backdate(table string, by time.Duration, columns ...string) {
 	h.t.Helper()
 	var set []string
 	for _, column := range columns {
@@ -22,12 +22,13 @@ func (h *harness) age(table string, by time.Duration, columns ...string) {
 
 const yearAhead = 400 * 24 * time.Hour
 
-// TestAClockThatIsAheadDeletesNothing: what the database's clock holds to be young stays.
-func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
+// TestCleanupIgnoresClockAhead moves the clock of the process: rows that are young by the clock of
+// the database stay.
+func TestCleanupIgnoresClockAhead(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
 	ann := h.signUp()
-	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
+	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").mustStatus(401)
 	keys := h.jwks()
 	rows := func() int {
 		return query[int](h, `SELECT ((SELECT count(*) FROM sessions) + (SELECT count(*) FROM login_history)
@@ -35,8 +36,8 @@ func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 	}
 	before := rows()
 	h.clock.forward(yearAhead)
-	h.replica()
-	h.sweepsInDoubt()
+	h.startReplica()
+	h.awaitDoubtedSweeps()
 	if got := h.counters("clock_offset_seconds")[""]; got > -(yearAhead - time.Minute).Seconds() {
 		t.Errorf("clock_offset_seconds: got %v, want the database a year behind", got)
 	}
@@ -51,16 +52,16 @@ func TestAClockThatIsAheadDeletesNothing(t *testing.T) {
 	}
 }
 
-// TestALeapOfTheDatabasesClockDeletesNothing, as when the clock of the whole machine is wrong for a
-// moment: what a replica saw just now lies far back.
-func TestALeapOfTheDatabasesClockDeletesNothing(t *testing.T) {
+// TestCleanupIgnoresDatabaseClockLeap moves both clocks, as when the clock of the machine is wrong
+// for a moment: the last reading of a replica then lies far back.
+func TestCleanupIgnoresDatabaseClockLeap(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
 	h.signUp()
-	h.age("clock_seen", yearAhead, "seen_at")
-	h.sweepsInDoubt()
-	h.age("sessions", yearAhead, "created_at", "expires_at")
-	h.sweepsInDoubt()
+	h.backdate("clock_seen", yearAhead, "seen_at")
+	h.awaitDoubtedSweeps()
+	h.backdate("sessions", yearAhead, "created_at", "expires_at")
+	h.awaitDoubtedSweeps()
 	if n := query[int](h, `SELECT count(*)::int FROM sessions`); n != 1 {
 		t.Errorf("%d sessions are left, want 1", n)
 	}
@@ -70,24 +71,24 @@ func TestALeapOfTheDatabasesClockDeletesNothing(t *testing.T) {
 	})
 }
 
-// sweepsInDoubt waits until the newest replica has looked several times for what is old, and
-// doubted the clock.
-func (h *harness) sweepsInDoubt() {
+// awaitDoubtedSweeps waits until the newest replica has tried to clean up several times and
+// distrusted the clock.
+func (h *harness) awaitDoubtedSweeps() {
 	h.t.Helper()
 	doubted := func() float64 { return h.counters("clock_doubted_total")[""] }
 	from := doubted()
 	eventually(h.t, "some sweeps find the clock doubted", func() bool { return doubted() > from+3 })
 }
 
-// TestAClockThatWasAheadLocksNobodyOut: waits that it wrote into the database do not last until
-// then.
-func TestAClockThatWasAheadLocksNobodyOut(t *testing.T) {
+// TestLockoutEndsAfterClockWasAhead: a lockout that a replica with a fast clock stored does not
+// last until that time.
+func TestLockoutEndsAfterClockWasAhead(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
 	h.clock.forward(yearAhead)
 	for range 10 {
-		h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
+		h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").mustStatus(401)
 	}
 	h.tryLogin("203.0.113.9", ann.email, password).want(429, "RATE_LIMITED", "")
 	h.clock.forward(-yearAhead)

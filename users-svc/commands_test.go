@@ -67,17 +67,17 @@ func TestAdminByCommand(t *testing.T) {
 	}
 }
 
-// TestAnAdminByCommandNeedsNoMail: who can run commands vouches for the address, and whoever signed
-// up with it before keeps nothing.
-func TestAnAdminByCommandNeedsNoMail(t *testing.T) {
+// TestAdminByCommandNeedsNoMail: an operator vouches for the address, and a stranger who signed up
+// with it before loses all access.
+func TestAdminByCommandNeedsNoMail(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
 	query[bool](h, `UPDATE users SET email_verified = false WHERE id = $1 RETURNING true`, ann.id)
-	_, secret := h.issue(ann.identity, map[string]any{"permission_template": "full_access"})
-	h.secure(&ann)
-	mailing(testkit.SMTP(t))(&h.cfg)
-	h.url = h.replica()
+	_, secret := h.createToken(ann.identity, map[string]any{"permission_template": "full_access"})
+	h.enableTwoFactor(&ann)
+	withMail(testkit.SMTP(t))(&h.cfg)
+	h.baseURL = h.startReplica()
 	if out, err := h.command("admin create", "-email", ann.email, "-password-file",
 		writeFile(t, "password", "The-operators-1")); err != nil {
 		t.Fatal(out, err)
@@ -90,32 +90,32 @@ func TestAnAdminByCommandNeedsNoMail(t *testing.T) {
 func TestKeysRotateByCommand(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
-	before := keyOf(t, h.admin().token)
+	before := keyID(t, h.admin().token)
 	if out, err := h.command("keys rotate"); err != nil || !strings.Contains(out, "signs from") {
 		t.Fatalf("keys rotate: got %q, %v", out, err)
 	}
 	h.clock.forward(2e9) // the published set may be a second old
-	if n := len(h.jwks()); n != 2 || keyOf(t, h.admin().token) != before {
+	if n := len(h.jwks()); n != 2 || keyID(t, h.admin().token) != before {
 		t.Errorf("after rotation: %d keys, want 2 and the old one signing", n)
 	}
 	if _, err := h.command("keys rotate", "-now"); err != nil {
 		t.Fatal(err)
 	}
 	h.clock.forward(2e9)
-	if n := len(h.jwks()); n != 3 || keyOf(t, h.admin().token) == before {
+	if n := len(h.jwks()); n != 3 || keyID(t, h.admin().token) == before {
 		t.Errorf("after rotation at once: %d keys, want 3 and another one signing", n)
 	}
 }
 
-func TestAKeyEncryptionKeyIsReplacedAndTakenOut(t *testing.T) {
+func TestKeyEncryptionKeyIsReplacedAndRemoved(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	app := h.secure(&me)
+	app := h.enableTwoFactor(&me)
 	before := me.token
 	old := h.cfg.KeyEncryptionKey
-	h.cfg.KeyEncryptionKey = otherKeyKey + "," + old
-	h.url = h.replica()
+	h.cfg.KeyEncryptionKey = otherKeyEncryptionKey + "," + old
+	h.baseURL = h.startReplica()
 	out, err := h.command("keys reseal")
 	if err != nil || !strings.Contains(out, "1 signing keys sealed again") ||
 		!strings.Contains(out, "1 second factors sealed again") {
@@ -125,8 +125,8 @@ func TestAKeyEncryptionKeyIsReplacedAndTakenOut(t *testing.T) {
 		!strings.Contains(out, "0 second factors") {
 		t.Errorf("a second time: got %q, %v", out, err)
 	}
-	h.cfg.KeyEncryptionKey = otherKeyKey
-	h.url = h.replica()
+	h.cfg.KeyEncryptionKey = otherKeyEncryptionKey
+	h.baseURL = h.startReplica()
 	h.verify(h.challenge(me), app.code()).want(200, "", "Login successful")
 	if _, err := auth.Parse(before, h.jwks(), "realmgate", "realmgate", h.clock.now); err != nil {
 		t.Errorf("a token of before: %v", err)
@@ -189,7 +189,7 @@ func TestImport(t *testing.T) {
 	if err != nil || !strings.HasSuffix(out, "1 imported, 3 refused\n") {
 		t.Errorf("import: got\n%s%v", out, err)
 	}
-	a := h.tryLogin("198.51.100.7", "j1@example.com", password).must(200)
+	a := h.tryLogin("198.51.100.7", "j1@example.com", password).mustStatus(200)
 	if a.text("user.created_at") != "2020-01-02T03:04:05.000Z" || a.text("user.signup_method") != "import" ||
 		!strings.Contains(string(a.body), `{"a":"\u0000"}`) {
 		t.Errorf("imported user: got %s", a.body)
@@ -201,8 +201,8 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// TestAnImportIgnoresNothingSilently: what an account cannot have is refused or reported.
-func TestAnImportIgnoresNothingSilently(t *testing.T) {
+// TestImportReportsIgnoredFields: a field that an account cannot have is refused or reported.
+func TestImportReportsIgnoredFields(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	for format, file := range map[string]string{
@@ -227,7 +227,7 @@ func TestAnImportIgnoresNothingSilently(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"k1@example.com", "k4@example.com"} {
-		if a := h.tryLogin("198.51.100.7", name, password).must(200); a.at("user.metadata.a") != 1.0 {
+		if a := h.tryLogin("198.51.100.7", name, password).mustStatus(200); a.field("user.metadata.a") != 1.0 {
 			t.Errorf("%s: %s", name, a.body)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// TestPublicURLMustBeOne: it begins the links of mails, as a person sees and follows them.
-func TestPublicURLMustBeOne(t *testing.T) {
+// TestPublicURLIsValidated: the links in mails begin with the public URL.
+func TestPublicURLIsValidated(t *testing.T) {
 	t.Parallel()
 	for value, good := range map[string]bool{
 		"http://127.0.0.1:8080": true, "https://realmgate.example": true, "https://example.com/realmgate/": true,
@@ -27,7 +27,7 @@ func TestPublicURLMustBeOne(t *testing.T) {
 	}
 }
 
-func TestASecretIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
+func TestConfigErrorsContainNoSecret(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	good := []string{"DATABASE_URL=postgres://x", "INTERNAL_KEYS=" + strings.Repeat("k", 32), "KEY_ENCRYPTION_KEY=" + key,
@@ -54,7 +54,7 @@ func TestASecretIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 	}
 }
 
-func TestASettingThatMakesNoSenseIsTheOnlyOneNamed(t *testing.T) {
+func TestConfigErrorNamesOnlyTheInvalidSetting(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for set, says := range map[string]string{

@@ -18,14 +18,14 @@ const confirmPath = "/api/v1/users/me/confirm"
 // confirmationTTL is how long a session counts as confirmed.
 const confirmationTTL = 10 * time.Minute
 
-// tokenRoutes are the ways to make and change auth tokens.
+// tokenRoutes returns the routes that create and change auth tokens.
 func tokenRoutes(tokenID string) [][2]string {
 	return [][2]string{{"POST", ""}, {"PATCH", "/" + tokenID}, {"PUT", "/" + tokenID}, {"POST", "/" + tokenID + "/copy"},
 		{"POST", "/" + tokenID + "/add-realm"}, {"POST", "/" + tokenID + "/remove-realm"}}
 }
 
-// changeToken makes a request to one of tokenRoutes, with the realm where it needs one.
-func (h *harness) changeToken(who auth.Identity, route [2]string, fields map[string]any) *answer {
+// changeToken sends a request to one of tokenRoutes, with the realm where the route needs one.
+func (h *harness) changeToken(who auth.Identity, route [2]string, fields map[string]any) *response {
 	h.t.Helper()
 	body := map[string]any{}
 	if strings.HasSuffix(route[1], "realm") {
@@ -35,21 +35,21 @@ func (h *harness) changeToken(who auth.Identity, route [2]string, fields map[str
 	return h.do(who, route[0], tokens+route[1], body)
 }
 
-// tokenChanges makes one request to each of tokenRoutes.
-func (h *harness) tokenChanges(who auth.Identity, tokenID string, fields map[string]any) map[string]*answer {
+// tokenChanges sends one request to each of tokenRoutes.
+func (h *harness) tokenChanges(who auth.Identity, tokenID string, fields map[string]any) map[string]*response {
 	h.t.Helper()
-	out := map[string]*answer{}
+	out := map[string]*response{}
 	for _, route := range tokenRoutes(tokenID) {
 		out[route[0]+route[1]] = h.changeToken(who, route, fields)
 	}
 	return out
 }
 
-func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
+func TestOldSessionMustConfirmBeforeTokenChange(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	me := h.signUp()
-	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
+	tokenID, secret := h.createToken(me.identity, `{"permission_template":"full_access"}`)
 	expect := func(what string, fields map[string]any, status int, code string) {
 		t.Helper()
 		for route, a := range h.tokenChanges(me.identity, tokenID, fields) {
@@ -65,17 +65,18 @@ func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
 	expect("later", nil, 403, "CONFIRMATION_REQUIRED")
 	expect("with a code, without a second factor", map[string]any{"otp_code": "123456"}, 403, "CONFIRMATION_REQUIRED")
 	expect("with a wrong password", map[string]any{"current_password": "not-that-one"}, 400, "CURRENT_PASSWORD_INCORRECT")
-	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]any{"refreshToken": me.refresh}).must(200)
+	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]any{"refreshToken": me.refresh}).mustStatus(200)
 	expect("after a refresh", nil, 403, "CONFIRMATION_REQUIRED")
-	if n := len(h.do(me.identity, "GET", tokens, nil).must(200).data.([]any)); n != 3 {
+	if n := len(h.do(me.identity, "GET", tokens, nil).mustStatus(200).data.([]any)); n != 3 {
 		t.Errorf("%d tokens after refusals, want the 3 from before", n)
 	}
-	// Reading and taking away need no confirmation, and a token is bounded by its own rights.
-	h.issue(h.as(secret), nil)
-	h.do(h.as(secret), "POST", tokens, map[string]any{"current_password": password}).want(403, "INSUFFICIENT_PERMISSIONS",
+	// Reading and deleting need no confirmation, and a token is bounded by its own rights.
+	h.createToken(h.tokenIdentity(secret), nil)
+	h.do(h.tokenIdentity(secret), "POST", tokens, map[string]any{"current_password": password}).want(403,
+		"INSUFFICIENT_PERMISSIONS",
 		"")
-	other, _ := h.issue(h.as(secret), nil)
-	h.do(me.identity, "DELETE", tokens+"/"+other, nil).must(200)
+	other, _ := h.createToken(h.tokenIdentity(secret), nil)
+	h.do(me.identity, "DELETE", tokens+"/"+other, nil).mustStatus(200)
 
 	expect("with the password", map[string]any{"current_password": password}, 0, "")
 	expect("which confirmed the session", nil, 0, "")
@@ -84,19 +85,19 @@ func TestAnOldSessionConfirmsBeforeItMakesOrChangesTokens(t *testing.T) {
 	if again := h.signIn(me.email, password); again.id != me.id {
 		t.Fatal("another user")
 	} else {
-		h.issue(again.identity, nil)
+		h.createToken(again.identity, nil)
 	}
 	expect("another session's sign-in", nil, 403, "CONFIRMATION_REQUIRED")
 }
 
-func TestConfirmingASession(t *testing.T) {
+func TestSessionConfirmation(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin, func(c *users.Config) {
 		c.Passwords.AccountRate = ratelimit.Rate{Count: 5,
 			Period: 15 * time.Minute}
 	})
 	me, banned := h.signUp(), h.signUp()
-	_, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
+	_, secret := h.createToken(me.identity, `{"permission_template":"full_access"}`)
 	h.clock.forward(confirmationTTL + time.Minute)
 	for name, c := range map[string]struct {
 		who    auth.Identity
@@ -104,7 +105,7 @@ func TestConfirmingASession(t *testing.T) {
 		status int
 		code   string
 	}{
-		"an auth token": {h.as(secret), `{"password":"` + password + `"}`, 403, "INSUFFICIENT_PERMISSIONS"},
+		"an auth token": {h.tokenIdentity(secret), `{"password":"` + password + `"}`, 403, "INSUFFICIENT_PERMISSIONS"},
 		"a banned user": {auth.Identity{Kind: auth.Session, UserID: banned.id, SessionID: banned.identity.SessionID,
 			Banned: true}, `{"password":"` + password + `"}`, 403, "ACCOUNT_BANNED"},
 		"nobody":           {anonymous, `{"password":"` + password + `"}`, 401, "MISSING_TOKEN"},
@@ -126,7 +127,7 @@ func TestConfirmingASession(t *testing.T) {
 	if left := until.Sub(h.clock.now()); err != nil || left > confirmationTTL || left < confirmationTTL-time.Minute {
 		t.Errorf("confirmed_until %v is %v from now (%v)", until, left, err)
 	}
-	h.issue(me.identity, nil)
+	h.createToken(me.identity, nil)
 	for range 5 {
 		h.do(me.identity, "POST", confirmPath, map[string]any{"password": "not-that-one"}).want(400,
 			"CURRENT_PASSWORD_INCORRECT", "")
@@ -135,46 +136,46 @@ func TestConfirmingASession(t *testing.T) {
 	h.do(me.identity, "POST", tokens, map[string]any{"current_password": password}).want(429, "RATE_LIMITED", "")
 }
 
-func TestASecondFactorConfirmsASession(t *testing.T) {
+func TestCodeConfirmsSession(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	app := h.secure(&me)
+	app := h.enableTwoFactor(&me)
 	h.do(me.identity, "PUT", factorPath+"/token-gate",
-		map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).must(200)
-	h.issue(me.identity, nil) // turning the gate off proved both
+		map[string]any{"enabled": false, "password": password, "otp_code": app.code()}).mustStatus(200)
+	h.createToken(me.identity, nil) // turning the gate off verified both
 	h.clock.forward(confirmationTTL + time.Minute)
 	h.do(me.identity, "POST", tokens, nil).want(403, "CONFIRMATION_REQUIRED", "")
 	h.do(me.identity, "POST", tokens, map[string]any{"otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
-	h.issue(me.identity, map[string]any{"otp_code": app.code()})
-	h.issue(me.identity, nil)
+	h.createToken(me.identity, map[string]any{"otp_code": app.code()})
+	h.createToken(me.identity, nil)
 	h.clock.forward(confirmationTTL + time.Minute)
 	h.do(me.identity, "POST", confirmPath, map[string]any{"password": "not-that-one", "code": app.backup[0]}).want(400,
 		"CURRENT_PASSWORD_INCORRECT", "")
 	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password, "code": app.wrong()}).want(401,
 		"INVALID_OTP_CODE", "")
-	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password, "code": app.backup[0]}).must(200)
-	h.issue(me.identity, nil)
-	// A sign-in with the second factor counts as well.
+	h.do(me.identity, "POST", confirmPath, map[string]any{"password": password, "code": app.backup[0]}).mustStatus(200)
+	h.createToken(me.identity, nil)
+	// A login with the second factor confirms too.
 	h.clock.forward(confirmationTTL + time.Minute)
-	again := h.personOf(me.email, h.verify(h.challenge(me), app.backup[1]).must(200))
-	h.issue(again.identity, nil)
+	again := h.userOf(me.email, h.verify(h.challenge(me), app.backup[1]).mustStatus(200))
+	h.createToken(again.identity, nil)
 }
 
-// TestNoTokenIsMadeByASessionThatEnds races token requests with the end of their session: a token
-// that was answered stands in the list, and none appears afterwards.
-func TestNoTokenIsMadeByASessionThatEnds(t *testing.T) {
+// TestEndedSessionCreatesNoToken races token requests with the end of their session: every token
+// that was answered is in the list, and none appears afterwards.
+func TestEndedSessionCreatesNoToken(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
 	other := h.signIn(me.email, password)
 	var wait sync.WaitGroup
-	made := make([]*answer, 8)
+	made := make([]*response, 8)
 	for i := range made {
 		wait.Go(func() { made[i] = h.do(other.identity, "POST", tokens, nil) })
 	}
-	h.do(me.identity, "DELETE", ownSessions, nil).must(200)
-	ended := len(h.do(me.identity, "GET", tokens, nil).must(200).data.([]any))
+	h.do(me.identity, "DELETE", ownSessions, nil).mustStatus(200)
+	ended := len(h.do(me.identity, "GET", tokens, nil).mustStatus(200).data.([]any))
 	wait.Wait()
 	created := 0
 	for _, a := range made {
@@ -184,18 +185,18 @@ func TestNoTokenIsMadeByASessionThatEnds(t *testing.T) {
 			a.want(401, "INVALID_TOKEN", "")
 		}
 	}
-	if now := len(h.do(me.identity, "GET", tokens, nil).must(200).data.([]any)); now != ended || created != now {
+	if now := len(h.do(me.identity, "GET", tokens, nil).mustStatus(200).data.([]any)); now != ended || created != now {
 		t.Errorf("%d tokens when the session had ended, %d later, %d answered", ended, now, created)
 	}
 	h.do(other.identity, "POST", tokens, nil).want(401, "INVALID_TOKEN", "")
 }
 
-func TestUnknownFieldsOfATokenAreRefused(t *testing.T) {
+func TestUnknownTokenFieldIsRefused(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
-	for _, who := range []auth.Identity{me.identity, h.as(secret)} {
+	tokenID, secret := h.createToken(me.identity, `{"permission_template":"full_access"}`)
+	for _, who := range []auth.Identity{me.identity, h.tokenIdentity(secret)} {
 		for name, fields := range map[string]map[string]any{
 			"/expire_at": {"expire_at": "2030-01-01"}, "/realm": {"realm": realmA}, "/permission": {"permission": nil},
 			"/vaultAccess": {"vaultAccess": true},
@@ -215,19 +216,20 @@ func TestUnknownFieldsOfATokenAreRefused(t *testing.T) {
 	if n := query[int](h, `SELECT count(*)::int FROM auth_tokens`); n != 1 {
 		t.Errorf("%d tokens, want the first alone", n)
 	}
-	// What official clients may send has no effect.
+	// Fields that official clients may send have no effect.
 	for route, a := range h.tokenChanges(me.identity, tokenID, map[string]any{"deny_reauthorization": true}) {
 		if a.status > 201 || strings.Contains(string(a.body), "warnings") || strings.Contains(string(a.body), "deny_re") {
 			t.Errorf("%s: got %d %s", route, a.status, a.body)
 		}
 	}
-	if a := h.do(me.identity, "GET", tokens+"/"+tokenID, nil).must(200); fmt.Sprint(a.at("is_enabled")) != "true" {
+	if a := h.do(me.identity, "GET", tokens+"/"+tokenID,
+		nil).mustStatus(200); fmt.Sprint(a.field("is_enabled")) != "true" {
 		t.Errorf("got %s", a.body)
 	}
 }
 
-// TestAMissingPasswordIsAskedFor with one code wherever a password is asked for again.
-func TestAMissingPasswordIsAskedFor(t *testing.T) {
+// TestMissingCurrentPasswordHasOneCode asks every route that needs the current password again.
+func TestMissingCurrentPasswordHasOneCode(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()

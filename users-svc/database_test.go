@@ -13,8 +13,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// blocked waits until n connections to the harness's database wait for a lock.
-func (h *harness) blocked(n int) {
+// awaitBlocked waits until n connections of the harness's database wait for a lock.
+func (h *harness) awaitBlocked(n int) {
 	h.t.Helper()
 	for deadline := time.Now().Add(testkit.Patience); ; time.Sleep(time.Millisecond) {
 		switch got := query[int](h, `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`); {
@@ -26,9 +26,9 @@ func (h *harness) blocked(n int) {
 	}
 }
 
-// overtaken holds the row of an account until request waits for it, makes the changes, whose $1 is
-// the account, lets go of it, and returns the answer.
-func (h *harness) overtaken(id string, request func() *answer, changes ...string) *answer {
+// doWhileLocked locks the row of an account until request waits for it, runs the changes, whose $1
+// is the account's id, commits, and returns the response.
+func (h *harness) doWhileLocked(id string, request func() *response, changes ...string) *response {
 	h.t.Helper()
 	tx, err := h.database().Begin(h.t.Context())
 	if err != nil {
@@ -37,9 +37,9 @@ func (h *harness) overtaken(id string, request func() *answer, changes ...string
 	if _, err := tx.Exec(h.t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, id); err != nil {
 		h.t.Fatal(err)
 	}
-	answered := make(chan *answer, 1)
+	answered := make(chan *response, 1)
 	go func() { answered <- request() }()
-	h.blocked(1)
+	h.awaitBlocked(1)
 	for _, change := range changes {
 		if _, err := tx.Exec(h.t.Context(), change, id); err != nil {
 			h.t.Fatal(err)
@@ -51,7 +51,7 @@ func (h *harness) overtaken(id string, request func() *answer, changes ...string
 	return <-answered
 }
 
-// database connects to the tables of the service, for what no door shows.
+// database connects to the service's schema, for data that no endpoint shows.
 func (h *harness) database() *pgx.Conn {
 	h.t.Helper()
 	conn, err := pgx.Connect(h.t.Context(), h.cfg.DB.URL.Reveal())
@@ -65,7 +65,7 @@ func (h *harness) database() *pgx.Conn {
 	return conn
 }
 
-func TestHashesAreRenewedWhenTheParametersGrew(t *testing.T) {
+func TestLoginRenewsWeakHash(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -85,12 +85,13 @@ func TestHashesAreRenewedWhenTheParametersGrew(t *testing.T) {
 		t.Error("a login renewed a hash that is as strong as the settings")
 	}
 	h.cfg.Passwords.MemoryKiB, h.cfg.Passwords.Time = 128, 2
-	h.url = h.replica()
-	h.tryLogin("192.0.2.1", ann.email, "Wrong-horse-1").must(401)
+	h.baseURL = h.startReplica()
+	h.tryLogin("192.0.2.1", ann.email, "Wrong-horse-1").mustStatus(401)
 	if hash() != weak {
 		t.Error("a failed login renewed the hash")
 	}
-	if ok := h.count(5, func(int) bool { return h.tryLogin("192.0.2.1", ann.email, password).status == 200 }); ok != 5 {
+	if ok := h.countConcurrent(5,
+		func(int) bool { return h.tryLogin("192.0.2.1", ann.email, password).status == 200 }); ok != 5 {
 		t.Errorf("logins at once that renew: got %d, want 5", ok)
 	}
 	if renewed := hash(); !strings.HasPrefix(renewed, "$argon2id$v=19$m=128,t=2,p=1$") {
@@ -101,11 +102,11 @@ func TestHashesAreRenewedWhenTheParametersGrew(t *testing.T) {
 	}
 }
 
-func TestAUsernameIsFoundWhenTheShortOnesAreUsedUp(t *testing.T) {
+func TestGeneratedUsernameGrowsWhenShortOnesAreTaken(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	conn := h.database()
-	// Without what many rows take long for and names do not need.
+	// These indexes make many rows slow, and names do not need them.
 	if _, err := conn.Exec(t.Context(), "DROP INDEX users_search, users_hash_kind"); err != nil {
 		t.Fatal(err)
 	}
@@ -116,15 +117,17 @@ func TestAUsernameIsFoundWhenTheShortOnesAreUsedUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.do(anonymous, "POST", signupPath, map[string]string{"email": "info@example.com", "password": password}).must(200)
+	h.do(anonymous, "POST", signupPath,
+		map[string]string{"email": "info@example.com", "password": password}).mustStatus(200)
 	if name := h.tryLogin("192.0.2.1", "info@example.com",
-		password).must(200).text("user.username"); !regexp.MustCompile("^info-[0-9a-f]{12}$").MatchString(name) {
+		password).mustStatus(200).text("user.username"); !regexp.MustCompile("^info-[0-9a-f]{12}$").MatchString(name) {
 		t.Errorf("username: got %s", name)
 	}
 }
 
-// TestWhatGoesWithARowIsFoundByAnIndex: else deleting one reads all of those tables.
-func TestWhatGoesWithARowIsFoundByAnIndex(t *testing.T) {
+// TestForeignKeysHaveIndexes: without an index, deleting a row scans every table that references
+// it.
+func TestForeignKeysHaveIndexes(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	missing := query[string](h, `SELECT coalesce(string_agg(c.conrelid::regclass || '.' || a.attname, ', '), '') FROM pg_constraint c
@@ -140,7 +143,7 @@ func TestSecretsAreNotInTheDatabase(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root := h.admin()
-	next := h.refresh(root.refresh).must(200).text("refreshToken")
+	next := h.refresh(root.refresh).mustStatus(200).text("refreshToken")
 	conn := h.database()
 	for _, secret := range []string{password, root.refresh, next, root.token} {
 		for _, table := range []string{"users", "sessions", "refresh_tokens", "signing_keys", "login_history"} {
@@ -151,13 +154,13 @@ func TestSecretsAreNotInTheDatabase(t *testing.T) {
 			}
 		}
 	}
-	h.cfg.KeyEncryptionKey = otherKeyKey
+	h.cfg.KeyEncryptionKey = otherKeyEncryptionKey
 	if _, err := users.New(t.Context(), h.cfg, h.runtime()); err == nil ||
 		!strings.Contains(err.Error(), "KEY_ENCRYPTION_KEY") {
 		t.Errorf("start with another key-encryption key: got %v, want an error that names the setting", err)
 	}
-	h.cfg.KeyEncryptionKey += "," + keyKey
-	h.url = h.replica()
+	h.cfg.KeyEncryptionKey += "," + keyEncryptionKey
+	h.baseURL = h.startReplica()
 	if h.do(root.identity, "GET", "/api/v1/users/me", nil).status != 200 || len(h.jwks()) != 1 {
 		t.Error("a second key that opens should be enough")
 	}

@@ -10,9 +10,9 @@ import (
 
 const firstPassword, secondPassword = "The-first-ones-1", "The-second-ones-2"
 
-// TestTwoAddressesAreOneAccountWhenTheyAreOneMailbox signs up both and looks which password opens
-// what.
-func TestTwoAddressesAreOneAccountWhenTheyAreOneMailbox(t *testing.T) {
+// TestAddressesOfOneMailboxShareAccount signs up with both addresses and checks which password
+// opens the account.
+func TestAddressesOfOneMailboxShareAccount(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	for name, c := range map[string]struct {
@@ -49,9 +49,9 @@ func TestTwoAddressesAreOneAccountWhenTheyAreOneMailbox(t *testing.T) {
 		"unrelated":                 {"x6@example.com", "y6@example.com", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &harness{t: t, url: h.url, keys: h.keys}
-			h.asksToSignUp(c.first, firstPassword)
-			h.asksToSignUp(c.second, secondPassword)
+			h := &harness{t: t, baseURL: h.baseURL, internalKeys: h.internalKeys}
+			h.requestSignUp(c.first, firstPassword)
+			h.requestSignUp(c.second, secondPassword)
 			want := map[bool]int{true: 401, false: 200}[c.one]
 			for _, try := range []struct {
 				email, password string
@@ -65,8 +65,8 @@ func TestTwoAddressesAreOneAccountWhenTheyAreOneMailbox(t *testing.T) {
 	}
 }
 
-// noAddresses are what no account can have, by what is wrong with them.
-func noAddresses() map[string]string {
+// invalidAddresses returns addresses that no account can have, by their fault.
+func invalidAddresses() map[string]string {
 	return map[string]string{
 		"label begins with a hyphen":    "a@-x.example",
 		"label ends with one":           "a@x-.example",
@@ -118,18 +118,18 @@ func noAddresses() map[string]string {
 	}
 }
 
-func TestAddressesThatAreNone(t *testing.T) {
+func TestInvalidAddressesAreRefused(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root := h.admin().identity
-	for name, email := range noAddresses() {
+	for name, email := range invalidAddresses() {
 		a := h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password})
-		a.what = "signup: " + name
+		a.request = "signup: " + name
 		if a.want(400, "VALIDATION_ERROR", ""); !strings.Contains(string(a.body), `"instancePath":"/email"`) {
 			t.Errorf("%s: got %s, want the field named", name, a.body)
 		}
 		a = h.do(root, "POST", "/api/v1/users", map[string]string{"email": email, "password": password})
-		a.what = "create: " + name
+		a.request = "create: " + name
 		a.want(400, "VALIDATION_ERROR", "")
 	}
 	for name, email := range map[string]string{
@@ -142,26 +142,26 @@ func TestAddressesThatAreNone(t *testing.T) {
 		"emoji":                        "\U0001f600@example.com",
 	} {
 		a := h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password})
-		a.what = "signup: " + name
+		a.request = "signup: " + name
 		a.want(200, "", "")
 	}
 }
 
-// old puts an account under an address and a key that an earlier release gave it.
-func (h *harness) old(email string) (id string) {
+// insertOldAccount stores an account with an address and a key that an earlier release gave it.
+func (h *harness) insertOldAccount(email string) (id string) {
 	h.t.Helper()
 	p := h.signUp()
 	return query[string](h, `UPDATE users SET email = $2, email_key = $3 WHERE id = $1 RETURNING id`,
 		p.id, email, strings.ToLower(email))
 }
 
-// TestAccountsOfEarlierReleasesKeepTheirAddress: whatever rule they were stored by, their users sign
-// in, ask for a new password, and nobody else can sign up with their mailbox.
-func TestAccountsOfEarlierReleasesKeepTheirAddress(t *testing.T) {
+// TestAccountsOfEarlierReleasesKeepAddress: users of accounts that are stored by an older rule can
+// sign in and reset the password, and no one else can sign up with their mailbox.
+func TestAccountsOfEarlierReleasesKeepAddress(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
 	h := start(t)
-	kept := map[string][]string{ // and how it may be written
+	kept := map[string][]string{ // by the spellings of the address
 		"X1@exämple.com":        {"x1@EXÄMPLE.com", "x1@xn--exmple-cua.com"},
 		"X2@xn--exmple-cua.com": {"x2@exämple.com", "X2@XN--exmple-cua.com"},
 		"\u0130x@example.com":   {"\u0130x@example.com"},
@@ -174,7 +174,7 @@ func TestAccountsOfEarlierReleasesKeepTheirAddress(t *testing.T) {
 	}
 	ids := map[string]string{}
 	for email := range kept {
-		ids[email] = h.old(email)
+		ids[email] = h.insertOldAccount(email)
 	}
 	for email, spellings := range kept {
 		for _, s := range append(spellings, email, strings.ToLower(email), " \t"+email+"\u00a0") {
@@ -183,30 +183,31 @@ func TestAccountsOfEarlierReleasesKeepTheirAddress(t *testing.T) {
 			}
 		}
 	}
-	h.asksToSignUp("x2@exämple.com", secondPassword)
-	h.asksToSignUp("x1@xn--exmple-cua.com", secondPassword)
+	h.requestSignUp("x2@exämple.com", secondPassword)
+	h.requestSignUp("x1@xn--exmple-cua.com", secondPassword)
 	if n := query[int](h, `SELECT count(*)::int FROM users`); n != len(kept) {
 		t.Errorf("accounts after signing up with their mailboxes: got %d, want %d", n, len(kept))
 	}
-	mailing(office)(&h.cfg)
-	h.url = h.replica()
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": " x1@xn--exmple-cua.com "}).must(200)
-	token := tokenIn(t, office.Await(t, "X1@xn--exmple-cua.com", 1), "reset-password")
-	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": secondPassword}).must(200)
+	withMail(office)(&h.cfg)
+	h.baseURL = h.startReplica()
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": " x1@xn--exmple-cua.com "}).mustStatus(200)
+	token := linkToken(t, office.Await(t, "X1@xn--exmple-cua.com", 1), "reset-password")
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": secondPassword}).mustStatus(200)
 	h.tryLogin("198.51.100.8", "X1@exämple.com", secondPassword).want(200, "", "")
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": "X3@foo_bar.example"}).must(200)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": "X3@foo_bar.example"}).mustStatus(200)
 	office.Await(t, "X3@foo_bar.example", 1)
 }
 
-func TestTheCommandListsAddressesThatBreakTheRule(t *testing.T) {
+func TestEmailsCheckListsInvalidAddresses(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	if out, err := h.command("emails check"); err != nil || !strings.Contains(out, "all 0 accounts") {
 		t.Errorf("no accounts: got %q, %v", out, err)
 	}
 	h.signUp()
-	dotted, kelvin, domain := h.old("\u0130x@example.com"), h.old("\u212ax@example.com"), h.old("a@-x.example")
-	first, second := h.old("two@exämple.com"), h.old("two@xn--exmple-cua.com")
+	dotted, kelvin, domain := h.insertOldAccount("\u0130x@example.com"), h.insertOldAccount("\u212ax@example.com"),
+		h.insertOldAccount("a@-x.example")
+	first, second := h.insertOldAccount("two@exämple.com"), h.insertOldAccount("two@xn--exmple-cua.com")
 	listed := []string{
 		dotted + ` "\u0130x@example.com": stored as "ix@example.com", its mailbox is "\u0130x@example.com"` + "\n",
 		kelvin + ` "\u212ax@example.com": stored as "kx@example.com", its mailbox is "\u212ax@example.com"` + "\n",
@@ -223,12 +224,12 @@ func TestTheCommandListsAddressesThatBreakTheRule(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "4 of 6 accounts") || strings.Count(out, "\n") != 4 {
 		t.Errorf("list: got %v and\n%s\nwant 4 of 6", err, out)
 	}
-	h.asksToSignUp("kx@example.com", secondPassword)
-	h.tryLogin("198.51.100.7", "kx@example.com", secondPassword).want(401, "", "") // still blocked
+	h.requestSignUp("kx@example.com", secondPassword)
+	h.tryLogin("198.51.100.7", "kx@example.com", secondPassword).want(401, "", "") // the lockout lasts
 	if out, err := h.command("emails check", "-rekey"); err == nil || strings.Count(out, "corrected") != 2 {
 		t.Errorf("-rekey: got %v and\n%s\nwant two corrected and an error for the others", err, out)
 	}
-	h.asksToSignUp("kx@example.com", secondPassword)
+	h.requestSignUp("kx@example.com", secondPassword)
 	h.tryLogin("198.51.100.7", "kx@example.com", secondPassword).want(200, "", "")
 	h.tryLogin("198.51.100.7", "\u212ax@example.com", password).want(200, "", "")
 	if out, err := h.command("emails check", "now"); err == nil {
@@ -236,9 +237,9 @@ func TestTheCommandListsAddressesThatBreakTheRule(t *testing.T) {
 	}
 }
 
-// TestFailuresOfOneMailboxAreCountedTogether: another spelling of an address is no new allowance, and
-// look-alikes are counted apart.
-func TestFailuresOfOneMailboxAreCountedTogether(t *testing.T) {
+// TestFailuresAreCountedPerMailbox: another spelling of an address gives no new attempts, and
+// look-alike addresses are counted apart.
+func TestFailuresAreCountedPerMailbox(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	for _, email := range []string{"a@exämple.com", "A@xn--exmple-cua.com", "a@EXA\u0308MPLE.com"} {
@@ -254,15 +255,15 @@ func TestFailuresOfOneMailboxAreCountedTogether(t *testing.T) {
 	h.tryLogin("198.51.100.7", "kx@example.com", "Wrong-horse-1").want(401, "", "")
 }
 
-func TestMailGoesToTheDomainInASCII(t *testing.T) {
+func TestMailIsSentToASCIIDomain(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, mailing(office))
-	h.asksToSignUp("Ann@B\u00fccher.example", password)
-	tokenIn(t, office.Await(t, "Ann@xn--bcher-kva.example", 1), "verify-email")
+	h := start(t, withMail(office))
+	h.requestSignUp("Ann@B\u00fccher.example", password)
+	linkToken(t, office.Await(t, "Ann@xn--bcher-kva.example", 1), "verify-email")
 }
 
-func TestTheFirstAdminsAddressKeepsTheRule(t *testing.T) {
+func TestFirstAdminAddressIsValidated(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.cfg.FirstAdmin.Email, h.cfg.FirstAdmin.Password = "root@-x.example", password

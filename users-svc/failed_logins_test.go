@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// FailedLogins runs the command and returns its lines with single blanks, without the times.
+// failedLogins runs the command and returns its lines with single blanks, without the times.
 func (h *harness) failedLogins(args ...string) []string {
 	h.t.Helper()
 	out, err := h.command("logins failed", args...)
@@ -19,13 +19,13 @@ func (h *harness) failedLogins(args ...string) []string {
 	return strings.Split(strings.TrimSpace(regexp.MustCompile(` +`).ReplaceAllString(out, " ")), "\n")
 }
 
-// TestFailedSignInsAreListedByAddress, those with a name that no account has and wrong second
-// factors included.
-func TestFailedSignInsAreListedByAddress(t *testing.T) {
+// TestFailedLoginsAreListedByAddress includes logins with unknown names and with wrong second
+// factors.
+func TestFailedLoginsAreListedByAddress(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann, bob := h.signUp(), h.signUp()
-	app := h.secure(&bob)
+	app := h.enableTwoFactor(&bob)
 	for range 3 {
 		h.tryLogin("203.0.113.9", newEmail(), "Wrong-horse-1").want(401, "", "")
 	}
@@ -35,8 +35,8 @@ func TestFailedSignInsAreListedByAddress(t *testing.T) {
 	h.tryLogin("2001:db8::2", "nobody", "Wrong-horse-1").want(401, "", "")
 	h.tryLogin("198.51.100.7", ann.email, password).want(200, "", "")
 	wrong := map[string]any{"temp_token": h.challenge(bob), "code": app.wrong()}
-	h.do(from("198.51.100.8"), "POST", factorPath+"/verify", wrong).want(401, "INVALID_OTP_CODE", "")
-	// A wrong password of somebody who is signed in is no failed sign-in.
+	h.do(anonymousFrom("198.51.100.8"), "POST", factorPath+"/verify", wrong).want(401, "INVALID_OTP_CODE", "")
+	// A wrong current password in a session is no failed login.
 	body := map[string]string{"password": "Another-horse-2", "current_password": "Wrong-horse-1"}
 	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id, body).want(400, "", "")
 	want := []string{"ADDRESS FAILED UNKNOWN NAMES ACCOUNTS LAST", "203.0.113.9 5 3 2", "2001:db8::/64 2 1 1",
@@ -64,28 +64,28 @@ func TestFailedSignInsAreListedByAddress(t *testing.T) {
 	}
 }
 
-// TestManyFailedSignInsAtOnceAreAllCounted over two replicas.
-func TestManyFailedSignInsAtOnceAreAllCounted(t *testing.T) {
+// TestConcurrentFailedLoginsAreAllCounted runs them at two replicas.
+func TestConcurrentFailedLoginsAreAllCounted(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	replicas := []string{h.url, h.replica()}
-	h.count(60, func(i int) bool {
+	replicas := []string{h.baseURL, h.startReplica()}
+	h.countConcurrent(60, func(i int) bool {
 		body := map[string]string{"email": newEmail(), "password": "Wrong-horse-1"}
-		return h.doAt(replicas[i%2], from("203.0.113.9"), "POST", loginPath, body).must(401).status == 401
+		return h.doAt(replicas[i%2], anonymousFrom("203.0.113.9"), "POST", loginPath, body).mustStatus(401).status == 401
 	})
 	if got := h.failedLogins(); got[1] != "203.0.113.9 60 60 0" {
 		t.Errorf("got %q, want all 60", got)
 	}
 }
 
-// TestFailedSignInsAreForgotten with the history.
-func TestFailedSignInsAreForgotten(t *testing.T) {
+// TestFailedLoginsExpire: they are kept as long as the history.
+func TestFailedLoginsExpire(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.tryLogin("203.0.113.9", newEmail(), "Wrong-horse-1").want(401, "", "")
-	h.age("failed_logins", h.cfg.HistoryRetention+2*time.Hour, "hour")
+	h.backdate("failed_logins", h.cfg.HistoryRetention+2*time.Hour, "hour")
 	h.cfg.CleanupEvery = 50 * time.Millisecond
-	h.replica()
+	h.startReplica()
 	eventually(t, "the count is deleted",
 		func() bool { return query[int](h, `SELECT count(*)::int FROM failed_logins`) == 0 })
 }

@@ -25,37 +25,37 @@ import (
 func TestMain(m *testing.M) { testkit.Main(m) }
 
 const (
-	internalKey = "an internal key of the tests that is long enough"
-	keyKey      = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-	otherKeyKey = "AAAAMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-	password    = "Correct-horse-1"
+	internalKey           = "an internal key of the tests that is long enough"
+	keyEncryptionKey      = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	otherKeyEncryptionKey = "AAAAMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	password              = "Correct-horse-1"
 )
 
-// harness is a running users-svc on dependencies of its own.
+// harness is a running users-svc with its own database, Redis and NATS.
 type harness struct {
-	t     testing.TB
-	cfg   users.Config
-	url   string
-	keys  *auth.InternalKeys
-	redis *testkit.RedisServer
-	nats  *testkit.Broker
-	clock *clock
-	log   *slog.Logger
-	mu    sync.Mutex // replicas may be started at once
-	// Of the newest replica.
+	t            testing.TB
+	cfg          users.Config
+	baseURL      string
+	internalKeys *auth.InternalKeys
+	redis        *testkit.RedisServer
+	broker       *testkit.Broker
+	clock        *clock
+	log          *slog.Logger
+	mu           sync.Mutex // replicas may be started at once
+	// metrics and adminAddr belong to the newest replica.
 	metrics   *prometheus.Registry
 	adminAddr string
 }
 
-// clock is the time of day of a service under test; it may be moved forward.
+// clock is the time of day of a service under test. It can be moved forward.
 type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// migrated is a database with the newest schema, so that services need not bring theirs up to date.
-var migrated = testkit.Template{Prepare: func(url string) error {
+// migratedTemplate is a database with the newest schema, so that services need no migration.
+var migratedTemplate = testkit.Template{Prepare: func(url string) error {
 	var cfg users.Config
 	if err := config.Defaults(&cfg); err != nil && !strings.Contains(err.Error(), "required") {
 		return err
@@ -64,28 +64,29 @@ var migrated = testkit.Template{Prepare: func(url string) error {
 	return users.Migrate(context.Background(), cfg, service.Runtime{Log: slog.New(slog.DiscardHandler)})
 }}
 
-// start runs a service with the default settings, cheap password hashes and what the edits change.
+// start runs a service with the default settings except for cheap password hashes and the given
+// edits.
 func start(t testing.TB, edits ...func(*users.Config)) *harness {
 	t.Helper()
-	h := &harness{t: t, redis: testkit.Redis(t), nats: testkit.StartNATS(t), clock: &clock{}, log: testkit.Log(t)}
+	h := &harness{t: t, redis: testkit.Redis(t), broker: testkit.StartNATS(t), clock: &clock{}, log: testkit.Log(t)}
 	if err := config.Defaults(&h.cfg); err != nil && !strings.Contains(err.Error(), "required") {
 		t.Fatal(err)
 	}
-	h.cfg.DB.URL, h.cfg.DB.Migrate = config.Secret(migrated.Copy(t)), false
-	h.cfg.Redis.URL, h.cfg.Bus.URL = config.Secret(h.redis.URL()), config.Secret(h.nats.URL())
-	h.cfg.InternalKeys, h.cfg.KeyEncryptionKey = internalKey, keyKey
+	h.cfg.DB.URL, h.cfg.DB.Migrate = config.Secret(migratedTemplate.Copy(t)), false
+	h.cfg.Redis.URL, h.cfg.Bus.URL = config.Secret(h.redis.URL()), config.Secret(h.broker.URL())
+	h.cfg.InternalKeys, h.cfg.KeyEncryptionKey = internalKey, keyEncryptionKey
 	h.cfg.Addr, h.cfg.Service.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
 	h.cfg.Passwords.MemoryKiB, h.cfg.Passwords.Time = 64, 1
 	for _, edit := range edits {
 		edit(&h.cfg)
 	}
-	h.keys, _ = auth.NewInternalKeys(internalKey, h.clock.now)
-	h.url = h.replica()
+	h.internalKeys, _ = auth.NewInternalKeys(internalKey, h.clock.now)
+	h.baseURL = h.startReplica()
 	return h
 }
 
-// replica starts one more process of the same service and returns where it answers.
-func (h *harness) replica() string {
+// startReplica starts another process of the same service and returns its URL.
+func (h *harness) startReplica() string {
 	h.t.Helper()
 	rt := h.runtime()
 	svc, err := users.New(h.t.Context(), h.cfg, rt)
@@ -111,40 +112,40 @@ func (h *harness) runtime() service.Runtime {
 	return service.Runtime{Log: h.log, Metrics: prometheus.NewRegistry(), Now: h.clock.now, Version: "test"}
 }
 
-// answer is a response; envelope and data are decoded when there are any.
-type answer struct {
-	t       testing.TB
-	what    string
-	status  int
-	header  http.Header
-	body    []byte
-	message string
-	code    string
-	data    any
-	meta    map[string]any
+// response is an HTTP response. Envelope and data are decoded if there are any.
+type response struct {
+	t        testing.TB
+	request  string
+	status   int
+	header   http.Header
+	body     []byte
+	message  string
+	code     string
+	data     any
+	metadata map[string]any
 }
 
-// anonymous, system and user identities, as the gateway signs them.
+// Identities as the gateway signs them.
 var (
 	anonymous = auth.Identity{Kind: auth.Anonymous, ClientAddr: "192.0.2.1"}
 	system    = auth.Identity{Kind: auth.System}
 )
 
-// do sends a request with the identity who. A body that is a string or bytes goes as it is, nil as
-// nothing, all else as JSON.
-func (h *harness) do(who auth.Identity, method, path string, body any, header ...string) *answer {
+// do sends a request with an identity. A string or []byte body is sent as it is, nil as an empty
+// body, and any other value as JSON.
+func (h *harness) do(who auth.Identity, method, path string, body any, header ...string) *response {
 	h.t.Helper()
-	return h.doAt(h.url, who, method, path, body, header...)
+	return h.doAt(h.baseURL, who, method, path, body, header...)
 }
 
-// doAt is do at one replica; header holds names and values in turn.
-func (h *harness) doAt(url string, who auth.Identity, method, path string, body any, header ...string) *answer {
+// doAt is do at one replica. header holds names and values in turn.
+func (h *harness) doAt(url string, who auth.Identity, method, path string, body any, header ...string) *response {
 	h.t.Helper()
 	req, err := http.NewRequestWithContext(h.t.Context(), method, url+path, bytes.NewReader(encode(h.t, body)))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	signed, err := h.keys.Sign(who, users.Name)
+	signed, err := h.internalKeys.Sign(who, users.Name)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -182,11 +183,11 @@ func encode(t testing.TB, body any) []byte {
 	return raw
 }
 
-// decode reads the envelope and fails the test when it is not one; internal and well-known
-// documents have none.
-func decode(t testing.TB, what string, res *http.Response, raw []byte) *answer {
+// decode reads the envelope and fails the test when the body is none. Internal and well-known
+// documents have no envelope.
+func decode(t testing.TB, what string, res *http.Response, raw []byte) *response {
 	t.Helper()
-	a := &answer{t: t, what: what, status: res.StatusCode, header: res.Header, body: raw}
+	a := &response{t: t, request: what, status: res.StatusCode, header: res.Header, body: raw}
 	if strings.Contains(what, " /internal/") || strings.Contains(what, " /.well-known/") {
 		if err := json.Unmarshal(raw, &a.data); err != nil {
 			t.Fatalf("%s: %d %s: %v", what, a.status, raw, err)
@@ -210,7 +211,7 @@ func decode(t testing.TB, what string, res *http.Response, raw []byte) *answer {
 		(envelope.Error == nil || envelope.Code == "") {
 		t.Errorf("%s: not an envelope: %d %s", what, a.status, raw)
 	}
-	a.code, a.data, a.meta = envelope.Code, envelope.Data, envelope.Metadata
+	a.code, a.data, a.metadata = envelope.Code, envelope.Data, envelope.Metadata
 	if envelope.Message != nil {
 		a.message = *envelope.Message
 	}
@@ -220,26 +221,27 @@ func decode(t testing.TB, what string, res *http.Response, raw []byte) *answer {
 	return a
 }
 
-// want checks the status and, where they are not "", the code and the message.
-func (a *answer) want(status int, code, message string) *answer {
+// want checks the status, and the code and the message unless they are "".
+func (a *response) want(status int, code, message string) *response {
 	a.t.Helper()
 	if a.status != status || code != "" && a.code != code || message != "" && a.message != message {
-		a.t.Errorf("%s: got %d %s %q, want %d %s %q\n%s", a.what, a.status, a.code, a.message, status, code, message, a.body)
+		a.t.Errorf("%s: got %d %s %q, want %d %s %q\n%s", a.request, a.status, a.code, a.message, status, code, message,
+			a.body)
 	}
 	return a
 }
 
-// must is want that ends the test.
-func (a *answer) must(status int) *answer {
+// mustStatus checks the status and ends the test when it differs.
+func (a *response) mustStatus(status int) *response {
 	a.t.Helper()
 	if a.status != status {
-		a.t.Fatalf("%s: got %d, want %d\n%s", a.what, a.status, status, a.body)
+		a.t.Fatalf("%s: got %d, want %d\n%s", a.request, a.status, status, a.body)
 	}
 	return a
 }
 
-// at returns the value at a dotted path of the data, nil when there is none.
-func (a *answer) at(path string) any {
+// field returns the value at a dotted path of the data, or nil.
+func (a *response) field(path string) any {
 	v := a.data
 	for name := range strings.SplitSeq(path, ".") {
 		object, _ := v.(map[string]any)
@@ -248,12 +250,12 @@ func (a *answer) at(path string) any {
 	return v
 }
 
-// text is at for a string; the test fails when it is none.
-func (a *answer) text(path string) string {
+// text returns the string at a dotted path of the data, and fails the test when there is none.
+func (a *response) text(path string) string {
 	a.t.Helper()
-	s, ok := a.at(path).(string)
+	s, ok := a.field(path).(string)
 	if !ok {
-		a.t.Fatalf("%s: %s: got %v, want a string\n%s", a.what, path, a.at(path), a.body)
+		a.t.Fatalf("%s: %s: got %v, want a string\n%s", a.request, path, a.field(path), a.body)
 	}
 	return s
 }

@@ -20,7 +20,7 @@ import (
 func bcryptOf(t *testing.T, password string) string {
 	t.Helper()
 	if len(password) > 72 {
-		password = password[:72] // as everything but this library does
+		password = password[:72] // as all implementations except this library do
 	}
 	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
@@ -44,7 +44,8 @@ func argonOf(memory, passes uint32, lanes uint8, password string) string {
 		memory, passes, lanes, base64.RawStdEncoding.EncodeToString(key))
 }
 
-// importAll imports accounts with the hashes, by the local part of their addresses at example.com.
+// importAll imports accounts with the hashes. The keys are the local parts of their addresses at
+// example.com.
 func (h *harness) importAll(hashes map[string]string) {
 	h.t.Helper()
 	file := "email,password_hash\n"
@@ -57,8 +58,8 @@ func (h *harness) importAll(hashes map[string]string) {
 	}
 }
 
-// setHashes is importAll for hashes that are too cheap to be imported: costly ones take minutes
-// with the race detector.
+// setHashes is importAll for hashes that are too cheap for an import; costly ones take minutes with
+// the race detector.
 func (h *harness) setHashes(hashes map[string]string) {
 	h.t.Helper()
 	costly := map[string]string{}
@@ -76,9 +77,9 @@ func (h *harness) storedHash(email string) string {
 	return query[string](h, `SELECT password_hash FROM users WHERE email = $1`, email)
 }
 
-// TestAnImportedAccountKeepsItsPassword: some formats match several passwords, and whichever of
-// them signs in first must not shut out the one that the hash was made of.
-func TestAnImportedAccountKeepsItsPassword(t *testing.T) {
+// TestImportedAccountKeepsPassword: some formats match several passwords. A login with another one
+// must not shut out the password that the hash was made of.
+func TestImportedAccountKeepsPassword(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	const short, nul = "Correct-horse-1", "\x00"
@@ -87,7 +88,7 @@ func TestAnImportedAccountKeepsItsPassword(t *testing.T) {
 	longer, digest := "plnlrtfpijpuhqylxbgqiiyipieyxvfsavzgxbbcfusqkozwpngsyejqlmjsytrmd", "eBkXQTfuBqp'cTcar&g*"
 	cases := map[string]struct {
 		stored, owner string
-		others        []string // match as well, until the owner has signed in
+		others        []string // also match until the owner has signed in
 	}{
 		"bcrypt-72":   {bcryptOf(t, long), long, []string{long + "tail", long + nul, long + "other"}},
 		"bcrypt-more": {bcryptOf(t, long+"+more"), long + "+more", []string{long, long + "x"}},
@@ -110,11 +111,11 @@ func TestAnImportedAccountKeepsItsPassword(t *testing.T) {
 		email := name + "@example.com"
 		for _, typed := range append(c.others, c.owner, c.owner) {
 			a := h.tryLogin("198.51.100.7", email, typed)
-			a.what = fmt.Sprintf("%s with %q", name, typed)
+			a.request = fmt.Sprintf("%s with %q", name, typed)
 			a.want(200, "", "")
 		}
 		for _, typed := range c.others {
-			h.tryLogin("198.51.100.7", email, typed) // whatever comes of it
+			h.tryLogin("198.51.100.7", email, typed) // with any result
 			h.tryLogin("198.51.100.7", email, c.owner).want(200, "", "")
 		}
 	}
@@ -122,8 +123,8 @@ func TestAnImportedAccountKeepsItsPassword(t *testing.T) {
 	h.tryLogin("198.51.100.7", "sha1-longer@example.com", longer[1:]).want(401, "", "")
 }
 
-// TestAnImportedHashIsRenewed when the password can be no other than the one that was typed.
-func TestAnImportedHashIsRenewed(t *testing.T) {
+// TestImportedHashIsRenewed: a hash is renewed when only the typed password can match it.
+func TestImportedHashIsRenewed(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	hashes := map[string]string{
@@ -135,7 +136,7 @@ func TestAnImportedHashIsRenewed(t *testing.T) {
 	for name, stored := range hashes {
 		typed := map[bool]string{true: strings.Repeat("x", 72), false: password}[name == "long"]
 		h.tryLogin("198.51.100.7", name+"@example.com", typed).want(200, "", "")
-		// The hashes of this test are cheaper than an imported Argon2id, which stays for that.
+		// An imported Argon2id hash is stronger than the hashes of this test, so it stays.
 		kept, want := h.storedHash(name+"@example.com") == stored, name == "long" || name == "argon"
 		if kept != want {
 			t.Errorf("%s: the hash was kept: %v, want %v", name, kept, want)
@@ -143,7 +144,7 @@ func TestAnImportedHashIsRenewed(t *testing.T) {
 	}
 }
 
-// failedWork is the work of one failed sign-in, by the kind of hash.
+// failedWork returns the work of one failed login by the kind of hash.
 func (h *harness) failedWork(name, password string) map[string]float64 {
 	h.t.Helper()
 	before := h.counters("password_hash_work_total")
@@ -155,7 +156,7 @@ func (h *harness) failedWork(name, password string) map[string]float64 {
 	return work
 }
 
-// counters returns the values of a counter or gauge by those of its labels.
+// counters returns the values of a counter or gauge by their labels.
 func (h *harness) counters(name string) map[string]float64 {
 	h.t.Helper()
 	families, err := h.metrics.Gather()
@@ -177,9 +178,8 @@ func (h *harness) counters(name string) map[string]float64 {
 	return out
 }
 
-// TestAFailedSignInCostsTheSameForEveryAccount, whether or not there is one and whatever its hash
-// is.
-func TestAFailedSignInCostsTheSameForEveryAccount(t *testing.T) {
+// TestFailedLoginCostsTheSameForEveryAccount includes unknown names and all kinds of hashes.
+func TestFailedLoginCostsTheSameForEveryAccount(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -209,7 +209,7 @@ func TestAFailedSignInCostsTheSameForEveryAccount(t *testing.T) {
 	if got := h.failedWork(ann.email, "Wrong-horse-1"); !maps.Equal(got, want) {
 		t.Errorf("an account of our own: got %v, want %v", got, want)
 	}
-	// Two spellings of the password are two hashes, for everyone.
+	// Two spellings of the password cost two hashes for every account.
 	for kind := range want {
 		want[kind] *= 2
 	}
@@ -220,9 +220,9 @@ func TestAFailedSignInCostsTheSameForEveryAccount(t *testing.T) {
 	}
 }
 
-// TestWhatMayBeImported names the bound in the report, and a row that is refused does not stop
+// TestImportableHashes: the report names the violated bound, and a refused row does not stop the
 // others.
-func TestWhatMayBeImported(t *testing.T) {
+func TestImportableHashes(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	withCost := func(cost string) string {

@@ -10,7 +10,7 @@ import (
 
 const historyPath = "/api/v1/users/me/security-history"
 
-func events(a *answer) string {
+func events(a *response) string {
 	var names []string
 	for _, e := range a.data.([]any) {
 		entry := e.(map[string]any)
@@ -23,10 +23,10 @@ func TestSecurityHistory(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
-	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
+	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").mustStatus(401)
 	other := h.signIn(ann.email, password)
 	h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id,
-		map[string]string{"password": "Another-horse-2", "current_password": password}).must(200)
+		map[string]string{"password": "Another-horse-2", "current_password": password}).mustStatus(200)
 	_ = other
 	for query, want := range map[string]string{
 		"":                       "login:success login:success",
@@ -41,11 +41,12 @@ func TestSecurityHistory(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", query, got, want)
 		}
 	}
-	failed := h.do(ann.identity, "GET", historyPath+"?include_failed=true&limit=1&page=2", nil).must(200)
+	failed := h.do(ann.identity, "GET", historyPath+"?include_failed=true&limit=1&page=2", nil).mustStatus(200)
 	entry := failed.data.([]any)[0].(map[string]any)
-	if entry["ip_address"] != "198.51.100.7" || entry["client"] != nil || len(entry) != 6 || failed.meta["total"] != 3.0 ||
-		failed.meta["pages"] != 3.0 {
-		t.Errorf("entry: got %v, %v", entry, failed.meta)
+	if entry["ip_address"] != "198.51.100.7" || entry["client"] != nil || len(entry) != 6 ||
+		failed.metadata["total"] != 3.0 ||
+		failed.metadata["pages"] != 3.0 {
+		t.Errorf("entry: got %v, %v", entry, failed.metadata)
 	}
 	for _, query := range []string{"page=0", "page=10001", "limit=101", "limit=-1", "include_failed=1",
 		"include_security=yes"} {
@@ -53,61 +54,61 @@ func TestSecurityHistory(t *testing.T) {
 	}
 }
 
-// TestAUserDoesNotSeeFromWhereAnAdminActed, as in the activity log; what admins do to themselves is
-// their own.
-func TestAUserDoesNotSeeFromWhereAnAdminActed(t *testing.T) {
+// TestHistoryHidesDeviceOfAdmin: users do not see from where an admin acted, as in the activity
+// log. An admin's changes to their own account show the device.
+func TestHistoryHidesDeviceOfAdmin(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root, ann := h.admin(), h.signUp()
-	h.secure(&ann)
+	h.enableTwoFactor(&ann)
 	root.identity.ClientAddr = "203.0.113.77"
 	user := "/api/v1/users/" + ann.id
-	h.do(root.identity, "DELETE", user+"/2fa", nil).must(200)
-	h.do(root.identity, "PATCH", user, map[string]any{"password": "Another-horse-2"}).must(200)
-	h.do(root.identity, "POST", user+"/ban", `{"reason":"x"}`).must(200)
-	h.do(root.identity, "POST", user+"/unban", nil).must(200)
-	h.do(root.identity, "POST", user+"/logout", nil).must(200)
+	h.do(root.identity, "DELETE", user+"/2fa", nil).mustStatus(200)
+	h.do(root.identity, "PATCH", user, map[string]any{"password": "Another-horse-2"}).mustStatus(200)
+	h.do(root.identity, "POST", user+"/ban", `{"reason":"x"}`).mustStatus(200)
+	h.do(root.identity, "POST", user+"/unban", nil).mustStatus(200)
+	h.do(root.identity, "POST", user+"/logout", nil).mustStatus(200)
 	ann = h.signIn(ann.email, "Another-horse-2")
-	a := h.do(ann.identity, "GET", historyPath+"?include_security=true", nil).must(200)
+	a := h.do(ann.identity, "GET", historyPath+"?include_security=true", nil).mustStatus(200)
 	if got, want := events(a), "login:success logout:success unbanned:success banned:success password_changed:success 2fa_reset:success"; !strings.HasPrefix(got, want) {
 		t.Errorf("history: got %s, want it to begin with %s", got, want)
 	}
 	if strings.Contains(string(a.body), "203.0.113.77") {
 		t.Errorf("the user sees the admin's address: %s", a.body)
 	}
-	h.do(root.identity, "POST", "/api/v1/users/"+root.id+"/logout", nil).must(200)
-	own := h.do(h.admin().identity, "GET", historyPath+"?include_security=true", nil).must(200)
+	h.do(root.identity, "POST", "/api/v1/users/"+root.id+"/logout", nil).mustStatus(200)
+	own := h.do(h.admin().identity, "GET", historyPath+"?include_security=true", nil).mustStatus(200)
 	if !strings.Contains(string(own.body), `"event":"logout","outcome":"success","ip_address":"203.0.113.77"`) {
 		t.Errorf("the admin's own history: got %s, want the address of the logout", own.body)
 	}
 }
 
-// TestAnExpiredSessionIsKnownForADay: until then its refresh token is told from a forged one.
-func TestAnExpiredSessionIsKnownForADay(t *testing.T) {
+// TestExpiredSessionIsKeptForADay: until then its refresh token is distinguished from a forged one.
+func TestExpiredSessionIsKeptForADay(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
 	ann := h.signUp()
-	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
-	h.age("login_throttle", h.cfg.Sessions.RefreshTTL, "forget_at")
-	h.age("sessions", h.cfg.Sessions.RefreshTTL+23*time.Hour, "created_at", "expires_at")
+	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").mustStatus(401)
+	h.backdate("login_throttle", h.cfg.Sessions.RefreshTTL, "forget_at")
+	h.backdate("sessions", h.cfg.Sessions.RefreshTTL+23*time.Hour, "created_at", "expires_at")
 	eventually(t, "a cleanup has forgotten the failure",
 		func() bool { return query[int](h, `SELECT count(*)::int FROM login_throttle`) == 0 })
 	h.refresh(ann.refresh).want(401, "TOKEN_EXPIRED", "")
-	h.age("sessions", time.Hour+time.Minute, "created_at", "expires_at")
+	h.backdate("sessions", time.Hour+time.Minute, "created_at", "expires_at")
 	eventually(t, "the session is gone", func() bool { return query[int](h, `SELECT count(*)::int FROM sessions`) == 0 })
 	h.refresh(ann.refresh).want(401, "INVALID_TOKEN", "")
 }
 
-func TestHistoryAndSessionsAreForgotten(t *testing.T) {
+func TestHistoryAndSessionsExpire(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.CleanupEvery = 30 * time.Millisecond })
 	ann := h.signUp()
-	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
-	// The sessions first: the transaction that deletes the history deletes them as well.
-	h.age("sessions", 181*24*time.Hour, "created_at", "expires_at")
-	h.age("login_history", 181*24*time.Hour, "created_at")
+	h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").mustStatus(401)
+	// The transaction that deletes the history deletes the sessions too.
+	h.backdate("sessions", 181*24*time.Hour, "created_at", "expires_at")
+	h.backdate("login_history", 181*24*time.Hour, "created_at")
 	eventually(t, "the history is empty", func() bool {
-		return h.do(ann.identity, "GET", historyPath+"?include_failed=true", nil).must(200).meta["total"] == 0.0
+		return h.do(ann.identity, "GET", historyPath+"?include_failed=true", nil).mustStatus(200).metadata["total"] == 0.0
 	})
 	h.refresh(ann.refresh).want(401, "INVALID_TOKEN", "") // the session is gone, not only expired
 	h.signIn(ann.email, password)

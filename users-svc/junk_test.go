@@ -8,9 +8,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// TestJunkIsNeverOurFault sends to every route what no client should: the answer is an envelope
-// with a status below 500.
-func TestJunkIsNeverOurFault(t *testing.T) {
+// TestMalformedRequestsAreClientErrors sends malformed requests to every route: the answer is an
+// envelope with a status below 500.
+func TestMalformedRequestsAreClientErrors(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root, ann := h.admin(), h.signUp()

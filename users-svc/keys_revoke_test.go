@@ -12,34 +12,35 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// toldKeys is what a replica tells the gateways about access tokens.
-func (h *harness) toldKeys() auth.Published {
+// publishedKeys returns the verification keys that a replica publishes to the gateways.
+func (h *harness) publishedKeys() auth.Published {
 	h.t.Helper()
 	var p auth.Published
-	if err := json.Unmarshal(h.do(auth.Identity{Kind: auth.System}, "GET", "/internal/keys", nil).must(200).body,
+	if err := json.Unmarshal(h.do(auth.Identity{Kind: auth.System}, "GET", "/internal/keys", nil).mustStatus(200).body,
 		&p); err != nil {
 		h.t.Fatal(err)
 	}
 	return p
 }
 
-// TestARevokedKeyIsGone: no replica publishes it or signs with it any more, also those that had it
-// in memory, and sessions go on.
-func TestARevokedKeyIsGone(t *testing.T) {
+// TestRevokedKeyIsNotPublished: no replica publishes a revoked key or signs with it, even if it had
+// the key in memory, and sessions go on.
+func TestRevokedKeyIsNotPublished(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin, func(c *users.Config) { c.Sessions.AccessTTL = time.Hour })
-	if p := h.toldKeys(); p.MaxSeconds != 3600 || len(p.PublicKeys()) != 1 || p.Stale {
+	if p := h.publishedKeys(); p.MaxSeconds != 3600 || len(p.PublicKeys()) != 1 || p.Stale {
 		t.Fatalf("the gateways are told %+v", p)
 	}
-	replicas := []string{h.url, h.replica()}
+	replicas := []string{h.baseURL, h.startReplica()}
 	root := h.admin()
-	leaked := keyOf(t, root.token)
+	leaked := keyID(t, root.token)
 	gone := func(kid string) {
 		t.Helper()
 		for _, url := range replicas {
-			h.url = url
-			eventually(t, "a replica forgets the key", func() bool { _, there := h.toldKeys().PublicKeys()[kid]; return !there })
-			if got := keyOf(t, h.admin().token); got == kid {
+			h.baseURL = url
+			eventually(t, "a replica forgets the key",
+				func() bool { _, there := h.publishedKeys().PublicKeys()[kid]; return !there })
+			if got := keyID(t, h.admin().token); got == kid {
 				t.Errorf("%s still signs with it", url)
 			}
 		}
@@ -50,40 +51,40 @@ func TestARevokedKeyIsGone(t *testing.T) {
 		t.Fatalf("keys revoke: got %q, %v", out, err)
 	}
 	gone(leaked)
-	if again := h.refresh(root.refresh).must(200); keyOf(t, again.text("token")) == leaked {
+	if again := h.refresh(root.refresh).mustStatus(200); keyID(t, again.text("token")) == leaked {
 		t.Error("the session's new token is signed with the revoked key")
 	}
 	for name, args := range map[string][]string{"again": {leaked}, "none": nil, "two": {"a", "b"},
 		"a forgotten dash": {"-x"}} {
-		before := slices.Sorted(maps.Keys(h.toldKeys().PublicKeys()))
+		before := slices.Sorted(maps.Keys(h.publishedKeys().PublicKeys()))
 		if out, err := h.command("keys revoke", args...); err == nil {
 			t.Errorf("%s: %q", name, out)
 		} else if name == "again" && !strings.Contains(err.Error(), before[0]+" (signs now)") {
 			t.Errorf("%s: %v does not tell which keys there are", name, err)
 		}
-		if after := slices.Sorted(maps.Keys(h.toldKeys().PublicKeys())); !slices.Equal(before, after) {
+		if after := slices.Sorted(maps.Keys(h.publishedKeys().PublicKeys())); !slices.Equal(before, after) {
 			t.Errorf("%s: the keys changed from %v to %v", name, before, after)
 		}
 	}
 }
 
-// TestRevokingAKeyNeverLetsAnOlderOneSignAgain, whichever of three is revoked: one that signed
-// before, the one that signs, and one that is yet to sign.
-func TestRevokingAKeyNeverLetsAnOlderOneSignAgain(t *testing.T) {
+// TestRevokedKeyIsNotReplacedByOlderKey revokes each of three keys: one that signed before, the one
+// that signs, and one that will sign later.
+func TestRevokedKeyIsNotReplacedByOlderKey(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
-	old := keyOf(t, h.admin().token)
+	old := keyID(t, h.admin().token)
 	if _, err := h.command("keys rotate", "-now"); err != nil {
 		t.Fatal(err)
 	}
 	h.clock.forward(time.Second)
-	signs := keyOf(t, h.admin().token)
+	signs := keyID(t, h.admin().token)
 	if _, err := h.command("keys rotate"); err != nil {
 		t.Fatal(err)
 	}
 	h.clock.forward(time.Second)
 	var next string
-	for kid := range h.toldKeys().PublicKeys() {
+	for kid := range h.publishedKeys().PublicKeys() {
 		if kid != old && kid != signs {
 			next = kid
 		}
@@ -92,7 +93,7 @@ func TestRevokingAKeyNeverLetsAnOlderOneSignAgain(t *testing.T) {
 		t.Errorf("a key that does not sign any more: %q, %v", out, err)
 	}
 	h.clock.forward(time.Second)
-	if got := keyOf(t, h.admin().token); got != signs {
+	if got := keyID(t, h.admin().token); got != signs {
 		t.Errorf("%s signs, not %s", got, signs)
 	}
 	for kid := next; kid != ""; {
@@ -100,7 +101,7 @@ func TestRevokingAKeyNeverLetsAnOlderOneSignAgain(t *testing.T) {
 			t.Errorf("%s: %q, %v", kid, out, err)
 		}
 		h.clock.forward(time.Second)
-		got := keyOf(t, h.admin().token)
+		got := keyID(t, h.admin().token)
 		if got == old || got == kid {
 			t.Errorf("after %s was revoked %s signs", kid, got)
 		}

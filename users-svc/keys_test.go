@@ -18,49 +18,50 @@ func TestSigningKeysRotateWithOverlap(t *testing.T) {
 	if n := len(h.jwks()); n != 1 {
 		t.Fatalf("keys at first: got %d, want 1", n)
 	}
-	h.age("signing_keys", 31*24*time.Hour, "created_at", "signs_from")
-	h.count(3, func(int) bool { h.replica(); return true }) // a start does the upkeep that is due
-	h.url = h.replica()                                     // which has not answered yet: answers are 200 ms old at most
+	h.backdate("signing_keys", 31*24*time.Hour, "created_at", "signs_from")
+	h.countConcurrent(3, func(int) bool { h.startReplica(); return true }) // a start maintains the keys
+	// a new replica has no cached answer
+	h.baseURL = h.startReplica()
 	if n := len(h.jwks()); n != 2 {
 		t.Fatalf("keys after the age of one, three replicas: got %d, want 2", n)
 	}
 	kid := func() string {
-		h.url = h.replica()
-		return keyOf(t, h.admin().token)
+		h.baseURL = h.startReplica()
+		return keyID(t, h.admin().token)
 	}
 	before := kid()
-	if before != keyOf(t, root.token) {
+	if before != keyID(t, root.token) {
 		t.Error("the new key signs before its lead is over")
 	}
-	h.age("signing_keys", 61*time.Minute, "created_at", "signs_from")
+	h.backdate("signing_keys", 61*time.Minute, "created_at", "signs_from")
 	after := kid()
 	if after == before {
 		t.Error("the old key signs after the new one's lead is over")
 	}
-	h.age("signing_keys", 23*time.Hour, "created_at", "signs_from")
-	h.url = h.replica()
+	h.backdate("signing_keys", 23*time.Hour, "created_at", "signs_from")
+	h.baseURL = h.startReplica()
 	if _, there := h.jwks()[before]; !there {
 		t.Error("the old key is gone although a token that it signed lives")
 	}
-	h.age("signing_keys", 2*time.Hour, "created_at", "signs_from")
-	h.url = h.replica()
+	h.backdate("signing_keys", 2*time.Hour, "created_at", "signs_from")
+	h.baseURL = h.startReplica()
 	if _, there := h.jwks()[before]; there {
 		t.Error("the old key is published although no token that it signed lives")
 	}
 }
 
-func TestASecondReplicaSignsWithTheSameKey(t *testing.T) {
+func TestReplicasShareSigningKey(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	first := h.admin()
-	h.url = h.replica()
+	h.baseURL = h.startReplica()
 	if _, err := auth.Parse(first.token, h.jwks(), "realmgate", "realmgate", h.clock.now); err != nil {
 		t.Errorf("a token of the first replica at the second: %v", err)
 	}
 }
 
-// keyOf returns the kid in a token's header.
-func keyOf(t *testing.T, token string) string {
+// keyID returns the kid in a token's header.
+func keyID(t *testing.T, token string) string {
 	t.Helper()
 	header, _, _ := strings.Cut(token, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(header)

@@ -6,9 +6,9 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// TestAdvisoryLocksOfOthersHoldNothingUp: any role of the database may take them, so nothing may
-// wait for one.
-func TestAdvisoryLocksOfOthersHoldNothingUp(t *testing.T) {
+// TestForeignAdvisoryLocksDoNotBlock: any role of the database may take advisory locks, so the
+// service waits for none.
+func TestForeignAdvisoryLocksDoNotBlock(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin, func(c *users.Config) { c.DB.Timeout = 5e9 })
 	intruder := h.database()
@@ -25,7 +25,7 @@ func TestAdvisoryLocksOfOthersHoldNothingUp(t *testing.T) {
 	if _, err := intruder.Exec(t.Context(), `UPDATE users SET is_admin = false`); err != nil {
 		t.Fatal(err)
 	}
-	h.url = h.replica()
+	h.baseURL = h.startReplica()
 	if !h.admin().identity.Admin {
 		t.Error("the first admin was not made")
 	}

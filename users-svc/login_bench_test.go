@@ -11,10 +11,10 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// realHashes sets the parameters that the service has by default.
+// realHashes sets the default parameters of password hashes.
 func realHashes(c *users.Config) { c.Passwords.MemoryKiB, c.Passwords.Time = 19456, 2 }
 
-// BenchmarkLogin shows what one login costs with the default parameters.
+// BenchmarkLogin measures one login with the default parameters.
 func BenchmarkLogin(b *testing.B) {
 	h := start(b, realHashes)
 	ann := h.signUp()
@@ -23,8 +23,8 @@ func BenchmarkLogin(b *testing.B) {
 	}
 }
 
-// BenchmarkLoginStorm shows 200 logins at once: how many pass a second, the most memory the process
-// holds, and how long another route takes beside them (p50 and p99).
+// BenchmarkLoginStorm measures 200 concurrent logins: logins per second, the peak heap, and the
+// latency of another route meanwhile (p50 and p99).
 func BenchmarkLoginStorm(b *testing.B) {
 	h := start(b, realHashes)
 	ann := h.signUp()
@@ -37,7 +37,7 @@ func BenchmarkLoginStorm(b *testing.B) {
 		watch.Go(func() {
 			for storm.Load() {
 				at := time.Now()
-				h.do(ann.identity, "GET", "/api/v1/users/me", nil).must(200)
+				h.do(ann.identity, "GET", "/api/v1/users/me", nil).mustStatus(200)
 				beside = append(beside, time.Since(at))
 				var m runtime.MemStats
 				runtime.ReadMemStats(&m)
@@ -46,7 +46,7 @@ func BenchmarkLoginStorm(b *testing.B) {
 			}
 		})
 		began := time.Now()
-		ok := h.count(200, func(int) bool {
+		ok := h.countConcurrent(200, func(int) bool {
 			return h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).status == 200
 		})
 		took := time.Since(began)

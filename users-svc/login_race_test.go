@@ -8,9 +8,9 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// TestWhatChangesWhileAPasswordIsCheckedCounts holds an account's row while somebody signs in to
-// it, and changes it after the password was checked.
-func TestWhatChangesWhileAPasswordIsCheckedCounts(t *testing.T) {
+// TestLoginSeesChangesDuringPasswordCheck changes the account after the password was verified and
+// before the session is opened.
+func TestLoginSeesChangesDuringPasswordCheck(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change string
@@ -29,7 +29,7 @@ func TestWhatChangesWhileAPasswordIsCheckedCounts(t *testing.T) {
 			h := start(t)
 			ann := h.signUp()
 			sessions := query[int](h, `SELECT count(*)::int FROM sessions WHERE user_id = $1`, ann.id)
-			a := h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) }, c.change)
+			a := h.doWhileLocked(ann.id, func() *response { return h.tryLogin("192.0.2.1", ann.email, password) }, c.change)
 			if a.want(c.status, c.code, ""); !strings.Contains(string(a.body), c.holds) {
 				t.Errorf("got %s, want it to hold %s", a.body, c.holds)
 			}
@@ -41,10 +41,9 @@ func TestWhatChangesWhileAPasswordIsCheckedCounts(t *testing.T) {
 	}
 }
 
-// TestAPasswordThatChangesWhileItsHashIsRenewedCounts: the old password has been proved, against a
-// hash that is weaker than today's; it opens nothing when there is another one before the stronger
-// hash is stored.
-func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
+// TestLoginSeesPasswordChangeDuringHashRenewal verifies the old password against a weak hash and
+// changes the password before the stronger hash is stored: the login is refused.
+func TestLoginSeesPasswordChangeDuringHashRenewal(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -58,23 +57,23 @@ func TestAPasswordThatChangesWhileItsHashIsRenewedCounts(t *testing.T) {
 	}
 	query[string](h, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING id`, ann.id, weak(password))
 	another := `UPDATE users SET password_hash = '` + weak("another-"+password) + `' WHERE id = $1`
-	h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) }, another).want(401,
+	h.doWhileLocked(ann.id, func() *response { return h.tryLogin("192.0.2.1", ann.email, password) }, another).want(401,
 		"INVALID_CREDENTIALS", "")
 }
 
-// TestEachOfTheFirstLoginsAtOnceShowsTheServer, also one that finds the first at giving the account
-// its place.
-func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
+// TestConcurrentFirstLoginsShowServer: every answer shows the server, also that of a login that
+// finds another one claiming it.
+func TestConcurrentFirstLoginsShowServer(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	newcomer := func() string {
 		email := newEmail()
-		h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).must(200)
+		h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).mustStatus(200)
 		return email
 	}
 	shows := func(email string) bool {
 		a := h.tryLogin("192.0.2.1", email, password)
-		ok := a.status == 200 && a.at("server.id") != nil && a.at("project.id") != nil && a.at("container.id") != nil
+		ok := a.status == 200 && a.field("server.id") != nil && a.field("project.id") != nil && a.field("container.id") != nil
 		if !ok {
 			t.Errorf("a first login: got %d %s, want a server, a project and a container", a.status, a.body)
 		}
@@ -82,7 +81,7 @@ func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
 	}
 	for range 3 {
 		email := newcomer()
-		h.count(10, func(int) bool { return shows(email) })
+		h.countConcurrent(10, func(int) bool { return shows(email) })
 	}
 
 	tx, err := h.database().Begin(t.Context())
@@ -96,7 +95,7 @@ func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
 	var logins sync.WaitGroup
 	for i := range 2 {
 		logins.Go(func() { shows(email) })
-		h.blocked(i + 1)
+		h.awaitBlocked(i + 1)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -104,19 +103,19 @@ func TestEachOfTheFirstLoginsAtOnceShowsTheServer(t *testing.T) {
 	logins.Wait()
 }
 
-// TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer also when the account changes at that
-// moment, so that it is read again.
-func TestAnAccountThatIsWelcomedWhileItSignsInShowsTheServer(t *testing.T) {
+// TestLoginDuringFirstLoginShowsServer includes a login that reads the account again because it
+// changed meanwhile.
+func TestLoginDuringFirstLoginShowsServer(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
-	// its server is not seen
+	// its server is hidden
 	query[bool](h, `UPDATE projects SET is_default = false WHERE user_id = $1 RETURNING true`, ann.id)
 	query[bool](h, `UPDATE users SET welcomed = false WHERE id = $1 RETURNING true`, ann.id)
-	a := h.overtaken(ann.id, func() *answer { return h.tryLogin("192.0.2.1", ann.email, password) },
+	a := h.doWhileLocked(ann.id, func() *response { return h.tryLogin("192.0.2.1", ann.email, password) },
 		`UPDATE projects SET is_default = true WHERE user_id = $1`,
 		`UPDATE users SET welcomed = true, updated_at = updated_at + interval '1 second' WHERE id = $1`)
-	if a.must(200).at("server.id") == nil {
+	if a.mustStatus(200).field("server.id") == nil {
 		t.Errorf("no server in %s", a.body)
 	}
 }

@@ -8,31 +8,31 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// TestAMailThatIsRefusedForGoodIsNotTriedAgain: the job ends with the first reply; asking anew
-// begins anew.
-func TestAMailThatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
+// TestPermanentlyRefusedMailIsNotRetried: the job ends with the first reply, and a new request
+// starts a new job.
+func TestPermanentlyRefusedMailIsNotRetried(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{550, 551, 553, 554} {
 		office := testkit.SMTP(t)
 		office.Reject(code)
-		h := start(t, mailing(office))
+		h := start(t, withMail(office))
 		email := newEmail()
-		h.asksToSignUp(email, password)
-		h.mailed() // tried again it would wait for hours
+		h.requestSignUp(email, password)
+		h.awaitMailJobs() // a retry would wait for hours
 		office.Reject(0)
-		h.do(anonymous, "POST", resendPath, map[string]string{"email": email}).must(200)
-		tokenIn(t, office.Await(t, email, 1), "verify-email")
-		h.mailed()
+		h.do(anonymous, "POST", resendPath, map[string]string{"email": email}).mustStatus(200)
+		linkToken(t, office.Await(t, email, 1), "verify-email")
+		h.awaitMailJobs()
 		for outcome, want := range map[string]float64{"refused": 1, "sent": 1, "delayed": 0, "given_up": 0} {
-			if got := h.mails(outcome); got != want {
+			if got := h.mailCount(outcome); got != want {
 				t.Errorf("mails %s after a %d: counted %v, want %v", outcome, code, got, want)
 			}
 		}
 	}
 }
 
-// mails returns how many tries to send a mail had the outcome.
-func (h *harness) mails(outcome string) float64 {
+// mailCount returns how many attempts to send a mail had the outcome.
+func (h *harness) mailCount(outcome string) float64 {
 	h.t.Helper()
 	families, err := h.metrics.Gather()
 	if err != nil {
@@ -48,38 +48,38 @@ func (h *harness) mails(outcome string) float64 {
 	return -1
 }
 
-func TestAMailServerThatWantsASignInIsTriedAgain(t *testing.T) {
+func TestMailServerAuthenticationErrorIsRetried(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
 	office.Reject(530)
-	h := start(t, mailing(office))
+	h := start(t, withMail(office))
 	email := newEmail()
-	h.asksToSignUp(email, password)
+	h.requestSignUp(email, password)
 	eventually(t, "a second try", func() bool {
 		return query[int](h, `SELECT coalesce(max(attempts), 0)::int FROM mail_jobs`) >= 2
 	})
-	if h.mails("delayed") < 1 || h.mails("refused") != 0 {
-		t.Errorf("counted %v delayed and %v refused", h.mails("delayed"), h.mails("refused"))
+	if h.mailCount("delayed") < 1 || h.mailCount("refused") != 0 {
+		t.Errorf("counted %v delayed and %v refused", h.mailCount("delayed"), h.mailCount("refused"))
 	}
 	office.Reject(0)
 	office.Await(t, email, 1)
 }
 
-func TestMessageIDsDoNotNameTheHost(t *testing.T) {
+func TestMessageIDHidesHost(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, mailing(office), func(c *users.Config) { c.Mail.From = "Realmgate <no-reply@b\u00fccher.example>" })
+	h := start(t, withMail(office), func(c *users.Config) { c.Mail.From = "Realmgate <no-reply@b\u00fccher.example>" })
 	email := newEmail()
-	h.asksToSignUp(email, password)
+	h.requestSignUp(email, password)
 	if m := office.Await(t, email, 1); !strings.HasSuffix(m.MessageID, "@xn--bcher-kva.example>") {
 		t.Errorf("Message-ID: got %s, want the domain of MAIL_FROM in it", m.MessageID)
 	}
 }
 
-func TestATestMail(t *testing.T) {
+func TestMailTestCommand(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, mailing(office))
+	h := start(t, withMail(office))
 	out, err := h.command("mail test", "Ops@B\u00fccher.example")
 	for _, line := range []string{"S: 250 2.0.0 I'll make sure", "C: RCPT TO:<Ops@xn--bcher-kva.example>",
 		"sent: the mail server took the mail"} {

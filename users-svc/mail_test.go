@@ -14,8 +14,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// mailing makes the service send its mails to the office.
-func mailing(office *testkit.PostOffice) func(*users.Config) {
+// withMail makes the service send its mails to the office.
+func withMail(office *testkit.PostOffice) func(*users.Config) {
 	return func(c *users.Config) {
 		c.Mail.URL, c.Mail.PublicURL = config.Secret("smtp://"+office.Addr+"?tls=off"), "https://realmgate.example"
 		c.Mail.RetryAfter = 50 * time.Millisecond
@@ -24,8 +24,9 @@ func mailing(office *testkit.PostOffice) func(*users.Config) {
 
 var linkPattern = regexp.MustCompile(`https://realmgate\.example/(verify-email|reset-password)#token=([A-Za-z0-9_-]{43})`)
 
-// tokenIn follows the link in a mail; text and HTML must hold the same.
-func tokenIn(t *testing.T, m testkit.Mail, page string) string {
+// linkToken returns the token of the link in a mail. The text and the HTML part must hold the same
+// link.
+func linkToken(t *testing.T, m testkit.Mail, page string) string {
 	t.Helper()
 	found := linkPattern.FindAllStringSubmatch(m.Body, -1)
 	if len(found) < 2 || found[0][1] != page || found[0][2] != found[1][2] {
@@ -47,14 +48,14 @@ const (
 func TestVerificationByMail(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, mailing(office))
+	h := start(t, withMail(office))
 	email := newEmail()
 	credentials := map[string]string{"email": email, "password": password}
-	h.do(anonymous, "POST", signupPath, credentials).must(200)
+	h.do(anonymous, "POST", signupPath, credentials).mustStatus(200)
 	first := office.Await(t, email, 1)
 	a := h.do(anonymous, "POST", loginPath, credentials).
 		want(401, "EMAIL_NOT_VERIFIED", "Email not verified. Please check your inbox or request a new verification link.")
-	if a.at("email") != email || !strings.Contains(string(a.body), `"error":"EMAIL_NOT_VERIFIED"`) {
+	if a.field("email") != email || !strings.Contains(string(a.body), `"error":"EMAIL_NOT_VERIFIED"`) {
 		t.Errorf("login before verification: got %s", a.body)
 	}
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": email, "password": "Wrong-horse-1"}).want(401,
@@ -71,17 +72,17 @@ func TestVerificationByMail(t *testing.T) {
 	second := office.Await(t, email, 2)
 	h.do(anonymous, "POST", verifyPath, map[string]string{"token": "nonsense"}).
 		want(400, "INVALID_VERIFICATION_TOKEN", "Invalid or expired verification token")
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, second, "verify-email")}).want(200, "",
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": linkToken(t, second, "verify-email")}).want(200, "",
 		"Email verified successfully")
 	for _, used := range []testkit.Mail{first, second} {
-		h.do(anonymous, "POST", verifyPath, map[string]string{"token": tokenIn(t, used, "verify-email")}).want(400,
+		h.do(anonymous, "POST", verifyPath, map[string]string{"token": linkToken(t, used, "verify-email")}).want(400,
 			"INVALID_VERIFICATION_TOKEN", "")
 	}
 	h.signIn(email, password)
 	if n := len(office.To(email)); n != 2 {
 		t.Errorf("mails: got %d, want 2: a second within the minute must not be sent", n)
 	}
-	h.do(anonymous, "POST", signupPath, credentials).must(200)
+	h.do(anonymous, "POST", signupPath, credentials).mustStatus(200)
 	if known := office.Await(t, email, 3); !strings.Contains(known.Body, "has an account already") ||
 		linkPattern.MatchString(known.Body) {
 		t.Errorf("mail to a known address: got %s, want that there is an account, and no token", known.Body)
@@ -91,17 +92,17 @@ func TestVerificationByMail(t *testing.T) {
 func TestResetByMail(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	ann := h.admin()
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).
 		want(200, "", "If the account exists, a password reset email has been sent")
 	h.do(anonymous, "POST", forgotPath, map[string]string{"email": "nobody@example.com"}).want(200, "", "")
-	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
+	token := linkToken(t, office.Await(t, adminEmail, 1), "reset-password")
 	const next = "Another-horse-2"
 	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "weak"}).want(400, "WEAK_PASSWORD",
 		"")
 	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).want(400, "INVALID_VERIFICATION_TOKEN", "")
-	won := h.count(10, func(int) bool {
+	won := h.countConcurrent(10, func(int) bool {
 		return h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": next}).status == 200
 	})
 	if won != 1 || h.alive(ann) {
@@ -112,8 +113,8 @@ func TestResetByMail(t *testing.T) {
 	h.signIn(adminEmail, next)
 
 	h.clock.forward(2 * time.Minute)
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
-	late := tokenIn(t, office.Await(t, adminEmail, 2), "reset-password")
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).mustStatus(200)
+	late := linkToken(t, office.Await(t, adminEmail, 2), "reset-password")
 	h.clock.forward(time.Hour)
 	h.do(anonymous, "POST", resetPath, map[string]string{"token": late, "password": password}).want(400,
 		"INVALID_RESET_TOKEN", "Invalid or expired reset token")
@@ -122,12 +123,12 @@ func TestResetByMail(t *testing.T) {
 	}
 }
 
-// TestANewPasswordUnlocksTheAccount: elsewhere, and at the address that it is set from, which has a
-// count of its own.
-func TestANewPasswordUnlocksTheAccount(t *testing.T) {
+// TestPasswordResetUnlocksAccount: a reset deletes the failure count of the account and that of the
+// address from which the password is set.
+func TestPasswordResetUnlocksAccount(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	h.admin() // known from 192.0.2.1, from which the reset comes
 	addresses := []string{"192.0.2.1", "198.51.100.7"}
 	for _, address := range addresses {
@@ -136,58 +137,58 @@ func TestANewPasswordUnlocksTheAccount(t *testing.T) {
 		}
 		h.tryLogin(address, adminEmail, password).want(429, "RATE_LIMITED", "")
 	}
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
-	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
-	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Another-horse-2"}).must(200)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).mustStatus(200)
+	token := linkToken(t, office.Await(t, adminEmail, 1), "reset-password")
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Another-horse-2"}).mustStatus(200)
 	for _, address := range addresses {
 		h.tryLogin(address, adminEmail, "Another-horse-2").want(200, "", "")
 	}
 }
 
-func TestALinkForANewPasswordEndsWithTheOldOne(t *testing.T) {
+func TestPasswordChangeInvalidatesResetLink(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	root := h.admin()
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
-	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).mustStatus(200)
+	token := linkToken(t, office.Await(t, adminEmail, 1), "reset-password")
 	h.do(root.identity, "PATCH", "/api/v1/users/"+root.id,
-		map[string]any{"password": "Another-horse-2", "current_password": password}).must(200)
+		map[string]any{"password": "Another-horse-2", "current_password": password}).mustStatus(200)
 	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Attackers-pass-3"}).want(400,
 		"INVALID_RESET_TOKEN", "")
 }
 
-// TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused: the account's row is locked first, so
-// that neither of two that change it waits for the other.
-func TestALinkForANewPasswordThatEndsWhileItIsUsedIsRefused(t *testing.T) {
+// TestConcurrentlyInvalidatedResetLinkIsRefused: the account's row is locked first, so that two
+// changes of it do not deadlock.
+func TestConcurrentlyInvalidatedResetLinkIsRefused(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	root := h.admin()
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
-	token := tokenIn(t, office.Await(t, adminEmail, 1), "reset-password")
-	reset := func() *answer {
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).mustStatus(200)
+	token := linkToken(t, office.Await(t, adminEmail, 1), "reset-password")
+	reset := func() *response {
 		return h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": "Another-horse-2"})
 	}
-	h.overtaken(root.id, reset, `SELECT set_config('lock_timeout', '100ms', true) WHERE $1 <> ''`,
+	h.doWhileLocked(root.id, reset, `SELECT set_config('lock_timeout', '100ms', true) WHERE $1 <> ''`,
 		`DELETE FROM mail_tokens WHERE user_id = $1`).
 		want(400, "INVALID_RESET_TOKEN", "")
 	h.signIn(adminEmail, password)
 }
 
-func TestAKnownAddressIsNotFlooded(t *testing.T) {
+func TestMailsToAddressAreLimited(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	for range 5 {
-		h.asksToSignUp(adminEmail, password)
-		h.mailed()
+		h.requestSignUp(adminEmail, password)
+		h.awaitMailJobs()
 	}
 	if n := len(office.To(adminEmail)); n != 1 {
 		t.Errorf("mails within a minute: got %d, want 1", n)
 	}
 	h.clock.forward(mailPause + time.Second)
-	h.asksToSignUp(adminEmail, password)
+	h.requestSignUp(adminEmail, password)
 	office.Await(t, adminEmail, 2)
 }
 
@@ -210,69 +211,70 @@ func TestMailRules(t *testing.T) {
 	h.do(anonymous, "POST", resetPath, `{"token":"x","password":7}`).want(400, "VALIDATION_ERROR", "")
 }
 
-func TestAMailIsTriedAgain(t *testing.T) {
+func TestMailIsRetried(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
 	office.Refuse(true)
-	h := start(t, mailing(office))
+	h := start(t, withMail(office))
 	email := newEmail()
-	h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).must(200)
+	h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).mustStatus(200)
 	time.Sleep(300 * time.Millisecond)
 	office.Refuse(false)
-	tokenIn(t, office.Await(t, email, 1), "verify-email")
+	linkToken(t, office.Await(t, email, 1), "verify-email")
 }
 
-// TestAMailThatWaitsIsSentWhenSomebodyAsksAgain: the pauses between tries have grown to hours by
-// the time that the mail server is back.
-func TestAMailThatWaitsIsSentWhenSomebodyAsksAgain(t *testing.T) {
+// TestNewRequestRetriesWaitingMail: the pauses between attempts may have grown to hours when the
+// mail server is back.
+func TestNewRequestRetriesWaitingMail(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
 	office.Refuse(true)
-	h := start(t, withAdmin, mailing(office), func(c *users.Config) { c.Mail.RetryAfter = time.Hour })
+	h := start(t, withAdmin, withMail(office), func(c *users.Config) { c.Mail.RetryAfter = time.Hour })
 	tries := func() int {
 		return query[int](h, `SELECT coalesce(sum(attempts), 0)::int FROM mail_jobs WHERE leased_until IS NULL`)
 	}
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).mustStatus(200)
 	eventually(t, "a first try", func() bool { return tries() == 1 })
-	h.age("mail_jobs", time.Hour, "not_before")
+	h.backdate("mail_jobs", time.Hour, "not_before")
 	eventually(t, "a second try", func() bool { return tries() == 2 })
 	office.Refuse(false)
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).mustStatus(200)
 	office.Await(t, adminEmail, 1)
-	h.mailed()
+	h.awaitMailJobs()
 }
 
-// TestAMailThatAReplicaIsAtIsLeftToIt, however often somebody asks, until its time is over.
-func TestAMailThatAReplicaIsAtIsLeftToIt(t *testing.T) {
+// TestLeasedMailIsNotSentTwice: a mail that a replica is sending is left to it until its lease
+// ends, however often it is requested.
+func TestLeasedMailIsNotSentTwice(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	now := h.clock.now()
 	query[string](h, `INSERT INTO mail_jobs (kind, email_key, attempts, not_before, created_at, leased_until) VALUES ('reset', $1, 1, $3, $2, $3) RETURNING kind`,
 		adminEmail, now, now.Add(2*time.Minute))
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).must(200)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": adminEmail}).mustStatus(200)
 	time.Sleep(300 * time.Millisecond)
 	if n := len(office.To(adminEmail)); n != 0 {
 		t.Errorf("mails: got %d, want none while another replica is at it", n)
 	}
-	h.clock.forward(24 * time.Hour) // the clock of this replica alone does not end the other one's time
+	h.clock.forward(24 * time.Hour) // the clock of this replica does not end the other one's lease
 	time.Sleep(300 * time.Millisecond)
 	if n := len(office.To(adminEmail)); n != 0 {
 		t.Errorf("mails: got %d, want none while the database holds another replica to be at it", n)
 	}
-	h.age("mail_jobs", 2*time.Minute+time.Second, "not_before", "leased_until")
+	h.backdate("mail_jobs", 2*time.Minute+time.Second, "not_before", "leased_until")
 	office.Await(t, adminEmail, 1)
 }
 
-func TestLinksInMailsLeadToAPage(t *testing.T) {
+func TestMailedLinksServePages(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	signed, err := h.keys.Sign(anonymous, users.Name)
+	signed, err := h.internalKeys.Sign(anonymous, users.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for page, posts := range map[string]string{"/verify-email": verifyPath, "/reset-password": resetPath} {
-		req, err := http.NewRequestWithContext(t.Context(), "GET", h.url+page, nil)
+		req, err := http.NewRequestWithContext(t.Context(), "GET", h.baseURL+page, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

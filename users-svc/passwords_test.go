@@ -8,7 +8,7 @@ import (
 
 const guessable = "Password is too easy to guess: a common one, or little more than your name or address"
 
-func TestGuessablePasswordsAreRefused(t *testing.T) {
+func TestCommonPasswordsAreRefused(t *testing.T) {
 	t.Parallel()
 	h, lax := start(t), start(t, func(c *users.Config) { c.Passwords.DenyCommon = false })
 	for _, c := range []struct{ name, email, password string }{
@@ -50,14 +50,14 @@ func TestGuessablePasswordsAreRefused(t *testing.T) {
 	} {
 		body := map[string]string{"email": c.email, "password": c.password}
 		a := h.do(anonymous, "POST", signupPath, body)
-		a.what = c.name + ": " + c.password
+		a.request = c.name + ": " + c.password
 		a.want(400, "WEAK_PASSWORD", guessable)
 		lax.do(anonymous, "POST", signupPath, body).want(200, "", "")
 	}
 }
 
-// TestGoodPasswordsAreTaken: words in a row, and what generators make.
-func TestGoodPasswordsAreTaken(t *testing.T) {
+// TestStrongPasswordsAreAccepted covers passphrases and generated passwords.
+func TestStrongPasswordsAreAccepted(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	for _, c := range []struct{ email, password string }{
@@ -86,18 +86,18 @@ func TestGoodPasswordsAreTaken(t *testing.T) {
 		{"c1@river.example", "By-the-river-we-sat-9"},
 	} {
 		a := h.do(anonymous, "POST", signupPath, map[string]string{"email": c.email, "password": c.password})
-		a.what = c.password
+		a.request = c.password
 		a.want(200, "", "")
 	}
 }
 
-func TestANewPasswordIsHeldAgainstTheUsersNames(t *testing.T) {
+func TestPasswordMustNotContainUserNames(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.AppName = "Umbrella Vault" })
 	ann := h.signUp()
 	user := "/api/v1/users/" + ann.id
-	h.do(ann.identity, "PATCH", user, `{"alias":"Bartholomew"}`).must(200)
-	change := func(to string) *answer {
+	h.do(ann.identity, "PATCH", user, `{"alias":"Bartholomew"}`).mustStatus(200)
+	change := func(to string) *response {
 		return h.do(ann.identity, "PATCH", user, map[string]string{"password": to, "current_password": password})
 	}
 	for _, bad := range []string{"Qwerty123456", "Bartholomew-1", "UmbrellaVault1!", "Umbrella-2026-!"} {

@@ -13,15 +13,15 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// person is an account of a test that has signed in.
-type person struct {
+// testUser is an account of a test that has signed in.
+type testUser struct {
 	email, id, refresh, token string
 	identity                  auth.Identity
 }
 
 const adminEmail = "root@example.com"
 
-// withAdmin makes the first admin by settings.
+// withAdmin sets the first admin in the settings.
 func withAdmin(c *users.Config) { c.FirstAdmin.Email, c.FirstAdmin.Password = adminEmail, password }
 
 func newEmail() string {
@@ -30,54 +30,54 @@ func newEmail() string {
 	return "p" + hex.EncodeToString(b) + "@example.com"
 }
 
-// signUp makes an account and signs it in.
-func (h *harness) signUp() person {
+// signUp creates an account and signs it in.
+func (h *harness) signUp() testUser {
 	h.t.Helper()
 	email := newEmail()
-	h.do(anonymous, "POST", "/api/v1/auth/signup", map[string]any{"email": email, "password": password}).must(200)
+	h.do(anonymous, "POST", "/api/v1/auth/signup", map[string]any{"email": email, "password": password}).mustStatus(200)
 	return h.signIn(email, password)
 }
 
-// SignIn opens one more session.
-func (h *harness) signIn(email, password string) person {
+// signIn opens another session.
+func (h *harness) signIn(email, password string) testUser {
 	h.t.Helper()
 	a := h.do(anonymous, "POST", "/api/v1/users/auth/login",
-		map[string]any{"email": email, "password": password}).must(200)
-	return h.personOf(email, a)
+		map[string]any{"email": email, "password": password}).mustStatus(200)
+	return h.userOf(email, a)
 }
 
-func (h *harness) personOf(email string, a *answer) person {
+func (h *harness) userOf(email string, a *response) testUser {
 	h.t.Helper()
 	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Signing.Issuer, h.cfg.Signing.Audience, h.clock.now)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	admin, _ := a.at("user.is_admin").(bool)
-	return person{
+	admin, _ := a.field("user.is_admin").(bool)
+	return testUser{
 		email: email, id: claims.UserID, refresh: a.text("refreshToken"), token: a.text("token"),
 		identity: auth.Identity{Kind: auth.Session, UserID: claims.UserID, SessionID: claims.SessionID, Admin: admin,
 			ClientAddr: "192.0.2.1"},
 	}
 }
 
-func (h *harness) admin() person {
+func (h *harness) admin() testUser {
 	h.t.Helper()
 	return h.signIn(adminEmail, password)
 }
 
-// alive asks what a gateway asks.
-func (h *harness) alive(p person) bool {
+// alive reports whether the user's session is alive, as a gateway reads it.
+func (h *harness) alive(p testUser) bool {
 	h.t.Helper()
-	alive, _ := h.do(system, "GET", "/internal/sessions/"+p.identity.SessionID, nil).must(200).at("alive").(bool)
+	alive, _ := h.do(system, "GET", "/internal/sessions/"+p.identity.SessionID, nil).mustStatus(200).field("alive").(bool)
 	return alive
 }
 
-// from returns the identity of somebody without a session at another address.
-func from(address string) auth.Identity {
+// anonymousFrom returns the identity of a client without a session at the address.
+func anonymousFrom(address string) auth.Identity {
 	return auth.Identity{Kind: auth.Anonymous, ClientAddr: address}
 }
 
-// eventually waits until ok, at most ten seconds.
+// eventually waits up to ten seconds until ok is true.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(testkit.Patience); !ok(); time.Sleep(20 * time.Millisecond) {
@@ -90,7 +90,8 @@ func eventually(t testing.TB, what string, ok func() bool) {
 func (h *harness) jwks() map[string]ed25519.PublicKey {
 	h.t.Helper()
 	var set auth.JWKS
-	if err := json.Unmarshal(h.do(anonymous, "GET", "/.well-known/jwks.json", nil).must(200).body, &set); err != nil {
+	if err := json.Unmarshal(h.do(anonymous, "GET", "/.well-known/jwks.json", nil).mustStatus(200).body,
+		&set); err != nil {
 		h.t.Fatal(err)
 	}
 	return set.PublicKeys()

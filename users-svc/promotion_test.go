@@ -8,25 +8,26 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// squatted signs a stranger up with an address that is never verified, with everything that such an
-// account can have: a session, an auth token and a second factor of the time without a mail server.
-func (h *harness) squatted(office *testkit.PostOffice) (stranger person, secret string) {
+// signUpStranger creates an account whose address is never verified, with all the access that such
+// an account can have: a session, an auth token and a second factor from the time without a mail
+// server.
+func (h *harness) signUpStranger(office *testkit.PostOffice) (stranger testUser, secret string) {
 	h.t.Helper()
 	stranger = h.signUp()
 	query[bool](h, `UPDATE users SET email_verified = false WHERE id = $1 RETURNING true`, stranger.id)
-	_, secret = h.issue(stranger.identity, map[string]any{"permission_template": "full_access"})
-	h.secure(&stranger, "revoke_tokens", false)
-	mailing(office)(&h.cfg)
-	h.url = h.replica()
+	_, secret = h.createToken(stranger.identity, map[string]any{"permission_template": "full_access"})
+	h.enableTwoFactor(&stranger, "revoke_tokens", false)
+	withMail(office)(&h.cfg)
+	h.baseURL = h.startReplica()
 	return stranger, secret
 }
 
-func TestAnUnverifiedAccountIsNotPromotedByRequest(t *testing.T) {
+func TestUnverifiedAccountIsNotPromotedByRequest(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	root, email := h.admin(), newEmail()
-	h.asksToSignUp(email, attackers)
+	h.requestSignUp(email, attackers)
 	stranger := query[string](h, `SELECT id FROM users WHERE email = $1`, email)
 	for _, method := range []string{"PATCH", "PUT"} {
 		for _, body := range []string{
@@ -36,33 +37,32 @@ func TestAnUnverifiedAccountIsNotPromotedByRequest(t *testing.T) {
 				"The e-mail address of this account was never verified: whoever signed up with it may not own it")
 		}
 	}
-	a := h.do(root.identity, "GET", "/api/v1/users/"+stranger, nil).must(200)
-	if a.at("is_admin") != false || a.at("alias") == "Boss" {
+	a := h.do(root.identity, "GET", "/api/v1/users/"+stranger, nil).mustStatus(200)
+	if a.field("is_admin") != false || a.field("alias") == "Boss" {
 		t.Errorf("after the refusals: got %s, want nothing changed", a.body)
 	}
-	token := tokenIn(t, office.Await(t, email, 1), "verify-email")
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).must(200)
+	token := linkToken(t, office.Await(t, email, 1), "verify-email")
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).mustStatus(200)
 	h.do(root.identity, "PATCH", "/api/v1/users/"+stranger, `{"is_admin":true}`).want(200, "", "")
 }
 
-// TestPromotionAndVerificationAtOnce: whichever comes first, an unverified account is never an
-// admin.
-func TestPromotionAndVerificationAtOnce(t *testing.T) {
+// TestConcurrentPromotionAndVerification: in either order, an unverified account never is an admin.
+func TestConcurrentPromotionAndVerification(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, withAdmin, mailing(office))
+	h := start(t, withAdmin, withMail(office))
 	root := h.admin()
 	for range 5 {
 		email := newEmail()
-		h.asksToSignUp(email, attackers)
+		h.requestSignUp(email, attackers)
 		user := query[string](h, `SELECT id FROM users WHERE email = $1`, email)
-		token := tokenIn(t, office.Await(t, email, 1), "verify-email")
-		var promoted *answer
-		h.count(2, func(i int) bool {
+		token := linkToken(t, office.Await(t, email, 1), "verify-email")
+		var promoted *response
+		h.countConcurrent(2, func(i int) bool {
 			if i == 0 {
 				promoted = h.do(root.identity, "PATCH", "/api/v1/users/"+user, `{"is_admin":true}`)
 			} else {
-				h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).must(200)
+				h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).mustStatus(200)
 			}
 			return true
 		})
@@ -73,9 +73,9 @@ func TestPromotionAndVerificationAtOnce(t *testing.T) {
 	}
 }
 
-// TestWhatACommandPromotesIsNobodyElses: the stranger's password, session, auth token, second
-// factor and the link in the mail are worth nothing afterwards.
-func TestWhatACommandPromotesIsNobodyElses(t *testing.T) {
+// TestPromotionByCommandRevokesStrangersAccess: the stranger's password, session, auth token,
+// second factor and mailed link are invalid afterwards.
+func TestPromotionByCommandRevokesStrangersAccess(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string]func(t *testing.T) []string{
 		"with a generated password": func(*testing.T) []string { return nil },
@@ -87,9 +87,9 @@ func TestWhatACommandPromotesIsNobodyElses(t *testing.T) {
 			t.Parallel()
 			office := testkit.SMTP(t)
 			h := start(t)
-			stranger, secret := h.squatted(office)
-			h.do(anonymous, "POST", resendPath, map[string]string{"email": stranger.email}).must(200)
-			link := tokenIn(t, office.Await(t, stranger.email, 1), "verify-email")
+			stranger, secret := h.signUpStranger(office)
+			h.do(anonymous, "POST", resendPath, map[string]string{"email": stranger.email}).mustStatus(200)
+			link := linkToken(t, office.Await(t, stranger.email, 1), "verify-email")
 			out, err := h.command("admin create", append([]string{"-email", strings.ToUpper(stranger.email)}, args(t)...)...)
 			operators := "The-operators-1"
 			if _, made, found := strings.Cut(out, "password: "); found == (args(t) != nil) {
@@ -116,11 +116,11 @@ func TestWhatACommandPromotesIsNobodyElses(t *testing.T) {
 	}
 }
 
-func TestTheCommandReportsWhatItChanged(t *testing.T) {
+func TestAdminCreateReportsChanges(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
-	h.issue(ann.identity, map[string]any{"permission_template": "full_access"})
+	h.createToken(ann.identity, map[string]any{"permission_template": "full_access"})
 	file := writeFile(t, "password", "Another-horse-2\n")
 	for _, step := range []struct {
 		args     []string
@@ -145,32 +145,32 @@ func TestTheCommandReportsWhatItChanged(t *testing.T) {
 	}
 }
 
-// TestAnAdminOfAnEarlierReleaseWhoseAddressIsVerifiedHasNoPassword: that release promoted accounts
-// whose creator could be anybody; the link in the mail must not make that password an admin's.
-func TestAnAdminOfAnEarlierReleaseWhoseAddressIsVerifiedHasNoPassword(t *testing.T) {
+// TestVerifiedAdminOfEarlierReleaseLosesPassword: an earlier release promoted unverified accounts.
+// The mailed link must not make a stranger's password an admin's.
+func TestVerifiedAdminOfEarlierReleaseLosesPassword(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
 	h := start(t)
-	stranger, secret := h.squatted(office)
+	stranger, secret := h.signUpStranger(office)
 	query[bool](h, `UPDATE users SET is_admin = true WHERE id = $1 RETURNING true`, stranger.id)
-	h.do(anonymous, "POST", resendPath, map[string]string{"email": stranger.email}).must(200)
-	link := tokenIn(t, office.Await(t, stranger.email, 1), "verify-email")
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": link}).must(200)
+	h.do(anonymous, "POST", resendPath, map[string]string{"email": stranger.email}).mustStatus(200)
+	link := linkToken(t, office.Await(t, stranger.email, 1), "verify-email")
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": link}).mustStatus(200)
 	h.tryLogin("198.51.100.7", stranger.email, password).want(401, "INVALID_CREDENTIALS", "")
 	if h.alive(stranger) || h.stateOf(secret).Alive {
 		t.Errorf("alive: session %v, auth token %v", h.alive(stranger), h.stateOf(secret).Alive)
 	}
 	h.clock.forward(2 * time.Minute)
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": stranger.email}).must(200)
-	reset := tokenIn(t, office.Await(t, stranger.email, 2), "reset-password")
-	h.do(anonymous, "POST", resetPath, map[string]string{"token": reset, "password": victims}).must(200)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": stranger.email}).mustStatus(200)
+	reset := linkToken(t, office.Await(t, stranger.email, 2), "reset-password")
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": reset, "password": victims}).mustStatus(200)
 	if root := h.signIn(stranger.email, victims); !root.identity.Admin {
 		t.Error("the owner of the address is no admin")
 	}
 }
 
-// TestAnImportMakesNoAdmin, and changes no account that there is.
-func TestAnImportMakesNoAdmin(t *testing.T) {
+// TestImportCreatesNoAdmin also checks that an import changes no existing account.
+func TestImportCreatesNoAdmin(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -188,20 +188,20 @@ func TestAnImportMakesNoAdmin(t *testing.T) {
 	}
 }
 
-// TestAResetLeavesNothingOfAStranger: of an account whose address was never verified, the second
-// factor is not its owner's either.
-func TestAResetLeavesNothingOfAStranger(t *testing.T) {
+// TestResetOfUnverifiedAccountRevokesAllAccess: the second factor of an account whose address was
+// never verified may be a stranger's.
+func TestResetOfUnverifiedAccountRevokesAllAccess(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
 	h := start(t)
-	stranger, secret := h.squatted(office)
+	stranger, secret := h.signUpStranger(office)
 	h.reset(office, stranger.email, victims)
 	if h.alive(stranger) || h.stateOf(secret).Alive {
 		t.Errorf("alive: session %v, auth token %v", h.alive(stranger), h.stateOf(secret).Alive)
 	}
 	h.tryLogin("198.51.100.7", stranger.email, password).want(401, "INVALID_CREDENTIALS", "")
 	owner := h.signIn(stranger.email, victims) // without a code
-	if a := h.do(owner.identity, "GET", factorPath+"/status", nil).must(200); a.at("enabled") != false {
+	if a := h.do(owner.identity, "GET", factorPath+"/status", nil).mustStatus(200); a.field("enabled") != false {
 		t.Errorf("second factor: %s", a.body)
 	}
 	if got := h.events(owner); !strings.Contains(got, "password_reset") || !strings.Contains(got, "tokens_revoked") {
@@ -209,29 +209,29 @@ func TestAResetLeavesNothingOfAStranger(t *testing.T) {
 	}
 }
 
-// TestAResetKeepsTheOwnersSecondFactor: the mailbox alone does not open a verified account.
-func TestAResetKeepsTheOwnersSecondFactor(t *testing.T) {
+// TestResetOfVerifiedAccountKeepsSecondFactor: the mailbox alone does not open a verified account.
+func TestResetOfVerifiedAccountKeepsSecondFactor(t *testing.T) {
 	t.Parallel()
 	office := testkit.SMTP(t)
-	h := start(t, mailing(office))
+	h := start(t, withMail(office))
 	email := newEmail()
-	h.asksToSignUp(email, password)
-	token := tokenIn(t, office.Await(t, email, 1), "verify-email")
-	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).must(200)
+	h.requestSignUp(email, password)
+	token := linkToken(t, office.Await(t, email, 1), "verify-email")
+	h.do(anonymous, "POST", verifyPath, map[string]string{"token": token}).mustStatus(200)
 	owner := h.signIn(email, password)
-	h.secure(&owner)
-	h.mailed()
+	h.enableTwoFactor(&owner)
+	h.awaitMailJobs()
 	h.reset(office, email, victims)
-	if a := h.tryLogin("203.0.113.9", email, victims).must(200); a.at("requires_2fa") != true || h.alive(owner) {
+	if a := h.tryLogin("203.0.113.9", email, victims).mustStatus(200); a.field("requires_2fa") != true || h.alive(owner) {
 		t.Errorf("after the reset: got %s, the old session alive: %v; want that a code is asked for", a.body, h.alive(owner))
 	}
 }
 
-// reset sets a password by mail.
+// reset sets a new password by mail.
 func (h *harness) reset(office *testkit.PostOffice, email, password string) {
 	h.t.Helper()
 	before := len(office.To(email))
-	h.do(anonymous, "POST", forgotPath, map[string]string{"email": email}).must(200)
-	token := tokenIn(h.t.(*testing.T), office.Await(h.t.(*testing.T), email, before+1), "reset-password")
-	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": password}).must(200)
+	h.do(anonymous, "POST", forgotPath, map[string]string{"email": email}).mustStatus(200)
+	token := linkToken(h.t.(*testing.T), office.Await(h.t.(*testing.T), email, before+1), "reset-password")
+	h.do(anonymous, "POST", resetPath, map[string]string{"token": token, "password": password}).mustStatus(200)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/freetier"
 )
 
-// inventory gives the service these free-tier servers.
+// inventory sets the free-tier servers.
 func inventory(t testing.TB, setting string) func(*users.Config) {
 	return func(c *users.Config) {
 		if err := c.FreeTierServers.UnmarshalText([]byte(setting)); err != nil {
@@ -26,7 +26,7 @@ func inventory(t testing.TB, setting string) func(*users.Config) {
 	}
 }
 
-// query runs SQL in the service's schema and returns the one value that it selects.
+// query runs SQL in the service's schema and returns the one selected value.
 func query[T any](h *harness, sql string, args ...any) T {
 	h.t.Helper()
 	ctx := context.Background()
@@ -45,9 +45,8 @@ func query[T any](h *harness, sql string, args ...any) T {
 	return v
 }
 
-// newcomers puts n accounts into the database, without a password that anybody knows, and returns
-// their identities.
-func (h *harness) newcomers(n int) []auth.Identity {
+// insertUsers inserts n accounts without a usable password and returns their identities.
+func (h *harness) insertUsers(n int) []auth.Identity {
 	h.t.Helper()
 	who := make([]auth.Identity, n)
 	for i := range who {
@@ -61,19 +60,19 @@ func (h *harness) newcomers(n int) []auth.Identity {
 
 const retrySetup = "/api/v1/users/me/retry-setup"
 
-func TestRetrySetupClaimsOnceHoweverOftenItIsCalled(t *testing.T) {
+func TestRetrySetupClaimsOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, inventory(t, "eu-west:DE:Frankfurt:100"))
-	other := h.replica()
-	who := h.newcomers(1)[0]
+	other := h.startReplica()
+	who := h.insertUsers(1)[0]
 	var wait sync.WaitGroup
-	answers := make([]*answer, 50)
+	answers := make([]*response, 50)
 	for i := range answers {
-		url := []string{h.url, other}[i%2]
+		url := []string{h.baseURL, other}[i%2]
 		wait.Go(func() { answers[i] = h.doAt(url, who, "POST", retrySetup, nil) })
 	}
 	wait.Wait()
-	first := answers[0].must(200).want(200, "", "Account setup completed")
+	first := answers[0].mustStatus(200).want(200, "", "Account setup completed")
 	for _, a := range answers {
 		if string(a.body) != string(first.body) {
 			t.Fatalf("two callers got different answers:\n%s\n%s", first.body, a.body)
@@ -83,7 +82,7 @@ func TestRetrySetupClaimsOnceHoweverOftenItIsCalled(t *testing.T) {
 		"eu-west-1 Default default"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if first.at("blocked_reason") != nil || first.at("server.is_ready") != true {
+	if first.field("blocked_reason") != nil || first.field("server.is_ready") != true {
 		t.Errorf("got %s, want a ready server and no blocked_reason", first.body)
 	}
 	got := query[string](h, `SELECT concat_ws(' ', (SELECT sum(claimed) FROM servers), (SELECT count(*) FROM projects), (SELECT count(*) FROM containers))`)
@@ -92,24 +91,25 @@ func TestRetrySetupClaimsOnceHoweverOftenItIsCalled(t *testing.T) {
 	}
 }
 
-func TestMoreAccountsThanPlacesOversellNothing(t *testing.T) {
+func TestFreeTierIsNotOversold(t *testing.T) {
 	t.Parallel()
 	h := start(t, inventory(t, "eu-west:DE:Frankfurt:3;eu-west:DE:Frankfurt:2;us-east:US:Ashburn:4"))
-	who := h.newcomers(40)
+	who := h.insertUsers(40)
 	var wait sync.WaitGroup
-	answers := make([]*answer, len(who))
+	answers := make([]*response, len(who))
 	for i := range who {
 		wait.Go(func() { answers[i] = h.do(who[i], "POST", retrySetup, `{}`) })
 	}
 	wait.Wait()
 	served := map[string]int{}
 	for _, a := range answers {
-		a.must(200)
-		if a.at("server") != nil {
+		a.mustStatus(200)
+		if a.field("server") != nil {
 			served[a.text("server.name")]++
 			continue
 		}
-		if a.at("blocked_reason") != "admin_recovery_required" || a.at("project") != nil || a.at("container") != nil {
+		if a.field("blocked_reason") != "admin_recovery_required" || a.field("project") != nil ||
+			a.field("container") != nil {
 			t.Errorf("without capacity: got %s, want three nulls and admin_recovery_required", a.body)
 		}
 	}
@@ -121,34 +121,35 @@ func TestMoreAccountsThanPlacesOversellNothing(t *testing.T) {
 	}
 }
 
-func TestARegionIsKeptTo(t *testing.T) {
+func TestClaimStaysInRegion(t *testing.T) {
 	t.Parallel()
 	h := start(t, inventory(t, "eu-west:DE:Frankfurt:1;us-east:US:Ashburn:5"))
-	who := h.newcomers(3)
+	who := h.insertUsers(3)
 	region := func(i int) any {
-		return h.do(who[i], "POST", retrySetup, `{"region":"eu-west"}`).must(200).at("server.region")
+		return h.do(who[i], "POST", retrySetup, `{"region":"eu-west"}`).mustStatus(200).field("server.region")
 	}
 	if a, b := region(0), region(1); a != "eu-west" || b != nil {
 		t.Errorf("one place in eu-west: got %v and %v, want eu-west and nothing", a, b)
 	}
-	if a := h.do(who[1], "POST", retrySetup, nil).must(200); a.at("server.region") != "us-east" {
+	if a := h.do(who[1], "POST", retrySetup, nil).mustStatus(200); a.field("server.region") != "us-east" {
 		t.Errorf("without a region: got %s, want us-east", a.body)
 	}
-	if a := h.do(who[1], "POST", retrySetup, `{"region":"eu-west"}`).must(200); a.at("server.region") != "us-east" {
+	if a := h.do(who[1], "POST", retrySetup,
+		`{"region":"eu-west"}`).mustStatus(200); a.field("server.region") != "us-east" {
 		t.Errorf("afterwards: got %s, want what exists", a.body)
 	}
 	regions := h.do(anonymous, "GET", "/api/v1/auth/available-regions", nil).want(200, "",
 		"Available regions retrieved successfully")
-	if got, want := fmt.Sprint(regions.at("regions")),
+	if got, want := fmt.Sprint(regions.field("regions")),
 		"[map[available:false city:Frankfurt country:DE region:eu-west] map[available:true city:Ashburn country:US region:us-east]]"; got != want {
 		t.Errorf("regions: got %s, want %s", got, want)
 	}
 }
 
-func TestRetrySetupRefusesWhatIsNoRegion(t *testing.T) {
+func TestRetrySetupRefusesInvalidRegion(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	who := h.newcomers(1)[0]
+	who := h.insertUsers(1)[0]
 	for name, body := range map[string]string{
 		"a number": `{"region":1}`, "null": `{"region":null}`, "a list": `{"region":["eu-west"]}`,
 		"an object": `{"region":{}}`, "true": `{"region":true}`,
@@ -170,15 +171,15 @@ func TestRetrySetupRefusesWhatIsNoRegion(t *testing.T) {
 	}
 }
 
-func TestFreeTierStatusSaysWhatAClaimWouldDo(t *testing.T) {
+func TestFreeTierStatusPredictsClaim(t *testing.T) {
 	t.Parallel()
 	h := start(t, inventory(t, "eu-west:DE:Frankfurt:1"))
-	who := h.newcomers(2)
+	who := h.insertUsers(2)
 	status := func(i int) string {
 		a := h.do(who[i], "GET", "/api/v1/users/me/free-tier-status", nil).want(200, "", "Free-tier status retrieved")
-		return strings.TrimSpace(fmt.Sprintln(a.at("gate_enabled"), a.at("unlocked"), a.at("has_free_server"),
-			a.at("can_claim"),
-			a.at("claim_blocked_reason"), a.at("signup_code_failed")))
+		return strings.TrimSpace(fmt.Sprintln(a.field("gate_enabled"), a.field("unlocked"), a.field("has_free_server"),
+			a.field("can_claim"),
+			a.field("claim_blocked_reason"), a.field("signup_code_failed")))
 	}
 	check := func(when, got, want string) {
 		if t.Helper(); got != want {
@@ -186,45 +187,45 @@ func TestFreeTierStatusSaysWhatAClaimWouldDo(t *testing.T) {
 		}
 	}
 	check("before", status(0), "false true false true none false")
-	h.do(who[0], "POST", retrySetup, nil).must(200)
+	h.do(who[0], "POST", retrySetup, nil).mustStatus(200)
 	check("with a server", status(0), "false true true false already_claimed false")
 	check("when all are taken", status(1), "false true false false pool_empty false")
 }
 
-func TestTheGateLetsOnlyTheInvitedClaim(t *testing.T) {
+func TestInviteIsRequiredForClaim(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Signup.InviteRequired, c.Signup.InviteCodes = true, "let-me-in" })
-	who := h.newcomers(2)
+	who := h.insertUsers(2)
 	query[string](h, `UPDATE users SET invited = true WHERE id = $1 RETURNING id`, who[0].UserID)
 	query[string](h, `UPDATE users SET signup_code_failed = true WHERE id = $1 RETURNING id`, who[1].UserID)
-	if a := h.do(who[0], "POST", retrySetup, nil).must(200); a.at("server") == nil {
+	if a := h.do(who[0], "POST", retrySetup, nil).mustStatus(200); a.field("server") == nil {
 		t.Errorf("invited: got %s, want a server", a.body)
 	}
 	a := h.do(who[1], "POST", retrySetup, nil).want(403, "FREE_TIER_INVITE_REQUIRED", "")
 	if !strings.Contains(string(a.body), `"error":"FREE_TIER_INVITE_REQUIRED"`) {
 		t.Errorf("got %s, want the code in error too", a.body)
 	}
-	s := h.do(who[1], "GET", "/api/v1/users/me/free-tier-status", nil).must(200)
-	if got := fmt.Sprint(s.at("gate_enabled"), s.at("unlocked"), s.at("can_claim"),
-		s.at("signup_code_failed")); got != "true false false true" {
+	s := h.do(who[1], "GET", "/api/v1/users/me/free-tier-status", nil).mustStatus(200)
+	if got := fmt.Sprint(s.field("gate_enabled"), s.field("unlocked"), s.field("can_claim"),
+		s.field("signup_code_failed")); got != "true false false true" {
 		t.Errorf("status: got %s, want true false false true", got)
 	}
 }
 
-func TestProjectsAndContainersAreTheCallersOwn(t *testing.T) {
+func TestProjectsAndContainersBelongToCaller(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	who := h.newcomers(2)
-	setup := h.do(who[0], "POST", retrySetup, nil).must(200)
+	who := h.insertUsers(2)
+	setup := h.do(who[0], "POST", retrySetup, nil).mustStatus(200)
 	for kind, name := range map[string]string{"containers": "Container", "projects": "Project"} {
 		itemID := setup.text(strings.ToLower(name) + ".id")
 		one := h.do(who[0], "GET", "/api/v1/"+kind+"/"+itemID, nil).want(200, "", name+" retrieved successfully")
 		for _, path := range []string{"/api/v1/" + kind, "/api/v1/" + kind + "/"} {
 			list := h.do(who[0], "GET", path, nil).want(200, "", name+"s retrieved successfully")
-			if got := list.at(kind).([]any); len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(one.data) {
+			if got := list.field(kind).([]any); len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(one.data) {
 				t.Errorf("%s: got %s, want the one item %s", path, list.body, one.body)
 			}
-			empty := h.do(who[1], "GET", path+"?page=7&limit=3", nil).must(200)
+			empty := h.do(who[1], "GET", path+"?page=7&limit=3", nil).mustStatus(200)
 			if got, want := string(empty.body),
 				`"data":{"`+kind+`":[],"pagination":{"total":0,"page":7,"limit":3,"pages":0}}`; !strings.Contains(got, want) {
 				t.Errorf("nobody's %s: got %s, want %s", kind, got, want)
@@ -240,10 +241,10 @@ func TestProjectsAndContainersAreTheCallersOwn(t *testing.T) {
 	}
 }
 
-func TestAuthTokensNeedThePermission(t *testing.T) {
+func TestProvisioningByTokenNeedsPermission(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	session := h.newcomers(1)[0]
+	session := h.insertUsers(1)[0]
 	token := func(permissions ...string) auth.Identity {
 		return auth.Identity{Kind: auth.Token, UserID: session.UserID, TokenID: id.New(time.Now()),
 			Grant: &auth.Grant{Permissions: permissions}}
@@ -255,14 +256,14 @@ func TestAuthTokensNeedThePermission(t *testing.T) {
 	} {
 		h.do(token("resources.vault"), c.method, c.path, nil).want(403, "INSUFFICIENT_PERMISSIONS",
 			"Insufficient permissions")
-		h.do(token(c.permission), c.method, c.path, nil).must(200)
+		h.do(token(c.permission), c.method, c.path, nil).mustStatus(200)
 	}
 }
 
-func TestAdminsAddServers(t *testing.T) {
+func TestAdminAddsServers(t *testing.T) {
 	t.Parallel()
 	h := start(t, inventory(t, "eu-west:DE:Frankfurt:0001"))
-	who := h.newcomers(2)
+	who := h.insertUsers(2)
 	admin := who[0]
 	admin.Admin = true
 	h.do(who[1], "GET", "/api/v1/servers", nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
@@ -293,7 +294,7 @@ func TestAdminsAddServers(t *testing.T) {
 	h.do(who[1], "POST", retrySetup, `{"region":"mars"}`).want(400, "VALIDATION_ERROR", "")
 	h.do(admin, "POST", "/api/v1/servers", good).want(201, "", "Server created successfully")
 	h.do(admin, "POST", "/api/v1/servers", good).want(409, "SERVER_EXISTS", "")
-	if a := h.do(who[1], "POST", retrySetup, `{"region":"mars"}`).must(200); a.at("server.city") != "Jezero" {
+	if a := h.do(who[1], "POST", retrySetup, `{"region":"mars"}`).mustStatus(200); a.field("server.city") != "Jezero" {
 		t.Errorf("got %s, want the new server", a.body)
 	}
 	list := h.do(admin, "GET", "/api/v1/servers", nil).want(200, "", "Servers retrieved successfully")
@@ -307,7 +308,7 @@ func TestAdminsAddServers(t *testing.T) {
 	}
 }
 
-func TestTheInventorySettingSaysWhatIsWrong(t *testing.T) {
+func TestInventorySettingErrors(t *testing.T) {
 	t.Parallel()
 	for setting, want := range map[string]string{
 		"eu-west:DE:Frankfurt": "region:country:city:capacity", "EU:DE:Frankfurt:1": "no region",

@@ -6,8 +6,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestReadinessProvesThatTheDatabaseTakesWrites, not only that it answers.
-func TestReadinessProvesThatTheDatabaseTakesWrites(t *testing.T) {
+// TestReadinessNeedsWritableDatabase: a database that only answers reads is not enough.
+func TestReadinessNeedsWritableDatabase(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	testkit.ReadyFollowsWrites(t, h.cfg.DB.URL.Reveal(), h.adminAddr)

@@ -12,25 +12,25 @@ import (
 
 func noRefreshLimit(c *users.Config) { c.Sessions.RefreshRate = ratelimit.Rate{} }
 
-// BenchmarkRefresh shows what one refresh costs.
+// BenchmarkRefresh measures one refresh.
 func BenchmarkRefresh(b *testing.B) {
 	h := start(b, noRefreshLimit)
 	token := h.signUp().refresh
 	for b.Loop() {
-		token = h.refresh(token).must(200).text("refreshToken")
+		token = h.refresh(token).mustStatus(200).text("refreshToken")
 	}
 }
 
-// TestOneSessionRefreshedFromManySidesKeepsOneChain: clients of two replicas that share a session,
-// and each refresh what they were given last, all stay signed in, and the session never has more
-// than one token that was not replaced.
-func TestOneSessionRefreshedFromManySidesKeepsOneChain(t *testing.T) {
+// TestConcurrentRefreshesKeepOneTokenChain: clients of two replicas share a session, and each
+// refreshes the token it got last. All stay signed in, and the session never has more than one
+// current token.
+func TestConcurrentRefreshesKeepOneTokenChain(t *testing.T) {
 	t.Parallel()
 	h := start(t, noRefreshLimit)
 	ann := h.signUp()
-	replicas := []string{h.url, h.replica()}
+	replicas := []string{h.baseURL, h.startReplica()}
 	const clients, rounds = 8, 10
-	ok := h.count(clients, func(i int) bool {
+	ok := h.countConcurrent(clients, func(i int) bool {
 		token := ann.refresh
 		for range rounds {
 			a := h.doAt(replicas[i%2], anonymous, "POST", refreshPath, map[string]string{"refreshToken": token})
@@ -55,15 +55,15 @@ func TestOneSessionRefreshedFromManySidesKeepsOneChain(t *testing.T) {
 	}
 }
 
-// TestASecondUseWithinTheGraceMovesNoEnd: the session ends when the refresh said that replaced the
-// token.
-func TestASecondUseWithinTheGraceMovesNoEnd(t *testing.T) {
+// TestReuseWithinGraceKeepsExpiry: the session ends at the time that the refresh which replaced the
+// token announced.
+func TestReuseWithinGraceKeepsExpiry(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
-	first := h.refresh(ann.refresh).must(200)
+	first := h.refresh(ann.refresh).mustStatus(200)
 	h.clock.forward(h.cfg.Sessions.Grace / 2)
-	second := h.refresh(ann.refresh).must(200)
+	second := h.refresh(ann.refresh).mustStatus(200)
 	for _, field := range []string{"refreshToken", "refresh_expires_at"} {
 		if a, b := first.text(field), second.text(field); a == "" || a != b {
 			t.Errorf("%s: got %q after %q", field, b, a)
@@ -71,19 +71,19 @@ func TestASecondUseWithinTheGraceMovesNoEnd(t *testing.T) {
 	}
 }
 
-// TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce: of all sessions of the user that are
-// refreshed with old tokens at once each ends, once, and each end is announced.
-func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
+// TestConcurrentReplaysEndSessionOnce replays old tokens of several sessions of a user at once:
+// each session ends once, and each end is announced.
+func TestConcurrentReplaysEndSessionOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, noRefreshLimit)
 	ann := h.signUp()
-	sessions := []person{ann, h.signIn(ann.email, password), h.signIn(ann.email, password)}
+	sessions := []testUser{ann, h.signIn(ann.email, password), h.signIn(ann.email, password)}
 	for _, one := range sessions {
-		h.refresh(one.refresh).must(200)
+		h.refresh(one.refresh).mustStatus(200)
 	}
 	version := query[int](h, `SELECT state_version::int FROM users WHERE id = $1`, ann.id)
 	h.clock.forward(h.cfg.Sessions.Grace + time.Second)
-	refused := h.count(24, func(i int) bool { return h.refresh(sessions[i%3].refresh).code == "INVALID_TOKEN" })
+	refused := h.countConcurrent(24, func(i int) bool { return h.refresh(sessions[i%3].refresh).code == "INVALID_TOKEN" })
 	if refused != 24 {
 		t.Errorf("old tokens that were refused with 401 INVALID_TOKEN: got %d, want 24", refused)
 	}
@@ -100,17 +100,17 @@ func TestAnOldTokenUsedManyTimesAtOnceEndsItsSessionOnce(t *testing.T) {
 	}
 }
 
-// TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp: else a thief who keeps the session's limit
-// used up would never be noticed.
-func TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp(t *testing.T) {
+// TestReplayEndsSessionDespiteRateLimit: a thief who keeps the session's rate limit used up must
+// still be detected.
+func TestReplayEndsSessionDespiteRateLimit(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Sessions.RefreshRate.Count = 3 })
 	ann := h.signUp()
-	stolen := h.refresh(ann.refresh).must(200).text("refreshToken")
+	stolen := h.refresh(ann.refresh).mustStatus(200).text("refreshToken")
 	for range 2 {
-		stolen = h.refresh(stolen).must(200).text("refreshToken")
+		stolen = h.refresh(stolen).mustStatus(200).text("refreshToken")
 	}
-	h.refresh(ann.refresh).want(429, "RATE_LIMITED", "") // within the grace, it is still good
+	h.refresh(ann.refresh).want(429, "RATE_LIMITED", "") // within the grace period it is valid
 	if !h.alive(ann) {
 		t.Fatal("a token within its grace ended the session")
 	}
@@ -119,12 +119,12 @@ func TestAnOldTokenEndsItsSessionThoughTheLimitIsUsedUp(t *testing.T) {
 	if h.alive(ann) {
 		t.Error("the session is alive after the re-use of an old token")
 	}
-	h.refresh(ann.refresh).want(429, "RATE_LIMITED", "") // there is nothing left to end, so the limit counts
+	h.refresh(ann.refresh).want(429, "RATE_LIMITED", "") // the session has ended, so the limit counts
 }
 
-// TestWhatChangesWhileARefreshWaitsCounts holds the account's row while somebody refreshes, and
-// changes something meanwhile.
-func TestWhatChangesWhileARefreshWaitsCounts(t *testing.T) {
+// TestRefreshSeesConcurrentChanges holds the account's row during a refresh and changes something
+// meanwhile.
+func TestRefreshSeesConcurrentChanges(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change string
@@ -142,7 +142,7 @@ func TestWhatChangesWhileARefreshWaitsCounts(t *testing.T) {
 			t.Parallel()
 			h := start(t)
 			ann := h.signUp()
-			h.overtaken(ann.id, func() *answer { return h.refresh(ann.refresh) }, c.change).want(c.status, c.code, "")
+			h.doWhileLocked(ann.id, func() *response { return h.refresh(ann.refresh) }, c.change).want(c.status, c.code, "")
 			if n := query[int](h, `SELECT count(*)::int FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE s.user_id = $1`, ann.id); n > 1 {
 				t.Errorf("%d tokens, want no new one", n)
 			}

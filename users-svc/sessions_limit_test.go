@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// addSessions gives the user n live sessions that are older than those of the test; it returns the
-// id of the oldest.
-func (h *harness) addSessions(p person, n int) string {
+// addSessions inserts n live sessions that are older than those of the test and returns the id of
+// the oldest.
+func (h *harness) addSessions(p testUser, n int) string {
 	h.t.Helper()
 	return query[string](h, `WITH added AS (
 			INSERT INTO sessions (id, user_id, created_at, last_seen_at, expires_at, max_at, ip_address, user_agent)
@@ -17,30 +17,30 @@ func (h *harness) addSessions(p person, n int) string {
 		SELECT min(id) FROM added`, p.id, n)
 }
 
-func (h *harness) liveSessions(p person) int {
+func (h *harness) liveSessions(p testUser) int {
 	h.t.Helper()
 	return query[int](h, `SELECT count(*)::int FROM sessions
 		WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()`, p.id)
 }
 
-// TestTheOldestSessionEndsWhenThereAreTooMany, on every gateway, and the history tells.
-func TestTheOldestSessionEndsWhenThereAreTooMany(t *testing.T) {
+// TestSessionLimitEndsOldestSession: the end reaches every gateway and is in the history.
+func TestSessionLimitEndsOldestSession(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
 	oldest := h.addSessions(ann, 999)
 	alive := func(session string) bool {
-		v, _ := h.do(system, "GET", "/internal/sessions/"+session, nil).must(200).at("alive").(bool)
+		v, _ := h.do(system, "GET", "/internal/sessions/"+session, nil).mustStatus(200).field("alive").(bool)
 		return v
 	}
 	if !alive(oldest) || h.liveSessions(ann) != 1000 {
 		t.Fatalf("before: alive %v, %d sessions", alive(oldest), h.liveSessions(ann))
 	}
-	a := h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).must(200)
+	a := h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).mustStatus(200)
 	if a.header.Get("X-Realmgate-Changed") == "" {
 		t.Error("the gateway that signed in is not told that sessions have changed")
 	}
-	newest := h.personOf(ann.email, a)
+	newest := h.userOf(ann.email, a)
 	if alive(oldest) || !alive("aaaa00000000000000000002") || !h.alive(ann) || !h.alive(newest) {
 		t.Errorf("alive afterwards: oldest %v, first %v, newest %v", alive(oldest), h.alive(ann), h.alive(newest))
 	}
@@ -49,13 +49,13 @@ func TestTheOldestSessionEndsWhenThereAreTooMany(t *testing.T) {
 	}
 	var events []string
 	path := "/api/v1/users/me/security-history?include_security=true"
-	for _, e := range h.do(newest.identity, "GET", path, nil).must(200).data.([]any) {
+	for _, e := range h.do(newest.identity, "GET", path, nil).mustStatus(200).data.([]any) {
 		events = append(events, e.(map[string]any)["event"].(string))
 	}
 	if slices.Sort(events); !slices.Equal(events, []string{"login", "login", "session_limit"}) {
 		t.Errorf("history: got %v, want two sign-ins and session_limit", events)
 	}
-	// More than there may be, left by an earlier release, end with the next sign-in.
+	// The next login ends surplus sessions of an earlier release.
 	query[int](h, `WITH back AS (
 			UPDATE sessions SET ended_at = NULL, ended_why = NULL WHERE user_id = $1 RETURNING 1)
 		SELECT count(*)::int FROM back`, ann.id)
@@ -64,15 +64,15 @@ func TestTheOldestSessionEndsWhenThereAreTooMany(t *testing.T) {
 	}
 }
 
-// TestManySignInsAtOnceKeepTheBound over two replicas; every one of them gets its session.
-func TestManySignInsAtOnceKeepTheBound(t *testing.T) {
+// TestConcurrentLoginsKeepSessionLimit runs logins at two replicas; each gets its session.
+func TestConcurrentLoginsKeepSessionLimit(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
 	h.addSessions(ann, 985)
-	replicas := []string{h.url, h.replica()}
+	replicas := []string{h.baseURL, h.startReplica()}
 	credentials := map[string]string{"email": ann.email, "password": password}
-	ok := h.count(40, func(i int) bool {
+	ok := h.countConcurrent(40, func(i int) bool {
 		return h.doAt(replicas[i%2], anonymous, "POST", loginPath, credentials).status == 200
 	})
 	left := query[int](h, `SELECT count(*)::int FROM sessions

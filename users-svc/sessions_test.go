@@ -18,7 +18,7 @@ const (
 	ownSessions = "/api/v1/users/me/sessions"
 )
 
-func (h *harness) refresh(token string) *answer {
+func (h *harness) refresh(token string) *response {
 	h.t.Helper()
 	return h.do(anonymous, "POST", refreshPath, map[string]string{"refreshToken": token})
 }
@@ -58,7 +58,7 @@ func TestLogin(t *testing.T) {
 		{"client a number", `{"email":"a@b.c","password":"x","client":1}`, "VALIDATION_ERROR", 400},
 	} {
 		a := h.do(anonymous, "POST", loginPath, c.body)
-		a.what = c.name
+		a.request = c.name
 		a.want(c.status, c.code, "")
 	}
 	h.do(anonymous, "POST", loginPath, `{"email":"a@b.c"}`).want(400, "", "Username or email, and password are required")
@@ -73,8 +73,9 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", field, got, want)
 		}
 	}
-	if a.text("user.email") != ann.email || len(data) != 11 || a.at("server.id") == nil || a.at("project.id") == nil ||
-		a.at("container.id") == nil {
+	if a.text("user.email") != ann.email || len(data) != 11 || a.field("server.id") == nil ||
+		a.field("project.id") == nil ||
+		a.field("container.id") == nil {
 		t.Errorf("data: got %s, want 11 fields with the user, its server, project and container", a.body)
 	}
 }
@@ -84,7 +85,7 @@ func TestABannedAccountCannotSignIn(t *testing.T) {
 	h := start(t, withAdmin)
 	ann := h.signUp()
 	root := h.admin()
-	h.do(root.identity, "PATCH", "/api/v1/users/"+ann.id, `{"is_banned":true}`).must(200)
+	h.do(root.identity, "PATCH", "/api/v1/users/"+ann.id, `{"is_banned":true}`).mustStatus(200)
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": password}).want(403,
 		"ACCOUNT_BANNED", "Your account is banned")
 	h.do(anonymous, "POST", loginPath, map[string]string{"email": ann.email, "password": "Wrong-horse-1"}).want(401,
@@ -96,7 +97,7 @@ func TestABannedAccountCannotSignIn(t *testing.T) {
 	h.do(banned, "POST", logoutPath, nil).want(200, "", "Logout successful")
 }
 
-func TestAccessTokenSaysWhoAndHowLong(t *testing.T) {
+func TestAccessTokenClaims(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -105,7 +106,7 @@ func TestAccessTokenSaysWhoAndHowLong(t *testing.T) {
 		claims.ExpiresAt.Sub(claims.IssuedAt) != 24*time.Hour {
 		t.Errorf("claims: got %+v, %v; want those of %s for a day", claims, err, ann.id)
 	}
-	set := h.do(anonymous, "GET", "/.well-known/jwks.json", nil).must(200)
+	set := h.do(anonymous, "GET", "/.well-known/jwks.json", nil).mustStatus(200)
 	if cc := set.header.Get("Cache-Control"); cc != "public, max-age=300" || strings.Contains(string(set.body), `"d"`) {
 		t.Errorf("JWKS: Cache-Control %q, body %s", cc, set.body)
 	}
@@ -118,7 +119,7 @@ func TestRefresh(t *testing.T) {
 		"empty": `{"refreshToken":""}`, "NUL": `{"refreshToken":"\u0000"}`,
 		"200 KB": `{"refreshToken":"` + strings.Repeat("x", 200<<10) + `"}`} {
 		a := h.do(anonymous, "POST", refreshPath, body)
-		a.what = name
+		a.request = name
 		a.want(400, "VALIDATION_ERROR", "")
 	}
 	h.refresh("nonsense").want(401, "INVALID_TOKEN", "")
@@ -128,14 +129,14 @@ func TestRefresh(t *testing.T) {
 		"Bearer expired").
 		want(200, "", "Token refreshed successfully")
 	if len(first.data.(map[string]any)) != 6 || first.text("refreshToken") == ann.refresh ||
-		first.at("expires_in") != 86400.0 {
+		first.field("expires_in") != 86400.0 {
 		t.Errorf("refresh: got %s, want six fields and a new token", first.body)
 	}
-	if again := h.refresh(ann.refresh).must(200); again.text("refreshToken") != first.text("refreshToken") {
+	if again := h.refresh(ann.refresh).mustStatus(200); again.text("refreshToken") != first.text("refreshToken") {
 		t.Error("a retry inside the grace period must get the token that the first call got")
 	}
-	second := h.refresh(first.text("refreshToken")).must(200)
-	if late := h.refresh(ann.refresh).must(200); late.text("refreshToken") != second.text("refreshToken") {
+	second := h.refresh(first.text("refreshToken")).mustStatus(200)
+	if late := h.refresh(ann.refresh).mustStatus(200); late.text("refreshToken") != second.text("refreshToken") {
 		t.Error("the first token, inside its grace period, must lead to the end of the chain")
 	}
 	h.clock.forward(61 * time.Second)
@@ -145,7 +146,7 @@ func TestRefresh(t *testing.T) {
 	}
 	h.refresh(second.text("refreshToken")).want(401, "INVALID_TOKEN", "")
 	again := h.signIn(ann.email, password)
-	events := h.do(again.identity, "GET", "/api/v1/users/me/security-history?include_security=true", nil).must(200)
+	events := h.do(again.identity, "GET", "/api/v1/users/me/security-history?include_security=true", nil).mustStatus(200)
 	if !strings.Contains(string(events.body), `"refresh_reuse"`) {
 		t.Errorf("history: got %s, want refresh_reuse", events.body)
 	}
@@ -158,7 +159,7 @@ func TestConcurrentRefreshesAgree(t *testing.T) {
 	h := start(t)
 	ann := h.signUp()
 	tokens := make([]string, 20)
-	if ok := h.count(len(tokens), func(i int) bool {
+	if ok := h.countConcurrent(len(tokens), func(i int) bool {
 		a := h.refresh(ann.refresh)
 		if a.status == http.StatusOK {
 			tokens[i] = a.text("refreshToken")
@@ -181,7 +182,7 @@ func TestRefreshLimitIsPerSession(t *testing.T) {
 	ann := h.signUp()
 	token := ann.refresh
 	for range 3 {
-		token = h.refresh(token).must(200).text("refreshToken")
+		token = h.refresh(token).mustStatus(200).text("refreshToken")
 	}
 	if a := h.refresh(token).want(429, "RATE_LIMITED", "Rate limit exceeded"); a.header.Get("Retry-After") == "" ||
 		a.header.Get("RateLimit-Limit") != "3" {
@@ -190,20 +191,20 @@ func TestRefreshLimitIsPerSession(t *testing.T) {
 	h.refresh(h.signIn(ann.email, password).refresh).want(200, "", "")
 }
 
-func TestSessionLivesAtMostItsLifetime(t *testing.T) {
+func TestSessionMaxLifetime(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Sessions.MaxLifetime = 10 * 24 * time.Hour })
 	ann := h.signUp()
 	h.clock.forward(6 * 24 * time.Hour)
-	a := h.refresh(ann.refresh).must(200)
-	if in := a.at("refresh_expires_in").(float64); in > 4*24*3600 {
+	a := h.refresh(ann.refresh).mustStatus(200)
+	if in := a.field("refresh_expires_in").(float64); in > 4*24*3600 {
 		t.Errorf("refresh_expires_in: got %v, want at most the four days that are left", in)
 	}
 	h.clock.forward(4 * 24 * time.Hour)
 	h.refresh(a.text("refreshToken")).want(401, "TOKEN_EXPIRED", "")
 }
 
-func TestSessionsListAndEnd(t *testing.T) {
+func TestSessionsAreListedAndEnded(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann, bob := h.signUp(), h.signUp()
@@ -226,7 +227,7 @@ func TestSessionsListAndEnd(t *testing.T) {
 		t.Error("exactly the second session should have ended")
 	}
 	if n := h.do(ann.identity, "DELETE", ownSessions, nil).want(200, "",
-		"Other sessions ended successfully").at("ended_count"); n != 1.0 {
+		"Other sessions ended successfully").field("ended_count"); n != 1.0 {
 		t.Errorf("ended_count: got %v, want 1", n)
 	}
 	if h.alive(third) || !h.alive(ann) || !h.alive(bob) {
@@ -249,7 +250,7 @@ func TestSessionsListAndEnd(t *testing.T) {
 	h.do(ann.identity, "POST", logoutPath, nil).want(200, "", "Logout successful")
 }
 
-func TestStatesAreForTheGatewayOnly(t *testing.T) {
+func TestSessionStateIsInternal(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -258,14 +259,14 @@ func TestStatesAreForTheGatewayOnly(t *testing.T) {
 		h.do(who, "GET", path, nil).want(401, "INVALID_TOKEN", "")
 	}
 	for _, unknown := range []string{"0123456789abcdef01234567", "nope", "%00"} {
-		if a := h.do(system, "GET", "/internal/sessions/"+unknown, nil).must(200); a.at("alive") != false {
+		if a := h.do(system, "GET", "/internal/sessions/"+unknown, nil).mustStatus(200); a.field("alive") != false {
 			t.Errorf("%s: got %s, want alive false", unknown, a.body)
 		}
 	}
-	if a := h.do(system, "GET", path, nil).must(200); a.at("alive") != true || a.at("user_id") != ann.id {
+	if a := h.do(system, "GET", path, nil).mustStatus(200); a.field("alive") != true || a.field("user_id") != ann.id {
 		t.Errorf("state: got %s, want alive and %s", a.body, ann.id)
 	}
-	req, _ := http.NewRequest("GET", h.url+path, nil)
+	req, _ := http.NewRequest("GET", h.baseURL+path, nil)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -54,12 +54,12 @@ func TestSignupRules(t *testing.T) {
 		{"12 code points", `{"email":"e@example.com","password":"Ünïcödé-pä55"}`, "", 200},
 	} {
 		a := h.do(anonymous, "POST", signupPath, c.body)
-		a.what = c.name
+		a.request = c.name
 		a.want(c.status, c.code, "")
 	}
 }
 
-func TestSignupSaysNothingAboutKnownAddresses(t *testing.T) {
+func TestSignupHidesKnownAddresses(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -74,39 +74,40 @@ func TestSignupSaysNothingAboutKnownAddresses(t *testing.T) {
 	h.signIn(ann.email, password)
 }
 
-func TestTwentySignupsOfOneAddressAtOnce(t *testing.T) {
+func TestConcurrentSignupsOfOneAddress(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	email := newEmail()
-	ok := h.count(20, func(int) bool {
+	ok := h.countConcurrent(20, func(int) bool {
 		return h.do(anonymous, "POST", signupPath, map[string]string{"email": email, "password": password}).status == 200
 	})
-	if total := h.do(h.admin().identity, "GET", "/api/v1/users?q="+email, nil).must(200).meta["total"]; ok != 20 ||
+	if total := h.do(h.admin().identity, "GET", "/api/v1/users?q="+email,
+		nil).mustStatus(200).metadata["total"]; ok != 20 ||
 		total != 1.0 {
 		t.Errorf("answers 200: got %d, want 20; accounts: got %v, want 1", ok, total)
 	}
 }
 
-func TestSignupCanBeClosed(t *testing.T) {
+func TestSignupCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Signup.Enabled, c.Signup.InviteRequired, c.AppName = false, true, "Acme" })
 	h.do(anonymous, "POST", signupPath, map[string]string{"email": newEmail(), "password": password}).want(403,
 		"SIGNUP_DISABLED", "Signup is disabled")
-	a := h.do(anonymous, "GET", "/api/v1/auth/config", nil).must(200)
-	if a.at("appName") != "Acme" || a.at("signupEnabled") != false || a.at("inviteRequired") != true ||
-		a.at("githubEnabled") != false || a.at("googleEnabled") != false {
+	a := h.do(anonymous, "GET", "/api/v1/auth/config", nil).mustStatus(200)
+	if a.field("appName") != "Acme" || a.field("signupEnabled") != false || a.field("inviteRequired") != true ||
+		a.field("githubEnabled") != false || a.field("googleEnabled") != false {
 		t.Errorf("config: got %s", a.body)
 	}
 }
 
-func TestFirstAdminIsMadeOnce(t *testing.T) {
+func TestFirstAdminIsCreatedOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
-	_, secret := h.issue(ann.identity, map[string]any{"permission_template": "full_access", "vault_access": true})
-	h.secure(&ann)
+	_, secret := h.createToken(ann.identity, map[string]any{"permission_template": "full_access", "vault_access": true})
+	h.enableTwoFactor(&ann)
 	h.cfg.FirstAdmin.Email, h.cfg.FirstAdmin.Password = strings.ToUpper(ann.email), "The-operators-1"
-	h.count(3, func(int) bool { h.replica(); return true })
+	h.countConcurrent(3, func(int) bool { h.startReplica(); return true })
 	if h.alive(ann) {
 		t.Error("the sessions of an account that becomes the admin should end")
 	}
@@ -115,14 +116,16 @@ func TestFirstAdminIsMadeOnce(t *testing.T) {
 	if h.stateOf(secret).Alive {
 		t.Error("the auth tokens of an account that becomes the admin should be gone")
 	}
-	root := h.signIn(ann.email, "The-operators-1") // owes no code of somebody else's authenticator
-	if total := h.do(root.identity, "GET", "/api/v1/users?is_admin=true", nil).must(200).meta["total"]; total != 1.0 ||
+	root := h.signIn(ann.email, "The-operators-1") // needs no code of a stranger's authenticator
+	if total := h.do(root.identity, "GET", "/api/v1/users?is_admin=true",
+		nil).mustStatus(200).metadata["total"]; total != 1.0 ||
 		!root.identity.Admin {
 		t.Errorf("admins: got %v, want 1", total)
 	}
 	h.cfg.FirstAdmin.Email = "other@example.com"
-	h.replica()
-	if total := h.do(root.identity, "GET", "/api/v1/users?is_admin=true", nil).must(200).meta["total"]; total != 1.0 {
+	h.startReplica()
+	if total := h.do(root.identity, "GET", "/api/v1/users?is_admin=true",
+		nil).mustStatus(200).metadata["total"]; total != 1.0 {
 		t.Errorf("admins after another start: got %v, want 1", total)
 	}
 }

@@ -13,24 +13,24 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-func (h *harness) tryLogin(address, name, password string) *answer {
+func (h *harness) tryLogin(address, name, password string) *response {
 	h.t.Helper()
-	return h.do(from(address), "POST", loginPath, map[string]string{"username": name, "password": password})
+	return h.do(anonymousFrom(address), "POST", loginPath, map[string]string{"username": name, "password": password})
 }
 
-func retryAfter(a *answer) int {
+func retryAfter(a *response) int {
 	n, _ := strconv.Atoi(a.header.Get("Retry-After"))
 	return n
 }
 
-func TestGuessesAtAnAccountAreSlowed(t *testing.T) {
+func TestAccountThrottle(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp() // signed in from 192.0.2.1
 	name := h.do(ann.identity, "GET", "/api/v1/users/me", nil).text("username")
 	const attacker, elsewhere = "198.51.100.7", "203.0.113.9"
 	for i := range 10 {
-		who := []string{ann.email, name}[i%2] // one count for both names
+		who := []string{ann.email, name}[i%2] // both names share a count
 		h.tryLogin(attacker, who, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
 	}
 	first := h.tryLogin(attacker, ann.email, "Wrong-horse-1").want(429, "RATE_LIMITED", "Rate limit exceeded")
@@ -55,8 +55,8 @@ func TestGuessesAtAnAccountAreSlowed(t *testing.T) {
 	h.tryLogin(attacker, ann.email, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
 }
 
-// TestOldFailuresAreForgotten a period after the last one, also when nothing has cleaned up since.
-func TestOldFailuresAreForgotten(t *testing.T) {
+// TestFailuresExpire: a period after the last failure the count is 0, even if no cleanup ran.
+func TestFailuresExpire(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -73,7 +73,7 @@ func TestOldFailuresAreForgotten(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesAreSlowedAlike(t *testing.T) {
+func TestUnknownNamesAreThrottledAlike(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	for range 10 {
@@ -82,13 +82,13 @@ func TestUnknownNamesAreSlowedAlike(t *testing.T) {
 	h.tryLogin("198.51.100.7", "NOBODY@example.com", "Wrong-horse-1").want(429, "RATE_LIMITED", "")
 }
 
-// TestTheCaseOfAUserNameTellsNotWhetherThereIsOne: names are told apart by case, whether an account
-// has them or not.
-func TestTheCaseOfAUserNameTellsNotWhetherThereIsOne(t *testing.T) {
+// TestThrottleHidesExistenceOfUsername: usernames that differ in case are counted apart, whether an
+// account has them or not.
+func TestThrottleHidesExistenceOfUsername(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	h.do(h.admin().identity, "POST", "/api/v1/users",
-		map[string]any{"email": "bob@example.com", "password": password, "username": "bob_there"}).must(201)
+		map[string]any{"email": "bob@example.com", "password": password, "username": "bob_there"}).mustStatus(201)
 	for _, name := range []string{"bob_there", "zed_absent"} {
 		for range 10 {
 			h.tryLogin("198.51.100.7", name, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
@@ -98,12 +98,12 @@ func TestTheCaseOfAUserNameTellsNotWhetherThereIsOne(t *testing.T) {
 	}
 }
 
-func TestManyGuessesAtOnce(t *testing.T) {
+func TestConcurrentGuessesAreBounded(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Passwords.Parallel = 4 })
 	ann := h.signUp()
 	for _, name := range []string{ann.email, "nobody@example.com"} {
-		if checked := h.count(60, func(int) bool {
+		if checked := h.countConcurrent(60, func(int) bool {
 			return h.tryLogin("198.51.100.7", name,
 				"Wrong-horse-1").status == 401
 		}); checked != 10 {
@@ -111,7 +111,7 @@ func TestManyGuessesAtOnce(t *testing.T) {
 		}
 	}
 	body := map[string]string{"password": "Another-horse-2", "current_password": "Wrong-horse-1"}
-	if checked := h.count(60, func(int) bool {
+	if checked := h.countConcurrent(60, func(int) bool {
 		return h.do(ann.identity, "PATCH", "/api/v1/users/"+ann.id,
 			body).status == 400
 	}); checked != 10 {
@@ -119,28 +119,28 @@ func TestManyGuessesAtOnce(t *testing.T) {
 	}
 }
 
-func TestManyGuessesAtOnceAtTwoReplicas(t *testing.T) {
+func TestConcurrentGuessesAtTwoReplicasAreBounded(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Passwords.Parallel = 2 })
 	ann := h.signUp()
-	replicas := []string{h.url, h.replica()}
+	replicas := []string{h.baseURL, h.startReplica()}
 	body := map[string]string{"email": ann.email, "password": "Wrong-horse-1"}
-	checked := h.count(60, func(i int) bool {
-		return h.doAt(replicas[i%2], from("198.51.100.7"), "POST", loginPath, body).status == 401
+	checked := h.countConcurrent(60, func(i int) bool {
+		return h.doAt(replicas[i%2], anonymousFrom("198.51.100.7"), "POST", loginPath, body).status == 401
 	})
 	if checked < 10 || checked > 13 {
 		t.Errorf("guesses that were checked: got %d, want 10, or 13 at most as four hashes run at once", checked)
 	}
 }
 
-func TestRightPasswordsAtOnceAfterWrongOnesPass(t *testing.T) {
+func TestConcurrentCorrectPasswordsPass(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Passwords.Parallel = 2 })
 	ann := h.signUp()
 	for range 9 {
-		h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").must(401)
+		h.tryLogin("198.51.100.7", ann.email, "Wrong-horse-1").mustStatus(401)
 	}
-	if ok := h.count(60, func(int) bool {
+	if ok := h.countConcurrent(60, func(int) bool {
 		return h.tryLogin("198.51.100.7", ann.email,
 			password).status == 200
 	}); ok != 60 {
@@ -148,7 +148,7 @@ func TestRightPasswordsAtOnceAfterWrongOnesPass(t *testing.T) {
 	}
 }
 
-func TestFailuresOfAnAddressAreCounted(t *testing.T) {
+func TestAddressRateLimit(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.SignIn.AddressRate = ratelimit.Rate{Count: 5, Period: time.Hour} })
 	ann := h.signUp()
@@ -164,7 +164,7 @@ func TestFailuresOfAnAddressAreCounted(t *testing.T) {
 	h.tryLogin("2001:db8:0:1::1", ann.email, password).want(200, "", "")
 }
 
-func TestWrongCurrentPasswordsAreSlowed(t *testing.T) {
+func TestCurrentPasswordThrottle(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -177,13 +177,13 @@ func TestWrongCurrentPasswordsAreSlowed(t *testing.T) {
 	h.signIn(ann.email, password)
 }
 
-func TestTooManyWaitingHashesAreRefused(t *testing.T) {
+func TestHashQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) {
 		c.Passwords.Parallel, c.Passwords.Queue, c.Passwords.MemoryKiB, c.Passwords.Time = 1, 1, 19456, 4
 	})
-	refused := make(chan *answer, 12)
-	ok := h.count(12, func(int) bool {
+	refused := make(chan *response, 12)
+	ok := h.countConcurrent(12, func(int) bool {
 		a := h.do(anonymous, "POST", signupPath, map[string]string{"email": newEmail(), "password": password})
 		if a.status != 200 {
 			refused <- a.want(503, "SERVICE_UNAVAILABLE", "Service temporarily unavailable")
@@ -198,9 +198,9 @@ func TestTooManyWaitingHashesAreRefused(t *testing.T) {
 	}
 }
 
-// TestGuessesFromOneAddressDelayNobodyElse: another sign-in is next but one, however many of them
-// wait.
-func TestGuessesFromOneAddressDelayNobodyElse(t *testing.T) {
+// TestHashQueueIsFairPerAddress: a login from another address comes next, however many guesses of
+// one address wait.
+func TestHashQueueIsFairPerAddress(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(c *users.Config) { c.Passwords.Parallel, c.Passwords.MemoryKiB = 1, 19456 })
 	ann := h.signUp()
@@ -223,9 +223,9 @@ func TestGuessesFromOneAddressDelayNobodyElse(t *testing.T) {
 	guesses.Wait()
 }
 
-// TestReplicasOfTwoReleasesCountTogether: the keys of the counts must not change, nor differ
-// between where they are read and where they are written.
-func TestReplicasOfTwoReleasesCountTogether(t *testing.T) {
+// TestThrottleKeysAreStable: replicas of two releases share the counts, so the keys must not
+// change, nor differ between reads and writes.
+func TestThrottleKeysAreStable(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	ann := h.signUp()
@@ -237,12 +237,12 @@ func TestReplicasOfTwoReleasesCountTogether(t *testing.T) {
 			t.Errorf("failures of %s: got %d, want %d", parts, got, want)
 		}
 	}
-	h.tryLogin("2001:db8::1", ann.email, "Wrong-horse-1").must(401)
+	h.tryLogin("2001:db8::1", ann.email, "Wrong-horse-1").mustStatus(401)
 	failures(1, "account", ann.id)
-	h.tryLogin("2001:db8::1", ann.email, password).must(200)
+	h.tryLogin("2001:db8::1", ann.email, password).mustStatus(200)
 	failures(0, "account", ann.id)
-	h.tryLogin("2001:db8::2", ann.email, "Wrong-horse-1").must(401)
+	h.tryLogin("2001:db8::2", ann.email, "Wrong-horse-1").mustStatus(401)
 	failures(1, "known", ann.id, "2001:db8::/64")
-	h.tryLogin("2001:db8::1", "Nobody@example.com", "Wrong-horse-1").must(401)
+	h.tryLogin("2001:db8::1", "Nobody@example.com", "Wrong-horse-1").mustStatus(401)
 	failures(1, "name", "nobody@example.com")
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// authenticator is somebody's app with the account in it.
+// authenticator is an authenticator app with the account in it.
 type authenticator struct {
 	h      *harness
 	secret string
 	backup []string
 }
 
-// code returns the next code that was not used yet: it moves the clock one step on.
+// code moves the clock one step on and returns the next unused code.
 func (a *authenticator) code() string {
 	a.h.t.Helper()
 	a.h.clock.forward(30 * time.Second)
@@ -34,7 +34,7 @@ func (a *authenticator) now() string {
 	return code
 }
 
-// wrong returns six digits that are right for no moment near now.
+// wrong returns six digits that are no valid code near the present.
 func (a *authenticator) wrong() string {
 	a.h.t.Helper()
 	var right []string
@@ -52,34 +52,35 @@ func (a *authenticator) wrong() string {
 	}
 }
 
-// begin sets a second factor up without verifying it.
-func (h *harness) begin(p person) *authenticator {
+// setupTwoFactor sets up a second factor without verifying it.
+func (h *harness) setupTwoFactor(p testUser) *authenticator {
 	h.t.Helper()
 	a := h.do(p.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(200, "",
-		"2FA setup started").must(200)
+		"2FA setup started").mustStatus(200)
 	app := &authenticator{h: h, secret: a.text("manual_entry_key")}
-	for _, code := range a.at("backup_codes").([]any) {
+	for _, code := range a.field("backup_codes").([]any) {
 		app.backup = append(app.backup, code.(string))
 	}
 	return app
 }
 
-// secure enables a second factor; p becomes the fresh session. more holds names and values of
-// further fields in turn.
-func (h *harness) secure(p *person, more ...any) *authenticator {
+// enableTwoFactor enables a second factor and puts the new session into p. more holds names and
+// values of further fields in turn.
+func (h *harness) enableTwoFactor(p *testUser, more ...any) *authenticator {
 	h.t.Helper()
-	app := h.begin(*p)
+	app := h.setupTwoFactor(*p)
 	body := map[string]any{"code": app.code()}
 	for i := 0; i+1 < len(more); i += 2 {
 		body[more[i].(string)] = more[i+1]
 	}
-	a := h.do(p.identity, "POST", factorPath+"/verify-setup", body).want(200, "", "2FA enabled successfully").must(200)
-	h.renewed(p, a)
+	a := h.do(p.identity, "POST", factorPath+"/verify-setup", body).want(200, "",
+		"2FA enabled successfully").mustStatus(200)
+	h.adoptSession(p, a)
 	return app
 }
 
-// renewed makes p the session of the fresh pair in a.
-func (h *harness) renewed(p *person, a *answer) {
+// adoptSession puts the session of the token pair in a into p.
+func (h *harness) adoptSession(p *testUser, a *response) {
 	h.t.Helper()
 	claims, err := auth.Parse(a.text("token"), h.jwks(), h.cfg.Signing.Issuer, h.cfg.Signing.Audience, h.clock.now)
 	if err != nil {
@@ -89,17 +90,17 @@ func (h *harness) renewed(p *person, a *answer) {
 }
 
 // challenge signs in with the password and returns the temporary token.
-func (h *harness) challenge(p person) string {
+func (h *harness) challenge(p testUser) string {
 	h.t.Helper()
 	a := h.do(anonymous, "POST", "/api/v1/users/auth/login",
-		map[string]any{"email": p.email, "password": password}).want(200, "", "Login successful").must(200)
-	if a.at("requires_2fa") != true || a.at("method") != "totp" || a.at("token") != nil {
+		map[string]any{"email": p.email, "password": password}).want(200, "", "Login successful").mustStatus(200)
+	if a.field("requires_2fa") != true || a.field("method") != "totp" || a.field("token") != nil {
 		h.t.Fatalf("got %s, want a challenge and no token", a.body)
 	}
 	return a.text("temp_token")
 }
 
-func (h *harness) verify(temp, code string) *answer {
+func (h *harness) verify(temp, code string) *response {
 	h.t.Helper()
 	return h.do(anonymous, "POST", factorPath+"/verify", map[string]any{"temp_token": temp, "code": code})
 }

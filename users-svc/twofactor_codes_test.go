@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
+func TestCodeWorksOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	app := h.secure(&me)
-	other := h.replica()
+	app := h.enableTwoFactor(&me)
+	other := h.startReplica()
 	for name, next := range map[string]func() string{"a code": app.code,
 		"a backup code": func() string { return app.backup[3] }} {
 		code := next()
@@ -22,7 +22,7 @@ func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
 		var wait sync.WaitGroup
 		status := make([]int, len(temps))
 		for i := range temps {
-			url := []string{h.url, other}[i%2]
+			url := []string{h.baseURL, other}[i%2]
 			wait.Go(func() {
 				status[i] = h.doAt(url, anonymous, "POST", factorPath+"/verify",
 					map[string]any{"temp_token": temps[i], "code": code}).status
@@ -33,23 +33,23 @@ func TestACodeWorksOnceHoweverManyTryIt(t *testing.T) {
 		if fmt.Sprint(status) != "[200 401 401 401]" {
 			t.Errorf("%s by four at once: got %v, want one 200", name, status)
 		}
-		h.verify(h.challenge(me), app.code()).must(200) // the count starts again
+		h.verify(h.challenge(me), app.code()).mustStatus(200) // a correct code resets the count
 	}
-	// The step before the last used one is still in the window of time, and refused all the same.
+	// A code older than the last used one is refused, though it is in the window of time.
 	earlier := app.code()
-	h.verify(h.challenge(me), app.code()).must(200)
+	h.verify(h.challenge(me), app.code()).mustStatus(200)
 	h.verify(h.challenge(me), earlier).want(401, "INVALID_OTP_CODE", "")
 }
 
-// TestACodeThatIsSentAgainCostsNoAttempts: a client that submits twice must not lock its user out.
-func TestACodeThatIsSentAgainCostsNoAttempts(t *testing.T) {
+// TestReusedCodeCostsNoAttempt: a client that submits twice must not lock its user out.
+func TestReusedCodeCostsNoAttempt(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	app := h.begin(me)
+	app := h.setupTwoFactor(me)
 	code := app.code()
 	var wait sync.WaitGroup
-	answers := make([]*answer, 8)
+	answers := make([]*response, 8)
 	for i := range answers {
 		wait.Go(func() {
 			answers[i] = h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": code})
@@ -60,8 +60,8 @@ func TestACodeThatIsSentAgainCostsNoAttempts(t *testing.T) {
 	for _, a := range answers {
 		if a.status == 200 {
 			enabled++
-			h.renewed(&me, a)
-		} else if a.code == "INVALID_OTP_CODE" && a.at("attempts_remaining") != 5.0 {
+			h.adoptSession(&me, a)
+		} else if a.code == "INVALID_OTP_CODE" && a.field("attempts_remaining") != 5.0 {
 			t.Errorf("sent again while it enables the factor: got %s", a.body)
 		}
 	}
@@ -70,38 +70,38 @@ func TestACodeThatIsSentAgainCostsNoAttempts(t *testing.T) {
 	}
 	temp := h.challenge(me)
 	for range 6 {
-		if a := h.verify(temp, code).want(401, "INVALID_OTP_CODE", ""); a.at("attempts_remaining") != 5.0 {
+		if a := h.verify(temp, code).want(401, "INVALID_OTP_CODE", ""); a.field("attempts_remaining") != 5.0 {
 			t.Fatalf("sent again: got %s, want all attempts left", a.body)
 		}
 	}
-	h.verify(temp, app.code()).must(200)
+	h.verify(temp, app.code()).mustStatus(200)
 }
 
-func TestABackupCodeIsReadAsPeopleWriteIt(t *testing.T) {
+func TestBackupCodeIsNormalized(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	app := h.secure(&me)
+	app := h.enableTwoFactor(&me)
 	written := strings.ToUpper(app.backup[0][:5]) + "-" + app.backup[0][5:]
-	h.verify(h.challenge(me), written).must(200)
+	h.verify(h.challenge(me), written).mustStatus(200)
 	h.verify(h.challenge(me), app.backup[0]).want(401, "INVALID_OTP_CODE", "")
-	if s := h.do(me.identity, "GET", factorPath+"/status", nil).must(200); s.at("backup_codes_remaining") != 9.0 {
+	if s := h.do(me.identity, "GET", factorPath+"/status", nil).mustStatus(200); s.field("backup_codes_remaining") != 9.0 {
 		t.Errorf("got %s, want nine left", s.body)
 	}
 }
 
-func TestFiveWrongCodesLockTheSecondFactorExactly(t *testing.T) {
+func TestFiveWrongCodesLockSecondFactor(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	app := h.secure(&me)
+	app := h.enableTwoFactor(&me)
 	temp, wrong := h.challenge(me), app.wrong()
 	var wait sync.WaitGroup
 	got := make([]string, 20)
 	for i := range got {
 		wait.Go(func() {
 			a := h.verify(temp, wrong)
-			got[i] = fmt.Sprint(a.code, a.at("attempts_remaining"))
+			got[i] = fmt.Sprint(a.code, a.field("attempts_remaining"))
 		})
 	}
 	wait.Wait()
@@ -119,7 +119,7 @@ func TestFiveWrongCodesLockTheSecondFactorExactly(t *testing.T) {
 		"TWOFACTOR_RATE_LIMIT", "")
 	h.clock.forward(15 * time.Minute)
 	h.verify(h.challenge(me), app.wrong()).want(401, "INVALID_OTP_CODE", "")
-	h.verify(h.challenge(me), app.code()).must(200)
+	h.verify(h.challenge(me), app.code()).mustStatus(200)
 }
 
 func TestBackupCodesAreRegenerated(t *testing.T) {
@@ -129,15 +129,15 @@ func TestBackupCodesAreRegenerated(t *testing.T) {
 	path := factorPath + "/backup-codes/regenerate"
 	h.do(me.identity, "POST", path, map[string]any{"password": password, "code": "123456"}).want(409,
 		"TWOFACTOR_NOT_ENABLED", "")
-	app := h.secure(&me)
+	app := h.enableTwoFactor(&me)
 	h.do(me.identity, "POST", path, map[string]any{"password": "Wrong-horse-22", "code": app.code()}).want(400,
 		"CURRENT_PASSWORD_INCORRECT", "")
 	a := h.do(me.identity, "POST", path, map[string]any{"password": password, "code": app.backup[0]}).want(200, "",
 		"Backup codes regenerated successfully")
-	fresh := a.at("backup_codes").([]any)
+	fresh := a.field("backup_codes").([]any)
 	if len(fresh) != 10 || slices.Contains(app.backup, fresh[0].(string)) {
 		t.Errorf("got %v, want ten new ones", fresh)
 	}
 	h.verify(h.challenge(me), app.backup[1]).want(401, "INVALID_OTP_CODE", "")
-	h.verify(h.challenge(me), fresh[9].(string)).must(200)
+	h.verify(h.challenge(me), fresh[9].(string)).mustStatus(200)
 }

@@ -14,11 +14,11 @@ import (
 
 const factorPath = "/api/v1/users/auth/2fa"
 
-func TestTheSetupGoesIntoAnAuthenticator(t *testing.T) {
+func TestSetupMatchesAuthenticator(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	a := h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).must(200)
+	a := h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).mustStatus(200)
 	raw, ok := strings.CutPrefix(a.text("qr_code"), "data:image/png;base64,")
 	picture, err := base64.StdEncoding.DecodeString(raw)
 	if !ok || err != nil {
@@ -30,7 +30,7 @@ func TestTheSetupGoesIntoAnAuthenticator(t *testing.T) {
 	if key := a.text("manual_entry_key"); !regexp.MustCompile(`^[A-Z2-7]{32}$`).MatchString(key) {
 		t.Errorf("manual_entry_key: got %s, want 160 bits in base 32", key)
 	}
-	codes := a.at("backup_codes").([]any)
+	codes := a.field("backup_codes").([]any)
 	seen := map[any]bool{}
 	for _, code := range codes {
 		if seen[code] = true; !regexp.MustCompile(`^[a-z0-9]{10}$`).MatchString(code.(string)) {
@@ -49,41 +49,41 @@ func TestTheSetupGoesIntoAnAuthenticator(t *testing.T) {
 		"map[backup_codes_remaining:0 enabled:false enabled_at:<nil> require_for_tokens:false verified:false]"; got != want {
 		t.Errorf("status before it is verified: got %s, want %s", got, want)
 	}
-	h.signIn(me.email, password) // asks for no code yet
+	h.signIn(me.email, password) // needs no code yet
 }
 
-func TestALongAddressFitsIntoThePicture(t *testing.T) {
+func TestLongAddressFitsIntoQRCode(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
 	query[string](h, `UPDATE users SET email = repeat('é', 255) WHERE id = $1 RETURNING id`, me.id)
-	h.begin(me)
+	h.setupTwoFactor(me)
 }
 
-func TestEnablingEndsAllOtherSessionsAndAnswersAFreshPair(t *testing.T) {
+func TestEnablingSecondFactorEndsOtherSessions(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
 	other, old := h.signIn(me.email, password), me
-	app := h.begin(me)
+	app := h.setupTwoFactor(me)
 	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.backup[0]}).want(400,
 		"VALIDATION_ERROR", "")
 	h.do(me.identity, "POST", factorPath+"/verify-setup", map[string]any{"code": app.wrong()}).want(401,
 		"INVALID_OTP_CODE", "Invalid one-time code")
-	code := app.code() // as an authenticator shows it
+	code := app.code() // as an app shows it
 	a := h.do(me.identity, "POST", factorPath+"/verify-setup",
-		map[string]any{"code": " " + code[:3] + " " + code[3:]}).must(200)
-	if a.at("enabled") != true || a.at("sessions_revoked") != true || a.at("expires_in") != 86400.0 {
+		map[string]any{"code": " " + code[:3] + " " + code[3:]}).mustStatus(200)
+	if a.field("enabled") != true || a.field("sessions_revoked") != true || a.field("expires_in") != 86400.0 {
 		t.Errorf("got %s, want it enabled with a pair", a.body)
 	}
-	h.renewed(&me, a)
+	h.adoptSession(&me, a)
 	if h.alive(other) || h.alive(old) || !h.alive(me) {
 		t.Errorf("alive: other %v, old %v, fresh %v, want only the fresh one", h.alive(other), h.alive(old), h.alive(me))
 	}
-	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]any{"refreshToken": me.refresh}).must(200)
-	s := h.do(me.identity, "GET", factorPath+"/status", nil).must(200)
-	if s.at("enabled") != true || s.at("verified") != true || s.at("backup_codes_remaining") != 10.0 ||
-		s.at("require_for_tokens") != true || s.text("enabled_at") != a.text("enabled_at") {
+	h.do(anonymous, "POST", "/api/v1/users/auth/refresh", map[string]any{"refreshToken": me.refresh}).mustStatus(200)
+	s := h.do(me.identity, "GET", factorPath+"/status", nil).mustStatus(200)
+	if s.field("enabled") != true || s.field("verified") != true || s.field("backup_codes_remaining") != 10.0 ||
+		s.field("require_for_tokens") != true || s.text("enabled_at") != a.text("enabled_at") {
 		t.Errorf("status: got %s", s.body)
 	}
 	h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).want(409,
@@ -92,18 +92,18 @@ func TestEnablingEndsAllOtherSessionsAndAnswersAFreshPair(t *testing.T) {
 		"TWOFACTOR_ALREADY_ENABLED", "")
 }
 
-func TestASignInOwesACode(t *testing.T) {
+func TestLoginNeedsCode(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	app := h.secure(&me)
+	app := h.enableTwoFactor(&me)
 	temp := h.challenge(me)
 	a := h.verify(temp, app.wrong()).want(401, "INVALID_OTP_CODE", "")
-	if a.at("attempts_remaining") != 4.0 {
+	if a.field("attempts_remaining") != 4.0 {
 		t.Errorf("got %s, want 4 attempts left", a.body)
 	}
 	signedIn := h.verify(temp, app.code()).want(200, "", "Login successful")
-	if p := h.personOf(me.email, signedIn); p.id != me.id || !h.alive(p) {
+	if p := h.userOf(me.email, signedIn); p.id != me.id || !h.alive(p) {
 		t.Errorf("got %s, want a session of %s", signedIn.body, me.id)
 	}
 	if _, there := signedIn.data.(map[string]any)["server"]; !there || signedIn.text("client_ip") != "192.0.2.1" {
@@ -113,7 +113,7 @@ func TestASignInOwesACode(t *testing.T) {
 
 	temp = h.challenge(me)
 	h.do(anonymous, "POST", factorPath+"/verify", map[string]any{"code": app.code()}, "Authorization",
-		"Bearer "+temp).must(200)
+		"Bearer "+temp).mustStatus(200)
 	temp = h.challenge(me)
 	h.clock.forward(5 * time.Minute)
 	h.verify(temp, app.code()).want(401, "TOKEN_EXPIRED", "")
@@ -125,62 +125,62 @@ func TestASignInOwesACode(t *testing.T) {
 	h.verify(temp, app.code()).want(401, "INVALID_TOKEN", "")
 }
 
-// TestATemporaryTokenWorksOnceWhateverTheCode: who comes second keeps the code.
-func TestATemporaryTokenWorksOnceWhateverTheCode(t *testing.T) {
+// TestTemporaryTokenWorksOnce: the second request with a token keeps its code.
+func TestTemporaryTokenWorksOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	app := h.secure(&me)
+	app := h.enableTwoFactor(&me)
 	temp := h.challenge(me)
-	second := h.overtaken(me.id, func() *answer { return h.verify(temp, app.backup[0]) },
+	second := h.doWhileLocked(me.id, func() *response { return h.verify(temp, app.backup[0]) },
 		`DELETE FROM two_factor_logins WHERE user_id = $1`)
 	second.want(401, "INVALID_TOKEN", "")
 	left := func() any {
-		return h.do(me.identity, "GET", factorPath+"/status", nil).must(200).at("backup_codes_remaining")
+		return h.do(me.identity, "GET", factorPath+"/status", nil).mustStatus(200).field("backup_codes_remaining")
 	}
 	if n := left(); n != 10.0 {
 		t.Errorf("backup codes after a request that was too late: got %v, want all 10", n)
 	}
 	temp = h.challenge(me)
-	won := h.count(8, func(i int) bool { return h.verify(temp, app.backup[i]).status == 200 })
+	won := h.countConcurrent(8, func(i int) bool { return h.verify(temp, app.backup[i]).status == 200 })
 	if n := left(); won != 1 || n != 9.0 {
 		t.Errorf("eight codes at once with one temporary token: %d passed and %v backup codes are left, want 1 and 9", won, n)
 	}
 }
 
-func TestDisablingTakesPasswordAndCode(t *testing.T) {
+func TestDisablingNeedsPasswordAndCode(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
 	body := func(password, code string) map[string]any { return map[string]any{"password": password, "code": code} }
 	h.do(me.identity, "DELETE", factorPath, body(password, "123456")).want(409, "TWOFACTOR_NOT_ENABLED",
 		"Two-factor authentication is not enabled")
-	app := h.secure(&me)
+	app := h.enableTwoFactor(&me)
 	old, temp := me, h.challenge(me)
 	h.do(me.identity, "DELETE", factorPath, body("Wrong-horse-22", app.code())).want(400, "CURRENT_PASSWORD_INCORRECT",
 		"Current password is incorrect")
 	h.do(me.identity, "DELETE", factorPath, body(password, app.wrong())).want(401, "INVALID_OTP_CODE", "")
 	a := h.do(me.identity, "DELETE", factorPath, body(password, app.now())).want(200, "", "2FA disabled successfully")
-	if a.at("enabled") != false || a.at("enabled_at") != nil || a.at("sessions_revoked") != true {
+	if a.field("enabled") != false || a.field("enabled_at") != nil || a.field("sessions_revoked") != true {
 		t.Errorf("got %s, want it disabled", a.body)
 	}
-	h.renewed(&me, a)
+	h.adoptSession(&me, a)
 	if h.alive(old) || !h.alive(me) {
 		t.Error("disabling must end the old session and open a fresh one")
 	}
 	h.verify(temp, app.code()).want(401, "INVALID_TOKEN", "")
 	h.signIn(me.email, password)
-	h.secure(&me) // and it can be enabled again
+	h.enableTwoFactor(&me) // it can be enabled again
 }
 
-func TestTheTokenGateAsksSessionsForACode(t *testing.T) {
+func TestTokenGateNeedsCode(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
 	gate := factorPath + "/token-gate"
 	h.do(me.identity, "PUT", gate, `{"enabled":true}`).want(409, "TWOFACTOR_NOT_ENABLED", "")
-	tokenID, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
-	app := h.secure(&me, "revoke_tokens", false)
+	tokenID, secret := h.createToken(me.identity, `{"permission_template":"full_access"}`)
+	app := h.enableTwoFactor(&me, "revoke_tokens", false)
 	for _, route := range tokenRoutes(tokenID) {
 		h.changeToken(me.identity, route, nil).want(401, "OTP_REQUIRED", "A one-time code is required")
 		h.changeToken(me.identity, route, map[string]any{"otp_code": app.wrong()}).want(401, "INVALID_OTP_CODE", "")
@@ -188,8 +188,8 @@ func TestTheTokenGateAsksSessionsForACode(t *testing.T) {
 			t.Errorf("%s %s with a code: got %d %s", route[0], route[1], a.status, a.body)
 		}
 	}
-	h.issue(h.as(secret), nil) // a token is bounded by its rights instead
-	h.do(me.identity, "DELETE", tokens+"/"+tokenID, nil).must(200)
+	h.createToken(h.tokenIdentity(secret), nil) // a token is bounded by its own rights
+	h.do(me.identity, "DELETE", tokens+"/"+tokenID, nil).mustStatus(200)
 
 	h.do(me.identity, "PUT", gate, `{"enabled":false}`).want(400, "CURRENT_PASSWORD_REQUIRED", "")
 	h.do(me.identity, "PUT", gate,
@@ -200,17 +200,17 @@ func TestTheTokenGateAsksSessionsForACode(t *testing.T) {
 	if fmt.Sprint(a.data) != "map[require_for_tokens:false]" {
 		t.Errorf("got %s", a.body)
 	}
-	h.issue(me.identity, nil)
-	h.do(me.identity, "PUT", gate, `{"enabled":true}`).must(200)
+	h.createToken(me.identity, nil)
+	h.do(me.identity, "PUT", gate, `{"enabled":true}`).mustStatus(200)
 	h.do(me.identity, "POST", tokens, nil).want(401, "OTP_REQUIRED", "")
 }
 
-func TestAdminsResetALostSecondFactor(t *testing.T) {
+func TestAdminResetsSecondFactor(t *testing.T) {
 	t.Parallel()
 	h := start(t, withAdmin)
 	root, me := h.admin(), h.signUp()
 	path := "/api/v1/users/" + me.id + "/2fa"
-	h.secure(&me)
+	h.enableTwoFactor(&me)
 	h.do(me.identity, "DELETE", path, nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
 	a := h.do(root.identity, "DELETE", path, nil).want(200, "", "Two-factor authentication reset successfully")
 	if a.header.Get("X-Realmgate-On-User") != me.id {
@@ -220,7 +220,7 @@ func TestAdminsResetALostSecondFactor(t *testing.T) {
 		t.Error("the user's session is alive after the reset")
 	}
 	again := h.signIn(me.email, password)
-	h.do(root.identity, "DELETE", path, nil).must(200)
+	h.do(root.identity, "DELETE", path, nil).mustStatus(200)
 	if !h.alive(again) {
 		t.Error("resetting what is not there ended a session")
 	}
@@ -228,11 +228,11 @@ func TestAdminsResetALostSecondFactor(t *testing.T) {
 	h.do(root.identity, "DELETE", "/api/v1/users/xyz/2fa", nil).want(400, "INVALID_ID_FORMAT", "")
 }
 
-func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
+func TestSecondFactorEndpointsValidateRequests(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
-	_, secret := h.issue(me.identity, `{"permission_template":"full_access"}`)
+	_, secret := h.createToken(me.identity, `{"permission_template":"full_access"}`)
 	banned := me.identity
 	banned.Banned = true
 	fields := map[string][]string{
@@ -244,7 +244,7 @@ func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
 	for route, names := range fields {
 		method, path, _ := strings.Cut(route, " ")
 		if path != "/verify" {
-			h.do(h.as(secret), method, factorPath+path, nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
+			h.do(h.tokenIdentity(secret), method, factorPath+path, nil).want(403, "INSUFFICIENT_PERMISSIONS", "")
 			h.do(banned, method, factorPath+path, nil).want(403, "ACCOUNT_BANNED", "")
 			h.do(anonymous, method, factorPath+path, nil).want(401, "MISSING_TOKEN", "")
 		}
@@ -252,7 +252,7 @@ func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
 			for _, v := range []any{1, nil, []string{"x"}, map[string]any{}, "\x00\x00\x00\x00\x00\x00",
 				strings.Repeat("9", 2000), ""} {
 				if s, ok := v.(string); name == "password" && (v == nil || ok && len(s) < 100) {
-					continue // see TestAMissingPasswordIsAskedFor
+					continue // see TestMissingCurrentPasswordHasOneCode
 				}
 				a := h.do(me.identity, method, factorPath+path, map[string]any{name: v}).want(400, "VALIDATION_ERROR",
 					"Validation failed")
@@ -271,17 +271,19 @@ func TestTheSecondFactorIsForSessionsWithWellFormedBodies(t *testing.T) {
 		"")
 }
 
-func TestManySetupsAtOnceLeaveOneThatWorks(t *testing.T) {
+func TestConcurrentSetupsLeaveOneThatWorks(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	me := h.signUp()
 	var wait sync.WaitGroup
 	for range 8 {
-		wait.Go(func() { h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).must(200) })
+		wait.Go(func() {
+			h.do(me.identity, "POST", factorPath+"/setup", map[string]any{"password": password}).mustStatus(200)
+		})
 	}
 	wait.Wait()
-	app := h.secure(&me)
-	h.verify(h.challenge(me), app.code()).must(200)
+	app := h.enableTwoFactor(&me)
+	h.verify(h.challenge(me), app.code()).mustStatus(200)
 	if n := query[int](h, `SELECT count(*)::int FROM two_factor_backup_codes`); n != 10 {
 		t.Errorf("backup codes: got %d, want 10", n)
 	}
