@@ -13,10 +13,10 @@ import (
 
 const restoredPassword = "correct-Horse-7"
 
-// TestABackupComesBack does what deploy/docs/backup.md says: it dumps the database under a running
-// product and keeps the secrets, loses the machine, restores both on an empty one, verifies, and
-// signs in again.
-func TestABackupComesBack(t *testing.T) {
+// TestABackupRestoresTheInstallation follows deploy/docs/backup.md. It dumps the database of a
+// running product and keeps the secrets, loses the machine, restores both on an empty one,
+// verifies, and signs in again.
+func TestABackupRestoresTheInstallation(t *testing.T) {
 	s := startStack(t)
 	ada := s.signUp("ada@example.com")
 	const realm = "0123456789abcdef01234567"
@@ -43,7 +43,7 @@ func TestABackupComesBack(t *testing.T) {
 	s.withoutItsSecretsTheVaultStaysShut()
 
 	s.startOurs()
-	s.want(200, "GET", "/api/v1/users/me", ada, nil) // the session of before
+	s.want(200, "GET", "/api/v1/users/me", ada, nil) // the session from before the restore
 	var again struct{ Token string }
 	s.into(s.login("ada@example.com", restoredPassword), &again)
 	var item struct{ Value string }
@@ -65,7 +65,7 @@ func TestABackupComesBack(t *testing.T) {
 	s.andOverWhatIsThere(kept)
 }
 
-// andOverWhatIsThere goes back to the dump a second time, on the machine that runs.
+// andOverWhatIsThere restores the dump a second time, over an existing database.
 func (s *stack) andOverWhatIsThere(k kept) {
 	s.t.Helper()
 	for _, name := range ours {
@@ -81,7 +81,7 @@ func (s *stack) andOverWhatIsThere(k kept) {
 	s.rolesAreApart()
 }
 
-// kept is what a backup consists of.
+// kept is the content of a backup.
 type kept struct{ dump, secrets string }
 
 // backUp dumps the database while everything runs and copies the master folder of the secrets.
@@ -94,8 +94,7 @@ func (s *stack) backUp() kept {
 	return k
 }
 
-// loseEverything ends all processes and deletes what they kept: database, stream, journal and
-// secrets.
+// loseEverything stops all processes and deletes their data: database, stream, journal and secrets.
 func (s *stack) loseEverything() {
 	s.t.Helper()
 	for _, name := range []string{"gateway", "activity-svc", "vault-svc", "users-svc", "nats"} {
@@ -109,8 +108,8 @@ func (s *stack) loseEverything() {
 	}
 }
 
-// restore puts the secrets back, lets PostgreSQL make its roles from them, and loads the dump over
-// the empty schemas.
+// restore puts the secrets back, lets PostgreSQL create its roles from them, and loads the dump
+// into the empty schemas.
 func (s *stack) restore(k kept) {
 	s.t.Helper()
 	if err := os.Mkdir(filepath.Join(s.dir, "secrets"), 0o755); err != nil {
@@ -123,14 +122,14 @@ func (s *stack) restore(k kept) {
 	s.startNATS()
 }
 
-// load puts the dump in the place of the database, whatever is in it; no service may run.
+// load replaces the database by the dump. No service may be running.
 func (s *stack) load(k kept) {
 	s.t.Helper()
 	run(s.t, s.dir, s.postgresTool("pg_restore"), "--dbname="+s.cluster.URL("postgres"), "--clean", "--create",
 		"--if-exists", "--exit-on-error", k.dump)
 }
 
-// databaseURL is the superuser's way to the database.
+// databaseURL is the superuser's address of the database.
 func (s *stack) databaseURL() string {
 	return s.cluster.URL(*s.project.Services["postgres"].Environment["POSTGRES_DB"])
 }
@@ -145,8 +144,8 @@ func (s *stack) postgresTool(name string) string {
 	return path
 }
 
-// command runs one of a binary's commands in the environment of its container; changed replaces
-// variables of it.
+// command runs a command of a binary in the environment of its container; changed replaces some
+// variables.
 func (s *stack) command(name string, changed []string, args ...string) (string, error) {
 	s.t.Helper()
 	cmd := testkit.Command(s.t, binary(s.t, name), args...)
@@ -155,7 +154,7 @@ func (s *stack) command(name string, changed []string, args ...string) (string, 
 	return string(out), err
 }
 
-// withoutItsSecretsTheVaultStaysShut: the dump alone tells nobody anything.
+// withoutItsSecretsTheVaultStaysShut: values in the dump cannot be read without the secrets.
 func (s *stack) withoutItsSecretsTheVaultStaysShut() {
 	s.t.Helper()
 	other, err := s.command("vault-svc", nil, "keys", "generate")

@@ -19,13 +19,13 @@ import (
 
 const chart = root + "/deploy/helm/realmgate"
 
-// kubernetesVersion is the newest whose schemas the validator has.
+// kubernetesVersion is the newest version that the validator has schemas for.
 const kubernetesVersion = "1.30"
 
-// object is a Kubernetes object as YAML says it.
+// object is a Kubernetes object decoded from YAML.
 type object map[string]any
 
-// at walks into an object by keys and indexes; nil when something is not there.
+// at follows keys and indexes into an object. It returns nil if one of them is missing.
 func (o object) at(path ...any) any {
 	var v any = map[string]any(o)
 	for _, step := range path {
@@ -50,8 +50,8 @@ func (o object) at(path ...any) any {
 func (o object) name() string { s, _ := o.at("metadata", "name").(string); return s }
 func (o object) kind() string { s, _ := o["kind"].(string); return s }
 
-// render renders the chart as the release "rg" and returns its objects; own ones are validated
-// against the schemas of Kubernetes.
+// render renders the chart as release "rg" and returns its objects. Objects of Kubernetes itself
+// are validated against their schemas.
 func render(t *testing.T, values ...string) []object {
 	t.Helper()
 	args := []string{"template", "rg", ".", "--namespace", "realmgate", "--kube-version", kubernetesVersion + ".0"}
@@ -62,7 +62,7 @@ func render(t *testing.T, values ...string) []object {
 	var all []object
 	var builtIn bytes.Buffer
 	for d := yaml.NewDecoder(strings.NewReader(out)); ; {
-		var o map[string]any // not object: the decoder would give every map inside that type
+		var o map[string]any // with object the decoder would use that type for nested maps too
 		err := d.Decode(&o)
 		if errors.Is(err, io.EOF) {
 			break
@@ -139,8 +139,8 @@ func TestChartWorkloads(t *testing.T) {
 		holdSettings(t, "the chart", name, environ)
 		for k, v := range environ {
 			file := p.Services[name].Environment[k]
-			// The services of the compose file share a folder of secrets, so each has a file of its
-			// own for NATS.
+			// In the compose file the services share a folder of secrets, so each has its own file
+			// for NATS.
 			if strings.HasSuffix(k, "_FILE") && k != "NATS_URL_FILE" && (file == nil || *file != v) {
 				t.Errorf("%s: %s=%s is another file than in docker-compose.yml", name, k, v)
 			}
@@ -178,8 +178,8 @@ func environOf(container object) map[string]string {
 	return out
 }
 
-// TestChartNamesAndPortsAgree holds that what the gateway asks for is there, that it sees each
-// replica, and that nobody else is let in.
+// TestChartNamesAndPortsAgree checks that the addresses in the gateway's settings exist, that they
+// resolve to each replica, and that network policies admit only the gateway.
 func TestChartNamesAndPortsAgree(t *testing.T) {
 	t.Parallel()
 	all := render(t)
@@ -213,7 +213,7 @@ func TestChartNamesAndPortsAgree(t *testing.T) {
 	}
 	nobody := find(t, all, "NetworkPolicy", "rg-nobody")
 	if nobody.at("spec", "ingress") != nil {
-		t.Error("the policy that lets nobody in lets somebody in")
+		t.Error("the policy that denies all ingress allows some")
 	}
 }
 
@@ -234,7 +234,7 @@ func TestChartVariants(t *testing.T) {
 		environ := environOf(object(w.at("spec", "template", "spec", "containers", 0).(map[string]any)))
 		if slices.ContainsFunc(all, func(o object) bool { return o.kind() == "Job" }) ||
 			environ["DATABASE_MIGRATE"] != "true" {
-			t.Error("nobody migrates")
+			t.Error("the service does not migrate at its start, or a job does")
 		}
 	})
 	t.Run("activity by consumer lag", func(t *testing.T) {
@@ -270,7 +270,7 @@ func TestChartVariants(t *testing.T) {
 	})
 }
 
-// TestChartRefusesReplicasBesideAutoscaling: one of them would be ignored.
+// TestChartRefusesReplicasBesideAutoscaling: one of the two settings would be ignored.
 func TestChartRefusesReplicasBesideAutoscaling(t *testing.T) {
 	t.Parallel()
 	for _, part := range []string{"gateway", "usersSvc", "vaultSvc", "activitySvc"} {
@@ -281,9 +281,9 @@ func TestChartRefusesReplicasBesideAutoscaling(t *testing.T) {
 	}
 }
 
-// TestChartPodsCanBeShaped holds what an operator may add to every pod, and what the release may
-// reach.
-func TestChartPodsCanBeShaped(t *testing.T) {
+// TestChartPodsTakeTheOperatorsSettings checks the settings that an operator may add to every pod,
+// and the egress that the release may use.
+func TestChartPodsTakeTheOperatorsSettings(t *testing.T) {
 	t.Parallel()
 	values := []string{"serviceAccount.create=true", "networkPolicy.egress.enabled=true",
 		"networkPolicy.egress.rules[0].ports[0].port=5432"}
@@ -311,8 +311,8 @@ func TestChartPodsCanBeShaped(t *testing.T) {
 	}
 }
 
-// TestChartServicesHaveTheirOwnKeys holds which internal keys a service gets, and that the key of
-// all of the previous release is there only while both releases run.
+// TestChartServicesHaveTheirOwnKeys checks which internal keys a service gets. The shared key of
+// the previous release may exist only while both releases run.
 func TestChartServicesHaveTheirOwnKeys(t *testing.T) {
 	t.Parallel()
 	for value, shared := range map[string]bool{"sharedInternalKeys=false": false, "sharedInternalKeys=true": true} {

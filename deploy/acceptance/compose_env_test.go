@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// given returns what a service gets of a variable, "" when it is not set.
+// given returns the value of a variable of a service, "" if it is not set.
 func given(s types.ServiceConfig, name string) string {
 	if v := s.Environment[name]; v != nil {
 		return *v
@@ -20,8 +20,8 @@ func given(s types.ServiceConfig, name string) string {
 	return ""
 }
 
-// TestRealmgateEnvIsTakenAsItStands: no character of a value has a meaning of its own.
-func TestRealmgateEnvIsTakenAsItStands(t *testing.T) {
+// TestRealmgateEnvIsTakenLiterally: no character of a value has a special meaning.
+func TestRealmgateEnvIsTakenLiterally(t *testing.T) {
 	t.Parallel()
 	dir := checkout(t)
 	for _, value := range []string{"Pa$w0rd#12", "${HOME}", "$$", "a # b", `back\\slash`, "it's", "=", "ü"} {
@@ -36,9 +36,9 @@ func TestRealmgateEnvIsTakenAsItStands(t *testing.T) {
 	}
 }
 
-// TestSecretsOfRealmgateEnvReachOnlyTheirReader gives every secret setting that there is. One whose
-// file a service mounts reaches the service "secrets" alone, which writes that file; another the
-// services that read it.
+// TestSecretsOfRealmgateEnvReachOnlyTheirReader sets every secret setting. If a service mounts a
+// file for it, the value reaches only the service "secrets", which writes that file. Otherwise it
+// reaches only the services that read the setting.
 func TestSecretsOfRealmgateEnvReachOnlyTheirReader(t *testing.T) {
 	t.Parallel()
 	dir := checkout(t)
@@ -62,7 +62,7 @@ func TestSecretsOfRealmgateEnvReachOnlyTheirReader(t *testing.T) {
 			want = []string{"secrets"}
 		}
 		if len(binaries) == len(ours) {
-			continue // everybody's, such as the collector's password
+			continue // shared by all services, such as the collector's password
 		}
 		for service, s := range p.Services {
 			if got := given(s, name) != ""; got != slices.Contains(want, service) {
@@ -72,8 +72,8 @@ func TestSecretsOfRealmgateEnvReachOnlyTheirReader(t *testing.T) {
 	}
 }
 
-// TestReadersOfSecretsAreInTheirGroup: the files of /secrets are readable by the group that
-// "secrets" runs as.
+// TestReadersOfSecretsAreInTheirGroup: the files in /secrets are readable by the group of the
+// service "secrets".
 func TestReadersOfSecretsAreInTheirGroup(t *testing.T) {
 	t.Parallel()
 	p := project(t)
@@ -93,8 +93,8 @@ func TestReadersOfSecretsAreInTheirGroup(t *testing.T) {
 	}
 }
 
-// TestTheGatewayWaitsForNoService: an update must not take the gateway away for as long as the
-// services take to start.
+// TestTheGatewayWaitsForNoService: the gateway must stay up during an update while the services
+// restart.
 func TestTheGatewayWaitsForNoService(t *testing.T) {
 	t.Parallel()
 	for on, d := range project(t).Services["gateway"].DependsOn {
@@ -104,8 +104,8 @@ func TestTheGatewayWaitsForNoService(t *testing.T) {
 	}
 }
 
-// TestNoImageOfOursComesFromAPublicRegistry: a name without a registry is one of Docker Hub, where
-// anybody may own it.
+// TestNoImageOfOursComesFromAPublicRegistry: a name without a registry belongs to Docker Hub, where
+// anybody may register it.
 func TestNoImageOfOursComesFromAPublicRegistry(t *testing.T) {
 	t.Parallel()
 	p := project(t)
@@ -124,7 +124,8 @@ func TestNoImageOfOursComesFromAPublicRegistry(t *testing.T) {
 	}
 }
 
-// TestTwoCheckoutsAreTwoInstallations: the folder names the project, unless the operator does.
+// TestTwoCheckoutsAreTwoInstallations: the project is named after the folder, unless the operator
+// names it.
 func TestTwoCheckoutsAreTwoInstallations(t *testing.T) {
 	t.Parallel()
 	one, two := checkout(t), filepath.Join(t.TempDir(), "second")
@@ -143,9 +144,9 @@ func TestTwoCheckoutsAreTwoInstallations(t *testing.T) {
 	}
 }
 
-// TestOtherServersCanBeNamed: an address in realmgate.env is what -make-secrets writes into its
-// readers' files.
-func TestOtherServersCanBeNamed(t *testing.T) {
+// TestExternalServersCanBeConfigured: -make-secrets writes an address from realmgate.env into the
+// files of its readers.
+func TestExternalServersCanBeConfigured(t *testing.T) {
 	t.Parallel()
 	dir, environ := filepath.Join(t.TempDir(), "secrets"),
 		[]string{"REDIS_URL=rediss://:x@redis.example:6380/0", "ADMIN_PASSWORD=Pa$w0rd#12-and-more"}

@@ -13,11 +13,11 @@ import (
 
 const root = "../.."
 
-// ours are the containers that run our binaries for good.
+// ours are the containers that run our binaries permanently.
 var ours = []string{"gateway", "users-svc", "vault-svc", "activity-svc"}
 
-// project reads docker-compose.yml as Compose does, with an empty environment and every profile:
-// what "docker compose config" prints.
+// project reads docker-compose.yml as Compose does, with an empty environment and every profile,
+// like "docker compose config".
 func project(t *testing.T) *types.Project {
 	t.Helper()
 	dir, err := filepath.Abs(root)
@@ -43,7 +43,7 @@ func projectIn(t *testing.T, dir string, environ ...string) *types.Project {
 	return p
 }
 
-// checkout copies what Compose reads of this repository into a folder of its own.
+// checkout copies the files that Compose reads from this repository into a new folder.
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -57,9 +57,9 @@ func checkout(t *testing.T) string {
 	return dir
 }
 
-// TestRealmgateEnvWins holds that a line of realmgate.env has the effect that it says, whatever has
-// a default; without the file the shell decides.
-func TestRealmgateEnvWins(t *testing.T) {
+// TestRealmgateEnvOverridesDefaults checks that a line of realmgate.env takes effect over any
+// default. Without the file the shell's environment decides.
+func TestRealmgateEnvOverridesDefaults(t *testing.T) {
 	t.Parallel()
 	dir := checkout(t)
 	hold := func(shell string, want map[string]string) {
@@ -85,9 +85,9 @@ func TestRealmgateEnvWins(t *testing.T) {
 	}
 }
 
-// TestReplicasStay holds that the number of replicas can be written down, because "up" goes back to
-// it.
-func TestReplicasStay(t *testing.T) {
+// TestReplicaCountsCanBeSet checks that the number of replicas is a setting, because "docker
+// compose up" goes back to the configured number.
+func TestReplicaCountsCanBeSet(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.Abs(root)
 	if err != nil {
@@ -102,9 +102,9 @@ func TestReplicasStay(t *testing.T) {
 	}
 }
 
-// TestPrometheusFollowsItsFiles holds that an update's alerts are loaded: nothing restarts a
-// container because a mounted file changed.
-func TestPrometheusFollowsItsFiles(t *testing.T) {
+// TestPrometheusReloadsItsFiles checks that the alerts of an update are loaded: Compose does not
+// restart a container when a mounted file changes.
+func TestPrometheusReloadsItsFiles(t *testing.T) {
 	t.Parallel()
 	if c := project(t).Services["prometheus"].Command; !slices.Contains(c, "--enable-feature=auto-reload-config") {
 		t.Errorf("Prometheus would keep the alerts that it started with: %v", c)
@@ -130,7 +130,7 @@ func TestComposeFile(t *testing.T) {
 			t.Errorf("%s does not start with docker compose up", name)
 		}
 	}
-	// Programs whose images have nothing to ask for their health.
+	// Programs whose images have no way to check their health.
 	withoutHealth := []string{"secrets", "otel-collector", "jaeger"}
 	for name, s := range p.Services {
 		t.Run(name, func(t *testing.T) {
@@ -195,8 +195,8 @@ func TestOnlyTheGatewayIsPublished(t *testing.T) {
 	}
 }
 
-// TestSecretsReachOnlyTheirReader holds that no container sees another's secrets and that none
-// stands in the file.
+// TestSecretsReachOnlyTheirReader checks that no container gets another's secrets and that the file
+// itself has none.
 func TestSecretsReachOnlyTheirReader(t *testing.T) {
 	t.Parallel()
 	p := project(t)

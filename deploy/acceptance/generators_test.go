@@ -9,8 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestGeneratedClientsCompile holds that whoever generates a client from
-// gateway/openapi/openapi.yaml gets one that compiles.
+// TestGeneratedClientsCompile generates clients from gateway/openapi/openapi.yaml and compiles
+// them.
 func TestGeneratedClientsCompile(t *testing.T) {
 	t.Parallel()
 	document, err := filepath.Abs(filepath.Join(root, "gateway/openapi/openapi.yaml"))
@@ -37,7 +37,7 @@ func TestGeneratedClientsCompile(t *testing.T) {
 	})
 }
 
-// clientModule returns the folder of a Go module that has what the generator's output imports.
+// clientModule returns the folder of a Go module with the dependencies of the generator's output.
 func clientModule(t *testing.T, generator string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -22,8 +22,8 @@ const (
 	maxImageSize = 25 << 20
 )
 
-// images are all binaries, built by the command of deploy/Dockerfile for the first test that needs
-// one.
+// images holds the binaries. The first test that needs one builds all with the command of
+// deploy/Dockerfile.
 var images struct {
 	once sync.Once
 	dir  string
@@ -115,8 +115,8 @@ func TestBinariesAreSmallStaticAndStamped(t *testing.T) {
 	}
 }
 
-// TestBuildContext holds that the build sees every source that it needs, and neither tests nor
-// anything that could be a secret.
+// TestBuildContext checks that the build context has every needed source file, and neither tests
+// nor files that could be secrets.
 func TestBuildContext(t *testing.T) {
 	t.Parallel()
 	f, err := os.Open(filepath.Join(root, ".dockerignore"))

@@ -11,7 +11,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/dotenv"
 )
 
-// scratch is a folder of this test run, for what its tests build once.
+// scratch is a folder for files that the tests of this run build once.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// rawEnv reads an env_file of the format raw, which is docker compose's own and not in its library:
-// NAME=value lines whose value is all that follows, and comments.
+// rawEnv reads an env_file in the format raw, which only docker compose itself implements and not
+// its library: comments, and lines NAME=value whose value is the rest of the line.
 func rawEnv(r io.Reader, _ string, vars map[string]string, _ func(string) (string, bool)) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {

@@ -44,7 +44,7 @@ func readAlerts(t *testing.T) alertRules {
 	return out
 }
 
-// expressions returns every query of the alerts and dashboards, by where it stands.
+// expressions returns every query of the alerts and dashboards, by its location.
 func expressions(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -102,7 +102,7 @@ func dashboards(t *testing.T) map[string]dashboard {
 	return out
 }
 
-// notOurMetrics are made by Prometheus itself and by its Go client.
+// notOurMetrics are exported by Prometheus itself and its Go client.
 var notOurMetrics = regexp.MustCompile(`^(up|go_(goroutines|gc_duration_seconds)|process_(cpu_seconds_total|resident_memory_bytes|open_fds|max_fds|start_time_seconds))$`)
 
 var (
@@ -114,7 +114,7 @@ var (
 	suffix       = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
 
-// metricNames returns the metrics of a query.
+// metricNames returns the metrics in a query.
 func metricNames(expr string) []string {
 	expr = quoted.ReplaceAllString(expr, "")
 	expr = ranges.ReplaceAllString(labels.ReplaceAllString(expr, ""), "")
@@ -128,7 +128,7 @@ func metricNames(expr string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// TestMetricsExist holds that no alert and no panel asks for a metric that nobody exports.
+// TestMetricsExist checks that every metric in an alert or panel is exported.
 func TestMetricsExist(t *testing.T) {
 	t.Parallel()
 	exported := exportedMetrics(t)
@@ -140,14 +140,14 @@ func TestMetricsExist(t *testing.T) {
 		for _, name := range names {
 			if !exported[name] && !exported[suffix.ReplaceAllString(name, "")] &&
 				!notOurMetrics.MatchString(suffix.ReplaceAllString(name, "")) {
-				t.Errorf("%s: nobody exports %s", where, name)
+				t.Errorf("%s: %s is not exported", where, name)
 			}
 		}
 	}
 }
 
-// exportedMetrics returns every text in the sources that could be the name of a metric: it is given
-// to the Prometheus client nowhere else.
+// exportedMetrics returns every string in the sources that could be the name of a metric. Names are
+// passed to the Prometheus client nowhere else.
 func exportedMetrics(t *testing.T) map[string]bool {
 	t.Helper()
 	name := regexp.MustCompile(`(?:Name: +|NewDesc\(|counter\(|gauge\(|read\(|Metric\()"([a-z][a-z0-9_]+)"`)
@@ -210,11 +210,10 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	}
 }
 
-// TestRunbooksNameRealSettings holds that every setting that a page tells somebody to look at
-// exists.
+// TestRunbooksNameRealSettings checks that every setting that a page mentions exists.
 func TestRunbooksNameRealSettings(t *testing.T) {
 	t.Parallel()
-	known := map[string]bool{"GOMEMLIMIT": true, "COMPOSE_PROJECT_NAME": true} // of Go and of Compose
+	known := map[string]bool{"GOMEMLIMIT": true, "COMPOSE_PROJECT_NAME": true} // settings of Go and of Compose
 	for _, all := range settingsOf() {
 		for _, s := range all {
 			known[s.Name] = true
@@ -246,7 +245,8 @@ func TestRunbooksNameRealSettings(t *testing.T) {
 	}
 }
 
-// TestPrometheusReadsItsFiles runs promtool over the configuration and the rules, whose queries it parses.
+// TestPrometheusReadsItsFiles runs promtool on the configuration and the rules, whose queries it
+// parses.
 func TestPrometheusReadsItsFiles(t *testing.T) {
 	t.Parallel()
 	promtool := tool(t, "promtool")
@@ -287,9 +287,9 @@ func TestPrometheusReadsItsFiles(t *testing.T) {
 	run(t, filepath.Join(root, "deploy/acceptance/testdata"), promtool, "test", "rules", "alerts_test.yml")
 }
 
-// TestFailuresThatNeverHappenedAreZero holds that a panel of failures shows 0, and not "No data",
-// until the first one: a counter with a status does not exist before.
-func TestFailuresThatNeverHappenedAreZero(t *testing.T) {
+// TestPanelsShowZeroBeforeTheFirstFailure checks that a panel of failures shows 0, and not "No
+// data", until the first failure: a counter with a status label does not exist before.
+func TestPanelsShowZeroBeforeTheFirstFailure(t *testing.T) {
 	t.Parallel()
 	found := 0
 	for where, expr := range expressions(t) {
@@ -305,7 +305,7 @@ func TestFailuresThatNeverHappenedAreZero(t *testing.T) {
 	}
 }
 
-// TestEveryDashboardIsExplained holds that the page of the dashboards links to each of them.
+// TestEveryDashboardIsExplained checks that the page of the dashboards links to each of them.
 func TestEveryDashboardIsExplained(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(filepath.Join(root, "deploy/docs/dashboards.md"))
@@ -319,7 +319,7 @@ func TestEveryDashboardIsExplained(t *testing.T) {
 	}
 }
 
-func TestDashboardsAreWhole(t *testing.T) {
+func TestDashboardsAreComplete(t *testing.T) {
 	t.Parallel()
 	uids := map[string]bool{}
 	for name, d := range dashboards(t) {

@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/vault-svc"
 )
 
-// settingsOf lists what each binary reads from its environment.
+// settingsOf lists the settings that each binary reads from its environment.
 func settingsOf() map[string][]config.Setting {
 	return map[string][]config.Setting{
 		"gateway":      config.Settings(&gateway.Config{}),
@@ -22,11 +22,11 @@ func settingsOf() map[string][]config.Setting {
 	}
 }
 
-// notOurs are the variables that the Go runtime reads.
+// notOurs reports whether the Go runtime reads the variable.
 func notOurs(name string) bool { return name == "GOMEMLIMIT" }
 
 // holdSettings fails the test for every variable that the binary does not read, and for every
-// setting that it needs and does not get.
+// required setting that is missing.
 func holdSettings(t *testing.T, where, binary string, environ map[string]string) {
 	t.Helper()
 	known, secret := map[string]bool{}, map[string]bool{}
@@ -52,13 +52,13 @@ func holdSettings(t *testing.T, where, binary string, environ map[string]string)
 	}
 }
 
-func TestComposeSettingsAreTheBinaries(t *testing.T) {
+func TestComposeSetsOnlySettingsThatBinariesRead(t *testing.T) {
 	t.Parallel()
 	p := project(t)
 	for _, name := range ours {
 		environ := map[string]string{}
 		for k, v := range p.Services[name].Environment {
-			if *v != "" { // else it counts as not set
+			if *v != "" { // an empty value counts as not set
 				environ[k] = *v
 			}
 		}

@@ -26,12 +26,12 @@ const (
 	stopTimeout  = testkit.Patience
 )
 
-// stack is the compose file as processes on this machine: the same binaries, environment, secrets
-// and configuration files, with ports of the loopback instead of names.
+// stack runs the compose file as processes on this machine: the same binaries, environment, secrets
+// and configuration files, but with loopback ports instead of host names.
 type stack struct {
 	t       *testing.T
 	project *types.Project
-	dir     string            // stands for the volumes
+	dir     string            // takes the place of the volumes
 	hosts   map[string]string // "postgres:5432" → "127.0.0.1:40001"
 	running map[string]*process
 	cluster *localpg.Cluster
@@ -45,8 +45,8 @@ type process struct {
 	done    chan error
 }
 
-// startStack starts PostgreSQL, NATS, Redis and then our four binaries, and waits until each says
-// through its own -health that it is ready.
+// startStack starts PostgreSQL, NATS, Redis and our four binaries, and waits until the -health of
+// each reports that it is ready.
 func startStack(t *testing.T) *stack {
 	t.Helper()
 	s := &stack{t: t, project: project(t), running: map[string]*process{}, hosts: map[string]string{}}
@@ -54,7 +54,7 @@ func startStack(t *testing.T) *stack {
 	if s.dir, err = os.MkdirTemp(scratch, "stack-"); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{scratch, s.dir} { // PostgreSQL, another user, reads its passwords here
+	for _, dir := range []string{scratch, s.dir} { // PostgreSQL runs as another user and reads its passwords here
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func startStack(t *testing.T) *stack {
 	return s
 }
 
-// makeSecrets does what the one-shot service does, twice, because each "up" runs it.
+// makeSecrets does the work of the service "secrets", twice, because each "up" runs it.
 func (s *stack) makeSecrets() {
 	s.t.Helper()
 	entry := s.project.Services["secrets"].Entrypoint
@@ -151,8 +151,8 @@ func (s *stack) startPostgres() {
 	s.hosts["postgres:5432"] = u.Host
 }
 
-// readableByPostgres returns a copy of PostgreSQL's secrets that this machine's user for it can
-// read; in the container it is in the group of the files.
+// readableByPostgres returns a copy of PostgreSQL's secrets that its user on this machine can read.
+// In the container that user is in the files' group.
 func (s *stack) readableByPostgres() string {
 	s.t.Helper()
 	dir := filepath.Join(s.dir, "secrets-of-postgres")
@@ -166,7 +166,7 @@ func (s *stack) readableByPostgres() string {
 	return dir
 }
 
-// removePostgres deletes the database and all that it holds; without effect when that was done.
+// removePostgres deletes the database and all its data. It can be called twice.
 func (s *stack) removePostgres() {
 	s.t.Helper()
 	if s.cluster == nil {
@@ -180,7 +180,7 @@ func (s *stack) removePostgres() {
 	s.cluster = nil
 }
 
-// startNATS builds the server that the go.mod of deploy names and starts it with the configuration
+// startNATS builds the server at the version in deploy/go.mod and starts it with the configuration
 // of the compose file.
 func (s *stack) startNATS() {
 	s.t.Helper()
@@ -212,8 +212,8 @@ func (s *stack) startNATS() {
 	s.waitTCP(s.hosts["nats:4222"])
 }
 
-// startRedis is the one program that is not the compose file's: no Redis server is a Go module, and
-// this one reads no redis.conf.
+// startRedis starts miniredis, the only program that differs from the compose file: no Redis server
+// is a Go module. It does not read redis.conf.
 func (s *stack) startRedis() {
 	s.t.Helper()
 	redis := testkit.Redis(s.t)
@@ -235,8 +235,8 @@ func (s *stack) waitTCP(addr string) {
 	s.t.Fatalf("nothing listens on %s", addr)
 }
 
-// environ returns what the compose file gives a service, with the places of this test for its
-// names, volumes and ports.
+// environ returns the environment of a service in the compose file, with its host names, volumes
+// and ports replaced by those of this test.
 func (s *stack) environ(name string) []string {
 	s.t.Helper()
 	service := s.project.Services[name]
@@ -244,7 +244,7 @@ func (s *stack) environ(name string) []string {
 	for k, v := range service.Environment {
 		value := *v
 		if value == "" {
-			continue // as good as not set
+			continue // counts as not set
 		}
 		switch {
 		case strings.HasPrefix(value, "/secrets/"):
@@ -266,8 +266,8 @@ func (s *stack) environ(name string) []string {
 	return out
 }
 
-// translated copies a secret that is an address, with this test's port in it, and returns the path
-// of the file to read.
+// translated copies a secret that is an address, with the port of this test in it, and returns the
+// path of the copy.
 func (s *stack) translated(service, file string) string {
 	s.t.Helper()
 	text := s.secret(service, file)
@@ -289,7 +289,7 @@ func (s *stack) start(name string) {
 	s.spawn(name, s.environ(name), binary(s.t, name))
 }
 
-// spawn starts a process that must end with status 0 when it is told to at the end of the test.
+// spawn starts a process that must exit with status 0 when the test ends it.
 func (s *stack) spawn(name string, environ []string, program string, args ...string) {
 	s.t.Helper()
 	p := &process{name: name, environ: environ, log: &bytes.Buffer{}, done: make(chan error, 1)}
@@ -303,7 +303,7 @@ func (s *stack) spawn(name string, environ []string, program string, args ...str
 	s.t.Cleanup(func() { s.stop(name) })
 }
 
-// stop ends a process in an orderly way; without effect when it has ended.
+// stop ends a process in an orderly way. It has no effect on a process that has ended.
 func (s *stack) stop(name string) {
 	s.t.Helper()
 	p := s.running[name]
@@ -339,7 +339,7 @@ func (s *stack) kill(name string) {
 
 func tail(log string) string { return log[max(0, len(log)-4000):] }
 
-// waitHealthy asks the binary as its container's health check does.
+// waitHealthy runs the binary's health check as the container does.
 func (s *stack) waitHealthy(name string) {
 	s.t.Helper()
 	p, check := s.running[name], s.project.Services[name].HealthCheck.Test
@@ -364,10 +364,10 @@ func (s *stack) waitHealthy(name string) {
 	}
 }
 
-// url is where clients reach the gateway.
+// url returns the address of a path on the gateway.
 func (s *stack) url(path string) string { return "http://" + s.hosts["gateway:8080"] + path }
 
-// admin returns the metrics of a process.
+// metricsURL returns the address of a process's metrics.
 func (s *stack) metricsURL(name string) string {
 	for _, kv := range s.running[name].environ {
 		if addr, ok := strings.CutPrefix(kv, "ADMIN_ADDR="); ok {

@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// tool returns the path of a program that operators use. The test is skipped where it is not
+// tool returns the path of a program that operators use. It skips the test if the program is not
 // installed, except in CI.
 func tool(t *testing.T, name string) string {
 	t.Helper()
@@ -27,7 +27,7 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-// run runs a program and returns what it wrote; a failure ends the test.
+// run runs a program and returns its output. A failure ends the test.
 func run(t *testing.T, dir, name string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	cmd := testkit.Command(t, name, args...)
@@ -39,7 +39,7 @@ func run(t *testing.T, dir, name string, args ...string) (stdout, stderr string)
 	return out.String(), errs.String()
 }
 
-// runWith is run with nothing but environ in the environment.
+// runWith is run with only environ as the environment.
 func runWith(t *testing.T, environ []string, name string, args ...string) string {
 	t.Helper()
 	cmd := testkit.Command(t, name, args...)

@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestTheComposeFileRuns starts everything as docker compose would and does what a user does,
-// through the gateway: sign up, sign in, keep a secret, read the log; then it kills a service and a
-// gateway and looks whether anything is missing.
+// TestTheComposeFileRuns starts everything as docker compose would and acts as a user through the
+// gateway: sign up, sign in, store a secret, read the log. Then it kills a service and a gateway
+// and checks that no data is missing.
 func TestTheComposeFileRuns(t *testing.T) {
 	s := startStack(t)
 	ada := s.signUp("ada@example.com")
@@ -46,7 +46,7 @@ func TestTheComposeFileRuns(t *testing.T) {
 	s.eventually("the vault answers again",
 		func() bool { return s.status("GET", "/api/v1/vault/keys/db.password", ada, nil) == 200 })
 
-	// What the gateway had answered when it was killed reaches the log from its journal.
+	// Requests that the gateway answered before it was killed reach the log from its journal.
 	s.stop("nats")
 	s.want(201, "PUT", "/api/v1/vault/keys/late", ada, map[string]any{"value": "x"})
 	s.kill("gateway")
@@ -67,7 +67,7 @@ func (s *stack) startNATSAgain() {
 	s.startNATS()
 }
 
-// send makes one request; body is sent as JSON, nil as none.
+// send sends a request with body as JSON, or without a body if it is nil.
 func (s *stack) send(method, path, token string, body any) (int, json.RawMessage) {
 	s.t.Helper()
 	var in io.Reader
@@ -128,7 +128,7 @@ func (s *stack) login(email, password string) json.RawMessage {
 	return s.want(200, "POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": password})
 }
 
-// signUp makes an account and returns its access token.
+// signUp creates an account and returns its access token.
 func (s *stack) signUp(email string) string {
 	s.t.Helper()
 	const password = "correct-Horse-7"
@@ -148,7 +148,7 @@ func (s *stack) eventually(what string, ok func() bool) {
 	s.t.Fatalf("waited in vain: %s", what)
 }
 
-// wantRecord waits until the activity log of the caller has exactly one record of a request.
+// wantRecord waits until the caller's activity log has exactly one record of a request.
 func (s *stack) wantRecord(token, method, path string, status int) {
 	s.t.Helper()
 	count := func() int {
@@ -171,7 +171,8 @@ func (s *stack) wantRecord(token, method, path string, status int) {
 	}
 }
 
-// rolesAreApart holds that no service can read another's tables with what it has in its container.
+// rolesAreApart checks that no service can read another's tables with the credentials in its
+// container.
 func (s *stack) rolesAreApart() {
 	s.t.Helper()
 	tables := map[string]string{"users-svc": "users_svc.users", "vault-svc": "vault_svc.vault_items",
@@ -202,8 +203,8 @@ func (s *stack) rolesAreApart() {
 	}
 }
 
-// metricsAreThere holds that what the overview shows is exported by every process, and the stamped
-// version by build_info.
+// metricsAreThere checks that every process exports the metrics of the overview dashboard, and its
+// stamped version in build_info.
 func (s *stack) metricsAreThere() {
 	s.t.Helper()
 	for _, name := range ours {

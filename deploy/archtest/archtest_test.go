@@ -18,7 +18,7 @@ const root = "../.."
 
 var modules = []string{"pkg", "gateway", "users-svc", "vault-svc", "activity-svc", "deploy"}
 
-// source is one Go file of ours, its path relative to the root.
+// source is a Go file of this repository; its path is relative to the root.
 type source struct {
 	path  string
 	test  bool
@@ -56,7 +56,7 @@ func sources(t *testing.T) []source {
 	return out
 }
 
-// rule says which files may import packages that begin with one of the prefixes.
+// rules say which files may import packages that begin with one of the prefixes.
 var rules = []struct {
 	about    string
 	prefixes []string
@@ -129,7 +129,7 @@ func TestFilesAndFunctionsAreShort(t *testing.T) {
 	}
 }
 
-func TestEveryPackageSaysWhatItOwns(t *testing.T) {
+func TestPackageCommentsSayWhereToStartReading(t *testing.T) {
 	documented, seen := map[string]bool{}, map[string]bool{}
 	for _, s := range sources(t) {
 		dir := filepath.Dir(s.path)
@@ -138,7 +138,7 @@ func TestEveryPackageSaysWhatItOwns(t *testing.T) {
 		}
 		seen[dir] = true
 		if base := filepath.Base(dir); slices.Contains([]string{"util", "utils", "common", "helpers", "misc"}, base) {
-			t.Errorf("%s: name the package after what it owns", dir)
+			t.Errorf("%s: name the package after the things that it provides", dir)
 		}
 		if doc := strings.Join(strings.Fields(s.file.Doc.Text()),
 			" "); regexp.MustCompile(`^(Package|Command) \S+ [a-z]`).MatchString(doc) && strings.Contains(doc, "tart reading") {
@@ -152,8 +152,8 @@ func TestEveryPackageSaysWhatItOwns(t *testing.T) {
 	}
 }
 
-// TestNoGlobalState keeps two instances of anything able to live in one process: no init function,
-// and no variable of a package that is made by a call with an effect outside of itself (metrics,
+// TestNoGlobalState makes sure that one process can hold two instances of anything: there is no
+// init function, and no package variable whose initialisation has effects elsewhere (metrics,
 // clients, goroutines).
 func TestNoGlobalState(t *testing.T) {
 	harmless := regexp.MustCompile(`^(errors\.New|fmt\.Errorf|regexp\.MustCompile|template\.Must|strings\.NewReplacer|sync\.OnceFunc|netip\.|big\.|language\.|apperr\.|time\.|map|\[\])`)
@@ -173,7 +173,7 @@ func TestNoGlobalState(t *testing.T) {
 				value := spec.(*ast.ValueSpec)
 				for _, v := range value.Values {
 					if value.Names[0].Name == "_" {
-						continue // a check of the compiler's
+						continue // an assertion for the compiler
 					}
 					call, ok := v.(*ast.CallExpr)
 					if ok && !harmless.MatchString(exprString(call.Fun)) {
@@ -185,7 +185,7 @@ func TestNoGlobalState(t *testing.T) {
 	}
 }
 
-// TestTokensAreComparedAsASCII: by Unicode's folding, the Kelvin sign is a k and ſ an s.
+// TestTokensAreComparedAsASCII: Unicode case folding makes the Kelvin sign a k and ſ an s.
 func TestTokensAreComparedAsASCII(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.test {
@@ -214,8 +214,8 @@ func exprString(e ast.Expr) string {
 	}
 }
 
-// TestWaitsAreMonotonic: a number of nanoseconds since 1970 is compared with another when somebody
-// has set the clock; pkg/monotonic has what waits within a process need.
+// TestWaitsAreMonotonic: nanoseconds since 1970 must not be compared to measure a wait, because the
+// clock may be set in between. Waits within a process use pkg/monotonic.
 func TestWaitsAreMonotonic(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.test || strings.HasPrefix(s.path, "deploy/bench/") {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// layers assigns each package of a module to a layer. A package imports packages of its module from
-// lower layers only, so that no domain depends on one that is built on it.
+// layers assigns each package of a module to a layer. A package imports only packages of lower
+// layers from its module, so that no domain depends on a domain built on top of it.
 var layers = map[string]map[string]int{
 	"gateway": {
 		".": 2, "cmd/gateway": 3, "openapi/render": 2,

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is the length of the sentence about a setting or a metric. Details belong to
+// maxText limits the sentence about a setting or a metric. Details belong to
 // deploy/docs/settings.md or a runbook.
 const maxText = 120
 

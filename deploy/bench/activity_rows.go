@@ -10,8 +10,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// recorder makes request events as the gateway would: a few methods, paths, statuses and realms,
-// over and over, with the times that it is told.
+// recorder makes request events like the gateway's: a few methods, paths, statuses and realms in
+// turn, at given times.
 type recorder struct {
 	random *rand.Rand
 	realms []string
@@ -19,7 +19,7 @@ type recorder struct {
 
 func newRecorder(seed uint64) *recorder {
 	r := &recorder{random: rand.New(rand.NewPCG(seed, 1))}
-	for i := range 4 { // the same for every recorder, so that a log that grows does not get more realms, too
+	for i := range 4 { // the same for every recorder, so that a growing log does not get more realms
 		r.realms = append(r.realms, fmt.Sprintf("0eeeee%018x", i))
 	}
 	return r
@@ -42,7 +42,7 @@ func (r *recorder) request(user string, at time.Time) event.Request {
 	return e
 }
 
-// activityColumns are the columns of the table activity in the order of columns().
+// activityColumns are the columns of the table activity, in the order of columns.
 func activityColumns() []string {
 	return []string{"user_id", "id", "realm_id", "method", "path", "status", "ip_address", "user_agent"}
 }
@@ -54,14 +54,14 @@ func columns(e event.Request) []any {
 }
 
 func unhex(s string) []byte {
-	b, _ := hex.DecodeString(s) // ids of our own making
+	b, _ := hex.DecodeString(s) // the recorder generates valid ids
 	if b == nil {
 		b = []byte{}
 	}
 	return b
 }
 
-// firstID returns the lowest id of a time, in hexadecimal: ids begin with 6 bytes of milliseconds.
+// firstID returns the lowest id of a time in hexadecimal. Ids begin with 6 bytes of milliseconds.
 func firstID(at time.Time) string { return fmt.Sprintf("%012x%012x", at.UnixMilli(), 0) }
 
 func dayOf(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }

@@ -20,8 +20,7 @@ const (
 	copyTable     = "bench.activity"
 )
 
-// makeCopyTable makes an empty table with the same columns, partitions by day and indexes as the
-// log.
+// makeCopyTable creates an empty table with the columns, daily partitions and indexes of the log.
 func makeCopyTable(ctx context.Context, url string, days ...time.Time) error {
 	err := execute(ctx, url, "CREATE SCHEMA IF NOT EXISTS bench", "DROP TABLE IF EXISTS "+copyTable,
 		"CREATE TABLE "+copyTable+" (LIKE "+activityTable+" INCLUDING ALL) PARTITION BY RANGE (id)")
@@ -31,7 +30,7 @@ func makeCopyTable(ctx context.Context, url string, days ...time.Time) error {
 	return makePartitions(ctx, url, "bench", days...)
 }
 
-// makePartitions makes those of the days that are missing, as activity-svc makes them.
+// makePartitions creates the missing partitions of the days, as activity-svc does.
 func makePartitions(ctx context.Context, url, schema string, days ...time.Time) error {
 	for _, day := range days {
 		name := schema + ".activity_" + day.Format("20060102")
@@ -52,7 +51,7 @@ func makePartitions(ctx context.Context, url, schema string, days ...time.Time) 
 	return nil
 }
 
-// copyRows writes events into a table by COPY, each batch in a transaction of its own.
+// copyRows writes events into a table by COPY, one transaction for each batch.
 func copyRows(ctx context.Context, url string, table pgx.Identifier, batch, n int, at func(i int) event.Request) error {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -73,18 +72,18 @@ func countedOf(ctx context.Context, url string, users [][]byte) (int64, error) {
 	return one[int64](ctx, url, `SELECT coalesce(sum(records), 0)::bigint FROM activity_svc.activity_hourly WHERE user_id = ANY($1)`, users)
 }
 
-// share is a user and the part of the rows that is the user's.
+// share is a user and the number of rows of that user.
 type share struct {
 	user string
 	rows int
 }
 
-// logDays is over how many days loaded rows are spread, the last of which is yesterday.
+// logDays is the number of days over which loaded rows are spread. The last one is yesterday.
 const logDays = 60
 
-// loadLog copies rows of many users into the log, ordered by time as a log is: those of each share,
-// spread evenly, and the others', total rows in all. Then it has activity-svc count them, and
-// PostgreSQL look at them.
+// loadLog copies rows of many users into the log, total in all, ordered by time as in production.
+// The rows of each share are spread evenly among the others. Then it lets activity-svc count them
+// and PostgreSQL analyse the table.
 func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
 	url := b.backing.cluster.URL(databaseName)
 	end := dayOf(time.Now())
@@ -108,11 +107,11 @@ func (b *bench) loadLog(ctx context.Context, total int, shares ...share) error {
 		"VACUUM (ANALYZE) activity_svc.activity_daily", "CHECKPOINT")
 }
 
-// logWriters copy the log, each an equal part of its time.
+// logWriters is the number of connections that copy the log, each an equal part of the time.
 const logWriters = 2
 
-// copyLog copies the rows of a time, total in all, those of each share and the others' spread
-// evenly.
+// copyLog copies the rows of a period, total in all. The rows of each share are spread evenly among
+// the others.
 func (b *bench) copyLog(ctx context.Context, url string, begin, end time.Time, total int, shares []share) error {
 	others := make([]string, 1000)
 	for i := range others {
@@ -128,7 +127,7 @@ func (b *bench) copyLog(ctx context.Context, url string, begin, end time.Time, t
 				func(n int) event.Request {
 					i := first + n
 					user := others[i%len(others)]
-					for _, s := range shares { // evenly: the i-th row is the share's when its count passes a whole number
+					for _, s := range shares { // evenly: row i is the share's when its count passes a whole number
 						if int64(i+1)*int64(s.rows)/int64(total) > int64(i)*int64(s.rows)/int64(total) {
 							user = s.user
 							break

@@ -15,7 +15,7 @@ import (
 // databaseName is the one database of the run.
 const databaseName = "realmgate"
 
-// backing is the servers behind the product: PostgreSQL, NATS with JetStream and Redis.
+// backing holds the servers that the product needs: PostgreSQL, NATS with JetStream, and Redis.
 type backing struct {
 	cluster           *localpg.Cluster
 	postgresPID       int
@@ -25,7 +25,7 @@ type backing struct {
 	redisName         string
 }
 
-// startBacking starts the three. PostgreSQL flushes each commit to disk, as it does in production.
+// startBacking starts the three servers. PostgreSQL flushes each commit to disk, as in production.
 func (b *bench) startBacking(ctx context.Context) error {
 	k := &b.backing
 	k.said = &listener{}
@@ -69,8 +69,8 @@ func (b *bench) startNATS(ctx context.Context) error {
 	return b.backing.nats.listening(ctx, addr)
 }
 
-// startRedis prefers the real one; without it miniredis does, which runs the scripts of rate limits
-// at a ninth of the speed.
+// startRedis starts redis-server if it is installed, else miniredis, which runs the scripts of the
+// rate limits at a ninth of the speed.
 func (b *bench) startRedis(ctx context.Context) error {
 	addr, err := b.freeAddr()
 	if err != nil {
@@ -96,7 +96,7 @@ func (b *bench) startRedis(ctx context.Context) error {
 	return b.backing.redis.listening(ctx, addr)
 }
 
-// listener is a slog.Handler that keeps what PostgreSQL says while somebody wants it: the plans of
+// listener is a slog.Handler that keeps messages of PostgreSQL on request: the plans of
 // auto_explain.
 type listener struct {
 	mu     sync.Mutex
@@ -104,16 +104,16 @@ type listener struct {
 	lines  []string
 }
 
-// Enabled is needed by slog.Handler.
+// Enabled implements slog.Handler.
 func (l *listener) Enabled(context.Context, slog.Level) bool { return true }
 
-// WithAttrs is needed by slog.Handler.
+// WithAttrs implements slog.Handler.
 func (l *listener) WithAttrs([]slog.Attr) slog.Handler { return l }
 
-// WithGroup is needed by slog.Handler.
+// WithGroup implements slog.Handler.
 func (l *listener) WithGroup(string) slog.Handler { return l }
 
-// Handle keeps the message.
+// Handle stores the message if messages are wanted.
 func (l *listener) Handle(_ context.Context, r slog.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,7 +126,7 @@ func (l *listener) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// listen begins to keep lines, or ends it and returns them.
+// listen starts to keep messages, or stops and returns them.
 func (l *listener) listen(wanted bool) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

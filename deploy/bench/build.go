@@ -11,25 +11,25 @@ import (
 	"strings"
 )
 
-// The versions of the programs that are built from Go modules. They are no dependencies of ours:
-// each is built in a module of its own.
+// Versions of the programs that are built from Go modules. They are no dependencies of ours: each
+// is built in a module of its own.
 const (
 	caddyModule      = "github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9"
 	natsModule       = "github.com/nats-io/nats-server/v2@v2.15.2"
-	pocketbaseModule = "github.com/pocketbase/pocketbase@v0.36.8" // the newest that Go 1.26 builds
+	pocketbaseModule = "github.com/pocketbase/pocketbase@v0.36.8" // the newest version that Go 1.26 builds
 	miniredisModule  = "github.com/alicebob/miniredis/v2@v2.40.0"
 )
 
 //go:embed scratch
 var scratchFiles embed.FS
 
-// toolbox is a folder of programs, and how they get there.
+// toolbox is a folder of programs, and builds them.
 type toolbox struct {
-	root, bin, scratch string // the repository, the programs, generated modules
+	root, bin, scratch string // the repository, the programs, the generated modules
 	say                func(format string, v ...any)
 }
 
-// product builds the four binaries, and standalone for the groups that start it.
+// product builds the four binaries, and standalone if a group starts it.
 func (t toolbox) product(ctx context.Context, standalone bool) error {
 	t.say("building the product")
 	var packages []string
@@ -43,7 +43,7 @@ func (t toolbox) product(ctx context.Context, standalone bool) error {
 		append([]string{"build", "-o", t.bin + string(filepath.Separator)}, packages...)...)
 }
 
-// install puts the program of a module's package into the folder and returns its path.
+// install installs the program of a package into the folder and returns its path.
 func (t toolbox) install(ctx context.Context, pkg, program string) (string, error) {
 	path := filepath.Join(t.bin, program)
 	if _, err := os.Stat(path); err == nil {
@@ -53,8 +53,8 @@ func (t toolbox) install(ctx context.Context, pkg, program string) (string, erro
 	return path, t.goCommand(ctx, t.bin, []string{"GOBIN=" + t.bin, "GOWORK=off", "GOFLAGS="}, "install", pkg)
 }
 
-// generate builds the program whose source is embedded as scratch/<name>.go.txt against one module,
-// outside of the repository.
+// generate builds the embedded source scratch/<name>.go.txt against one module, outside of the
+// repository.
 func (t toolbox) generate(ctx context.Context, name, module string) (string, error) {
 	path := filepath.Join(t.bin, name)
 	if _, err := os.Stat(path); err == nil {
@@ -91,7 +91,7 @@ func (t toolbox) goCommand(ctx context.Context, dir string, environ []string, ar
 	return describe(cmd, args[0])
 }
 
-// describe runs a command whose output matters only when it fails.
+// describe runs a command and returns its output only as part of an error.
 func describe(cmd *exec.Cmd, what string) error {
 	out, err := cmd.CombinedOutput()
 	if err == nil {
@@ -104,8 +104,8 @@ func describe(cmd *exec.Cmd, what string) error {
 	return fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), what, err, text)
 }
 
-// debian returns the path of a program of Debian's, after installing its package when it is missing
-// and we may.
+// debian returns the path of a program from a Debian package. It installs the package if the
+// program is missing and the user is allowed to.
 func (t toolbox) debian(ctx context.Context, program, pkg string) (string, error) {
 	find := func() (string, bool) {
 		for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin", "/usr/bin") {
@@ -123,7 +123,7 @@ func (t toolbox) debian(ctx context.Context, program, pkg string) (string, error
 		return "", fmt.Errorf("%s is not installed (apt-get install -y %s)", program, pkg)
 	}
 	t.say("installing %s", pkg)
-	// RUNLEVEL=1 keeps the package from starting its server.
+	// RUNLEVEL=1 stops the package from starting its server.
 	environ := append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
 	install := func() error {
 		cmd := exec.CommandContext(ctx, "apt-get", "install", "-y", "-qq", "--no-install-recommends", pkg)
@@ -131,7 +131,7 @@ func (t toolbox) debian(ctx context.Context, program, pkg string) (string, error
 		return describe(cmd, "install "+pkg)
 	}
 	err := install()
-	if err != nil { // perhaps the lists of packages are missing or old
+	if err != nil { // the package lists may be missing or old
 		update := exec.CommandContext(ctx, "apt-get", "update", "-qq")
 		err = errors.Join(describe(update, "update"), install())
 	}

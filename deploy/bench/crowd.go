@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// busyClients are as many as keep the CPUs busy.
+// busyClients is a number of clients that keeps the CPUs busy.
 const busyClients = 64
 
-// crowdName is the subject of so many clients.
+// crowdName returns the subject for a number of clients.
 func crowdName(clients int) string {
 	return fmt.Sprintf("vault GET through the gateway, %d clients", clients)
 }
 
-// crowdGroup measures what is left of the throughput when far more clients ask at once than can be
-// served, and ask again as soon as they are refused.
+// crowdGroup measures how much throughput remains when far more clients send requests than can be
+// served, and retry at once after a refusal.
 func crowdGroup() group {
 	return group{name: "crowd", title: "More clients at once than can be served in time",
 		prepare: func(ctx context.Context, b *bench) (plan, error) {

@@ -12,10 +12,10 @@ import (
 	"github.com/realmgate/realmgate/pkg/event"
 )
 
-// schemas are those of the services.
+// schemas are the schemas of the services.
 func schemas() []string { return []string{"users_svc", "vault_svc", "activity_svc"} }
 
-// prepareDatabase makes the schemas, has sessions load auto_explain where PostgreSQL has it, and
+// prepareDatabase creates the schemas, lets sessions load auto_explain if PostgreSQL has it, and
 // returns the process id of the server.
 func prepareDatabase(ctx context.Context, url string) (int, error) {
 	c, err := pgx.Connect(ctx, url)
@@ -28,7 +28,7 @@ func prepareDatabase(ctx context.Context, url string) (int, error) {
 			return 0, err
 		}
 	}
-	if _, err := c.Exec(ctx, "LOAD 'auto_explain'"); err == nil { // else the growth table has no plans
+	if _, err := c.Exec(ctx, "LOAD 'auto_explain'"); err == nil { // otherwise the growth table has no plans
 		if _, err := c.Exec(ctx, "ALTER DATABASE "+databaseName+" SET session_preload_libraries = 'auto_explain'"); err != nil {
 			return 0, err
 		}
@@ -37,7 +37,7 @@ func prepareDatabase(ctx context.Context, url string) (int, error) {
 	return backend.parent, err
 }
 
-// explainAll has PostgreSQL write the plan of every statement to its log, or stops that.
+// explainAll makes PostgreSQL log the plan of every statement, or stop doing so.
 func explainAll(ctx context.Context, url string, on bool) error {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -56,12 +56,12 @@ func explainAll(ctx context.Context, url string, on bool) error {
 			return err
 		}
 	}
-	// the sessions read it before their next statement, once the signal has reached them
+	// Sessions reload the settings before their next statement, once the signal has reached them.
 	time.Sleep(100 * time.Millisecond)
 	return nil
 }
 
-// one runs a statement that returns one value.
+// one runs a query that returns one value.
 func one[T any](ctx context.Context, url, sql string, args ...any) (v T, err error) {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -71,7 +71,7 @@ func one[T any](ctx context.Context, url, sql string, args ...any) (v T, err err
 	return v, c.QueryRow(ctx, sql, args...).Scan(&v)
 }
 
-// execute runs statements one after the other.
+// execute runs statements one after another.
 func execute(ctx context.Context, url string, statements ...string) error {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -87,7 +87,7 @@ func execute(ctx context.Context, url string, statements ...string) error {
 }
 
 // selectItem is the point SELECT that the vault is compared with: the sealed row by its primary
-// key, the columns that vault-svc reads.
+// key, with the columns that vault-svc reads.
 const selectItem = `SELECT sealed, version::text, sealed_metadata, size_bytes, created_at, updated_at
 	FROM vault_svc.vault_items WHERE user_id = $1 AND realm_id = $2 AND key = $3`
 
@@ -103,14 +103,14 @@ func (i *item) scan(r pgx.Row) error {
 	return r.Scan(&i.sealed, &i.version, &i.metadata, &i.size, &i.created, &i.updated)
 }
 
-// selectWorker is a connection of pgx that reads one row again and again.
+// selectWorker is a connection of pgx that reads one row repeatedly.
 type selectWorker struct {
 	conn *pgx.Conn
 	args []any
 	row  item
 }
 
-// selectLoad reads rows with conns connections, each worker its own row.
+// selectLoad reads rows over conns connections, each worker its own row.
 func selectLoad(url string, conns int, args func(i int) []any) load {
 	return load{conns: conns, worker: func(i int) (worker, error) {
 		c, err := pgx.Connect(context.Background(), url)
@@ -125,7 +125,8 @@ func (w *selectWorker) do() (bool, error) {
 
 func (w *selectWorker) close() { _ = w.conn.Close(context.Background()) }
 
-// itemPool opens the pool of the pgselect role: as many connections as vault-svc has by default.
+// itemPool opens the pool of the role pgselect, with as many connections as vault-svc has by
+// default.
 func itemPool(ctx context.Context) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(os.Getenv("DATABASE_URL"))
 	if err != nil {
@@ -135,7 +136,7 @@ func itemPool(ctx context.Context) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// eventSubject returns where the gateways of the installation put their events.
+// eventSubject returns the subject on which the gateways of the installation publish events.
 func (b *bench) eventSubject(ctx context.Context) (string, error) {
 	c, err := pgx.Connect(ctx, b.backing.cluster.URL(databaseName))
 	if err != nil {

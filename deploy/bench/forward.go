@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 )
 
-// The subjects of the forwarding rows that targets name.
+// Subjects of the forwarding rows that targets name.
 const (
 	directName  = "no proxy: the upstream itself"
 	fullName    = "gateway: JWT, session state, limit, event"
@@ -15,8 +15,8 @@ const (
 	publicRoute = "/api/v1/auth/config"
 )
 
-// forwardGroup compares the gateway with servers that only forward. All of them stand before the
-// same upstream, which answers 1 KB of JSON.
+// forwardGroup compares the gateway with plain forwarders. All of them forward to the same
+// upstream, which answers with 1 KB of JSON.
 func forwardGroup() group {
 	return group{name: "forward", title: "Forwarding a request of 1 KB of JSON", prepare: prepareForward}
 }
@@ -79,8 +79,8 @@ func (b *bench) startPeer(ctx context.Context, peer peer, upstream string, reque
 	return s, server.answering(ctx, "http://"+addr+vaultRead)
 }
 
-// gatewaysBefore starts a gateway whose vault-svc is the fixed upstream, and one whose users-svc
-// is.
+// gatewaysBefore starts two gateways: one uses the fixed upstream as vault-svc, the other as
+// users-svc.
 func (b *bench) gatewaysBefore(ctx context.Context, upstream string) ([]subject, error) {
 	full, err := b.startGateway(ctx, "gateway-full", b.product.users.addr, upstream)
 	if err != nil {

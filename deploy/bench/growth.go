@@ -13,20 +13,20 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// growthTable says what each operation cost at each size.
+// growthTable has the cost of each operation at each size.
 type growthTable struct{ rows []growthRow }
 
-// growthRow is one operation at one size of one thing.
+// growthRow is an operation at one size of one thing.
 type growthRow struct {
 	thing     string
 	size      int
 	operation string
 	took      time.Duration
-	bytes     int      // of the answer
-	plan      []string // the nodes of the plans that PostgreSQL used
+	bytes     int      // size of the answer
+	plan      []string // nodes of the plans that PostgreSQL used
 }
 
-// growthGroup measures how cost grows with users, rows of the log and keys of a vault.
+// growthGroup measures how costs grow with the number of users, log rows and keys of a vault.
 func growthGroup() group {
 	return group{name: "growth", title: "How cost grows", asked: true,
 		prepare: func(ctx context.Context, b *bench) (plan, error) {
@@ -49,21 +49,21 @@ func growthGroup() group {
 		}}
 }
 
-// How many answers make a figure, and how many before them do not count: they fill caches and
-// prepare statements.
+// The number of measured answers, and of unmeasured ones before them that fill caches and prepare
+// statements.
 const (
 	growthRepeats = 100
 	growthWarmUp  = 10
 )
 
-// operation is a request whose cost is of interest.
+// operation is a request whose cost is measured.
 type operation struct {
 	name string
 	request
 	want []int
 }
 
-// measure times operations at one size and catches their plans.
+// measure times operations at one size and collects their plans.
 func (t *growthTable) measure(ctx context.Context, b *bench, addr, thing string, size int,
 	operations []operation) error {
 	c, err := dial(addr)
@@ -94,24 +94,24 @@ func (t *growthTable) measure(ctx context.Context, b *bench, addr, thing string,
 	return nil
 }
 
-// plansOf returns the nodes of the plans of the statements that f causes, each once, in order.
+// plansOf returns the plan nodes of the statements that f causes, each once, in order.
 func (b *bench) plansOf(ctx context.Context, f func() error) ([]string, error) {
 	url := b.backing.cluster.URL(databaseName)
 	if err := explainAll(ctx, url, true); err != nil {
 		return nil, nil // PostgreSQL without auto_explain
 	}
-	// What activity-svc does by itself every few seconds does not belong to f.
+	// The periodic statements of activity-svc do not belong to f.
 	if err := b.product.activity.freeze(); err != nil {
 		return nil, err
 	}
 	b.backing.said.listen(true)
 	err := f()
-	time.Sleep(100 * time.Millisecond) // PostgreSQL writes its log after it has answered
+	time.Sleep(100 * time.Millisecond) // PostgreSQL writes its log after the answer
 	lines := b.backing.said.listen(false)
 	return planNodes(lines), errors.Join(err, b.product.activity.thaw(), explainAll(ctx, url, false))
 }
 
-// planNodes finds the nodes in plans of auto_explain's text format.
+// planNodes finds the plan nodes in auto_explain's text format.
 func planNodes(lines []string) []string {
 	node := regexp.MustCompile(`^\s*(?:->\s+)?([A-Z][A-Za-z -]*?)(?: using (\S+))?(?: on (\S+))?(?: \S+)?\s+\(cost=`)
 	var all []string
@@ -138,7 +138,7 @@ func cmpOr(a, b string) string {
 	return b
 }
 
-// steps are the sizes from low to high by powers of ten.
+// steps returns the sizes from low to high, each by times the previous.
 func steps(low, high, by int) []int {
 	var all []int
 	for n := low; n < high; n *= by {
@@ -178,7 +178,7 @@ func (t *growthTable) growVault(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// putKeys writes the keys from number begin to end, over several connections.
+// putKeys writes the keys numbered from begin to end over several connections.
 func (b *bench) putKeys(ctx context.Context, identity string, begin, end int) error {
 	var requests [][]request
 	const writers = 8
@@ -288,7 +288,7 @@ func (t *growthTable) growLog(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// faster tells which operations grew faster than their answers, by thing and operation.
+// faster returns the operations whose time grew faster than their answers, by thing and operation.
 func (t *growthTable) faster() map[string]bool {
 	first, out := map[string]growthRow{}, map[string]bool{}
 	for _, r := range t.rows {

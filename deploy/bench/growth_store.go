@@ -10,7 +10,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// addUsers copies users into users-svc's table until there are n; they cannot log in.
+// addUsers copies users into the table of users-svc until it has n. They cannot sign in.
 func addUsers(ctx context.Context, url string, n int) error {
 	there, err := one[int](ctx, url, "SELECT count(*) FROM users_svc.users")
 	if err != nil {
@@ -30,15 +30,15 @@ func addUsers(ctx context.Context, url string, n int) error {
 	if _, err := c.CopyFrom(ctx, pgx.Identifier{"users_svc", "users"}, columns, rows); err != nil {
 		return err
 	}
-	// which nobody shall pay for who is measured
+	// done now, so that autovacuum and checkpoints do not slow down the measurement
 	return execute(ctx, url, "VACUUM (ANALYZE) users_svc.users", "CHECKPOINT")
 }
 
-// otherItems is how many items other users have in the group growth.
+// otherItems is the number of items of other users in the group growth.
 const otherItems = 50_000
 
-// fillOtherVaults copies an item of the user into the vaults of others, who could not open it,
-// until there are otherItems: a table in which everything belongs to one user is no example.
+// fillOtherVaults copies an item of the user into vaults of other users until there are otherItems.
+// They cannot open it, but a table with the items of a single user would not be realistic.
 func fillOtherVaults(ctx context.Context, url, user string) error {
 	return execute(ctx, url, fmt.Sprintf(`
 		INSERT INTO vault_svc.vault_items (user_id, realm_id, key, sealed, version, size_bytes, metadata_bytes)

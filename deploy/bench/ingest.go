@@ -18,14 +18,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// ingestBatch and ingestWriters are the defaults of activity-svc, which the baseline uses too.
+// ingestBatch and ingestWriters are the defaults of activity-svc, used by the baseline too.
 const (
 	ingestBatch   = 1000
 	ingestWriters = 2
 	ingestUsers   = 50
 )
 
-// ingestGroup compares what activity-svc stores in a second with what COPY does with the same rows.
+// ingestGroup compares the rate at which activity-svc stores events with COPY of the same rows.
 func ingestGroup() group {
 	const stored, copied = "activity-svc: from JetStream into the log, counted",
 		"COPY of the same rows into the same table"
@@ -69,7 +69,7 @@ type ingest struct {
 	round  int
 }
 
-// makeEvents makes events of today by users that nobody has seen before.
+// makeEvents makes events of today by new users.
 func makeEvents(n int) []event.Request {
 	now := time.Now()
 	r := newRecorder(uint64(now.UnixNano()))
@@ -84,7 +84,7 @@ func makeEvents(n int) []event.Request {
 	return events
 }
 
-// publish stops activity-svc for a while and fills the stream.
+// publish suspends activity-svc and fills the stream.
 func (g *ingest) publish(ctx context.Context, n int) error {
 	g.events = makeEvents(n)
 	if err := g.b.product.activity.freeze(); err != nil {
@@ -102,7 +102,7 @@ func (g *ingest) publish(ctx context.Context, n int) error {
 			if err != nil {
 				return err
 			}
-			messages = event.Pack(messages, e.ID, raw, "", event.MaxMessage) // as the gateway does
+			messages = event.Pack(messages, e.ID, raw, "", event.MaxMessage) // packed like the gateway's messages
 		}
 		var under []bus.Future
 		for _, m := range messages {
@@ -125,7 +125,7 @@ func (g *ingest) publish(ctx context.Context, n int) error {
 	return nil
 }
 
-// drain lets activity-svc go on and waits until everything is stored, and counted.
+// drain resumes activity-svc and waits until all events are stored and counted.
 func (g *ingest) drain(ctx context.Context) (cell, error) {
 	pids := []int{g.b.product.activity.pid(), g.b.backing.postgresPID, g.b.backing.nats.pid()}
 	used := cpuOf(pids)
@@ -162,8 +162,8 @@ func (g *ingest) drain(ctx context.Context) (cell, error) {
 	return c, err
 }
 
-// counted waits until the counts of the round's users tell of all their records: that work belongs
-// to storing them.
+// counted waits until the counts of the round's users include all their records: that work is part
+// of storing them.
 func (g *ingest) counted(ctx context.Context) error {
 	seen := map[string]bool{}
 	var users [][]byte
@@ -199,7 +199,7 @@ func storedEvents(admin string) (int64, error) {
 	return int64(n), err
 }
 
-// copy is the baseline.
+// copy measures the baseline.
 func (g *ingest) copy(ctx context.Context) (cell, error) {
 	began, used := time.Now(), cpuOf([]int{g.b.backing.postgresPID})
 	failures := make([]error, ingestWriters)

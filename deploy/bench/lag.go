@@ -10,8 +10,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// lagGroup measures how long after the answer a request is in the log, while the product works at
-// half of what it can.
+// lagGroup measures how long after the answer a request appears in the log, at half of the
+// product's maximum load.
 func lagGroup() group {
 	const full, half = "vault GET through the gateway, as many as it can", "from the answer to the log, at half of that"
 	return group{name: "lag", title: "From the answer to the log",
@@ -51,13 +51,13 @@ func lagGroup() group {
 }
 
 const (
-	lagTimes   = 8 // of a cell's time: few lags are measured in a second
-	probers    = 2 // few and patient: what they ask costs more than what they measure
+	lagTimes   = 8 // multiplies a cell's time: few lags are measured in a second
+	probers    = 2 // few, because their queries cost more than the requests whose lag they measure
 	probeEvery = 10 * time.Millisecond
 	longestLag = 20 * time.Second
 )
 
-// probeLag measures lags while the load runs.
+// probeLag measures lags during the load.
 func (b *bench) probeLag(ctx context.Context, background load, seconds time.Duration) (cell, error) {
 	probing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -91,7 +91,7 @@ func (b *bench) probeLag(ctx context.Context, background load, seconds time.Dura
 	}, nil
 }
 
-// probe sends one request after the other and waits for each to be in the log.
+// probe sends requests one after another and waits until each is in the log.
 func (b *bench) probe(ctx context.Context, i int) (*hdrhistogram.Histogram, error) {
 	lags := hdrhistogram.New(lowestLatency, highestLatency, latencyDigits)
 	who := b.account(i)
@@ -122,7 +122,7 @@ func (b *bench) probe(ctx context.Context, i int) (*hdrhistogram.Histogram, erro
 				return nil, err
 			}
 			if bytes.Contains(page, []byte(path)) {
-				_ = lags.RecordValue(time.Since(answered).Microseconds()) // fails only out of range, which longestLag prevents
+				_ = lags.RecordValue(time.Since(answered).Microseconds()) // fails only for values out of range, which longestLag prevents
 				break
 			}
 			if time.Since(answered) > longestLag {

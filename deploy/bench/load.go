@@ -10,46 +10,46 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// worker sends one request at a time over what it owns (a connection, a session). It is used by one
-// goroutine.
+// worker sends one request at a time over its own connection or session. One goroutine uses it.
 type worker interface {
-	// do performs one operation and returns when its answer is complete; false when the answer was
-	// not the expected one. After an error the worker must be usable again.
+	// do performs one operation and returns when the answer is complete; false for an unexpected
+	// answer. After an error the worker must be usable again.
 	do() (bool, error)
 	close()
 }
 
-// load says how a subject is driven.
+// load describes how a subject is driven.
 type load struct {
 	conns int
-	// rate, operations a second over all connections, makes it an open loop: an operation is due at
-	// its time whether or not the one before it is over, and its latency counts from when it was
-	// due. 0: a closed loop, in which each connection sends again as soon as it has its answer.
+	// rate is the number of operations a second over all connections of an open loop: an operation
+	// is due at its time even if the previous one has not finished, and its latency counts from
+	// that time. 0 means a closed loop, in which each connection sends again as soon as it has its
+	// answer.
 	rate   float64
 	worker func(i int) (worker, error)
 }
 
-// The range of latencies that are told apart, in microseconds, to three digits.
+// The range of recorded latencies in microseconds, with three digits of precision.
 const (
 	lowestLatency  = 1
 	highestLatency = 60_000_000
 	latencyDigits  = 3
-	maxFailures    = 1000 // a worker that fails more often than this in one cell gives up
+	maxFailures    = 1000 // a worker with more failures in a cell gives up
 )
 
-// window is the time in which operations count: those that end in it, after the warm-up and before
-// the end.
+// window is the time of a cell. Operations count if they end between measure and end, after the
+// warm-up.
 type window struct{ start, measure, end time.Time }
 
-// tally is what one worker saw.
+// tally has the observations of one worker.
 type tally struct {
 	requests, failed int64
 	latency          *hdrhistogram.Histogram
 	err              error
 }
 
-// run drives l: warm-up, then the measured time. measured is called at the start of the measured
-// time and again at its end.
+// run drives the load for the warm-up and the measured time. It calls measured at the start and the
+// end of the measured time.
 func (l load) run(ctx context.Context, warmup, seconds time.Duration, measured func(begin bool)) (cell, error) {
 	workers, err := l.open()
 	defer func() {
@@ -87,7 +87,7 @@ func (l load) open() ([]worker, error) {
 	return workers, nil
 }
 
-// drive sends until the window ends.
+// drive sends operations until the window ends.
 func (l load) drive(ctx context.Context, i int, w worker, win window) tally {
 	t := tally{latency: hdrhistogram.New(lowestLatency, highestLatency, latencyDigits)}
 	var interval time.Duration
@@ -120,8 +120,8 @@ func (l load) drive(ctx context.Context, i int, w worker, win window) tally {
 	return t
 }
 
-// counts reports whether an operation counts. In an open loop one that was due during the warm-up
-// does not, because it may have waited for it.
+// counts reports whether an operation counts. In an open loop, an operation that was due during the
+// warm-up does not, because its latency includes waiting for the warm-up.
 func (l load) counts(win window, due, done time.Time) bool {
 	begin := done
 	if l.rate > 0 {
@@ -132,7 +132,7 @@ func (l load) counts(win window, due, done time.Time) bool {
 
 func (t *tally) count(took time.Duration) {
 	t.requests++
-	_ = t.latency.RecordValue(min(max(took.Microseconds(), lowestLatency), highestLatency)) // fails only out of range
+	_ = t.latency.RecordValue(min(max(took.Microseconds(), lowestLatency), highestLatency)) // fails only for values out of range
 }
 
 func merge(tallies []tally, seconds time.Duration) cell {
@@ -148,7 +148,7 @@ func merge(tallies []tally, seconds time.Duration) cell {
 	return c
 }
 
-// firstError returns why nothing at all worked; single failures are only counted.
+// firstError returns an error if no operation succeeded. Single failures are only counted.
 func firstError(tallies []tally) error {
 	var err error
 	for _, t := range tallies {
@@ -162,7 +162,7 @@ func firstError(tallies []tally) error {
 	return err
 }
 
-// sleep waits for d or the end of ctx.
+// sleep waits for d or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return

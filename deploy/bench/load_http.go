@@ -12,16 +12,16 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// request is what an HTTP worker sends, again and again.
+// request is a request that an HTTP worker sends repeatedly.
 type request struct {
 	method, path string
-	host         string // "" for the address
+	host         string // "" stands for the address
 	header       []string
 	body         string
 }
 
-// raw returns the bytes of the request on the wire. Every request of every subject is written the
-// same way.
+// raw returns the bytes of the request on the wire. They are written in the same way for every
+// subject.
 func (r request) raw(addr string) []byte {
 	var b bytes.Buffer
 	host := r.host
@@ -40,19 +40,19 @@ func (r request) raw(addr string) []byte {
 	return b.Bytes()
 }
 
-// bearer is the header of an access token.
+// bearer returns the header with an access token.
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// exchangeTimeout bounds one request with its answer.
+// exchangeTimeout limits a request with its answer.
 const exchangeTimeout = 20 * time.Second
 
-// conn is one kept-alive connection to a server.
+// conn is a kept-alive connection to a server.
 type conn struct {
 	addr   string
 	nc     net.Conn
 	read   *bufio.Reader
 	answer fasthttp.Response
-	until  time.Time // the deadline that nc has; moved rarely, because moving it costs a system call
+	until  time.Time // the deadline set on nc; moved rarely, because that costs a system call
 }
 
 func dial(addr string) (*conn, error) {
@@ -71,7 +71,7 @@ func (c *conn) redial() error {
 }
 
 // exchange sends raw and reads the answer, which is valid until the next exchange. After an error
-// the connection is opened anew.
+// the next exchange opens a new connection.
 func (c *conn) exchange(raw []byte, noBody bool) (*fasthttp.Response, error) {
 	if c.nc == nil {
 		if err := c.redial(); err != nil {
@@ -97,7 +97,7 @@ func (c *conn) exchange(raw []byte, noBody bool) (*fasthttp.Response, error) {
 
 func (c *conn) close() {
 	if c.nc != nil {
-		_ = c.nc.Close() // nothing is lost with it
+		_ = c.nc.Close() // the connection is unusable anyway
 		c.nc = nil
 	}
 }
@@ -110,8 +110,8 @@ type httpWorker struct {
 	want []int
 }
 
-// httpLoad drives addr with conns connections; requests returns what connection i sends, in turn.
-// Answers with another status than those in want count as failed.
+// httpLoad drives addr over conns connections. requests returns the requests that connection i
+// sends in turn. Answers with a status that is not in want count as failed.
 func httpLoad(addr string, conns int, requests func(i int) []request, want ...int) load {
 	return load{conns: conns, worker: func(i int) (worker, error) {
 		c, err := dial(addr)

@@ -63,7 +63,7 @@ func TestWarmUpDoesNotCount(t *testing.T) {
 	began := time.Now()
 	addr := serve(t, func(_ http.ResponseWriter, _ *http.Request) {
 		if time.Since(began) < 150*time.Millisecond {
-			time.Sleep(100 * time.Millisecond) // slow only while it is cold
+			time.Sleep(100 * time.Millisecond) // slow only during the warm-up
 		}
 	})
 	c, err := httpLoad(addr, 1, plainRequest, 200).run(t.Context(), 300*time.Millisecond, 300*time.Millisecond,
@@ -76,19 +76,20 @@ func TestWarmUpDoesNotCount(t *testing.T) {
 	}
 }
 
-// slowWorker takes as long as it is told for an operation.
+// slowWorker takes a fixed time for an operation.
 type slowWorker time.Duration
 
 func (w slowWorker) do() (bool, error) { time.Sleep(time.Duration(w)); return true, nil }
 func (w slowWorker) close()            {}
 
-// TestSlowOperationsCountAsMuchAsQuickOnes: an operation that is under way when the measured time
-// begins is one of those that end in it. Were it left out as the one is that is under way at the
-// end, whoever takes long, or has many at once, would lose one for each connection.
+// TestSlowOperationsCountAsMuchAsQuickOnes: an operation that is in flight at the start of the
+// measured time counts, because it ends in it. If it did not, every connection would lose one, like
+// the one in flight at the end, which would put slow subjects and those with many connections at a
+// disadvantage.
 func TestSlowOperationsCountAsMuchAsQuickOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const workers, each = 8, 4 // end 100, 200, 300 and 400 ms after the start
+		const workers, each = 8, 4 // they end 100, 200, 300 and 400 ms after the start
 		slow := load{conns: workers, worker: func(int) (worker, error) { return slowWorker(100 * time.Millisecond), nil }}
 		c, err := slow.run(t.Context(), 50*time.Millisecond, 400*time.Millisecond, func(bool) {})
 		if err != nil {
@@ -100,7 +101,7 @@ func TestSlowOperationsCountAsMuchAsQuickOnes(t *testing.T) {
 	})
 }
 
-func TestOtherAnswersAreFailures(t *testing.T) {
+func TestUnexpectedStatusesAreFailures(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
 	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -162,10 +163,10 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 	}
 }
 
-func TestOpenLoopCountsTheWait(t *testing.T) {
+func TestOpenLoopLatencyCountsFromTheDueTime(t *testing.T) {
 	t.Parallel()
-	// Each operation takes 20 ms but is due every 10 ms: the queue grows, and the latency must say
-	// so.
+	// Each operation takes 20 ms but is due every 10 ms: the queue grows, and the latency must show
+	// it.
 	l, _ := lateLoad(1, 100, 20*time.Millisecond, nil)
 	c, err := l.run(t.Context(), 0, 500*time.Millisecond, func(bool) {})
 	if err != nil {
@@ -176,7 +177,7 @@ func TestOpenLoopCountsTheWait(t *testing.T) {
 	}
 }
 
-func TestNothingWorksIsAnError(t *testing.T) {
+func TestALoadWithoutOneSuccessIsAnError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	l, n := lateLoad(2, 0, 0, broken)

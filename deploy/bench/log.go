@@ -8,15 +8,15 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// The pages that are asked for, and how many ask at once.
+// The size of the requested pages, and the number of clients.
 const (
 	fewRows  = 1000
 	logConns = 2
 	lastPage = 10001
 )
 
-// logGroup compares the log of somebody who has a quarter of all rows with the log of somebody who
-// has a thousand.
+// logGroup compares the log of a user with a quarter of all rows with that of a user with a
+// thousand rows.
 func logGroup() group {
 	const (
 		manyList, fewList   = "first page with any filter, many rows", "first page with any filter, 1,000 rows"
@@ -30,7 +30,7 @@ func logGroup() group {
 		if err := b.loadLog(ctx, b.options.rows, share{few.id, fewRows}, share{many.id, quarter}); err != nil {
 			return plan{}, err
 		}
-		// counts what comes meanwhile
+		// The reader also counts records that arrive during the measurement.
 		reader, err := b.startService(ctx, "activity-svc", "activity-svc-reader", "ACTIVITY_ADDR")
 		if err != nil {
 			return plan{}, err
@@ -77,7 +77,7 @@ func logGroup() group {
 	}}
 }
 
-// logPages are first pages with each kind of filter.
+// logPages returns first pages with each kind of filter.
 func logPages(limit int) []string {
 	day := func(ago int) string { return dayOf(time.Now()).AddDate(0, 0, -ago).Format(time.DateOnly) }
 	base := fmt.Sprintf("/api/v1/users/auth/activity?limit=%d", limit)

@@ -1,12 +1,12 @@
-// Command bench owns the comparison of Realmgate with its peers and with its own targets: it builds
+// Command bench provides the comparison of Realmgate with its peers and its own targets. It builds
 // and starts the product and the servers that it is compared with, drives them in turn with one
-// load generator, and writes a table and a picture of ratios. Start reading at measureAll; a group
-// of rows stands in a file of its own (forward.go, vault.go, …), suite.go says how they are
-// measured in turn, load.go how they are driven.
+// load generator, and writes a table and a picture of ratios. Start reading at measureAll. Each
+// group of rows has a file of its own (forward.go, vault.go, …), suite.go measures groups in turn,
+// load.go drives a subject.
 //
-// Everything runs on the loopback interface of one machine, in processes of their own, and ends
-// with this command. Only ratios of one run mean something: all subjects share the CPUs with the
-// load generator.
+// Everything runs in separate processes on the loopback interface of one machine, and ends with
+// this command. Only ratios within a run are meaningful, because all subjects share the CPUs with
+// the load generator.
 package main
 
 import (
@@ -54,8 +54,8 @@ func main() {
 	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// command is main without the process: 0 when everything was measured, 1 after a failure, 2 when it
-// was called wrongly. A missed target is no failure: it is a finding, and in the table.
+// command is main without side effects on the process. It returns 0 when everything was measured, 1
+// after a failure, 2 for wrong arguments. A missed target is no failure: the table shows it.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	switch {
@@ -121,11 +121,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, err
 }
 
-// bench is one run: what it started, and how to stop it.
+// bench is one run: it holds everything that was started, and stops it.
 type bench struct {
 	options   options
-	dir       string // everything temporary
-	self      string // this program
+	dir       string // for all temporary files
+	self      string // path of this program
 	tools     toolbox
 	backing   backing
 	product   product
@@ -140,12 +140,12 @@ func (b *bench) say(format string, v ...any) {
 	fmt.Fprintf(b.stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, v...))
 }
 
-// note keeps a sentence for the foot of the table.
+// note adds a sentence below the table.
 func (b *bench) note(format string, v ...any) { b.notes = append(b.notes, fmt.Sprintf(format, v...)) }
 
 func (b *bench) onStop(f func(context.Context)) { b.stoppers = append(b.stoppers, f) }
 
-// start runs a server that is stopped with this run.
+// start runs a server that is stopped at the end of the run.
 func (b *bench) start(name, program string, environ []string, args ...string) (*process, error) {
 	p, err := start(b.logs(), name, program, environ, args...)
 	if err == nil {
@@ -161,7 +161,7 @@ func (b *bench) role(role, addr, upstream string, environ ...string) (*process, 
 	return b.start(role, b.self, environ, roleFlag, role, addr, upstream)
 }
 
-// stop ends everything in reverse order and removes every file.
+// stop stops everything in reverse order and removes every file.
 func (b *bench) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -193,8 +193,8 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer b.stop()
-	// PostgreSQL runs as another user when this is root, and must reach its folder: else its data
-	// would lie elsewhere, and stay.
+	// For root, PostgreSQL runs as another user, which must be able to reach its folder: otherwise
+	// its data would lie elsewhere and not be removed.
 	if err := os.Chmod(b.dir, 0o711); err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 	if o.results == "" {
 		b.options.results = filepath.Join(root, "deploy", "bench", "results")
 	}
-	busy, _ := os.ReadFile("/proc/loadavg") // without it the reader is not told
+	busy, _ := os.ReadFile("/proc/loadavg") // optional: shown to the reader of the report
 	began := time.Now()
 	outcomes, err := b.runGroups(ctx)
 	if err != nil {
@@ -222,7 +222,8 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 	return r.write(stdout)
 }
 
-// groups are all there are, in the order in which they run: those that fill the database come last.
+// groups returns all groups in the order in which they run. Groups that fill the database come
+// last.
 func groups() []group {
 	return []group{standaloneGroup(), idleGroup(), forwardGroup(), vaultGroup(), vaultAloneGroup(), crowdGroup(),
 		signInGroup(), lagGroup(), ingestGroup(), logGroup(), growthGroup()}

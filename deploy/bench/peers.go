@@ -8,16 +8,15 @@ import (
 	"runtime"
 )
 
-// peer is a forwarder that the gateway is compared with: a server that passes every request to
-// upstream.
+// peer is a forwarder that the gateway is compared with: it passes every request to upstream.
 type peer struct {
 	name string
-	// start runs it on addr in front of upstream; dir is a folder of its own.
+	// start runs the peer on addr in front of upstream; dir is a folder of its own.
 	start func(ctx context.Context, b *bench, dir, addr, upstream string) (*process, error)
 }
 
-// peers are the forwarders, all with the same work: keep connections alive on both sides, forward,
-// write no access log. Each may use every CPU.
+// peers returns the forwarders. All do the same work: they keep connections alive on both sides,
+// forward, and write no access log. Each may use every CPU.
 func peers() []peer {
 	return []peer{
 		{"nginx", startNginx},
@@ -41,7 +40,7 @@ func startNginx(ctx context.Context, b *bench, dir, addr, upstream string) (*pro
 	}
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // the temporary folder is ours alone
+		user = "user root;" // the temporary folder belongs to root only
 	}
 	config := fmt.Sprintf(`%s
 daemon off; worker_processes %d; pid %[3]s/pid; error_log stderr crit;

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// The picture's measures, in pixels.
+// Sizes in the picture, in pixels.
 const (
 	pictureWidth = 960
 	labelWidth   = 400
 	barLeft      = labelWidth + 20
-	barWidth     = 330 // of a bar that is cut off
+	barWidth     = 330 // length of a bar that is cut off
 	barHeight    = 16
 	lineHeight   = 26
-	longestBar   = 3.0 // a bar of three times the promise fills the width
+	longestBar   = 3.0 // a bar of three times the promise has the full width
 )
 
 // The colours of bars.
@@ -26,14 +26,14 @@ const (
 	colourBaseCol = "#94a3b8"
 )
 
-// bar is one line of the picture; 1 is where the promise, or the reference, lies.
+// bar is a line of the picture; at 1 lies the promise or the reference.
 type bar struct {
 	label, text string
 	value       float64
 	colour      string
 }
 
-// picture draws what was promised beside what was measured, and the forwarders beside each other.
+// picture draws the targets beside the measured ratios, and the forwarders beside each other.
 func (r report) picture() string {
 	var b strings.Builder
 	y := 34
@@ -51,7 +51,7 @@ func (r report) picture() string {
 `, pictureWidth, y, b.String())
 }
 
-// panel draws bars under a title from y down and returns where it ended.
+// panel draws bars below a title, from y down, and returns the y of its end.
 func panel(b *strings.Builder, y int, title string, bars []bar) int {
 	fmt.Fprintf(b, `<text x="16" y="%d" font-size="15" font-weight="bold" fill="#1a202c">%s</text>`+"\n", y,
 		html.EscapeString(title))

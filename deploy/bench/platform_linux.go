@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// supported says that /proc tells CPU times and memory.
+// supported says that /proc has CPU times and memory sizes.
 const supported = true
 
-// ownGroup makes a child the head of a process group of its own, so that Ctrl-C reaches only us,
-// and ends it when the thread that forked it ends.
+// ownGroup starts a child in its own process group, so that Ctrl-C reaches only this program, and
+// ends it with the thread that forked it.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -26,11 +26,11 @@ func freeze(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
 
 func thaw(p *os.Process) error { return p.Signal(syscall.SIGCONT) }
 
-// pinnedVariable tells the program that it runs on the CPUs already.
+// pinnedVariable tells the program that it already runs on the chosen CPUs.
 const pinnedVariable = "REALMGATE_BENCH_PINNED"
 
-// pin runs this program anew on the given CPUs, such as "0,1"; all that it starts inherits them. It
-// returns when it runs there.
+// pin runs this program again on the given CPUs, such as "0,1", which its children inherit. It
+// returns nil if the program already runs there.
 func pin(cpus string) error {
 	if cpus == "" || slices.Contains(os.Environ(), pinnedVariable+"="+cpus) {
 		return nil
@@ -43,7 +43,7 @@ func pin(cpus string) error {
 		}
 		set.Set(cpu)
 	}
-	runtime.LockOSThread() // the thread that is pinned must be the one that executes the program
+	runtime.LockOSThread() // the pinned thread must be the one that executes the program
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
 		return err
 	}

@@ -12,8 +12,8 @@ import (
 type pocketbase struct {
 	*process
 	addr    string
-	owners  []string // tokens
-	records []string // ids, one of each owner
+	owners  []string // tokens of the owners
+	records []string // ids of the records, one for each owner
 }
 
 const (
@@ -48,8 +48,8 @@ func (b *bench) startPocketBase(ctx context.Context) (*pocketbase, error) {
 	return pb, pb.fill()
 }
 
-// fill makes the collection, with the rule that a record is its owner's, the owners and one record
-// for each.
+// fill creates the collection, with the rule that only its owner may use a record, the owners, and
+// one record for each.
 func (pb *pocketbase) fill() error {
 	c, err := dial(pb.addr)
 	if err != nil {

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// clockTick is the unit of CPU times in /proc: USER_HZ, which is 100 on every Linux that Go runs on
-// (proc(5)).
+// clockTick is the unit of CPU times in /proc: USER_HZ, which is 100 on every Linux that Go
+// supports (proc(5)).
 const clockTick = 10 * time.Millisecond
 
-// processStat is the part of /proc/<pid>/stat that is used here.
+// processStat has the used fields of /proc/<pid>/stat.
 type processStat struct {
 	parent int
-	cpu    time.Duration // user and system, of ended children too
+	cpu    time.Duration // user and system time, including ended children
 }
 
-// readStat reads /proc/<pid>/stat (proc(5)). The name of the program may hold anything, so fields
-// are counted from the last parenthesis.
+// readStat reads /proc/<pid>/stat (proc(5)). The program's name may contain any character, so
+// fields are counted from the last parenthesis.
 func readStat(pid int) (processStat, error) {
 	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -48,16 +48,16 @@ func parseStat(raw []byte) (processStat, error) {
 	return processStat{parent: parent, cpu: time.Duration(n[0]+n[1]+n[2]+n[3]) * clockTick}, err
 }
 
-// family returns the processes and all that descend from them.
+// family returns the processes and all their descendants.
 func family(roots []int) []int {
-	entries, _ := filepath.Glob("/proc/[0-9]*") // the pattern is right
+	entries, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
 	children := map[int][]int{}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(filepath.Base(e))
 		if err != nil {
 			continue
 		}
-		if st, err := readStat(pid); err == nil { // gone meanwhile otherwise
+		if st, err := readStat(pid); err == nil { // fails for a process that has ended
 			children[st.parent] = append(children[st.parent], pid)
 		}
 	}
@@ -72,7 +72,7 @@ func family(roots []int) []int {
 	return all
 }
 
-// cpuOf returns the CPU time that the processes and their descendants have used.
+// cpuOf returns the CPU time of the processes and their descendants.
 func cpuOf(roots []int) time.Duration {
 	var sum time.Duration
 	for _, pid := range family(roots) {
@@ -84,14 +84,14 @@ func cpuOf(roots []int) time.Duration {
 }
 
 // memoryOf returns the resident memory of the processes and their descendants in bytes. A page that
-// several of them share counts once, by its parts (Pss); where the kernel doesn't tell those,
+// several of them share counts once, in proportion (Pss). Where the kernel does not report that,
 // resident sets are added up.
 func memoryOf(roots []int) int64 {
 	var sum int64
 	for _, pid := range family(roots) {
 		n, err := kilobytes(pid, "smaps_rollup", "Pss:")
 		if err != nil {
-			n, _ = kilobytes(pid, "status", "VmRSS:") // 0 for a process that is gone
+			n, _ = kilobytes(pid, "status", "VmRSS:") // 0 for a process that has ended
 		}
 		sum += n << 10
 	}

@@ -17,23 +17,23 @@ import (
 	"time"
 )
 
-// process is a server that this run started. It dies with this process.
+// process is a server started by this run. It dies with this program.
 type process struct {
 	name string
 	cmd  *exec.Cmd
-	log  string // path
+	log  string // path of its log
 	done chan struct{}
 }
 
-// How long servers may take.
+// Time limits for servers.
 const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 10 * time.Second
 	pollEvery    = 10 * time.Millisecond
 )
 
-// start runs a program with the environment and its output in a file of the folder logs. The caller
-// stops it.
+// start runs a program with the environment and writes its output to a file in the folder logs. The
+// caller stops it.
 func start(logs, name, program string, environ []string, args ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(program, args...), log: filepath.Join(logs, name+".log"),
 		done: make(chan struct{})}
@@ -53,8 +53,8 @@ func start(logs, name, program string, environ []string, args ...string) (*proce
 	return p, nil
 }
 
-// run starts the program and waits for its end on one thread that it keeps: the end of the thread
-// that forked would end the program (https://go.dev/issue/27505).
+// run starts the program and waits for its end on a locked thread: the program would end with the
+// thread that forked it (https://go.dev/issue/27505).
 func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -64,19 +64,19 @@ func (p *process) run(started chan<- error) {
 		return
 	}
 	started <- nil
-	_ = p.cmd.Wait() // how it ended is in its log
+	_ = p.cmd.Wait() // the log tells how it ended
 	close(p.done)
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// freeze holds all of the process, thaw lets it go on.
+// freeze suspends the process, thaw resumes it.
 func (p *process) freeze() error { return freeze(p.cmd.Process) }
 func (p *process) thaw() error   { return thaw(p.cmd.Process) }
 
-// stop ends the process: asked first, then by force.
+// stop ends the process with SIGTERM, and by force if that takes too long.
 func (p *process) stop() {
-	_ = p.thaw() // a stopped process does not hear SIGTERM
+	_ = p.thaw() // a suspended process does not receive SIGTERM
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
@@ -95,7 +95,8 @@ func (p *process) lastWords() string {
 	return strings.TrimSpace(string(raw))
 }
 
-// waitFor waits until ok says yes; an error when the process ends before, or takes too long.
+// waitFor waits until ok returns true. It returns an error if the process ends first or takes too
+// long.
 func (p *process) waitFor(ctx context.Context, what string, ok func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -111,7 +112,7 @@ func (p *process) waitFor(ctx context.Context, what string, ok func() bool) erro
 	return nil
 }
 
-// listening waits until the process takes connections at addr.
+// listening waits until the process accepts connections at addr.
 func (p *process) listening(ctx context.Context, addr string) error {
 	return p.waitFor(ctx, "listening on "+addr, func() bool {
 		c, err := net.DialTimeout("tcp", addr, time.Second)
@@ -130,7 +131,7 @@ func (p *process) answering(ctx context.Context, url string) error {
 	})
 }
 
-// httpGet fetches a page of a few kilobytes.
+// httpGet fetches a small page.
 func httpGet(url string) (int, []byte, error) {
 	client := http.Client{Timeout: time.Minute}
 	res, err := client.Get(url)
@@ -142,13 +143,13 @@ func httpGet(url string) (int, []byte, error) {
 	return res.StatusCode, body, err
 }
 
-// freeAddr returns a loopback address that nobody listens on now.
+// freeAddr returns a free loopback address.
 func (b *bench) freeAddr() (string, error) {
 	port, err := b.ports.Take("127.0.0.1")
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
 
-// freeAddrs is freeAddr several times.
+// freeAddrs returns several different free addresses.
 func (b *bench) freeAddrs(n int) ([]string, error) {
 	var out []string
 	var all []error

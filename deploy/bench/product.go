@@ -15,21 +15,21 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// product is the four services, each in a process of its own.
+// product holds the four services, each in a separate process.
 type product struct {
 	gateway, users, vault, activity *instance
 	internalKeys                    map[string]string // by service
-	shared                          []string          // settings that all of them get
+	shared                          []string          // settings of all services
 	accounts                        []account
 }
 
-// instance is one running service.
+// instance is a running service.
 type instance struct {
 	*process
 	addr, admin string
 }
 
-// startProduct starts users-svc, vault-svc, activity-svc and a gateway in front of them.
+// startProduct starts users-svc, vault-svc, activity-svc and a gateway.
 func (b *bench) startProduct(ctx context.Context) error {
 	p := &b.product
 	p.internalKeys = map[string]string{}
@@ -41,7 +41,7 @@ func (b *bench) startProduct(ctx context.Context) error {
 		return fmt.Errorf("vault-svc keys generate: %w", err)
 	}
 	sealing := make([]byte, 32)
-	_, _ = rand.Read(sealing) // never fails
+	_, _ = rand.Read(sealing) // never returns an error
 	p.shared = []string{
 		"DATABASE_URL=" + b.backing.cluster.URL(databaseName), "NATS_URL=" + b.backing.natsURL,
 		"REDIS_URL=" + b.backing.redisURL,
@@ -49,8 +49,8 @@ func (b *bench) startProduct(ctx context.Context) error {
 		"ACTIVITY_INTERNAL_KEYS=" + p.internalKeys["activity-svc"],
 		"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing),
 		"VAULT_KEY_ENCRYPTION_KEY=" + strings.TrimSpace(string(keyset)),
-		// The peers write no access log either. The limits work for each request, and are too high
-		// to refuse one.
+		// The peers write no access log either. Rate limits are checked on each request, but are
+		// too high to refuse one.
 		"LOG_LEVEL=warn", "LOG_REQUESTS=errors", "RATE_LIMIT_USER=10000000/1m", "RATE_LIMIT_ADDRESS=100000000/1m",
 		"RATE_LIMIT_SIGNUP=off",
 		"RATE_LIMIT_REFRESH=off",
@@ -68,13 +68,13 @@ func (b *bench) startProduct(ctx context.Context) error {
 	return err
 }
 
-// startGateway starts one more gateway, with services at other addresses.
+// startGateway starts another gateway with services at other addresses.
 func (b *bench) startGateway(ctx context.Context, name, users, vault string) (*instance, error) {
 	return b.startService(ctx, "gateway", name, "GATEWAY_ADDR", "JOURNAL_DIR="+filepath.Join(b.dir, "journal-"+name),
 		"USERS_URL=http://"+users, "VAULT_URL=http://"+vault, "ACTIVITY_URL=http://"+b.product.activity.addr)
 }
 
-// startService starts the program under a name of its own, with its address in the setting
+// startService starts the program under the given name, with its address in the setting
 // addrVariable, and waits until it is ready.
 func (b *bench) startService(ctx context.Context, program, name, addrVariable string, own ...string) (*instance,
 	error) {
@@ -92,22 +92,22 @@ func (b *bench) startService(ctx context.Context, program, name, addrVariable st
 	return i, p.answering(ctx, "http://"+addrs[1]+"/readyz")
 }
 
-// pids are the processes of the whole product with its servers.
+// pids returns the processes of the whole product and its servers.
 func (b *bench) pids() []int {
 	p := b.product
 	return []int{p.gateway.pid(), p.users.pid(), p.vault.pid(), p.activity.pid(), b.backing.postgresPID,
 		b.backing.nats.pid(), b.backing.redis.pid()}
 }
 
-// account is somebody who is signed in.
+// account is a user who is signed in.
 type account struct{ id, email, token, refresh string }
 
 const accountPassword = "correct-Horse-7"
 
-// accountCount is how many users share the load.
+// accountCount is the number of users that share the load.
 const accountCount = 16
 
-// makeAccounts signs users up and in through the gateway, once.
+// makeAccounts signs up users and signs them in through the gateway, once.
 func (b *bench) makeAccounts(ctx context.Context) error {
 	if b.product.accounts != nil {
 		return nil
@@ -158,7 +158,7 @@ func signUp(addr, email string) (account, error) {
 	return account{id: tokens.Data.User.ID, email: email, token: tokens.Data.Token, refresh: tokens.Data.RefreshToken}, err
 }
 
-// call makes one request that must be answered with one of the statuses, and returns the body.
+// call makes one request, wants one of the statuses, and returns the body.
 func (c *conn) call(r request, want ...int) ([]byte, error) {
 	answer, err := c.exchange(r.raw(c.addr), false)
 	if err != nil {
@@ -172,8 +172,8 @@ func (c *conn) call(r request, want ...int) ([]byte, error) {
 	return nil, fmt.Errorf("%s %s: got %d, want %v: %.300s", r.method, r.path, answer.StatusCode(), want, answer.Body())
 }
 
-// identity is the header with which the gateway would forward a request of the account, for rows
-// that measure a service alone. It is good for half a minute: take a new one for each cell.
+// identity returns the header with which the gateway would forward a request of the account, for
+// rows that measure a service alone. It expires after half a minute, so each cell needs a new one.
 func (b *bench) identity(a account, audience string) (string, error) {
 	return b.signedIdentity(a, audience, false)
 }

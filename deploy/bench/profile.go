@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// profile takes CPU profiles of the services that work for a subject while its first cell is
-// measured, and returns a function that waits for them. Without -profiles it does nothing.
+// profile takes CPU profiles of the services of a subject during its first cell. It returns a
+// function that waits for them. Without -profiles it does nothing.
 func (b *bench) profile(g group, s subject, round int, seconds time.Duration) (wait func()) {
 	if b.options.profiles == "" || round > 0 {
 		return func() {}

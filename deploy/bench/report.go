@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// report is what a run found.
+// report has the results of a run.
 type report struct {
 	outcomes []outcome
 	notes    []string
@@ -19,7 +19,7 @@ type report struct {
 	began    time.Time
 	cpus     int
 	redis    string
-	busy     string // load averages of the machine before the run
+	busy     string // load averages before the run
 }
 
 // table is a grid of texts with a heading.
@@ -30,7 +30,7 @@ type table struct {
 	notes []string
 }
 
-// write prints the tables and keeps them, with the picture, in the results folder.
+// write prints the tables and stores them, with the picture, in the results folder.
 func (r report) write(stdout io.Writer) error {
 	tables := r.tables()
 	var page strings.Builder
@@ -57,7 +57,7 @@ func (r report) write(stdout io.Writer) error {
 	return err
 }
 
-// hasTargets tells whether there is anything to draw: growth has a table alone.
+// hasTargets reports whether there are targets to draw: the group growth has only a table.
 func (r report) hasTargets() bool { return len(r.targets().rows) > 0 }
 
 func (r report) heading() string {
@@ -74,7 +74,7 @@ and the highest. Load average when it began: %s. Another machine, or another hou
 %s`, "`"+r.command()+"`", r.began.UTC().Format("2 January 2006 15:04 UTC"), cpuModel(), r.cpus, cmpOr(r.redis, "nothing"), r.options.rounds, r.busy, picture)
 }
 
-// command is what gives this report again.
+// command returns the command line that reproduces this report.
 func (r report) command() string {
 	o := r.options
 	s := fmt.Sprintf("go run ./deploy/bench -seconds %v -rounds %d", o.seconds, o.rounds)
@@ -97,7 +97,7 @@ func (r report) command() string {
 
 // cpuModel returns the name of the processor.
 func cpuModel() string {
-	raw, _ := os.ReadFile("/proc/cpuinfo") // without it the name is unknown
+	raw, _ := os.ReadFile("/proc/cpuinfo") // on an error the name is unknown
 	for line := range strings.Lines(string(raw)) {
 		if name, ok := strings.CutPrefix(line, "model name"); ok {
 			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
@@ -172,7 +172,7 @@ func (v verdict) word() string {
 	}
 }
 
-// table shows the medians of a group, each beside its ratio to the group's reference.
+// table shows the medians of a group, and their ratios to the group's reference.
 func (o outcome) table() table {
 	unit := cmpOr(o.plan.unit, "requests")
 	reference := o.plan.reference()
@@ -193,7 +193,7 @@ func (o outcome) table() table {
 		case len(base.cells) == 0:
 		case base.cells[0].rate() > 0:
 			against = ratioOf(s.cells, base.cells, cell.rate).String()
-		default: // only memory was measured
+		default: // memory only
 			against = ratioOf(s.cells, base.cells, func(c cell) float64 { return float64(c.Memory) }).String()
 		}
 		rate := "–"
@@ -212,7 +212,7 @@ func (o outcome) table() table {
 	return t
 }
 
-// reference returns the subject that the others of the table are divided by.
+// reference returns the subject by which the others of the table are divided.
 func (p plan) reference() string {
 	if p.base != "" {
 		return p.base
@@ -257,7 +257,7 @@ func (t table) print(w io.Writer) {
 	for _, row := range append([][]string{t.head}, t.rows...) {
 		fmt.Fprintln(tw, strings.ReplaceAll(strings.Join(row, "\t"), "**", ""))
 	}
-	_ = tw.Flush() // of a terminal
+	_ = tw.Flush() // writes to memory or the terminal
 }
 
 func (t table) markdown(b *strings.Builder) {
@@ -271,7 +271,7 @@ func (t table) markdown(b *strings.Builder) {
 	}
 }
 
-// loadAverage returns the averages over 1, 5 and 15 minutes of /proc/loadavg (proc(5)).
+// loadAverage returns the averages over 1, 5 and 15 minutes from /proc/loadavg (proc(5)).
 func loadAverage(raw []byte) string {
 	fields := strings.Fields(string(raw))
 	if len(fields) < 3 {

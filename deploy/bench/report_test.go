@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// found is a report with a group of two subjects, one that failed and one that was not measured.
+// found returns a report with a group of two measured subjects, one that failed and one that was
+// not measured.
 func found(t *testing.T) report {
 	t.Helper()
 	g := group{name: "forward", title: "Forwarding"}
@@ -37,7 +38,7 @@ func found(t *testing.T) report {
 	}
 }
 
-func TestReportHoldsNoFigureAlone(t *testing.T) {
+func TestReportShowsEachFigureBesideItsRatio(t *testing.T) {
 	t.Parallel()
 	r := found(t)
 	var out bytes.Buffer
@@ -84,7 +85,7 @@ func TestPictureIsWellFormed(t *testing.T) {
 	}
 }
 
-func TestGrowthIsHeldAgainstTheAnswer(t *testing.T) {
+func TestGrowthIsComparedWithTheSizeOfTheAnswer(t *testing.T) {
 	t.Parallel()
 	g := &growthTable{rows: []growthRow{
 		{thing: "keys", size: 1, operation: "list", took: time.Millisecond, bytes: 100},
@@ -118,7 +119,7 @@ func TestPlansAreReadFromTheLog(t *testing.T) {
 	}
 }
 
-func TestStatOfAProgramWithAnOddName(t *testing.T) {
+func TestProcStatAllowsAnyProgramName(t *testing.T) {
 	t.Parallel()
 	got, err := parseStat([]byte("42 (a) b (c) S 7 42 42 0 -1 4194560 100 0 0 0 150 50 25 75 20 0 1 0 100 0 0"))
 	if err != nil || got.parent != 7 || got.cpu != 3*time.Second {
@@ -129,7 +130,7 @@ func TestStatOfAProgramWithAnOddName(t *testing.T) {
 	}
 }
 
-func TestThisProcessHasMemoryAndTime(t *testing.T) {
+func TestMemoryAndCPUTimeOfThisProcessAreRead(t *testing.T) {
 	t.Parallel()
 	if !supported {
 		t.Skip("no /proc here")
@@ -168,7 +169,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-func TestEveryTargetNamesWhatIsMeasured(t *testing.T) {
+func TestEveryGroupIsCompleteAndEveryTargetHasABound(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, g := range groups() {
@@ -184,7 +185,7 @@ func TestEveryTargetNamesWhatIsMeasured(t *testing.T) {
 	}
 }
 
-func TestResultsOfSomeGroupsStandBesideTheLatest(t *testing.T) {
+func TestResultsOfSelectedGroupsGoToTheirOwnFile(t *testing.T) {
 	t.Parallel()
 	r := found(t)
 	r.options.name, r.options.only = "log-20m", regexp.MustCompile("^log$")

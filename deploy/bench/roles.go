@@ -17,16 +17,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// roleFlag makes this program one of the small servers below instead of the benchmark: they are
-// measured in processes of their own.
+// roleFlag makes this program one of the small servers below, so that they can be measured in
+// separate processes.
 const roleFlag = "-role"
 
-// upstreamConns bounds the connections that the forwarders written here keep to their upstream; the
-// other peers get the same number.
+// upstreamConns limits the connections of the forwarders in this file to their upstream. The other
+// peers get the same limit.
 const upstreamConns = 512
 
 // playRole serves until the process is killed. args are the role, the address to listen on and, for
-// forwarders, the upstream's.
+// forwarders, the address of the upstream.
 func playRole(args []string) error {
 	if len(args) < 2 {
 		return fmt.Errorf("%s needs a role and an address", roleFlag)
@@ -49,14 +49,14 @@ func playRole(args []string) error {
 	return fmt.Errorf("no role %q", role)
 }
 
-// fixedBody is what the upstream of the forwarding rows answers: 1 KB of JSON in our envelope.
+// fixedBody is the answer of the forwarding rows' upstream: 1 KB of JSON in our envelope.
 func fixedBody() []byte {
 	const head, tail = `{"statusCode":200,"message":"Vault key retrieved successfully","data":{"value":"`, `"}}`
 	return []byte(head + strings.Repeat("x", 1024-len(head)-len(tail)) + tail)
 }
 
-// fixedAnswer answers everything with body, except that a gateway that takes this for users-svc
-// gets a key set, which it needs to be ready.
+// fixedAnswer answers every request with body. A request for the key set gets one, because a
+// gateway that uses this server as users-svc needs it to become ready.
 func fixedAnswer(body []byte) (fasthttp.RequestHandler, error) {
 	public, _, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -73,8 +73,7 @@ func fixedAnswer(body []byte) (fasthttp.RequestHandler, error) {
 	}, err
 }
 
-// serveReverseProxy is net/http/httputil's proxy as its documentation has it, with enough kept
-// connections.
+// serveReverseProxy runs net/http/httputil's proxy as documented, with enough kept connections.
 func serveReverseProxy(addr, upstream string) error {
 	target := &url.URL{Scheme: "http", Host: upstream}
 	proxy := &httputil.ReverseProxy{
@@ -84,8 +83,8 @@ func serveReverseProxy(addr, upstream string) error {
 	return (&http.Server{Addr: addr, Handler: proxy, ReadHeaderTimeout: time.Minute}).ListenAndServe()
 }
 
-// serveBare is the baseline of the gateway: the same libraries (Fiber, fasthttp's HostClient) with
-// the same limits, and nothing but forwarding.
+// serveBare is the baseline of the gateway: a forwarder without any checks, made of the same
+// libraries (Fiber, fasthttp's HostClient) with the same limits.
 func serveBare(addr, upstream string) error {
 	client := &fasthttp.HostClient{
 		Addr: upstream, MaxConns: upstreamConns, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,

@@ -8,8 +8,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// serveSelect answers GET /<user>/<key> with the sealed row of a vault item as JSON: the least that
-// a service over PostgreSQL can do. The database is DATABASE_URL.
+// serveSelect answers GET /<user>/<key> with the sealed row of a vault item as JSON: the minimal
+// service over PostgreSQL. The database is DATABASE_URL.
 func serveSelect(addr, _ string) error {
 	pool, err := itemPool(context.Background())
 	if err != nil {

@@ -10,21 +10,21 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// The subjects of the sign-in rows.
+// Subjects of the sign-in rows.
 const (
 	hashName    = "Argon2id alone (19 MiB, 2 passes, 1 lane)"
 	loginName   = "login through the gateway"
 	refreshName = "refresh through the gateway"
 )
 
-// signInGroup compares login with the hash that it must compute, and refresh with login.
+// signInGroup compares login with its password hash alone, and refresh with login.
 func signInGroup() group {
 	return group{name: "sign-in", title: "Signing in and staying signed in",
 		prepare: func(ctx context.Context, b *bench) (plan, error) {
 			if err := b.makeAccounts(ctx); err != nil {
 				return plan{}, err
 			}
-			conns := 4 * runtime.NumCPU() // enough that a hash can begin when one ends
+			conns := 4 * runtime.NumCPU() // enough that a new hash can begin whenever one ends
 			servers := []int{b.product.gateway.pid(), b.product.users.pid(), b.backing.postgresPID}
 			login := func(i int) []request {
 				body := fmt.Sprintf(`{"email":%q,"password":%q}`, b.account(i).email, accountPassword)
@@ -49,13 +49,13 @@ func signInGroup() group {
 		}}
 }
 
-// hashWorker computes the password hash that users-svc computes by default.
+// hashWorker computes password hashes with the defaults of users-svc.
 type hashWorker struct{ salt []byte }
 
 func hashLoad(workers int) load {
 	return load{conns: workers, worker: func(int) (worker, error) {
 		salt := make([]byte, 16)
-		_, _ = rand.Read(salt) // never fails
+		_, _ = rand.Read(salt) // never returns an error
 		return &hashWorker{salt}, nil
 	}}
 }
@@ -66,13 +66,13 @@ func (w *hashWorker) do() (bool, error) {
 
 func (w *hashWorker) close() {}
 
-// refreshWorker rotates the refresh token of a session of its own.
+// refreshWorker rotates the refresh token of its own session.
 type refreshWorker struct {
 	conn  *conn
-	token *string // outlives the worker: a token that was replaced longer than REFRESH_GRACE ago ends the session
+	token *string // outlives the worker: a token replaced longer than REFRESH_GRACE ago ends the session
 }
 
-// refreshLoad signs each worker in once for the whole run, outside of what is measured.
+// refreshLoad signs in each worker once for the whole run, outside of the measurement.
 func refreshLoad(b *bench, conns int) load {
 	tokens := make([]string, conns)
 	return load{conns: conns, worker: func(i int) (worker, error) {

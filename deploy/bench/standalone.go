@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// standaloneGroup measures how fast everything in one process is ready on a folder that it has used
-// before.
+// standaloneGroup measures how fast standalone is ready with a data folder from an earlier run.
 func standaloneGroup() group {
 	return group{name: "standalone", title: "Starting standalone, and idling", alone: true,
 		prepare: func(ctx context.Context, b *bench) (plan, error) {
 			const name = "standalone, on an existing folder"
-			if _, err := b.startStandalone(ctx); err != nil { // makes the folder
+			if _, err := b.startStandalone(ctx); err != nil { // creates the folder
 				return plan{}, err
 			}
 			return plan{
@@ -29,7 +28,7 @@ func standaloneGroup() group {
 		}}
 }
 
-// startStandalone starts it, waits for its door to open, and stops it.
+// startStandalone starts standalone, waits until its public address answers, and stops it.
 func (b *bench) startStandalone(ctx context.Context) (cell, error) {
 	addr, err := b.freeAddr()
 	if err != nil {
@@ -49,7 +48,7 @@ func (b *bench) startStandalone(ctx context.Context) (cell, error) {
 	return cell{Requests: 1, Took: took, CPU: cpuOf([]int{p.pid()}), Memory: memoryOf([]int{p.pid()})}, nil
 }
 
-// idleGroup measures what the four services hold when nobody asks them anything.
+// idleGroup measures the memory of the four services without requests.
 func idleGroup() group {
 	return group{name: "idle", title: "Memory of the idle services",
 		prepare: func(_ context.Context, b *bench) (plan, error) {
@@ -80,5 +79,5 @@ func idleGroup() group {
 		}}
 }
 
-// idleWait lets the services finish what they do at their start.
+// idleWait lets the services finish their start.
 const idleWait = 3 * time.Second

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// cell is one measurement: one subject under load for the seconds of one cell.
+// cell is one measurement: one subject under load for the seconds of a cell.
 type cell struct {
 	Requests int64
-	Failed   int64 // answers that were not the expected one, and connections that broke
+	Failed   int64 // unexpected answers and broken connections
 	Took     time.Duration
 	P50, P99 time.Duration
 	CPU      time.Duration // of the subject's server processes
 	Memory   int64         // bytes, of the subject's server processes at the end
-	// Amount replaces Requests/Took for subjects that do not answer requests: rows or hashes per
+	// Amount replaces Requests/Took for subjects that do not answer requests: rows or hashes a
 	// second, or seconds.
 	Amount float64
 }
 
-// rate returns what the subject did in a second.
+// rate returns the operations a second.
 func (c cell) rate() float64 {
 	if c.Amount != 0 {
 		return c.Amount
@@ -31,7 +31,7 @@ func (c cell) rate() float64 {
 	return float64(c.Requests) / c.Took.Seconds()
 }
 
-// cpuPerRequest returns the CPU time of the servers for one request.
+// cpuPerRequest returns the servers' CPU time for one request.
 func (c cell) cpuPerRequest() time.Duration {
 	if c.Requests == 0 {
 		return 0
@@ -39,7 +39,7 @@ func (c cell) cpuPerRequest() time.Duration {
 	return c.CPU / time.Duration(c.Requests)
 }
 
-// metric reads one figure out of a cell.
+// metric reads a figure from a cell.
 type metric struct {
 	name string
 	of   func(cell) float64
@@ -53,7 +53,7 @@ func cpuTime() metric {
 	return metric{"CPU per request", func(c cell) float64 { return float64(c.cpuPerRequest()) }}
 }
 
-// median returns the middle of the values, NaN when there are none. It does not change them.
+// median returns the median of the values, NaN if there are none. It does not change them.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -66,7 +66,7 @@ func median(values []float64) float64 {
 	return s[len(s)/2]
 }
 
-// medianOf returns the median of a figure over cells.
+// medianOf returns the median of a figure of the cells.
 func medianOf(cells []cell, of func(cell) float64) float64 {
 	values := make([]float64, len(cells))
 	for i, c := range cells {
@@ -75,15 +75,15 @@ func medianOf(cells []cell, of func(cell) float64) float64 {
 	return median(values)
 }
 
-// ratio is a comparison of two subjects that were measured in turn: the median, lowest and highest
-// of the ratios of the rounds. What slows the machine down for a while slows both cells of a round
-// down, so that the ratio of a round says more than the ratio of two medians.
+// ratio compares two subjects that were measured in turn: the median, lowest and highest of the
+// rounds' ratios. A temporary slowdown of the machine affects both cells of a round, so these
+// ratios vary less than the ratio of two medians.
 type ratio struct {
 	Median, Low, High float64
 	Rounds            int
 }
 
-// ratioOf compares the cells of the same rounds; rounds in which the baseline is zero are left out.
+// ratioOf compares the cells of the same rounds. It skips rounds in which the baseline is zero.
 func ratioOf(subject, baseline []cell, of func(cell) float64) ratio {
 	var all []float64
 	for i := range min(len(subject), len(baseline)) {
@@ -107,7 +107,7 @@ func (r ratio) String() string {
 	return fmt.Sprintf("%s (%s–%s)", number(r.Median), number(r.Low), number(r.High))
 }
 
-// number writes a figure with as many digits as it deserves.
+// number formats a figure with a precision that suits its size.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):
@@ -121,7 +121,7 @@ func number(v float64) string {
 	}
 }
 
-// thousands writes a count for people: 48.1 k, 1.20 M.
+// thousands formats a count: 48.1 k, 1.20 M.
 func thousands(v float64) string {
 	switch {
 	case math.IsNaN(v):
@@ -135,7 +135,7 @@ func thousands(v float64) string {
 	}
 }
 
-// short writes a duration with three digits or so.
+// short formats a duration with about three digits.
 func short(d time.Duration) string {
 	switch {
 	case d == 0:
@@ -151,7 +151,7 @@ func short(d time.Duration) string {
 	}
 }
 
-// megabytes writes a size.
+// megabytes formats a size.
 func megabytes(bytes float64) string {
 	if math.IsNaN(bytes) || bytes == 0 {
 		return "–"

@@ -42,7 +42,7 @@ func cellsOf(rates ...int64) []cell {
 
 func TestRatiosAreTakenRoundByRound(t *testing.T) {
 	t.Parallel()
-	// The machine halved its speed in the second round: that must not show.
+	// The machine ran at half its speed in the second round: the ratio must not show it.
 	got := ratioOf(cellsOf(800, 400, 810), cellsOf(1000, 500, 1000), cell.rate)
 	if got.Median != 0.8 || got.Low != 0.8 || got.High != 0.81 || got.Rounds != 3 {
 		t.Errorf("got %+v, want 0.8 from 0.8 to 0.81 in 3 rounds", got)

@@ -6,48 +6,49 @@ import (
 	"time"
 )
 
-// group is a set of subjects that are measured in turn, and the targets that compare them.
+// group is a set of subjects measured in turn, and the targets that compare them.
 type group struct {
 	name, title string
-	// prepare starts what the group needs beside the product, and returns what to measure.
+	// prepare starts the servers that the group needs beside the product. It returns the plan of
+	// the measurement.
 	prepare func(ctx context.Context, b *bench) (plan, error)
-	// alone says that the group wants nothing else running: the product is not started for it.
+	// alone groups run without other servers: the product is not started for them.
 	alone bool
-	// asked says that the group runs only when -only names it.
+	// asked groups run only if -only names them.
 	asked bool
 }
 
-// plan is what a group measures.
+// plan describes the measurements of a group.
 type plan struct {
 	subjects []subject
 	targets  []target
 	notes    []string
-	// unit of what throughput counts, "requests" when empty.
+	// unit is the unit of throughput, "requests" if empty.
 	unit string
-	// base is the subject that the others of the table are divided by; by default the baseline of
+	// base is the subject by which the others of the table are divided, by default the baseline of
 	// the first target.
 	base string
 	// growth replaces the subjects in the group growth.
 	growth *growthTable
 }
 
-// subject is one thing that is measured.
+// subject is a measured thing.
 type subject struct {
 	name string
 	load load
-	// fresh, when set, makes the load anew for each cell: identities live for half a minute.
+	// fresh, if set, makes a new load for each cell: internal identities live for half a minute.
 	fresh func() (load, error)
-	// measure replaces the load for what is not driven by requests.
+	// measure replaces the load of subjects that are not driven by requests.
 	measure func(ctx context.Context) (cell, error)
-	// servers are the processes whose CPU time and memory are the subject's.
+	// servers are the processes whose CPU time and memory count for the subject.
 	servers []int
-	// before and after surround each cell, unmeasured.
+	// before and after run before and after each cell, and are not measured.
 	before, after func(ctx context.Context) error
 	once          bool // measured in the first round only
 }
 
-// target is one promise: a figure of subject divided by that of baseline, at least or at most
-// bound. Without a baseline the figure itself is divided by limit, and bound is 1.
+// target is a promise: the figure of subject divided by that of baseline is at least or at most
+// bound. Without a baseline the figure is divided by limit, and bound is 1.
 type target struct {
 	what              string
 	subject, baseline string
@@ -55,19 +56,19 @@ type target struct {
 	atLeast           bool
 	bound             float64
 	limit             float64
-	write             func(float64) string // how to write a figure of a target without baseline
-	// informative targets have no promise behind them: they explain another one.
+	write             func(float64) string // formats the figure of a target without baseline
+	// informative targets have no promise: they explain another target.
 	informative bool
 }
 
-// series is the cells of one subject, one for each round.
+// series has the cells of a subject, one for each round.
 type series struct {
 	subject subject
 	cells   []cell
 	failed  error
 }
 
-// outcome is what became of a group.
+// outcome is the result of a group.
 type outcome struct {
 	group  group
 	plan   plan
@@ -85,8 +86,8 @@ func (o outcome) find(name string) (series, bool) {
 	return series{}, false
 }
 
-// measure runs the rounds of a group: every subject in turn, then again, so that what changes on
-// the machine meanwhile meets all of them.
+// measure runs the rounds of a group. Each round measures every subject in turn, so that changes on
+// the machine affect all of them.
 func (b *bench) measure(ctx context.Context, g group) outcome {
 	began := time.Now()
 	o := outcome{group: g}
@@ -116,7 +117,7 @@ func (b *bench) measure(ctx context.Context, g group) outcome {
 	return o
 }
 
-// cell measures one subject once.
+// cell measures a subject once.
 func (b *bench) cell(ctx context.Context, g group, s subject, round int) (c cell, err error) {
 	if s.before != nil {
 		if err := s.before(ctx); err != nil {
@@ -163,15 +164,16 @@ func (b *bench) cell(ctx context.Context, g group, s subject, round int) (c cell
 	return c, err
 }
 
-// How long settle waits for quiet, and what counts as quiet: less than a tenth of a core.
+// How long settle waits for the product to be idle, and the CPU usage that counts as idle: less
+// than a tenth of a core.
 const (
 	longestSettle = 15 * time.Second
 	settleLook    = 200 * time.Millisecond
 	quietCPU      = settleLook / 10
 )
 
-// settle waits until the product is idle: events that a cell left behind must not be stored at the
-// expense of the next one.
+// settle waits until the product is idle, so that events from the previous cell are not stored at
+// the expense of the next one.
 func (b *bench) settle(ctx context.Context) {
 	if b.product.gateway == nil {
 		return
@@ -186,16 +188,16 @@ func (b *bench) settle(ctx context.Context) {
 	}
 }
 
-// verdict is a target and what was measured.
+// verdict is a target with its measurement.
 type verdict struct {
 	target
 	ratio    ratio
-	measured string // the figure itself, for targets without a baseline
+	measured string // the figure of a target without baseline
 	ok       bool
 	missing  bool
 }
 
-// judge compares the targets of a group with what was measured.
+// judge compares the targets of a group with the measurements.
 func (o outcome) judge() []verdict {
 	var all []verdict
 	for _, t := range o.plan.targets {
@@ -206,7 +208,7 @@ func (o outcome) judge() []verdict {
 		case !there || (t.baseline != "" && !baseThere):
 		case t.baseline != "":
 			v.ratio, v.missing = ratioOf(s.cells, base.cells, t.figure.of), false
-			if s.subject.once != base.subject.once { // one of the two has one cell only
+			if s.subject.once != base.subject.once { // one of the two has only one cell
 				m := medianOf(s.cells, t.figure.of) / medianOf(base.cells, t.figure.of)
 				v.ratio = ratio{Median: m, Low: m, High: m, Rounds: 1}
 			}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The subjects of the vault rows that targets name.
+// Subjects of the vault rows that targets name.
 const (
 	vaultGet      = "vault GET through the gateway"
 	vaultPut      = "vault PUT through the gateway"
@@ -20,11 +20,11 @@ const (
 	vaultConns    = 16
 )
 
-// vaultValue is what is stored and read: 256 bytes, as a secret may have.
+// vaultValue is the stored value: 256 bytes, a typical size of a secret.
 func vaultValue() string { return strings.Repeat("s3cret-", 37)[:256] }
 
-// vaultGroup compares the vault behind the gateway with PocketBase: the same value, the caller's
-// own, by key or id, with a token.
+// vaultGroup compares the vault behind the gateway with PocketBase. Callers use tokens to access
+// their own value, by key or id.
 func vaultGroup() group {
 	return group{name: "vault", title: "Reading and writing one value", prepare: prepareVault}
 }
@@ -64,17 +64,17 @@ func prepareVault(ctx context.Context, b *bench) (plan, error) {
 	return p, nil
 }
 
-// readValue is how account i reads its value.
+// readValue returns the request with which account i reads its value.
 func (b *bench) readValue(i int) []request {
 	return []request{{method: "GET", path: vaultRead, header: []string{bearer(b.account(i).token)}}}
 }
 
-// vaultServers are the processes that read and write values for clients of the gateway.
+// vaultServers returns the processes that serve clients of the vault.
 func (b *bench) vaultServers() []int {
 	return []int{b.product.gateway.pid(), b.product.vault.pid(), b.backing.postgresPID}
 }
 
-// fillVault makes the accounts, and writes the value that is read for the first n of them.
+// fillVault creates the accounts and writes a value for the first n of them.
 func (b *bench) fillVault(ctx context.Context, n int) error {
 	if err := b.makeAccounts(ctx); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (b *bench) fillVault(ctx context.Context, n int) error {
 	return nil
 }
 
-// vaultAloneGroup compares vault-svc with the least that must happen: PostgreSQL finding the row.
+// vaultAloneGroup compares vault-svc with the minimal work: PostgreSQL finding the row.
 func vaultAloneGroup() group {
 	return group{name: "alone", title: "Reading one value in vault-svc alone", prepare: prepareVaultAlone}
 }
@@ -154,8 +154,8 @@ func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
 	return p, nil
 }
 
-// vaultAloneLoad reads values in vault-svc itself, with identities as the gateway signs them, which
-// are valid for a minute or so.
+// vaultAloneLoad reads values directly from vault-svc, with identities as the gateway signs them,
+// which expire after about a minute.
 func (b *bench) vaultAloneLoad(conns int) (load, error) {
 	identities := make([]string, accountCount)
 	for i := range identities {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// breakEverything drives the load, injects the faults and accounts for everything.
+// breakEverything drives the load, injects the faults and audits the result.
 func (w *world) breakEverything(ctx context.Context, r *report) error {
 	w.ledger = &ledger{now: time.Now}
 	r.ledger = w.ledger
@@ -41,7 +41,7 @@ func (w *world) breakEverything(ctx context.Context, r *report) error {
 	return w.audit(ctx, r)
 }
 
-// audit holds what is stored against what was acknowledged.
+// audit compares the stored state with the acknowledged writes.
 func (w *world) audit(ctx context.Context, r *report) error {
 	w.ledger.judgeFailures(func(sent, answered time.Time) bool {
 		for _, win := range r.windows {
@@ -76,13 +76,13 @@ func (w *world) judgeRolling(win *window) {
 	}
 }
 
-// listed is an item as the list of keys shows it.
+// listed is an item of the list of keys.
 type listed struct {
 	Key       string
 	SizeBytes int64 `json:"size_bytes"`
 }
 
-// auditVault reads everything that an account has, realm by realm, and holds it against the ledger
+// auditVault reads everything that an account has, realm by realm, and compares it with the ledger
 // and the statistics.
 func (w *world) auditVault(index int) error {
 	c, who := w.load.clients[0], w.load.accounts[index]
@@ -157,7 +157,7 @@ func (w *world) auditItem(c *client, who account, it *item, listed bool) error {
 	return nil
 }
 
-// verifyVault has the product's own command open every item.
+// verifyVault runs vault-svc verify, which opens every item.
 func (w *world) verifyVault(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(w.bin(), "vault-svc"), "verify")
 	cmd.Env = append([]string{"PATH=/usr/bin:/bin"}, w.shared...)
@@ -167,12 +167,12 @@ func (w *world) verifyVault(ctx context.Context) error {
 	return nil
 }
 
-// logPatience bounds the wait until all events are stored: a batch of a replica that was killed
-// goes to another after ACTIVITY_ACK_WAIT.
+// logPatience limits the wait until all events are stored. The batch of a killed replica is
+// redelivered to another one after ACTIVITY_ACK_WAIT.
 const logPatience = 45 * time.Second
 
-// auditLog waits until the log holds all that it owes, and then for a moment more, because what
-// comes too often may come late.
+// auditLog waits until the log has every record that it must have, and then a little longer,
+// because duplicates may arrive late.
 func (w *world) auditLog(ctx context.Context, r *report) error {
 	known := func(a *attempt) callerKnown {
 		for _, win := range r.windows {
@@ -188,7 +188,7 @@ func (w *world) auditLog(ctx context.Context, r *report) error {
 		if err := w.readLog(ctx); err != nil {
 			return err
 		}
-		// What gateway 2 did not record and counted is missing for good: wait for the others.
+		// Events that gateway 2 dropped and counted never arrive: wait for the others.
 		if w.ledger.missing(known, r.unrecordable) == 0 || time.Since(began) > logPatience || ctx.Err() != nil {
 			break
 		}
@@ -205,8 +205,8 @@ func (w *world) auditLog(ctx context.Context, r *report) error {
 	return w.auditCounts(ctx)
 }
 
-// unrecordable says whether the request was answered by a gateway whose journal could not be
-// written, and which does not refuse for that.
+// unrecordable reports whether the request was answered by the gateway that goes on without its
+// journal, at a time when the journal could not be written.
 func (r *report) unrecordable(a *attempt) bool {
 	for _, win := range r.windows {
 		if win.unrecorded && a.gateway == 1 && win.touches(a) {
@@ -216,8 +216,8 @@ func (r *report) unrecordable(a *attempt) bool {
 	return false
 }
 
-// excuseDropped returns the requests that may be missing in the log because gateway 2 counted them
-// as dropped; the numbers must be equal.
+// excuseDropped returns the requests that the log may miss because gateway 2 counted their events
+// as dropped. Both numbers must be equal.
 func (w *world) excuseDropped(r *report, known func(*attempt) callerKnown) map[*attempt]bool {
 	out := map[*attempt]bool{}
 	for _, win := range r.windows {
@@ -239,13 +239,13 @@ func (w *world) excuseDropped(r *report, known func(*attempt) callerKnown) map[*
 	return out
 }
 
-// droppedEvents asks gateway 2 how many events it did not record.
+// droppedEvents returns how many events gateway 2 has not recorded.
 func (w *world) droppedEvents() (int, error) {
 	n, err := metric(w.gateways[1], "events_dropped_total{")
 	return int(n), err
 }
 
-// metric returns the sum of an instance's metrics whose names and labels begin so.
+// metric returns the sum of an instance's metrics whose name and labels begin with the prefix.
 func metric(i *instance, begins string) (sum float64, err error) {
 	var res *http.Response
 	for range 20 {
@@ -271,12 +271,12 @@ func metric(i *instance, begins string) (sum float64, err error) {
 	return sum, nil
 }
 
-// counted is what the statistics of the log say.
+// counted is the answer of the log's statistics.
 type counted struct {
 	Records int64 `json:"total_records"`
 }
 
-// recordsOf asks the API how many records an account has.
+// recordsOf returns how many records an account has according to the API.
 func (w *world) recordsOf(who account) (int64, error) {
 	var n counted
 	a := w.load.clients[0].send(request{method: "GET", path: "/api/v1/users/auth/activity/stats", token: who.token})

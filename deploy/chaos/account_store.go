@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// query runs sql and calls row for each row of the result.
+// query runs sql and calls row for each row.
 func (w *world) query(ctx context.Context, sql string, row func(pgx.Rows) error, args ...any) error {
 	c, err := pgx.Connect(ctx, w.postgres.url())
 	if err != nil {
@@ -26,7 +26,7 @@ func (w *world) query(ctx context.Context, sql string, row func(pgx.Rows) error,
 	return rows.Err()
 }
 
-// readLog enters the records of the log into the ledger.
+// readLog enters the records of activity-svc into the ledger.
 func (w *world) readLog(ctx context.Context) error {
 	return w.query(ctx, `SELECT user_agent, encode(user_id, 'hex'), method, path, encode(realm_id, 'hex'), status, count(*)
 		FROM activity_svc.activity WHERE user_agent LIKE $1 GROUP BY 1, 2, 3, 4, 5, 6`, func(rows pgx.Rows) error {
@@ -42,7 +42,7 @@ func (w *world) readLog(ctx context.Context) error {
 	}, agentPrefix+"%")
 }
 
-// auditUsage holds the account of each user's vault against the items themselves.
+// auditUsage compares the stored usage of each user's vault with the items.
 func (w *world) auditUsage(ctx context.Context) error {
 	return w.query(ctx, `SELECT coalesce(u.user_id, i.user_id), coalesce(u.bytes, 0), coalesce(u.items, 0), coalesce(i.bytes, 0), coalesce(i.items, 0)
 		FROM vault_svc.vault_usage u
@@ -59,8 +59,8 @@ func (w *world) auditUsage(ctx context.Context) error {
 	})
 }
 
-// auditCounts holds the statistics of the log against its records. Requests of the accounting
-// itself are recorded meanwhile, so the number must lie between two counts.
+// auditCounts compares the statistics of the log with its records. The requests of the audit itself
+// are recorded meanwhile, so the number must lie between two counts.
 func (w *world) auditCounts(ctx context.Context) error {
 	for _, who := range w.load.accounts {
 		before, err := w.countRecords(ctx, who)

@@ -45,7 +45,7 @@ func (w *world) startBacking(ctx context.Context) error {
 	return w.startRedis(ctx)
 }
 
-// startNATS builds nats-server from the module that deploy/go.mod names, and starts it.
+// startNATS builds nats-server at the version in deploy/go.mod and starts it.
 func (w *world) startNATS(ctx context.Context) error {
 	port, err := w.freePort(loopback)
 	if err != nil {
@@ -66,7 +66,7 @@ func (w *world) startNATS(ctx context.Context) error {
 	return startAndWait(ctx, w.nats)
 }
 
-// startRedis prefers the real one; without it this program runs miniredis in a process of its own.
+// startRedis starts redis-server if it is installed, else miniredis in a process of its own.
 func (w *world) startRedis(ctx context.Context) error {
 	port, err := w.freePort(loopback)
 	if err != nil {
@@ -92,10 +92,11 @@ func (w *world) startRedis(ctx context.Context) error {
 	return startAndWait(ctx, w.redis)
 }
 
-// miniredisRole is the argument that makes this program a Redis.
+// miniredisRole is the argument with which this program runs miniredis.
 const miniredisRole = "run-miniredis"
 
-// serveMiniredis serves until the process is killed; its clock must be moved.
+// serveMiniredis serves until the process is killed. It advances miniredis's clock, which does not
+// run by itself.
 func serveMiniredis(addr string) error {
 	m := miniredis.NewMiniRedis()
 	if err := m.StartAddr(addr); err != nil {

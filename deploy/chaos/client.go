@@ -9,8 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// client speaks to one gateway. It sends each request once: what other clients do by themselves,
-// sending a request again whose connection was lost, would put one request into the log twice.
+// client sends requests to one gateway, each of them once. Most HTTP clients send a request again
+// when its connection breaks, which would put it into the log twice.
 type client struct {
 	index int
 	addr  string
@@ -27,12 +27,12 @@ func newClient(index int, addr string) *client {
 	}}
 }
 
-// request is one call of the API.
+// request is a call of the API.
 type request struct {
 	method, path, query, token, body, agent string
 }
 
-// answer is what came back; status 0 when nothing did.
+// answer is a response; its status is 0 if none came.
 type answer struct {
 	status int
 	body   []byte
@@ -60,20 +60,20 @@ func (c *client) send(r request) answer {
 	return answer{status: res.StatusCode(), body: append([]byte(nil), res.Body()...)}
 }
 
-// code returns the machine code of a failure.
+// code returns the error code of an answer.
 func (a answer) code() string {
 	var e struct{ Code string }
-	_ = json.Unmarshal(a.body, &e) // no envelope has no code
+	_ = json.Unmarshal(a.body, &e) // a body without envelope has no code
 	return e.Code
 }
 
-// data reads the answer's data.
+// data decodes the answer's data.
 func (a answer) data(v any) error {
 	return json.Unmarshal(a.body, &struct{ Data any }{v})
 }
 
-// call sends a request outside of the ledger that must be answered with 200 or 201, trying again
-// for a while: it is part of a preparation.
+// call sends a request that is not part of the ledger, such as a preparation, and retries until the
+// answer is 200 or 201.
 func (c *client) call(r request, v any) error {
 	var a answer
 	for range 50 {
@@ -91,21 +91,21 @@ func (c *client) call(r request, v any) error {
 	return fmt.Errorf("%s %s: got %d: %.300s", r.method, r.path, a.status, a.body)
 }
 
-// account is somebody who is signed in.
+// account is a user who is signed in.
 type account struct {
 	id, email, token, refresh string
 }
 
 const accountPassword = "correct-Horse-7"
 
-// tokens is the data of an answer to a login or a refresh.
+// tokens is the data in the answer to a login or a refresh.
 type tokens struct {
 	Token        string
 	RefreshToken string
 	User         struct{ ID string }
 }
 
-// signUp makes an account and signs it in.
+// signUp creates an account and signs it in.
 func signUp(c *client, email string) (account, error) {
 	body := fmt.Sprintf(`{"email":%q,"password":%q}`, email, accountPassword)
 	if err := c.call(request{method: "POST", path: "/api/v1/auth/signup", body: body}, nil); err != nil {

@@ -11,26 +11,26 @@ import (
 	"time"
 )
 
-// fault is one way to break something, and how it is mended. Between begin and mend it lasts for
-// the time that -seconds says, unless it is brief.
+// fault is a way to break a part and to mend it. Unless it is brief, it lasts for the time of
+// -seconds.
 type fault struct {
 	name        string
 	begin, mend func(context.Context) error
-	// ready waits, when there is something to wait for, until what was broken serves again.
+	// ready, if set, waits until the broken part serves again.
 	ready func(context.Context) error
 	brief bool
-	// cutOff: only the third gateway sees the fault, so it is asked too.
+	// cutOff: only the third gateway notices the fault, so the load includes it.
 	cutOff bool
-	// callersKnown: gateways know all the time who is asking, so that their refusals must be in the
-	// log too.
+	// callersKnown: gateways can identify callers during the fault, so the log must have the
+	// refusals too.
 	callersKnown bool
-	// unrecorded is set when gateway 2 may answer what it cannot record; it must count such events.
+	// unrecorded: gateway 2 may answer requests that it cannot record; it must count their events.
 	unrecorded bool
-	// orderly is set for the rolling restart, in which nothing may fail.
+	// orderly marks the rolling restart, during which no request may fail.
 	orderly bool
 }
 
-// faults lists everything that is broken, in order.
+// faults lists all faults in the order in which they are injected.
 func (w *world) faults() []fault {
 	var out []fault
 	for _, p := range []struct {
@@ -78,7 +78,7 @@ func (w *world) faults() []fault {
 		mend: plain(func() error { return nil }), brief: true, orderly: true, callersKnown: true})
 }
 
-// cut pulls the cables, or puts them back.
+// cut cuts networks or restores them.
 func cut(cut bool, nets ...*network) func(context.Context) error {
 	return plain(func() error {
 		for _, n := range nets {
@@ -88,7 +88,7 @@ func cut(cut bool, nets ...*network) func(context.Context) error {
 	})
 }
 
-// everything is all processes, in an order in which they can start.
+// everything returns all processes in an order in which they can start.
 func (w *world) everything() []part {
 	out := []part{w.postgres, w.nats, w.redis, w.users}
 	for _, i := range append(append(append([]*instance{}, w.vaults...), w.activities...), w.gateways...) {
@@ -97,7 +97,7 @@ func (w *world) everything() []part {
 	return out
 }
 
-// killAll ends every process before any can notice.
+// killAll kills every process before any of them can react.
 func (w *world) killAll() error {
 	all := w.everything()
 	failures := make([]error, len(all))
@@ -125,14 +125,14 @@ func (w *world) allReady(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// plain makes a step of something that needs no context.
+// plain adapts a step that needs no context.
 func plain(f func() error) func(context.Context) error {
 	return func(context.Context) error { return f() }
 }
 
 func fillerIn(dir string) string { return filepath.Join(dir, "filler") }
 
-// fillDisk writes until the disk takes no more.
+// fillDisk writes until the disk is full.
 func fillDisk(dir string) error {
 	f, err := os.Create(fillerIn(dir))
 	if err != nil {
@@ -150,7 +150,7 @@ func fillDisk(dir string) error {
 
 func clearDisk(dir string) error { return os.Remove(fillerIn(dir)) }
 
-// list names the faults.
+// list prints the names of the faults.
 func (w *world) list(out io.Writer) error {
 	w.gateways, w.vaults, w.activities = make([]*instance, 3), make([]*instance, 2), make([]*instance, 2)
 	for _, f := range w.faults() {
@@ -160,23 +160,22 @@ func (w *world) list(out io.Writer) error {
 	return nil
 }
 
-// window is the time in which a fault was at work, and what was seen of it.
+// window is the period of a fault, and the observations made in it.
 type window struct {
 	fault
 	began, mended time.Time
-	// up is when the part that had ended served again by its own account; mended when it had not
-	// ended.
+	// up is when the stopped part reported that it was ready again, or mended if none had stopped.
 	up time.Time
-	// calm is when requests were answered well for good, zero when that was not reached in time;
-	// closed when the next fault could begin.
+	// calm is when requests began to succeed for good, zero if that was not reached in time. closed
+	// is when the next fault could begin.
 	calm, closed time.Time
-	dropped      int // events that gateway 2 says that it did not record
+	dropped      int // events that gateway 2 counted as not recorded
 }
 
-// calmFor is how long all must be well before the next fault.
+// calmFor is how long all requests must succeed before the next fault.
 const calmFor = time.Second
 
-// inject lets one fault happen and waits until all is well again.
+// inject injects a fault and waits until requests succeed again.
 func (w *world) inject(ctx context.Context, f fault) (*window, error) {
 	w.say("%s", f.name)
 	if f.cutOff {
@@ -200,7 +199,7 @@ func (w *world) inject(ctx context.Context, f fault) (*window, error) {
 		return nil, err
 	}
 	for _, c := range w.load.clients {
-		c.http.CloseIdleConnections() // those to a gateway that has ended
+		c.http.CloseIdleConnections() // connections to a gateway that has stopped
 	}
 	win.up = win.mended
 	if f.ready != nil {
@@ -215,7 +214,7 @@ func (w *world) inject(ctx context.Context, f fault) (*window, error) {
 	return win, errors.Join(err, ctx.Err())
 }
 
-// mend ends the fault and returns when that was.
+// mend ends the fault and returns the time at which it began to do so.
 func mend(ctx context.Context, f fault) (time.Time, error) {
 	at := time.Now()
 	if err := f.mend(context.WithoutCancel(ctx)); err != nil {
@@ -224,8 +223,8 @@ func mend(ctx context.Context, f fault) (time.Time, error) {
 	return at, ctx.Err()
 }
 
-// settle waits until requests are answered well for a while; longer than the stated recovery, so
-// that the table can tell how long it took.
+// settle waits until requests have succeeded for a while. It waits longer than the stated recovery,
+// so that the table can tell how long it took.
 func (w *world) settle(ctx context.Context, win *window) {
 	deadline := win.up.Add(3*w.options.recovery + patience)
 	for ctx.Err() == nil && time.Now().Before(deadline) {
@@ -239,13 +238,13 @@ func (w *world) settle(ctx context.Context, win *window) {
 	win.closed = time.Now()
 }
 
-// excuses says whether a request that was under way from sent to answered may have failed because
-// of the fault.
+// excuses reports whether a request in flight from sent to answered may have failed because of the
+// fault.
 func (win *window) excuses(sent, answered time.Time, recovery time.Duration) bool {
 	return !win.orderly && !answered.Before(win.began) && !sent.After(win.up.Add(recovery))
 }
 
-// touches says whether the request was under way at some time of the window.
+// touches reports whether the request was in flight during the window.
 func (win *window) touches(a *attempt) bool {
 	return !a.answered.Before(win.began) && !a.sent.After(win.closed)
 }

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// record is what the log says about a request: all records with its number that are alike.
+// record is a group of equal records in the log with the same request number.
 type record struct {
 	user, method, path, realm string
 	status, count             int
 }
 
-// record enters what the log says about the attempt with this number.
+// record enters records of the log into the attempt with this number.
 func (l *ledger) record(number int, r record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -29,7 +29,7 @@ func (l *ledger) record(number int, r record) {
 	}
 }
 
-// forget drops what record entered, so that the log can be read again.
+// forget drops the entered records, so that the log can be read again.
 func (l *ledger) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,11 +38,11 @@ func (l *ledger) forget() {
 	}
 }
 
-// callerKnown says whether the gateway that answered could know who was asking, whatever was broken
-// then.
+// callerKnown says whether the answering gateway could identify the caller, despite any fault at
+// that time.
 type callerKnown bool
 
-// owed returns the fewest and the most records that the log must and may have of a.
+// owed returns the lowest and the highest number of records that the log may have of a.
 func (a *attempt) owed(known callerKnown) (fewest, most int) {
 	switch {
 	case a.user == "":
@@ -53,7 +53,7 @@ func (a *attempt) owed(known callerKnown) (fewest, most int) {
 	return 1, 1
 }
 
-// missing returns how many records the log still owes.
+// missing returns how many records the log still lacks.
 func (l *ledger) missing(known func(*attempt) callerKnown, excused func(*attempt) bool) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,8 +66,8 @@ func (l *ledger) missing(known func(*attempt) callerKnown, excused func(*attempt
 	return n
 }
 
-// judgeLog holds what was entered against what was answered. excused tells which requests a gateway
-// says that it did not record.
+// judgeLog compares the entered records with the answers. excused reports whether a gateway counted
+// the event of a request as not recorded.
 func (l *ledger) judgeLog(known func(*attempt) callerKnown, excused func(*attempt) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +85,7 @@ func (l *ledger) judgeLog(known func(*attempt) callerKnown, excused func(*attemp
 	}
 }
 
-// judgeFailures finds the requests that failed at a time when nothing was broken.
+// judgeFailures finds requests that failed outside of a fault and its stated recovery.
 func (l *ledger) judgeFailures(excusable func(sent, answered time.Time) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ledger is what the clients of a run know: every request that they sent and what came back. The
-// product is held against it.
+// ledger records all that the clients of a run know: their requests and the answers. The state of
+// the product is compared with it.
 type ledger struct {
 	now func() time.Time
 
@@ -18,24 +18,24 @@ type ledger struct {
 	breaches []breach
 }
 
-// attempt is one request. It is sent once and never again: the User-Agent carries its number, so
-// that its record in the log can be found.
+// attempt is one request, sent exactly once. The User-Agent carries its number, so that its record
+// in the log can be found.
 type attempt struct {
 	number               int
-	user                 string // id; "" for a request that nobody can be made answerable for
+	user                 string // id; "" for a request that belongs to no user
 	method, path, realm  string
 	gateway              int
-	sent, answered       time.Time // answered: also when the client gave up
+	sent, answered       time.Time // answered: when the client got the answer or gave up
 	status               int       // 0: no answer
-	code                 string    // machine code of a failure
+	code                 string    // error code of a failure
 	done                 bool
-	records, otherRecord int // in the log, at the end: as answered, and not as answered
+	records, otherRecord int // found in the log at the end: equal to the answer, and different from it
 }
 
-// failed says that the request got no answer, or one that blames the server.
+// failed reports whether the request got no answer, or a status of 500 or more.
 func (a *attempt) failed() bool { return a.done && (a.status == 0 || a.status >= 500) }
 
-// breach is a promise that was broken.
+// breach is a broken promise.
 type breach struct {
 	at   time.Time
 	rule rule
@@ -60,7 +60,7 @@ func rules() []rule {
 	return []rule{ruleWrites, ruleReads, ruleQuota, ruleLog, ruleFailures, ruleAnswers, ruleRefresh, ruleRolling}
 }
 
-// maxBreaches of one rule are told in words; more are only counted.
+// maxBreaches of each rule are described; further ones are only counted.
 const maxBreaches = 20
 
 func (l *ledger) breach(r rule, format string, v ...any) {
@@ -103,7 +103,7 @@ func numberOf(agent string) (n int, ok bool) {
 	return n, err == nil
 }
 
-// span is the requests that were answered, or given up, between two moments.
+// span sums up the requests that ended in a period.
 type span struct {
 	requests, refused, silent int
 	slowest                   time.Duration
@@ -130,8 +130,8 @@ func (l *ledger) during(from, to time.Time) span {
 	return s
 }
 
-// calmSince returns the moment from which on every request was answered well, and how many were; a
-// request that waits for its answer for longer than patience is not calm.
+// calmSince returns the time since which every request has succeeded, and how many have. A request
+// that has waited longer than patience counts as failed.
 func (l *ledger) calmSince(from time.Time, patience time.Duration) (since time.Time, good int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,23 +158,23 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// version is what a write leaves under a key.
+// version is the state of a key after a write.
 type version struct {
-	number int // of the write; the value is made from it
+	number int // number of the write, from which the value is made
 	size   int
 	gone   bool // a deletion
 }
 
-// value is the text that the write with this number stores: unlike any other, and of the given size
-// or a little more.
+// value returns the text that the write stores. It is unique, and of the given size or a little
+// larger.
 func (v version) value() string {
 	head := fmt.Sprintf("%d:é\x00\"", v.number)
 	return head + strings.Repeat("v", max(0, v.size-len(head)))
 }
 
-// item is one vault key. One client at a time writes it, so its history is a line: acknowledged
-// writes, and perhaps one at the end that the client got no word about. After such a one the key is
-// left alone, because it may take effect at any later time.
+// item is one vault key. Only one client at a time writes it, so its history is a sequence of
+// acknowledged writes, perhaps followed by one without an answer. After such a write the key is not
+// used any more, because the write may take effect at any later time.
 type item struct {
 	user       int // index of the account
 	realm, key string
@@ -190,7 +190,7 @@ func (l *ledger) newItem(user int, realm, key string) *item {
 	return it
 }
 
-// wrote takes note of the answer to a write or a deletion of the item.
+// wrote processes the answer to a write or a deletion of the item.
 func (l *ledger) wrote(it *item, v version, a *attempt) {
 	want := 200
 	switch {
@@ -214,7 +214,7 @@ func (l *ledger) wrote(it *item, v version, a *attempt) {
 	}
 }
 
-// read holds the answer to a read against what was acknowledged.
+// read compares the answer to a read with the acknowledged writes.
 func (l *ledger) read(it *item, a *attempt, value string) {
 	if a.failed() {
 		return
@@ -228,8 +228,8 @@ func (l *ledger) read(it *item, a *attempt, value string) {
 	}
 }
 
-// holds says what is wrong with finding value under the item's key, or nothing; "" when it is as it
-// must be.
+// holds returns "" if value is allowed under the item's key, and otherwise describes the
+// difference.
 func (it *item) holds(found bool, value string) string {
 	if it.acked.is(found, value) || (it.doubt != nil && it.doubt.is(found, value)) {
 		return ""

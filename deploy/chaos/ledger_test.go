@@ -12,7 +12,7 @@ func clock() (*time.Time, func() time.Time) {
 	return &at, func() time.Time { return at }
 }
 
-// write plays one write against the item and returns the rules that were broken.
+// write applies one write to the item and returns the rules that it broke.
 func write(l *ledger, it *item, v version, status int) []rule {
 	before := len(l.breaches)
 	a := l.begin("u", "PUT", "/api/v1/vault/keys/"+it.key, it.realm, 0)
@@ -25,7 +25,7 @@ func write(l *ledger, it *item, v version, status int) []rule {
 	return broken
 }
 
-func TestWhatALaterReadMayFind(t *testing.T) {
+func TestAReadMustFindTheLastAcknowledgedWrite(t *testing.T) {
 	t.Parallel()
 	one, two, gone := version{number: 1, size: 40}, version{number: 2, size: 9}, version{gone: true}
 	for _, c := range []struct {
@@ -73,7 +73,7 @@ func TestWhatALaterReadMayFind(t *testing.T) {
 	}
 }
 
-func TestAnswersThatCannotBeRight(t *testing.T) {
+func TestWrongAnswersToWritesAreBreaches(t *testing.T) {
 	t.Parallel()
 	one := version{number: 1, size: 5}
 	for _, c := range []struct {
@@ -118,7 +118,7 @@ func TestCalmBeginsAfterTheLastFailure(t *testing.T) {
 		*at = at.Add(took)
 		l.end(a, status, "SERVICE_UNAVAILABLE")
 	}
-	send(-time.Second, 2*time.Second, 503) // sent before the fault ended: not a failure of the recovery
+	send(-time.Second, 2*time.Second, 503) // sent before the fault ended: no failure of the recovery
 	send(100*time.Millisecond, time.Millisecond, 200)
 	send(200*time.Millisecond, 3*time.Second, 503)
 	send(400*time.Millisecond, time.Millisecond, 200)
@@ -137,15 +137,15 @@ func TestCalmBeginsAfterTheLastFailure(t *testing.T) {
 	}
 }
 
-func TestTheLogIsHeldAgainstTheLedger(t *testing.T) {
+func TestTheLogIsComparedWithTheLedger(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		status  int
 		user    string
-		known   bool // whether the gateways could know the caller all the time
+		known   bool // whether the gateways could identify callers all the time
 		records []record
-		breach  string // part of the text; "" for none
+		breach  string // part of its text; "" for none
 	}{
 		{"answered and recorded", 200, "u", false, []record{{"u", "GET", "/k", "", 200, 1}}, ""},
 		{"answered and not recorded", 200, "u", false, nil, "is not in the log"},

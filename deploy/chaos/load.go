@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// load is the clients of a run: a mixture of reads and writes at a steady rate, in turn over the
-// gateways of the rotation.
+// load runs the clients of a run: a mixture of reads and writes at a steady rate, sent in turn to
+// the gateways in the rotation.
 type load struct {
 	ledger   *ledger
 	clients  []*client // of all gateways
 	rotation atomic.Pointer[[]*client]
 	turn     atomic.Uint64
 	accounts []account
-	// refresher is the account whose session is renewed all the time.
+	// refresher is the account whose session is refreshed all the time.
 	refresher account
 	names     atomic.Uint64 // of keys
 	cancel    context.CancelFunc
@@ -34,7 +34,7 @@ const (
 	realmCount   = 2
 )
 
-// newLoad makes the accounts.
+// newLoad creates the accounts.
 func newLoad(l *ledger, gateways []*instance) (*load, error) {
 	d := &load{ledger: l}
 	for i, g := range gateways {
@@ -52,7 +52,7 @@ func newLoad(l *ledger, gateways []*instance) (*load, error) {
 	return d, nil
 }
 
-// rotate says which gateways are asked from now on.
+// rotate sets the gateways that receive requests from now on.
 func (d *load) rotate(indices ...int) {
 	var old []*client
 	if r := d.rotation.Load(); r != nil {
@@ -62,19 +62,19 @@ func (d *load) rotate(indices ...int) {
 	for _, i := range indices {
 		next = append(next, d.clients[i])
 		if !slices.Contains(old, d.clients[i]) {
-			d.clients[i].http.CloseIdleConnections() // they may be those to a process that has ended
+			d.clients[i].http.CloseIdleConnections() // they may belong to a process that has stopped
 		}
 	}
 	d.rotation.Store(&next)
 }
 
-// client returns the gateway whose turn it is.
+// client returns the client of the next gateway.
 func (d *load) client() *client {
 	all := *d.rotation.Load()
 	return all[d.turn.Add(1)%uint64(len(all))]
 }
 
-// start drives rate requests a second until stop.
+// start sends rate requests a second until stop.
 func (d *load) start(ctx context.Context, rate int) {
 	ctx, d.cancel = context.WithCancel(ctx)
 	every := time.Duration(workers) * time.Second / time.Duration(rate)
@@ -88,13 +88,13 @@ func (d *load) start(ctx context.Context, rate int) {
 	d.running.Go(func() { each(ctx, time.Second, d.renew) })
 }
 
-// stop ends the load and waits for the answers.
+// stop ends the load and waits for outstanding answers.
 func (d *load) stop() {
 	d.cancel()
 	d.running.Wait()
 }
 
-// each calls f again and again: every period, or when f took longer, at once after it.
+// each calls f once a period, or at once after the previous call if that took longer.
 func each(ctx context.Context, period time.Duration, f func()) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
@@ -114,7 +114,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// realm returns the name of one of the realms of the accounts; the first is the global one.
+// realm returns the name of one of the accounts' realms; the first is the global one.
 func realm(i int) string {
 	if i == 0 {
 		return ""
@@ -122,7 +122,7 @@ func realm(i int) string {
 	return fmt.Sprintf("%024x", 0xc0ffee+i)
 }
 
-// send makes one request of the ledger.
+// send sends a request and enters it into the ledger.
 func (d *load) send(who *account, method, path, realm, body string) (*attempt, answer) {
 	c := d.client()
 	user, token := "", ""
@@ -147,7 +147,7 @@ type worker struct {
 	items   []*item
 }
 
-// step makes one request of the mixture.
+// step makes the next request of the mixture.
 func (w *worker) step() {
 	who := &w.load.accounts[w.account]
 	switch n := w.random.IntN(100); {
@@ -172,7 +172,7 @@ func (w *worker) step() {
 	}
 }
 
-// expect makes a request that must be answered with 200, unless something is broken.
+// expect makes a request that must be answered with 200 unless a fault is active.
 func (w *worker) expect(who *account, path, realm string) {
 	a, _ := w.load.send(who, "GET", path, realm, "")
 	if !a.failed() && a.status != 200 {
@@ -199,7 +199,7 @@ func (w *worker) write(who *account) {
 		size = 20_000
 	}
 	v := version{number: int(w.load.names.Add(1)), size: size}
-	body, _ := json.Marshal(map[string]string{"value": v.value()}) // strings can always be encoded
+	body, _ := json.Marshal(map[string]string{"value": v.value()}) // a map of strings can always be encoded
 	method := [2]string{"PUT", "PATCH"}[w.random.IntN(2)]
 	a, _ := w.load.send(who, method, it.path(), it.realm, string(body))
 	w.wrote(it, v, a)
@@ -211,7 +211,7 @@ func (w *worker) remove(who *account) {
 	w.wrote(it, version{gone: true}, a)
 }
 
-// wrote takes note of a write, and lets go of a key whose state is in doubt.
+// wrote processes the answer to a write. The worker stops using a key whose state is in doubt.
 func (w *worker) wrote(it *item, v version, a *attempt) {
 	w.load.ledger.wrote(it, v, a)
 	if it.doubt == nil {
@@ -238,8 +238,8 @@ func (w *worker) read(who *account) {
 	w.load.ledger.read(it, a, found.Value)
 }
 
-// renew trades the refresh token of the refresher for a fresh pair. When it gets no word it tries
-// again with the same one, as clients do: that must be good for a minute.
+// renew trades the refresh token of the refresher for a new pair. Without an answer it retries with
+// the same token, as clients do: the token must stay valid for a minute.
 func (d *load) renew() {
 	a, got := d.send(nil, "POST", "/api/v1/users/auth/refresh", "", `{"refreshToken":"`+d.refresher.refresh+`"}`)
 	if a.failed() {
@@ -259,5 +259,5 @@ func (d *load) renew() {
 	}
 }
 
-// keyOf names a realm and a key in maps.
+// keyOf joins a realm and a key into a map key.
 func keyOf(realm, key string) string { return strings.Join([]string{realm, key}, "/") }

@@ -1,11 +1,11 @@
-// Command chaos owns the proof that nothing is lost when something dies: it starts the real
+// Command chaos provides the proof that no data is lost when a process dies. It starts the real
 // binaries with a real PostgreSQL, nats-server and Redis, each in a process of its own, drives a
 // steady load through the gateways, breaks one part after another, and accounts for every request
-// at the end. It exits with 1 when it finds a breach.
+// at the end. It exits with 1 if it finds a breach.
 //
-// Start reading at runAll; faults.go lists what is broken and how, ledger.go says what is held
-// against the product, account.go where it looks for it. Everything listens on the loopback
-// interface, lives in a mount namespace of its own and ends with this command.
+// Start reading at runAll. faults.go lists the faults, ledger.go the rules that the product must
+// keep, and account.go the audit of the stored state. Everything listens on the loopback interface,
+// lives in a mount namespace of its own and ends with this command.
 package main
 
 import (
@@ -90,7 +90,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, err
 }
 
-// runAll builds, starts, breaks, accounts and writes the table; it returns the number of breaches.
+// runAll builds, starts, injects faults, audits and writes the table. It returns the number of
+// breaches.
 func runAll(ctx context.Context, o options, stdout, stderr io.Writer) (int, error) {
 	root, err := repository()
 	if err != nil {
@@ -103,7 +104,7 @@ func runAll(ctx context.Context, o options, stdout, stderr io.Writer) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	// PostgreSQL runs as another user when this is root, and must reach its folder.
+	// For root, PostgreSQL runs as another user, which must be able to reach its folder.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 0, err
 	}

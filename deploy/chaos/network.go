@@ -7,21 +7,21 @@ import (
 	"sync"
 )
 
-// network is a TCP proxy that stands for the wire to one server. Cut, it neither refuses nor ends
-// connections: bytes just do not arrive, as when a cable is pulled, and those that were sent
-// meanwhile arrive when it is mended. (Toxiproxy's "timeout" toxic drops what was sent and ends the
-// connections, which is kinder.)
+// network is a TCP proxy that stands for the wire to one server. When it is cut it neither refuses
+// nor closes connections: bytes stop arriving, as when a cable is pulled, and those sent meanwhile
+// arrive after the repair. (Toxiproxy's "timeout" toxic drops the bytes and closes the connections,
+// which is easier to handle.)
 type network struct {
 	ln     net.Listener
 	target string
 
 	mu    sync.Mutex
-	whole sync.Cond // of mu: cut or closed changed
+	whole sync.Cond // on mu; signals a change of cut or closed
 	cut   bool
 	conns map[net.Conn]struct{} // nil when closed
 }
 
-// newNetwork listens on a loopback address of its own for target.
+// newNetwork returns a proxy for target that listens on a loopback address.
 func newNetwork(target string) (*network, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,7 +42,7 @@ func (n *network) setCut(cut bool) {
 	n.whole.Broadcast()
 }
 
-// passable waits until bytes may pass; false when the network is closed.
+// passable waits until bytes may pass. It returns false if the network is closed.
 func (n *network) passable() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -52,7 +52,7 @@ func (n *network) passable() bool {
 	return n.conns != nil
 }
 
-// keep remembers a connection so that close ends it; false when it is too late.
+// keep registers a connection so that close ends it. It returns false if the network is closed.
 func (n *network) keep(c net.Conn) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -104,7 +104,7 @@ func (n *network) carry(client net.Conn) {
 	both.Wait()
 }
 
-// copy passes bytes on until from ends, and then the end.
+// copy forwards bytes until from ends, and then ends to.
 func (n *network) copy(to, from net.Conn) {
 	buf := make([]byte, 32<<10)
 	for {
@@ -114,7 +114,7 @@ func (n *network) copy(to, from net.Conn) {
 		}
 		if got > 0 {
 			if _, failed := to.Write(buf[:got]); failed != nil {
-				_ = from.Close() // nobody takes what it sends
+				_ = from.Close() // its bytes cannot be delivered
 				return
 			}
 		}
@@ -124,7 +124,7 @@ func (n *network) copy(to, from net.Conn) {
 		case errors.Is(err, io.EOF) && ok:
 			_ = half.CloseWrite()
 		default:
-			_ = to.Close() // a reset stays a sudden end
+			_ = to.Close() // a reset is passed on as a reset
 		}
 		return
 	}

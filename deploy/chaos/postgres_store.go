@@ -20,7 +20,7 @@ import (
 // databaseName is the one database of the run.
 const databaseName = "realmgate"
 
-// postgres is a PostgreSQL cluster that flushes every commit to the disk, as it does in production.
+// postgres is a PostgreSQL cluster that flushes every commit to disk, as in production.
 type postgres struct {
 	dir  string
 	port int
@@ -28,7 +28,7 @@ type postgres struct {
 
 	mu      sync.Mutex
 	cluster *localpg.Cluster
-	pid     int // of the server; its sessions are its children
+	pid     int // of the server; its sessions are child processes
 	held    []int
 }
 
@@ -49,7 +49,7 @@ func (p *postgres) start() error {
 	return err
 }
 
-// prepareDatabase makes the schemas and returns the process id of the server.
+// prepareDatabase creates the schemas and returns the process id of the server.
 func prepareDatabase(ctx context.Context, url string) (int, error) {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -64,10 +64,10 @@ func prepareDatabase(ctx context.Context, url string) (int, error) {
 	return parentOf(int(c.PgConn().PID()))
 }
 
-// ready has nothing to wait for: start returns when queries are answered.
+// ready returns at once: start has waited until queries are answered.
 func (p *postgres) ready(context.Context) error { return nil }
 
-// url is the address of the database, around every proxy.
+// url is the address of the database without a proxy.
 func (p *postgres) url() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,12 +80,12 @@ func (p *postgres) running() (*localpg.Cluster, int) {
 	return p.cluster, p.pid
 }
 
-// kill ends the server and all of its sessions at once, so that none of them can tidy up.
+// kill kills the server and all of its sessions at once, so that none of them can clean up.
 func (p *postgres) kill() error {
 	cluster, pid := p.running()
 	all := append([]int{pid}, childrenOf(pid)...)
 	for _, one := range all {
-		_ = syscall.Kill(one, syscall.SIGKILL) // a session may have ended by itself
+		_ = syscall.Kill(one, syscall.SIGKILL) // a session may have ended meanwhile
 	}
 	<-cluster.Done()
 	return cluster.Stop(context.Background())
@@ -96,7 +96,7 @@ func (p *postgres) stop(ctx context.Context) error {
 	return cluster.Stop(ctx)
 }
 
-// freeze holds the server first, so that it makes no more sessions, and then its sessions.
+// freeze stops the server first, so that it starts no more sessions, and then its sessions.
 func (p *postgres) freeze() error {
 	_, pid := p.running()
 	err := syscall.Kill(pid, syscall.SIGSTOP)
@@ -120,7 +120,7 @@ func (p *postgres) thaw() error {
 	return nil
 }
 
-// remove ends it and deletes its data.
+// remove stops the cluster and deletes its data.
 func (p *postgres) remove(ctx context.Context) error {
 	cluster, _ := p.running()
 	if cluster == nil {
@@ -136,7 +136,7 @@ func parentOf(pid int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The name of the program, in parentheses, may hold anything.
+	// The program's name, in parentheses, may contain any character.
 	_, rest, _ := strings.Cut(string(raw[strings.LastIndexByte(string(raw), ')'):]), " ")
 	fields := strings.Fields(rest)
 	if len(fields) < 2 {

@@ -18,20 +18,20 @@ import (
 
 // part is a part of the system that can be broken.
 type part interface {
-	// kill ends it at once, as SIGKILL does; start brings it back, and returns when it runs, which
-	// is before it serves.
+	// kill ends it with SIGKILL. start starts it again and returns when it runs, which is before it
+	// serves.
 	kill() error
 	start() error
-	// stop ends it in its own orderly way.
+	// stop ends it in an orderly way.
 	stop(context.Context) error
-	// freeze holds it still (SIGSTOP), thaw lets it go on.
+	// freeze suspends it (SIGSTOP), thaw resumes it.
 	freeze() error
 	thaw() error
 	// ready waits until it serves.
 	ready(context.Context) error
 }
 
-// process is a server in a process of its own that can be started again and again.
+// process is a server in a separate process that can be started repeatedly.
 type process struct {
 	name, program string
 	environ, args []string
@@ -43,7 +43,7 @@ type process struct {
 	done chan struct{}
 }
 
-// How long servers may take.
+// Time limits for servers.
 const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 25 * time.Second
@@ -64,13 +64,13 @@ func (p *process) start() error {
 	cmd.SysProcAttr = child()
 	done, started := make(chan struct{}), make(chan error)
 	go func() {
-		// The end of the thread that forked would end the program (https://go.dev/issue/27505).
+		// The program would end with the thread that forked it (https://go.dev/issue/27505).
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
+			_ = cmd.Wait() // the log tells how it ended
 		}
 		close(done)
 	}()
@@ -83,7 +83,7 @@ func (p *process) start() error {
 	return nil
 }
 
-// running returns the process as it is now; nil before its first start.
+// running returns the current process, or nil before the first start.
 func (p *process) running() (*exec.Cmd, chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,7 +157,7 @@ func (p *process) lastWords() string {
 	return strings.TrimSpace(string(raw))
 }
 
-// listens tells whether somebody takes connections at addr.
+// listens returns a condition: a server accepts connections at addr.
 func listens(addr string) func() bool {
 	return func() bool {
 		c, err := net.DialTimeout("tcp", addr, time.Second)
@@ -165,7 +165,7 @@ func listens(addr string) func() bool {
 	}
 }
 
-// answers tells whether url answers 200.
+// answers returns a condition: url answers 200.
 func answers(url string) func() bool {
 	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func() bool {

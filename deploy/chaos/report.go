@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// report is what a run found.
+// report has the results of a run.
 type report struct {
 	began       time.Time
 	options     options
@@ -33,8 +33,8 @@ func (r *report) breaches() []breach {
 	return out
 }
 
-// write prints the table, and keeps it in the folder of results unless only some faults were
-// injected.
+// write prints the table. It also stores it in the folder of results, unless the run was limited to
+// some faults.
 func (r *report) write(stdout io.Writer) error {
 	var b strings.Builder
 	r.head(&b)
@@ -132,7 +132,7 @@ func (r *report) rolled() bool {
 	return false
 }
 
-// told lists the breaches in words.
+// told describes the breaches.
 func (r *report) told(b *strings.Builder) {
 	seen := map[rule]int{}
 	for _, x := range r.breaches() {
@@ -150,8 +150,8 @@ func (r *report) told(b *strings.Builder) {
 	}
 }
 
-// dump writes every request, one a line: number, when it was sent, how long it took, gateway,
-// status, code, method, path, records in the log.
+// dump writes one line for every request: number, time, duration, gateway, status, code, method,
+// path, records in the log.
 func (l *ledger) dump(path string) error {
 	var b strings.Builder
 	for _, a := range l.attempts {

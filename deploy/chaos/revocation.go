@@ -13,17 +13,17 @@ import (
 
 const revocationName = "revocation"
 
-// quick is within what time a revocation must be in force on every gateway, whatever single part is
-// broken at that moment. slow is the stated bound for the case that nobody could be told, neither
-// through Redis nor through NATS, while the gateways do find an older copy in Redis: it lives for 5
-// seconds there and for one in a gateway's memory.
+// quick is the time within which a revocation must be in force on every gateway, whichever single
+// part is broken. slow is the bound if the change can be announced neither through Redis nor
+// through NATS while the gateways still find an older copy in Redis. Such a copy lives for 5
+// seconds in Redis and for one in a gateway's memory.
 const (
 	quick = time.Second
 	slow  = 6 * time.Second
 )
 
-// The times of one condition: how long its credentials are used before, how long the fault lasts
-// from just before the revocation, and how long they are watched after it, which is longer than any
+// The timing of a condition: how long credentials are used before the fault, how long the fault
+// lasts, and how long credentials are watched after the revocation. The last is longer than any
 // copy of a state lives.
 const (
 	warmUp     = 2300 * time.Millisecond
@@ -32,12 +32,11 @@ const (
 	askEvery   = 60 * time.Millisecond
 )
 
-// condition is what is broken when a revocation happens.
+// condition is a combination of faults during a revocation.
 type condition struct {
 	name  string
 	bound time.Duration
-	// before breaks it, mend ends that; at breaks something as soon as the revocation was
-	// acknowledged.
+	// before injects the faults, at injects one directly after the acknowledgement, mend ends all.
 	before, at, mend func(context.Context) error
 }
 
@@ -81,12 +80,12 @@ func (w *world) conditions() []condition {
 	}
 }
 
-// victim is a credential that is revoked, and what was seen of it.
+// victim is a credential that is revoked, and the observations of it.
 type victim struct {
 	kind       string
 	credential string
-	path       string // that it is used for
-	refusals   []int  // statuses of a refusal
+	path       string // path that the credential is used for
+	refusals   []int  // expected statuses after the revocation
 	revoke     request
 
 	mu           sync.Mutex
@@ -105,8 +104,7 @@ func revocationKinds() []string {
 	return []string{"ban", "logout by admin", "logout", "password", "session end", "token delete", "token disable"}
 }
 
-// prepare makes one user for each kind of revocation, with the session or token that is to be
-// revoked.
+// prepare creates a user for each kind of revocation, with the session or token to be revoked.
 func (w *world) prepare(round int, admin account) ([]*victim, error) {
 	var out []*victim
 	c := newClient(0, w.gateways[0].addr)
@@ -130,7 +128,7 @@ func (w *world) prepare(round int, admin account) ([]*victim, error) {
 	return out, nil
 }
 
-// revocationOf returns the request that revokes v; for a token it makes one first.
+// revocationOf returns the request that revokes v. If v is a token, it creates it first.
 func revocationOf(c *client, v *victim, admin, actor, other account) (request, error) {
 	own := request{token: actor.token}
 	switch v.kind {
@@ -205,8 +203,8 @@ func (w *world) revocation(ctx context.Context) ([]revocationRow, error) {
 	return rows, ctx.Err()
 }
 
-// revokeUnder uses the credentials on every gateway all the time, and revokes them while the
-// condition holds.
+// revokeUnder uses the credentials on every gateway all the time, and revokes them under the
+// condition.
 func (w *world) revokeUnder(ctx context.Context, cond condition, victims []*victim) error {
 	using, stop := context.WithCancel(ctx)
 	defer stop()
@@ -214,8 +212,8 @@ func (w *world) revokeUnder(ctx context.Context, cond condition, victims []*vict
 	for n, v := range victims {
 		for i, g := range w.gateways {
 			c := newClient(i, g.addr)
-			// Spread over a second, the copies in the gateways' memory are of every age when the
-			// revocation comes.
+			// The starts are spread over a second, so that copies in the gateways' memory are of
+			// every age at the time of the revocation.
 			later := time.Duration(n*len(w.gateways)+i) * time.Second / time.Duration(len(victims)*len(w.gateways))
 			users.Go(func() {
 				pause(using, later)
@@ -256,13 +254,14 @@ func (v *victim) use(c *client) {
 	v.uses = append(v.uses, use{c.index, sent, time.Now(), got.status})
 }
 
-// revocationRow is what was measured under one condition.
+// revocationRow has the measurements of one condition.
 type revocationRow struct {
 	condition string
 	bound     time.Duration
-	// by kind: sent so long after the acknowledgement, and let in all the same; 0 when none was
+	// worst is how long after the acknowledgement the last accepted request was sent, by kind of
+	// revocation; 0 if none was accepted.
 	worst    map[string]time.Duration
-	refused  int // 503, because the gateway could not know
+	refused  int // answers of 503, given because the gateway could not know
 	breaches []breach
 }
 
@@ -271,7 +270,7 @@ const (
 	ruleKnown   rule = "a credential is good until it is revoked, and then refused for what it is"
 )
 
-// judgeRevocations finds the last time that each revoked credential was let in.
+// judgeRevocations finds the last accepted request of each revoked credential.
 func judgeRevocations(cond condition, victims []*victim, gateways int) revocationRow {
 	row := revocationRow{condition: cond.name, bound: cond.bound, worst: map[string]time.Duration{}}
 	for _, v := range victims {

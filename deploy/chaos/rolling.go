@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// roll restarts every process of ours in turn, in its orderly way, as a new release would. Two of
-// each service run, so that one is always there; a balancer in front of the gateways leaves out one
-// that says that it is not ready.
+// roll restarts every service instance in turn in an orderly way, as a new release would. Two
+// instances of each service run, so that one is always available. A balancer in front of the
+// gateways skips any that reports that it is not ready.
 func (w *world) roll(ctx context.Context) error {
 	if err := startAndWait(ctx, w.users2); err != nil {
 		return err
@@ -38,7 +38,7 @@ func (w *world) roll(ctx context.Context) error {
 	return w.users2.stop(ctx)
 }
 
-// nameUsers changes the addresses of users-svc and waits until the gateways have looked the name up
+// nameUsers changes the addresses of users-svc and waits until the gateways have resolved the name
 // again.
 func (w *world) nameUsers(ctx context.Context, addrs ...string) error {
 	if err := w.nameServices(addrs...); err != nil {
@@ -59,11 +59,11 @@ func (w *world) nameUsers(ctx context.Context, addrs ...string) error {
 	return nil
 }
 
-// resolvePatience is how long a change of names may take: Go's resolver remembers /etc/hosts for 5
+// resolvePatience limits the wait for a change of names: Go's resolver caches /etc/hosts for 5
 // seconds.
 const resolvePatience = 15 * time.Second
 
-// balance asks the gateways whether they are ready and sends requests to those that are.
+// balance asks each gateway whether it is ready and sends requests to the ready ones only.
 func (w *world) balance() {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	var good []int

@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The run has a mount namespace of its own: a name can stand for two addresses there (/etc/hosts),
-// and a journal can have a small disk (tmpfs), without a trace on the machine, however this command
-// ends. Whoever is not root gets the right to mount from a user namespace.
+// The run has its own mount namespace. In it a name can stand for two addresses (/etc/hosts) and a
+// journal can have a small disk (tmpfs), and nothing remains on the machine, however this command
+// ends. Without root it gets the right to mount from a user namespace.
 
 const insideVariable = "REALMGATE_CHAOS_INSIDE"
 
 func insideSpace() bool { return os.Getenv(insideVariable) != "" }
 
-// enterSpace runs this program again inside of the namespace and returns its exit code.
+// enterSpace runs this program again inside the namespace and returns its exit code.
 func enterSpace(args []string, stderr io.Writer) int {
-	runtime.LockOSThread() // the signal for the death of the parent is tied to the thread
+	runtime.LockOSThread() // the signal for the parent's death is tied to the thread
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, stderr
 	cmd.Env = append(os.Environ(), insideVariable+"=1")
@@ -42,7 +42,7 @@ func enterSpace(args []string, stderr io.Writer) int {
 	}
 	go func() {
 		for s := range signals {
-			if s == syscall.SIGTERM { // Ctrl-C reaches the other process by itself
+			if s == syscall.SIGTERM { // Ctrl-C reaches the other process directly
 				_ = cmd.Process.Signal(s)
 			}
 		}
@@ -58,8 +58,8 @@ func enterSpace(args []string, stderr io.Writer) int {
 	return 1
 }
 
-// ownHosts puts the file at path, with the system's own names in it, where /etc/hosts is, for the
-// processes of this run only.
+// ownHosts mounts the file at path over /etc/hosts for the processes of this run, with the system's
+// entries in it.
 func ownHosts(path string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
@@ -74,7 +74,7 @@ func ownHosts(path string) error {
 	return unix.Mount(path, "/etc/hosts", "", unix.MS_BIND, "")
 }
 
-// smallDisk mounts a disk of so many bytes at path.
+// smallDisk mounts a disk of the given size at path.
 func smallDisk(path string, bytes int) error {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return err
@@ -85,11 +85,11 @@ func smallDisk(path string, bytes int) error {
 // removeDisk unmounts path.
 func removeDisk(path string) { _ = unix.Unmount(path, unix.MNT_DETACH) }
 
-// leaveHosts undoes ownHosts, so that its file can be removed.
+// leaveHosts undoes ownHosts, so that the file can be removed.
 func leaveHosts() { _ = unix.Unmount("/etc/hosts", unix.MNT_DETACH) }
 
-// child is how a process is started: in a group of its own, so that Ctrl-C reaches only this
-// command, and killed when this command dies.
+// child starts a process in its own group, so that Ctrl-C reaches only this command, and has it
+// killed when this command dies.
 func child() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

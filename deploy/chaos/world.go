@@ -19,7 +19,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/freeport"
 )
 
-// world is everything that this run started, and how it ends.
+// world holds everything that a run started, and stops it.
 type world struct {
 	options   options
 	root, dir string
@@ -30,11 +30,11 @@ type world struct {
 	postgres                                    *postgres
 	nats, redis                                 *process
 	databaseURL, redisName                      string
-	shared                                      []string // settings that all services get
+	shared                                      []string // settings of all services
 	gateways                                    []*instance
 	users, users2                               *instance
 	vaults, activities                          []*instance
-	names                                       string // the system's own hosts file
+	names                                       string // the system's hosts file
 	portUsers, portVault, portActivity          string
 	nets                                        networks
 	ledger                                      *ledger
@@ -42,23 +42,23 @@ type world struct {
 	adminEmail, adminPassword, vaultKeyMaterial string
 }
 
-// networks are the wires that can be cut. Those to the three services lie behind the third gateway
-// only: a proxy takes connections for a dead server too, and the other gateways shall see what a
-// dead server is like.
+// networks are the wires that can be cut. The wires to the three services are behind the third
+// gateway only: a proxy accepts connections even for a dead server, and the other gateways must
+// meet the dead server itself.
 type networks struct {
 	postgres, nats, redis  *network
 	natsUsers, redisUsers  *network // of users-svc alone
 	users, vault, activity *network
 }
 
-// instance is a service of ours.
+// instance is a running service.
 type instance struct {
 	*process
 	addr, admin string
-	journal     string // folder, of a gateway
+	journal     string // folder; of gateways only
 }
 
-// The replicas of a service have one name and one port, and addresses of their own.
+// The replicas of a service share a name and a port, and have different addresses.
 const (
 	loopback  = "127.0.0.1"
 	loopback2 = "127.0.0.2"
@@ -73,14 +73,14 @@ func (w *world) say(format string, v ...any) {
 
 func (w *world) onClose(f func(context.Context) error) { w.closers = append(w.closers, f) }
 
-// process declares a server that ends with this run.
+// process declares a server that ends with the run.
 func (w *world) process(name, program string, environ []string, args ...string) *process {
 	p := &process{name: name, program: program, environ: environ, args: args, logs: w.logs()}
 	w.onClose(func(ctx context.Context) error {
 		if _, done := p.running(); done == nil {
 			return nil
 		}
-		_ = p.thaw() // a process that is held does not hear SIGTERM
+		_ = p.thaw() // a suspended process does not receive SIGTERM
 		return p.stop(ctx)
 	})
 	return p
@@ -94,14 +94,14 @@ func (w *world) network(target string) (*network, error) {
 	return n, err
 }
 
-// twoNetworks makes two wires to the same server.
+// twoNetworks returns two wires to the same server.
 func (w *world) twoNetworks(target string) (a, b *network, err error) {
 	a, errA := w.network(target)
 	b, errB := w.network(target)
 	return a, b, errors.Join(errA, errB)
 }
 
-// close ends everything in reverse order and removes every file.
+// close stops everything in reverse order and removes every file.
 func (w *world) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -161,8 +161,8 @@ func (w *world) start(ctx context.Context) error {
 	return w.startServices(ctx)
 }
 
-// nameServices says which addresses the name of users-svc stands for; the others have two replicas
-// all the time.
+// nameServices sets the addresses of the name users-svc. The other services always have two
+// replicas.
 func (w *world) nameServices(users ...string) error {
 	text := w.names + "\n" + loopback + " vault activity\n" + loopback2 + " vault activity\n"
 	for _, a := range users {
@@ -189,15 +189,15 @@ func goBuild(ctx context.Context, dir, to string, packages ...string) error {
 	return nil
 }
 
-// settings makes what all services read: addresses, secrets, and limits that are counted but too
-// high to be in the way.
+// settings sets the settings of all services: addresses, secrets, and rate limits that are counted
+// but too high to refuse a request.
 func (w *world) settings(ctx context.Context) error {
 	keyset, err := exec.CommandContext(ctx, filepath.Join(w.bin(), "vault-svc"), "keys", "generate").Output()
 	if err != nil {
 		return fmt.Errorf("vault-svc keys generate: %w", err)
 	}
 	sealing := make([]byte, 32)
-	_, _ = rand.Read(sealing) // never fails
+	_, _ = rand.Read(sealing) // never returns an error
 	w.vaultKeyMaterial = "VAULT_KEY_ENCRYPTION_KEY=" + strings.TrimSpace(string(keyset))
 	w.adminEmail, w.adminPassword = "admin@example.com", "Chaos-"+rand.Text()
 	w.shared = []string{
@@ -219,9 +219,8 @@ func (w *world) settings(ctx context.Context) error {
 	return nil
 }
 
-// Settings that differ from the defaults: a gateway gives up on a service sooner than a fault
-// lasts, and a gateway that drains says so for a moment before it stops, as behind any load
-// balancer.
+// Settings that differ from the defaults: a gateway gives up on a service before a fault ends, and
+// a draining gateway reports so for a moment before it stops, as behind a load balancer.
 const (
 	upstreamTimeout = 2 * time.Second
 	drainDelay      = 500 * time.Millisecond
@@ -258,8 +257,9 @@ func (w *world) startServices(ctx context.Context) error {
 	return w.startGateways(ctx)
 }
 
-// startGateways starts three: the first answers only what it can record, the second drops and
-// counts what it cannot, and the third reaches the services over networks that can be cut.
+// startGateways starts three gateways. The first answers only requests that it can record, the
+// second drops and counts events that it cannot record, and the third reaches the services over
+// networks that can be cut.
 func (w *world) startGateways(ctx context.Context) error {
 	var err error
 	for _, n := range []struct {
@@ -299,16 +299,16 @@ func (w *world) startGateways(ctx context.Context) error {
 	return nil
 }
 
-// freePort returns a port on which nobody listens on any of the hosts.
+// freePort returns a port that is free on all of the hosts.
 func (w *world) freePort(hosts ...string) (string, error) {
 	port, err := w.ports.Take(hosts...)
 	return strconv.Itoa(port), err
 }
 
-// journalDisk is the size of the disk of one gateway's journal.
+// journalDisk is the disk size of one gateway's journal.
 const journalDisk = 16 << 20
 
-// service declares one instance of a program of ours; it is not started yet.
+// service declares an instance of a service without starting it.
 func (w *world) service(program, name, addrVariable, addr string, own ...string) (*instance, error) {
 	host, _, _ := net.SplitHostPort(addr)
 	port, err := w.freePort(host)

@@ -33,7 +33,7 @@ func TestACutNetworkHoldsBytesBackAndLosesNone(t *testing.T) {
 	before := dialTo(t, n.addr())
 	echo(t, before, "one", 5*time.Second, true)
 	n.setCut(true)
-	during := dialTo(t, n.addr()) // a pulled cable refuses nothing
+	during := dialTo(t, n.addr()) // a pulled cable refuses no connection
 	echo(t, before, "two", 200*time.Millisecond, false)
 	echo(t, during, "three", 200*time.Millisecond, false)
 	n.setCut(false)
@@ -51,7 +51,7 @@ func TestACutNetworkHoldsBytesBackAndLosesNone(t *testing.T) {
 	}
 }
 
-func TestANetworkToNobodyEndsConnections(t *testing.T) {
+func TestANetworkWithoutServerEndsConnections(t *testing.T) {
 	t.Parallel()
 	n, err := newNetwork(testkit.FreeAddr(t))
 	if err != nil {
@@ -60,7 +60,7 @@ func TestANetworkToNobodyEndsConnections(t *testing.T) {
 	defer n.close()
 	c := dialTo(t, n.addr())
 	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("somebody answered")
+		t.Error("the connection got an answer")
 	}
 }
 
@@ -94,7 +94,7 @@ func receive(t *testing.T, c net.Conn, text string, within time.Duration, want b
 	}
 }
 
-func TestRevocationsAreJudgedByTheLastRequestThatWasLetIn(t *testing.T) {
+func TestRevocationsAreJudgedByTheLastAcceptedRequest(t *testing.T) {
 	t.Parallel()
 	acked := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	at := func(gateway int, after time.Duration, status int) use {

@@ -17,11 +17,11 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// adminCommands are the commands of users-svc that standalone has as well.
+// adminCommands are the commands of users-svc that standalone offers too.
 var adminCommands = []string{"admin create", "admin password", "logins failed"}
 
-// findAdminCommand returns the command of users-svc that args begin with, and the arguments that
-// are left for it; nil for none.
+// findAdminCommand returns the command that args begin with and its remaining arguments, or nil if
+// args name none.
 func findAdminCommand(args []string) (*service.Command[users.Config], []string) {
 	if len(args) < 2 || !slices.Contains(adminCommands, args[0]+" "+args[1]) {
 		return nil, nil
@@ -34,8 +34,8 @@ func findAdminCommand(args []string) (*service.Command[users.Config], []string) 
 	return nil, nil
 }
 
-// runAdmin runs a command of users-svc on this installation: on the servers of the process that
-// serves it, or on servers of its own while there is none.
+// runAdmin runs a command of users-svc on this installation. It uses the servers of the running
+// process, or starts its own if none is running.
 func runAdmin(ctx context.Context, cfg Config, environ []string, c *service.Command[users.Config], args []string, out,
 	logTo io.Writer) (err error) {
 	path, err := cfg.dataDir()
@@ -79,11 +79,11 @@ func runUsers(ctx context.Context, environ []string, c *service.Command[users.Co
 	return c.Run(ctx, cfg, service.NewRuntime(cfg.Service, logTo), args, out)
 }
 
-// serversFile holds, while the folder is served, the settings by which commands reach the servers.
-// Only its owner can read it, as the secrets.
+// serversFile holds the settings with which commands reach the servers of the running process. It
+// has passwords in it, so only its owner can read it.
 const serversFile = "servers.env"
 
-// serversForUsers returns the settings by which users-svc reaches the servers.
+// serversForUsers returns the settings with which users-svc reaches the servers.
 func (st *stack) serversForUsers() []string {
 	return []string{"DATABASE_URL=" + st.backing.databaseURL("users_svc"), "NATS_URL=" + st.backing.natsURL,
 		"REDIS_URL=" + st.backing.redisURL}

@@ -16,7 +16,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// command runs "standalone words..." with the environment and returns what it printed.
+// command runs "standalone words..." with the environment and returns its output.
 func command(t *testing.T, environ []string, words ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary(t), words...)
@@ -25,7 +25,7 @@ func command(t *testing.T, environ []string, words ...string) (string, error) {
 	return string(out), err
 }
 
-// passwordIn returns the password that a command printed.
+// passwordIn returns the password in a command's output.
 func passwordIn(t *testing.T, said string) string {
 	t.Helper()
 	_, after, found := strings.Cut(said, "password: ")
@@ -36,7 +36,7 @@ func passwordIn(t *testing.T, said string) string {
 	return password
 }
 
-func TestAdminsAreMadeBesideTheRunningProcessAndWithoutIt(t *testing.T) {
+func TestAdminsAreCreatedWithAndWithoutARunningProcess(t *testing.T) {
 	t.Parallel()
 	environ := []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "ADMIN_EMAIL=root@example.com"}
 	if said, err := command(t, environ, "admin", "create", "-email", "ann@example.com"); err == nil ||
@@ -91,7 +91,7 @@ func TestAdminsAreMadeBesideTheRunningProcessAndWithoutIt(t *testing.T) {
 	again.client(t).login("bob@example.com", "another-Horse-9-staple")
 }
 
-// refuseAdminCommands gives commands that name no admin or do not exist.
+// refuseAdminCommands runs commands that name no admin or do not exist, and wants each refused.
 func refuseAdminCommands(t *testing.T, environ []string) {
 	t.Helper()
 	for _, c := range []struct{ words, says string }{
@@ -105,7 +105,8 @@ func refuseAdminCommands(t *testing.T, environ []string) {
 	}
 }
 
-// TestTheGreetingNamesAnAdminThatExists: the database has one, DATA_DIR and ADMIN_EMAIL are new.
+// TestTheGreetingNamesAnAdminThatExists starts with a database that has an admin, a new DATA_DIR
+// and another ADMIN_EMAIL.
 func TestTheGreetingNamesAnAdminThatExists(t *testing.T) {
 	t.Parallel()
 	key, err := randomKey()
@@ -140,7 +141,7 @@ func TestTheMetricsOfTheFourServicesAreAtFixedPorts(t *testing.T) {
 	}
 }
 
-// fourPorts returns the first of four ports in a row that no other test of this process gets.
+// fourPorts returns the first of four consecutive ports that no other test of this process gets.
 func fourPorts(t *testing.T) int {
 	t.Helper()
 	for last, row := 0, 0; ; {
@@ -158,7 +159,7 @@ func fourPorts(t *testing.T) int {
 	}
 }
 
-func TestATakenPortOfAServicesMetricsIsReplaced(t *testing.T) {
+func TestAMetricsPortInUseIsReplaced(t *testing.T) {
 	t.Parallel()
 	base := fourPorts(t)
 	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+2))
@@ -169,7 +170,7 @@ func TestATakenPortOfAServicesMetricsIsReplaced(t *testing.T) {
 	start(t, fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", base))
 	for _, i := range []int{0, 1, 3} {
 		if portFree(fmt.Sprintf("127.0.0.1:%d", base+i)) == nil {
-			t.Errorf("nobody listens on port %d", base+i)
+			t.Errorf("port %d is free", base+i)
 		}
 	}
 	cfg, err := load([]string{fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", base+2), "DATA_DIR=" + dataFolder(t),

@@ -14,15 +14,15 @@ import (
 	"github.com/realmgate/realmgate/pkg/localpg"
 )
 
-// backing is the servers that the services need, embedded or somebody else's, and how to stop those
-// that are ours.
+// backing holds the servers that the services need. It stops the embedded ones; external servers
+// are left running.
 type backing struct {
-	// databaseURL returns the address for a service, by its schema.
+	// databaseURL returns the address at which a service reaches its schema.
 	databaseURL       func(schema string) string
 	natsURL, redisURL string
-	data              string // of the embedded PostgreSQL
+	data              string // folder of the embedded PostgreSQL
 	closers           []func(context.Context) error
-	// failed gets an error when an embedded server ends by itself.
+	// failed receives the error of an embedded server that stopped unexpectedly.
 	failed chan error
 }
 
@@ -35,7 +35,8 @@ func (b *backing) close(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// openBacking starts what cfg does not name. Also after an error the result must be closed.
+// openBacking starts an embedded server for each one that cfg does not name. The caller closes the
+// result, also after an error.
 func openBacking(ctx context.Context, cfg Config, dir *dataDir, log *slog.Logger) (*backing, error) {
 	b := &backing{natsURL: cfg.NATSURL.Reveal(), redisURL: cfg.RedisURL.Reveal(), failed: make(chan error, 1)}
 	if b.redisURL == "" {
@@ -55,7 +56,7 @@ func openBacking(ctx context.Context, cfg Config, dir *dataDir, log *slog.Logger
 	return b, b.startPostgres(ctx, cfg, dir, log)
 }
 
-// clockTick is how often miniredis, whose clock stands still, is told that time has passed.
+// clockTick is how often miniredis's clock is advanced: it does not run by itself.
 const clockTick = 500 * time.Millisecond
 
 func (b *backing) startRedis() error {

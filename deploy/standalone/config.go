@@ -12,15 +12,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 )
 
-// Config is what this command adds to the settings of the services; a service's own settings are
-// read from the same environment.
+// Config has the settings of standalone itself. The services read theirs from the same environment.
 type Config struct {
 	GatewayAddr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"The public address."`
 	TLS         tlsfiles.Public
 	AdminAddr   string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9190" doc:"Private address of the gateway's /livez, /readyz, /metrics and /debug/pprof; the services have the next three ports."`
 	DataDir     string `env:"DATA_DIR" doc:"Where everything is kept; by default realmgate in the user's data directory, for root /var/lib/realmgate/data."`
 	AdminEmail  string `env:"ADMIN_EMAIL" envDefault:"admin@realmgate.local" doc:"E-mail address of the first admin."`
-	// AdminPassword is generated, and printed once, when it is not set.
+	// AdminPassword is generated and printed once if it is not set.
 	AdminPassword config.Secret `env:"ADMIN_PASSWORD" doc:"Password of the first admin; without it one is generated and printed at the first start."`
 	DatabaseURL   config.Secret `env:"DATABASE_URL" doc:"Use this PostgreSQL instead of the one in DATA_DIR."`
 	NATSURL       config.Secret `env:"NATS_URL" doc:"Use this NATS instead of the embedded one."`
@@ -30,7 +29,7 @@ type Config struct {
 	LogFormat     string        `env:"LOG_FORMAT" envDefault:"text" doc:"json or text."`
 }
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that struct tags cannot express.
 func (c Config) Validate() error {
 	var p config.Problems
 	p.Address("GATEWAY_ADDR", c.GatewayAddr)
@@ -41,7 +40,7 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-// The admin endpoints of a service are at ADMIN_ADDR and so many ports after it.
+// Offsets of the services' admin ports from the port of ADMIN_ADDR.
 const (
 	gatewayPort = iota
 	usersPort
@@ -49,7 +48,7 @@ const (
 	activityPort
 )
 
-// adminAddr returns where the admin endpoints of the service with the offset answer. Port 0 stays.
+// adminAddr returns the admin address of the service with the offset. Port 0 stays 0.
 func (c Config) adminAddr(offset int) (string, error) {
 	host, text, err := net.SplitHostPort(c.AdminAddr)
 	if err != nil {
@@ -82,17 +81,16 @@ func (c Config) dataDir() (string, error) {
 	return rootsDataDir, nil
 }
 
-// rootsDataDir is where root's data lies unless there is some in root's home already: PostgreSQL,
-// which runs as another user, may not enter that, and its data would have to lie apart from the
-// rest.
+// rootsDataDir is root's default data folder, unless root's home already has one. PostgreSQL runs
+// as another user, which may not enter root's home, so its data would be kept apart from the rest.
 const rootsDataDir = "/var/lib/realmgate/data"
 
-// setHere are the settings of the services that standalone sets itself, whatever the environment
-// says.
+// setHere are the settings of the services that standalone sets itself. Their values in the
+// environment have no effect.
 var setHere = []string{"USERS_ADDR", "VAULT_ADDR", "ACTIVITY_ADDR", "USERS_URL", "VAULT_URL", "ACTIVITY_URL",
 	"JOURNAL_DIR", "USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS", "INTERNAL_KEYS"}
 
-// ignored returns those of setHere that environ sets in vain.
+// ignored returns the settings of setHere that environ sets without effect.
 func ignored(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(setHere), func(name string) bool { return !isSet(environ, name) })
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/realmgate/realmgate/gateway/openapi"
 )
 
-// conformance holds every answer of a running product against openapi.yaml and notes which
+// conformance checks every answer of a running product against openapi.yaml and records which
 // documented answers were seen.
 type conformance struct {
 	doc                *openapi3.T
@@ -61,7 +61,7 @@ func words(t *testing.T, extension any) []string {
 	return out
 }
 
-// hold fails the test when the answer is not documented: operation, status, code, headers and every
+// hold fails the test unless the answer is documented: operation, status, code, headers and every
 // field of the body.
 func (c *conformance) hold(t *testing.T, req *http.Request, a answer) {
 	t.Helper()
@@ -72,7 +72,7 @@ func (c *conformance) hold(t *testing.T, req *http.Request, a answer) {
 		t.Errorf("%s %s: %d: %.300s", req.Method, req.URL, a.status, a.raw)
 	}
 	route, params, err := c.router.FindRoute(req)
-	if err != nil { // no such route or method: the shared answers
+	if err != nil { // no such route or method: answers shared by all operations
 		if !slices.Contains(c.shared, a.Code) && a.status >= 400 {
 			t.Errorf("%s %s has no documented operation, and answers %d %s", req.Method, req.URL, a.status, a.Code)
 		}
@@ -97,7 +97,7 @@ func (c *conformance) hold(t *testing.T, req *http.Request, a answer) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	})
 	if err != nil {
-		t.Errorf("%s %s: the answer is not what is documented: %.800v\nanswer: %.500s", route.Method, route.Path, err, a.raw)
+		t.Errorf("%s %s: the answer differs from the documented one: %.800v\nanswer: %.500s", route.Method, route.Path, err, a.raw)
 	}
 }
 
@@ -118,7 +118,7 @@ func codesOf(t *testing.T, r *openapi3.Response) []string {
 	return words(t, r.Extensions["x-codes"])
 }
 
-// complete fails the test for every documented answer that nothing produced.
+// complete fails the test for every documented answer that was never seen.
 func (c *conformance) complete(t *testing.T) {
 	t.Helper()
 	var missing []string

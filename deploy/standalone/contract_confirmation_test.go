@@ -9,8 +9,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// realmField is the body of a request about auth tokens: those that change realms need one, and the
-// others know no such field.
+// realmField is the body of a request about auth tokens. Operations that change realms need a
+// realm, the others do not know the field.
 func realmField(path string) map[string]any {
 	if strings.HasSuffix(path, "-realm") {
 		return map[string]any{"realm_id": realm}
@@ -18,7 +18,7 @@ func realmField(path string) map[string]any {
 	return map[string]any{}
 }
 
-// contractConfirmation makes and changes tokens with a session that signed in eleven minutes ago.
+// contractConfirmation creates and changes tokens in a session that signed in eleven minutes ago.
 func contractConfirmation(t *testing.T, spec *conformance) {
 	database := testkit.Postgres(t)
 	r := product(t, spec, "DATABASE_URL="+database)

@@ -72,7 +72,7 @@ func contractTokens(r *running) {
 	contractTokenBounds(r, u)
 }
 
-// contractTokenBounds tries what a token may not do.
+// contractTokenBounds tries operations that a token may not perform.
 func contractTokenBounds(r *running, u account) {
 	t := r.t
 	var list []struct{ ID string }
@@ -114,7 +114,7 @@ func contractTokenBounds(r *running, u account) {
 		"in its realm", 200, "")
 }
 
-// contractMail follows the links of mails.
+// contractMail follows the links in mails.
 func contractMail(t *testing.T, spec *conformance) {
 	office := testkit.SMTP(t)
 	r := product(t, spec, "SMTP_URL=smtp://"+office.Addr+"?tls=off")
@@ -157,7 +157,7 @@ func contractMail(t *testing.T, spec *conformance) {
 	r.login(email, "another-Horse-8")
 }
 
-// contractAdmin drives what admins do to others.
+// contractAdmin drives the operations of admins on other users.
 func contractAdmin(r *running) {
 	t, admin, u := r.t, r.admin(), r.user("vic")
 	users := "/api/v1/users"
@@ -215,18 +215,18 @@ func contractAdmin(r *running) {
 	})
 }
 
-// contractInvite asks for an invite where the free tier is for the invited only.
+// contractInvite asks for an invite on a product whose free tier is by invitation only.
 func contractInvite(r *running) {
 	u := r.user("stranger")
 	r.do("POST", "/api/v1/users/me/retry-setup", u.Token, nil).want(r.t, "setup without an invite", 403,
 		"FREE_TIER_INVITE_REQUIRED")
 }
 
-// contractEdge sends what no HTTP library would.
+// contractEdge sends malformed requests that no HTTP library would send.
 func contractEdge(r *running) {
 	host := strings.TrimPrefix(r.url, "http://")
 	for name, c := range map[string]struct {
-		text   string // sent, and then nothing more
+		text   string // sent as it is, with nothing after it
 		status string
 		code   string
 	}{

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// contractCredentials tries every operation without, with a broken, and with a banned user's
-// credential.
+// contractCredentials tries every operation without a credential, with a malformed one, and with a
+// banned user's.
 func contractCredentials(r *running) {
 	banned, admin := r.user("banned"), r.admin()
 	r.do("PATCH", "/api/v1/users/"+banned.ID, admin.Token, map[string]any{"is_banned": true}).want(r.t, "ban", 200, "")
@@ -35,7 +35,7 @@ func contractCredentials(r *running) {
 	r.do("POST", "/api/v1/users/auth/logout", banned.Token, nil).want(r.t, "a banned user logs out", 200, "")
 }
 
-// contractExpired tries every operation with a token whose second has passed.
+// contractExpired tries every operation with a token that lived for one second and has expired.
 func contractExpired(r *running) {
 	u := r.user("late")
 	time.Sleep(2100 * time.Millisecond)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// contractStrict sends every operation below /api/v1 what it does not know.
+// contractStrict sends an unknown parameter to every operation below /api/v1 and wants it refused.
 func contractStrict(r *running) {
 	t, admin := r.t, r.admin()
 	operations := r.spec.operations(t, "VALIDATION_ERROR")
@@ -30,7 +30,7 @@ func contractStrict(r *running) {
 		want(t, "a condition", 400, "VALIDATION_ERROR")
 }
 
-// contractWarnings sends every kind of body a field that its operation does not know.
+// contractWarnings sends every kind of body with fields that its operation does not know.
 func contractWarnings(r *running) {
 	t, u, victim, admin := r.t, r.user("wanda"), r.user("wanda-victim"), r.admin()
 	other := r.login(u.Email, userPassword)

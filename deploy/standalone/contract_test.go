@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestContract drives every documented operation through running products and holds each answer
-// against openapi.yaml; at the end every documented answer must have been produced. The products
-// differ only in settings.
+// TestContract drives every documented operation through running products and checks each answer
+// against openapi.yaml. At the end every documented answer must have been seen. The products differ
+// only in settings.
 func TestContract(t *testing.T) {
 	spec := loadConformance(t)
 	t.Run("every area", func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestContract(t *testing.T) {
 	spec.complete(t)
 }
 
-// product starts a product whose answers are held against spec.
+// product starts a product whose answers are checked against spec.
 func product(t *testing.T, spec *conformance, environ ...string) *running {
 	r := start(t, append(slices.Clone(noLimits), environ...)...)
 	r.spec = spec
@@ -64,10 +64,10 @@ const (
 	realm  = "507f1f77bcf86cd799439011"
 )
 
-// operation is one documented method and path, its parameters filled in.
+// operation is a documented method and path, with its parameters filled in.
 type operation struct{ method, path string }
 
-// exampleIDs fills in the parameters of a documented path.
+// exampleIDs fills in the parameters of documented paths.
 var exampleIDs = strings.NewReplacer("{id}", nobody, "{tid}", nobody, "{key}", "some-key")
 
 // operations lists every documented operation that has an answer with the given machine code.
@@ -88,7 +88,8 @@ func (c *conformance) operations(t *testing.T, code string) []operation {
 	return out
 }
 
-// isPublicRefusal says that an operation answers 401 for another reason than a missing bearer.
+// isPublicRefusal reports whether an operation answers 401 for another reason than a missing bearer
+// token.
 func isPublicRefusal(o operation) bool {
 	return slices.Contains([]string{"/api/v1/users/auth/refresh", "/api/v1/users/auth/2fa/verify",
 		"/api/v1/users/auth/login"}, o.path)

@@ -8,7 +8,7 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-// contractSecondFactor drives 2FA from setting it up to being locked out.
+// contractSecondFactor drives 2FA from setup to lockout.
 func contractSecondFactor(r *running) {
 	t, u, base := r.t, r.user("otto"), "/api/v1/users/auth/2fa"
 	var tokenItem struct{ ID string }
@@ -50,7 +50,7 @@ func contractSecondFactor(r *running) {
 	contractTokenGate(r, u, setup.Codes, tokenItem.ID)
 }
 
-// code is the one-time password of a key, steps of 30 s from now.
+// code returns the one-time password of a key, a number of 30 s steps from now.
 func code(t *testing.T, key string, steps int) string {
 	t.Helper()
 	c, err := totp.GenerateCode(strings.ReplaceAll(key, " ", ""), time.Now().Add(time.Duration(steps)*30*time.Second))
@@ -80,7 +80,7 @@ func contractSecondFactorLogin(r *running, u account, backup []string) {
 	r.do("POST", verify, half.TempToken, map[string]any{"code": backup[0]}).want(t, "with a backup code", 200, "")
 }
 
-// contractTokenGate asks for a code where tokens are managed, and then uses every try up.
+// contractTokenGate asks for a code where tokens are managed, and then uses up all attempts.
 func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	t, base := r.t, "/api/v1/users/auth/2fa"
 	r.do("PUT", base+"/token-gate", u.Token, map[string]any{"enabled": true}).want(t, "gate on", 200, "")
@@ -100,7 +100,7 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 		r.do(o.method, tokens+o.path, u.Token, body).want(t, o.method+o.path+" with a wrong code", 401, "INVALID_OTP_CODE")
 		body["otp_code"] = backup[next]
 		r.do(o.method, tokens+o.path, u.Token, body)
-		next++ // a good code forgives the failures before it
+		next++ // a correct code resets the failure count
 	}
 	with := func(o operation, code, password string) answer {
 		return r.do(o.method, base+o.path, u.Token,
@@ -139,7 +139,7 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	contractSecondFactorReset(r, u)
 }
 
-// contractSecondFactorReset lets an admin reset the second factor of u, and locks its next setup.
+// contractSecondFactorReset has an admin reset the second factor of u, and locks its next setup.
 func contractSecondFactorReset(r *running, u account) {
 	t, base := r.t, "/api/v1/users/auth/2fa"
 	admin := r.admin()
@@ -153,8 +153,8 @@ func contractSecondFactorReset(r *running, u account) {
 		"TWOFACTOR_RATE_LIMIT")
 }
 
-// contractSecondFactorOff disables 2FA, and meets a ban and a temporary token that is too old
-// between the halves of a login.
+// contractSecondFactorOff disables 2FA. Between the two steps of a sign-in it meets a ban and a
+// temporary token that is too old.
 func contractSecondFactorOff(r *running) {
 	t, base, admin := r.t, "/api/v1/users/auth/2fa", r.admin()
 	for _, name := range []string{"ruth", "rolf"} {

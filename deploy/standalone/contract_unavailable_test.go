@@ -10,8 +10,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// contractUnavailable takes the database away under a running product: nobody is let in on old
-// knowledge, and everybody is told when to come back.
+// contractUnavailable takes the database away from a running product. Requests must be refused
+// rather than decided on cached state, and every refusal must say when to retry.
 func contractUnavailable(t *testing.T, spec *conformance) {
 	database := testkit.Postgres(t)
 	r := product(t, spec, "DATABASE_URL="+database)
@@ -25,7 +25,7 @@ func contractUnavailable(t *testing.T, spec *conformance) {
 		"login", 503, "SERVICE_UNAVAILABLE")
 }
 
-// closeDatabase ends every connection to the database at address and lets no new one in.
+// closeDatabase ends every connection to the database at address and refuses new ones.
 func closeDatabase(t *testing.T, address string) {
 	t.Helper()
 	u, err := url.Parse(address)

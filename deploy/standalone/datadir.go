@@ -15,7 +15,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/atomicfile"
 )
 
-// dataDir is the folder in which everything that must survive a restart lives.
+// dataDir is the folder with all files that must survive a restart.
 //
 //	realmgate          marks the folder as ours
 //	lock               held while a process uses the folder
@@ -30,11 +30,11 @@ type dataDir struct {
 
 const marker = "realmgate"
 
-// errRunning says that another process holds the folder.
+// errRunning says that another process uses the folder.
 var errRunning = errors.New("another Realmgate is running")
 
-// openDataDir takes the folder for this process, making it when it is missing. A folder with
-// somebody else's files, and one that another process uses, are errors that say what to do.
+// openDataDir locks the folder for this process and creates it if it is missing. A folder with
+// foreign files, or one that another process uses, is an error that says what to do.
 func openDataDir(path string) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("DATA_DIR: cannot make the folder: %w", err)
@@ -47,7 +47,7 @@ func openDataDir(path string) (*dataDir, error) {
 	_, err = os.Stat(filepath.Join(path, marker))
 	switch {
 	case err == nil:
-	case !slices.ContainsFunc(entries, foreign): // none, or what a backup has of secrets
+	case !slices.ContainsFunc(entries, foreign): // empty, or only the secrets of a backup
 	default:
 		return nil, fmt.Errorf("DATA_DIR: %s holds files that are not Realmgate's: set DATA_DIR to an empty folder", path)
 	}
@@ -64,16 +64,16 @@ func openDataDir(path string) (*dataDir, error) {
 	return d, nil
 }
 
-// foreign reports whether a folder with this entry may be somebody else's.
+// foreign reports whether the entry may be another program's file.
 func foreign(entry os.DirEntry) bool { return entry.Name() != "lock" && entry.Name() != "secrets" }
 
 func (d *dataDir) sub(name string) string { return filepath.Join(d.path, name) }
 
 func (d *dataDir) close() error { return d.lock.Unlock() }
 
-// secret returns the secret called name, made by generate the first time. It is written whole or
-// not at all, so an empty file was emptied by somebody: a new key in its place would hide that what
-// the old one encrypts is lost.
+// secret returns the secret called name; generate makes it the first time. Secrets are written
+// atomically, so an empty file means that its content was deleted. That is an error, because a new
+// key would hide the loss of the data that the old one encrypted.
 func (d *dataDir) secret(name string, generate func() (string, error)) (string, error) {
 	path := filepath.Join(d.path, "secrets", name)
 	content, err := os.ReadFile(path)
@@ -104,6 +104,6 @@ func longRandomText() (string, error) { return rand.Text() + rand.Text(), nil }
 // randomKey generates an AES-256 key in base64.
 func randomKey() (string, error) {
 	key := make([]byte, 32)
-	_, _ = rand.Read(key) // crypto/rand.Read never fails: it crashes the program instead
+	_, _ = rand.Read(key) // crypto/rand.Read never returns an error: it crashes the program instead
 	return base64.StdEncoding.EncodeToString(key), nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/realmgate/realmgate/users-svc"
 )
 
-// greet tells a newcomer what runs and what to try. A generated password is shown here, once, and
-// then forgotten.
+// greet tells a newcomer what is running and what to try. It shows a generated password once; after
+// that the password is not stored any more.
 func (st *stack) greet(ctx context.Context, w io.Writer) error {
 	url := "http://" + displayAddr(st.gateway.Addr())
 	if st.cfg.TLS.Cert != "" {
@@ -44,7 +44,7 @@ Ctrl-C stops it; the data stays.
 	return st.forgetPassword()
 }
 
-// admin returns the address of an admin: the one that the settings name if it is one.
+// admin returns the e-mail address of an admin, preferably the one in the settings.
 func (st *stack) admin(ctx context.Context) string {
 	email, err := users.AdminEmail(ctx, config.Secret(st.backing.databaseURL("users_svc")), st.cfg.AdminEmail)
 	if err != nil || email == "" {
@@ -53,7 +53,7 @@ func (st *stack) admin(ctx context.Context) string {
 	return email
 }
 
-// metricsAddrs lists where the metrics of each service are.
+// metricsAddrs lists the addresses of the services' metrics.
 func (st *stack) metricsAddrs() string {
 	list := "http://" + displayAddr(st.gateway.AdminAddr()) + "/metrics (gateway)"
 	for _, svc := range st.services {
@@ -65,15 +65,15 @@ func (st *stack) metricsAddrs() string {
 	return list
 }
 
-// forgetPassword notes that somebody knows the admin's password: the generated one, which was
-// shown, or the one that was given when there was none yet.
+// forgetPassword records that the admin's password is known to a person: it was generated and
+// shown, or the operator set it for a database without an admin.
 func (st *stack) forgetPassword() error {
 	if _, err := os.Stat(st.dir.sub(shownMarker)); err == nil {
 		return nil
 	}
 	secret := st.dir.sub("secrets/admin-password")
 	if _, err := os.Stat(secret); st.password == "" && !errors.Is(err, fs.ErrNotExist) {
-		return err // generated, and not shown since: it is the one that counts
+		return err // generated, but not shown yet: it is the admin's password
 	}
 	if err := os.WriteFile(st.dir.sub(shownMarker), nil, 0o600); err != nil {
 		return err
@@ -85,7 +85,7 @@ func (st *stack) forgetPassword() error {
 	return nil
 }
 
-// displayAddr turns "listen everywhere" into an address that a person can call.
+// displayAddr replaces a wildcard listen address by one that a person can open.
 func displayAddr(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err == nil && (host == "" || (ip != nil && ip.IsUnspecified())) {

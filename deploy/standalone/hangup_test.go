@@ -17,12 +17,11 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestAHangUpEndsTheProcessInOrder sends SIGHUP, which a closed terminal sends, while a request is
-// on its way.
+// TestAHangUpEndsTheProcessInOrder sends SIGHUP, as a closed terminal does, during a request.
 func TestAHangUpEndsTheProcessInOrder(t *testing.T) {
 	t.Parallel()
-	// A child of a process that handles the signal gets its default action, also where nohup
-	// started the tests.
+	// This process handles SIGHUP, so its children get the default action, even if nohup started
+	// the tests.
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(hangUps) })
@@ -63,7 +62,8 @@ func TestAHangUpEndsTheProcessInOrder(t *testing.T) {
 	}
 }
 
-// TestAProcessThatNohupStartedOutlivesAHangUp: who started it so wants it to go on.
+// TestAProcessThatNohupStartedOutlivesAHangUp: an operator who uses nohup wants the process to go
+// on.
 func TestAProcessThatNohupStartedOutlivesAHangUp(t *testing.T) {
 	t.Parallel()
 	p := spawnCommand(t, testkit.Command(t, "sh", "-c", `trap "" HUP; exec "$0"`, binary(t)), "DATA_DIR="+dataFolder(t),

@@ -27,8 +27,8 @@ const (
 	userPassword  = "correct-Horse-7"
 )
 
-// dataFolder is an empty DATA_DIR that also the user can enter whom PostgreSQL runs as for root:
-// else its data would lie elsewhere, and stay.
+// dataFolder returns an empty DATA_DIR that the user of PostgreSQL can enter even when the tests
+// run as root. Otherwise its data would lie elsewhere and not be removed.
 func dataFolder(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -38,7 +38,7 @@ func dataFolder(t testing.TB) string {
 	return dir
 }
 
-// noLimits switches the limits off that a test would run into by being fast.
+// noLimits turns off the rate limits that a fast test would reach.
 var noLimits = []string{
 	"RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_ADDRESS=off", "RATE_LIMIT_USER=off", "RATE_LIMIT_RETRY_SETUP=off",
 	"RATE_LIMIT_VERIFY=off",
@@ -49,10 +49,10 @@ var noLimits = []string{
 type running struct {
 	t    *testing.T
 	url  string
-	spec *conformance // nil: answers are not held against the OpenAPI file
+	spec *conformance // nil: answers are not checked against openapi.yaml
 }
 
-// start runs the product on a database of its own with the settings in environ, and stops it at the
+// start runs the product with the settings in environ on a database of its own, and stops it at the
 // end of the test.
 func start(t *testing.T, environ ...string) *running {
 	t.Helper()
@@ -89,8 +89,8 @@ func start(t *testing.T, environ ...string) *running {
 	return &running{t: t, url: "http://" + st.gateway.Addr()}
 }
 
-// request is what a test sends. Body may be a string or bytes, sent as they are, or anything else,
-// sent as JSON.
+// request is a request of a test. A string or bytes as Body is sent as it is, any other value as
+// JSON.
 type request struct {
 	method, path, token string
 	body                any
@@ -98,12 +98,12 @@ type request struct {
 	header              map[string]string
 }
 
-// answer is what came back.
+// answer is a response.
 type answer struct {
 	status int
 	header http.Header
 	raw    []byte
-	// The envelope; Data is whatever the operation says.
+	// The envelope. The type of Data depends on the operation.
 	Message  string          `json:"message"`
 	Code     string          `json:"code"`
 	Error    string          `json:"error"`
@@ -144,7 +144,7 @@ func (r *running) send(q request) answer {
 	for k, v := range q.header {
 		req.Header.Set(k, v)
 	}
-	res, err := http.DefaultTransport.RoundTrip(req) // no redirects: each answer is looked at
+	res, err := http.DefaultTransport.RoundTrip(req) // follows no redirects: tests look at each answer
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", q.method, q.path, err)
 	}
@@ -173,8 +173,7 @@ func (r *running) do(method, path, token string, body any) answer {
 	return r.send(request{method: method, path: path, token: token, body: body})
 }
 
-// want fails the test unless the answer has the status and, when code is not empty, the machine
-// code.
+// want fails the test unless the answer has the status and, if code is not empty, the error code.
 func (a answer) want(t *testing.T, what string, status int, code string) answer {
 	t.Helper()
 	if a.status != status || a.Code != code {
@@ -191,7 +190,7 @@ func (a answer) into(t *testing.T, dst any) {
 	}
 }
 
-// account is somebody who is signed in.
+// account is a user who is signed in.
 type account struct {
 	ID, Username, Email, Token, Refresh string
 }
@@ -210,7 +209,7 @@ func (r *running) login(email, password string) account {
 		Refresh: data.RefreshToken}
 }
 
-// user signs somebody up and in.
+// user signs up a user and signs in.
 func (r *running) user(name string) account {
 	r.t.Helper()
 	email := fmt.Sprintf("%s@example.com", name)
@@ -225,8 +224,8 @@ func (r *running) admin() account {
 	return r.login(adminEmail, adminPassword)
 }
 
-// eventually waits until ok, for what happens behind the answer. The events that a killed process
-// had in hand come back after ACTIVITY_ACK_WAIT, 30 s, and the last of them a little later.
+// eventually waits for an effect that follows the answer. Events that a killed process was handling
+// are delivered again after ACTIVITY_ACK_WAIT, 30 s, and the last of them a little later.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(testkit.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// TestHostileBodiesCostAFewTimesTheirLength sends many anonymous requests at once, each with a body
-// that a JSON parser could spend much more memory on than it is long. It is not parallel, because
-// it counts what the whole process allocates: gateway, users-svc and the client of the test.
+// TestHostileBodiesCostAFewTimesTheirLength sends many anonymous requests at once. A JSON parser
+// could spend much more memory on their bodies than they are long. The test is not parallel because
+// it counts the allocations of the whole process: gateway, users-svc and its own client.
 func TestHostileBodiesCostAFewTimesTheirLength(t *testing.T) {
 	r := start(t, noLimits...)
 	const size, senders, most = 64 << 10, 100, 12
@@ -55,7 +55,8 @@ func TestHostileBodiesCostAFewTimesTheirLength(t *testing.T) {
 	}
 }
 
-// hostileBodies are bodies of at most size bytes, and one of a megabyte, that cost a parser much.
+// hostileBodies returns bodies of at most size bytes, and one of a megabyte, that are expensive to
+// parse.
 func hostileBodies(size int) map[string]string {
 	many := func(from, to int, member string) string {
 		var b strings.Builder
@@ -91,7 +92,7 @@ func memory() (m runtime.MemStats) {
 	return m
 }
 
-// refused sends a body on a connection of its own and wants an answer of 400 or 413.
+// refused sends a body on a new connection and wants an answer of 400 or 413.
 func (r *running) refused(t *testing.T, path, body string) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
 	if err != nil {

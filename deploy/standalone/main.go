@@ -1,9 +1,9 @@
-// Command standalone owns Realmgate in one process: a PostgreSQL of its own, NATS and Redis
-// embedded, and the four services with their real HTTP and NATS connections between them. Start
-// reading at run; stack.go puts the parts together.
+// Command standalone provides Realmgate as one process: it starts a PostgreSQL, embeds NATS and
+// Redis, and runs the four services with real HTTP and NATS connections between them. Start reading
+// at run; stack.go puts the parts together.
 //
-// The services do not know that they are here: each is made by the same New as in its own binary,
-// from the same settings; only the addresses differ.
+// The services do not know that they share a process. Each is made by the same New as in its own
+// binary, from the same settings; only the addresses differ.
 package main
 
 import (
@@ -29,8 +29,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-// run is main without the process: 0 after an orderly stop, 1 after a failure, 2 when it was called
-// wrongly.
+// run is main without side effects on the process. It returns 0 after an orderly stop, 1 after a
+// failure, 2 for wrong arguments.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -116,7 +116,7 @@ func serve(ctx context.Context, cfg Config, environ []string, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // what only the start needed
+	debug.FreeOSMemory() // memory that only the start needed
 	return st.run(ctx, func() {
 		if err := st.greet(ctx, stdout); err != nil {
 			fmt.Fprintln(stderr, "realmgate:", err)

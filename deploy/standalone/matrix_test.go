@@ -14,77 +14,78 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// matrix is the whole authorisation of the public API: every route that asks who is calling, and
-// what each kind of caller is answered.
+// matrix is the authorisation of the whole public API: every route that needs a caller, and its
+// answer to each kind of caller.
 //
-// Columns: nobody at all · garbage as a token · a token that has expired · one signed with another
-// key · one with alg none · a banned user · another user than the path names · an admin · an auth
-// token without the permission · one of another realm · one with every permission.
+// Columns: no token · a malformed token · an expired token · a token signed with another key · a
+// token with alg none · a banned user · another user than the path names · an admin · an auth token
+// without permissions · an auth token of another realm · an auth token with every permission.
 //
-// Cells: a status alone, or with the first letters of the code: M MISSING_TOKEN, I INVALID_TOKEN, E
+// Cells: the status, followed by a letter for the error code: M MISSING_TOKEN, I INVALID_TOKEN, E
 // TOKEN_EXPIRED, B ACCOUNT_BANNED, P INSUFFICIENT_PERMISSIONS, C CANNOT_MODIFY_OTHER_USER, R a
-// realm's refusal, N a *_NOT_FOUND, V VALIDATION_ERROR, Q CURRENT_PASSWORD_REQUIRED. {id} is the
-// user whose auth tokens the last three columns are, {victim} somebody else, {none} nobody's.
+// REALM_* code, N a *_NOT_FOUND code, V VALIDATION_ERROR, Q CURRENT_PASSWORD_REQUIRED. Paths are
+// below /api/v1; {id} is the owner of the auth tokens, {victim} another user, {none} an id that
+// does not exist.
 const matrix = `
-                                              none garbage expired wrongkey algnone banned other admin token- tokenR token+
-GET    /api/v1/users/me                       401M 401I    401E    401I     401I    200    200   200   200    403R   200
-GET    /api/v1/users/auth/me                  401M 401I    401E    401I     401I    200    200   200   200    403R   200
-GET    /api/v1/users/{id}                     401M 401I    401E    401I     401I    403B   403P  200   200    403R   200
-PATCH  /api/v1/users/{id}                     401M 401I    401E    401I     401I    403B   403C  200   403P   403R   200
-PUT    /api/v1/users/{id}                     401M 401I    401E    401I     401I    403B   403C  200   403P   403R   200
-GET    /api/v1/users/me/sessions              401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
-GET    /api/v1/users/me/security-history      401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
-GET    /api/v1/users/me/free-tier-status      401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-POST   /api/v1/users/me/confirm               401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
-POST   /api/v1/users/me/retry-setup           401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/containers/                    401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/projects/                      401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/realms/                        401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/users/auth/activity            401M 401I    401E    401I     401I    403B   200   200   200    403R   200
-GET    /api/v1/users/auth/activity/stats      401M 401I    401E    401I     401I    403B   200   200   200    403R   200
-GET    /api/v1/vault/keys                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/vault/keys/k                   401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-PUT    /api/v1/vault/keys/k                   401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
-PATCH  /api/v1/vault/keys/k                   401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
-DELETE /api/v1/vault/keys/k                   401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-DELETE /api/v1/vault                          401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/vault/stats                    401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/auth/tokens                    401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/auth/tokens/templates          401M 401I    401E    401I     401I    403B   200   200   200    403R   200
-GET    /api/v1/auth/tokens/me                 401M 401I    401E    401I     401I    403B   403P  403P  200    200    200
-GET    /api/v1/auth/tokens/{none}             401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-DELETE /api/v1/auth/tokens/{none}             401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-GET    /api/v1/users/auth/2fa/status          401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
-POST   /api/v1/users/auth/2fa/setup           401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
-GET    /api/v1/users                          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
-POST   /api/v1/users                          401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
-GET    /api/v1/servers                        401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
-POST   /api/v1/servers                        401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
-PUT    /api/v1/users/{victim}/quota           401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
-GET    /api/v1/users/{victim}/security-history 401M 401I   401E    401I     401I    403B   403P  200   403P   403P   403P
-GET    /api/v1/users/{victim}/tokens          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
-DELETE /api/v1/users/{victim}/tokens          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
-DELETE /api/v1/users/{victim}/tokens/{none}   401M 401I    401E    401I     401I    403B   403P  404N  403P   403P   403P
-DELETE /api/v1/users/{victim}/2fa             401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
-POST   /api/v1/users/{victim}/logout          401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
-POST   /api/v1/users/{victim}/ban             401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
-POST   /api/v1/users/{victim}/unban           401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
-DELETE /api/v1/users/me/sessions/{none}       401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   403P
-DELETE /api/v1/users/me/sessions              401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
-GET    /api/v1/realms                         401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
-GET    /api/v1/containers/{none}              401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-GET    /api/v1/projects/{none}                401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-POST   /api/v1/auth/tokens                    401M 401I    401E    401I     401I    403B   201   201   403P   403R   201
-PUT    /api/v1/auth/tokens/{none}             401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-PATCH  /api/v1/auth/tokens/{none}             401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-POST   /api/v1/auth/tokens/{none}/copy        401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
-POST   /api/v1/auth/tokens/{none}/add-realm   401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
-POST   /api/v1/auth/tokens/{none}/remove-realm 401M 401I   401E    401I     401I    403B   400V  400V  403P   403R   400V
-POST   /api/v1/users/auth/2fa/verify-setup    401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
-DELETE /api/v1/users/auth/2fa                 401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
-POST   /api/v1/users/auth/2fa/backup-codes/regenerate 401M 401I 401E 401I   401I    403B   400Q  400Q  403P   403R   403P
-PUT    /api/v1/users/auth/2fa/token-gate      401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
-POST   /api/v1/users/auth/logout              401M 401I    401E    401I     401I    200    200   200   403P   403R   403P
+                                        none garbage expired wrongkey algnone banned other admin token- tokenR token+
+GET    /users/me                        401M 401I    401E    401I     401I    200    200   200   200    403R   200
+GET    /users/auth/me                   401M 401I    401E    401I     401I    200    200   200   200    403R   200
+GET    /users/{id}                      401M 401I    401E    401I     401I    403B   403P  200   200    403R   200
+PATCH  /users/{id}                      401M 401I    401E    401I     401I    403B   403C  200   403P   403R   200
+PUT    /users/{id}                      401M 401I    401E    401I     401I    403B   403C  200   403P   403R   200
+GET    /users/me/sessions               401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
+GET    /users/me/security-history       401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
+GET    /users/me/free-tier-status       401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+POST   /users/me/confirm                401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
+POST   /users/me/retry-setup            401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /containers/                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /projects/                       401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /realms/                         401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /users/auth/activity             401M 401I    401E    401I     401I    403B   200   200   200    403R   200
+GET    /users/auth/activity/stats       401M 401I    401E    401I     401I    403B   200   200   200    403R   200
+GET    /vault/keys                      401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /vault/keys/k                    401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+PUT    /vault/keys/k                    401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
+PATCH  /vault/keys/k                    401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
+DELETE /vault/keys/k                    401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+DELETE /vault                           401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /vault/stats                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /auth/tokens                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /auth/tokens/templates           401M 401I    401E    401I     401I    403B   200   200   200    403R   200
+GET    /auth/tokens/me                  401M 401I    401E    401I     401I    403B   403P  403P  200    200    200
+GET    /auth/tokens/{none}              401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+DELETE /auth/tokens/{none}              401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+GET    /users/auth/2fa/status           401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
+POST   /users/auth/2fa/setup            401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
+GET    /users                           401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+POST   /users                           401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
+GET    /servers                         401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+POST   /servers                         401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
+PUT    /users/{victim}/quota            401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
+GET    /users/{victim}/security-history 401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+GET    /users/{victim}/tokens           401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+DELETE /users/{victim}/tokens           401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+DELETE /users/{victim}/tokens/{none}    401M 401I    401E    401I     401I    403B   403P  404N  403P   403P   403P
+DELETE /users/{victim}/2fa              401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+POST   /users/{victim}/logout           401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+POST   /users/{victim}/ban              401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
+POST   /users/{victim}/unban            401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+DELETE /users/me/sessions/{none}        401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   403P
+DELETE /users/me/sessions               401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
+GET    /realms                          401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /containers/{none}               401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+GET    /projects/{none}                 401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+POST   /auth/tokens                     401M 401I    401E    401I     401I    403B   201   201   403P   403R   201
+PUT    /auth/tokens/{none}              401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+PATCH  /auth/tokens/{none}              401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+POST   /auth/tokens/{none}/copy         401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+POST   /auth/tokens/{none}/add-realm    401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
+POST   /auth/tokens/{none}/remove-realm 401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
+POST   /users/auth/2fa/verify-setup     401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
+DELETE /users/auth/2fa                  401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
+POST   /users/auth/2fa/backup-codes/regenerate 401M 401I 401E 401I 401I 403B 400Q 400Q 403P 403R 403P
+PUT    /users/auth/2fa/token-gate       401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
+POST   /users/auth/logout               401M 401I    401E    401I     401I    200    200   200   403P   403R   403P
 `
 
 var cellCodes = map[string]string{
@@ -96,8 +97,8 @@ var cellCodes = map[string]string{
 func TestAuthorisationMatrix(t *testing.T) {
 	t.Parallel()
 	spec := loadConformance(t)
-	// Two products on one database and one key: the tokens of the second live for a second, and the
-	// first must say that they have expired.
+	// Two products share a database and a key. Tokens of the second live for one second, and the
+	// first must report them as expired.
 	key, err := randomKey()
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +113,7 @@ func TestAuthorisationMatrix(t *testing.T) {
 	columns := strings.Fields(lines[0])
 	for _, line := range lines[1:] {
 		cells := strings.Fields(line)
-		method, path := cells[0], ids.Replace(cells[1])
+		method, path := cells[0], "/api/v1"+ids.Replace(cells[1])
 		if len(cells) != len(columns)+2 {
 			t.Fatalf("%s: %d cells for %d columns", line, len(cells)-2, len(columns))
 		}
@@ -125,7 +126,7 @@ func TestAuthorisationMatrix(t *testing.T) {
 	}
 }
 
-// cell writes an answer as the matrix does.
+// cell formats an answer as a cell of the matrix.
 func (a answer) cell() string {
 	for letter, code := range cellCodes {
 		if a.Code == code || (letter == "R" && strings.HasPrefix(a.Code, "REALM_")) ||
@@ -136,8 +137,8 @@ func (a answer) cell() string {
 	return fmt.Sprint(a.status, a.Code)
 }
 
-// matrixCallers signs everybody in and returns their credentials by column, and the ids that paths
-// name.
+// matrixCallers signs in the users. It returns the credential of each column and the ids for the
+// paths.
 func matrixCallers(t *testing.T, r *running) (map[string]string, *strings.Replacer) {
 	u, other, victim, banned, admin := r.user("matrix"), r.user("matrix-other"), r.user("matrix-victim"),
 		r.user("matrix-banned"), r.admin()
@@ -180,7 +181,7 @@ func kidOf(t *testing.T, header string) string {
 	return kid
 }
 
-// forge signs claims with key under a key id that is not key's.
+// forge signs claims with key under the id of another key.
 func forge(t *testing.T, kid string, claims jwt.MapClaims, key ed25519.PrivateKey) string {
 	t.Helper()
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
@@ -192,13 +193,13 @@ func forge(t *testing.T, kid string, claims jwt.MapClaims, key ed25519.PrivateKe
 	return signed
 }
 
-// TestMatrixIsComplete demands a row for every documented operation that asks who is calling.
+// TestMatrixIsComplete demands a row for every documented operation that needs a caller.
 func TestMatrixIsComplete(t *testing.T) {
 	spec := loadConformance(t)
 	var rows []string
 	for line := range strings.SplitSeq(strings.TrimSpace(matrix), "\n") {
 		if cells := strings.Fields(line); len(cells) > 2 {
-			rows = append(rows, cells[0]+" "+cells[1])
+			rows = append(rows, cells[0]+" /api/v1"+cells[1])
 		}
 	}
 	shape := strings.NewReplacer(nobody, "{}", "some-key", "{}")

@@ -21,15 +21,16 @@ const (
 	natsUser    = "realmgate"
 	natsReady   = 10 * time.Second
 	natsMaxDisk = 8 << 30
-	// The server's health is checked every natsPause, less often after restarts that did not help.
+	// The server's health is checked at this interval, and less often after restarts that did not
+	// help.
 	natsPause    = 5 * time.Second
 	natsMaxPause = 5 * time.Minute
-	// natsRoom is the free space in bytes that the disk must have before the server is restarted.
+	// natsRoom is the free disk space in bytes that a restart of the server needs.
 	natsRoom = 1 << 20
 )
 
 // natsServer is the embedded NATS server. After a failed write to the disk a stream stores nothing
-// until the server is restarted (nats-server 2.15); watch restarts it.
+// until the server is restarted (nats-server 2.15), so watch restarts it.
 type natsServer struct {
 	options server.Options
 	log     *slog.Logger
@@ -50,9 +51,9 @@ func openNATS(dir, password string, log *slog.Logger) (*natsServer, error) {
 	return n, n.start()
 }
 
-// start starts a server, the second one on the port of the first, with n.mu held.
+// start starts a server, on the port of the previous one if there was one. The caller holds n.mu.
 func (n *natsServer) start() error {
-	options := n.options // the server fills them in
+	options := n.options // a copy, because the server changes them
 	s, err := server.NewServer(&options)
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (n *natsServer) watch(ctx context.Context) {
 	}
 }
 
-// health returns why the server or one of its streams does not work, nil when they do.
+// health returns an error if the server or one of its streams does not work.
 func (n *natsServer) health() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -122,7 +123,8 @@ func (n *natsServer) health() error {
 	return nil
 }
 
-// healthAnswer is an [http.ResponseWriter] in memory: the server reports its health over HTTP only.
+// healthAnswer is an [http.ResponseWriter] in memory: the server reports its health through HTTP
+// only.
 type healthAnswer struct {
 	status int
 	header http.Header
@@ -152,14 +154,13 @@ func (n *natsServer) restart(why error) bool {
 	return true
 }
 
-// roomFor returns an error when a file of so many bytes cannot be written into dir.
+// roomFor returns an error if dir has no room for a file of the given size.
 func roomFor(dir string, bytes int) error {
 	path := filepath.Join(dir, "room")
 	return errors.Join(os.WriteFile(path, make([]byte, bytes), 0o600), os.Remove(path))
 }
 
-// natsLog logs the messages of the NATS server at the level that they have for an operator of
-// Realmgate.
+// natsLog logs the messages of the NATS server at levels that suit an operator of Realmgate.
 type natsLog struct{ log *slog.Logger }
 
 func (l natsLog) Noticef(f string, v ...any) { l.log.Debug("nats", "says", fmt.Sprintf(f, v...)) }

@@ -13,7 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// watchedNATS is the embedded server in the process that has a small disk.
+// watchedNATS runs the embedded server in the process with the small disk.
 func watchedNATS(dir string) (string, error) {
 	n, err := openNATS(filepath.Join(dir, "nats"), "password", slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
@@ -23,8 +23,8 @@ func watchedNATS(dir string) (string, error) {
 	return n.url(), nil
 }
 
-// TestTheEmbeddedNATSStoresAgainAfterItsDiskWasFull fails without the watcher: the stream then
-// refuses every message until the process ends.
+// TestTheEmbeddedNATSStoresAgainAfterItsDiskWasFull fails without watch: the stream then refuses
+// every message until the process ends.
 func TestTheEmbeddedNATSStoresAgainAfterItsDiskWasFull(t *testing.T) {
 	t.Parallel()
 	disk := testkit.StartOnSmallDisk(t)

@@ -1,8 +1,8 @@
 package main
 
-// natsUsers is the part of NATS's configuration that says who may do what: a service reaches what
-// it needs, and a service that was taken over no more. {nats-old-user} is the one user of the
-// previous release, as long as its secret is there.
+// natsUsers is the part of NATS's configuration with the permissions of users. Each service gets
+// only the permissions that it needs, so a compromised service reaches nothing else.
+// {nats-old-user} is the shared user of the previous release, while its secret exists.
 const natsUsers = `# Made by -make-secrets; changes are lost.
 authorization {
   users = [
@@ -27,7 +27,8 @@ authorization {
 }
 `
 
-// The files and the user of the previous release, in which all services shared one.
+// natsOld returns the texts for the files of the previous release, in which all services shared a
+// user.
 func natsOld(password string) (address, conf, user string) {
 	if password == "" {
 		return "", "", ""

@@ -20,8 +20,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// natsOf starts a server with the users of the secrets in dir, and returns the address of a
-// service.
+// natsOf starts a server with the users of the secrets in dir. It returns a function for the
+// addresses of services.
 func natsOf(t *testing.T, dir string) (address func(file string) string) {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "nats.conf")
@@ -48,7 +48,7 @@ func natsOf(t *testing.T, dir string) (address func(file string) string) {
 	}
 }
 
-// sendEvents makes the stream of an installation, and sends and takes two events.
+// sendEvents creates the stream of an installation, sends two events and receives them.
 func sendEvents(ctx context.Context, t *testing.T, gateway, activity *bus.Conn, installation string) {
 	t.Helper()
 	names := event.NamesOf(installation)
@@ -80,7 +80,7 @@ func sendEvents(ctx context.Context, t *testing.T, gateway, activity *bus.Conn, 
 			t.Fatal(err)
 		}
 	}
-	if err := publish(activity); err != nil { // its probe
+	if err := publish(activity); err != nil { // its health probe
 		t.Error(err)
 	}
 	for range 2 {
@@ -97,9 +97,9 @@ func sendEvents(ctx context.Context, t *testing.T, gateway, activity *bus.Conn, 
 	}
 }
 
-// TestEachServiceHasAUserOfNATSForWhatItNeeds sends an event and a change of a session through real
+// TestEachServiceHasANATSUserWithTheRightsItNeeds sends an event and a session change through real
 // connections.
-func TestEachServiceHasAUserOfNATSForWhatItNeeds(t *testing.T) {
+func TestEachServiceHasANATSUserWithTheRightsItNeeds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := makeSecrets(dir); err != nil {
@@ -139,8 +139,8 @@ func TestEachServiceHasAUserOfNATSForWhatItNeeds(t *testing.T) {
 	t.Error("the gateway hears no change of a session")
 }
 
-// TestAServiceThatWasTakenOverReachesNothingElseOnNATS asks for what others may do.
-func TestAServiceThatWasTakenOverReachesNothingElseOnNATS(t *testing.T) {
+// TestACompromisedServiceReachesNothingElseOnNATS tries operations of the other services.
+func TestACompromisedServiceReachesNothingElseOnNATS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := makeSecrets(dir); err != nil {
@@ -190,8 +190,8 @@ func TestAServiceThatWasTakenOverReachesNothingElseOnNATS(t *testing.T) {
 	}
 }
 
-// TestTheSharedUserOfNATSLastsUntilItIsDropped: the previous release goes on during an update, and
-// can be put back.
+// TestTheSharedUserOfNATSLastsUntilItIsDropped: processes of the previous release keep running
+// during an update, and the operator can go back to it.
 func TestTheSharedUserOfNATSLastsUntilItIsDropped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -17,8 +17,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// standalone is this command as a program, built by the first test that needs it; removeBinary
-// follows them all.
+// standalone is this command as a program. The first test that needs it builds it; removeBinary
+// deletes it after the last.
 var standalone struct {
 	once sync.Once
 	dir  string
@@ -51,10 +51,10 @@ func removeBinary() {
 	}
 }
 
-// process is the product as an operator runs it.
+// process is the product run as a separate program, as operators do.
 type process struct {
 	cmd    *exec.Cmd
-	said   string // what it printed until it was ready
+	said   string // output until it was ready
 	errors *testkit.Buffer
 	url    string
 }
@@ -64,7 +64,7 @@ func spawn(t *testing.T, environ ...string) *process {
 	return spawnCommand(t, testkit.Command(t, binary(t)), environ...)
 }
 
-// spawnCommand is spawn for a command that becomes the product.
+// spawnCommand is spawn for a prepared command.
 func spawnCommand(t *testing.T, cmd *exec.Cmd, environ ...string) *process {
 	t.Helper()
 	p := &process{cmd: cmd, errors: &testkit.Buffer{}}
@@ -91,7 +91,7 @@ func spawnCommand(t *testing.T, cmd *exec.Cmd, environ ...string) *process {
 	return p
 }
 
-// interrupt is Ctrl-C, which must end the process in order.
+// interrupt sends Ctrl-C, which must end the process with status 0.
 func (p *process) interrupt(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
@@ -136,7 +136,7 @@ func TestDataSurvivesKillAndPasswordIsShownOnce(t *testing.T) {
 	second.interrupt(t)
 }
 
-func TestAFolderWhoseAdminHasAPasswordShowsNoOther(t *testing.T) {
+func TestNoPasswordIsShownIfTheOperatorGaveOne(t *testing.T) {
 	t.Parallel()
 	environ := []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0"}
 	given := spawn(t, append(environ, "ADMIN_PASSWORD=correct-Horse-7-staple")...)
@@ -151,7 +151,7 @@ func TestAFolderWhoseAdminHasAPasswordShowsNoOther(t *testing.T) {
 	later.client(t).login("admin@realmgate.local", "correct-Horse-7-staple")
 }
 
-func TestASecondCtrlCWaitsForNoLoadBalancer(t *testing.T) {
+func TestASecondCtrlCSkipsTheDrainDelay(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, "DATA_DIR="+dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "DRAIN_DELAY=1h")
 	if p.url == "" {
@@ -160,11 +160,11 @@ func TestASecondCtrlCWaitsForNoLoadBalancer(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(200 * time.Millisecond) // two signals at once are one
+	time.Sleep(200 * time.Millisecond) // two signals at the same moment would count as one
 	p.interrupt(t)
 }
 
-func TestWhatCannotStartSaysWhatToDoInOneLine(t *testing.T) {
+func TestAFailedStartSaysInOneLineWhatToDo(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 var mailedLink = regexp.MustCompile(`(https?://\S+)/verify-email#token=`)
 
-// TestLinksLeadToTheRunningGatewayWithoutPublicURL, of which a warning tells.
+// TestLinksLeadToTheRunningGatewayWithoutPublicURL also wants a warning about the missing setting.
 func TestLinksLeadToTheRunningGatewayWithoutPublicURL(t *testing.T) {
 	t.Parallel()
 	office, email := testkit.SMTP(t), "ada@example.com"

@@ -7,12 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// schemas are those of the services, each owned by the role of the same name.
+// schemas are the schemas of the services, each owned by the role of the same name.
 var schemas = [...]string{"users_svc", "vault_svc", "activity_svc"}
 
-// createRoles makes one role and one schema for each service, so that no service can read another's
-// tables, and returns the passwords by schema. It is idempotent; the database at url must be owned
-// by the caller.
+// createRoles creates a role and a schema for each service, so that no service can read another's
+// tables, and returns the passwords by schema. It is idempotent. The user of url must own the
+// database.
 func createRoles(ctx context.Context, url string, dir *dataDir) (map[string]string, error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -46,7 +46,7 @@ func createRole(ctx context.Context, conn *pgx.Conn, name, password string) erro
 	if there {
 		verb = "ALTER"
 	}
-	// DDL takes no parameters; the password is our own and has letters and digits only.
+	// DDL takes no parameters. The password is generated and has letters and digits only.
 	if _, err := conn.Exec(ctx, verb+" ROLE "+role+" LOGIN PASSWORD '"+password+"'"); err != nil {
 		return err
 	}

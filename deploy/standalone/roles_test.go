@@ -15,8 +15,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestARoleReachesItsOwnSchemaOnly makes the roles of a first start and tries with each what only
-// the owner of something else may do.
+// TestARoleReachesItsOwnSchemaOnly creates the roles of a first start and tries with each role
+// statements that only another role may run.
 func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -40,7 +40,7 @@ func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := createRoles(ctx, pg.URL(databaseName), dir) // as each start does
+	again, err := createRoles(ctx, pg.URL(databaseName), dir) // as every start does
 	if err != nil || again["vault_svc"] != first["vault_svc"] || first["vault_svc"] == first["users_svc"] {
 		t.Fatalf("the second start: %v; passwords must stay, and differ", err)
 	}

@@ -15,11 +15,12 @@ import (
 	"github.com/realmgate/realmgate/vault-svc"
 )
 
-// masterFolder holds every secret in its folder secrets, readable by its owner only; it is what a
-// backup needs.
+// masterFolder holds every secret in its folder secrets, readable by its owner only. A backup needs
+// this folder.
 const masterFolder = "all"
 
-// secretKinds are the secrets of an installation whose parts are separate, and how each is made.
+// secretKinds lists the secrets of an installation with separate services, and the function that
+// generates each.
 var secretKinds = []struct {
 	name     string
 	generate func() (string, error)
@@ -41,19 +42,20 @@ var secretKinds = []struct {
 	{"admin-password", typeablePassword},
 }
 
-// typeablePassword has lower case, upper case and a symbol, as the password rule asks.
+// typeablePassword returns a password with lower case, upper case and a symbol, as the password
+// rule demands.
 func typeablePassword() (string, error) {
 	return strings.ToLower(rand.Text()[:10]) + "-" + rand.Text()[:10], nil
 }
 
-// secretFile is one file of one reader. In its text, {name} stands for the secret of that name.
+// secretFile is a file for one reader. {name} in text is replaced by the secret of that name.
 type secretFile struct{ reader, file, text string }
 
-// Hosts are the names of docker-compose.yml. A password has letters and digits only, so that it
-// needs no quoting anywhere.
+// Host names are those of docker-compose.yml. Passwords have letters and digits only, so that they
+// need no quoting.
 const redisAddress = "redis://:{redis}@redis:6379/0"
 
-// natsAddress is that of a service, which is a user of NATS with the rights of natsUsers.
+// natsAddress returns the address for a service, with its own user of natsUsers.
 func natsAddress(service string) string {
 	return "nats://" + service + ":{nats-" + service + "}@nats:4222"
 }
@@ -62,8 +64,8 @@ func databaseAddress(schema string) string {
 	return "postgres://" + schema + ":{postgres-" + schema + "}@postgres:5432/realmgate?sslmode=disable"
 }
 
-// secretFiles says who reads what, and nobody reads more: a service is named by its folder, which
-// is the only one mounted into it.
+// secretFiles says which reader gets which files. A service's folder is the only one mounted into
+// its container, so it reads no other secrets.
 var secretFiles = []secretFile{
 	{"gateway", "users-internal-keys", "{users-internal-keys}"},
 	{"gateway", "vault-internal-keys", "{vault-internal-keys}"},
@@ -100,12 +102,11 @@ var secretFiles = []secretFile{
 	{"grafana", "password", "{grafana}"},
 }
 
-// makeSecrets brings dir up to date: each secret that is missing from dir/all/secrets is made,
-// unless environ has it as a setting; one that is there stays as it is, and each reader's folder
-// gets the files that it reads. A folder may be a volume of its own, and then reaches no other
-// reader. The files of the readers are readable by the owner and the group of this process only: in
-// docker-compose.yml the programs run under different user ids and share a group. What is in
-// dir/all is the owner's only.
+// makeSecrets brings dir up to date. It generates each secret that is missing from dir/all/secrets,
+// unless environ sets it, keeps existing ones, and writes each reader's files into the reader's
+// folder. A folder may be a volume of its own, which other readers do not get. Readers' files are
+// readable by the owner and group of this process: in docker-compose.yml the programs run under
+// different user ids and share a group. Files in dir/all are readable by the owner only.
 func makeSecrets(dir string, environ ...string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -147,8 +148,9 @@ func makeSecrets(dir string, environ ...string) error {
 	return nil
 }
 
-// nothingLost fails when a secret is missing from dir/all/secrets and a reader's file was made from
-// it: a new secret would take the place of the last copy of the one that the data needs.
+// nothingLost returns an error if a secret is missing from dir/all/secrets although a reader's file
+// was made from it: generating a new secret would overwrite the last copy of the one that the data
+// needs.
 func nothingLost(dir string) error {
 	for _, k := range secretKinds {
 		path := filepath.Join(dir, masterFolder, "secrets", k.name)
@@ -166,14 +168,14 @@ func nothingLost(dir string) error {
 	return nil
 }
 
-// readerMode lets the owner change a file by hand, and its readers, who are in its group, read it.
+// readerMode lets the owner edit the file and its group read it.
 const readerMode = 0o640
 
-// writeForReader leaves the content of a file alone that says text already.
+// writeForReader writes text to path, unless the file already has that content.
 func writeForReader(path, text string) error {
 	there, err := os.ReadFile(path)
 	if err == nil && string(there) == text {
-		return openToGroup(path) // a crash may have come between the content and its mode
+		return openToGroup(path) // a crash may have happened between writing the content and setting the mode
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -187,10 +189,9 @@ func writeForReader(path, text string) error {
 	return openToGroup(path)
 }
 
-// openToGroup gives the file to the group of this process, which may be another than that of the
-// file's folder.
+// openToGroup gives the file to the group of this process; the folder may belong to another one.
 func openToGroup(path string) error {
-	if group := os.Getegid(); group >= 0 { // there is none on Windows
+	if group := os.Getegid(); group >= 0 { // -1 on Windows
 		if err := os.Chown(path, -1, group); err != nil {
 			return err
 		}
@@ -198,7 +199,7 @@ func openToGroup(path string) error {
 	return os.Chmod(path, readerMode)
 }
 
-// showSecret writes one secret of dir/all to w, for the operator who signs in for the first time.
+// showSecret writes one secret of dir/all to w, for the first sign-in of the operator.
 func showSecret(w io.Writer, dir, name string) error {
 	var names []string
 	for _, k := range secretKinds {

@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// setting is the name of the setting whose value the file holds, as <NAME>_FILE of the reader says.
+// setting returns the name of the setting whose value the file holds; its reader has <NAME>_FILE.
 func (f secretFile) setting() string {
 	name := strings.ToUpper(strings.ReplaceAll(f.file, "-", "_"))
 	if f.file == "nats-user-url" {
@@ -24,7 +24,7 @@ func (f secretFile) setting() string {
 	return name
 }
 
-// kind returns the secret that the file holds and nothing else, "" for one that has more in it,
+// kind returns the name of the secret if the file holds nothing else, and "" for a file with more,
 // such as an address.
 func (f secretFile) kind() string {
 	kind := strings.TrimSuffix(strings.TrimPrefix(f.text, "{"), "}")
@@ -34,11 +34,11 @@ func (f secretFile) kind() string {
 	return kind
 }
 
-// given are the settings of the operator, by name, that take the place of a secret's file.
+// given maps settings of the operator to their values, which replace generated secrets.
 type given map[string]string
 
-// givenSecrets finds in environ the settings whose files -make-secrets writes. What is empty counts
-// as not set.
+// givenSecrets finds the settings in environ whose files -make-secrets writes. An empty value
+// counts as not set.
 func givenSecrets(environ []string) (given, error) {
 	g, wanted := given{}, map[string]bool{}
 	for _, f := range secretFiles {
@@ -57,7 +57,7 @@ func givenSecrets(environ []string) (given, error) {
 	return g, nil
 }
 
-// settingOf returns the setting that holds the secret called kind.
+// settingOf returns the setting for the secret called kind.
 func settingOf(kind string) string {
 	for _, f := range secretFiles {
 		if f.kind() == kind {
@@ -67,10 +67,11 @@ func settingOf(kind string) string {
 	return ""
 }
 
-// replaceable is the one secret that nothing stored was made with.
+// replaceable is the only secret that no stored data depends on.
 const replaceable = "admin-password"
 
-// fitsTo fails when a key is given that is not the one in d: what is stored was made with that one.
+// fitsTo returns an error if a given key differs from the one in d, because stored data was made
+// with that one.
 func (g given) fitsTo(d *dataDir) error {
 	for _, k := range secretKinds {
 		name := settingOf(k.name)
@@ -92,8 +93,8 @@ func (g given) fitsTo(d *dataDir) error {
 	return nil
 }
 
-// adopt returns the secret called kind as the operator gave it, which it keeps in d, else as d has
-// it or generate makes it.
+// adopt returns the operator's secret called kind and stores it in d. Without one it returns the
+// secret in d, generating it if needed.
 func (g given) adopt(d *dataDir, kind string, generate func() (string, error)) (string, error) {
 	value, ok := g[settingOf(kind)]
 	if !ok {

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// oldSecrets are those of the previous release that this one still accepts. They are never made:
-// what reads them gets an empty file in an installation that does not have them, or not any more.
+// oldSecrets are secrets of the previous release that this one still accepts. They are never
+// generated. In an installation without them their readers get empty files.
 var oldSecrets = []string{"internal-keys", "nats"}
 
-// oldSecret returns the secret called name, "" when there is none.
+// oldSecret returns the secret called name, or "" if there is none.
 func (d *dataDir) oldSecret(name string) (string, error) {
 	content, err := os.ReadFile(filepath.Join(d.path, "secrets", name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -22,7 +22,7 @@ func (d *dataDir) oldSecret(name string) (string, error) {
 	return strings.TrimSpace(string(content)), err
 }
 
-// oldTexts returns what to fill into files for these secrets, each name followed by its text.
+// oldTexts returns pairs of secret name and text to fill into files.
 func (d *dataDir) oldTexts() ([]string, error) {
 	var out []string
 	for _, name := range oldSecrets {
@@ -39,8 +39,8 @@ func (d *dataDir) oldTexts() ([]string, error) {
 	return out, nil
 }
 
-// dropOldSecrets deletes them, for an operator whose programs are all of this release, and empties
-// the files that were made from them.
+// dropOldSecrets deletes the old secrets and empties the files made from them, once all programs
+// are of this release.
 func dropOldSecrets(dir string, environ ...string) error {
 	for _, name := range oldSecrets {
 		if err := os.Remove(filepath.Join(dir, masterFolder, "secrets", name)); err != nil &&

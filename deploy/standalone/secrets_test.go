@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestALostSecretIsNotMadeAnew(t *testing.T) {
+func TestALostSecretIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := makeSecrets(dir); err != nil {
@@ -78,8 +78,8 @@ func readAll(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// TestNoSecretIsReadableByEverybody, neither one that is made nor one that an earlier release left
-// so.
+// TestNoSecretIsReadableByEverybody covers new secrets and those whose mode an earlier release left
+// too open.
 func TestNoSecretIsReadableByEverybody(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "secrets")
@@ -123,9 +123,9 @@ func TestNoSecretIsReadableByEverybody(t *testing.T) {
 	hold("after an earlier release")
 }
 
-// TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes: nothing is interpreted in them, and a key that
-// data was sealed with is never replaced.
-func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
+// TestTheOperatorsSecretsReplaceGeneratedOnes: they are taken literally, and a key that sealed
+// data depends on is never replaced.
+func TestTheOperatorsSecretsReplaceGeneratedOnes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	const first, second, key, redis = `Pa$w0rd#12-{nats}`, `another $$ "one" = 7`,
@@ -176,9 +176,8 @@ func TestTheOperatorsOwnSecretsTakeThePlaceOfMadeOnes(t *testing.T) {
 	}
 }
 
-// TestTheOldSecretsLastUntilTheyAreDropped: a new installation gets no list of keys that all
-// services share, and an updated one keeps it until the operator says that nothing needs it any
-// more.
+// TestTheOldSecretsLastUntilTheyAreDropped: a new installation gets no key list shared by all
+// services. An updated installation keeps it until the operator drops it.
 func TestTheOldSecretsLastUntilTheyAreDropped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

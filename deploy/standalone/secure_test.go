@@ -12,8 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestTheWholeProductSpeaksTLS: clients with the door, the gateway with each service, and nobody
-// with a service who has no certificate.
+// TestTheWholeProductSpeaksTLS: clients use TLS to reach the gateway, the gateway uses mutual TLS
+// to reach each service, and services refuse clients without a certificate.
 func TestTheWholeProductSpeaksTLS(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
@@ -34,7 +34,7 @@ func TestTheWholeProductSpeaksTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	services := st.services // run forgets them
+	services := st.services // run sets the field to nil
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- st.run(ctx, func() { close(ready) }) }()
 	defer func() {
@@ -44,7 +44,7 @@ func TestTheWholeProductSpeaksTLS(t *testing.T) {
 		}
 	}()
 	select {
-	case <-ready: // the gateway got the public keys over mutual TLS
+	case <-ready: // the gateway fetched the public keys through mutual TLS
 	case <-time.After(readyTimeout):
 		t.Fatal("not ready in time")
 	}

@@ -15,13 +15,13 @@ import (
 	"github.com/realmgate/realmgate/vault-svc"
 )
 
-// section is the settings of one part of the process.
+// section holds the settings of one part of the process.
 type section struct {
 	title string
 	cfg   any
 }
 
-// services returns the settings of the services, each a pointer to an empty struct.
+// services returns the settings types of the services, each as a pointer to an empty struct.
 func services() []section {
 	return []section{
 		{"gateway", &gateway.Config{}}, {"users-svc", &users.Config{}}, {"vault-svc", &vault.Config{}},
@@ -29,8 +29,8 @@ func services() []section {
 	}
 }
 
-// printSettings writes each setting once, with the value that it has here: a setting of several
-// services has the same value in all of them.
+// printSettings writes each setting once, with its value here. A setting that several services read
+// has the same value in all of them.
 func printSettings(w io.Writer, environ []string) error {
 	printed := map[string]bool{}
 	for _, part := range append([]section{{"standalone", &Config{}}}, services()...) {
@@ -42,7 +42,7 @@ func printSettings(w io.Writer, environ []string) error {
 			printed[s.Name] = true
 			switch {
 			case s.Name == "DATA_DIR" && s.Source == config.FromDefault:
-				s.Value, _ = Config{}.dataDir() // without a home directory a start says what to do
+				s.Value, _ = Config{}.dataDir() // without a home directory the start reports the error
 			case slices.Contains(setHere, s.Name):
 				s.Value, s.Source = "(set by standalone)", "standalone"
 			case s.Required && s.Source == config.FromDefault:
@@ -59,8 +59,8 @@ func printSettings(w io.Writer, environ []string) error {
 	return nil
 }
 
-// loadAll fills the settings of standalone, and checks those of the services as they will be once
-// the servers and secrets that they need are there. The error names every setting that is wrong.
+// loadAll fills the settings of standalone, and checks those of the services with placeholders for
+// servers and secrets that the start will provide. The error names every wrong setting.
 func loadAll(environ []string) (Config, error) {
 	cfg, err := load(environ)
 	problems := strings.Split(errorText(err), "\n")
@@ -87,7 +87,8 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// placeholders are settings of the form of those that standalone gives to the services.
+// placeholders returns well-formed values for the settings that standalone will give to the
+// services.
 func placeholders(cfg Config, environ []string) []string {
 	scheme := "http"
 	if isSet(environ, "INTERNAL_TLS_CERT_FILE") {
@@ -104,10 +105,10 @@ func placeholders(cfg Config, environ []string) []string {
 		case name == "INTERNAL_KEYS":
 			out = append(out, name+"=")
 		case strings.HasSuffix(name, "_INTERNAL_KEYS"):
-			out = append(out, name+"="+strings.Repeat(name[:1], 52)) // each its own
+			out = append(out, name+"="+strings.Repeat(name[:1], 52)) // different values
 		}
 	}
-	keyset, _ := vault.GenerateKeyset() // without one the missing setting is reported
+	keyset, _ := vault.GenerateKeyset() // if this fails, the missing setting is reported
 	for name, value := range map[string]string{
 		"DATABASE_URL":       "postgres://" + localAddress,
 		"KEY_ENCRYPTION_KEY": base64.StdEncoding.EncodeToString(make([]byte, 32)), "VAULT_KEY_ENCRYPTION_KEY": keyset,
@@ -119,5 +120,5 @@ func placeholders(cfg Config, environ []string) []string {
 	return out
 }
 
-// localAddress has the form of an address; nothing listens there.
+// localAddress is a well-formed address where nothing listens.
 const localAddress = "127.0.0.1:1"

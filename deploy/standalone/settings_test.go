@@ -14,14 +14,14 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-func TestWhatIsEmptyIsNotSet(t *testing.T) {
+func TestEmptySettingsCountAsNotSet(t *testing.T) {
 	t.Parallel()
 	r := start(t, "INTERNAL_TLS_CERT_FILE=", "INTERNAL_KEYS=", "KEY_ENCRYPTION_KEY=", "VAULT_KEY_ENCRYPTION_KEY_FILE=",
 		"DATABASE_URL_FILE=")
 	r.login(adminEmail, adminPassword)
 }
 
-func TestWhatStandaloneSetsItselfIsMarked(t *testing.T) {
+func TestConfigMarksSettingsThatStandaloneSets(t *testing.T) {
 	t.Parallel()
 	var table strings.Builder
 	if err := printSettings(&table, []string{"USERS_URL=http://127.0.0.1:1"}); err != nil {
@@ -38,7 +38,7 @@ func TestWhatStandaloneSetsItselfIsMarked(t *testing.T) {
 	}
 }
 
-func TestConfigShowsWhatIsInForceAndNoSecret(t *testing.T) {
+func TestConfigShowsValuesInForceAndHidesSecrets(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "url")
 	if err := os.WriteFile(file, []byte("postgres://u:Hunter2@h/db"), 0o600); err != nil {
@@ -77,9 +77,9 @@ func TestConfigShowsWhatIsInForceAndNoSecret(t *testing.T) {
 	}
 }
 
-// TestWhatIsWrongIsSaidAtOnceBeforeAnythingStarts: with every service's settings, and with no
-// folder made.
-func TestWhatIsWrongIsSaidAtOnceBeforeAnythingStarts(t *testing.T) {
+// TestAllWrongSettingsAreReportedBeforeAnythingStarts covers the settings of every service, and
+// wants no folder to be created.
+func TestAllWrongSettingsAreReportedBeforeAnythingStarts(t *testing.T) {
 	t.Parallel()
 	dir, out := t.TempDir(), &bytes.Buffer{}
 	environ := []string{
@@ -108,7 +108,7 @@ func TestWhatIsWrongIsSaidAtOnceBeforeAnythingStarts(t *testing.T) {
 	}
 }
 
-func TestTheAdminAddressIsTheGateways(t *testing.T) {
+func TestTheAdminAddressServesTheGateway(t *testing.T) {
 	t.Parallel()
 	admin := testkit.FreeAddr(t)
 	start(t, "ADMIN_ADDR="+admin)
@@ -123,7 +123,7 @@ func TestTheAdminAddressIsTheGateways(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoStartMakesNothing(t *testing.T) {
+func TestNothingIsCreatedUnlessStandaloneStarts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string

@@ -24,7 +24,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// An hour of use, compressed: go test -run Soak -soak 5m ./standalone (in deploy).
+// soakFor lets the test run longer: go test -run Soak -soak 5m ./standalone (in deploy).
 var soakFor = flag.Duration("soak", 3*time.Second, "how long TestSoak goes on")
 
 const (
@@ -32,11 +32,11 @@ const (
 	slowConnections = 500
 	soakReadTimeout = 5 * time.Second
 	settleTime      = testkit.Patience
-	// idleTimeout is the gateway's: a connection that asks for nothing for so long is ended.
+	// idleTimeout is the gateway's setting: it closes a connection without a request for this long.
 	idleTimeout = 60 * time.Second
 )
 
-// footprint is what a process holds.
+// footprint is the resources that a process holds.
 type footprint struct {
 	goroutines, files, heapMB, residentMB int
 }
@@ -46,9 +46,9 @@ func (f footprint) String() string {
 		f.residentMB)
 }
 
-// TestSoak holds thousands of idle and slow connections to the product, lets others come and go,
-// sign in and out, move large values and break off, and then looks whether everything has been
-// given back. What it measures is another process.
+// TestSoak holds thousands of idle and slow connections to the product while other clients connect,
+// sign in and out, move large values and break off. Afterwards the product must have released all
+// resources. It runs as another process so that only its resources are measured.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	if testkit.Race && !testkit.ReleaseBuild() {
@@ -66,7 +66,7 @@ func TestSoak(t *testing.T) {
 	for i := range s.users {
 		s.users[i] = s.user(fmt.Sprint("soak", i))
 	}
-	s.churn(time.Second) // pools and caches fill
+	s.churn(time.Second) // fill pools and caches
 	before := s.footprint()
 
 	began := time.Now()
@@ -97,7 +97,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soak is a product under test, seen from inside and outside.
+// soak is a product under test.
 type soak struct {
 	*running
 	process *process
@@ -105,7 +105,7 @@ type soak struct {
 	users   [4]account
 }
 
-// footprint measures after a garbage collection.
+// footprint measures the product after a garbage collection.
 func (s *soak) footprint() footprint {
 	s.t.Helper()
 	found := regexp.MustCompile(`service=gateway.*admin_addr=(\S+)`).FindStringSubmatch(s.process.errors.String())
@@ -146,8 +146,8 @@ func (s *soak) footprint() footprint {
 	return f
 }
 
-// settled waits until the process holds no more than most of anything that can leak: fasthttp keeps
-// idle goroutines for ten seconds.
+// settled waits until the process holds at most the given resources: fasthttp keeps idle goroutines
+// for ten seconds.
 func (s *soak) settled(most footprint) footprint {
 	s.t.Helper()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -165,8 +165,8 @@ func (s *soak) settled(most footprint) footprint {
 
 const plainRequest = "GET /api/v1/auth/config HTTP/1.1\r\nHost: h\r\n\r\n"
 
-// openIdle opens connections that have made one request and then do nothing; as many as the limit
-// of open files allows.
+// openIdle opens connections that make one request and then stay idle, as many as the limit of open
+// files allows.
 func (s *soak) openIdle() []net.Conn {
 	s.t.Helper()
 	n := idleConnections
@@ -198,7 +198,7 @@ func (s *soak) openIdle() []net.Conn {
 	return conns
 }
 
-// ask makes a request on c and reads its answer.
+// ask sends a request on c and reads its answer.
 func ask(c net.Conn) error {
 	_ = c.SetDeadline(time.Now().Add(testkit.Patience))
 	if _, err := io.WriteString(c, plainRequest); err != nil {
@@ -215,8 +215,8 @@ func ask(c net.Conn) error {
 	return err
 }
 
-// openSlow opens connections that send a byte of a header now and then, and holds that each is
-// ended within the time that a request may take.
+// openSlow opens connections that send a header byte by byte, and wants each closed within the time
+// limit of a request.
 func (s *soak) openSlow() {
 	var wait sync.WaitGroup
 	for range slowConnections {
@@ -231,7 +231,7 @@ func (s *soak) openSlow() {
 			for time.Since(start) < testkit.Patience {
 				_ = c.SetReadDeadline(time.Now().Add(time.Second))
 				if _, err := c.Read(make([]byte, 512)); err != nil && !os.IsTimeout(err) {
-					return // ended
+					return // closed
 				}
 				if _, err := c.Write([]byte("x")); err != nil {
 					return
@@ -243,7 +243,7 @@ func (s *soak) openSlow() {
 	s.t.Cleanup(wait.Wait)
 }
 
-// stillThere makes a second request on some of the idle connections.
+// stillThere sends a second request on some of the idle connections.
 func (s *soak) stillThere(idle []net.Conn) {
 	s.t.Helper()
 	for i := 0; i < len(idle); i += len(idle)/100 + 1 {
@@ -253,7 +253,7 @@ func (s *soak) stillThere(idle []net.Conn) {
 	}
 }
 
-// ended holds that the product has ended the idle connections.
+// ended wants the product to have closed the idle connections.
 func (s *soak) ended(idle []net.Conn) {
 	s.t.Helper()
 	for i, c := range idle {
@@ -264,8 +264,7 @@ func (s *soak) ended(idle []net.Conn) {
 	}
 }
 
-// churn comes and goes for a time, one worker for each user, and returns how many requests were
-// made.
+// churn runs clients for a time, one worker for each user, and returns the number of requests.
 func (s *soak) churn(lasts time.Duration) int64 {
 	var made atomic.Int64
 	var wait sync.WaitGroup
@@ -280,7 +279,7 @@ func (s *soak) churn(lasts time.Duration) int64 {
 	return made.Load()
 }
 
-// come does one of the things that clients do, on a connection of its own.
+// come performs one of the clients' actions on a new connection.
 func (s *soak) come(u *account, made *atomic.Int64) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
@@ -308,7 +307,7 @@ func (s *soak) come(u *account, made *atomic.Int64) {
 		value := `{"value":"` + strings.Repeat("v", 1<<20+rand.IntN(8<<20)) + `"}`
 		do("PUT", "/api/v1/vault/keys/"+strconv.FormatInt(time.Now().UnixNano(), 36), value, 201)
 		do("DELETE", "/api/v1/vault", "", 200)
-	case 2: // an upload that breaks off, and junk
+	case 2: // an upload that breaks off, and malformed bytes
 		for _, text := range []string{
 			"PUT " + key + " HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + u.Token + "\r\nContent-Length: 9000000\r\n\r\n" +
 				strings.Repeat("x", 1<<20), "\x00\x01\x02",
@@ -318,7 +317,7 @@ func (s *soak) come(u *account, made *atomic.Int64) {
 				_ = c.Close()
 			}
 		}
-	case 3: // an answer that nobody reads
+	case 3: // an answer that the client does not read
 		do("PUT", key, `{"value":"`+strings.Repeat("v", 2<<20)+`"}`, 201)
 		if c, err := net.Dial("tcp", s.addr); err == nil {
 			_, _ = io.WriteString(c, "GET "+key+" HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "+u.Token+"\r\n\r\n")

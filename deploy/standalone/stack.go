@@ -25,14 +25,14 @@ import (
 	"github.com/realmgate/realmgate/vault-svc"
 )
 
-// stack is everything that this process runs.
+// stack holds everything that runs in this process.
 type stack struct {
 	cfg      Config
 	dir      *dataDir
 	backing  *backing
-	services []*service.Service // in the order in which they start
+	services []*service.Service // in start order
 	gateway  *service.Service
-	// password is the first admin's, "" unless it was generated and has not been shown yet.
+	// password is the first admin's generated password until it has been shown, and "" otherwise.
 	password string
 }
 
@@ -42,7 +42,7 @@ const (
 	stopTimeout  = 30 * time.Second
 )
 
-// newStack opens everything; what it had opened before a failure is closed again.
+// newStack opens everything. After a failure it closes the parts that it had opened.
 func newStack(ctx context.Context, cfg Config, environ []string, logTo io.Writer) (*stack, error) {
 	if err := portFree(cfg.GatewayAddr); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (st *stack) logger(environ []string, to io.Writer) (*slog.Logger, error) {
 	return service.NewRuntime(base, to).Log, err
 }
 
-// portFree turns the commonest failure of all into one line before anything is started.
+// portFree reports the most common failure, a port in use, in one line before anything starts.
 func portFree(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -99,22 +99,21 @@ func portFree(addr string) error {
 	return ln.Close()
 }
 
-// sharedSettings returns the settings that all services read and that differ from those of a
-// service on its own machine: addresses, and the secrets of the data folder unless the environment
-// has its own.
+// sharedSettings returns the settings that all services read and that standalone decides:
+// addresses, and the secrets of the data folder unless the environment sets them.
 func (st *stack) sharedSettings(ctx context.Context, environ []string) ([]string, error) {
 	out := []string{
 		"NATS_URL=" + st.backing.natsURL, "REDIS_URL=" + st.backing.redisURL,
 		"LOG_LEVEL=" + st.cfg.LogLevel, "LOG_FORMAT=" + st.cfg.LogFormat, "INTERNAL_KEYS=",
 	}
-	if st.cfg.NATSURL == "" { // the embedded one speaks plainly, on the loopback
+	if st.cfg.NATSURL == "" { // the embedded server has no TLS and listens on the loopback interface
 		out = append(out, "NATS_TLS_CA_FILE=", "NATS_TLS_CERT_FILE=", "NATS_TLS_KEY_FILE=", "NATS_CREDS_FILE=")
 	}
 	if st.cfg.RedisURL == "" {
 		out = append(out, "REDIS_TLS_CA_FILE=", "REDIS_TLS_CERT_FILE=", "REDIS_TLS_KEY_FILE=")
 	}
 	for _, name := range []string{"USERS_INTERNAL_KEYS", "VAULT_INTERNAL_KEYS", "ACTIVITY_INTERNAL_KEYS"} {
-		key, err := longRandomText() // both sides are in this process, so it need not outlive it
+		key, err := longRandomText() // both sides are in this process, so the key need not be stored
 		if err != nil {
 			return nil, err
 		}
@@ -140,9 +139,9 @@ func (st *stack) sharedSettings(ctx context.Context, environ []string) ([]string
 	return append(out, admin...), err
 }
 
-// firstAdmin returns the settings of the first admin, empty ones once there is an admin whose
-// password is known to somebody. A generated password is kept in the data folder until it has been
-// shown; none is generated for a database that has an admin already.
+// firstAdmin returns the settings of the first admin, or none if an admin exists whose password a
+// person knows. A generated password stays in the data folder until it has been shown. None is
+// generated for a database that has an admin.
 func (st *stack) firstAdmin(ctx context.Context) ([]string, error) {
 	if given := st.cfg.AdminPassword.Reveal(); given != "" {
 		return []string{"ADMIN_EMAIL=" + st.cfg.AdminEmail, "ADMIN_PASSWORD=" + given}, nil
@@ -151,7 +150,7 @@ func (st *stack) firstAdmin(ctx context.Context) ([]string, error) {
 	_, generated := os.Stat(st.dir.sub("secrets/admin-password"))
 	there := shown == nil
 	if !there && generated != nil {
-		// When the database does not answer yet, users-svc waits for it and finds out by itself.
+		// If the database does not answer yet, users-svc waits for it and checks again.
 		email, err := users.AdminEmail(ctx, config.Secret(st.backing.databaseURL("users_svc")), st.cfg.AdminEmail)
 		there = err == nil && email != ""
 	}
@@ -163,10 +162,11 @@ func (st *stack) firstAdmin(ctx context.Context) ([]string, error) {
 	return []string{"ADMIN_EMAIL=" + st.cfg.AdminEmail, "ADMIN_PASSWORD=" + password}, err
 }
 
-// shownMarker says that the admin's password was printed once, or given.
+// shownMarker is the file that records that the admin's password was printed or given by the
+// operator.
 const shownMarker = "admin-password-shown"
 
-// withPublicURL lets links in mails begin with the gateway's address where PUBLIC_URL is not set.
+// withPublicURL makes links in mails begin with the gateway's address if PUBLIC_URL is not set.
 func (st *stack) withPublicURL(environ []string, log *slog.Logger) []string {
 	_, port, err := net.SplitHostPort(st.cfg.GatewayAddr)
 	if isSet(environ, "PUBLIC_URL") || err != nil || port == "0" {
@@ -183,7 +183,7 @@ func (st *stack) withPublicURL(environ []string, log *slog.Logger) []string {
 	return with(environ, "PUBLIC_URL="+url)
 }
 
-// openServices makes the four services; each gets settings and a registry of its own.
+// openServices makes the four services, each with its own settings and registry.
 func (st *stack) openServices(ctx context.Context, environ []string, log *slog.Logger) error {
 	environ = st.withPublicURL(environ, log)
 	usersSvc, err := open(ctx, environ, st, log, users.Program(), "users_svc", usersPort, "USERS_ADDR="+localPort)
@@ -209,8 +209,8 @@ func (st *stack) openServices(ctx context.Context, environ []string, log *slog.L
 	return err
 }
 
-// open makes one service from its program, with schema's database when it has one, and its admin
-// port at offset from that of ADMIN_ADDR.
+// open makes one service from its program. It gets the database of schema, if it has one, and an
+// admin port at offset from ADMIN_ADDR's.
 func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Logger, p service.Program[C],
 	schema string, offset int, own ...string) (*service.Service, error) {
 	if schema != "" {
@@ -251,19 +251,19 @@ func openAt[C any](ctx context.Context, environ []string, log *slog.Logger, p se
 	return svc, nil
 }
 
-// isSet reports whether environ has the setting name, or the file that holds it. What is empty
-// counts as not set, as in package config.
+// isSet reports whether environ has the setting name or its _FILE. An empty value counts as not
+// set, as in package config.
 func isSet(environ []string, name string) bool {
 	set := map[string]bool{}
 	for _, kv := range environ {
 		n, value, _ := strings.Cut(kv, "=")
-		set[n] = value != "" // the last one counts
+		set[n] = value != "" // the last value counts
 	}
 	return set[name] || set[name+"_FILE"]
 }
 
-// with returns environ with own settings in the place of its own, also where environ names a file
-// for one.
+// with returns environ with the settings in own replaced, including those that environ reads from a
+// file.
 func with(environ []string, own ...string) []string {
 	out := append(slices.Clone(environ), own...)
 	for _, kv := range own {
@@ -273,8 +273,8 @@ func with(environ []string, own ...string) []string {
 	return out
 }
 
-// run serves until ctx ends or something fails, then stops everything in reverse order. ready is
-// called once, when all services are ready.
+// run serves until ctx ends or a part fails, then stops everything in reverse order. It calls ready
+// once, when all services are ready.
 func (st *stack) run(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -293,14 +293,14 @@ func (st *stack) run(ctx context.Context, ready func()) error {
 		}
 	}()
 	err := service.RunAll(ctx, st.services...)
-	st.services = nil // they have closed themselves
+	st.services = nil // run has closed them
 	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
 	return errors.Join(err, st.close(context.WithoutCancel(ctx)))
 }
 
-// waitReady returns when every service says that it is ready.
+// waitReady returns when every service reports that it is ready.
 func (st *stack) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -320,7 +320,7 @@ func (st *stack) waitReady(ctx context.Context) error {
 	return nil
 }
 
-// close releases everything; services first, because they use the rest.
+// close releases everything. Services are closed first because they use the rest.
 func (st *stack) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()

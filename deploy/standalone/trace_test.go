@@ -9,16 +9,16 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// clientTrace is a traceparent as a client's own instrumentation sends it, with the flag that asks
-// for the trace not to be kept.
+// clientTrace is a traceparent as a client's own instrumentation sends it, with the sampled flag
+// off.
 const (
 	clientTrace  = "4bf92f3577b34da6a3ce929d0e0e4736"
 	clientSpan   = "00f067aa0ba902b7"
 	clientParent = "00-" + clientTrace + "-" + clientSpan + "-00"
 )
 
-// TestOneTraceFromTheGatewayToTheInsertOfTheEvent writes a vault key and looks for all that this
-// led to.
+// TestOneTraceFromTheGatewayToTheInsertOfTheEvent writes a vault key and looks for all spans that
+// follow from it.
 func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 	t.Parallel()
 	to := testkit.Traces(t)
@@ -33,7 +33,7 @@ func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 			"baggage": "who=baggage-4411"},
 	}).want(t, "write a key", 201, "")
 
-	var spans map[string]testkit.Span // of the one trace, by service and name
+	var spans map[string]testkit.Span // of this trace, by service and name
 	wanted := []string{
 		"gateway PUT /api/v1/vault/keys/{key} SERVER", "gateway PUT /api/v1/vault/keys/{key} CLIENT",
 		"vault-svc PUT /api/v1/vault/keys/:key SERVER",
@@ -79,7 +79,7 @@ func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 		userPassword)
 }
 
-// tellNone fails the test for every span in which one of the texts stands.
+// tellNone fails the test for every span that contains one of the texts.
 func tellNone(t *testing.T, spans []testkit.Span, texts ...string) {
 	t.Helper()
 	for _, s := range spans {

@@ -1,8 +1,7 @@
-// Package tools owns the programs of other projects that the acceptance tests run, at the versions
-// that our files are written for: Helm, a validator of Kubernetes objects, promtool and generators
-// of API clients. They take minutes to compile, so `go run ./deploy/tools/install` builds them
-// before the tests, once for each version, and the tests only ask for their paths. Start reading at
-// All.
+// Package tools provides the third-party programs that the acceptance tests run: Helm, a validator
+// of Kubernetes objects, promtool and generators of API clients, at fixed versions. They take
+// minutes to compile, so `go run ./deploy/tools/install` builds them before the tests, once for
+// each version, and the tests only ask for their paths. Start reading at All.
 package tools
 
 import (
@@ -17,23 +16,23 @@ import (
 	"path/filepath"
 )
 
-// Tool is a program that is built from a Go module, or installed from npm.
+// Tool is a program built from a Go module or installed from npm.
 type Tool struct {
 	Name    string
 	Version string
 	pkg     string   // the Go package, without its version; "" for npm
-	flags   []string // of go install
-	npm     []string // npm packages with their versions; the first one has the program
+	flags   []string // for go install
+	npm     []string // npm packages with their versions; the program is in the first
 }
 
-// All returns every tool. Everything comes from the Go module proxy and the npm registry, because
-// CI reaches nothing else.
+// All returns every tool. They all come from the Go module proxy or the npm registry, because CI
+// reaches nothing else.
 func All() []Tool {
 	return []Tool{
 		{Name: "helm", Version: "v3.22.0", pkg: "helm.sh/helm/v3/cmd/helm"},
 		// It contains the schemas of Kubernetes.
 		{Name: "kubectl-validate", Version: "v0.0.4", pkg: "sigs.k8s.io/kubectl-validate"},
-		// The tags leave out the discovery of clouds, which is most of its code.
+		// The tags leave out service discovery, which is most of its code.
 		{Name: "promtool", Version: "v0.316.0", pkg: "github.com/prometheus/prometheus/cmd/promtool",
 			flags: []string{"-tags", "remove_all_sd,enable_dns_sd"}},
 		{Name: "oapi-codegen", Version: "v2.8.2", pkg: "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen"},
@@ -42,10 +41,10 @@ func All() []Tool {
 	}
 }
 
-// TypeScriptCompiler is the name of the compiler that stands beside openapi-typescript.
+// TypeScriptCompiler is the name of the compiler installed beside openapi-typescript.
 const TypeScriptCompiler = "tsc"
 
-// NotInstalledError tells the reader how to get a tool.
+// NotInstalledError reports a missing tool and how to install it.
 type NotInstalledError struct{ Tool Tool }
 
 // Error implements error.
@@ -72,7 +71,7 @@ func Path(name string) (string, error) {
 	return "", fmt.Errorf("tools: no tool is called %s", name)
 }
 
-// Install builds each tool that is not there yet and says on progress what it does.
+// Install builds each missing tool and reports its progress.
 func Install(ctx context.Context, progress io.Writer) error {
 	dir, err := folder()
 	if err != nil {
@@ -94,7 +93,7 @@ func Install(ctx context.Context, progress io.Writer) error {
 	return nil
 }
 
-// folder is where the tools are: REALMGATE_TOOLS, or a folder of the user's cache.
+// folder returns the folder of the tools: REALMGATE_TOOLS, or a folder in the user's cache.
 func folder() (string, error) {
 	if dir := os.Getenv("REALMGATE_TOOLS"); dir != "" {
 		return filepath.Abs(dir)
@@ -103,10 +102,10 @@ func folder() (string, error) {
 	return filepath.Join(cache, "realmgate-tools"), err
 }
 
-// home is the folder of this version of the tool; another version has another one.
+// home is the folder of this version of the tool.
 func (t Tool) home() string { return t.Name + "-" + t.Version }
 
-// program is the path of the tool's program below the folder of all tools.
+// program returns the path of the tool's program, relative to the folder of all tools.
 func (t Tool) program() string {
 	if t.pkg == "" {
 		return filepath.Join(t.home(), "node_modules", ".bin", t.Name)
@@ -114,7 +113,7 @@ func (t Tool) program() string {
 	return filepath.Join(t.home(), path.Base(t.pkg))
 }
 
-// install fills a temporary folder and renames it, so that a tool is there completely or not at
+// install builds into a temporary folder and renames it, so that a tool exists completely or not at
 // all.
 func (t Tool) install(ctx context.Context, dir string) error {
 	temporary, err := os.MkdirTemp(dir, "."+t.home()+"-")
@@ -136,7 +135,7 @@ func (t Tool) install(ctx context.Context, dir string) error {
 		return err
 	}
 	err = os.Rename(temporary, filepath.Join(dir, t.home()))
-	if errors.Is(err, fs.ErrExist) { // another installer was faster
+	if errors.Is(err, fs.ErrExist) { // another process has installed it meanwhile
 		return nil
 	}
 	return err

@@ -1,4 +1,4 @@
-// Package importgraph provides diagrams of our packages and their imports, in Mermaid, for
+// Package importgraph provides diagrams, in Mermaid, of our packages and their imports for
 // CONTRIBUTING.md. Start reading at Update.
 package importgraph
 
@@ -15,25 +15,25 @@ import (
 	"strings"
 )
 
-// module is the path that the import paths of all modules begin with.
+// module is the common prefix of the import paths of all modules.
 const module = "github.com/realmgate/realmgate/"
 
-// Markers of the generated part of CONTRIBUTING.md.
+// Markers around the generated part of CONTRIBUTING.md.
 const (
 	begin = "<!-- generated: go run ./deploy/tools/imports -->\n"
 	end   = "<!-- end of the generated part -->\n"
 )
 
-// services are the modules that have a diagram of their own, beside pkg.
+// services are the modules that have their own diagram, beside pkg.
 var services = []string{"gateway", "users-svc", "vault-svc", "activity-svc"}
 
-// graph maps a package to the packages that it imports, without the prefix module.
+// graph maps a package to its imports; paths are without the prefix module.
 type graph map[string][]string
 
-// File is the file with the diagrams, relative to the root.
+// File is the path of the file with the diagrams, relative to the root.
 const File = "CONTRIBUTING.md"
 
-// Update returns the content of File under root with diagrams of the packages as they are.
+// Update returns the content of File under root with new diagrams.
 func Update(ctx context.Context, root string) ([]byte, error) {
 	content, err := os.ReadFile(filepath.Join(root, File))
 	if err != nil {
@@ -57,7 +57,7 @@ func Update(ctx context.Context, root string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// list asks the go command for the imports of all packages of ours, without those of tests.
+// list asks the go command for the imports of our packages, without tests.
 func list(ctx context.Context, root string) (graph, error) {
 	args := []string{"list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./pkg/..."}
 	for _, s := range services {
@@ -96,7 +96,7 @@ func (g graph) below(folder string) graph {
 	return part
 }
 
-// reduced returns g without the imports that a longer path implies.
+// reduced returns g without imports that are implied by a longer path.
 func (g graph) reduced() graph {
 	r := graph{}
 	for name, imports := range g {
@@ -115,7 +115,7 @@ func (g graph) reaches(from, to string) bool {
 	return slices.ContainsFunc(g[from], func(i string) bool { return i == to || g.reaches(i, to) })
 }
 
-// mermaid draws g; names are relative to folder.
+// mermaid draws g with names relative to folder.
 func (g graph) mermaid(folder string) string {
 	label := func(name string) string {
 		if short, ok := strings.CutPrefix(name, folder+"/"); ok {

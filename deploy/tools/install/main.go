@@ -1,5 +1,4 @@
-// Command install owns no code of its own: it installs the tools of package tools. Start reading
-// there.
+// Command install provides the installation of the tools of package tools. Start reading there.
 package main
 
 import (
