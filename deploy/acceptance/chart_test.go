@@ -145,8 +145,10 @@ func TestChartWorkloads(t *testing.T) {
 				t.Errorf("%s: %s=%s is another file than in docker-compose.yml", name, k, v)
 			}
 		}
-		if pod.at("securityContext", "runAsNonRoot") != true || c.at("securityContext", "readOnlyRootFilesystem") != true ||
-			c.at("securityContext", "allowPrivilegeEscalation") != false || pod.at("automountServiceAccountToken") != false {
+		if pod.at("securityContext", "runAsNonRoot") != true ||
+			c.at("securityContext", "readOnlyRootFilesystem") != true ||
+			c.at("securityContext", "allowPrivilegeEscalation") != false ||
+			pod.at("automountServiceAccountToken") != false {
 			t.Errorf("%s has more rights than it needs", name)
 		}
 		for probe, path := range map[string]string{"startupProbe": "/livez", "readinessProbe": "/readyz",
@@ -192,7 +194,8 @@ func TestChartNamesAndPortsAgree(t *testing.T) {
 			t.Fatalf("%s is %q", setting, gateway[setting])
 		}
 		svc := find(t, all, "Service", m[1])
-		container := object(find(t, all, "Deployment", m[1]).at("spec", "template", "spec", "containers", 0).(map[string]any))
+		container := object(find(t, all, "Deployment", m[1]).at("spec", "template", "spec", "containers",
+			0).(map[string]any))
 		addr := environOf(container)[strings.TrimSuffix(setting, "_URL")+"_ADDR"]
 		if svc.at("spec", "clusterIP") != "None" || addr != ":"+m[2] ||
 			container.at("ports", 0, "containerPort") != svc.at("spec", "ports", 0, "port") {
@@ -201,7 +204,8 @@ func TestChartNamesAndPortsAgree(t *testing.T) {
 		policy := find(t, all, "NetworkPolicy", m[1])
 		from, _ := policy.at("spec", "ingress", 0, "from").([]any)
 		if len(from) != 1 || policy.at("spec", "ingress", 1) != nil ||
-			policy.at("spec", "ingress", 0, "from", 0, "podSelector", "matchLabels", "app.kubernetes.io/name") != "gateway" {
+			policy.at("spec", "ingress", 0, "from", 0, "podSelector", "matchLabels",
+				"app.kubernetes.io/name") != "gateway" {
 			t.Errorf("%s lets in more than the gateway: %v", name, policy.at("spec", "ingress"))
 		}
 		migrate := find(t, all, "Job", m[1]+"-migrate")
@@ -221,7 +225,8 @@ func TestChartVariants(t *testing.T) {
 	t.Parallel()
 	t.Run("a gateway without a volume", func(t *testing.T) {
 		w := find(t, render(t, "gateway.journal.persistent=false"), "StatefulSet", "rg-gateway")
-		if w.at("spec", "volumeClaimTemplates") != nil || w.at("spec", "template", "spec", "volumes", 1, "emptyDir") == nil {
+		if w.at("spec", "volumeClaimTemplates") != nil ||
+			w.at("spec", "template", "spec", "volumes", 1, "emptyDir") == nil {
 			t.Errorf("volumes: %v", w.at("spec", "template", "spec", "volumes"))
 		}
 	})
@@ -238,23 +243,25 @@ func TestChartVariants(t *testing.T) {
 		}
 	})
 	t.Run("activity by consumer lag", func(t *testing.T) {
-		hpa := find(t, render(t, "activitySvc.autoscaling.lag.enabled=true"), "HorizontalPodAutoscaler", "rg-activity-svc")
+		hpa := find(t, render(t, "activitySvc.autoscaling.lag.enabled=true"), "HorizontalPodAutoscaler",
+			"rg-activity-svc")
 		if hpa.at("spec", "metrics", 1, "external", "metric", "name") != "realmgate_activity_lag" {
 			t.Errorf("metrics: %v", hpa.at("spec", "metrics"))
 		}
 	})
 	t.Run("a setting of one service wins over the chart's", func(t *testing.T) {
 		all := render(t, "usersSvc.settings.LOG_LEVEL=debug", "usersSvc.settings.SIGNUP_ENABLED=false")
-		environ := environOf(object(find(t, all, "Deployment", "rg-users-svc").at("spec", "template", "spec", "containers",
-			0).(map[string]any)))
+		environ := environOf(object(find(t, all, "Deployment", "rg-users-svc").at("spec", "template", "spec",
+			"containers", 0).(map[string]any)))
 		if environ["LOG_LEVEL"] != "debug" || environ["SIGNUP_ENABLED"] != "false" {
 			t.Errorf("settings: %v", environ)
 		}
 	})
 	t.Run("everything else switched on", func(t *testing.T) {
-		all := render(t, "gateway.ingress.enabled=true", "gateway.ingress.tlsSecretName=tls", "serviceMonitor.enabled=true",
-			"prometheusRule.enabled=true", "dashboards.enabled=true")
-		if host := find(t, all, "Ingress", "rg-gateway").at("spec", "rules", 1, "host"); host != "*.realmgate.example.com" {
+		all := render(t, "gateway.ingress.enabled=true", "gateway.ingress.tlsSecretName=tls",
+			"serviceMonitor.enabled=true", "prometheusRule.enabled=true", "dashboards.enabled=true")
+		if host := find(t, all, "Ingress", "rg-gateway").at("spec", "rules", 1,
+			"host"); host != "*.realmgate.example.com" {
 			t.Errorf("the realms' host: got %v", host)
 		}
 		monitor := find(t, all, "ServiceMonitor", "rg")
@@ -274,7 +281,8 @@ func TestChartVariants(t *testing.T) {
 func TestChartRefusesReplicasBesideAutoscaling(t *testing.T) {
 	t.Parallel()
 	for _, part := range []string{"gateway", "usersSvc", "vaultSvc", "activitySvc"} {
-		cmd := helmCommand(t, "template", "rg", ".", "--kube-version", kubernetesVersion+".0", "--set", part+".replicas=3")
+		cmd := helmCommand(t, "template", "rg", ".", "--kube-version", kubernetesVersion+".0", "--set",
+			part+".replicas=3")
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "exclude each other") {
 			t.Errorf("%s.replicas beside autoscaling: %v", part, err)
 		}
@@ -306,7 +314,8 @@ func TestChartPodsTakeTheOperatorsSettings(t *testing.T) {
 		}
 	}
 	find(t, all, "ServiceAccount", "rg")
-	if egress := find(t, all, "NetworkPolicy", "rg-egress"); egress.at("spec", "egress", 2, "ports", 0, "port") != 5432 {
+	if egress := find(t, all, "NetworkPolicy", "rg-egress"); egress.at("spec", "egress", 2, "ports", 0,
+		"port") != 5432 {
 		t.Errorf("egress: %v", egress["spec"])
 	}
 }

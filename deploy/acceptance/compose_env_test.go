@@ -82,7 +82,8 @@ func TestReadersOfSecretsAreInTheirGroup(t *testing.T) {
 		t.Fatalf("secrets runs as %q", p.Services["secrets"].User)
 	}
 	for name, s := range p.Services {
-		mounts := slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == "/secrets" })
+		mounts := slices.ContainsFunc(s.Volumes,
+			func(v types.ServiceVolumeConfig) bool { return v.Target == "/secrets" })
 		// Our images run as 65532:65532, see deploy/Dockerfile.
 		if mounts && !slices.Contains(ours, name) && !slices.Contains(s.GroupAdd, group) {
 			t.Errorf("%s cannot read its secrets: it is not in the group %s", name, group)
@@ -152,7 +153,8 @@ func TestExternalServersCanBeConfigured(t *testing.T) {
 		[]string{"REDIS_URL=rediss://:x@redis.example:6380/0", "ADMIN_PASSWORD=Pa$w0rd#12-and-more"}
 	runWith(t, environ, binary(t, "standalone"), "-make-secrets", dir)
 	for file, want := range map[string]config.Secret{
-		"gateway/redis-url": "rediss://:x@redis.example:6380/0", "users-svc/redis-url": "rediss://:x@redis.example:6380/0",
+		"gateway/redis-url":        "rediss://:x@redis.example:6380/0",
+		"users-svc/redis-url":      "rediss://:x@redis.example:6380/0",
 		"users-svc/admin-password": "Pa$w0rd#12-and-more",
 	} {
 		if got := readAt(t, filepath.Join(dir, file)); got != want.Reveal() {

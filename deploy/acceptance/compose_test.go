@@ -31,8 +31,8 @@ func projectIn(t *testing.T, dir string, environ ...string) *types.Project {
 	t.Helper()
 	o, err := cli.NewProjectOptions([]string{filepath.Join(dir, "docker-compose.yml")}, cli.WithWorkingDirectory(dir),
 		cli.WithInterpolation(true),
-		cli.WithResolvedPaths(true), cli.WithNormalization(true), cli.WithConsistency(true), cli.WithProfiles([]string{"*"}),
-		cli.WithEnv(environ))
+		cli.WithResolvedPaths(true), cli.WithNormalization(true), cli.WithConsistency(true),
+		cli.WithProfiles([]string{"*"}), cli.WithEnv(environ))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,8 @@ func TestComposeFile(t *testing.T) {
 			if (s.HealthCheck == nil) != slices.Contains(withoutHealth, name) {
 				t.Errorf("health check: got %v", s.HealthCheck)
 			}
-			if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+			if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") ||
+				!slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 				t.Error("has more rights than it needs")
 			}
 			for _, v := range s.Volumes {
@@ -176,17 +177,20 @@ func TestOnlyTheGatewayIsPublished(t *testing.T) {
 			}
 		}
 	}
-	if ports := p.Services["gateway"].Ports; len(ports) != 1 || ports[0].Published != "8080" || ports[0].Target != 8080 {
+	if ports := p.Services["gateway"].Ports; len(ports) != 1 || ports[0].Published != "8080" ||
+		ports[0].Target != 8080 {
 		t.Errorf("the gateway's ports: got %v, want 8080", ports)
 	}
 	for _, port := range p.Services["proxy"].Ports {
-		if port.Published != "80" && port.Published != "443" || !slices.Equal(p.Services["proxy"].Profiles, []string{"tls"}) {
+		if port.Published != "80" && port.Published != "443" ||
+			!slices.Equal(p.Services["proxy"].Profiles, []string{"tls"}) {
 			t.Errorf("the TLS proxy publishes %s", port.Published)
 		}
 	}
 	for name, s := range p.Services {
 		_, there := s.Networks["database"]
-		if want := slices.Contains([]string{"users-svc", "vault-svc", "activity-svc", "postgres"}, name); there != want {
+		if want := slices.Contains([]string{"users-svc", "vault-svc", "activity-svc", "postgres"},
+			name); there != want {
 			t.Errorf("%s in the network database: got %v, want %v", name, there, want)
 		}
 	}

@@ -32,7 +32,8 @@ func TestMain(m *testing.M) {
 func rawEnv(r io.Reader, _ string, vars map[string]string, _ func(string) (string, bool)) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		if name, value, ok := strings.Cut(strings.TrimLeft(lines.Text(), " \t"), "="); ok && !strings.HasPrefix(name, "#") {
+		if name, value, ok := strings.Cut(strings.TrimLeft(lines.Text(), " \t"), "="); ok &&
+			!strings.HasPrefix(name, "#") {
 			vars[name] = value
 		}
 	}

@@ -31,8 +31,8 @@ func TestTheComposeFileRuns(t *testing.T) {
 			IsAdmin bool `json:"is_admin"`
 		}
 	}
-	s.into(s.login(*s.project.Services["users-svc"].Environment["ADMIN_EMAIL"], s.secret("users-svc", "admin-password")),
-		&admin)
+	s.into(s.login(*s.project.Services["users-svc"].Environment["ADMIN_EMAIL"],
+		s.secret("users-svc", "admin-password")), &admin)
 	if !admin.User.IsAdmin {
 		t.Error("the first admin is no admin")
 	}

@@ -66,7 +66,8 @@ var rules = []struct {
 		[]string{`^pkg/(db|localpg|testkit)/`, `_store\.go$`, `_test\.go$`, `^deploy/(bench|chaos)/`}},
 	{"Fiber stays at the door", []string{"github.com/gofiber/"},
 		[]string{`^pkg/httpx/`, `^gateway/`, `_http\.go$`, `_test\.go$`, `^deploy/bench/`}},
-	{"NATS has one owner", []string{"github.com/nats-io/nats.go"}, []string{`^pkg/bus/`, `_test\.go$`, `^deploy/chaos/`}},
+	{"NATS has one owner", []string{"github.com/nats-io/nats.go"},
+		[]string{`^pkg/bus/`, `_test\.go$`, `^deploy/chaos/`}},
 	{"OpenTelemetry has one owner", []string{"go.opentelemetry.io"}, []string{`^pkg/(trace|testkit)/`}},
 	{"embedded servers stay out of the services",
 		[]string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis"},
@@ -90,7 +91,8 @@ func TestImports(t *testing.T) {
 					t.Errorf("%s imports %s: %s", s.path, path, r.about)
 				}
 			}
-			if from, to := moduleOf(s.path), importedModule(path); to != "" && from != to && to != "pkg" && from != "deploy" {
+			if from, to := moduleOf(s.path), importedModule(path); to != "" && from != to && to != "pkg" &&
+				from != "deploy" {
 				t.Errorf("%s imports %s: services never import each other, and pkg imports no service", s.path, path)
 			}
 		}
@@ -141,13 +143,15 @@ func TestPackageCommentsSayWhereToStartReading(t *testing.T) {
 			t.Errorf("%s: name the package after the things that it provides", dir)
 		}
 		if doc := strings.Join(strings.Fields(s.file.Doc.Text()),
-			" "); regexp.MustCompile(`^(Package|Command) \S+ [a-z]`).MatchString(doc) && strings.Contains(doc, "tart reading") {
+			" "); regexp.MustCompile(`^(Package|Command) \S+ [a-z]`).MatchString(doc) &&
+			strings.Contains(doc, "tart reading") {
 			documented[dir] = true
 		}
 	}
 	for dir := range seen {
 		if !documented[dir] {
-			t.Errorf(`%s: its package comment must open with "Package x provides …" and say where to start reading`, dir)
+			t.Errorf(`%s: its package comment must open with "Package x provides …" and say where to start reading`,
+				dir)
 		}
 	}
 }

@@ -59,7 +59,8 @@ func copyRows(ctx context.Context, url string, table pgx.Identifier, batch, n in
 	}
 	defer c.Close(context.WithoutCancel(ctx))
 	for begin := 0; begin < n; begin += batch {
-		rows := pgx.CopyFromSlice(min(batch, n-begin), func(i int) ([]any, error) { return columns(at(begin + i)), nil })
+		rows := pgx.CopyFromSlice(min(batch, n-begin),
+			func(i int) ([]any, error) { return columns(at(begin + i)), nil })
 		if _, err := c.CopyFrom(ctx, table, activityColumns(), rows); err != nil {
 			return err
 		}
@@ -69,7 +70,8 @@ func copyRows(ctx context.Context, url string, table pgx.Identifier, batch, n in
 
 // countedOf returns how many records of the users activity-svc has counted.
 func countedOf(ctx context.Context, url string, users [][]byte) (int64, error) {
-	return one[int64](ctx, url, `SELECT coalesce(sum(records), 0)::bigint FROM activity_svc.activity_hourly WHERE user_id = ANY($1)`, users)
+	return one[int64](ctx, url,
+		`SELECT coalesce(sum(records), 0)::bigint FROM activity_svc.activity_hourly WHERE user_id = ANY($1)`, users)
 }
 
 // share is a user and the number of rows of that user.

@@ -19,8 +19,9 @@ func crowdGroup() group {
 	return group{name: "crowd", title: "More clients at once than can be served in time",
 		prepare: func(ctx context.Context, b *bench) (plan, error) {
 			p := plan{notes: []string{
-				fmt.Sprintf("Each client waits for its answer and asks again at once, also after a 503, whose Retry-After it does not heed. They share %d accounts, and "+
-					"the CPUs with the product. A refused request is a failed one.", vaultConns),
+				fmt.Sprintf("Each client waits for its answer and asks again at once, also after a 503, whose "+
+					"Retry-After it does not heed. They share %d accounts, and the CPUs with the product. A refused "+
+					"request is a failed one.", vaultConns),
 				"CPU and memory are those of gateway, vault-svc and PostgreSQL together.",
 			}}
 			if err := b.fillVault(ctx, vaultConns); err != nil {
@@ -35,7 +36,8 @@ func crowdGroup() group {
 				if clients != busyClients {
 					p.targets = append(p.targets, target{
 						what:    fmt.Sprintf("answers to %d clients ÷ to %d", clients, busyClients),
-						subject: crowdName(clients), baseline: crowdName(busyClients), figure: throughput(), informative: true,
+						subject: crowdName(clients), baseline: crowdName(busyClients), figure: throughput(),
+						informative: true,
 					})
 				}
 			}

@@ -29,7 +29,8 @@ func prepareDatabase(ctx context.Context, url string) (int, error) {
 		}
 	}
 	if _, err := c.Exec(ctx, "LOAD 'auto_explain'"); err == nil { // otherwise the growth table has no plans
-		if _, err := c.Exec(ctx, "ALTER DATABASE "+databaseName+" SET session_preload_libraries = 'auto_explain'"); err != nil {
+		if _, err := c.Exec(ctx,
+			"ALTER DATABASE "+databaseName+" SET session_preload_libraries = 'auto_explain'"); err != nil {
 			return 0, err
 		}
 	}
@@ -49,7 +50,8 @@ func explainAll(ctx context.Context, url string, on bool) error {
 		threshold = "0"
 	}
 	for _, sql := range []string{
-		"ALTER SYSTEM SET auto_explain.log_min_duration = " + threshold, "ALTER SYSTEM SET auto_explain.log_analyze = off",
+		"ALTER SYSTEM SET auto_explain.log_min_duration = " + threshold,
+		"ALTER SYSTEM SET auto_explain.log_analyze = off",
 		"ALTER SYSTEM SET auto_explain.log_nested_statements = on", "SELECT pg_reload_conf()",
 	} {
 		if _, err := c.Exec(ctx, sql); err != nil {

@@ -23,12 +23,14 @@ func forwardGroup() group {
 
 func prepareForward(ctx context.Context, b *bench) (plan, error) {
 	p := plan{notes: []string{
-		"\"The same gateway forwarding bare\" is a public route of the gateway: no token, no session state, no limit, no event, and all that every request of it " +
-			"has: its id, its metrics, its deadlines, the rules for headers, the bound of an overload. A forwarder of the same libraries that has nothing of this " +
+		"\"The same gateway forwarding bare\" is a public route of the gateway: no token, no session state, no " +
+			"limit, no event, and all that every request of it has: its id, its metrics, its deadlines, the rules " +
+			"for headers, the bound of an overload. A forwarder of the same libraries that has nothing of this " +
 			"either (" + bareName + ") is shown for comparison: what is left to it is what the kernel and HTTP cost.",
-		"\"" + fullName + "\" forwards to the same fixed upstream as everybody; its session states come from users-svc, its limits from Redis, its events are " +
-			"written to the journal and shipped to JetStream, on the same CPUs. activity-svc stands still meanwhile, except in the row \"" + storedName + "\": it would " +
-			"run on another machine, and the target is about the gateway.",
+		"\"" + fullName + "\" forwards to the same fixed upstream as everybody; its session states come from " +
+			"users-svc, its limits from Redis, its events are written to the journal and shipped to JetStream, on " +
+			"the same CPUs. activity-svc stands still meanwhile, except in the row \"" + storedName +
+			"\": it would run on another machine, and the target is about the gateway.",
 		"CPU and memory are those of the forwarder's own processes.",
 	}}
 	if err := b.makeAccounts(ctx); err != nil {
@@ -109,8 +111,8 @@ func (b *bench) gatewaysBefore(ctx context.Context, upstream string) ([]subject,
 
 func forwardTargets() []target {
 	versus := func(baseline string, bound float64) target {
-		return target{what: "gateway, all checks ÷ " + baseline, subject: fullName, baseline: baseline, figure: throughput(),
-			atLeast: true, bound: bound}
+		return target{what: "gateway, all checks ÷ " + baseline, subject: fullName, baseline: baseline,
+			figure: throughput(), atLeast: true, bound: bound}
 	}
 	return []target{
 		{what: "gateway, all checks ÷ its own public route, bare", subject: fullName, baseline: publicName,

@@ -40,11 +40,13 @@ func growthGroup() group {
 				}
 			}
 			return plan{growth: t, notes: []string{
-				"Each operation alone over one connection to its service: the time that a tenth of " + fmt.Sprint(growthRepeats) +
+				"Each operation alone over one connection to its service: the time that a tenth of " +
+					fmt.Sprint(growthRepeats) +
 					" answers stayed below, because the slower ones say " +
 					"more of what else the machine did. The plans are those of the statements that " +
-					"the service really sent, from PostgreSQL's auto_explain. \"Faster than its answer\": the time grew more than three times as much as the bytes of the answer " +
-					"from the smallest size to the largest.",
+					"the service really sent, from PostgreSQL's auto_explain. \"Faster than its answer\": the time " +
+					"grew more than three times as much as the bytes of the answer from the smallest size to the " +
+					"largest.",
 			}}, nil
 		}}
 }
@@ -86,7 +88,8 @@ func (t *growthTable) measure(ctx context.Context, b *bench, addr, thing string,
 		}
 		slices.Sort(times)
 		row := growthRow{thing: thing, size: size, operation: o.name, took: times[len(times)/10], bytes: len(answer)}
-		if row.plan, err = b.plansOf(ctx, func() error { _, err := c.call(o.request, o.want...); return err }); err != nil {
+		if row.plan, err = b.plansOf(ctx,
+			func() error { _, err := c.call(o.request, o.want...); return err }); err != nil {
 			return err
 		}
 		t.rows = append(t.rows, row)

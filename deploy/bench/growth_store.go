@@ -25,7 +25,8 @@ func addUsers(ctx context.Context, url string, n int) error {
 		"signup_method", "created_at", "updated_at"}
 	rows := pgx.CopyFromSlice(max(0, n-there), func(i int) ([]any, error) {
 		name, now := fmt.Sprintf("grown-%d", there+i), time.Now()
-		return []any{id.New(now), name, name + "@example.com", name + "@example.com", name, "!", true, "email", now, now}, nil
+		return []any{id.New(now), name, name + "@example.com", name + "@example.com", name, "!", true, "email", now,
+			now}, nil
 	})
 	if _, err := c.CopyFrom(ctx, pgx.Identifier{"users_svc", "users"}, columns, rows); err != nil {
 		return err

@@ -36,7 +36,8 @@ func ingestGroup() group {
 		if err := makeCopyTable(ctx, url, today, today.Add(24*time.Hour)); err != nil {
 			return plan{}, err
 		}
-		nats, err := bus.Connect(bus.Config{URL: config.Secret(b.backing.natsURL)}, "bench", slog.New(slog.DiscardHandler))
+		nats, err := bus.Connect(bus.Config{URL: config.Secret(b.backing.natsURL)}, "bench",
+			slog.New(slog.DiscardHandler))
 		if err != nil {
 			return plan{}, err
 		}
@@ -51,11 +52,13 @@ func ingestGroup() group {
 				{name: copied, servers: []int{b.backing.postgresPID},
 					before: func(context.Context) error { g.events = makeEvents(n); return nil }, measure: g.copy},
 			},
-			targets: []target{{what: "rows stored ÷ rows copied", subject: stored, baseline: copied, figure: throughput(),
-				atLeast: true, bound: 0.6}},
-			notes: []string{fmt.Sprintf("%d events of %d users a round, published while activity-svc stands still; then its rate from its first batch to its last, "+
-				"duplicates refused, by %d writers. CPU per row has the counting of the records in it, which follows every few seconds. COPY: batches of %d, each a transaction, by %d connections into an equal table. Both tables grow from "+
-				"round to round.", n, ingestUsers, ingestWriters, ingestBatch, ingestWriters)},
+			targets: []target{{what: "rows stored ÷ rows copied", subject: stored, baseline: copied,
+				figure: throughput(), atLeast: true, bound: 0.6}},
+			notes: []string{fmt.Sprintf("%d events of %d users a round, published while activity-svc stands still; "+
+				"then its rate from its first batch to its last, duplicates refused, by %d writers. CPU per row has "+
+				"the counting of the records in it, which follows every few seconds. COPY: batches of %d, each a "+
+				"transaction, by %d connections into an equal table. Both tables grow from round to round.", n,
+				ingestUsers, ingestWriters, ingestBatch, ingestWriters)},
 		}, nil
 	}}
 }

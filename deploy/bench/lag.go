@@ -19,8 +19,8 @@ func lagGroup() group {
 			if err := b.fillVault(ctx, accountCount); err != nil {
 				return plan{}, err
 			}
-			servers := []int{b.product.gateway.pid(), b.product.vault.pid(), b.product.activity.pid(), b.backing.postgresPID,
-				b.backing.nats.pid()}
+			servers := []int{b.product.gateway.pid(), b.product.vault.pid(), b.product.activity.pid(),
+				b.backing.postgresPID, b.backing.nats.pid()}
 			get := httpLoad(b.product.gateway.addr, vaultConns, b.readValue, 200)
 			var most float64
 			seconds := time.Duration(b.options.seconds * float64(time.Second))
@@ -41,11 +41,14 @@ func lagGroup() group {
 					}},
 				},
 				targets: []target{{
-					what: "p99 of the lag at half of the maximum load, limit 250 ms", subject: half, figure: p99(), bound: 1,
-					limit: float64(250 * time.Millisecond), write: func(v float64) string { return short(time.Duration(v)) },
+					what: "p99 of the lag at half of the maximum load, limit 250 ms", subject: half, figure: p99(),
+					bound: 1,
+					limit: float64(250 * time.Millisecond),
+					write: func(v float64) string { return short(time.Duration(v)) },
 				}},
-				notes: []string{fmt.Sprintf("%d clients send a DELETE of a key that is not there and ask activity-svc for it every %s until it is in their log; "+
-					"the lag counts from the answer to the first page that shows it.", probers, probeEvery)},
+				notes: []string{fmt.Sprintf("%d clients send a DELETE of a key that is not there and ask "+
+					"activity-svc for it every %s until it is in their log; the lag counts from the answer to the "+
+					"first page that shows it.", probers, probeEvery)},
 			}, nil
 		}}
 }
@@ -86,7 +89,8 @@ func (b *bench) probeLag(ctx context.Context, background load, seconds time.Dura
 		sum.Merge(lags[i])
 	}
 	return cell{
-		Requests: sum.TotalCount(), Took: time.Since(began), P50: time.Duration(sum.ValueAtQuantile(50)) * time.Microsecond,
+		Requests: sum.TotalCount(), Took: time.Since(began),
+		P50: time.Duration(sum.ValueAtQuantile(50)) * time.Microsecond,
 		P99: time.Duration(sum.ValueAtQuantile(99)) * time.Microsecond,
 	}, nil
 }
@@ -111,7 +115,8 @@ func (b *bench) probe(ctx context.Context, i int) (*hdrhistogram.Histogram, erro
 	defer log.close()
 	for n := 0; ctx.Err() == nil; n++ {
 		path := fmt.Sprintf("/api/v1/vault/keys/probe-%d-%d", time.Now().UnixNano(), n)
-		if _, err := door.call(request{method: "DELETE", path: path, header: []string{bearer(who.token)}}, 404); err != nil {
+		if _, err := door.call(request{method: "DELETE", path: path, header: []string{bearer(who.token)}},
+			404); err != nil {
 			return nil, err
 		}
 		answered := time.Now()
@@ -122,7 +127,8 @@ func (b *bench) probe(ctx context.Context, i int) (*hdrhistogram.Histogram, erro
 				return nil, err
 			}
 			if bytes.Contains(page, []byte(path)) {
-				_ = lags.RecordValue(time.Since(answered).Microseconds()) // fails only for values out of range, which longestLag prevents
+				// It fails only for values out of range, which longestLag prevents
+				_ = lags.RecordValue(time.Since(answered).Microseconds())
 				break
 			}
 			if time.Since(answered) > longestLag {

@@ -28,8 +28,8 @@ func (r request) raw(addr string) []byte {
 	if host == "" {
 		host = addr
 	}
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: realmgate-bench\r\nAccept: application/json\r\n", r.method,
-		r.path, host)
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: realmgate-bench\r\nAccept: application/json\r\n",
+		r.method, r.path, host)
 	for _, h := range r.header {
 		b.WriteString(h + "\r\n")
 	}

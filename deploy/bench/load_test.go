@@ -90,7 +90,8 @@ func TestSlowOperationsCountAsMuchAsQuickOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const workers, each = 8, 4 // they end 100, 200, 300 and 400 ms after the start
-		slow := load{conns: workers, worker: func(int) (worker, error) { return slowWorker(100 * time.Millisecond), nil }}
+		slow := load{conns: workers,
+			worker: func(int) (worker, error) { return slowWorker(100 * time.Millisecond), nil }}
 		c, err := slow.run(t.Context(), 50*time.Millisecond, 400*time.Millisecond, func(bool) {})
 		if err != nil {
 			t.Fatal(err)
@@ -145,7 +146,8 @@ func (w *lateWorker) close() {}
 
 func lateLoad(conns int, rate float64, took time.Duration, err error) (load, *atomic.Int64) {
 	n := &atomic.Int64{}
-	return load{conns: conns, rate: rate, worker: func(int) (worker, error) { return &lateWorker{took, err, n}, nil }}, n
+	return load{conns: conns, rate: rate, worker: func(int) (worker, error) { return &lateWorker{took, err, n}, nil }},
+		n
 }
 
 func TestOpenLoopKeepsItsRate(t *testing.T) {

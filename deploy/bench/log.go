@@ -61,18 +61,20 @@ func logGroup() group {
 				{name: fewStats, fresh: ask(few, stats), servers: servers},
 			},
 			targets: []target{
-				{what: "p99 of the first page, many rows ÷ 1,000 rows", subject: manyList, baseline: fewList, figure: p99(),
+				{what: "p99 of the first page, many rows ÷ 1,000 rows", subject: manyList, baseline: fewList,
+					figure: p99(), bound: 3},
+				{what: "p99 of stats, many rows ÷ 1,000 rows", subject: manyStats, baseline: fewStats, figure: p99(),
 					bound: 3},
-				{what: "p99 of stats, many rows ÷ 1,000 rows", subject: manyStats, baseline: fewStats, figure: p99(), bound: 3},
 				{what: "p99 of page 10,001, many rows ÷ first page, 1,000 rows", subject: deepPage, baseline: fewList,
 					figure: p99(), bound: 20},
-				{what: "p50 of the first page, many rows ÷ 1,000 rows", subject: manyList, baseline: fewList, figure: p50(),
-					bound: 3, informative: true},
+				{what: "p50 of the first page, many rows ÷ 1,000 rows", subject: manyList, baseline: fewList,
+					figure: p50(), bound: 3, informative: true},
 			},
-			notes: []string{fmt.Sprintf("%d rows over %d days, a quarter of them (%d) one user's, %d another's, copied in, then counted by activity-svc itself; "+
-				"%d records a page. The target is written for 20,000,000 rows: -rows 20000000 measures that. \"Any filter\" takes these in turn: %v. "+
-				"activity-svc alone, %d connections; CPU and memory with PostgreSQL.", b.options.rows, logDays, quarter, fewRows,
-				limit, queriesOf(filters), logConns)},
+			notes: []string{fmt.Sprintf("%d rows over %d days, a quarter of them (%d) one user's, %d another's, "+
+				"copied in, then counted by activity-svc itself; %d records a page. The target is written for "+
+				"20,000,000 rows: -rows 20000000 measures that. \"Any filter\" takes these in turn: %v. "+
+				"activity-svc alone, %d connections; CPU and memory with PostgreSQL.", b.options.rows, logDays, quarter,
+				fewRows, limit, queriesOf(filters), logConns)},
 		}, nil
 	}}
 }

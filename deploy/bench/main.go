@@ -84,21 +84,25 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.Float64Var(&o.seconds, "seconds", 0.5, "measured time of one cell; a quarter of it more is warm-up")
 	flags.IntVar(&o.rounds, "rounds", 15,
-		"how often each subject is measured, in turn with the others: many short rounds meet the same weather on a restless machine")
+		"how often each subject is measured, in turn with the others: many short rounds meet the same weather on a "+
+			"restless machine")
 	flags.IntVar(&o.conns, "conns", 64, "connections of the forwarding rows")
 	only := flags.String("only", "", "regular expression of the groups to run: "+groupNames())
 	subjects := flags.String("subjects", "",
-		"regular expression of the subjects to measure, for a closer look at some: targets that need others are not measured")
+		"regular expression of the subjects to measure, for a closer look at some: targets that need others are not "+
+			"measured")
 	flags.IntVar(&o.rows, "rows", 1_000_000,
 		"rows of the activity log in the group log; the target is written for 20000000")
 	flags.IntVar(&o.growthRows, "growth-rows", 1_000_000,
-		"most rows of the activity log in the group growth; 100000000 take 50 GB of disk and a quarter of an hour or more: -limit")
+		"most rows of the activity log in the group growth; 100000000 take 50 GB of disk and a quarter of an hour "+
+			"or more: -limit")
 	flags.IntVar(&o.growthUsers, "growth-users", 10_000, "most users in the group growth")
 	flags.StringVar(&o.results, "results", "", "folder of the results (deploy/bench/results)")
 	flags.StringVar(&o.name, "name", "latest",
 		"name of the results: NAME.md and NAME.svg; another one keeps a run of some groups beside the latest of all")
 	flags.StringVar(&o.profiles, "profiles", "",
-		"folder, made when missing, for CPU profiles of the services in the first round; the ratios of that round suffer")
+		"folder, made when missing, for CPU profiles of the services in the first round; the ratios of that round "+
+			"suffer")
 	flags.DurationVar(&o.limit, "limit", 20*time.Minute, "the run ends after this, whatever is missing")
 	flags.StringVar(&o.cpus, "cpus", "", "CPUs for everything, such as 0,1; all by default")
 	if err := flags.Parse(args); err != nil {
@@ -115,7 +119,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.seconds <= 0 || o.rounds < 1 || o.conns < 1 || o.rows < 10_000 || o.growthRows < 10_000 || o.growthUsers < 1 ||
 		flags.NArg() > 0 {
-		err = errors.New("every number must be positive, -rows and -growth-rows at least 10000, and nothing may follow the flags")
+		err = errors.New("every number must be positive, -rows and -growth-rows at least 10000, and nothing may " +
+			"follow the flags")
 		fmt.Fprintln(stderr, err)
 	}
 	return o, err
@@ -198,7 +203,8 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 	if err := os.Chmod(b.dir, 0o711); err != nil {
 		return err
 	}
-	b.tools = toolbox{root: root, bin: filepath.Join(b.dir, "bin"), scratch: filepath.Join(b.dir, "scratch"), say: b.say}
+	b.tools = toolbox{root: root, bin: filepath.Join(b.dir, "bin"), scratch: filepath.Join(b.dir, "scratch"),
+		say: b.say}
 	folders := []string{b.tools.bin, b.logs()}
 	if o.profiles != "" {
 		folders = append(folders, o.profiles)

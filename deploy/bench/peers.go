@@ -116,8 +116,8 @@ http://%s {
 	if err != nil {
 		return nil, err
 	}
-	return b.start("caddy", program, []string{"XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir}, "run", "--config", path,
-		"--adapter", "caddyfile")
+	return b.start("caddy", program, []string{"XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir}, "run", "--config",
+		path, "--adapter", "caddyfile")
 }
 
 func writeFile(dir, name, content string) (string, error) {

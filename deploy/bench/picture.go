@@ -64,8 +64,8 @@ func panel(b *strings.Builder, y int, title string, bars []bar) int {
 		}
 		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" fill="#1a202c">%s</text>`, labelWidth+10, y+barHeight,
 			html.EscapeString(bar.label))
-		fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`, barLeft, y+3, length, barHeight,
-			bar.colour)
+		fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`, barLeft, y+3, length,
+			barHeight, bar.colour)
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" fill="#4a5568">%s</text>`+"\n", float64(barLeft)+length+8, y+barHeight,
 			html.EscapeString(bar.text))
 		y += lineHeight

@@ -72,7 +72,8 @@ func (pb *pocketbase) fill() error {
 	}
 	for i := range vaultConns {
 		email := fmt.Sprintf("owner%d@example.com", i)
-		body := fmt.Sprintf(`{"email":%q,"password":%q,"passwordConfirm":%[2]q,"verified":true}`, email, pocketbasePassword)
+		body := fmt.Sprintf(`{"email":%q,"password":%q,"passwordConfirm":%[2]q,"verified":true}`, email,
+			pocketbasePassword)
 		if _, err := c.call(request{method: "POST", path: "/api/collections/users/records", header: authorization,
 			body: body}, 200); err != nil {
 			return err

@@ -155,7 +155,8 @@ func signUp(addr, email string) (account, error) {
 		}
 	}
 	err = json.Unmarshal(answer, &tokens)
-	return account{id: tokens.Data.User.ID, email: email, token: tokens.Data.Token, refresh: tokens.Data.RefreshToken}, err
+	return account{id: tokens.Data.User.ID, email: email, token: tokens.Data.Token, refresh: tokens.Data.RefreshToken},
+		err
 }
 
 // call makes one request, wants one of the statuses, and returns the body.

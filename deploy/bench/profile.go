@@ -22,7 +22,8 @@ func (b *bench) profile(g group, s subject, round int, seconds time.Duration) (w
 		}
 		all.Go(func() {
 			url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", i.admin, max(1, int(seconds.Seconds())))
-			name := regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(g.name+"-"+s.name, "-") + "." + i.name + ".pprof"
+			name := regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(g.name+"-"+s.name, "-") + "." + i.name +
+				".pprof"
 			status, body, err := httpGet(url)
 			if err == nil && status == 200 {
 				err = os.WriteFile(filepath.Join(b.options.profiles, name), body, 0o644)

@@ -177,7 +177,8 @@ func (o outcome) table() table {
 	unit := cmpOr(o.plan.unit, "requests")
 	reference := o.plan.reference()
 	t := table{title: o.group.title, notes: o.plan.notes,
-		head: []string{"subject", unit + "/s", "÷ reference", "p50", "p99", "CPU/" + strings.TrimSuffix(unit, "s"), "memory"}}
+		head: []string{"subject", unit + "/s", "÷ reference", "p50", "p99", "CPU/" + strings.TrimSuffix(unit, "s"),
+			"memory"}}
 	base, _ := o.find(reference)
 	for _, s := range o.series {
 		if s.failed != nil {
@@ -206,7 +207,8 @@ func (o outcome) table() table {
 		t.rows = append(t.rows, []string{
 			name, rate, against, duration(func(c cell) time.Duration { return c.P50 }),
 			duration(func(c cell) time.Duration { return c.P99 }),
-			duration(cell.cpuPerRequest), megabytes(medianOf(s.cells, func(c cell) float64 { return float64(c.Memory) })),
+			duration(cell.cpuPerRequest),
+			megabytes(medianOf(s.cells, func(c cell) float64 { return float64(c.Memory) })),
 		})
 	}
 	return t
@@ -239,7 +241,8 @@ func (t *growthTable) table(o outcome) table {
 			verdict = "**faster than its answer**"
 		}
 		out.rows = append(out.rows, []string{
-			r.thing, thousands(float64(r.size)), r.operation, short(r.took), number(float64(r.took) / float64(first[key].took)),
+			r.thing, thousands(float64(r.size)), r.operation, short(r.took),
+			number(float64(r.took) / float64(first[key].took)),
 			thousands(float64(r.bytes)) + "B", strings.Join(r.plan, ", "), verdict,
 		})
 	}

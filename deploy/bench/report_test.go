@@ -25,13 +25,15 @@ func found(t *testing.T) report {
 			group: g,
 			plan: plan{
 				targets: []target{
-					{what: "a ÷ b <escaped> & more", subject: "a", baseline: "b", figure: throughput(), atLeast: true, bound: 0.8},
+					{what: "a ÷ b <escaped> & more", subject: "a", baseline: "b", figure: throughput(), atLeast: true,
+						bound: 0.8},
 					{what: "gone ÷ b", subject: "gone", baseline: "b", figure: throughput(), atLeast: true, bound: 0.8},
 				},
 				notes: []string{"about the group"},
 			},
 			series: []series{
-				{subject: subject{name: "a"}, cells: cellsOf(900, 450)}, {subject: subject{name: "b"}, cells: cellsOf(1000, 500)},
+				{subject: subject{name: "a"}, cells: cellsOf(900, 450)},
+				{subject: subject{name: "b"}, cells: cellsOf(1000, 500)},
 				{subject: subject{name: "gone"}, failed: errors.New("would not start\nsecond line")},
 			},
 		}},
@@ -51,8 +53,8 @@ func TestReportShowsEachFigureBesideItsRatio(t *testing.T) {
 	}
 	for _, want := range []string{
 		"| a ÷ b <escaped> & more | ≥ 0.80 | 0.90 (0.90–0.90) | ok |", "| gone ÷ b | ≥ 0.80 | – | not measured |",
-		"| a | 675 | 0.90 (0.90–0.90) |", "| b (reference) | 750 | 1.00 (1.00–1.00) |", "failed: would not start |", "a note",
-		"about the group",
+		"| a | 675 | 0.90 (0.90–0.90) |", "| b (reference) | 750 | 1.00 (1.00–1.00) |", "failed: would not start |",
+		"a note", "about the group",
 		"go run ./deploy/bench -seconds 2 -rounds 2",
 	} {
 		if !strings.Contains(string(page), want) {

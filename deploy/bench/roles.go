@@ -77,8 +77,9 @@ func fixedAnswer(body []byte) (fasthttp.RequestHandler, error) {
 func serveReverseProxy(addr, upstream string) error {
 	target := &url.URL{Scheme: "http", Host: upstream}
 	proxy := &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target); r.SetXForwarded() },
-		Transport: &http.Transport{MaxIdleConns: upstreamConns, MaxIdleConnsPerHost: upstreamConns, DisableCompression: true},
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.SetXForwarded() },
+		Transport: &http.Transport{MaxIdleConns: upstreamConns, MaxIdleConnsPerHost: upstreamConns,
+			DisableCompression: true},
 	}
 	return (&http.Server{Addr: addr, Handler: proxy, ReadHeaderTimeout: time.Minute}).ListenAndServe()
 }

@@ -32,5 +32,6 @@ func serveSelect(addr, _ string) error {
 		c.SetContentType("application/json")
 		c.SetBody(body)
 	}
-	return (&fasthttp.Server{Handler: handle, NoDefaultServerHeader: true, ReadTimeout: time.Minute}).ListenAndServe(addr)
+	return (&fasthttp.Server{Handler: handle, NoDefaultServerHeader: true,
+		ReadTimeout: time.Minute}).ListenAndServe(addr)
 }

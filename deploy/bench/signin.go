@@ -37,13 +37,14 @@ func signInGroup() group {
 					{name: refreshName, load: refreshLoad(b, vaultConns), servers: servers},
 				},
 				targets: []target{
-					{what: "login ÷ its Argon2id hash alone", subject: loginName, baseline: hashName, figure: throughput(),
-						atLeast: true, bound: 0.95},
-					{what: "refresh ÷ login", subject: refreshName, baseline: loginName, figure: throughput(), atLeast: true,
-						bound: 20},
+					{what: "login ÷ its Argon2id hash alone", subject: loginName, baseline: hashName,
+						figure: throughput(), atLeast: true, bound: 0.95},
+					{what: "refresh ÷ login", subject: refreshName, baseline: loginName, figure: throughput(),
+						atLeast: true, bound: 20},
 				},
-				notes: []string{fmt.Sprintf("Hashes are computed by one goroutine for each CPU in the load generator; logins come over %d connections, refreshes over "+
-					"%d, each with a session of its own whose token it rotates. CPU and memory: gateway, users-svc and PostgreSQL.",
+				notes: []string{fmt.Sprintf("Hashes are computed by one goroutine for each CPU in the load "+
+					"generator; logins come over %d connections, refreshes over %d, each with a session of its own "+
+					"whose token it rotates. CPU and memory: gateway, users-svc and PostgreSQL.",
 					conns, vaultConns)},
 			}, nil
 		}}

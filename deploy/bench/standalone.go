@@ -23,7 +23,8 @@ func standaloneGroup() group {
 					figure: metric{"time to ready", func(c cell) float64 { return c.Took.Seconds() }},
 					bound:  1, limit: 2, write: func(s float64) string { return number(s) + " s" },
 				}},
-				notes: []string{"From the start of the process to the first 200 of its public door; PostgreSQL, NATS and Redis start with it. Memory is that of all its processes, PostgreSQL included."},
+				notes: []string{"From the start of the process to the first 200 of its public door; PostgreSQL, " +
+					"NATS and Redis start with it. Memory is that of all its processes, PostgreSQL included."},
 			}, nil
 		}}
 }
@@ -58,17 +59,19 @@ func idleGroup() group {
 				name string
 				pids []int
 			}{
-				{all, []int{b.product.gateway.pid(), b.product.users.pid(), b.product.vault.pid(), b.product.activity.pid()}},
+				{all, []int{b.product.gateway.pid(), b.product.users.pid(), b.product.vault.pid(),
+					b.product.activity.pid()}},
 				{"gateway", []int{b.product.gateway.pid()}}, {"users-svc", []int{b.product.users.pid()}},
 				{"vault-svc", []int{b.product.vault.pid()}}, {"activity-svc", []int{b.product.activity.pid()}},
 			} {
 				subjects = append(subjects,
-					subject{name: s.name, servers: s.pids, once: true, measure: func(ctx context.Context) (cell, error) {
-						if s.name == all {
-							sleep(ctx, idleWait)
-						}
-						return cell{Memory: memoryOf(s.pids)}, ctx.Err()
-					}})
+					subject{name: s.name, servers: s.pids, once: true,
+						measure: func(ctx context.Context) (cell, error) {
+							if s.name == all {
+								sleep(ctx, idleWait)
+							}
+							return cell{Memory: memoryOf(s.pids)}, ctx.Err()
+						}})
 			}
 			const limit = 120 << 20
 			return plan{base: all, subjects: subjects, targets: []target{{

@@ -31,8 +31,9 @@ func vaultGroup() group {
 
 func prepareVault(ctx context.Context, b *bench) (plan, error) {
 	p := plan{notes: []string{
-		fmt.Sprintf("%d connections, each with an account of its own; the value has 256 bytes. Both databases flush each commit to disk: SQLite runs with "+
-			"synchronous=FULL in place of PocketBase's NORMAL. PocketBase writes its own log of requests, as it comes.",
+		fmt.Sprintf("%d connections, each with an account of its own; the value has 256 bytes. Both databases flush "+
+			"each commit to disk: SQLite runs with synchronous=FULL in place of PocketBase's NORMAL. PocketBase "+
+			"writes its own log of requests, as it comes.",
 			vaultConns),
 		"CPU and memory are those of gateway, vault-svc and PostgreSQL together, and of PocketBase.",
 	}}
@@ -44,7 +45,8 @@ func prepareVault(ctx context.Context, b *bench) (plan, error) {
 		return []request{{method: "PUT", path: vaultRead, header: []string{bearer(b.account(i).token)}, body: body}}
 	}
 	p.subjects = []subject{
-		{name: vaultGet, load: httpLoad(b.product.gateway.addr, vaultConns, b.readValue, 200), servers: b.vaultServers()},
+		{name: vaultGet, load: httpLoad(b.product.gateway.addr, vaultConns, b.readValue, 200),
+			servers: b.vaultServers()},
 		{name: vaultPut, load: httpLoad(b.product.gateway.addr, vaultConns, put, 200), servers: b.vaultServers()},
 	}
 	base, err := b.startPocketBase(ctx)
@@ -52,14 +54,16 @@ func prepareVault(ctx context.Context, b *bench) (plan, error) {
 		b.note("PocketBase is missing: %v.", err)
 	} else {
 		p.subjects = append(p.subjects,
-			subject{name: pocketbaseGet, load: httpLoad(base.addr, vaultConns, base.read, 200), servers: []int{base.pid()}},
-			subject{name: pocketbasePut, load: httpLoad(base.addr, vaultConns, base.write, 200), servers: []int{base.pid()}})
+			subject{name: pocketbaseGet, load: httpLoad(base.addr, vaultConns, base.read, 200),
+				servers: []int{base.pid()}},
+			subject{name: pocketbasePut, load: httpLoad(base.addr, vaultConns, base.write, 200),
+				servers: []int{base.pid()}})
 	}
 	p.targets = []target{
-		{what: "vault GET ÷ PocketBase", subject: vaultGet, baseline: pocketbaseGet, figure: throughput(), atLeast: true,
-			bound: 2},
-		{what: "vault PUT ÷ PocketBase, both flushing", subject: vaultPut, baseline: pocketbasePut, figure: throughput(),
-			atLeast: true, bound: 3},
+		{what: "vault GET ÷ PocketBase", subject: vaultGet, baseline: pocketbaseGet, figure: throughput(),
+			atLeast: true, bound: 2},
+		{what: "vault PUT ÷ PocketBase, both flushing", subject: vaultPut, baseline: pocketbasePut,
+			figure: throughput(), atLeast: true, bound: 3},
 	}
 	return p, nil
 }
@@ -103,9 +107,11 @@ func vaultAloneGroup() group {
 
 func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
 	p := plan{notes: []string{
-		fmt.Sprintf("The first target is as written: the baseline is a loop over pgx without any HTTP, %d connections on either side, its CPU time not shown "+
-			"because it runs in the load generator. Clients that read at the same time share a statement in vault-svc, so the ratio depends on how many there are: "+
-			"\"few clients\" are %d. The second baseline adds what no service can avoid: a fasthttp server that does this SELECT and answers JSON.",
+		fmt.Sprintf("The first target is as written: the baseline is a loop over pgx without any HTTP, %d "+
+			"connections on either side, its CPU time not shown because it runs in the load generator. Clients that "+
+			"read at the same time share a statement in vault-svc, so the ratio depends on how many there are: "+
+			"\"few clients\" are %d. The second baseline adds what no service can avoid: a fasthttp server that "+
+			"does this SELECT and answers JSON.",
 			b.options.conns, vaultConns),
 	}}
 	if err := b.fillVault(ctx, accountCount); err != nil {
@@ -144,12 +150,12 @@ func prepareVaultAlone(ctx context.Context, b *bench) (plan, error) {
 		alone(fewAlone, vaultConns), row(fewSelect, vaultConns),
 	}
 	p.targets = []target{
-		{what: "vault-svc GET ÷ bare pgx SELECT of the row", subject: vaultAlone, baseline: selectAlone, figure: throughput(),
-			atLeast: true, bound: 0.6},
+		{what: "vault-svc GET ÷ bare pgx SELECT of the row", subject: vaultAlone, baseline: selectAlone,
+			figure: throughput(), atLeast: true, bound: 0.6},
 		{what: "vault-svc GET ÷ fasthttp + pgx, no decryption", subject: vaultAlone, baseline: selectServed,
 			figure: throughput(), atLeast: true, informative: true},
-		{what: "the same of few clients ÷ bare pgx SELECT", subject: fewAlone, baseline: fewSelect, figure: throughput(),
-			atLeast: true, informative: true},
+		{what: "the same of few clients ÷ bare pgx SELECT", subject: fewAlone, baseline: fewSelect,
+			figure: throughput(), atLeast: true, informative: true},
 	}
 	return p, nil
 }

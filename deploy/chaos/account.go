@@ -113,8 +113,8 @@ func (w *world) auditVault(index int) error {
 		}
 		total += sum
 		if stats.Keys != int64(len(items)) || stats.Size != sum {
-			w.ledger.breach(ruleQuota, "%s, realm %q: statistics say %d keys and %d bytes, the list has %d and %d", who.email,
-				realm(i), stats.Keys, stats.Size, len(items), sum)
+			w.ledger.breach(ruleQuota, "%s, realm %q: statistics say %d keys and %d bytes, the list has %d and %d",
+				who.email, realm(i), stats.Keys, stats.Size, len(items), sum)
 		}
 	}
 	for _, it := range w.ledger.items {
@@ -232,8 +232,8 @@ func (w *world) excuseDropped(r *report, known func(*attempt) callerKnown) map[*
 			}
 		}
 		if missing != win.dropped {
-			w.ledger.breach(ruleLog, "%s: gateway 2 says that it dropped %d events, %d are missing", win.name, win.dropped,
-				missing)
+			w.ledger.breach(ruleLog, "%s: gateway 2 says that it dropped %d events, %d are missing", win.name,
+				win.dropped, missing)
 		}
 	}
 	return out

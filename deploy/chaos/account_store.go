@@ -76,7 +76,8 @@ func (w *world) auditCounts(ctx context.Context) error {
 			return err
 		}
 		if said < before || said > after {
-			w.ledger.breach(ruleLog, "%s: statistics say %d records, the log has %d to %d", who.email, said, before, after)
+			w.ledger.breach(ruleLog, "%s: statistics say %d records, the log has %d to %d", who.email, said, before,
+				after)
 		}
 	}
 	return nil

@@ -25,7 +25,8 @@ func (w *world) startBacking(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.postgres = &postgres{dir: filepath.Join(w.dir, "postgres"), port: port, log: slog.New(slog.NewTextHandler(log, nil))}
+	w.postgres = &postgres{dir: filepath.Join(w.dir, "postgres"), port: port,
+		log: slog.New(slog.NewTextHandler(log, nil))}
 	w.onClose(w.postgres.remove)
 	if err := w.postgres.start(); err != nil {
 		return err
@@ -75,8 +76,8 @@ func (w *world) startRedis(ctx context.Context) error {
 	addr := net.JoinHostPort(loopback, port)
 	if program, missing := exec.LookPath("redis-server"); missing == nil {
 		w.redisName = "redis-server"
-		w.redis = w.process("redis-server", program, nil, "--bind", loopback, "--port", port, "--save", "", "--appendonly",
-			"no", "--dir", w.dir)
+		w.redis = w.process("redis-server", program, nil, "--bind", loopback, "--port", port, "--save", "",
+			"--appendonly", "no", "--dir", w.dir)
 	} else {
 		self, err := os.Executable()
 		if err != nil {

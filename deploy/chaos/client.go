@@ -22,8 +22,9 @@ const patience = 10 * time.Second
 
 func newClient(index int, addr string) *client {
 	return &client{index: index, addr: addr, http: &fasthttp.HostClient{
-		Addr: addr, MaxConns: 512, MaxIdemponentCallAttempts: 1, DisablePathNormalizing: true, NoDefaultUserAgentHeader: true,
-		RetryIfErr: func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
+		Addr: addr, MaxConns: 512, MaxIdemponentCallAttempts: 1, DisablePathNormalizing: true,
+		NoDefaultUserAgentHeader: true,
+		RetryIfErr:               func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
 	}}
 }
 

@@ -40,15 +40,16 @@ func (w *world) faults() []fault {
 	}{
 		{"gateway (1 of 2)", w.gateways[0], false}, {"users-svc (the only one)", w.users, false},
 		{"vault-svc (1 of 2)", w.vaults[0], true},
-		{"activity-svc (1 of 2)", w.activities[0], true}, {"PostgreSQL", w.postgres, false}, {"nats-server", w.nats, true},
-		{"Redis", w.redis, false},
+		{"activity-svc (1 of 2)", w.activities[0], true}, {"PostgreSQL", w.postgres, false},
+		{"nats-server", w.nats, true}, {"Redis", w.redis, false},
 	} {
 		out = append(out,
 			fault{name: "kill -9 " + p.name, begin: plain(p.part.kill), mend: plain(p.part.start), ready: p.part.ready,
 				callersKnown: p.known},
-			fault{name: "SIGSTOP " + p.name, begin: plain(p.part.freeze), mend: plain(p.part.thaw), callersKnown: p.known},
-			fault{name: "restart " + p.name, begin: p.part.stop, mend: plain(p.part.start), ready: p.part.ready, brief: true,
+			fault{name: "SIGSTOP " + p.name, begin: plain(p.part.freeze), mend: plain(p.part.thaw),
 				callersKnown: p.known},
+			fault{name: "restart " + p.name, begin: p.part.stop, mend: plain(p.part.start), ready: p.part.ready,
+				brief: true, callersKnown: p.known},
 		)
 	}
 	for _, n := range []struct {
@@ -64,8 +65,9 @@ func (w *world) faults() []fault {
 		{"NATS, from all", []*network{w.nets.nats, w.nets.natsUsers}, false, true},
 		{"Redis, from all", []*network{w.nets.redis, w.nets.redisUsers}, false, false},
 	} {
-		out = append(out, fault{name: "network cut to " + n.name, begin: cut(true, n.nets...), mend: cut(false, n.nets...),
-			cutOff: n.cutOff, callersKnown: n.known})
+		out = append(out,
+			fault{name: "network cut to " + n.name, begin: cut(true, n.nets...), mend: cut(false, n.nets...),
+				cutOff: n.cutOff, callersKnown: n.known})
 	}
 	for i, name := range []string{"answers only what it can record", "answers all the same and counts"} {
 		out = append(out, fault{name: fmt.Sprintf("journal's disk full, gateway %d (%s)", i+1, name),

@@ -91,7 +91,8 @@ func (l *ledger) judgeFailures(excusable func(sent, answered time.Time) bool) {
 	defer l.mu.Unlock()
 	for _, a := range l.attempts {
 		if a.failed() && !excusable(a.sent, a.answered) {
-			l.breaches = append(l.breaches, breach{a.sent, ruleFailures, describe(a) + " failed while nothing was broken"})
+			l.breaches = append(l.breaches,
+				breach{a.sent, ruleFailures, describe(a) + " failed while nothing was broken"})
 		}
 	}
 }

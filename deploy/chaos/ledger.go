@@ -205,7 +205,8 @@ func (l *ledger) wrote(it *item, v version, a *attempt) {
 	case a.status == 0 || a.status >= 500:
 		it.doubt = &v
 	case a.status == 200 || a.status == 201 || a.status == 404:
-		l.breach(ruleWrites, "%s %s was answered %d instead of %d: the server forgot, or remembers what was not acknowledged",
+		l.breach(ruleWrites, "%s %s was answered %d instead of %d: the server forgot, or remembers what was not "+
+			"acknowledged",
 			a.method, a.path, a.status, want)
 		it.doubt = &v
 	default:

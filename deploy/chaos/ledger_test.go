@@ -130,7 +130,8 @@ func TestCalmBeginsAfterTheLastFailure(t *testing.T) {
 	l.begin("u", "GET", "/k", "", 0)
 	*at = at.Add(2 * time.Second)
 	if since, good := l.calmSince(healed, time.Second); since.Sub(healed) != 4*time.Second || good != 0 {
-		t.Errorf("with one that waits: got calm from %v with %d good answers, want from 4s with 0", since.Sub(healed), good)
+		t.Errorf("with one that waits: got calm from %v with %d good answers, want from 4s with 0", since.Sub(healed),
+			good)
 	}
 	if s := l.during(healed, healed.Add(time.Second)); s != (span{requests: 4, refused: 1, slowest: 2 * time.Second}) {
 		t.Errorf("got %+v, want 4 requests that ended in the first second, 1 of them refused, the slowest 2s", s)
@@ -150,7 +151,8 @@ func TestTheLogIsComparedWithTheLedger(t *testing.T) {
 		{"answered and recorded", 200, "u", false, []record{{"u", "GET", "/k", "", 200, 1}}, ""},
 		{"answered and not recorded", 200, "u", false, nil, "is not in the log"},
 		{"answered and recorded twice", 200, "u", false, []record{{"u", "GET", "/k", "", 200, 2}}, "2 times"},
-		{"recorded with another status", 200, "u", false, []record{{"u", "GET", "/k", "", 503, 1}}, "is not in the log"},
+		{"recorded with another status", 200, "u", false, []record{{"u", "GET", "/k", "", 503, 1}},
+			"is not in the log"},
 		{"recorded for somebody else", 200, "u", false, []record{{"v", "GET", "/k", "", 200, 1}}, "is not in the log"},
 		{"recorded with another path", 200, "u", false, []record{{"u", "GET", "/x", "", 200, 1}}, "is not in the log"},
 		{"without answer and not recorded", 0, "u", false, nil, ""},

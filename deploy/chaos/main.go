@@ -82,7 +82,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.only, err = regexp.Compile(*only)
 	if err == nil && (o.rate < 1 || o.rate > 200 || *seconds < 0.5 || *seconds > 30 || o.recovery < 0 ||
 		flags.NArg() > 0) {
-		err = errors.New("-rate is 1 to 200, -seconds 0.5 to 30, -recovery not negative, and nothing may follow the flags")
+		err = errors.New("-rate is 1 to 200, -seconds 0.5 to 30, -recovery not negative, and nothing may follow the " +
+			"flags")
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "chaos:", err)

@@ -64,7 +64,8 @@ func (r *report) head(b *strings.Builder) {
 }
 
 func (r *report) faultTable(b *strings.Builder) {
-	fmt.Fprintf(b, "| fault, for %v | requests | refused (503) | no answer | slowest answer | served again | back to normal |\n|---|--:|--:|--:|--:|--:|--:|\n", r.options.hold)
+	fmt.Fprintf(b, "| fault, for %v | requests | refused (503) | no answer | slowest answer | served again | back "+
+		"to normal |\n|---|--:|--:|--:|--:|--:|--:|\n", r.options.hold)
 	for _, win := range r.windows {
 		s := r.ledger.during(win.began, win.closed)
 		back, up := "not in time", "-"
@@ -80,8 +81,9 @@ func (r *report) faultTable(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %d | %d | %d | %v | %s | %s |\n", win.name, s.requests, s.refused, s.silent,
 			s.slowest.Round(10*time.Millisecond), up, back)
 	}
-	fmt.Fprintf(b, "\nServed again: how long a process that had ended took from its start until it said that it was ready. Back to normal: when the last request "+
-		"was sent that failed, counted from the end of the fault, which is the start of a process that had ended. No request may fail that was sent more than %v after the "+
+	fmt.Fprintf(b, "\nServed again: how long a process that had ended took from its start until it said that it was "+
+		"ready. Back to normal: when the last request was sent that failed, counted from the end of the fault, "+
+		"which is the start of a process that had ended. No request may fail that was sent more than %v after the "+
 		"end of the fault and the readiness of the process.\n\n", r.options.recovery)
 }
 
@@ -105,8 +107,9 @@ func (r *report) promises(b *strings.Builder) {
 			doubt++
 		}
 	}
-	fmt.Fprintf(b, "%d requests, %d answered, %d without answer; %d acknowledged writes to %d keys, %d keys with a last write that was not acknowledged; %d records in the log, "+
-		"complete %v after the load ended.\n\n", len(l.attempts), answered, silent, writes, len(l.items), doubt, recorded,
+	fmt.Fprintf(b, "%d requests, %d answered, %d without answer; %d acknowledged writes to %d keys, %d keys with a "+
+		"last write that was not acknowledged; %d records in the log, complete %v after the load ended.\n\n",
+		len(l.attempts), answered, silent, writes, len(l.items), doubt, recorded,
 		r.logComplete.Round(10*time.Millisecond))
 	b.WriteString("| promise | breaches |\n|---|--:|\n")
 	for _, rule := range rules() {

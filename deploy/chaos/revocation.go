@@ -291,13 +291,14 @@ func (row *revocationRow) judge(v *victim, gateways int) {
 			good[u.gateway]++
 			row.worst[v.kind] = max(row.worst[v.kind], after)
 			if after > row.bound {
-				row.tell(u.sent, ruleRevoked, "%s, %s: let in by gateway %d %v after it", row.condition, v.kind, u.gateway+1,
-					after.Round(time.Millisecond))
+				row.tell(u.sent, ruleRevoked, "%s, %s: let in by gateway %d %v after it", row.condition, v.kind,
+					u.gateway+1, after.Round(time.Millisecond))
 			}
 		case isOne(u.status, v.refusals):
 			refused[u.gateway]++
 			if u.answered.Before(v.asked) {
-				row.tell(u.sent, ruleKnown, "%s, %s: refused by gateway %d before it", row.condition, v.kind, u.gateway+1)
+				row.tell(u.sent, ruleKnown, "%s, %s: refused by gateway %d before it", row.condition, v.kind,
+					u.gateway+1)
 			}
 		default:
 			row.tell(u.sent, ruleKnown, "%s, %s: gateway %d answered %d", row.condition, v.kind, u.gateway+1, u.status)
@@ -325,8 +326,10 @@ func isOne(n int, of []int) bool {
 }
 
 func (r *report) revocationTable(b *strings.Builder) {
-	fmt.Fprintf(b, "How long after its acknowledgement a revoked credential was let in for the last time, on the slowest of three gateways, each asked every %v while "+
-		"what is broken is broken for %v and for %v in all. 503: because the gateway could not know.\n\n| broken at that moment | %s | at most | refused (503) |\n|---|%s--:|--:|\n",
+	fmt.Fprintf(b, "How long after its acknowledgement a revoked credential was let in for the last time, on the "+
+		"slowest of three gateways, each asked every %v while what is broken is broken for %v and for %v in all. "+
+		"503: because the gateway could not know.\n\n| broken at that moment | %s | at most | refused (503) "+
+		"|\n|---|%s--:|--:|\n",
 		askEvery, faultLasts, watchFor, strings.Join(revocationKinds(), " | "),
 		strings.Repeat("--:|", len(revocationKinds())))
 	for _, row := range r.revocations {

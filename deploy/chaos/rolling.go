@@ -51,8 +51,8 @@ func (w *world) nameUsers(ctx context.Context, addrs ...string) error {
 				break
 			}
 			if time.Now().After(deadline) || ctx.Err() != nil {
-				return fmt.Errorf("%s does not see the %d addresses of users-svc: it has %v (%w)", g.name, len(addrs), n,
-					errors.Join(err, ctx.Err()))
+				return fmt.Errorf("%s does not see the %d addresses of users-svc: it has %v (%w)", g.name, len(addrs),
+					n, errors.Join(err, ctx.Err()))
 			}
 		}
 	}

@@ -181,7 +181,8 @@ func (w *world) build(ctx context.Context) error {
 }
 
 func goBuild(ctx context.Context, dir, to string, packages ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", to + string(filepath.Separator)}, packages...)...)
+	cmd := exec.CommandContext(ctx, "go",
+		append([]string{"build", "-o", to + string(filepath.Separator)}, packages...)...)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, strings.TrimSpace(string(out)))
@@ -201,13 +202,14 @@ func (w *world) settings(ctx context.Context) error {
 	w.vaultKeyMaterial = "VAULT_KEY_ENCRYPTION_KEY=" + strings.TrimSpace(string(keyset))
 	w.adminEmail, w.adminPassword = "admin@example.com", "Chaos-"+rand.Text()
 	w.shared = []string{
-		"DATABASE_URL=" + w.databaseURL, "NATS_URL=nats://" + w.nets.nats.addr(), "REDIS_URL=redis://" + w.nets.redis.addr(),
+		"DATABASE_URL=" + w.databaseURL, "NATS_URL=nats://" + w.nets.nats.addr(),
+		"REDIS_URL=redis://" + w.nets.redis.addr(),
 		"USERS_INTERNAL_KEYS=" + rand.Text() + rand.Text(), "VAULT_INTERNAL_KEYS=" + rand.Text() + rand.Text(),
 		"ACTIVITY_INTERNAL_KEYS=" + rand.Text() + rand.Text(),
 		"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing), w.vaultKeyMaterial,
 		"ADMIN_EMAIL=" + w.adminEmail, "ADMIN_PASSWORD=" + w.adminPassword, "LOG_REQUESTS=errors",
-		"RATE_LIMIT_USER=1000000/1m", "RATE_LIMIT_ADDRESS=1000000/1m", "RATE_LIMIT_SIGNUP=off", "RATE_LIMIT_REFRESH=off",
-		"RATE_LIMIT_LOGIN_ACCOUNT=off",
+		"RATE_LIMIT_USER=1000000/1m", "RATE_LIMIT_ADDRESS=1000000/1m", "RATE_LIMIT_SIGNUP=off",
+		"RATE_LIMIT_REFRESH=off", "RATE_LIMIT_LOGIN_ACCOUNT=off",
 		"ACTIVITY_ACK_WAIT=15s", "UPSTREAM_TIMEOUT=" + upstreamTimeout.String(), "DRAIN_DELAY=" + drainDelay.String(),
 		"UPSTREAM_RESOLVE_EVERY=1s",
 	}
@@ -238,7 +240,8 @@ func (w *world) startServices(ctx context.Context) error {
 		return err
 	}
 	for i, host := range []string{loopback, loopback2} {
-		v, err := w.service("vault-svc", fmt.Sprintf("vault-svc-%d", i+1), "VAULT_ADDR", net.JoinHostPort(host, w.portVault))
+		v, err := w.service("vault-svc", fmt.Sprintf("vault-svc-%d", i+1), "VAULT_ADDR",
+			net.JoinHostPort(host, w.portVault))
 		if err != nil {
 			return err
 		}

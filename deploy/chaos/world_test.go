@@ -100,7 +100,8 @@ func TestRevocationsAreJudgedByTheLastAcceptedRequest(t *testing.T) {
 	at := func(gateway int, after time.Duration, status int) use {
 		return use{gateway, acked.Add(after), acked.Add(after + time.Millisecond), status}
 	}
-	fine := []use{at(0, -time.Second, 200), at(1, -time.Second, 200), at(0, 2*time.Second, 401), at(1, 2*time.Second, 401)}
+	fine := []use{at(0, -time.Second, 200), at(1, -time.Second, 200), at(0, 2*time.Second, 401),
+		at(1, 2*time.Second, 401)}
 	for _, c := range []struct {
 		name     string
 		more     []use
@@ -125,8 +126,8 @@ func TestRevocationsAreJudgedByTheLastAcceptedRequest(t *testing.T) {
 			}
 		})
 	}
-	silent := judgeRevocations(condition{name: "x", bound: quick}, []*victim{{kind: "ban", acked: acked, uses: fine[:3]}},
-		2)
+	silent := judgeRevocations(condition{name: "x", bound: quick},
+		[]*victim{{kind: "ban", acked: acked, uses: fine[:3]}}, 2)
 	if len(silent.breaches) == 0 {
 		t.Error("a gateway that was never seen to refuse passes")
 	}

@@ -57,7 +57,8 @@ func runAdmin(ctx context.Context, cfg Config, environ []string, c *service.Comm
 	st := &stack{cfg: cfg, dir: dir}
 	defer func() { err = errors.Join(err, st.close(context.WithoutCancel(ctx))) }()
 	if _, missing := os.Stat(dir.sub("postgres")); missing != nil && cfg.DatabaseURL == "" {
-		return fmt.Errorf("%s holds no database yet: start standalone once, or set DATABASE_URL as it is set there", dir.path)
+		return fmt.Errorf("%s holds no database yet: start standalone once, or set DATABASE_URL as it is set there",
+			dir.path)
 	}
 	log, err := st.logger(environ, logTo)
 	if err != nil {

@@ -55,7 +55,8 @@ func TestAdminsAreCreatedWithAndWithoutARunningProcess(t *testing.T) {
 	if said, err := command(t, environ, "logins", "failed"); err != nil || !strings.Contains(said, "0 of 0 addresses") {
 		t.Errorf("failed sign-ins: %v, %q", err, said)
 	}
-	if said, err = command(t, environ, "admin", "password"); err == nil || !strings.Contains(said, "there are 2 admins") {
+	if said, err = command(t, environ, "admin", "password"); err == nil ||
+		!strings.Contains(said, "there are 2 admins") {
 		t.Errorf("of two admins: %v, %q", err, said)
 	}
 	if said, err = command(t, environ, "admin", "password", "-email", "ann@example.com"); err != nil {

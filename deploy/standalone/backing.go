@@ -120,7 +120,8 @@ const databaseName = "realmgate"
 func (b *backing) startPostgres(ctx context.Context, cfg Config, dir *dataDir, log *slog.Logger) error {
 	pg, err := localpg.Start(ctx, localpg.Options{Dir: dir.sub("postgres"), BinDir: cfg.PostgresBin, Log: log})
 	if err != nil {
-		return fmt.Errorf("PostgreSQL: %w (POSTGRES_BIN names the folder of its programs, DATABASE_URL another server)", err)
+		return fmt.Errorf("PostgreSQL: %w (POSTGRES_BIN names the folder of its programs, DATABASE_URL another "+
+			"server)", err)
 	}
 	b.closers, b.data = append(b.closers, pg.Stop), pg.Data()
 	var stopping atomic.Bool
@@ -128,7 +129,8 @@ func (b *backing) startPostgres(ctx context.Context, cfg Config, dir *dataDir, l
 	go func() {
 		<-pg.Done()
 		if !stopping.Load() {
-			b.failed <- errors.New("PostgreSQL ended by itself: the log above has its last words, and with LOG_LEVEL=debug everything that it says")
+			b.failed <- errors.New("PostgreSQL ended by itself: the log above has its last words, and with " +
+				"LOG_LEVEL=debug everything that it says")
 		}
 	}()
 	if err := pg.CreateDatabase(ctx, databaseName); err != nil {

@@ -97,7 +97,8 @@ func (c *conformance) hold(t *testing.T, req *http.Request, a answer) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	})
 	if err != nil {
-		t.Errorf("%s %s: the answer differs from the documented one: %.800v\nanswer: %.500s", route.Method, route.Path, err, a.raw)
+		t.Errorf("%s %s: the answer differs from the documented one: %.800v\nanswer: %.500s", route.Method, route.Path,
+			err, a.raw)
 	}
 }
 

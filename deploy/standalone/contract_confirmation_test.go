@@ -46,13 +46,14 @@ func contractConfirmation(t *testing.T, spec *conformance) {
 	r.do("POST", confirm, u.Token, map[string]any{"password": userPassword}).want(t, "confirm", 200, "")
 	r.do("POST", tokens, u.Token, nil).want(t, "confirmed", 201, "")
 	ageSessions(t, database)
-	r.do("POST", tokens, u.Token, map[string]any{"current_password": userPassword}).want(t, "with the password", 201, "")
+	r.do("POST", tokens, u.Token, map[string]any{"current_password": userPassword}).want(t, "with the password", 201,
+		"")
 
 	var setup struct {
 		Key string `json:"manual_entry_key"`
 	}
-	r.do("POST", "/api/v1/users/auth/2fa/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup", 200,
-		"").into(t, &setup)
+	r.do("POST", "/api/v1/users/auth/2fa/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup",
+		200, "").into(t, &setup)
 	var pair struct{ Token string }
 	r.do("POST", "/api/v1/users/auth/2fa/verify-setup", u.Token, map[string]any{"code": code(t, setup.Key, 0)}).want(t,
 		"verify", 200, "").into(t, &pair)

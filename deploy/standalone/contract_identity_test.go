@@ -18,8 +18,8 @@ func contractTokens(r *running) {
 	t, u := r.t, r.user("toni")
 	var first struct{ ID, Token string }
 	r.do("POST", tokens, u.Token,
-		map[string]any{"alias": "first", "expires_at": "tomorrow", "ip_whitelist": "127.0.0.1, 10.0.0.0/8"}).want(t, "create",
-		201, "").into(t, &first)
+		map[string]any{"alias": "first", "expires_at": "tomorrow", "ip_whitelist": "127.0.0.1, 10.0.0.0/8"}).want(t,
+		"create", 201, "").into(t, &first)
 	bad := map[string]struct {
 		body map[string]any
 		code string
@@ -53,10 +53,12 @@ func contractTokens(r *running) {
 		"INVALID_ALIAS_FORMAT")
 	r.do("POST", item+"/copy", u.Token, map[string]any{"expires_at": "2020-01-01"}).want(t, "copy into the past", 400,
 		"EXPIRATION_IN_PAST")
-	r.do("POST", item+"/copy", u.Token, map[string]any{"alias": 5}).want(t, "copy with a number", 400, "VALIDATION_ERROR")
+	r.do("POST", item+"/copy", u.Token, map[string]any{"alias": 5}).want(t, "copy with a number", 400,
+		"VALIDATION_ERROR")
 	for _, call := range []string{"add-realm", "remove-realm"} {
 		r.do("POST", item+"/"+call, u.Token, map[string]any{"realm_id": realm}).want(t, call, 200, "")
-		r.do("POST", item+"/"+call, u.Token, map[string]any{"realm_id": "xyz"}).want(t, call, 400, "INVALID_REALM_ID_FORMAT")
+		r.do("POST", item+"/"+call, u.Token, map[string]any{"realm_id": "xyz"}).want(t, call, 400,
+			"INVALID_REALM_ID_FORMAT")
 		r.do("POST", item+"/"+call, u.Token, nil).want(t, call+" without a realm", 400, "VALIDATION_ERROR")
 	}
 	for _, o := range []operation{{"GET", ""}, {"PUT", ""}, {"PATCH", ""}, {"DELETE", ""}, {"POST", "/copy"},
@@ -98,8 +100,8 @@ func contractTokenBounds(r *running, u account) {
 		r.do(o.method, strings.Replace(o.path, "/users/"+nobody, "/users/"+u.ID, 1), credential, nil).want(t,
 			o.method+" "+o.path+" without permission", 403, "INSUFFICIENT_PERMISSIONS")
 	}
-	r.get("/api/v1/users/me", make(map[string]any{"ip_whitelist": []string{"192.0.2.1"}})).want(t, "from another address",
-		403, "IP_NOT_ALLOWED")
+	r.get("/api/v1/users/me", make(map[string]any{"ip_whitelist": []string{"192.0.2.1"}})).want(t,
+		"from another address", 403, "IP_NOT_ALLOWED")
 	inRealm := make(map[string]any{"permission_template": "full_access", "vault_access": true,
 		"realm_ids": []string{strings.ToUpper(realm)}})
 	if a := r.get("/api/v1/vault/keys", inRealm).want(t, "outside of its realms", 403,
@@ -120,8 +122,8 @@ func contractMail(t *testing.T, spec *conformance) {
 	r := product(t, spec, "SMTP_URL=smtp://"+office.Addr+"?tls=off")
 	email, auth := "mia@example.com", "/api/v1/auth/"
 	r.do("POST", auth+"signup", "", map[string]any{"email": email, "password": userPassword}).want(t, "signup", 200, "")
-	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": userPassword}).want(t, "login",
-		401, "EMAIL_NOT_VERIFIED")
+	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": userPassword}).want(t,
+		"login", 401, "EMAIL_NOT_VERIFIED")
 	var users []struct{ ID string }
 	r.get("/api/v1/users?q="+email, r.admin().Token).want(t, "look for the account", 200, "").into(t, &users)
 	for _, method := range []string{"PATCH", "PUT"} {
@@ -152,8 +154,8 @@ func contractMail(t *testing.T, spec *conformance) {
 		"reset to a weak one", 400, "WEAK_PASSWORD")
 	r.do("POST", auth+"reset-password", "", map[string]any{"token": "garbage", "password": "another-Horse-8"}).want(t,
 		"reset by garbage", 400, "INVALID_RESET_TOKEN")
-	r.do("POST", auth+"reset-password", "", map[string]any{"token": reset, "password": "another-Horse-8"}).want(t, "reset",
-		200, "")
+	r.do("POST", auth+"reset-password", "", map[string]any{"token": reset, "password": "another-Horse-8"}).want(t,
+		"reset", 200, "")
 	r.login(email, "another-Horse-8")
 }
 
@@ -162,8 +164,8 @@ func contractAdmin(r *running) {
 	t, admin, u := r.t, r.admin(), r.user("vic")
 	users := "/api/v1/users"
 	r.do("POST", users, admin.Token,
-		map[string]any{"email": "new@example.com", "password": userPassword, "username": "newcomer"}).want(t, "create", 201,
-		"")
+		map[string]any{"email": "new@example.com", "password": userPassword, "username": "newcomer"}).want(t, "create",
+		201, "")
 	r.do("POST", users, admin.Token, map[string]any{"email": "NEW@example.com", "password": userPassword}).want(t,
 		"a taken address", 409, "EMAIL_TAKEN")
 	r.do("POST", users, admin.Token,
@@ -183,7 +185,8 @@ func contractAdmin(r *running) {
 		{"GET", "/tokens", nil, nil}, {"DELETE", "/tokens", nil, nil},
 	}
 	for _, c := range calls {
-		r.do(c.method, users+"/"+u.ID+c.path, u.Token, c.good).want(t, c.path+" by a user", 403, "INSUFFICIENT_PERMISSIONS")
+		r.do(c.method, users+"/"+u.ID+c.path, u.Token, c.good).want(t, c.path+" by a user", 403,
+			"INSUFFICIENT_PERMISSIONS")
 		r.do(c.method, users+"/xyz"+c.path, admin.Token, c.good).want(t, c.path+" of no id", 400, "INVALID_ID_FORMAT")
 		r.do(c.method, users+"/"+nobody+c.path, admin.Token, c.good).want(t, c.path+" of nobody", 404, "USER_NOT_FOUND")
 		if c.bad != nil {
@@ -202,10 +205,11 @@ func contractAdmin(r *running) {
 	var made struct{ ID, Token string }
 	r.do("POST", tokens, intruder.Token, nil).want(t, "a token", 201, "").into(t, &made)
 	r.do("DELETE", users+"/"+u.ID+"/tokens/"+made.ID, admin.Token, nil).want(t, "delete it", 200, "")
-	eventually(t, "the deleted token is dead", func() bool { return r.get("/api/v1/users/me", made.Token).status == 401 })
+	eventually(t, "the deleted token is dead",
+		func() bool { return r.get("/api/v1/users/me", made.Token).status == 401 })
 	r.get(users+"/"+u.ID+"/security-history?limit=0", admin.Token).want(t, "a bad page", 400, "VALIDATION_ERROR")
-	r.do("POST", users+"/"+admin.ID+"/ban", admin.Token, map[string]any{"reason": "why not"}).want(t, "ban an admin", 403,
-		"CANNOT_BAN_ADMIN")
+	r.do("POST", users+"/"+admin.ID+"/ban", admin.Token, map[string]any{"reason": "why not"}).want(t, "ban an admin",
+		403, "CANNOT_BAN_ADMIN")
 	again := r.login(u.Email, userPassword)
 	r.do("PUT", "/api/v1/vault/keys/big", again.Token, map[string]any{"value": strings.Repeat("x", 3<<20)}).want(t,
 		"over the quota that the admin set", 413, "VAULT_LIMIT_EXCEEDED")
@@ -237,7 +241,8 @@ func contractEdge(r *running) {
 		"half a head":  {"GET /api/v1/auth/config HTTP/1.1\r\nHost:", "408", "REQUEST_TIMEOUT"},
 		"half a body": {"POST /api/v1/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{", "408",
 			"REQUEST_TIMEOUT"},
-		"a long target": {"GET /" + strings.Repeat("x", 12<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", "414", "URI_TOO_LONG"},
+		"a long target": {"GET /" + strings.Repeat("x", 12<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", "414",
+			"URI_TOO_LONG"},
 	} {
 		conn, err := net.Dial("tcp", host)
 		if err != nil {

@@ -28,7 +28,8 @@ func contractCredentials(r *running) {
 	}
 	r.get("/api/v1/users/"+banned.ID, banned.Token).want(r.t, "a banned user reads itself", 200, "")
 	r.get("/api/v1/users/me", banned.Token).want(r.t, "a banned user reads itself", 200, "")
-	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": banned.Email, "password": userPassword}).want(r.t,
+	r.do("POST", "/api/v1/users/auth/login", "",
+		map[string]any{"email": banned.Email, "password": userPassword}).want(r.t,
 		"banned login", 403, "ACCOUNT_BANNED")
 	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": banned.Refresh}).want(r.t,
 		"banned refresh", 403, "ACCOUNT_BANNED")
@@ -44,14 +45,15 @@ func contractExpired(r *running) {
 			r.do(o.method, o.path, u.Token, nil).want(r.t, o.method+" "+o.path+" too late", 401, "TOKEN_EXPIRED")
 		}
 	}
-	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": u.Refresh}).want(r.t, "refresh too late",
-		401, "TOKEN_EXPIRED")
+	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": u.Refresh}).want(r.t,
+		"refresh too late", 401, "TOKEN_EXPIRED")
 }
 
 func contractSignIn(r *running) {
 	t, signup, login := r.t, "/api/v1/auth/signup", "/api/v1/users/auth/login"
 	first := r.do("POST", signup, "",
-		map[string]any{"email": "Ada@Example.com", "password": userPassword, "region": "eu-west"}).want(t, "signup", 200, "")
+		map[string]any{"email": "Ada@Example.com", "password": userPassword, "region": "eu-west"}).want(t, "signup",
+		200, "")
 	again := r.do("POST", signup, "", map[string]any{"email": "ada@example.com", "password": userPassword}).want(t,
 		"signup again", 200, "")
 	if strings.Contains(string(first.raw), "oken") || !strings.EqualFold(string(first.raw), string(again.raw)) {
@@ -68,7 +70,8 @@ func contractSignIn(r *running) {
 		r.do("POST", "/api/v1/users/auth/refresh", "", body).want(t, "refresh with "+name, 400, "VALIDATION_ERROR")
 	}
 	for name, body := range map[string]any{"nothing": nil, "no JSON": "{",
-		"no password": map[string]any{"email": "a@example.com"}, "numbers": map[string]any{"username": 1, "password": 2}} {
+		"no password": map[string]any{"email": "a@example.com"},
+		"numbers":     map[string]any{"username": 1, "password": 2}} {
 		r.do("POST", login, "", body).want(t, "login with "+name, 400, "VALIDATION_ERROR")
 	}
 	r.do("POST", signup, "", map[string]any{"email": "weak@example.com", "password": "weak"}).want(t, "weak", 400,
@@ -88,7 +91,8 @@ func contractSignIn(r *running) {
 		401, "INVALID_CREDENTIALS")
 
 	fresh := r.send(request{method: "POST", path: "/api/v1/users/auth/refresh",
-		body: map[string]any{"refreshToken": ada.Refresh}, header: map[string]string{"Authorization": "Bearer rubbish"}})
+		body:   map[string]any{"refreshToken": ada.Refresh},
+		header: map[string]string{"Authorization": "Bearer rubbish"}})
 	fresh.want(t, "refresh ignores Authorization", 200, "")
 	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": "rubbish"}).want(t,
 		"unknown refresh token", 401, "INVALID_TOKEN")
@@ -127,7 +131,8 @@ func contractProfiles(r *running) {
 			{"no key", u.ID, u, map[string]any{"public_key": "zz"}, 400, "INVALID_PUBLIC_KEY_FORMAT"},
 			{"weak password", u.ID, u, map[string]any{"password": "short", "current_password": userPassword}, 400,
 				"WEAK_PASSWORD"},
-			{"no current password", u.ID, u, map[string]any{"password": userPassword + "x"}, 400, "CURRENT_PASSWORD_REQUIRED"},
+			{"no current password", u.ID, u, map[string]any{"password": userPassword + "x"}, 400,
+				"CURRENT_PASSWORD_REQUIRED"},
 			{"wrong current password", u.ID, u,
 				map[string]any{"password": userPassword + "x", "current_password": "not-that-one"}, 400,
 				"CURRENT_PASSWORD_INCORRECT"},
@@ -140,10 +145,11 @@ func contractProfiles(r *running) {
 			{"a taken address", other.ID, admin, map[string]any{"email": "GRACE@example.com"}, 409, "EMAIL_TAKEN"},
 			{"another address", other.ID, admin,
 				map[string]any{"email": "other-" + method + "@example.com", "username": "Other-" + method}, 200, ""},
-			{"a taken name", u.ID, u, map[string]any{"username": "other-" + strings.ToLower(method)}, 409, "USERNAME_TAKEN"},
+			{"a taken name", u.ID, u, map[string]any{"username": "other-" + strings.ToLower(method)}, 409,
+				"USERNAME_TAKEN"},
 			{"an address of one's own", u.ID, u, map[string]any{"email": "g@example.com"}, 400, "VALIDATION_ERROR"},
-			{"a new password", other.ID, admin, map[string]any{"password": userPassword + method, "revoke_tokens": true}, 200,
-				""},
+			{"a new password", other.ID, admin,
+				map[string]any{"password": userPassword + method, "revoke_tokens": true}, 200, ""},
 			{"the last admin", admin.ID, admin, map[string]any{"is_admin": false}, 409, "LAST_ADMIN"},
 		} {
 			r.do(method, "/api/v1/users/"+c.id, c.by.Token, c.body).want(t, method+": "+c.name, c.status, c.code)
@@ -172,9 +178,10 @@ func contractSessions(r *running) {
 	r.do("DELETE", "/api/v1/users/me/sessions/"+sessions[i].ID, u.Token, nil).want(t, "end one", 200, "")
 	eventually(t, "the ended session is dead",
 		func() bool { return r.get("/api/v1/users/me", second.Token).status == 401 })
-	r.do("DELETE", "/api/v1/users/me/sessions/"+nobody, u.Token, nil).want(t, "no such session", 404, "SESSION_NOT_FOUND")
+	r.do("DELETE", "/api/v1/users/me/sessions/"+nobody, u.Token, nil).want(t, "no such session", 404,
+		"SESSION_NOT_FOUND")
 	r.do("DELETE", "/api/v1/users/me/sessions/xyz", u.Token, nil).want(t, "no id", 400, "INVALID_ID_FORMAT")
-	r.get("/api/v1/users/me/security-history?include_failed=true&include_security=true", u.Token).want(t, "history", 200,
-		"")
+	r.get("/api/v1/users/me/security-history?include_failed=true&include_security=true", u.Token).want(t, "history",
+		200, "")
 	r.get("/api/v1/users/me/security-history?limit=101", u.Token).want(t, "too many", 400, "VALIDATION_ERROR")
 }

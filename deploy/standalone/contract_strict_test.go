@@ -13,13 +13,15 @@ func contractStrict(r *running) {
 		for method := range item.Operations() {
 			o := operation{method, exampleIDs.Replace(path)}
 			if strings.HasPrefix(path, "/api/v1/") && !slices.Contains(operations, o) {
-				t.Errorf("%s %s refuses parameters that it does not know, but VALIDATION_ERROR is not documented", method, path)
+				t.Errorf("%s %s refuses parameters that it does not know, but VALIDATION_ERROR is not documented",
+					method, path)
 			}
 		}
 	}
 	for _, o := range operations {
 		for query, at := range map[string]string{"?colour=blue": `"/colour"`, "?realm_id=": `"/realm_id"`} {
-			a := r.do(o.method, o.path+query, admin.Token, nil).want(t, o.method+" "+o.path+query, 400, "VALIDATION_ERROR")
+			a := r.do(o.method, o.path+query, admin.Token, nil).want(t, o.method+" "+o.path+query, 400,
+				"VALIDATION_ERROR")
 			if !strings.Contains(string(a.raw), at) {
 				t.Errorf("%s %s%s: %s does not name the parameter", o.method, o.path, query, a.raw)
 			}
@@ -48,7 +50,8 @@ func contractWarnings(r *running) {
 		{"POST", "/api/v1/auth/signup", "",
 			map[string]any{"email": "wanda-new@example.com", "password": userPassword, "client": "test"}, 200},
 		{"POST", "/api/v1/users/auth/login", "",
-			map[string]any{"email": u.Email, "password": userPassword, "response_mode": "tokens", "username": nil}, 200},
+			map[string]any{"email": u.Email, "password": userPassword, "response_mode": "tokens", "username": nil},
+			200},
 		{"POST", "/api/v1/auth/forgot-password", "", map[string]any{"email": u.Email}, 200},
 		{"POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": other.Refresh}, 200},
 		{"PATCH", "/api/v1/users/" + u.ID, u.Token, map[string]any{"alias": "W", "metadata": free}, 200},
@@ -60,8 +63,8 @@ func contractWarnings(r *running) {
 		{"POST", "/api/v1/users/auth/2fa/setup", u.Token, map[string]any{"password": userPassword}, 200},
 		{"POST", "/api/v1/users/me/retry-setup", u.Token, map[string]any{"region": "eu-west"}, 200},
 		{"DELETE", "/api/v1/users/me/sessions", u.Token, map[string]any{}, 200},
-		{"POST", "/api/v1/users", admin.Token, map[string]any{"email": "wanda-made@example.com", "password": userPassword},
-			201},
+		{"POST", "/api/v1/users", admin.Token,
+			map[string]any{"email": "wanda-made@example.com", "password": userPassword}, 201},
 		{"POST", user + "/ban", admin.Token, map[string]any{"reason": "spam"}, 200},
 		{"POST", user + "/unban", admin.Token, map[string]any{}, 200},
 		{"PUT", user + "/quota", admin.Token, map[string]any{"limit_mb": 5}, 200},
@@ -70,7 +73,8 @@ func contractWarnings(r *running) {
 	} {
 		got := r.do(c.method, c.path, c.token, with(c.body)).want(t, c.method+" "+c.path, c.status, "").Warnings
 		slices.Sort(got)
-		if want := []string{"unknown field /a~1b was ignored", "unknown field /emial was ignored"}; !slices.Equal(got, want) {
+		if want := []string{"unknown field /a~1b was ignored", "unknown field /emial was ignored"}; !slices.Equal(got,
+			want) {
 			t.Errorf("%s %s: warnings %q, want %q", c.method, c.path, got, want)
 		}
 	}

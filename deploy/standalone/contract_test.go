@@ -35,7 +35,8 @@ func TestContract(t *testing.T) {
 		})
 		t.Run("confirmation", func(t *testing.T) { t.Parallel(); contractConfirmation(t, spec) })
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
-		t.Run("auth tokens", func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
+		t.Run("auth tokens",
+			func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
 		t.Run("second factor", func(t *testing.T) { t.Parallel(); contractSecondFactor(product(t, spec)) })
 		t.Run("no second factor any more",
 			func(t *testing.T) { t.Parallel(); contractSecondFactorOff(product(t, spec, "TWOFACTOR_LOGIN_TTL=2s")) })
@@ -47,7 +48,8 @@ func TestContract(t *testing.T) {
 		})
 		t.Run("a database that is away", func(t *testing.T) { t.Parallel(); contractUnavailable(t, spec) })
 		t.Run("the edge", func(t *testing.T) { t.Parallel(); contractEdge(product(t, spec, "READ_TIMEOUT=1s")) })
-		t.Run("a closed door", func(t *testing.T) { t.Parallel(); contractClosed(product(t, spec, "SIGNUP_ENABLED=false")) })
+		t.Run("a closed door",
+			func(t *testing.T) { t.Parallel(); contractClosed(product(t, spec, "SIGNUP_ENABLED=false")) })
 	})
 	spec.complete(t)
 }
@@ -132,8 +134,8 @@ func contractVault(r *running) {
 	item := "/api/v1/vault/keys/some-key"
 	for _, method := range []string{"PUT", "PATCH"} {
 		path := item + "-" + method
-		r.do(method, path, u.Token, map[string]any{"value": "a\x00é", "metadata": map[string]any{"n": 1}}).want(t, "create",
-			201, "")
+		r.do(method, path, u.Token, map[string]any{"value": "a\x00é", "metadata": map[string]any{"n": 1}}).want(t,
+			"create", 201, "")
 		r.do(method, path+"?realm_id="+strings.ToUpper(realm), u.Token, map[string]any{"value": ""}).want(t,
 			"create in a realm", 201, "")
 		r.do(method, path, u.Token, map[string]any{"value": "b"}).want(t, "update", 200, "")
@@ -208,8 +210,8 @@ func contractShared(r *running) {
 		"METHOD_NOT_ALLOWED").header.Get("Allow"); !strings.Contains(allow, "DELETE") {
 		t.Errorf("Allow: %q does not list DELETE", allow)
 	}
-	r.do("PATCH", "/api/v1/users/"+u.ID, u.Token, `{"alias":"`+strings.Repeat("x", 2<<20)+`"}`).want(t, "2 MB of profile",
-		413, "PAYLOAD_TOO_LARGE")
+	r.do("PATCH", "/api/v1/users/"+u.ID, u.Token, `{"alias":"`+strings.Repeat("x", 2<<20)+`"}`).want(t,
+		"2 MB of profile", 413, "PAYLOAD_TOO_LARGE")
 	r.send(request{method: "GET", path: "/api/v1/users/me", token: u.Token,
 		header: map[string]string{"X-Filler": strings.Repeat("x", 64<<10)}}).want(t, "64 KB of headers", 431,
 		"HEADERS_TOO_LARGE")
@@ -223,7 +225,8 @@ func contractShared(r *running) {
 
 func contractClosed(r *running) {
 	r.do("POST", "/api/v1/auth/signup", "",
-		map[string]any{"email": "late@example.com", "password": userPassword}).want(r.t, "signup", 403, "SIGNUP_DISABLED")
+		map[string]any{"email": "late@example.com", "password": userPassword}).want(r.t, "signup", 403,
+		"SIGNUP_DISABLED")
 	limited := start(r.t, "RATE_LIMIT_ADDRESS=3/1m")
 	limited.spec = r.spec
 	for i := range 4 {

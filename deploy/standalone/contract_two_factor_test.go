@@ -35,8 +35,8 @@ func contractSecondFactor(r *running) {
 		&setup)
 	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": 7}).want(t, "verify with a number", 400,
 		"VALIDATION_ERROR")
-	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify with a wrong code", 401,
-		"INVALID_OTP_CODE")
+	r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": "000000"}).want(t, "verify with a wrong code",
+		401, "INVALID_OTP_CODE")
 	var pair struct{ Token string }
 	r.do("POST", base+"/verify-setup", u.Token,
 		map[string]any{"code": code(t, setup.Key, 0), "revoke_tokens": false}).want(t, "verify", 200, "").into(t, &pair)
@@ -72,7 +72,8 @@ func contractSecondFactorLogin(r *running, u account, backup []string) {
 	signIn()
 	r.do("POST", verify, "", map[string]any{"temp_token": half.TempToken}).want(t, "without a code", 400,
 		"VALIDATION_ERROR")
-	r.do("POST", verify, "", map[string]any{"code": backup[0]}).want(t, "without a temporary token", 401, "MISSING_TOKEN")
+	r.do("POST", verify, "", map[string]any{"code": backup[0]}).want(t, "without a temporary token", 401,
+		"MISSING_TOKEN")
 	r.do("POST", verify, "", map[string]any{"temp_token": "garbage", "code": backup[0]}).want(t, "with garbage", 401,
 		"INVALID_TOKEN")
 	r.do("POST", verify, "", map[string]any{"temp_token": half.TempToken, "code": "wrong-code"}).want(t,
@@ -87,7 +88,8 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	r.do("PUT", base+"/token-gate", u.Token,
 		map[string]any{"enabled": false, "password": "not-that-one", "otp_code": backup[1]}).want(t,
 		"gate off, wrong password", 400, "CURRENT_PASSWORD_INCORRECT")
-	gated := []operation{{"POST", ""}, {"PUT", "/" + tokenID}, {"PATCH", "/" + tokenID}, {"POST", "/" + tokenID + "/copy"},
+	gated := []operation{{"POST", ""}, {"PUT", "/" + tokenID}, {"PATCH", "/" + tokenID},
+		{"POST", "/" + tokenID + "/copy"},
 		{"POST", "/" + tokenID + "/add-realm"}, {"POST", "/" + tokenID + "/remove-realm"}}
 	for _, o := range gated {
 		r.do(o.method, tokens+o.path, u.Token, realmField(o.path)).want(t, o.method+o.path+" without a code", 401,
@@ -97,7 +99,8 @@ func contractTokenGate(r *running, u account, backup []string, tokenID string) {
 	for _, o := range gated {
 		body := realmField(o.path)
 		body["otp_code"] = "wrong-code"
-		r.do(o.method, tokens+o.path, u.Token, body).want(t, o.method+o.path+" with a wrong code", 401, "INVALID_OTP_CODE")
+		r.do(o.method, tokens+o.path, u.Token, body).want(t, o.method+o.path+" with a wrong code", 401,
+			"INVALID_OTP_CODE")
 		body["otp_code"] = backup[next]
 		r.do(o.method, tokens+o.path, u.Token, body)
 		next++ // a correct code resets the failure count
@@ -166,11 +169,11 @@ func contractSecondFactorOff(r *running) {
 		r.do("POST", base+"/setup", u.Token, map[string]any{"password": userPassword}).want(t, "setup", 200, "").into(t,
 			&setup)
 		var pair struct{ Token string }
-		r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": code(t, setup.Key, 0)}).want(t, "verify", 200,
-			"").into(t, &pair)
+		r.do("POST", base+"/verify-setup", u.Token, map[string]any{"code": code(t, setup.Key, 0)}).want(t, "verify",
+			200, "").into(t, &pair)
 		if name == "ruth" {
-			r.do("DELETE", base, pair.Token, map[string]any{"password": userPassword, "code": setup.Codes[0]}).want(t, "disable",
-				200, "")
+			r.do("DELETE", base, pair.Token, map[string]any{"password": userPassword, "code": setup.Codes[0]}).want(t,
+				"disable", 200, "")
 			continue
 		}
 		var half struct {

@@ -49,16 +49,19 @@ func openDataDir(path string) (*dataDir, error) {
 	case err == nil:
 	case !slices.ContainsFunc(entries, foreign): // empty, or only the secrets of a backup
 	default:
-		return nil, fmt.Errorf("DATA_DIR: %s holds files that are not Realmgate's: set DATA_DIR to an empty folder", path)
+		return nil, fmt.Errorf("DATA_DIR: %s holds files that are not Realmgate's: set DATA_DIR to an empty folder",
+			path)
 	}
 	held, err := d.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("DATA_DIR: cannot lock the folder: %w", err)
 	}
 	if !held {
-		return nil, fmt.Errorf("DATA_DIR: %w on %s: stop it, or set DATA_DIR and GATEWAY_ADDR to others", errRunning, path)
+		return nil, fmt.Errorf("DATA_DIR: %w on %s: stop it, or set DATA_DIR and GATEWAY_ADDR to others", errRunning,
+			path)
 	}
-	if err := os.WriteFile(filepath.Join(path, marker), []byte("This folder belongs to Realmgate.\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(path, marker), []byte("This folder belongs to Realmgate.\n"),
+		0o644); err != nil {
 		return nil, errors.Join(fmt.Errorf("DATA_DIR: cannot write into the folder: %w", err), d.lock.Unlock())
 	}
 	return d, nil

@@ -26,11 +26,13 @@ func (st *stack) greet(ctx context.Context, w io.Writer) error {
 	fmt.Fprintf(w, "\nRealmgate is ready at %s  (API reference: %s/docs)\n  data      %s\n  admin     %s\n", url, url,
 		st.dir.path, admin)
 	if data := st.backing.data; data != "" && !strings.HasPrefix(data, st.dir.path+string(filepath.Separator)) {
-		fmt.Fprintf(w, "  database  %s  (PostgreSQL, which does not run as root, may not enter the folder above: back both up)\n", data)
+		fmt.Fprintf(w, "  database  %s  (PostgreSQL, which does not run as root, may not enter the folder above: "+
+			"back both up)\n", data)
 	}
 	if st.password != "" {
 		password = st.password
-		fmt.Fprintf(w, "  password  %s  (generated, shown this once; standalone admin password sets another)\n", password)
+		fmt.Fprintf(w, "  password  %s  (generated, shown this once; standalone admin password sets another)\n",
+			password)
 	}
 	fmt.Fprintf(w, "  metrics   %s\n", st.metricsAddrs())
 	fmt.Fprintf(w, `

@@ -37,7 +37,9 @@ func TestAHangUpEndsTheProcessInOrder(t *testing.T) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	body := `{"email":"nobody@example.com","password":"correct-Horse-7"}`
-	fmt.Fprintf(conn, "POST /api/v1/users/auth/login HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body))
+	fmt.Fprintf(conn,
+		"POST /api/v1/users/auth/login HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
+		len(body))
 	answers := bufio.NewReader(conn)
 	if line, err := answers.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100") {
 		t.Fatalf("got %q, %v", line, err)

@@ -39,7 +39,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	showVersion := flags.Bool("version", false, "print the version and stop")
 	secretsDir := flags.String("make-secrets", "",
 		"make the secrets of an installation of separate containers in this `folder`, those that are missing, and stop")
-	dropOld := flags.Bool("drop-old", false, "with -make-secrets: delete the secrets that only the previous release needs")
+	dropOld := flags.Bool("drop-old", false, "with -make-secrets: delete the secrets that only the previous release "+
+		"needs")
 	shown := flags.String("show", "",
 		"with -make-secrets: print the secret of this `name` instead, for example admin-password")
 	flags.Usage = func() { usage(flags) }
@@ -82,7 +83,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 func usage(flags *flag.FlagSet) {
 	w := flags.Output()
-	fmt.Fprintln(w, "standalone serves the whole product until it is told to stop; its settings come from the environment.")
+	fmt.Fprintln(w, "standalone serves the whole product until it is told to stop; its settings come from the "+
+		"environment.")
 	flags.PrintDefaults()
 	for _, c := range users.Program().Commands {
 		if slices.Contains(adminCommands, c.Name) {

@@ -120,7 +120,8 @@ func TestAuthorisationMatrix(t *testing.T) {
 		for i, column := range columns {
 			a := r.do(method, path, callers[column], nil)
 			if got := a.cell(); got != cells[i+2] {
-				t.Errorf("%s %s as %s: got %s, want %s; answer %.200s", method, cells[1], column, got, cells[i+2], a.raw)
+				t.Errorf("%s %s as %s: got %s, want %s; answer %.200s", method, cells[1], column, got, cells[i+2],
+					a.raw)
 			}
 		}
 	}
@@ -206,7 +207,8 @@ func TestMatrixIsComplete(t *testing.T) {
 	rowShape := strings.NewReplacer("{id}", "{}", "{victim}", "{}", "{none}", "{}", "/keys/k", "/keys/{}")
 	for _, o := range spec.operations(t, "MISSING_TOKEN") {
 		want := o.method + " " + shape.Replace(o.path)
-		if !isPublicRefusal(o) && !slices.ContainsFunc(rows, func(row string) bool { return rowShape.Replace(row) == want }) {
+		if !isPublicRefusal(o) &&
+			!slices.ContainsFunc(rows, func(row string) bool { return rowShape.Replace(row) == want }) {
 			t.Errorf("the matrix has no row for %s", want)
 		}
 	}

@@ -62,7 +62,8 @@ func (n *natsServer) start() error {
 	s.Start()
 	n.server = s
 	if !s.ReadyForConnections(natsReady) {
-		return errors.New("does not accept connections; its folder nats in DATA_DIR may be damaged: see the log at LOG_LEVEL=debug")
+		return errors.New("does not accept connections; its folder nats in DATA_DIR may be damaged: see the log at " +
+			"LOG_LEVEL=debug")
 	}
 	n.options.Port = s.Addr().(*net.TCPAddr).Port
 	return nil
@@ -143,7 +144,8 @@ func (n *natsServer) restart(why error) bool {
 		return false
 	}
 	if err := roomFor(n.options.StoreDir, natsRoom); err != nil {
-		n.log.Error("embedded NATS stores no events until its disk has room; they wait in the journal", "error", err.Error())
+		n.log.Error("embedded NATS stores no events until its disk has room; they wait in the journal", "error",
+			err.Error())
 		return false
 	}
 	n.log.Error("embedded NATS is unwell and is started again", "error", why.Error())

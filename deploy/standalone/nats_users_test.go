@@ -25,7 +25,8 @@ import (
 func natsOf(t *testing.T, dir string) (address func(file string) string) {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "nats.conf")
-	text := "include \"" + strings.Repeat("../", strings.Count(filepath.Dir(conf), "/")) + strings.TrimPrefix(dir, "/") +
+	text := "include \"" + strings.Repeat("../", strings.Count(filepath.Dir(conf), "/")) +
+		strings.TrimPrefix(dir, "/") +
 		"/nats/users.conf\"\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -107,7 +108,8 @@ func TestEachServiceHasANATSUserWithTheRightsItNeeds(t *testing.T) {
 	}
 	address := natsOf(t, dir)
 	connect := func(service string) *bus.Conn {
-		c, err := bus.Connect(bus.Config{URL: config.Secret(address(service + "/nats-user-url"))}, service, testkit.Log(t))
+		c, err := bus.Connect(bus.Config{URL: config.Secret(address(service + "/nats-user-url"))}, service,
+			testkit.Log(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -113,7 +113,8 @@ func TestDataSurvivesKillAndPasswordIsShownOnce(t *testing.T) {
 		t.Fatalf("the first start shows no password:\n%s%s", first.said, first.errors)
 	}
 	admin := first.client(t).login("admin@realmgate.local", found[1])
-	first.client(t).do("PUT", "/api/v1/vault/keys/k", admin.Token, map[string]any{"value": "kept"}).want(t, "put", 201, "")
+	first.client(t).do("PUT", "/api/v1/vault/keys/k", admin.Token, map[string]any{"value": "kept"}).want(t, "put", 201,
+		"")
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -182,16 +183,19 @@ func TestAFailedStartSaysInOneLineWhatToDo(t *testing.T) {
 	}{
 		{"a taken port", []string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=" + taken.Addr().String()},
 			"set GATEWAY_ADDR to another"},
-		{"a foreign folder", []string{"DATA_DIR=" + foreign, "GATEWAY_ADDR=127.0.0.1:0"}, "set DATA_DIR to an empty folder"},
+		{"a foreign folder", []string{"DATA_DIR=" + foreign, "GATEWAY_ADDR=127.0.0.1:0"},
+			"set DATA_DIR to an empty folder"},
 		{"a folder without PostgreSQL programs",
-			[]string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "POSTGRES_BIN=" + foreign}, "POSTGRES_BIN"},
+			[]string{"DATA_DIR=" + dataFolder(t), "GATEWAY_ADDR=127.0.0.1:0", "POSTGRES_BIN=" + foreign},
+			"POSTGRES_BIN"},
 	} {
 		started := time.Now()
 		p := spawn(t, c.environ...)
 		said := strings.TrimSpace(p.errors.String())
 		if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(said, c.says) ||
 			strings.Contains(said, "\n") {
-			t.Errorf("%s: exit %d after %v, said %q; want one line with %q", c.name, code, time.Since(started), said, c.says)
+			t.Errorf("%s: exit %d after %v, said %q; want one line with %q", c.name, code, time.Since(started), said,
+				c.says)
 		}
 	}
 	entries, err := os.ReadDir(foreign)

@@ -21,7 +21,8 @@ func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pg, err := localpg.Start(ctx,
-		localpg.Options{Dir: filepath.Join(t.TempDir(), "postgres"), Settings: localpg.Disposable(), Log: testkit.Log(t)})
+		localpg.Options{Dir: filepath.Join(t.TempDir(), "postgres"), Settings: localpg.Disposable(),
+			Log: testkit.Log(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,8 @@ func TestARoleReachesItsOwnSchemaOnly(t *testing.T) {
 	for _, role := range schemas {
 		for _, sql := range forbiddenTo(role) {
 			_, err := conns[role].Exec(ctx, sql)
-			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" { // insufficient_privilege
+			// 42501 is insufficient_privilege.
+			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
 				t.Errorf("%s: %s: got %v, want that it is refused", role, sql, err)
 			}
 		}

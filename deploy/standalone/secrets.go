@@ -160,7 +160,8 @@ func nothingLost(dir string) error {
 		for _, f := range secretFiles {
 			copied := filepath.Join(dir, f.reader, f.file)
 			if _, err := os.Stat(copied); err == nil && strings.Contains(f.text, "{"+k.name+"}") {
-				return fmt.Errorf("%s is missing, and %s was made from it: put it back from a backup or from that file", path,
+				return fmt.Errorf("%s is missing, and %s was made from it: put it back from a backup or from that "+
+					"file", path,
 					copied)
 			}
 		}

@@ -86,8 +86,8 @@ func (g given) fitsTo(d *dataDir) error {
 		case err != nil:
 			return err
 		case string(there) != value:
-			return fmt.Errorf("%s is not what %s holds, with which data was sealed: take %s out, or change that file", name,
-				path, name)
+			return fmt.Errorf("%s is not what %s holds, with which data was sealed: take %s out, or change that file",
+				name, path, name)
 		}
 	}
 	return nil

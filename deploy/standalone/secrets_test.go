@@ -146,10 +146,11 @@ func TestTheOperatorsSecretsReplaceGeneratedOnes(t *testing.T) {
 		{"another password", []string{"ADMIN_PASSWORD=" + second, "KEY_ENCRYPTION_KEY=" + key}, "", map[string]string{
 			"users-svc/admin-password": second, "all/secrets/admin-password": second,
 		}},
-		{"another key", []string{"ADMIN_PASSWORD=" + first, "KEY_ENCRYPTION_KEY=other"}, "KEY_ENCRYPTION_KEY is not what",
-			nil},
+		{"another key", []string{"ADMIN_PASSWORD=" + first, "KEY_ENCRYPTION_KEY=other"},
+			"KEY_ENCRYPTION_KEY is not what", nil},
 		{"another keyset", []string{"VAULT_KEY_ENCRYPTION_KEY=other"}, "VAULT_KEY_ENCRYPTION_KEY is not what", nil},
-		{"quoted", []string{`ADMIN_PASSWORD='` + first + `'`}, "ADMIN_PASSWORD begins and ends with a quotation mark", nil},
+		{"quoted", []string{`ADMIN_PASSWORD='` + first + `'`}, "ADMIN_PASSWORD begins and ends with a quotation mark",
+			nil},
 	}
 	for _, step := range steps {
 		before := readAll(t, dir)
@@ -192,8 +193,8 @@ func TestTheOldSecretsLastUntilTheyAreDropped(t *testing.T) {
 	hold := func(want string) {
 		t.Helper()
 		own := map[string]string{}
-		for reader, file := range map[string]string{"users-svc": "users-internal-keys", "vault-svc": "vault-internal-keys",
-			"activity-svc": "activity-internal-keys"} {
+		for reader, file := range map[string]string{"users-svc": "users-internal-keys",
+			"vault-svc": "vault-internal-keys", "activity-svc": "activity-internal-keys"} {
 			if got := read(reader, "internal-keys"); got != want {
 				t.Errorf("%s has %q of the old list, want %q", reader, got, want)
 			}
@@ -212,7 +213,8 @@ func TestTheOldSecretsLastUntilTheyAreDropped(t *testing.T) {
 	}
 	hold("")
 	old := strings.Repeat("x", 52)
-	if err := os.WriteFile(filepath.Join(dir, masterFolder, "secrets", "internal-keys"), []byte(old), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, masterFolder, "secrets", "internal-keys"), []byte(old),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := makeSecrets(dir); err != nil {

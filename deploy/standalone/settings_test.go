@@ -83,7 +83,8 @@ func TestAllWrongSettingsAreReportedBeforeAnythingStarts(t *testing.T) {
 	t.Parallel()
 	dir, out := t.TempDir(), &bytes.Buffer{}
 	environ := []string{
-		"DATA_DIR=" + dir, "GATEWAY_ADDR=8080", "ADMIN_ADDR=127.0.0.1:99999", "STOP_TIMEOUT=soon", "JOURNAL_MAX_BYTES=1",
+		"DATA_DIR=" + dir, "GATEWAY_ADDR=8080", "ADMIN_ADDR=127.0.0.1:99999", "STOP_TIMEOUT=soon",
+		"JOURNAL_MAX_BYTES=1",
 		"KEY_ENCRYPTION_KEY=Hunter2",
 		"MAIL_VERIFY_TTL=0s", "VAULT_MAX_ITEMS=0", "VAULT_KMS_URI=x", "ACTIVITY_WRITERS=99",
 		"DATABASE_URL=postgres://u:Hunter2@SecretTail99@h/d",
@@ -139,8 +140,8 @@ func TestNothingIsCreatedUnlessStandaloneStarts(t *testing.T) {
 		{"a secret of no folder", []string{"-show", "admin-password"}, nil, 2, "-show needs -make-secrets"},
 	} {
 		dir, out := t.TempDir(), &bytes.Buffer{}
-		code := run(t.Context(), c.args, append([]string{"GATEWAY_ADDR=127.0.0.1:0", "DATA_DIR=" + dir}, c.environ...), out,
-			out)
+		code := run(t.Context(), c.args, append([]string{"GATEWAY_ADDR=127.0.0.1:0", "DATA_DIR=" + dir}, c.environ...),
+			out, out)
 		if code != c.code || !strings.Contains(out.String(), c.says) {
 			t.Errorf("%s: exit %d, want %d; said %q, want %q in it", c.name, code, c.code, out, c.says)
 		}

@@ -87,7 +87,8 @@ func TestSoak(t *testing.T) {
 		_ = c.Close()
 	}
 	closed := time.Now()
-	after := s.settled(footprint{goroutines: before.goroutines + 60, files: before.files + 40, heapMB: before.heapMB + 48})
+	after := s.settled(footprint{goroutines: before.goroutines + 60, files: before.files + 40,
+		heapMB: before.heapMB + 48})
 	t.Logf("before: %v", before)
 	t.Logf("with %d idle and %d slow connections, opened in %v: %v", len(idle), slowConnections, opened, held)
 	t.Logf("after %v of churn, %d requests: %v", *soakFor, done, busy)
@@ -309,7 +310,8 @@ func (s *soak) come(u *account, made *atomic.Int64) {
 		do("DELETE", "/api/v1/vault", "", 200)
 	case 2: // an upload that breaks off, and malformed bytes
 		for _, text := range []string{
-			"PUT " + key + " HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + u.Token + "\r\nContent-Length: 9000000\r\n\r\n" +
+			"PUT " + key + " HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + u.Token +
+				"\r\nContent-Length: 9000000\r\n\r\n" +
 				strings.Repeat("x", 1<<20), "\x00\x01\x02",
 		} {
 			if c, err := net.Dial("tcp", s.addr); err == nil {

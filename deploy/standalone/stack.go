@@ -94,7 +94,8 @@ func (st *stack) logger(environ []string, to io.Writer) (*slog.Logger, error) {
 func portFree(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("GATEWAY_ADDR: cannot listen on %s (%w): stop what uses the port, or set GATEWAY_ADDR to another, for example 127.0.0.1:8081", addr, errors.Unwrap(err))
+		return fmt.Errorf("GATEWAY_ADDR: cannot listen on %s (%w): stop what uses the port, or set GATEWAY_ADDR to "+
+			"another, for example 127.0.0.1:8081", addr, errors.Unwrap(err))
 	}
 	return ln.Close()
 }
@@ -203,9 +204,10 @@ func (st *stack) openServices(ctx context.Context, environ []string, log *slog.L
 	if isSet(environ, "INTERNAL_TLS_CERT_FILE") {
 		scheme = "https://"
 	}
-	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", gatewayPort, "GATEWAY_ADDR="+st.cfg.GatewayAddr,
-		"JOURNAL_DIR="+st.dir.sub("journal"),
-		"USERS_URL="+scheme+usersSvc.Addr(), "VAULT_URL="+scheme+vaultSvc.Addr(), "ACTIVITY_URL="+scheme+activitySvc.Addr())
+	st.gateway, err = open(ctx, environ, st, log, gateway.Program(), "", gatewayPort,
+		"GATEWAY_ADDR="+st.cfg.GatewayAddr, "JOURNAL_DIR="+st.dir.sub("journal"),
+		"USERS_URL="+scheme+usersSvc.Addr(), "VAULT_URL="+scheme+vaultSvc.Addr(),
+		"ACTIVITY_URL="+scheme+activitySvc.Addr())
 	return err
 }
 
@@ -223,7 +225,8 @@ func open[C any](ctx context.Context, environ []string, st *stack, log *slog.Log
 	svc, err := openAt(ctx, with(environ, append(own, "ADMIN_ADDR="+admin)...), log, p)
 	if errors.Is(err, syscall.EADDRINUSE) && portFree(admin) != nil &&
 		(offset != gatewayPort || !isSet(environ, "ADMIN_ADDR")) {
-		log.Warn("a port of the admin endpoints is taken, another is used: set ADMIN_ADDR", "service", p.Name, "taken", admin)
+		log.Warn("a port of the admin endpoints is taken, another is used: set ADMIN_ADDR", "service", p.Name, "taken",
+			admin)
 		svc, err = openAt(ctx, with(environ, append(own, "ADMIN_ADDR="+localPort)...), log, p)
 	}
 	if err == nil {

@@ -75,8 +75,8 @@ func TestOneTraceFromTheGatewayToTheInsertOfTheEvent(t *testing.T) {
 	}) {
 		t.Errorf("no statement inside of vault-svc's span: %v", slices.Sorted(maps.Keys(spans)))
 	}
-	tellNone(t, to.Spans(), secret, "the.key.5921", queryRealm, "state-4410", "baggage-4411", ada.Token, ada.ID, ada.Email,
-		userPassword)
+	tellNone(t, to.Spans(), secret, "the.key.5921", queryRealm, "state-4410", "baggage-4411", ada.Token, ada.ID,
+		ada.Email, userPassword)
 }
 
 // tellNone fails the test for every span that contains one of the texts.

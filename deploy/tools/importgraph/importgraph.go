@@ -102,7 +102,8 @@ func (g graph) reduced() graph {
 	for name, imports := range g {
 		r[name] = nil
 		for _, i := range imports {
-			implied := slices.ContainsFunc(imports, func(other string) bool { return other != i && g.reaches(other, i) })
+			implied := slices.ContainsFunc(imports,
+				func(other string) bool { return other != i && g.reaches(other, i) })
 			if !implied {
 				r[name] = append(r[name], i)
 			}
