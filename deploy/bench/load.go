@@ -132,7 +132,7 @@ func (l load) counts(win window, due, done time.Time) bool {
 
 func (t *tally) count(took time.Duration) {
 	t.requests++
-	// It fails only for values out of range
+	// It fails only for values out of range.
 	_ = t.latency.RecordValue(min(max(took.Microseconds(), lowestLatency), highestLatency))
 }
 

@@ -231,8 +231,8 @@ func measureAll(ctx context.Context, o options, stdout, stderr io.Writer) error 
 // groups returns all groups in the order in which they run. Groups that fill the database come
 // last.
 func groups() []group {
-	return []group{standaloneGroup(), idleGroup(), forwardGroup(), vaultGroup(), vaultAloneGroup(), crowdGroup(),
-		signInGroup(), lagGroup(), ingestGroup(), logGroup(), growthGroup()}
+	return []group{standaloneGroup(), idleGroup(), forwardGroup(), vaultGroup(), vaultAloneGroup(), overloadGroup(),
+		signInGroup(), latencyGroup(), ingestGroup(), logGroup(), growthGroup()}
 }
 
 func groupNames() string {

@@ -10,9 +10,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// lagGroup measures how long after the answer a request appears in the log, at half of the
+// latencyGroup measures how long after the answer a request appears in the log, at half of the
 // product's maximum load.
-func lagGroup() group {
+func latencyGroup() group {
 	const full, half = "vault GET through the gateway, as many as it can", "from the answer to the log, at half of that"
 	return group{name: "lag", title: "From the answer to the log",
 		prepare: func(ctx context.Context, b *bench) (plan, error) {
@@ -37,7 +37,7 @@ func lagGroup() group {
 						}
 						background := get
 						background.rate = most / 2
-						return b.probeLag(ctx, background, lagTimes*seconds)
+						return b.probeLatency(ctx, background, latencyTimes*seconds)
 					}},
 				},
 				targets: []target{{
@@ -54,17 +54,17 @@ func lagGroup() group {
 }
 
 const (
-	lagTimes   = 8 // multiplies a cell's time: few lags are measured in a second
-	probers    = 2 // few, because their queries cost more than the requests whose lag they measure
-	probeEvery = 10 * time.Millisecond
-	longestLag = 20 * time.Second
+	latencyTimes   = 8 // multiplies a cell's time: few latencies are measured in a second
+	probers        = 2 // few, because their queries cost more than the requests whose lag they measure
+	probeEvery     = 10 * time.Millisecond
+	longestLatency = 20 * time.Second
 )
 
-// probeLag measures lags during the load.
-func (b *bench) probeLag(ctx context.Context, background load, seconds time.Duration) (cell, error) {
+// probeLatency measures latencies during the load.
+func (b *bench) probeLatency(ctx context.Context, background load, seconds time.Duration) (cell, error) {
 	probing, stop := context.WithCancel(ctx)
 	defer stop()
-	lags := make([]*hdrhistogram.Histogram, probers)
+	latencies := make([]*hdrhistogram.Histogram, probers)
 	failures := make([]error, probers)
 	var all sync.WaitGroup
 	began := time.Now()
@@ -74,7 +74,7 @@ func (b *bench) probeLag(ctx context.Context, background load, seconds time.Dura
 			return
 		}
 		for i := range probers {
-			all.Go(func() { lags[i], failures[i] = b.probe(probing, i) })
+			all.Go(func() { latencies[i], failures[i] = b.probe(probing, i) })
 		}
 	})
 	all.Wait()
@@ -86,7 +86,7 @@ func (b *bench) probeLag(ctx context.Context, background load, seconds time.Dura
 		if failures[i] != nil {
 			return cell{}, failures[i]
 		}
-		sum.Merge(lags[i])
+		sum.Merge(latencies[i])
 	}
 	return cell{
 		Requests: sum.TotalCount(), Took: time.Since(began),
@@ -97,7 +97,7 @@ func (b *bench) probeLag(ctx context.Context, background load, seconds time.Dura
 
 // probe sends requests one after another and waits until each is in the log.
 func (b *bench) probe(ctx context.Context, i int) (*hdrhistogram.Histogram, error) {
-	lags := hdrhistogram.New(lowestLatency, highestLatency, latencyDigits)
+	latencies := hdrhistogram.New(lowestLatency, highestLatency, latencyDigits)
 	who := b.account(i)
 	identity, err := b.identity(who, "activity-svc")
 	if err != nil {
@@ -127,15 +127,15 @@ func (b *bench) probe(ctx context.Context, i int) (*hdrhistogram.Histogram, erro
 				return nil, err
 			}
 			if bytes.Contains(page, []byte(path)) {
-				// It fails only for values out of range, which longestLag prevents
-				_ = lags.RecordValue(time.Since(answered).Microseconds())
+				// It fails only for values out of range, which longestLatency prevents.
+				_ = latencies.RecordValue(time.Since(answered).Microseconds())
 				break
 			}
-			if time.Since(answered) > longestLag {
-				return nil, fmt.Errorf("%s is not in the log after %s", path, longestLag)
+			if time.Since(answered) > longestLatency {
+				return nil, fmt.Errorf("%s is not in the log after %s", path, longestLatency)
 			}
 			time.Sleep(probeEvery)
 		}
 	}
-	return lags, nil
+	return latencies, nil
 }

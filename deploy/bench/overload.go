@@ -8,14 +8,14 @@ import (
 // busyClients is a number of clients that keeps the CPUs busy.
 const busyClients = 64
 
-// crowdName returns the subject for a number of clients.
-func crowdName(clients int) string {
+// overloadSubject returns the subject for a number of clients.
+func overloadSubject(clients int) string {
 	return fmt.Sprintf("vault GET through the gateway, %d clients", clients)
 }
 
-// crowdGroup measures how much throughput remains when far more clients send requests than can be
-// served, and retry at once after a refusal.
-func crowdGroup() group {
+// overloadGroup measures how much throughput remains when far more clients send requests than can
+// be served, and retry at once after a refusal.
+func overloadGroup() group {
 	return group{name: "crowd", title: "More clients at once than can be served in time",
 		prepare: func(ctx context.Context, b *bench) (plan, error) {
 			p := plan{notes: []string{
@@ -29,14 +29,14 @@ func crowdGroup() group {
 			}
 			for _, clients := range []int{busyClients, 1000, 2000} {
 				p.subjects = append(p.subjects, subject{
-					name: crowdName(clients), load: httpLoad(b.product.gateway.addr, clients,
+					name: overloadSubject(clients), load: httpLoad(b.product.gateway.addr, clients,
 						func(i int) []request { return b.readValue(i % vaultConns) }, 200),
 					servers: b.vaultServers(),
 				})
 				if clients != busyClients {
 					p.targets = append(p.targets, target{
 						what:    fmt.Sprintf("answers to %d clients ÷ to %d", clients, busyClients),
-						subject: crowdName(clients), baseline: crowdName(busyClients), figure: throughput(),
+						subject: overloadSubject(clients), baseline: overloadSubject(busyClients), figure: throughput(),
 						informative: true,
 					})
 				}
