@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the commit of this checkout, its first 12 digits, and nothing when it cannot be known. It needs no git program:
-# an image is built where there is none, and sees of .git only where the branches point to.
+# Prints the first 12 digits of this checkout's commit, or nothing if it cannot be found out. It works without git,
+# because images are built without it, from a context that has only the references of .git.
 set -eu
 cd "$(dirname "$0")/.."
 [ -f .git/HEAD ] || exit 0

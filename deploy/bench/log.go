@@ -30,8 +30,7 @@ func logGroup() group {
 		if err := b.loadLog(ctx, b.options.rows, share{few.id, fewRows}, share{many.id, quarter}); err != nil {
 			return plan{}, err
 		}
-		// The reader also counts records that arrive during the measurement.
-		reader, err := b.startService(ctx, "activity-svc", "activity-svc-reader", "ACTIVITY_ADDR")
+		reader, err := b.startService(ctx, "activity-svc", "activity-svc-reader", "ACTIVITY_ADDR") // counts new records
 		if err != nil {
 			return plan{}, err
 		}

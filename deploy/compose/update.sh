@@ -1,28 +1,28 @@
 #!/bin/sh
-# Brings the containers of docker-compose.yml up to date, one after the other, so that requests are served meanwhile:
+# Updates the containers of docker-compose.yml one after another, without interrupting service:
 #
 #   git pull && deploy/compose/update.sh          a new release
 #   deploy/compose/update.sh                      after realmgate.env was changed
 #   REALMGATE_UPDATE=pull deploy/compose/update.sh   with images from your own registry
 #
-# Each container of a service gets a successor, which must be healthy before the old one is told to stop. A service with one
-# container loses no request either. The gateway, which holds the published port, comes last and is away for a second or
-# two; behind the proxy of the profile "tls" requests wait meanwhile. After a failure everything old still runs.
+# Each container of a service is stopped only when its successor is healthy, so even a service with one container loses
+# no request. The gateway comes last. It holds the published port, so it is away for a second or two; the proxy of the
+# profile "tls" lets requests wait meanwhile. After a failure the old containers still run.
 set -eu
 cd "$(dirname "$0")/../.."
-patience=${REALMGATE_PATIENCE:-300}   # seconds that a new container has to become healthy
+patience=${REALMGATE_PATIENCE:-300}   # seconds within which a new container must become healthy
 
 fail() { echo "update: $*" >&2; exit 1; }
 containers() { docker compose ps -q "$1"; }
 
-# A container of the service $1 that is not in the list $2.
+# Prints a container of the service $1 that is not in the list $2.
 successor() {
   for id in $(containers "$1"); do
     case " $2 " in *" $id "*) ;; *) echo "$id"; return ;; esac
   done
 }
 
-# Waits for the container $1, but not for one that ends again and again.
+# Waits until the container $1 is healthy. It fails for one that keeps restarting.
 wait_healthy() {
   waited=0
   while state=$(docker inspect -f '{{.State.Health.Status}} {{.RestartCount}}' "$1") && [ "${state% *}" != healthy ]; do
@@ -56,8 +56,8 @@ REALMGATE_COMMIT=$(sh deploy/commit.sh)
 export REALMGATE_COMMIT
 docker compose "${REALMGATE_UPDATE:-build}"
 docker compose run --rm --no-deps -T secrets
-docker compose kill -s HUP nats || true   # reads its users again, before the services are replaced that are new ones
-docker compose up -d --no-deps --wait postgres nats redis   # left alone unless their part of the file changed
+docker compose kill -s HUP nats || true   # NATS reloads its users, which new services need
+docker compose up -d --no-deps --wait postgres nats redis   # restarted only if their part of the file changed
 for service in users-svc vault-svc activity-svc; do
   echo "update: $service"
   replace "$service"
