@@ -8,6 +8,10 @@ head=$(cat .git/HEAD)
 case $head in
   "ref: "*)
     ref=${head#ref: }
-    if [ -f ".git/$ref" ]; then head=$(cat ".git/$ref"); else head=$(sed -n "s|^\([0-9a-f]*\) $ref\$|\1|p" .git/packed-refs 2>/dev/null || true); fi ;;
+    if [ -f ".git/$ref" ]; then
+      head=$(cat ".git/$ref")
+    else
+      head=$(sed -n "s|^\([0-9a-f]*\) $ref\$|\1|p" .git/packed-refs 2>/dev/null || true)
+    fi ;;
 esac
 printf '%.12s' "$head"

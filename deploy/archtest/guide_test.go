@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestTheGuideNamesFunctionsThatExist holds the table "Where it is decided" of CONTRIBUTING.md.
+// TestTheGuideNamesFunctionsThatExist checks the table "Where it is decided" of CONTRIBUTING.md.
 func TestTheGuideNamesFunctionsThatExist(t *testing.T) {
 	t.Parallel()
 	guide, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))

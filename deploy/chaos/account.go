@@ -184,7 +184,7 @@ func (w *world) auditLog(ctx context.Context, r *report) error {
 	}
 	began := time.Now()
 	for {
-		w.ledger.forget()
+		w.ledger.clearRecords()
 		if err := w.readLog(ctx); err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (w *world) auditLog(ctx context.Context, r *report) error {
 	}
 	r.logComplete = time.Since(began)
 	pause(ctx, 2*time.Second)
-	w.ledger.forget()
+	w.ledger.clearRecords()
 	if err := w.readLog(ctx); err != nil {
 		return err
 	}

@@ -29,8 +29,8 @@ func (l *ledger) record(number int, r record) {
 	}
 }
 
-// forget drops the entered records, so that the log can be read again.
-func (l *ledger) forget() {
+// clearRecords drops the entered records, so that the log can be read again.
+func (l *ledger) clearRecords() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.attempts {

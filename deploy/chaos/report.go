@@ -44,7 +44,7 @@ func (r *report) write(stdout io.Writer) error {
 	} else {
 		r.revocationTable(&b)
 	}
-	r.told(&b)
+	r.writeBreaches(&b)
 	if _, err := io.WriteString(stdout, b.String()); err != nil {
 		return err
 	}
@@ -135,8 +135,8 @@ func (r *report) rolled() bool {
 	return false
 }
 
-// told describes the breaches.
-func (r *report) told(b *strings.Builder) {
+// writeBreaches describes the breaches.
+func (r *report) writeBreaches(b *strings.Builder) {
 	seen := map[rule]int{}
 	for _, x := range r.breaches() {
 		if seen[x.rule]++; seen[x.rule] <= maxBreaches {

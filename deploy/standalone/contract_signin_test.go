@@ -137,7 +137,7 @@ func contractProfiles(r *running) {
 				map[string]any{"password": userPassword + "x", "current_password": "not-that-one"}, 400,
 				"CURRENT_PASSWORD_INCORRECT"},
 			{"makes itself admin", u.ID, u, map[string]any{"is_admin": true}, 403, "INSUFFICIENT_PERMISSIONS"},
-			{"somebody else", other.ID, u, map[string]any{"alias": "x"}, 403, "CANNOT_MODIFY_OTHER_USER"},
+			{"another user", other.ID, u, map[string]any{"alias": "x"}, 403, "CANNOT_MODIFY_OTHER_USER"},
 			{"bans an admin", admin.ID, admin, map[string]any{"is_banned": true}, 403, "CANNOT_BAN_ADMIN"},
 			{"both flags at once", other.ID, admin, map[string]any{"is_banned": true, "is_admin": true}, 403,
 				"CANNOT_BAN_ADMIN"},

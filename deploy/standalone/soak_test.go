@@ -272,7 +272,7 @@ func (s *soak) churn(lasts time.Duration) int64 {
 	for i := range s.users {
 		wait.Go(func() {
 			for end := time.Now().Add(lasts); time.Now().Before(end); {
-				s.come(&s.users[i], &made)
+				s.act(&s.users[i], &made)
 			}
 		})
 	}
@@ -280,8 +280,8 @@ func (s *soak) churn(lasts time.Duration) int64 {
 	return made.Load()
 }
 
-// come performs one of the clients' actions on a new connection.
-func (s *soak) come(u *account, made *atomic.Int64) {
+// act performs one of the clients' actions on a new connection.
+func (s *soak) act(u *account, made *atomic.Int64) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	do := func(method, path, body string, want int) {
