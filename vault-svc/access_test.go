@@ -27,12 +27,8 @@ func TestOnlySessionsAndPermittedTokensMayUseTheVault(t *testing.T) {
 	token := func(g auth.Grant) auth.Identity {
 		return auth.Identity{Kind: auth.Token, UserID: owner.UserID, TokenID: owner.SessionID, Grant: &g}
 	}
-	full := auth.Grant{VaultAccess: true, AllowNoRealm: true, Permissions: []string{"resources.vault"}}
-	with := func(edit func(*auth.Grant)) auth.Grant {
-		g := full
-		edit(&g)
-		return g
-	}
+	with := changedGrant
+	full := with(func(*auth.Grant) {})
 	banned := owner
 	banned.Banned = true
 	inRealms := token(with(func(g *auth.Grant) { g.AllowNoRealm = false }))
@@ -56,8 +52,8 @@ func TestOnlySessionsAndPermittedTokensMayUseTheVault(t *testing.T) {
 		"a token without vault_access": {token(with(func(g *auth.Grant) { g.VaultAccess = false })), "", 403,
 			"Insufficient permissions"},
 		"a token without resources.vault": {
-			token(with(func(g *auth.Grant) { g.Permissions = []string{"resources"} })), "",
-			403, "Insufficient permissions"},
+			token(with(func(g *auth.Grant) { g.Permissions = []string{"resources"} })), "", 403,
+			"Insufficient permissions"},
 		"a token without a grant": {auth.Identity{Kind: auth.Token, UserID: owner.UserID}, "", 403,
 			"Insufficient permissions"},
 		"a restricted token, its realm":       {token(onlyA), "?realm_id=" + realmA, 200, ""},
@@ -67,8 +63,7 @@ func TestOnlySessionsAndPermittedTokensMayUseTheVault(t *testing.T) {
 		"a token that needs a realm, without": {inRealms, "", 403, "requires a realm-scoped URL"},
 		"a token that needs a realm, in any":  {inRealms, "?realm_id=" + realmA, 200, ""},
 		"a restricted token outside of its realms": {
-			token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "",
-			403, "requires a realm-scoped URL"},
+			token(with(func(g *auth.Grant) { g.Realms = []string{realmA} })), "", 403, "requires a realm-scoped URL"},
 	} {
 		for _, call := range vaultCalls {
 			if c.status == 200 && strings.HasPrefix(call, "DELETE") {
@@ -81,6 +76,13 @@ func TestOnlySessionsAndPermittedTokensMayUseTheVault(t *testing.T) {
 			}
 		}
 	}
+}
+
+// changedGrant returns a grant with full access to the vault, changed by edit.
+func changedGrant(edit func(*auth.Grant)) auth.Grant {
+	g := auth.Grant{VaultAccess: true, AllowNoRealm: true, Permissions: []string{"resources.vault"}}
+	edit(&g)
+	return g
 }
 
 func TestRequestsNeedTheGatewaysSignature(t *testing.T) {

@@ -28,8 +28,7 @@ func TestTracedRequestsShareStatements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := start(t)
-	cfg := base.cfg
+	cfg := start(t).cfg
 	cfg.DB.MaxConns = 3 // one statement at a time
 	s := runIn(t, cfg, service.Runtime{Log: testkit.Log(t), Traces: traces})
 	const clients, rounds = 16, 12
