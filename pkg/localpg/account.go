@@ -11,18 +11,17 @@ import (
 	"time"
 )
 
-// account is the user as which PostgreSQL runs; nil is the current one.
-// PostgreSQL refuses to run as root, so root gives the folder and the process
-// to an unprivileged user. (A user namespace would avoid the change of owner,
-// but would leave PostgreSQL as the owner of root's files, and most containers
+// account is the user of the PostgreSQL process; nil is the current user. PostgreSQL refuses to run
+// as root, so root gives the folder and the process to an unprivileged user. (A user namespace
+// would avoid the change of owner, but PostgreSQL would then own root's files, and most containers
 // forbid it.)
 type account struct {
 	name     string
 	uid, gid uint32
 }
 
-// newAccount chooses for an existing data folder its owner, so that a cluster
-// made by a person still opens when root starts it.
+// newAccount chooses the owner of an existing data folder, so that a cluster that an ordinary user
+// created still opens when root starts it.
 func newAccount(data string) (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -44,7 +43,7 @@ func newAccount(data string) (*account, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root and there is no other user; add one (useradd --system postgres) or do not run as root")
 }
 
-// own gives path to the account.
+// own makes the account the owner of path.
 func (a *account) own(path string) error {
 	if a == nil {
 		return nil
@@ -52,10 +51,9 @@ func (a *account) own(path string) error {
 	return os.Lchown(path, int(a.uid), int(a.gid))
 }
 
-// command runs a PostgreSQL program as the account. The environment is not
-// inherited: it may hold the services' secrets, and PG* variables that change
-// what PostgreSQL does. Nor is the working folder, which may be closed to the
-// account.
+// command returns the command that runs a PostgreSQL program as the account. It does not inherit
+// the environment, which may hold the services' secrets and PG* variables that change the behaviour
+// of PostgreSQL, nor the working folder, which the account may not be allowed to enter.
 func (a *account) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = "/"
@@ -70,8 +68,8 @@ func (a *account) command(ctx context.Context, program string, args ...string) *
 	return cmd
 }
 
-// canEnter reports whether the account gets into the folder, by trying: mode
-// bits alone do not tell (ACLs, mounts, security modules).
+// canEnter reports whether the account can enter the folder. It tries, because mode bits alone do
+// not decide it (ACLs, mounts, security modules).
 func (a *account) canEnter(ctx context.Context, folder string, bin binaries) bool {
 	if a == nil {
 		return true
@@ -81,7 +79,7 @@ func (a *account) canEnter(ctx context.Context, folder string, bin binaries) boo
 	return cmd.Run() == nil
 }
 
-// String is the account's name in messages.
+// String returns the account's name for messages.
 func (a *account) String() string {
 	if a == nil {
 		return "of this process"

@@ -13,10 +13,10 @@ import (
 	"strings"
 )
 
-// oldest PostgreSQL that the services' SQL is written for.
+// oldest is the oldest PostgreSQL that the services' SQL supports.
 const oldest = 14
 
-// binaries is a folder with postgres and initdb of one major version.
+// binaries describes a folder with postgres and initdb of one major version.
 type binaries struct {
 	dir   string
 	major int
@@ -25,9 +25,9 @@ type binaries struct {
 func (b binaries) postgres() string { return filepath.Join(b.dir, "postgres") }
 func (b binaries) initdb() string   { return filepath.Join(b.dir, "initdb") }
 
-// findBinaries returns the programs for a data folder of major version want,
-// or, when want is 0, the first that are found: PATH, the places where
-// packages put them (newest first), a download.
+// findBinaries returns the programs for a data folder of major version want, or when want is 0 the
+// first that it finds. It searches PATH, then the folders of packages (newest first), then
+// downloads.
 func findBinaries(ctx context.Context, o Options, want int, a *account) (binaries, error) {
 	if o.BinDir != "" {
 		b, err := inspect(ctx, o.BinDir, a)
@@ -76,7 +76,7 @@ func (b binaries) fits(want int) error {
 
 var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
-// inspect asks the programs for their version, as the account that will run them.
+// inspect runs the programs, as the account that will run the server, to read their version.
 func inspect(ctx context.Context, dir string, a *account) (binaries, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -101,7 +101,7 @@ func inspect(ctx context.Context, dir string, a *account) (binaries, error) {
 	return b, err
 }
 
-// packaged lists where packages put the server, which most leave out of PATH.
+// packaged lists the folders in which packages install the server; most are not in PATH.
 var packaged = []string{
 	"/usr/lib/postgresql/*/bin", // Debian, Ubuntu
 	"/usr/pgsql-*/bin",          // PostgreSQL's own RPMs
@@ -118,7 +118,7 @@ var packaged = []string{
 func installed() []string {
 	var dirs []string
 	if program, err := exec.LookPath("postgres"); err == nil {
-		// A link in PATH points to where initdb and the rest lie.
+		// A link in PATH points to the folder of initdb and the other programs.
 		if real, err := filepath.EvalSymlinks(program); err == nil {
 			dirs = append(dirs, filepath.Dir(real))
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// runHelper is the process that the tests below kill.
+// runHelper runs in the process that the tests below kill.
 func runHelper(dir string) {
 	c, err := localpg.Start(context.Background(), localpg.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -67,7 +67,7 @@ func TestCommittedDataSurvivesKillOfTheWholeProcess(t *testing.T) {
 		ask(t, url, "CREATE TABLE IF NOT EXISTS item (n int)")
 		ask(t, url, fmt.Sprintf("INSERT INTO item VALUES (%d)", round))
 		kill()
-		// At once: PostgreSQL may be shutting down, be dead or be alive.
+		// The next Start comes at once: PostgreSQL may be shutting down, dead or alive.
 		c := start(t, localpg.Options{Dir: dir})
 		if got, want := ask(t, c.URL("postgres"), "SELECT count(*) FROM item"), strconv.Itoa(round+1); got != want {
 			t.Errorf("rows after kill %d: got %s, want %s", round, got, want)
@@ -100,7 +100,7 @@ func TestPostgresEndsWithItsParent(t *testing.T) {
 	}
 }
 
-// TestSurvivorIsStopped runs a PostgreSQL that no death of a parent ends.
+// TestSurvivorIsStopped runs a PostgreSQL that does not end with its parent.
 func TestSurvivorIsStopped(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
@@ -122,8 +122,8 @@ func TestSurvivorIsStopped(t *testing.T) {
 	}
 }
 
-// survive starts postgres on the data folder as its owner, and returns
-// a channel that is closed at its end.
+// survive starts postgres on the data folder as its owner, and returns a channel that is closed
+// when it ends.
 func survive(t *testing.T, url, data string) <-chan struct{} {
 	t.Helper()
 	info, err := os.Stat(data)
@@ -152,7 +152,7 @@ func survive(t *testing.T, url, data string) <-chan struct{} {
 	}
 	done := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // how it ended is looked at by the caller
+		_ = cmd.Wait() // the caller checks how it ended
 		close(done)
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-done })
@@ -166,7 +166,7 @@ func survive(t *testing.T, url, data string) <-chan struct{} {
 	return nil
 }
 
-func TestKilledPostgresIsNoticedAndRecovers(t *testing.T) {
+func TestAKilledPostgresIsNoticedAndRecovers(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	c := start(t, localpg.Options{Dir: dir})
@@ -195,7 +195,7 @@ func TestKilledPostgresIsNoticedAndRecovers(t *testing.T) {
 	}
 }
 
-func TestStalePostmasterFile(t *testing.T) {
+func TestAStalePostmasterFileIsIgnored(t *testing.T) {
 	t.Parallel()
 	dead := exec.Command("true")
 	if err := dead.Run(); err != nil {
@@ -235,9 +235,9 @@ func TestStalePostmasterFile(t *testing.T) {
 	}
 }
 
-// TestPostgresOutlivesTheThreadThatAskedForIt: the kernel sends the signal for
-// the death of the parent when the thread that forked ends.
-func TestPostgresOutlivesTheThreadThatAskedForIt(t *testing.T) {
+// TestPostgresOutlivesTheThreadThatStartedIt checks process.run: the kernel sends the parent-death
+// signal when the thread that forked ends.
+func TestPostgresOutlivesTheThreadThatStartedIt(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	started := make(chan *localpg.Cluster)
@@ -262,7 +262,7 @@ func TestPostgresOutlivesTheThreadThatAskedForIt(t *testing.T) {
 	ask(t, c.URL("postgres"), "SELECT 1")
 }
 
-func TestHalfMadeClusterIsMadeAgain(t *testing.T) {
+func TestAnUnfinishedClusterIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	write(t, dir, "localpg.lock", "")

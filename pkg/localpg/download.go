@@ -10,7 +10,7 @@ import (
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
 
-// What is downloaded when the machine has no PostgreSQL.
+// The version that is downloaded when the machine has no PostgreSQL.
 const (
 	downloadVersion = embedded.V18
 	downloadMajor   = 18
@@ -18,10 +18,9 @@ const (
 
 // download fetches PostgreSQL once and returns the folder of its programs.
 //
-// The library offers no way to only fetch and unpack, so it is let start a
-// cluster that is thrown away; as root that fails, but after the unpacking,
-// and only the programs count here. The library takes no context: a server
-// that does not answer is given up after the 30 s of Go's default dialer.
+// The library cannot only fetch and unpack, so it also starts a cluster that is deleted again. As
+// root that fails, but after the unpacking, and only the programs matter here. The library takes no
+// context: it gives up a server that does not answer after the 30 s of Go's default dialer.
 func download(o Options, a *account) (string, error) {
 	cache, err := cacheDir(o, a)
 	if err != nil {
@@ -75,16 +74,16 @@ func download(o Options, a *account) (string, error) {
 	return bin, nil
 }
 
-// logs lists the files that the library leaves in the folder of temporary
-// files, one for each start, and does not name.
+// logs lists the log files that the library leaves in the folder of temporary files, one for each
+// start. The library does not return their names.
 func logs() []string {
 	found, _ := filepath.Glob(filepath.Join(os.TempDir(), "embedded_postgres_log*"))
 	return found
 }
 
-// removeLogs removes the logs that came after before was listed. Another
-// process that downloads at this moment loses its own too, which it does not
-// need: only the programs count, and they are unpacked before.
+// removeLogs removes the logs that are not in before. Another process that downloads at this moment
+// loses its logs too, but does not need them: only the programs matter, and they are unpacked by
+// then.
 func removeLogs(before []string) {
 	for _, name := range logs() {
 		if !slices.Contains(before, name) {
@@ -93,8 +92,8 @@ func removeLogs(before []string) {
 	}
 }
 
-// cacheDir is, for root, a folder that the unprivileged account can enter,
-// which the caller's choice and root's home usually are not.
+// cacheDir returns the folder of downloads. For root it is one that the unprivileged account can
+// enter, unlike root's home and usually the caller's choice.
 func cacheDir(o Options, a *account) (string, error) {
 	if a != nil {
 		return elsewhere, nil

@@ -1,4 +1,4 @@
 package localpg
 
-// WatchEvery is how often tests must expect a server's programs to be looked at.
+// WatchEvery is the pause between checks of a server's programs.
 const WatchEvery = watchEvery

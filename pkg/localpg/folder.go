@@ -20,24 +20,23 @@ import (
 // Names in Options.Dir.
 const (
 	lockName     = "localpg.lock" // held while the cluster is in use; marks the folder as ours
-	passwordFile = "password"     // the superuser's, 0600
+	passwordFile = "password"     // of the superuser, mode 0600
 	portFile     = "port"         // the last one used
-	pointerFile  = "data-is-in"   // where data is, when it is not here
+	pointerFile  = "data-is-in"   // path of the data when it is not in Dir
 	dataName     = "data"         // PostgreSQL's own folder
 )
 
-// elsewhere holds what an unprivileged account must reach on behalf of root.
+// elsewhere is the folder for root's clusters, whose data an unprivileged account must reach.
 const elsewhere = "/var/lib/realmgate"
 
-// folder is the home of one cluster, locked for this process.
+// folder is the folder of one cluster, locked by this process.
 //
-// The data lies in dir/data, with one exception: as root, when dir is below a
-// folder that the unprivileged account may not enter (such as /root), it lies
-// in a folder of its own under /var/lib/realmgate, and dir/data-is-in says
-// where. Opening /root to others would be worse, and running PostgreSQL as
-// root's user impossible. The place is a random name in a file rather than
-// a hash of dir's path, so that dir may be moved, and removing it never makes
-// a new cluster find the data of an old one.
+// The data lies in dir/data, with one exception. For root, when dir is below a folder that the
+// unprivileged account may not enter (such as /root), the data lies in a folder of its own under
+// /var/lib/realmgate, and the file dir/data-is-in holds its path. Opening /root to others would be
+// worse, and PostgreSQL cannot run as root. The name of that folder is random and not a hash of
+// dir's path, so that dir may be moved, and a new cluster at the same path never finds the data of
+// an old one.
 type folder struct {
 	dir     string
 	home    string // holds data: dir, or a folder under elsewhere
@@ -88,7 +87,7 @@ func (f *folder) lock(dir string) error {
 	return nil
 }
 
-// close gives the folder free for another process.
+// close unlocks the folder for another process.
 func (f *folder) close() {
 	for _, l := range f.locks {
 		l.Close()
@@ -96,8 +95,8 @@ func (f *folder) close() {
 	f.locks = nil
 }
 
-// remove deletes the data first: without the rest it is lost anyway, while
-// the rest without the data would look like a cluster to repair.
+// remove deletes the data first: without the other files it is lost anyway, while those without the
+// data would look like a cluster to repair.
 func (f *folder) remove() error {
 	return errors.Join(os.RemoveAll(f.home), os.RemoveAll(f.dir))
 }
@@ -105,7 +104,7 @@ func (f *folder) remove() error {
 func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
 func (f *folder) data() string            { return filepath.Join(f.home, dataName) }
 
-// major is the version of the data, 0 when there is none yet.
+// major returns the major version of the data, 0 when there is none yet.
 func (f *folder) major() (int, error) {
 	text, err := os.ReadFile(filepath.Join(f.data(), "PG_VERSION"))
 	switch {
@@ -169,8 +168,8 @@ func (f *folder) nowhere(err error) error {
 	return fmt.Errorf("user %s, as which PostgreSQL runs, may not enter %s, and there is no other place (%w); choose a folder that it may enter", f.account, f.dir, err)
 }
 
-// hand gives a data folder that root owns, such as one restored from
-// a backup, to the account.
+// hand makes the account the owner of a data folder that root owns, such as one restored from a
+// backup.
 func (f *folder) hand(data string) error {
 	if uid, _, err := owner(data); err != nil || uid == f.account.uid {
 		return nil
@@ -183,8 +182,8 @@ func (f *folder) hand(data string) error {
 	})
 }
 
-// password returns the superuser's, and makes it before the first use, so
-// that no crash leaves a cluster whose password nobody knows.
+// password returns the superuser's password. It is stored before the cluster is created, so that no
+// crash leaves a cluster whose password is lost.
 func (f *folder) password() (string, error) {
 	name := f.path(passwordFile)
 	text, err := os.ReadFile(name)
@@ -201,8 +200,8 @@ func (f *folder) password() (string, error) {
 	return password, atomicfile.Write(name, []byte(password+"\n"))
 }
 
-// initialize creates the cluster under another name and moves it in place,
-// so that a half-made one is never taken for data.
+// initialize creates the cluster under another name and then renames it, so that an unfinished one
+// is never taken for data.
 func (f *folder) initialize(ctx context.Context, bin binaries, password string, disposable bool) error {
 	unfinished := f.data() + ".new"
 	if err := os.RemoveAll(unfinished); err != nil {
@@ -239,7 +238,7 @@ func (f *folder) serverCommand(bin binaries, port int, custom map[string]string)
 	return f.account.command(context.Background(), bin.postgres(), args...)
 }
 
-// port returns the wished one, else the last one if it is free, else any.
+// port returns the requested port, else the last one if it is free, else any free port.
 func (f *folder) port(wished int, another bool) (int, error) {
 	if wished != 0 {
 		return wished, nil

@@ -1,12 +1,10 @@
-// Package localpg owns a PostgreSQL cluster on this machine: it finds the
-// programs, creates the data folder, starts the server, recovers it after a
-// crash of either process, and stops it. Only deploy/standalone and tests use
-// it; in production PostgreSQL is an address like any other.
+// Package localpg provides a PostgreSQL cluster on this machine: it finds the programs, creates the
+// data folder, starts the server, recovers it after a crash of either process, and stops it. Only
+// deploy/standalone and tests use it; production has an address of PostgreSQL instead.
 //
-// Start reading at [Start]. Then: binaries.go says which PostgreSQL is used,
-// folder.go what lies where and why, account.go as which user it runs,
-// survivor.go what happens after kill -9, process.go how the server lives and
-// ends, upgrade.go what happens when its programs are replaced.
+// Start reading at [Start]. Then: binaries.go chooses the PostgreSQL programs, folder.go lays out
+// the files, account.go chooses the user of the server, survivor.go cleans up after kill -9,
+// process.go runs and stops the server, upgrade.go restarts it when its programs were replaced.
 package localpg
 
 import (
@@ -34,25 +32,24 @@ const (
 	pollEvery     = 2 * time.Millisecond
 )
 
-// Options say where a cluster lives and how it is set. Only Dir is required.
+// Options configure a cluster. Only Dir is required.
 type Options struct {
-	// Dir holds everything of the cluster: its data, password, port and lock.
-	// It is created when missing; a folder with foreign content is refused.
+	// Dir is the folder of the cluster's data, password, port and lock. It is created when missing;
+	// a folder with other content is refused.
 	Dir string
-	// BinDir is the folder of postgres and initdb. Empty: they are looked for,
-	// and downloaded when there are none.
+	// BinDir is the folder of postgres and initdb. Empty: they are searched for, and downloaded
+	// when none are found.
 	BinDir string
-	// Port on 127.0.0.1. 0: a free one, kept in Dir and used again while free.
+	// Port on 127.0.0.1. 0: a free port, stored in Dir and used again while it is free.
 	Port int
-	// Settings are PostgreSQL parameters; they win over the package's own.
-	// See [Disposable].
+	// Settings are PostgreSQL parameters; they override the package's own. See [Disposable].
 	Settings map[string]string
 	// CacheDir keeps downloaded PostgreSQL programs. Empty: the user's cache folder.
 	CacheDir string
 	// Mirror is a Maven repository to download from, for a machine that cannot
 	// reach the public one. Empty: the public one.
 	Mirror string
-	// Log receives what PostgreSQL says. Nil: nothing is logged.
+	// Log receives the log of PostgreSQL. Nil: nothing is logged.
 	Log *slog.Logger
 }
 
@@ -74,11 +71,10 @@ type Cluster struct {
 
 func (c *Cluster) current() *process { return c.process.Load() }
 
-// Start brings the cluster in o.Dir up and returns when it answers queries;
-// it creates the cluster first when Dir is new or empty. A PostgreSQL that
-// outlived the process that started it is stopped first, and a crashed one
-// recovers, for which Start waits as long as ctx allows; ctx does not bound
-// the life of the cluster. Every error is one line that says what to do.
+// Start starts the cluster in o.Dir and returns when it answers queries. It creates the cluster
+// first when Dir is new or empty. It stops a PostgreSQL that outlived the process that started it.
+// It waits until ctx ends for a crashed server to recover; ctx does not bound the life of the
+// cluster. Every error is one line that says what to do.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if !supported {
 		return nil, errors.New("localpg: a local PostgreSQL needs a Unix system; give the address of a PostgreSQL server instead")
@@ -134,7 +130,7 @@ func start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	return c, c.watch(ctx)
 }
 
-// watch begins to look after the server that was launched.
+// watch starts to supervise the server that was launched.
 func (c *Cluster) watch(ctx context.Context) (err error) {
 	if c.library, err = c.libraryFolder(ctx); err == nil {
 		var running programs
@@ -147,9 +143,8 @@ func (c *Cluster) watch(ctx context.Context) (err error) {
 	return errors.Join(err, c.current().stop(ctx))
 }
 
-// launch starts the server; again on another port when somebody took the one
-// that was free a moment ago, and again later while a killed predecessor is
-// still on its way in or out.
+// launch starts the server. It tries again on another port when the chosen port was taken
+// meanwhile, and tries again later while a killed predecessor is still starting or stopping.
 func (c *Cluster) launch(ctx context.Context, o Options) error {
 	for attempt := 1; ; attempt++ {
 		if err := stopSurvivor(ctx, c.folder.data(), c.log); err != nil {
@@ -187,9 +182,8 @@ func (c *Cluster) launch(ctx context.Context, o Options) error {
 	}
 }
 
-// waitReady polls postmaster.pid rather than the port: it says that the
-// server that answers there is this one, and connecting too early would fill
-// PostgreSQL's log with refusals.
+// waitReady polls postmaster.pid rather than the port. The file proves that this server is ready
+// and not another one, and connecting too early would fill PostgreSQL's log with refusals.
 func (c *Cluster) waitReady(ctx context.Context, p *process) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -223,7 +217,7 @@ func (c *Cluster) ping(ctx context.Context) error {
 	return conn.Ping(ctx)
 }
 
-// libraryFolder asks the server where its libraries lie.
+// libraryFolder asks the server for the folder of its libraries.
 func (c *Cluster) libraryFolder(ctx context.Context) (dir string, err error) {
 	conn, err := pgx.Connect(ctx, c.URL(superuser))
 	if err != nil {
@@ -233,12 +227,12 @@ func (c *Cluster) libraryFolder(ctx context.Context) (dir string, err error) {
 	return dir, conn.QueryRow(ctx, "SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'").Scan(&dir)
 }
 
-// Data is the folder of PostgreSQL's files: inside of Options.Dir, unless the
-// user that PostgreSQL runs as may not enter it.
+// Data returns the folder of PostgreSQL's files. It is inside of Options.Dir unless the user of
+// PostgreSQL may not enter that.
 func (c *Cluster) Data() string { return c.folder.data() }
 
-// URL is the address of the named database, for pgx or any libpq client: the
-// superuser over loopback TCP, with the password in it.
+// URL returns the address of the named database, for pgx or any libpq client, over loopback TCP
+// with the superuser and its password.
 func (c *Cluster) URL(database string) string {
 	u := url.URL{
 		Scheme:   "postgres",
@@ -250,7 +244,7 @@ func (c *Cluster) URL(database string) string {
 	return u.String()
 }
 
-// CreateDatabase makes the named database unless it exists.
+// CreateDatabase creates the named database unless it exists.
 func (c *Cluster) CreateDatabase(ctx context.Context, name string) error {
 	conn, err := pgx.Connect(ctx, c.URL(superuser))
 	if err != nil {
@@ -260,7 +254,7 @@ func (c *Cluster) CreateDatabase(ctx context.Context, name string) error {
 	_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && (refused.Code == "42P04" || refused.Code == "23505") {
-		// 23505: two callers at once; the other one's database is there.
+		// 23505: another caller has created the database at the same time.
 		return nil
 	}
 	if err != nil {
@@ -269,14 +263,13 @@ func (c *Cluster) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
-// Done is closed when PostgreSQL has ended, asked or not. A restart because its programs were
-// replaced is no end.
+// Done is closed when PostgreSQL has ended, whether it was told to or not. A restart because its
+// programs were replaced does not close it.
 func (c *Cluster) Done() <-chan struct{} { return c.ended }
 
-// Stop ends the cluster: it breaks off open connections and writes a
-// checkpoint (PostgreSQL's fast shutdown); when that is not over before ctx
-// is, the server quits at once and recovers at the next Start. Stop may be
-// called again, and after PostgreSQL ended by itself.
+// Stop ends the cluster with PostgreSQL's fast shutdown: it closes open connections and writes a
+// checkpoint. When ctx ends first, the server quits at once and recovers at the next Start. Stop
+// may be called again, and after PostgreSQL has ended by itself.
 func (c *Cluster) Stop(ctx context.Context) error {
 	c.cancel()
 	c.changing.Lock()
@@ -296,8 +289,8 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	return errors.Join(c.Stop(ctx), c.folder.remove())
 }
 
-// Remove deletes the cluster in dir with all data, unless a process uses it,
-// which is an error. A PostgreSQL that outlived its process is stopped.
+// Remove deletes the cluster in dir with all data; it fails when a process uses the cluster. It
+// stops a PostgreSQL that outlived its process.
 func Remove(ctx context.Context, dir string, log *slog.Logger) error {
 	f, err := openFolder(dir, log)
 	if err != nil {

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// folder is a new one that any user can reach, unlike t.TempDir's.
+// folder returns a new folder that any user can enter, unlike t.TempDir.
 func folder(t testing.TB) string {
 	t.Helper()
 	base, err := os.MkdirTemp("", "localpg-test-")
@@ -86,7 +86,7 @@ func ask(t testing.TB, url, sql string) string {
 	return strings.Join(texts, " ")
 }
 
-func TestSecondStartFindsDataAndAddress(t *testing.T) {
+func TestASecondStartKeepsDataAndAddress(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	c := start(t, localpg.Options{Dir: dir, Log: testkit.Log(t)}) // durable
@@ -124,7 +124,7 @@ func TestSecondStartFindsDataAndAddress(t *testing.T) {
 	}
 }
 
-func TestNobodyEntersWithoutThePassword(t *testing.T) {
+func TestALoginNeedsThePassword(t *testing.T) {
 	t.Parallel()
 	c := start(t, options(t, folder(t)))
 	config, err := pgx.ParseConfig(c.URL("postgres"))
@@ -140,7 +140,7 @@ func TestNobodyEntersWithoutThePassword(t *testing.T) {
 	}
 }
 
-func TestCreateDatabaseByManyAtOnce(t *testing.T) {
+func TestConcurrentCallersMayCreateTheSameDatabase(t *testing.T) {
 	t.Parallel()
 	c := start(t, options(t, folder(t)))
 	var wg sync.WaitGroup
@@ -157,7 +157,7 @@ func TestCreateDatabaseByManyAtOnce(t *testing.T) {
 	}
 }
 
-func TestTakenPort(t *testing.T) {
+func TestAPortInUseIsReportedOrReplaced(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	c := start(t, options(t, dir))
@@ -185,7 +185,7 @@ func TestTakenPort(t *testing.T) {
 	ask(t, c.URL("postgres"), "SELECT 1")
 }
 
-func TestFolderIsForOneProcess(t *testing.T) {
+func TestAFolderBelongsToOneProcess(t *testing.T) {
 	t.Parallel()
 	dir, log := folder(t), testkit.Log(t)
 	var wg sync.WaitGroup
@@ -225,7 +225,7 @@ func refused(t testing.TB, err error, want string) {
 	}
 }
 
-func TestRefusedFolders(t *testing.T) {
+func TestUnsuitableFoldersAreRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -292,7 +292,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-func TestLostPasswordIsSaidBeforeAnythingIsTouched(t *testing.T) {
+func TestALostPasswordIsReportedBeforeAnythingIsChanged(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	stop(t, start(t, options(t, dir)))
@@ -306,9 +306,9 @@ func TestLostPasswordIsSaidBeforeAnythingIsTouched(t *testing.T) {
 	refused(t, err, "refuses the password")
 }
 
-// TestFolderThatOnlyItsOwnerMayEnter: t.TempDir is below a folder of mode
-// 0700, as DATA_DIR in /root would be.
-func TestFolderThatOnlyItsOwnerMayEnter(t *testing.T) {
+// TestAFolderThatOnlyItsOwnerMayEnter uses t.TempDir, which is below a folder of mode 0700, as
+// DATA_DIR in /root would be.
+func TestAFolderThatOnlyItsOwnerMayEnter(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "postgres")
 	c := start(t, options(t, dir))

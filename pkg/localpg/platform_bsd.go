@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// attributes gives the child its own process group, so that Ctrl-C in a
-// terminal reaches it through Stop only. These systems have no signal for the
-// death of a parent: a PostgreSQL that outlives it is stopped by the next Start.
+// attributes gives the child its own process group, so that Ctrl-C in a terminal reaches it through
+// Stop only. These systems have no parent-death signal; the next Start stops a PostgreSQL that
+// outlives its parent.
 func attributes(a *account) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if a != nil {
@@ -20,8 +20,8 @@ func attributes(a *account) *syscall.SysProcAttr {
 	return attr
 }
 
-// isPostmaster reports whether the process serves this data folder, which
-// serverCommand puts on its command line.
+// isPostmaster reports whether the process serves this data folder, which is on the command line
+// that serverCommand makes.
 func isPostmaster(pid int, data string) bool {
 	out, err := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.Contains(string(out), "postgres -D "+data+" ")

@@ -7,10 +7,9 @@ import (
 	"syscall"
 )
 
-// attributes gives the child its own process group, so that Ctrl-C in a
-// terminal reaches it through Stop only, and a fast shutdown when this process
-// dies. The kernel ties that signal to the thread that started the child:
-// see process.run.
+// attributes gives the child its own process group, so that Ctrl-C in a terminal reaches it only
+// through Stop, and a signal for a fast shutdown when this process dies. The kernel sends that
+// signal when the thread that started the child ends: see process.run.
 func attributes(a *account) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
 	if a != nil {

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Elsewhere Start refuses before any of the following is reached; it keeps
-// programs that can also use a remote PostgreSQL buildable.
+// On other systems Start fails before it calls the following functions. They exist so that programs
+// that can also use a remote PostgreSQL still compile.
 const supported = false
 
 const (

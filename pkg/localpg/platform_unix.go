@@ -17,8 +17,8 @@ const (
 	immediate = syscall.SIGQUIT
 )
 
-// lockFile takes the lock that lasts until the file is closed or this process
-// dies, and fails at once when another holds it.
+// lockFile locks the file until it is closed or this process dies. It fails at once when another
+// process holds the lock.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -29,7 +29,7 @@ const (
 type process struct {
 	cmd     *exec.Cmd
 	done    chan struct{}
-	serving atomic.Bool // its end would be a surprise
+	serving atomic.Bool // ready and not stopping: its end is unexpected
 	voice   *voice
 }
 
@@ -45,10 +45,9 @@ func startProcess(cmd *exec.Cmd, log *slog.Logger) (*process, error) {
 	return p, nil
 }
 
-// run starts PostgreSQL and waits for its end on one thread that it keeps to
-// itself: Linux sends the signal for the death of the parent when the thread
-// that forked ends (https://go.dev/issue/27505), and Go ends a thread
-// when a goroutine returns while locked to it.
+// run starts PostgreSQL and waits for its end on one locked thread. Linux sends the parent-death
+// signal when the thread that forked ends (https://go.dev/issue/27505), and Go ends a thread when a
+// goroutine returns while locked to it.
 func (p *process) run(started chan<- error, log *slog.Logger) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -65,7 +64,7 @@ func (p *process) run(started chan<- error, log *slog.Logger) {
 	close(p.done)
 }
 
-// output runs a short-lived program, on a kept thread like run.
+// output runs a short-lived program, on a locked thread like run.
 func output(cmd *exec.Cmd) (string, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -83,13 +82,14 @@ func (p *process) stop(ctx context.Context) error {
 	return shutdown(ctx, p.done, func(s syscall.Signal) error { return p.cmd.Process.Signal(s) })
 }
 
-// quit asks for the shutdown that leaves everything to recovery.
+// quit requests the immediate shutdown, which leaves everything to recovery.
 func (p *process) quit() {
 	p.serving.Store(false)
-	_ = p.cmd.Process.Signal(immediate) // already gone: nothing to ask for
+	_ = p.cmd.Process.Signal(immediate) // fails only when it has ended already
 }
 
-// shutdown asks ever less politely until done is closed.
+// shutdown requests a fast, then an immediate shutdown, then kills the server, until done is
+// closed.
 func shutdown(ctx context.Context, done <-chan struct{}, send func(syscall.Signal) error) error {
 	for _, s := range []syscall.Signal{fast, immediate, syscall.SIGKILL} {
 		if err := send(s); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
@@ -97,7 +97,7 @@ func shutdown(ctx context.Context, done <-chan struct{}, send func(syscall.Signa
 		}
 		grace := fastGrace
 		if s != fast {
-			// Out of ctx's hands: a server that is told to quit must be waited for.
+			// ctx has ended, but a server that is told to quit must still be waited for.
 			ctx, grace = context.Background(), immediateGrace
 		}
 		select {
@@ -110,15 +110,14 @@ func shutdown(ctx context.Context, done <-chan struct{}, send func(syscall.Signa
 	return errors.New("PostgreSQL does not end, not even killed; look for a hung disk")
 }
 
-// voice passes what PostgreSQL writes to the log and keeps the last lines.
-// Its levels are mapped for an operator: LOG is detail, FATAL ends one
-// session, PANIC the server.
+// voice forwards the output of PostgreSQL to the log and keeps the last lines. It maps the levels
+// for an operator: LOG is detail, FATAL ends one session, PANIC the server.
 type voice struct {
 	log   *slog.Logger
 	mu    sync.Mutex
 	part  []byte
 	lines []string
-	// stopping: sessions that end now were told to.
+	// stopping is set when sessions end because the server stops.
 	stopping atomic.Bool
 }
 
@@ -169,7 +168,7 @@ func (v *voice) said(part string) bool {
 	return slices.ContainsFunc(v.last(), func(line string) bool { return strings.Contains(line, part) })
 }
 
-// complaint picks the line that says what went wrong.
+// complaint returns the line that names the cause of a failure.
 func complaint(lines []string) string {
 	last := "it said nothing"
 	for _, line := range lines {
@@ -186,7 +185,7 @@ func complaint(lines []string) string {
 	return last
 }
 
-// flat is an error whose message fits on one line, whatever it wraps.
+// flat is an error with its message on one line.
 type flat struct{ error }
 
 func (f flat) Error() string { return strings.Join(strings.Fields(f.error.Error()), " ") }

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// Disposable returns settings for a cluster whose data may be lost, such as
-// that of a test run: nothing is flushed to disk, so a power failure can
-// destroy the cluster. A crash of PostgreSQL alone does not.
+// Disposable returns settings for a cluster whose data may be lost, such as that of a test run.
+// Nothing is flushed to disk, so a power failure can destroy the cluster; a crash of PostgreSQL
+// alone cannot.
 func Disposable() map[string]string {
 	return map[string]string{
 		"fsync":              "off",
@@ -21,8 +21,8 @@ func Disposable() map[string]string {
 	}
 }
 
-// settings fit a machine with 1 GB that also runs the services. Durability is
-// PostgreSQL's own default: every commit is on disk before it is answered.
+// settings suit a machine with 1 GB that also runs the services. Durability is PostgreSQL's
+// default: every commit is on disk before it is answered.
 func settings(port int, custom map[string]string) []string {
 	all := map[string]string{
 		"max_connections":      "200",
@@ -33,21 +33,22 @@ func settings(port int, custom map[string]string) []string {
 		"max_wal_size":         "512MB",
 		"timezone":             "UTC",
 		"log_timezone":         "UTC",
-		// Refused statements are the client's news, and their text may hold
-		// personal data: from LOG upwards, without statement or detail.
+		// The client gets the errors of its statements, and their text may hold personal data. So
+		// only LOG and above is logged, without statement or detail.
 		"log_min_messages":        "log",
 		"log_min_error_statement": "panic",
 		"log_error_verbosity":     "terse",
 		"log_line_prefix":         "",
 		"log_destination":         "stderr",
-		// New sessions need not load it from files that an upgrade may have replaced or removed.
+		// With this, new sessions need not load PL/pgSQL from files that an upgrade may have
+		// replaced or removed.
 		"shared_preload_libraries": "plpgsql",
 		"logging_collector":        "off",
 	}
 	maps.Copy(all, custom)
 	all["port"] = strconv.Itoa(port)
 	all["listen_addresses"] = loopback
-	// A socket's path may hold 107 bytes, which the temporary folders of tests exceed.
+	// A socket's path may have at most 107 bytes, and temporary folders of tests are longer.
 	all["unix_socket_directories"] = ""
 	var args []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {

@@ -16,7 +16,7 @@ import (
 
 const postmasterFile = "postmaster.pid"
 
-// postmaster is what a server writes about itself into its data folder.
+// postmaster holds the facts that a server writes about itself into its data folder.
 type postmaster struct {
 	pid   int
 	ready bool
@@ -39,14 +39,14 @@ func readPostmaster(data string) (postmaster, error) {
 	return postmaster{pid: pid, ready: len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"}, nil
 }
 
-// stopSurvivor clears the way after this process's predecessor was killed.
-// Because the folder is locked, a server that still runs in it has lost its
-// owner: it is stopped rather than adopted, since only a child's end can be
-// waited for and only a child ends with its parent.
+// stopSurvivor stops a server whose parent, the predecessor of this process, was killed. Because
+// this process holds the folder's lock, a server that still runs there has no owner. It is stopped
+// rather than adopted, because only a child's end can be waited for and only a child ends with its
+// parent.
 func stopSurvivor(ctx context.Context, data string, log *slog.Logger) error {
 	pm, err := readPostmaster(data)
 	if errors.Is(err, errDamaged) {
-		// A server creates the file and fills it in two steps; power may fail between them.
+		// A server creates the file and then fills it; the power may fail between the two steps.
 		time.Sleep(100 * time.Millisecond)
 		if pm, err = readPostmaster(data); errors.Is(err, errDamaged) {
 			log.Warn("removing an unreadable file of a killed PostgreSQL", "error", err)
@@ -64,9 +64,9 @@ func stopSurvivor(ctx context.Context, data string, log *slog.Logger) error {
 		return stopByPID(ctx, pm.pid, data)
 	}
 	if signal(pm.pid, 0) == nil {
-		// The process id belongs to somebody else by now, as happens when
-		// a container restarts. PostgreSQL would take that one for a server and
-		// refuse to start. When nobody has the id, it finds out by itself.
+		// Another process has this id now, as happens when a container restarts. PostgreSQL would
+		// take that process for a server and refuse to start. It notices by itself only when no
+		// process has the id.
 		log.Warn("removing the process id that a killed PostgreSQL left behind", "pid", pm.pid)
 		return os.Remove(filepath.Join(data, postmasterFile))
 	}

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// watchEvery is how often a running server's programs are looked at.
+	// watchEvery is the pause between checks of a running server's programs.
 	watchEvery = 2 * time.Second
-	// tryAgainAfter is how long programs that did not work, and have not changed since, are left
-	// alone.
+	// tryAgainAfter is the pause after which new programs that did not work are tried again, unless
+	// they change earlier.
 	tryAgainAfter = time.Minute
 )
 
-// programs is the state of the files that a server is made of. An upgrade of the package replaces
-// them under a running server, and files of two versions do not fit together.
+// programs describes the files of a server's programs. An upgrade of the package replaces them
+// under a running server, and files of two versions do not work together.
 type programs []os.FileInfo
 
-// programs looks at what packages install in one step but at different times.
+// programs returns the current state of the files, which an upgrade replaces one after the other.
 func (c *Cluster) programs() (programs, error) {
 	var all programs
 	plpgsql := filepath.Join(c.library, "plpgsql")
@@ -58,8 +58,8 @@ func (p programs) equal(other programs) bool {
 	return true
 }
 
-// supervise waits for the end of the server, and restarts it when its programs were replaced: the
-// new ones are used once all are there, have not changed between two looks, and work.
+// supervise waits for the end of the server, and restarts it when its programs were replaced. It
+// uses the new programs once all exist, have not changed between two checks, and work.
 func (c *Cluster) supervise(ctx context.Context, running programs) {
 	defer close(c.ended)
 	tick := time.NewTicker(watchEvery)
@@ -82,7 +82,7 @@ func (c *Cluster) supervise(ctx context.Context, running programs) {
 				c.bin.dir)
 		}
 		settled := err == nil && now.equal(before)
-		before = append(programs{}, now...) // not nil: the replacement was reported
+		before = append(programs{}, now...) // not nil, so that the replacement is not reported again
 		if !settled || now.equal(refused) && time.Since(refusedAt) < tryAgainAfter {
 			continue
 		}
@@ -101,8 +101,8 @@ func (c *Cluster) supervise(ctx context.Context, running programs) {
 	}
 }
 
-// tryPrograms lets the programs that are installed now make a cluster, which runs the server and
-// PL/pgSQL.
+// tryPrograms tests the programs that are installed now: it creates a cluster, which runs the
+// server and PL/pgSQL.
 func (c *Cluster) tryPrograms(ctx context.Context) error {
 	bin, err := inspect(ctx, c.bin.dir, c.folder.account)
 	if err == nil {
@@ -124,7 +124,8 @@ func (c *Cluster) tryPrograms(ctx context.Context) error {
 	return nil
 }
 
-// restart replaces the server by one of the programs that are installed now, at the same port.
+// restart stops the server and starts one with the programs that are installed now, on the same
+// port.
 func (c *Cluster) restart(ctx context.Context) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()

@@ -59,7 +59,7 @@ func TestAnUpgradeOfThePackageRestartsTheServer(t *testing.T) {
 	}
 }
 
-// TestAStopWhileProgramsAreReplaced ends whatever runs.
+// TestAStopWhileProgramsAreReplaced checks that Stop leaves no server running.
 func TestAStopWhileProgramsAreReplaced(t *testing.T) {
 	t.Parallel()
 	bin, _ := testkit.PostgresPrograms(t)
@@ -77,7 +77,7 @@ func TestAStopWhileProgramsAreReplaced(t *testing.T) {
 	}
 }
 
-// lines is a log that can be waited for.
+// lines collects a log; a test can wait for a line.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -103,7 +103,7 @@ func (l *lines) await(t *testing.T, part string) {
 	}
 }
 
-// replace gives the file another copy of itself, by renaming as package managers do.
+// replace replaces the file by a copy of itself, by renaming as package managers do.
 func replace(t *testing.T, file string) {
 	t.Helper()
 	if err := testkit.CopyFile(file, file+".new"); err != nil {
