@@ -14,8 +14,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/config"
 )
 
-// Config is the part of the OpenTelemetry environment that is understood. What it says in
-// milliseconds are plain numbers, as OpenTelemetry has it.
+// Config is the supported part of the OpenTelemetry environment. Times are plain numbers of
+// milliseconds, as in OpenTelemetry.
 type Config struct {
 	Exporter       string            `env:"OTEL_TRACES_EXPORTER" envDefault:"none" doc:"none, or otlp: send traces over OTLP/HTTP."`
 	Endpoint       string            `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"http://127.0.0.1:4318" doc:"Collector of traces; /v1/traces is added."`
@@ -60,10 +60,10 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-// endpointExample is what the address of a collector looks like.
+// endpointExample is the example of a collector's address in error messages.
 const endpointExample = "http://host:4318 or https://user:password@host:4318"
 
-// url returns where batches go.
+// url returns the URL to which batches are sent.
 func (c Config) url() (string, error) {
 	name, text := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", c.TracesEndpoint
 	if text == "" {
@@ -85,7 +85,7 @@ var (
 func (c Config) headers() (map[string]string, error) {
 	pairs, err := pairs(c.Headers.Reveal())
 	for name, value := range pairs {
-		// What net/http refuses it quotes, and a name may be the rest of a value with a comma in it.
+		// net/http quotes a header that it refuses, and the name may be the rest of a secret value with a comma in it.
 		if !headerName.MatchString(name) || strings.ContainsFunc(value, unicode.IsControl) {
 			err = errHeaders
 		}
@@ -96,33 +96,33 @@ func (c Config) headers() (map[string]string, error) {
 	return pairs, nil
 }
 
-// sampler returns what decides which traces are kept.
+// sampler returns the sampler that OTEL_TRACES_SAMPLER names.
 func (c Config) sampler() (sdk.Sampler, error) {
 	kind, parentBased := strings.CutPrefix(c.Sampler, "parentbased_")
-	var s, edge sdk.Sampler
+	var s, ingress sdk.Sampler
 	switch kind {
 	case "always_on":
-		s, edge = sdk.AlwaysSample(), sdk.AlwaysSample()
+		s, ingress = sdk.AlwaysSample(), sdk.AlwaysSample()
 	case "always_off":
-		s, edge = sdk.NeverSample(), sdk.NeverSample()
+		s, ingress = sdk.NeverSample(), sdk.NeverSample()
 	case "traceidratio":
 		share, err := strconv.ParseFloat(c.SamplerArg, 64)
 		if err != nil || !(share >= 0 && share <= 1) {
 			return nil, errors.New("OTEL_TRACES_SAMPLER_ARG must be 0 to 1")
 		}
-		s, edge = sdk.TraceIDRatioBased(share), lot(share)
+		s, ingress = sdk.TraceIDRatioBased(share), ratioSampler(share)
 	default:
 		return nil, errors.New("OTEL_TRACES_SAMPLER must be always_on, always_off, traceidratio or one of them behind parentbased_")
 	}
 	if parentBased {
 		s = sdk.ParentBased(s)
 	}
-	return edgeSampler{inside: s, edge: edge}, nil
+	return ingressSampler{internal: s, ingress: ingress}, nil
 }
 
 func (c Config) timeout() time.Duration { return time.Duration(c.Timeout) * time.Millisecond }
 
-// ResourceAttribute is a list name=value,name=value.
+// ResourceAttribute is a list of attributes, name=value,name=value.
 type ResourceAttribute map[string]string
 
 // UnmarshalText reads the list; values are percent-encoded.

@@ -27,7 +27,7 @@ type collector struct {
 	headers map[string]string
 	timeout time.Duration
 	http    *http.Client
-	// life ends what is still being sent when the process must stop.
+	// life is the context of all requests; it ends when the process must stop.
 	life context.Context
 }
 
@@ -53,10 +53,10 @@ func (c *collector) Start(context.Context) error { return nil }
 // Stop is part of otlptrace.Client.
 func (c *collector) Stop(context.Context) error { c.http.CloseIdleConnections(); return nil }
 
-// UploadTraces sends one batch; what the specification of OTLP/HTTP calls retryable is sent again
-// within the timeout.
+// UploadTraces sends one batch. Within the timeout it retries the failures that the specification
+// of OTLP/HTTP calls retryable.
 func (c *collector) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
-	// The same bytes as ExportTraceServiceRequest, whose package needs gRPC.
+	// TracesData has the same encoding as ExportTraceServiceRequest, whose package needs gRPC.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (c *collector) post(ctx context.Context, body []byte) error {
 		return err
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be reused
 	switch res.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
@@ -97,11 +97,11 @@ func (c *collector) post(ctx context.Context, body []byte) error {
 	return fmt.Errorf("the collector answers %d", res.StatusCode)
 }
 
-// complainEvery bounds the log lines about a collector that is away.
+// complainEvery is the pause between log lines about a collector that is unreachable.
 const complainEvery = time.Minute
 
-// exporter counts what becomes of spans and keeps failures from OpenTelemetry's global error
-// handler, which writes past the log.
+// exporter counts exported and failed spans, and logs failures itself: OpenTelemetry's global error
+// handler would write past the log.
 type exporter struct {
 	to      sdk.SpanExporter
 	log     *slog.Logger
@@ -118,7 +118,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	}
 	e.metrics.failed.Add(float64(len(spans)))
 	e.told.Do(func() {
-		var urlErr interface{ Unwrap() error } // without the URL, which could hold a key
+		var urlErr interface{ Unwrap() error } // its URL is left out, because it could hold a key
 		reason := err
 		for errors.As(reason, &urlErr) && urlErr.Unwrap() != nil {
 			reason = urlErr.Unwrap()
@@ -131,8 +131,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 // Shutdown is part of the SDK's SpanExporter.
 func (e *exporter) Shutdown(ctx context.Context) error { return e.to.Shutdown(ctx) }
 
-// counting counts the spans that are to be sent, before the queue that drops some of them when it
-// is full.
+// counting counts the spans before they enter the queue, which drops spans when it is full.
 type counting struct {
 	sdk.SpanProcessor
 	ended prometheus.Counter

@@ -14,12 +14,12 @@ import (
 // Header is the name of the header, of HTTP and of NATS, that carries a span to the next process.
 const Header = "traceparent"
 
-// Span is one piece of work. The zero Span is that of a process without traces.
+// Span is the record of one operation. The zero Span does nothing.
 type Span struct{ s otel.Span }
 
 // Serve begins the span of a request that this process answers. parent is the caller's traceparent,
-// "" for none; one that is not well formed is none. outside says that the caller is not one of
-// ours: its trace is continued, but whether to keep it is decided here.
+// "" for none; a malformed one is ignored. outside means that the caller does not belong to the
+// installation: its trace is continued, but this process decides whether to keep it.
 func (p *Provider) Serve(ctx context.Context, name, parent string, outside bool) (context.Context, Span) {
 	if p == nil {
 		return ctx, Span{}
@@ -32,7 +32,7 @@ func (p *Provider) Serve(ctx context.Context, name, parent string, outside bool)
 		at = context.WithValue(at, outsideKey{}, true)
 	}
 	_, span := p.tracer.Start(at, name, otel.WithSpanKind(otel.SpanKindServer))
-	return otel.ContextWithSpan(ctx, span), Span{span} // not at: what happens inside follows this span's decision
+	return otel.ContextWithSpan(ctx, span), Span{span} // not at: child spans follow this span's decision
 }
 
 // Call begins the span of a request to another service, when ctx belongs to a trace.
@@ -58,19 +58,19 @@ func (p *Provider) Query(ctx context.Context, name string) (context.Context, Spa
 	return ctx, Span{span}
 }
 
-// sharedKey is the key of a shared in a context.
+// sharedKey is the context key of a shared.
 type sharedKey struct{}
 
-// shared describes the requests of a statement that several requests share.
+// shared describes the requests that share one statement.
 type shared struct {
 	requests int
 	links    []otel.Link
 }
 
-// Shared returns the context of a statement that the requests with these contexts share. The
-// statement's span is a child of the first request that is traced, links to the other traced ones,
-// and has the number of requests as realmgate.batch.size. The context's other values and its end are
-// those of the same request.
+// Shared returns a context for a statement that the requests with these contexts share. The
+// statement's span is a child of the first traced request, links to the other traced requests, and
+// has the number of requests as realmgate.batch.size. The context's other values and its end are
+// those of that first request; without a traced request it is the first context.
 func Shared(requests []context.Context) context.Context {
 	first := slices.IndexFunc(requests, func(ctx context.Context) bool { return Current(ctx).Kept() })
 	if first < 0 || len(requests) == 1 {
@@ -85,8 +85,8 @@ func Shared(requests []context.Context) context.Context {
 	return context.WithValue(requests[first], sharedKey{}, s)
 }
 
-// Consume begins at start the span of work on messages: in the trace of parent, a traceparent, with
-// links to all of linked.
+// Consume begins a span for the processing of messages. It starts at start, belongs to the trace of
+// parent, a traceparent, and links to all of linked.
 func (p *Provider) Consume(ctx context.Context, name string, start time.Time, parent string,
 	linked []string) (context.Context, Span) {
 	if p == nil {
@@ -114,7 +114,7 @@ func Current(ctx context.Context) Span {
 	return Span{}
 }
 
-// ID returns the id of the trace that ctx belongs to, as log lines have it; "" for none.
+// ID returns the id of ctx's trace in the form of log lines, "" when there is none.
 func ID(ctx context.Context) string {
 	if sc := otel.SpanContextFromContext(ctx); sc.IsValid() {
 		return sc.TraceID().String()
@@ -132,7 +132,7 @@ func (s Span) Name(name string) {
 	}
 }
 
-// Text adds an attribute. Nothing that a client chose may get in.
+// Text adds an attribute. The value must not be a text that a client chose.
 func (s Span) Text(name, value string) {
 	if s.s != nil {
 		s.s.SetAttributes(attribute.String(name, value))
@@ -160,7 +160,8 @@ func (s Span) End() {
 	}
 }
 
-// Traceparent returns what carries the span to the next process, "" when there is none.
+// Traceparent returns the span in the form in which Header carries it to the next process, "" when
+// there is none.
 func (s Span) Traceparent() string {
 	if s.s == nil {
 		return ""
@@ -170,7 +171,7 @@ func (s Span) Traceparent() string {
 	return c.parent
 }
 
-// Sampled reports whether a traceparent is well formed and says that its trace is kept.
+// Sampled reports whether a traceparent is well formed and has the sampled flag.
 func Sampled(traceparent string) bool { return parse(traceparent).IsSampled() }
 
 func parse(traceparent string) otel.SpanContext {
@@ -180,8 +181,8 @@ func parse(traceparent string) otel.SpanContext {
 	return otel.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), &carrier{traceparent}))
 }
 
-// carrier holds a traceparent. There is no tracestate and no baggage: they are texts of the
-// client's choice, and nobody here reads them.
+// carrier holds a traceparent. It drops tracestate and baggage, because clients choose their texts
+// and no code reads them.
 type carrier struct{ parent string }
 
 // Get is part of OpenTelemetry's TextMapCarrier.

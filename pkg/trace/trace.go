@@ -1,10 +1,10 @@
-// Package trace owns traces: which requests are traced, how a trace goes from process to process
-// (W3C Trace Context), and how spans reach a collector over OTLP/HTTP. It is the only package that
-// imports OpenTelemetry, and sets none of its globals. Start reading at New, then at
-// Provider.Serve, which every request comes through.
+// Package trace provides distributed tracing: the choice of the requests to trace, the transfer of
+// a trace between processes (W3C Trace Context), and the export of spans over OTLP/HTTP. It is the
+// only package that imports OpenTelemetry, and sets none of its globals. Start reading at New, then
+// at Provider.Serve, which every request calls.
 //
-// Traces are off by default. A nil Provider and a zero Span are what "off" is: all their methods do
-// nothing and allocate nothing.
+// Traces are off by default. The Provider is then nil and every Span zero; their methods do nothing
+// and allocate nothing.
 package trace
 
 import (
@@ -37,8 +37,8 @@ type Provider struct {
 const stopTimeout = 5 * time.Second
 
 // New returns the provider of a service, nil when traces are off. Spans are sent in the background
-// from a bounded queue: a request never waits for the collector, and what does not fit is dropped.
-// The caller stops it. The error says which setting is wrong.
+// from a bounded queue: a request never waits for the collector, and spans that do not fit are
+// dropped. The caller stops the provider. The error names the wrong setting.
 func New(c Config, service, version string, log *slog.Logger, reg prometheus.Registerer) (*Provider, error) {
 	if !c.on() {
 		return nil, nil
@@ -58,8 +58,7 @@ func New(c Config, service, version string, log *slog.Logger, reg prometheus.Reg
 		return nil, err
 	}
 	m := newMetrics(reg)
-	// Every option is given, so that the SDK does not look for it in the environment of the
-	// process.
+	// Every option is given, so that the SDK does not read it from the environment of the process.
 	queue := sdk.NewBatchSpanProcessor(&exporter{
 		to: otlptrace.NewUnstarted(to), log: log, metrics: m, told: rate.Sometimes{Interval: complainEvery},
 	}, sdk.WithMaxQueueSize(c.QueueSize),
@@ -72,7 +71,7 @@ func New(c Config, service, version string, log *slog.Logger, reg prometheus.Reg
 		nil
 }
 
-// limits bounds what one span may hold; a batch of events links to as many spans.
+// limits bounds the size of one span; the links must suffice for a batch of events.
 func limits() sdk.SpanLimits {
 	l := sdk.NewSpanLimits()
 	l.AttributeValueLengthLimit, l.AttributeCountLimit, l.EventCountLimit, l.LinkCountLimit = 4096, 64, 64, 1000
@@ -90,11 +89,11 @@ func (c Config) resource(service, version string) *resource.Resource {
 	case !named:
 		attrs = append(attrs, attribute.String("service.name", service))
 	}
-	return resource.NewSchemaless(attrs...) // the last of a name counts
+	return resource.NewSchemaless(attrs...) // the last attribute of a name counts
 }
 
-// Stop sends what is left and ends the provider; a collector that is away holds the stop up for a
-// few seconds at most, and is no failure of it.
+// Stop sends the remaining spans and ends the provider. An unreachable collector delays it for a
+// few seconds at most, and is not an error.
 func (p *Provider) Stop(ctx context.Context) error {
 	if p == nil {
 		return nil
@@ -108,34 +107,34 @@ func (p *Provider) Stop(ctx context.Context) error {
 	return nil
 }
 
-// edgeSampler follows the parent's decision inside of the installation, and decides by itself about
-// what comes from outside: else every client could choose what is kept.
-type edgeSampler struct{ inside, edge sdk.Sampler }
+// ingressSampler follows the parent's decision inside of the installation, and makes its own
+// decision for requests from outside. Otherwise clients could choose which traces are kept.
+type ingressSampler struct{ internal, ingress sdk.Sampler }
 
 type outsideKey struct{}
 
 // ShouldSample is part of the SDK's Sampler.
-func (s edgeSampler) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
+func (s ingressSampler) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
 	if p.ParentContext.Value(outsideKey{}) == nil {
-		return s.inside.ShouldSample(p)
+		return s.internal.ShouldSample(p)
 	}
-	return s.edge.ShouldSample(p)
+	return s.ingress.ShouldSample(p)
 }
 
 // Description is part of the SDK's Sampler.
-func (s edgeSampler) Description() string { return s.inside.Description() }
+func (s ingressSampler) Description() string { return s.internal.Description() }
 
-// lot keeps this share of traces by drawing lots. OpenTelemetry's own sampler compares the trace's
-// id, which a client may choose.
-type lot float64
+// ratioSampler keeps this share of traces at random. OpenTelemetry's own sampler decides by the
+// trace's id, which a client may choose.
+type ratioSampler float64
 
 // ShouldSample is part of the SDK's Sampler.
-func (l lot) ShouldSample(sdk.SamplingParameters) sdk.SamplingResult {
-	if rand.Float64() < float64(l) {
+func (s ratioSampler) ShouldSample(sdk.SamplingParameters) sdk.SamplingResult {
+	if rand.Float64() < float64(s) {
 		return sdk.SamplingResult{Decision: sdk.RecordAndSample}
 	}
 	return sdk.SamplingResult{Decision: sdk.Drop}
 }
 
 // Description is part of the SDK's Sampler.
-func (l lot) Description() string { return "lot" }
+func (s ratioSampler) Description() string { return "ratioSampler" }

@@ -17,7 +17,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
-// settings reads Config as a process would, with traces switched on.
+// settings reads Config from environ, with traces switched on.
 func settings(t testing.TB, environ ...string) trace.Config {
 	t.Helper()
 	var c trace.Config
@@ -74,7 +74,7 @@ func TestOffCostsNothing(t *testing.T) {
 	}
 }
 
-func TestACallersTraceIsContinuedOnlyWhenItIsWellFormed(t *testing.T) {
+func TestOnlyAWellFormedTraceOfTheCallerIsContinued(t *testing.T) {
 	t.Parallel()
 	p := provider(t)
 	const id, good = "0af7651916cd43dd8448eb211c80319c", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -107,7 +107,7 @@ func TestACallersTraceIsContinuedOnlyWhenItIsWellFormed(t *testing.T) {
 	}
 }
 
-func TestAStatementThatRequestsShare(t *testing.T) {
+func TestASharedStatementLinksToItsRequests(t *testing.T) {
 	t.Parallel()
 	to := testkit.Traces(t)
 	p := provider(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL)
@@ -138,7 +138,7 @@ func TestAStatementThatRequestsShare(t *testing.T) {
 	}
 }
 
-func TestWhichTracesAreKept(t *testing.T) {
+func TestTheSamplerDecidesWhichTracesAreKept(t *testing.T) {
 	t.Parallel()
 	const kept, dropped = "00-00000000000000000000000000000001-b7ad6b7169203331-01",
 		"00-ffffffffffffffffffffffffffffffff-b7ad6b7169203331-00"
@@ -153,7 +153,7 @@ func TestWhichTracesAreKept(t *testing.T) {
 		{"parentbased_always_off", "", kept, true, false},
 		{"parentbased_traceidratio", "0", kept, true, false},
 		{"parentbased_traceidratio", "1", dropped, true, true},
-		{"parentbased_traceidratio", "0.0001", kept, true, false}, // nor by the id that it chooses, but for one in 10,000
+		{"parentbased_traceidratio", "0.0001", kept, true, false}, // nor does its id; may fail once in 10,000 runs
 		{"traceidratio", "0", kept, false, false},
 		{"always_off", "", kept, false, false},
 		{"always_on", "", dropped, false, true},
@@ -204,9 +204,9 @@ func TestSpansAreSentAtAStop(t *testing.T) {
 	}
 }
 
-// TestACollectorThatHangsHoldsNothingUp fills the queue many times over while nobody takes anything
-// out.
-func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
+// TestACollectorThatHangsDelaysNoRequest fills the queue many times over while the collector does
+// not answer.
+func TestACollectorThatHangsDelaysNoRequest(t *testing.T) {
 	t.Parallel()
 	free := make(chan struct{})
 	hangs := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-free }))
