@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// Announce says ch by announce, sealed and for the previous release plainly.
+// Announce sends ch with announce, sealed, and plain for the gateways of the previous release.
 func (c *Cache) Announce(ch Change, announce func(subject string, data []byte) error) error {
 	sealed, err := json.Marshal(ch)
 	if err != nil {
@@ -19,7 +19,7 @@ func (c *Cache) Announce(ch Change, announce func(subject string, data []byte) e
 	return errors.Join(announce(SealedSubject, c.keys.Seal(SealedSubject, sealed)), announce(Subject, plain))
 }
 
-// OpenChange reads a sealed announcement, false for one of another installation.
+// OpenChange reads a sealed announcement; false when it is from another installation.
 func (c *Cache) OpenChange(data []byte) (Change, bool) {
 	var ch Change
 	plain, ok := c.keys.Open(SealedSubject, data)

@@ -9,15 +9,15 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 )
 
-// ChangedHeader is the internal header in which users-svc tells the gateway that forwards its
-// answer what the request changed: there it is in force before the client has the answer.
-// Announcements reach the other gateways a moment later.
+// ChangedHeader is the internal header with the changes that a request made. users-svc sets it on
+// its answer, so that the changes are in force at the forwarding gateway before the client has the
+// answer. Announcements reach the other gateways a moment later.
 const ChangedHeader = "X-Realmgate-Changed"
 
-// maxChanges bounds the header; a request changes the states of one user, rarely of two.
+// maxChanges bounds the header. A request changes the states of one user, rarely of two.
 const maxChanges = 100
 
-// Changes are what one request has changed so far.
+// Changes are the changes that one request has made so far.
 type Changes struct {
 	mu  sync.Mutex
 	all []Change
@@ -25,13 +25,13 @@ type Changes struct {
 
 type changesKey struct{}
 
-// WithCollector returns a context whose requests' changes are collected.
+// WithCollector returns a context in which Collect collects changes.
 func WithCollector(ctx context.Context) (context.Context, *Changes) {
 	c := &Changes{}
 	return context.WithValue(ctx, changesKey{}, c), c
 }
 
-// Collect adds ch to the changes of the request with this context, when they are collected.
+// Collect adds ch to the changes of the request with this context, if it has a collector.
 func Collect(ctx context.Context, ch Change) {
 	c, ok := ctx.Value(changesKey{}).(*Changes)
 	if !ok {
@@ -58,7 +58,7 @@ func (c *Changes) Header() string {
 	return b.String()
 }
 
-// ParseChanges reads a ChangedHeader; what is no change in it is left out.
+// ParseChanges reads a ChangedHeader and skips malformed entries.
 func ParseChanges(header string) []Change {
 	var all []Change
 	for one := range strings.SplitSeq(header, ",") {

@@ -1,12 +1,12 @@
-// Package sessionstate owns what users-svc tells the gateways about sessions and auth tokens: the
-// State, its copy in Redis, and the announcement that a user's states changed. Start reading at
-// State and Cache.
+// Package sessionstate provides the state of sessions and auth tokens that users-svc shares with
+// the gateways: the State, its cache in Redis, and the announcement that a user's states changed.
+// Start reading at State and Cache.
 //
-// PostgreSQL holds the truth; Redis only saves the gateways from asking users-svc, and may be away.
-// Every change of a user (ban, logout, password, flags, tokens) raises that user's Version in the
-// same transaction; a state with a lower version than the user's lowest valid one is stale and is
-// not used, which closes the race between a reader that fills the cache and a writer that empties
-// it.
+// PostgreSQL holds the truth. Redis only saves the gateways requests to users-svc, and may be
+// unreachable. Every change of a user (ban, logout, password, flags, tokens) raises that user's
+// Version in the same transaction. A state with a lower version than the user's lowest valid
+// version is stale and is not used. This closes the race between a reader that fills the cache and
+// a writer that invalidates it.
 package sessionstate
 
 import (
@@ -21,26 +21,27 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 )
 
-// Where users-svc announces a Change. What is sealed counts only for the gateways of the same
-// installation, and nobody else can make it. The plain one is for gateways of the previous release,
-// and goes with the next.
+// The subjects on which users-svc announces a Change. A sealed announcement can be made only with
+// the keys of the installation, and OpenChange accepts no other. Subject carries the plain one, for
+// gateways of the previous release; it goes with the next release.
 const (
 	Subject       = "realmgate.sessions.changed"
 	SealedSubject = "realmgate.sealed.sessions.changed"
 )
 
-// State is what a gateway must know before it lets a request through.
+// State holds the facts about a session or token that a gateway checks before it forwards a
+// request.
 type State struct {
 	Alive     bool      `json:"alive"` // false: revoked, expired or never there
 	UserID    string    `json:"user_id"`
-	SessionID string    `json:"session_id,omitempty"` // of a JWT session
+	SessionID string    `json:"session_id,omitempty"` // set for a JWT session
 	Admin     bool      `json:"admin"`
 	Banned    bool      `json:"banned"`
 	Version   int64     `json:"version"`             // of the user, when the state was read
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // an auth token's own end; zero: none
 	Token     *Token    `json:"token,omitempty"`     // set for an auth token
-	// VaultQuota is the user's own quota in bytes, 0 for the default of vault-svc, -1 for none at
-	// all.
+	// VaultQuota is the user's own quota in bytes, 0 for the default of vault-svc, -1 for a user
+	// who may store nothing.
 	VaultQuota int64 `json:"vault_quota,omitempty"`
 }
 
@@ -55,22 +56,22 @@ type Token struct {
 type Change struct {
 	UserID  string `json:"user_id"`
 	Version int64  `json:"version"`
-	Sealed  bool   `json:"sealed,omitempty"` // of a plain one: it is announced as a sealed one too
+	Sealed  bool   `json:"sealed,omitempty"` // set in a plain announcement that is also sent sealed
 }
 
-// How long the copies in Redis live. A state lives only seconds: that bounds how long a revocation
-// can go unseen when users-svc cannot reach Redis at the moment of the change although the gateways
-// can. The lowest valid version must outlive every state.
+// The lifetimes in Redis. A state lives only seconds, which bounds the delay of a revocation when
+// users-svc cannot reach Redis at the moment of the change although the gateways can. The lowest
+// valid version must outlive every state.
 const (
 	stateTTL   = 5 * time.Second
 	versionTTL = time.Minute
 )
 
-// Cache is the copy in Redis. Every method fails fast; its users then go on without it.
+// Cache holds copies of states in Redis. Every method fails fast; the callers then work without it.
 //
-// Whoever may write to Redis must not be able to let anybody in: a copy counts only when it was
-// sealed with the keys that users-svc and the gateways share, under the same name, and is not older
-// than stateTTL.
+// Write access to Redis must not be enough to grant access. A copy is valid only when it was sealed
+// under the same name with the keys that users-svc and the gateways share, and is not older than
+// stateTTL.
 type Cache struct {
 	rdb  redis.UniversalClient
 	keys *auth.InternalKeys
@@ -82,24 +83,25 @@ func NewCache(rdb redis.UniversalClient, keys *auth.InternalKeys) *Cache {
 	return &Cache{rdb: rdb, keys: keys, now: time.Now}
 }
 
-// copied is what lies in Redis, sealed.
+// copied is the content of a copy in Redis, where it is sealed.
 type copied struct {
 	State
-	Until int64 `json:"until"` // Unix milliseconds after which it does not count
+	Until int64 `json:"until"` // Unix milliseconds at which the copy expires
 }
 
-// ErrMiss says that Redis has no fresh state; ask users-svc.
+// ErrMiss means that Redis has no fresh state, so the caller must ask users-svc.
 var ErrMiss = errors.New("session state not cached")
 
-// SessionKey and TokenKey name a state: by session id, or by the hex SHA-256 of a whole hdy_ token.
+// SessionKey returns the key of a session's state in Redis.
 func SessionKey(sessionID string) string { return "rg:state:s:" + sessionID }
 
-// TokenKey is described at SessionKey.
+// TokenKey returns the key of an auth token's state in Redis; hash is the hex SHA-256 of the whole
+// hdy_ token.
 func TokenKey(hash string) string { return "rg:state:t:" + hash }
 
 func versionKey(userID string) string { return "rg:version:" + userID }
 
-// Get returns the state under key, ErrMiss when there is none that is fresh.
+// Get returns the state under key, ErrMiss when there is no fresh one.
 func (c *Cache) Get(ctx context.Context, key string) (State, error) {
 	raw, err := c.rdb.Get(ctx, key).Bytes()
 	if errors.Is(err, redis.Nil) {
@@ -124,7 +126,7 @@ func (c *Cache) Get(ctx context.Context, key string) (State, error) {
 	return s, nil
 }
 
-// open returns the state in a copy, false for one that does not count.
+// open returns the state in a copy, false when the copy is not valid.
 func (c *Cache) open(key string, raw []byte) (State, bool) {
 	data, ok := c.keys.Open(key, raw)
 	if !ok {
@@ -137,9 +139,9 @@ func (c *Cache) open(key string, raw []byte) (State, bool) {
 	return s.State, true
 }
 
-// Put keeps a state that was just read from PostgreSQL. Redis is told when it ends rather than how
-// long it lives: a Redis that stood still would count from when it goes on, and let in for so much
-// longer who was shut out meanwhile. (A clock of Redis that is wrong costs hits, or seconds.)
+// Put stores a state that was just read from PostgreSQL, with an absolute time of expiry. With a
+// lifetime, a Redis that had stalled would count from the moment when it continues, and a revoked
+// session would stay valid for longer. (A wrong clock of Redis costs hits, or seconds.)
 func (c *Cache) Put(ctx context.Context, key string, s State) error {
 	until := c.now().Add(stateTTL)
 	data, err := json.Marshal(copied{State: s, Until: until.UnixMilli()})
@@ -149,7 +151,8 @@ func (c *Cache) Put(ctx context.Context, key string, s State) error {
 	return c.rdb.SetArgs(ctx, key, c.keys.Seal(key, data), redis.SetArgs{ExpireAt: until}).Err()
 }
 
-// raise keeps the higher of two versions: announcements of two changes may arrive in either order.
+// raise stores the higher of two versions, because the announcements of two changes may arrive in
+// either order.
 const raise = `local v = tonumber(redis.call("GET", KEYS[1]) or "0")
 if tonumber(ARGV[1]) > v then v = tonumber(ARGV[1]) end
 redis.call("SET", KEYS[1], string.format("%.0f", v), "EX", ARGV[2])

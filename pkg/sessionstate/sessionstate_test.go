@@ -97,7 +97,7 @@ func TestTheLowestVersionNeverGoesBack(t *testing.T) {
 	}
 }
 
-// late is a Redis that stood still: it carries commands out some time after they were sent.
+// late imitates a Redis that stalled: it executes commands some time after they were sent.
 type late struct {
 	by   time.Duration
 	sent *time.Time // of the last command
@@ -117,7 +117,7 @@ func (l late) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 	return next
 }
 
-func TestAStateThatRedisTakesLateLivesNoLonger(t *testing.T) {
+func TestAStateThatRedisStoresLateExpiresOnTime(t *testing.T) {
 	t.Parallel()
 	url := testkit.Redis(t).URL()
 	rdb, held := client(t, url), client(t, url)
@@ -133,8 +133,8 @@ func TestAStateThatRedisTakesLateLivesNoLonger(t *testing.T) {
 	}
 }
 
-// TestNobodyWithoutTheKeysMakesAState: who may only write to Redis lets nobody in.
-func TestNobodyWithoutTheKeysMakesAState(t *testing.T) {
+// TestAStateNeedsTheKeys checks that write access to Redis is not enough to make a valid state.
+func TestAStateNeedsTheKeys(t *testing.T) {
 	t.Parallel()
 	rdb := client(t, testkit.Redis(t).URL())
 	c, ctx := NewCache(rdb, keys(t, "a", "b")), t.Context()
