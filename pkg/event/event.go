@@ -1,5 +1,5 @@
-// Package event owns the request event: what the gateway says about a request that it answered, and
-// how that is written. Start reading at Request. It is data only; package bus carries it.
+// Package event provides the request event, the gateway's record of a request that it answered, and
+// its encoding. It only defines data; package bus transports it. Start reading at Request.
 package event
 
 import (
@@ -27,7 +27,7 @@ func NamesOf(installation string) Names {
 	return Names{"ACTIVITY_" + installation, "activity." + installation + ".requests", "activity-svc_" + installation}
 }
 
-// Installation is what activity-svc tells a gateway that asks where its events go.
+// Installation is the answer of activity-svc that tells a gateway the names for its events.
 type Installation struct {
 	ID string `json:"id"`
 }
@@ -43,32 +43,32 @@ type Request struct {
 	Status    int    `json:"status"`
 	IPAddress string `json:"ip,omitempty"`
 	UserAgent string `json:"ua,omitempty"`
-	// OnUserID is the other user that an admin's request acted on: the record stands in the log of
-	// both.
+	// OnUserID is the other user that an admin's request acted on; the record is in the logs of
+	// both users.
 	OnUserID string `json:"on_user_id,omitempty"`
 	// Traceparent is the span of the request at the gateway (W3C Trace Context), when the request
 	// is traced; it is not stored.
 	Traceparent string `json:"tp,omitempty"`
 }
 
-// Bounds of the texts that clients choose, in bytes.
+// The largest sizes, in bytes, of the texts that clients choose.
 const (
 	MaxPath      = 2048
 	MaxUserAgent = 512
 	maxMethod    = 16
 )
 
-// At returns when the request was answered, to the millisecond: its id carries it.
+// At returns the time of the answer to the millisecond, which the id contains.
 func (r Request) At() time.Time {
 	t, _ := id.Time(r.ID)
 	return t
 }
 
-// Encode writes the event as JSON, without a line feed. The error says that a text is not UTF-8.
+// Encode returns the event as JSON, without a line feed. It fails when a text is not UTF-8.
 func (r Request) Encode() ([]byte, error) { return r.AppendTo(nil) }
 
-// AppendTo is Encode into memory that the caller has. It is written by hand because the gateway
-// does it with every request; a test holds it against the tags of Request.
+// AppendTo appends the encoded event to b. It is written by hand because the gateway calls it with
+// every request; a test compares it with the tags of Request.
 func (r Request) AppendTo(dst []byte) ([]byte, error) {
 	var wrong error
 	text := func(name, value string) {
@@ -111,7 +111,7 @@ func Decode(b []byte) (Request, error) {
 		len(r.UserAgent) > MaxUserAgent {
 		return r, fmt.Errorf("request event %s: status, method, path or user agent out of bounds", r.ID)
 	}
-	// JSON can write a NUL, but PostgreSQL's text cannot hold one.
+	// JSON can contain a NUL, but PostgreSQL's text cannot.
 	if strings.ContainsRune(r.Method, 0) || strings.ContainsRune(r.Path, 0) || strings.ContainsRune(r.UserAgent, 0) {
 		return r, fmt.Errorf("request event %s: a text holds a NUL", r.ID)
 	}

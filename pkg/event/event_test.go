@@ -34,14 +34,14 @@ func traced() event.Request {
 	return r
 }
 
-// TestGoldenFiles holds the wire format: what any release wrote must stay readable, and what this
-// one writes must not change by accident.
+// TestGoldenFiles checks the wire format: events of every release must stay readable, and the
+// encoding of this release must not change by accident.
 func TestGoldenFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		file    string
 		want    event.Request
-		written bool // this release writes it exactly so
+		written bool // this release encodes it in exactly this form
 	}{
 		{"1_full.json", full(), true},
 		{"1_least.json", least(), true},
@@ -62,7 +62,7 @@ func TestGoldenFiles(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatCannotBeStored(t *testing.T) {
+func TestDecodeRefusesAnEventThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	with := func(change func(*event.Request)) []byte {
 		r := full()
@@ -150,7 +150,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzMessage: what is in a message is counted as it is split, and each part of it is read or
+// FuzzMessage checks that Count agrees with Split, and that each event of a message is decoded or
 // refused by itself.
 func FuzzMessage(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.json")

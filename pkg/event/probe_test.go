@@ -7,8 +7,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/event"
 )
 
-// The previous release stores no event of before its retention, and buries what it cannot read.
-func TestAProbeIsAnEventThatEveryReleaseFindsTooOld(t *testing.T) {
+// The previous release drops events from before its retention, and moves events that it cannot
+// decode to the dead letters.
+func TestAProbeIsTooOldForEveryRelease(t *testing.T) {
 	t.Parallel()
 	e, err := event.Decode(event.Probe())
 	if err != nil {
