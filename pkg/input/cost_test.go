@@ -61,12 +61,12 @@ func hostileBodies() map[string]string {
 	}
 }
 
-// TestABodyCostsAFewTimesItsLength counts what parsing allocates for each byte of a body.
+// TestABodyCostsAFewTimesItsLength counts the bytes that parsing allocates for each byte of a body.
 func TestABodyCostsAFewTimesItsLength(t *testing.T) {
 	for name, text := range hostileBodies() {
 		body, most := []byte(text), 5 // bytes allocated in all, garbage included, for each byte of body
 		if strings.Contains(name, "fault") {
-			most = 12 // the decoder writes down where the fault is, which is most of such a body
+			most = 12 // the error has the path of the fault, which is most of such a body
 		}
 		cost := allocated(func() {
 			for _, parse := range []func() (*Object, error){
@@ -90,7 +90,7 @@ func TestABodyCostsAFewTimesItsLength(t *testing.T) {
 	}
 }
 
-// TestSmallBodiesStayCheap: the bounds do not make ordinary bodies expensive.
+// TestSmallBodiesStayCheap checks that the bounds do not make ordinary bodies expensive.
 func TestSmallBodiesStayCheap(t *testing.T) {
 	body := []byte(`{"email":"ada@example.com","password":"correct horse 7","client":{"name":"cli","version":"1"}}`)
 	if n := testing.AllocsPerRun(100, func() {
@@ -121,7 +121,7 @@ func TestABodyHasABoundedNumberOfMembers(t *testing.T) {
 	}
 }
 
-func TestNamesThatStandTwiceAreFoundAnywhere(t *testing.T) {
+func TestADuplicateNameIsFoundAtAnyLevel(t *testing.T) {
 	t.Parallel()
 	for body, at := range map[string]string{
 		`{"a":1,"a":2}`:                       "/a",

@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-func TestParseObjectRefusesWhatIsNoJSONObject(t *testing.T) {
+func TestParseObjectRefusesAnythingButAJSONObject(t *testing.T) {
 	for name, body := range map[string]string{
 		"an array": `[]`, "a string": `"x"`, "null": `null`, "half an object": `{"a":`, "two objects": `{}{}`,
 		"not UTF-8":    "{\"a\":\"\xff\"}",
@@ -112,7 +112,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-func TestAParameterThatStandsTwiceIsRefusedOnce(t *testing.T) {
+func TestADuplicateParameterIsRefusedOnce(t *testing.T) {
 	q := NewQuery(func(string) []string { return []string{"1", "2"} })
 	q.Int("page", 1, 1, 10)
 	if got := q.Int("page", 7, 1, 10); got != 7 {

@@ -1,10 +1,10 @@
-// Package input owns reading what a client sent, a JSON object or a query string, field by field,
-// and collects every broken rule on the way. Start reading at Object; Query is its twin for the
-// query string.
+// Package input provides readers for the JSON object or the query string that a client sent. They
+// read field by field and collect every broken rule. Start reading at Object; Query is its
+// counterpart for the query string.
 //
-// Getters return the value and whether the field was there. A field of the wrong type counts as not
-// there and adds a violation; Err returns all of them as one VALIDATION_ERROR. A field that no
-// getter asked for is unknown: Warnings names it, RefuseUnknown makes it a violation.
+// Getters return the value and whether the field was sent. A field of the wrong type counts as
+// absent and adds a violation; Err returns all violations as one VALIDATION_ERROR. A field that no
+// getter has read is unknown: Warnings names it, RefuseUnknown makes it a violation.
 package input
 
 import (
@@ -21,26 +21,26 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 )
 
-// maxDepth bounds how deep a stored JSON object may nest: it must also fit inside the envelope of
+// maxDepth bounds the nesting of a stored JSON object, which must also fit inside the envelope of
 // an answer.
 const maxDepth = 100
 
 // maxMembers bounds the members of a body. No operation has a tenth of that many fields.
 const maxMembers = 256
 
-// sentTimes bounds how much longer than its compact form an object may be sent: six times when
-// every character is escaped, the rest is for white space.
+// sentTimes bounds the ratio between the sent and the compact form of an object: six when every
+// character is escaped, and two more for white space.
 const sentTimes = 8
 
 // Violations collects broken rules; its zero value is ready.
 type Violations struct{ list []apperr.Violation }
 
-// Fail notes that the field at name ("alias", without the slash) breaks a rule.
+// Fail adds a violation of the field at name ("alias", without the slash).
 func (v *Violations) Fail(name, message string) {
 	v.list = append(v.list, apperr.Violation{InstancePath: "/" + name, Message: message})
 }
 
-// Err returns nil, or all violations as one VALIDATION_ERROR.
+// Err returns all violations as one VALIDATION_ERROR, nil when there are none.
 func (v *Violations) Err() error {
 	if len(v.list) == 0 {
 		return nil
@@ -48,8 +48,7 @@ func (v *Violations) Err() error {
 	return apperr.Validation(v.list...)
 }
 
-// Object is the JSON object in a request body. It keeps pointing into the body that it was parsed
-// from.
+// Object is the JSON object in a request body. It points into the body from which it was parsed.
 type Object struct {
 	Violations
 	fields []field
@@ -61,20 +60,20 @@ type Object struct {
 type field struct {
 	name  string
 	value jsontext.Value
-	known bool // a getter asked for it
+	known bool // a getter has read it
 }
 
 // ParseObject reads body, which must be one JSON object (RFC 8259) of at most 256 members in UTF-8,
-// with no name twice and no lone surrogate (no UTF-8 string can hold one, and storing something
-// else would lose it). An empty body is an empty object, because the official clients send a JSON
+// with no duplicate name and no lone surrogate (no UTF-8 string can hold one, and a replacement
+// would lose it). An empty body is an empty object, because the official clients send a JSON
 // content type with no body. The error is a VALIDATION_ERROR. It allocates a few bytes for each
 // byte of body.
 func ParseObject(body []byte) (*Object, error) {
 	return parse(body, newScanner(body, maxBodyDepth, true), func([]byte) bool { return true })
 }
 
-// ParseFields is ParseObject for bodies of many megabytes: it keeps only the named fields, and
-// only their own names must not stand twice. It allocates next to nothing.
+// ParseFields is ParseObject for bodies of many megabytes. It keeps only the named fields, and
+// refuses a duplicate only of these. It allocates next to nothing.
 func ParseFields(body []byte, names ...string) (*Object, error) {
 	return parse(body, newScanner(body, maxBodyDepth, false), func(name []byte) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return n == string(name) })
@@ -89,7 +88,7 @@ func parse(body []byte, s *scanner, wanted func(name []byte) bool) (*Object, err
 	if s.dec.PeekKind() != jsontext.KindBeginObject {
 		return nil, apperr.InvalidField("", "body must be a JSON object in UTF-8")
 	}
-	_, _ = s.dec.ReadToken() // the brace just peeked at
+	_, _ = s.dec.ReadToken() // the opening brace
 	o.fields = make([]field, 0, 8)
 	for n := 0; s.dec.PeekKind() != jsontext.KindEndObject; n++ {
 		if n == maxMembers {
@@ -133,14 +132,14 @@ func (o *Object) readMember(body []byte, s *scanner, wanted func(name []byte) bo
 	return nil
 }
 
-// maxPointer bounds how precisely a fault is located, in bytes: a body of many levels must not come
-// back as one long path.
+// maxPointer bounds the path to a syntax error, in bytes, so that a body of many levels does not
+// come back as one long path.
 const maxPointer = 255
 
 func notJSON(err error) error {
 	path := ""
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		if path = string(syntax.JSONPointer); len(path) > maxPointer { // what holds the place
+		if path = string(syntax.JSONPointer); len(path) > maxPointer { // the enclosing value
 			path = path[:strings.LastIndexByte(path[:maxPointer+1], '/')]
 		}
 	}
@@ -151,7 +150,7 @@ func notJSON(err error) error {
 	return e
 }
 
-// index returns where the field stands in fields, -1 when it was not sent.
+// index returns the index of the field in fields, -1 when it was not sent.
 func (o *Object) index(name string) int {
 	return slices.IndexFunc(o.fields, func(f field) bool { return f.name == name })
 }
@@ -172,8 +171,8 @@ func (o *Object) Has(name string) bool { _, ok := o.Raw(name); return ok }
 // IsNull reports whether the field was sent as null.
 func (o *Object) IsNull(name string) bool { v, _ := o.Raw(name); return v.Kind() == jsontext.KindNull }
 
-// DropNull forgets the named fields where they are null: optional fields that some clients send as
-// null when they have nothing to say.
+// DropNull removes the named fields that are null. It is for optional fields, which some clients
+// send as null instead of leaving them out.
 func (o *Object) DropNull(names ...string) {
 	for _, name := range names {
 		if o.Has(name) && o.IsNull(name) {
@@ -256,9 +255,9 @@ func (o *Object) Int(name string, min, max int64) (int64, bool) {
 	return n, true
 }
 
-// JSONObject returns a field that is a JSON object, compact: no white space, strings with no escape
-// that they do not need, numbers and the order of the names as they were sent. At most max bytes in
-// that form, eight times as many as it was sent, and 100 levels deep.
+// JSONObject returns a field that is a JSON object in compact form: without white space and
+// unnecessary escapes, with the numbers and the order of names as sent. It may have max bytes in
+// compact form, eight times as many as sent, and 100 levels.
 func (o *Object) JSONObject(name string, max int) (jsontext.Value, bool) {
 	raw, ok := o.typed(name, jsontext.KindBeginObject, "must be a JSON object")
 	if !ok {
@@ -277,7 +276,7 @@ func (o *Object) JSONObject(name string, max int) (jsontext.Value, bool) {
 		o.Fail(name, "must not have the same name twice in one object")
 		return nil, false
 	}
-	// The compact form is never longer than what was sent.
+	// The compact form is never longer than the sent form.
 	compact, err := jsontext.AppendFormat(make([]byte, 0, len(raw)), raw, jsontext.AllowDuplicateNames(true))
 	switch {
 	case err != nil:

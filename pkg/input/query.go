@@ -13,14 +13,14 @@ import (
 )
 
 // Query is the query string of a request. The getters return the value, or the default when the
-// parameter is absent. A parameter that stands more than once is a violation: which of its values
-// is meant, two readers could answer differently.
+// parameter is absent. A parameter that is sent more than once is a violation, because two readers
+// could choose different values.
 type Query struct {
 	Violations
 	all func(name string) []string
 }
 
-// NewQuery reads parameters through all, which returns every value that a parameter was sent with.
+// NewQuery returns a Query that reads through all, which returns every value of a parameter.
 func NewQuery(all func(name string) []string) *Query { return &Query{all: all} }
 
 func (q *Query) get(name string) (string, bool) {
@@ -36,8 +36,8 @@ func (q *Query) get(name string) (string, bool) {
 	return "", false
 }
 
-// Text returns a parameter as it is; "" when absent. One that is empty is a violation, as are bytes
-// that are not UTF-8, and NUL.
+// Text returns a parameter unchanged; "" when absent. An empty value, bytes that are not UTF-8, and
+// NUL are violations.
 func (q *Query) Text(name string, max int) string {
 	s, ok := q.get(name)
 	switch {
@@ -116,8 +116,8 @@ const (
 	EndOfDay   = 24*time.Hour - time.Nanosecond
 )
 
-// notZero keeps the first instant of the year 1, at which nothing ever happened, from being the
-// zero time, which is no time at all.
+// notZero moves the first instant of the year 1 by a nanosecond, because it is the zero time, which
+// stands for an absent time.
 func notZero(t time.Time) time.Time {
 	if t.IsZero() {
 		return t.Add(1)

@@ -7,8 +7,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 )
 
-// FuzzTimeParameter: what is taken as a time is one that can be written again and means the same;
-// what is not taken is an error that names it.
+// FuzzTimeParameter checks that an accepted time can be formatted and parsed again with the same
+// result, and that any other text is an error.
 func FuzzTimeParameter(f *testing.F) {
 	for _, seed := range []string{
 		"", "2026-01-31", "2026-02-30", "2026-01-31T12:00:00Z", "2026-01-31t12:00:00.123456789z", "2026-01-31T12:00:00+23:59",

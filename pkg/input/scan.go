@@ -9,15 +9,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxBodyDepth bounds how deep a whole body may nest, because each level costs memory. Fields that
-// are stored have the lower bound maxDepth, whose error names the field.
+// maxBodyDepth bounds the nesting of a whole body, because each level costs memory. Stored fields
+// have the lower bound maxDepth, whose error names the field.
 const maxBodyDepth = 1000
 
 var errTooDeep = errors.New("nested too deep")
 
-// scanner reads JSON token by token in memory that hardly depends on the text: it does not recurse
-// as the decoder's ReadValue does, and it keeps 8 bytes for each name of an open object where the
-// decoder, asked to refuse duplicate names, keeps a map of copies.
+// scanner reads JSON token by token and needs little memory. Unlike the decoder's ReadValue it does
+// not recurse. To find duplicate names it keeps 8 bytes for each name of an open object, where the
+// decoder keeps a map of copies.
 type scanner struct {
 	dec   *jsontext.Decoder
 	depth int  // the most levels
@@ -34,7 +34,7 @@ func newScanner(text []byte, depth int, uniqueNames bool) *scanner {
 	return &scanner{dec: dec, depth: depth, names: uniqueNames, seed: maphash.MakeSeed()}
 }
 
-// name reads the name of a member; it is good until the next call.
+// name reads the name of a member; it is valid until the next call.
 func (s *scanner) name() ([]byte, error) {
 	if s.dec.PeekKind() != jsontext.KindString {
 		if _, err := s.dec.ReadToken(); err != nil {
@@ -53,7 +53,7 @@ func (s *scanner) name() ([]byte, error) {
 	return s.text, err
 }
 
-// value reads the next value as a whole.
+// value reads the next value with everything inside it.
 func (s *scanner) value() error {
 	outside := s.dec.StackDepth()
 	for {
@@ -92,7 +92,7 @@ func (s *scanner) member() error {
 	return err
 }
 
-// nesting follows a token that may have begun or ended an array or an object.
+// nesting updates the state after a token that may have begun or ended an array or an object.
 func (s *scanner) nesting(kind jsontext.Kind) error {
 	switch kind {
 	case jsontext.KindBeginObject, jsontext.KindBeginArray:
@@ -119,7 +119,7 @@ func (s *scanner) nesting(kind jsontext.Kind) error {
 	return nil
 }
 
-// fault is a syntax error at the value that was read last.
+// fault returns a syntax error at the value that was read last.
 func (s *scanner) fault(err error) error {
 	return &jsontext.SyntacticError{ByteOffset: s.dec.InputOffset(), JSONPointer: s.dec.StackPointer(), Err: err}
 }

@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// rfc3339 is the shape of a time; time.Parse by itself would take a comma for the point, an hour of
+// rfc3339 is the format of a time. time.Parse alone would accept a comma for the point, an hour of
 // one digit and an offset of a day.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // ParseTime reads an RFC 3339 time of the years 1 to 9999 (T and Z in either case, section 5.6). A
-// leap second, which is 23:59:60 UTC at the end of a month, is the second after it, as in Unix
-// time.
+// leap second, 23:59:60 UTC at the end of a month, becomes the second after it, as in Unix time.
 func ParseTime(s string) (time.Time, bool) {
 	s = strings.ToUpper(s)
 	if !rfc3339.MatchString(s) {

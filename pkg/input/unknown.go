@@ -6,14 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// maxWarnings bounds how many unknown fields an answer names, and maxName how much of each name.
+// maxWarnings bounds the number of unknown fields that an answer names, and maxName the length of
+// each name.
 const (
 	maxWarnings = 20
 	maxName     = 64
 )
 
-// unknown lists the fields that no getter has asked for, in the order in which they were sent, at
-// most maxWarnings, as JSON pointers (RFC 6901).
+// unknown returns the fields that no getter has read as JSON pointers (RFC 6901), in the order of
+// the body, at most maxWarnings.
 func (o *Object) unknown() []string {
 	var names []string
 	for _, f := range o.fields {
@@ -41,8 +42,8 @@ func pointer(name string) string {
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
-// Warnings tells of each field that no getter has asked for; nil when there is none. To be called
-// when everything was read.
+// Warnings returns a warning for each field that no getter has read. It must be called after all
+// getters.
 func (o *Object) Warnings() []string {
 	warnings := o.unknown()
 	for i, path := range warnings {
@@ -51,7 +52,7 @@ func (o *Object) Warnings() []string {
 	return warnings
 }
 
-// RefuseUnknown makes a violation of each field that is none of known.
+// RefuseUnknown adds a violation for each field that is not in known.
 func (o *Object) RefuseUnknown(known ...string) {
 	for _, f := range o.fields {
 		if !slices.Contains(known, f.name) && len(o.list) < maxWarnings {

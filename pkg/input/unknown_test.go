@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestFieldsThatNoGetterAskedForAreWarnedOf(t *testing.T) {
+func TestFieldsThatNoGetterReadGetAWarning(t *testing.T) {
 	t.Parallel()
 	o, err := ParseObject([]byte(`{"z":1,"alias":"a","b/~c":2,"metadata":{"x":{"y":1}},"gone":null,"flag":true,"text":"t"}`))
 	if err != nil {
