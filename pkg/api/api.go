@@ -1,6 +1,6 @@
-// Package api owns the shapes that every answer of Realmgate has: the success and error envelopes,
-// page metadata and times (contract, section 1). Start reading at Success and Failure. It knows no
-// HTTP framework.
+// Package api provides the common JSON types of all answers: the success and error envelopes, page
+// metadata and times (contract, section 1). It depends on no HTTP framework. Start reading at
+// Success and Failure.
 package api
 
 import (
@@ -37,14 +37,14 @@ func TimePtr(t *time.Time) *Time {
 	return (*Time)(t)
 }
 
-// Success is the envelope of every 2xx answer. Data is always written, null when there is nothing:
-// clients only unwrap a body that has it.
+// Success is the envelope of every 2xx answer. Data is always written, as null when there is none,
+// because clients only unwrap a body that has it.
 type Success struct {
 	StatusCode int    `json:"statusCode"`
 	Message    string `json:"message"`
 	Data       any    `json:"data"`
 	Metadata   *Page  `json:"metadata,omitzero"`
-	// Warnings tell of fields of the request that mean nothing to its operation.
+	// Warnings name fields of the request that its operation does not know.
 	Warnings []string `json:"warnings,omitzero"`
 }
 
@@ -70,8 +70,7 @@ type Failure struct {
 	Data       any    `json:"data,omitzero"`
 }
 
-// Problem is the same failure as RFC 9457 has it, for clients that ask for
-// application/problem+json.
+// Problem is a Failure in the form of RFC 9457, for clients that accept application/problem+json.
 type Problem struct {
 	Type     string             `json:"type"` // page of the code in the served docs, relative to the request
 	Title    string             `json:"title"`

@@ -1,10 +1,10 @@
-// Package apperr owns the error that crosses from a rule to the wire: a kind, a machine code and a
-// message that is safe to show. Start reading at Error; Kind.Status is the one table from kinds to
-// HTTP statuses.
+// Package apperr provides the error that the services return to clients: a kind, a machine code and
+// a message that is safe to show. Start reading at Error; Kind.Status is the one table from kinds
+// to HTTP statuses.
 //
-// An error is made once, where it is understood, and travels unchanged to the error handler of
-// package httpx. Any other error is Internal: it is logged with its cause and shown as nothing more
-// than "Internal server error".
+// An error is made once, where its meaning is known, and passed unchanged to the error handler of
+// package httpx. Any other error is Internal: its cause is logged, and the client sees only
+// "Internal server error".
 package apperr
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Kind says what sort of failure an Error is; it decides the HTTP status and nothing else.
+// Kind classifies an Error; it determines the HTTP status and nothing else.
 type Kind uint8
 
 // The kinds, in the order of their statuses.
@@ -76,18 +76,19 @@ type Error struct {
 	// Data is sent as "data"; validation errors send Violations there instead.
 	Data       any
 	Violations []Violation
-	// CodeInError puts the code into the envelope's "error" as well: the official clients branch on
-	// it there for two codes.
+	// CodeInError puts the code into the envelope's "error" as well, where the official clients
+	// expect it for two codes.
 	CodeInError bool
 	RetryAfter  time.Duration // sent as Retry-After, whole seconds, rounded up, when above zero
-	// of a rate that is used up: sent as RateLimit-Limit, with nothing remaining until RetryAfter, when above zero
+	// of a rate that is used up: sent as RateLimit-Limit, with nothing remaining until RetryAfter,
+	// when above zero
 	Limit int
 	Allow string // sent as Allow with MethodNotAllowed
 	cause error
 }
 
-// Violation is one broken rule of a request: where (a JSON pointer such as "/alias", or "/page" for
-// a query parameter) and what the rule is.
+// Violation is one broken rule of a request: the place (a JSON pointer such as "/alias", or "/page"
+// for a query parameter) and the rule.
 type Violation struct {
 	InstancePath string `json:"instancePath"`
 	Message      string `json:"message"`
@@ -148,7 +149,8 @@ func Is(err error, code string) bool {
 	return errors.As(err, &e) && e.Code == code
 }
 
-// From returns err as an Error; one that is none becomes Internal and keeps err as its cause.
+// From returns the Error in err. If there is none, it returns an Internal error with err as its
+// cause.
 func From(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {

@@ -2,8 +2,8 @@ package apperr
 
 import "time"
 
-// The errors of the contract's section 2, which more than one service answers with. Each call
-// returns a new value.
+// Constructors of the errors in the contract's section 2 that more than one service returns. Each
+// call returns a new value.
 
 // MissingToken is 401 MISSING_TOKEN.
 func MissingToken() *Error {

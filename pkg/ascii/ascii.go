@@ -1,10 +1,10 @@
-// Package ascii owns the comparison of protocol tokens, such as header names, schemes and hosts.
-// Start reading at EqualFold.
+// Package ascii provides the comparison of protocol tokens, such as header names, schemes and
+// hosts. Start reading at EqualFold.
 package ascii
 
 // EqualFold reports whether two tokens are equal without regard to the case of A–Z. The functions
 // of this name in strings and bytes fold by Unicode: for them the Kelvin sign is a k and ſ an s, so
-// they take for "chunked" or "https" what other implementations do not.
+// they accept spellings of "chunked" or "https" that other implementations do not.
 func EqualFold[A, B ~string | ~[]byte](a A, b B) bool {
 	if len(a) != len(b) {
 		return false
@@ -17,7 +17,7 @@ func EqualFold[A, B ~string | ~[]byte](a A, b B) bool {
 	return true
 }
 
-// Lower returns s with A–Z in lower case and all else as it is.
+// Lower returns s with A–Z in lower case and all other characters unchanged.
 func Lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {

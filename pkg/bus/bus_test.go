@@ -19,7 +19,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-func TestAnnouncementsReachEveryListenerAndAGapIsTold(t *testing.T) {
+func TestAnnouncementsReachEveryListenerAndAGapIsReported(t *testing.T) {
 	t.Parallel()
 	broker := testkit.StartNATS(t, func(o *server.Options) { o.JetStream = false })
 	sender := connect(t, broker.URL())
@@ -140,7 +140,7 @@ func TestAMalformedAddressIsRefusedWithoutQuotingIt(t *testing.T) {
 	}
 }
 
-func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
+func TestARawPasswordIsReadWholeOrRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	for _, password := range testkit.RawPasswords() {
 		for _, url := range []string{
@@ -158,7 +158,7 @@ func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
 	}
 }
 
-func TestWhoCannotReachTheBrokerIsTold(t *testing.T) {
+func TestAnUnreachableBrokerIsReported(t *testing.T) {
 	t.Parallel()
 	var log testkit.Buffer
 	c, err := bus.Connect(bus.Config{URL: "nats://127.0.0.1:1"}, t.Name(), slog.New(slog.NewTextHandler(&log, nil)))

@@ -41,13 +41,13 @@ func connect(t *testing.T, url string) *bus.Conn {
 	return c
 }
 
-// publish puts a message into the stream, trying until it is there.
+// publish publishes a message until the stream has stored it.
 func publish(t *testing.T, c *bus.Conn, id, text string) {
 	t.Helper()
 	eventually(t, "publish "+text, func() error { return store(c, id, text) })
 }
 
-// store publishes a message once and waits for the stream's word.
+// store publishes a message once and waits for the stream's acknowledgement.
 func store(c *bus.Conn, id, text string) error {
 	f, err := c.Publish("log.x", id, "", []byte(text))
 	if err != nil {
@@ -174,7 +174,7 @@ func TestTwoConsumersShareTheMessagesInBatches(t *testing.T) {
 	}
 }
 
-func TestABatchThatFailsIsTriedAgainWithoutDeliveringItElsewhere(t *testing.T) {
+func TestAFailedBatchIsRetriedByTheSameConsumer(t *testing.T) {
 	t.Parallel()
 	url := testkit.NATS(t)
 	c := connect(t, url)
@@ -196,7 +196,7 @@ func TestABatchThatFailsIsTriedAgainWithoutDeliveringItElsewhere(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAcknowledgedIsDeliveredAgain(t *testing.T) {
+func TestAMessageWithoutAnAcknowledgementIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	c := connect(t, testkit.NATS(t))
 	var s sink
@@ -215,7 +215,7 @@ func TestWhatIsNotAcknowledgedIsDeliveredAgain(t *testing.T) {
 	}
 }
 
-func TestAStopGivesBackWhatCannotBeStored(t *testing.T) {
+func TestAStopReturnsTheMessagesThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	url := testkit.NATS(t)
 	c := connect(t, url)
@@ -241,7 +241,7 @@ func TestAStopGivesBackWhatCannotBeStored(t *testing.T) {
 	eventually(t, "the other replica has all", func() error { return s.has(25) })
 }
 
-func TestNATSMayBeAwayAtTheStartAndInBetween(t *testing.T) {
+func TestConsumeSurvivesAnUnreachableNATS(t *testing.T) {
 	t.Parallel()
 	broker := testkit.StartNATS(t)
 	broker.Stop()
@@ -265,7 +265,7 @@ func TestNATSMayBeAwayAtTheStartAndInBetween(t *testing.T) {
 	}
 }
 
-func TestTheStreamIsMadeAgainWhenItIsGone(t *testing.T) {
+func TestADeletedStreamIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	broker := testkit.StartNATS(t)
 	c := connect(t, broker.URL())
@@ -310,7 +310,7 @@ func TestANewSettingChangesTheStream(t *testing.T) {
 	}
 }
 
-func TestAFullStreamRefusesAndKeepsWhatItHas(t *testing.T) {
+func TestAFullStreamRefusesNewMessagesAndKeepsTheOld(t *testing.T) {
 	t.Parallel()
 	c := connect(t, testkit.NATS(t))
 	small := stream()
@@ -327,7 +327,7 @@ func TestAFullStreamRefusesAndKeepsWhatItHas(t *testing.T) {
 		select {
 		case <-f.OK:
 			stored++
-		case <-f.Err: //nolint:errcheck // a refusal is counted by what is stored
+		case <-f.Err: //nolint:errcheck // the stored messages show the refusals
 		}
 	}
 	state, err := c.State(t.Context(), "LOG", "reader")
@@ -336,7 +336,7 @@ func TestAFullStreamRefusesAndKeepsWhatItHas(t *testing.T) {
 	}
 }
 
-func TestABatchThatTakesLongerThanTheAckWaitStaysWithItsReplica(t *testing.T) {
+func TestABatchStaysWithItsReplicaBeyondTheAckWait(t *testing.T) {
 	t.Parallel()
 	url := testkit.NATS(t)
 	cc := consumer()

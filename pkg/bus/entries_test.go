@@ -12,7 +12,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-func TestABatchIsFullByTheEntriesOfItsMessages(t *testing.T) {
+func TestTheEntriesOfMessagesFillABatch(t *testing.T) {
 	t.Parallel()
 	c := connect(t, testkit.NATS(t))
 	cc := consumer()
@@ -35,8 +35,8 @@ func TestABatchIsFullByTheEntriesOfItsMessages(t *testing.T) {
 	})
 	publish(t, c, "1", "aaaa")
 	publish(t, c, "2", "aaaaa")
-	publish(t, c, "3", "aaa")          // full, and over: a message is not cut
-	publish(t, c, "4", "aaaaaaaaaaaa") // full by itself
+	publish(t, c, "3", "aaa")          // above the limit, because a message is not split
+	publish(t, c, "4", "aaaaaaaaaaaa") // fills a batch by itself
 	eventually(t, "two batches, long before the time to fill one is over", func() error {
 		mu.Lock()
 		defer mu.Unlock()

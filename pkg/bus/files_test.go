@@ -13,8 +13,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestMutualTLSWithNATS: only a client that trusts the server's authority and shows a certificate
-// of it connects.
+// TestMutualTLSWithNATS checks that a client connects only if it trusts the server's authority and
+// shows a certificate that this authority has signed.
 func TestMutualTLSWithNATS(t *testing.T) {
 	t.Parallel()
 	a, stranger := testkit.NewAuthority(t), testkit.NewAuthority(t)

@@ -58,7 +58,7 @@ func (c *colour) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func TestAWrongSettingIsNamedWithTheFormThatItShouldHave(t *testing.T) {
+func TestTheErrorOfAWrongSettingShowsTheRightForm(t *testing.T) {
 	for set, want := range map[string]string{
 		"WHOLE_TIMEOUT=10": `WHOLE_TIMEOUT: "10" is not a duration such as 500ms, 30s or 1h30m`,
 		"PART_TIMEOUT=10":  `PART_TIMEOUT: "10" is not a duration such as 500ms, 30s or 1h30m`,
@@ -82,7 +82,7 @@ func TestAWrongSettingIsNamedWithTheFormThatItShouldHave(t *testing.T) {
 	}
 }
 
-// TestAQuotedValueIsRefused: an environment file that nobody unquotes is where they come from.
+// TestAQuotedValueIsRefused covers environment files, whose values no shell unquotes.
 func TestAQuotedValueIsRefused(t *testing.T) {
 	for _, set := range []string{`PASSWORD='Pa$w0rd#12'`, `PASSWORD="Pa$w0rd#12"`, `LEVEL="info"`, `WAIT='5s'`,
 		`PASSWORD_FILE="/secrets/password"`} {
@@ -124,7 +124,7 @@ func TestSecretComesFromAFileAndIsNeverPrinted(t *testing.T) {
 	}
 }
 
-func TestWhatIsEmptyIsNotSet(t *testing.T) {
+func TestAnEmptyValueIsNotSet(t *testing.T) {
 	file := func(text string) string {
 		path := filepath.Join(t.TempDir(), "password")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -162,7 +162,7 @@ func TestWhatIsEmptyIsNotSet(t *testing.T) {
 	}
 }
 
-func TestEveryProblemIsReportedAlsoBesideOneThatCannotBeRead(t *testing.T) {
+func TestEveryProblemIsReportedEvenWhenOneSettingCannotBeParsed(t *testing.T) {
 	err := Load(&checkedSettings{}, []string{"CHECKED_WAIT=soon", "CHECKED_COUNT=-1"})
 	want := "CHECKED_WAIT: \"soon\" is not a duration such as 500ms, 30s or 1h30m\nCHECKED_COUNT must be positive"
 	if err == nil || err.Error() != want {
@@ -189,7 +189,7 @@ type printedSettings struct {
 	Origins string `env:"ORIGINS" doc:"Who may call. It is a long story, which does not fit into a line of a hundred and twenty columns, and so it is continued."`
 }
 
-func TestPrintShowsWhatIsInForceAndWhereItComesFrom(t *testing.T) {
+func TestPrintShowsTheValueInForceAndItsSource(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(path, []byte("Hunter2\n"), 0o600); err != nil {
 		t.Fatal(err)

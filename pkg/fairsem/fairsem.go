@@ -32,7 +32,7 @@ func New(size, part int64) *Semaphore {
 	return &Semaphore{all: semaphore.NewWeighted(size), size: size, part: part, holders: map[string]*holder{}}
 }
 
-// Lease is what one request holds. It is not safe for concurrent use.
+// Lease is the share of one request. It is not safe for concurrent use.
 type Lease struct {
 	sem  *Semaphore
 	name string  // of the holder
@@ -112,7 +112,7 @@ func (l *Lease) missing(n int64) (size, more, own int64) {
 	return size, size - l.n, min(size, l.sem.part) - min(l.n, l.sem.part)
 }
 
-// attach counts the lease as one of its holder's, unless it is already.
+// attach adds the lease to the leases of its holder, unless it is already one of them.
 func (l *Lease) attach() {
 	if l.h != nil {
 		return

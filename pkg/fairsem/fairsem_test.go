@@ -48,7 +48,7 @@ func TestAHolderHasAtMostAPart(t *testing.T) {
 	}
 	for _, lease := range leases {
 		lease.Release()
-		lease.Release() // what is empty may be released again
+		lease.Release() // an empty lease may be released again
 	}
 	everything := s.For("eve")
 	if !everything.TryAcquire(1000) || everything.Size() != 100 {

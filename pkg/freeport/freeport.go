@@ -1,5 +1,5 @@
-// Package freeport owns how tests and commands find a port for a server that must be told it before
-// it listens. A server that can listen on port 0 and be asked where it does needs nothing of this.
+// Package freeport provides free ports for servers of tests and commands that must know their port
+// before they listen. A server that can listen on port 0 and report its port does not need it.
 // Start reading at Ports.
 package freeport
 
@@ -11,21 +11,20 @@ import (
 	"sync/atomic"
 )
 
-// The ports that are given. They are below those that systems give to connections and to listeners
-// without a wish (from 32,768 on in Linux), which would take one before the server that it is for
-// begins, or while it is dead.
+// The range of ports. It is below the ephemeral ports of systems (from 32,768 on in Linux), because
+// a connection could take one of those before the server starts, or while it restarts.
 const (
 	first = 10_000
 	count = 20_000
 )
 
-// Ports gives ports. The zero value is ready.
+// Ports gives out ports. The zero value is ready.
 type Ports struct{ taken atomic.Uint64 }
 
-// Take returns a port on which nobody listens on any of hosts. It returns no port again before it
-// has returned all others, because the server that it is for may not listen yet.
+// Take returns a port on which no server listens on any of hosts. It returns a port again only
+// after all others, because the server for which it was taken may not listen yet.
 func (p *Ports) Take(hosts ...string) (int, error) {
-	p.taken.CompareAndSwap(0, 1+rand.Uint64N(count)) // other processes begin elsewhere
+	p.taken.CompareAndSwap(0, 1+rand.Uint64N(count)) // other processes start at another port
 	for range count {
 		port := first + int(p.taken.Add(1)%count)
 		if free(port, hosts) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestNoPortIsGivenTwice, neither to those who ask at once, nor one on which somebody listens
-// already.
+// TestNoPortIsGivenTwice checks that concurrent callers get different ports, and none on which a
+// server listens.
 func TestNoPortIsGivenTwice(t *testing.T) {
 	t.Parallel()
 	hosts := []string{"127.0.0.1"}
@@ -36,7 +36,7 @@ func TestNoPortIsGivenTwice(t *testing.T) {
 	wait.Wait()
 }
 
-func TestAPortThatIsTakenOnOneHostIsPassedOver(t *testing.T) {
+func TestAPortInUseOnOneHostIsSkipped(t *testing.T) {
 	t.Parallel()
 	var p Ports
 	port, err := p.Take("127.0.0.1")

@@ -1,9 +1,10 @@
-// Package id owns identifiers: 24 lower-case hexadecimal characters (12 bytes) that sort by the
-// time they were made. Start reading at New; a Sequence keeps the order also within a millisecond.
+// Package id provides identifiers of 24 lower-case hexadecimal characters (12 bytes) that sort by
+// their time of creation. Start reading at New; a Sequence keeps the order within a millisecond
+// too.
 //
 // Layout: 48 bits of Unix milliseconds, 48 random bits. Two ids of one millisecond collide with
-// probability 2^-48; every table also has its unique constraint. An id is no secret: knowing one
-// lets nobody in.
+// probability 2^-48; every table also has its unique constraint. An id is no secret and grants no
+// access.
 package id
 
 import (
@@ -19,7 +20,7 @@ const Len = 24
 
 // New returns an id made at the time at.
 func New(at time.Time) string {
-	// of the runtime's ChaCha8, seeded by the system: tens of times faster than asking the system
+	// from the runtime's ChaCha8, seeded by the system: tens of times faster than a system call
 	return write(at.UnixMilli(), rand.Uint64())
 }
 
@@ -33,9 +34,9 @@ func write(ms int64, tail uint64) string {
 	return string(s[:])
 }
 
-// Sequence makes ids that sort in the order in which they were made, also those of one millisecond
-// (as a ULID's monotonic factory does): each takes a random step up from the one before. Its zero
-// value is ready, for any number of goroutines.
+// Sequence makes ids that sort in the order of creation, even within one millisecond: each is a
+// random step above the one before, as with a ULID's monotonic factory. Its zero value is ready,
+// and it is safe for concurrent use.
 type Sequence struct {
 	mu   sync.Mutex
 	ms   int64
@@ -43,7 +44,7 @@ type Sequence struct {
 }
 
 // Bounds of a Sequence. The first tail of a millisecond leaves room above it for 2^27 steps; a
-// clock that is set back by more than mostBack is believed.
+// clock that is set back by more than mostBack is followed.
 const (
 	firstTail = 1<<63 - 1
 	step      = 1<<36 - 1 // of the tail's upper 48 bits: up to 2^20

@@ -1,7 +1,7 @@
 // Package internalapi provides the names and bodies of the internal HTTP API, which the services
 // serve to the gateway under /internal and which no client can reach.
 //
-// Four headers carry what the gateway and the services tell each other. OnUserHeader is here; the
+// Four headers carry messages between the gateway and the services. OnUserHeader is here; the
 // other three stand beside their codecs: auth.IdentityHeader (who calls), auth.RefusedHeader (why a
 // service rejects an identity) and sessionstate.ChangedHeader (session states that an answer made
 // stale).

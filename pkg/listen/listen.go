@@ -1,4 +1,5 @@
-// Package listen owns how a door begins and ends to take connections. Start reading at TCP.
+// Package listen provides TCP listeners that can be drained before they are closed. Start reading
+// at TCP.
 package listen
 
 import (
@@ -7,16 +8,16 @@ import (
 	"os"
 )
 
-// TCP listens on addr, a host and a port, as net.Listen does. The deadline of the listener is its
-// end: Accept goes on to return the connections that wait already, however late the process is to
-// ask, and fails when there is none, so that Close has hardly anybody to reset. (Accept of
-// net.TCPListener does not look after its deadline.)
+// TCP listens on addr, a host and a port, as net.Listen does. After the listener's deadline Accept
+// still returns the connections that wait already, however late it is called, and fails when there
+// are none. So Close resets hardly any connection. (Accept of net.TCPListener returns none after
+// its deadline.)
 func TCP(addr string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	return &listener{ln.(*net.TCPListener)}, nil // net.Listen says which it is
+	return &listener{ln.(*net.TCPListener)}, nil // the type that net.Listen documents
 }
 
 type listener struct{ *net.TCPListener }

@@ -31,7 +31,7 @@ func knock(t *testing.T, ln net.Listener) net.Conn {
 	return c
 }
 
-// beLate lets the deadline of ln pass.
+// beLate sets a deadline of ln that has passed.
 func beLate(t *testing.T, ln net.Listener) {
 	t.Helper()
 	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(-time.Second)); err != nil {
@@ -39,9 +39,9 @@ func beLate(t *testing.T, ln net.Listener) {
 	}
 }
 
-// TestALateListenerTakesWhoWaits is a process that a busy machine does not let run until the
-// deadline of its Accept has passed.
-func TestALateListenerTakesWhoWaits(t *testing.T) {
+// TestAcceptAfterTheDeadlineReturnsWaitingConnections imitates a process that a busy machine does
+// not run until the deadline of its Accept has passed.
+func TestAcceptAfterTheDeadlineReturnsWaitingConnections(t *testing.T) {
 	t.Parallel()
 	ln := open(t)
 	const clients = 3
@@ -70,9 +70,9 @@ func TestALateListenerTakesWhoWaits(t *testing.T) {
 	}
 }
 
-// TestALateListenerPassesOverWhoHasGone: a client that reset its connection while it waited does
-// not keep the next from being taken.
-func TestALateListenerPassesOverWhoHasGone(t *testing.T) {
+// TestAcceptAfterTheDeadlineSkipsResetConnections checks that a client that reset its connection
+// while it waited does not keep the next from being accepted.
+func TestAcceptAfterTheDeadlineSkipsResetConnections(t *testing.T) {
 	t.Parallel()
 	ln := open(t)
 	var stays net.Conn
@@ -95,7 +95,7 @@ func TestALateListenerPassesOverWhoHasGone(t *testing.T) {
 	}
 }
 
-func TestALateListenerThatWasClosedSaysSo(t *testing.T) {
+func TestAcceptAfterTheDeadlineReportsAClosedListener(t *testing.T) {
 	t.Parallel()
 	ln := open(t)
 	_ = ln.Close()

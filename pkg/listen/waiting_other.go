@@ -4,5 +4,5 @@ package listen
 
 import "net"
 
-// waiting cannot be known here.
+// waiting returns nil: these systems offer no way to find a waiting connection.
 func waiting(*net.TCPListener) net.Conn { return nil }

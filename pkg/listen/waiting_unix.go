@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// waiting takes a connection that waits at ln, or returns nil when there is none. It does not wait
-// itself: the socket never blocks.
+// waiting accepts a connection that waits at ln, or returns nil when there is none. It never
+// blocks, because the socket is non-blocking.
 func waiting(ln *net.TCPListener) (c net.Conn) {
 	raw, err := ln.SyscallConn()
 	if err != nil {
@@ -22,7 +22,7 @@ func waiting(ln *net.TCPListener) (c net.Conn) {
 			switch { // accept returns the errno itself
 			case err == nil:
 				c = connOf(fd)
-			case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED): // the next one, then
+			case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED): // try the next one
 			default:
 				return
 			}
@@ -32,7 +32,7 @@ func waiting(ln *net.TCPListener) (c net.Conn) {
 }
 
 func accept(listening int) (int, error) {
-	syscall.ForkLock.RLock() // no child inherits it
+	syscall.ForkLock.RLock() // so that no child inherits the socket
 	defer syscall.ForkLock.RUnlock()
 	fd, _, err := syscall.Accept(listening)
 	if err == nil {
@@ -41,11 +41,11 @@ func accept(listening int) (int, error) {
 	return fd, err
 }
 
-// connOf makes a connection of a socket; nil, and the socket is closed, when that fails or its
-// client has gone.
+// connOf returns a connection for a socket. When that fails or its client has gone, it returns nil
+// and closes the socket.
 func connOf(fd int) net.Conn {
 	file := os.NewFile(uintptr(fd), "")
-	defer func() { _ = file.Close() }() // FileConn has a copy, which it makes non-blocking
+	defer func() { _ = file.Close() }() // FileConn works on a non-blocking copy
 	c, err := net.FileConn(file)
 	if err != nil {
 		return nil

@@ -1,5 +1,6 @@
-// Package monotonic owns waiting within a process by its monotonic clock, which nobody sets: a time
-// of day that was wrong for a moment would begin or end a wait by years. Start reading at Pause.
+// Package monotonic provides waits within a process by its monotonic clock, which cannot be set.
+// With the time of day, a clock that is wrong for a moment could shift a wait by years. Start
+// reading at Pause.
 package monotonic
 
 import (
@@ -7,17 +8,17 @@ import (
 	"time"
 )
 
-// Clock returns a clock that starts at the time of day and then goes on by itself.
+// Clock returns a clock that starts at the time of day and then follows the monotonic clock.
 func Clock() func() time.Time {
 	start := time.Now()
 	return func() time.Time { return start.Add(time.Since(start)) }
 }
 
-// Pause is a time during which something that failed is not tried again. The zero value is over.
-// Its methods may be called at once.
+// Pause is a time during which a failed operation is not tried again. The zero value is over. Its
+// methods are safe for concurrent use.
 type Pause struct{ until atomic.Pointer[time.Time] }
 
-// Begin lets the pause last for d from now on.
+// Begin starts the pause, which lasts for d.
 func (p *Pause) Begin(d time.Duration) {
 	until := time.Now().Add(d)
 	p.until.Store(&until)

@@ -1,5 +1,5 @@
-// Package netaddr owns the rules for IP addresses that gateway and services share: how address
-// ranges are written, and which addresses are counted as one sender. Start reading at ParsePrefix.
+// Package netaddr provides the rules for IP addresses that gateway and services share: the notation
+// of address ranges, and the addresses that count as one sender. Start reading at ParsePrefix.
 package netaddr
 
 import (
@@ -9,8 +9,8 @@ import (
 )
 
 // ParsePrefix reads an address or a CIDR block (RFC 4632, RFC 4291) into its canonical form. An
-// IPv4-mapped IPv6 address is the IPv4 address, because that is what a peer is seen as. An address
-// with a zone is an error: the zone means nothing on another machine.
+// IPv4-mapped IPv6 address becomes the IPv4 address, the form in which Peer returns it. An address
+// with a zone is an error, because the zone means nothing on another machine.
 func ParsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
@@ -26,7 +26,8 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// ParsePrefixes is [ParsePrefix] for each entry of list; its error names the first that is none.
+// ParsePrefixes calls [ParsePrefix] for each entry of list; its error names the first invalid
+// entry.
 func ParsePrefixes(list []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, s := range list {
@@ -58,13 +59,13 @@ func Peer(peer net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// Network returns what a sender is counted by: an IPv4 address itself, of an IPv6 address the /64
-// network, all of whose addresses one host has.
+// Network returns the key by which a sender is counted: an IPv4 address itself, or the /64 network
+// of an IPv6 address, because one host has all addresses of such a network.
 func Network(a netip.Addr) string {
 	return networkOf(a, 64)
 }
 
-// Site is [Network] with the /48 that a site gets, whose /64 networks would otherwise count as
+// Site is like [Network] with the /48 that a site gets, whose /64 networks would otherwise count as
 // 65,536 senders.
 func Site(a netip.Addr) string { return networkOf(a, 48) }
 
@@ -77,7 +78,7 @@ func networkOf(a netip.Addr, bitsOfIPv6 int) string {
 	return a.String()
 }
 
-// NetworkOf is [Network] of an address as text; text that is no address is returned as it is.
+// NetworkOf is [Network] for an address as text; it returns text that is no address unchanged.
 func NetworkOf(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {

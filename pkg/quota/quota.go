@@ -13,8 +13,8 @@ const Nothing = -1
 // for the default quota there. All other quotas are whole mebibytes.
 const NothingStored = 1
 
-// ToGateways returns the quota for the session state and the internal identity, where a stored
-// quota of NothingStored is Nothing: one byte would hold a byte.
+// ToGateways returns the quota for the session state and the internal identity, where NothingStored
+// becomes Nothing, because a quota of one byte would allow a byte.
 func ToGateways(stored int64) int64 {
 	if stored == NothingStored {
 		return Nothing
@@ -32,8 +32,8 @@ const (
 	// envelope is the room beside the value: metadata in its longest spelling, names and white
 	// space.
 	envelope = 2 * megabyte
-	// smallestLimit holds whatever the quota is, so that a value from before the quota was lowered
-	// may still shrink.
+	// smallestLimit is the minimum for every quota, so that a value from before the quota was
+	// lowered may still shrink.
 	smallestLimit = 110 * megabyte
 )
 
@@ -47,8 +47,8 @@ func Effective(own, byDefault int64) int64 {
 }
 
 // BodyLimit returns the most bytes that the body of a vault write may have. It leaves room for
-// every value that the quota allows, however JSON spells it. An override of VAULT_MAX_BODY_MB
-// megabytes above 0 takes the place of that.
+// every value that the quota allows, however JSON spells it. An override, VAULT_MAX_BODY_MB in
+// megabytes, replaces this limit when it is above 0.
 func BodyLimit(quota, overrideMB int64) int64 {
 	switch {
 	case overrideMB > 0:

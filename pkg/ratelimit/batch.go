@@ -8,15 +8,15 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// Batches counts events in batches, so that not every event costs a round trip to Redis. It takes a
-// hundredth of a rate at once; rates below 200 are counted event by event and are exact.
+// Batches counts events in batches, so that not every event costs a round trip to Redis. A batch is
+// a hundredth of the rate; rates below 200 are counted event by event and are exact.
 type Batches struct {
 	shared *Limiter
 	open   *otter.Cache[string, *batch]
 	now    func() time.Time
 }
 
-// batch is the rest of a batch of one key, or the end of a refusal.
+// batch holds the remaining events of one key's batch, or the end of a refusal.
 type batch struct {
 	mu           sync.Mutex
 	left         int
@@ -30,7 +30,7 @@ const (
 	batchTTL     = time.Minute // since the last event of the key
 )
 
-// NewBatches returns batches of the events that shared counts.
+// NewBatches returns a Batches that takes its batches from shared.
 func NewBatches(shared *Limiter, now func() time.Time) *Batches {
 	return &Batches{shared: shared, now: now, open: otter.Must(&otter.Options[string, *batch]{
 		MaximumSize: maxBatches, ExpiryCalculator: otter.ExpiryAccessing[string, *batch](batchTTL),

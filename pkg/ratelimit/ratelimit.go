@@ -52,7 +52,7 @@ func (r Rate) String() string {
 // Off reports whether there is no limit.
 func (r Rate) Off() bool { return r.Count == 0 }
 
-// Result says whether an event may happen and what is left.
+// Result is the decision about an event and the state of its limit.
 type Result struct {
 	Allowed    bool
 	Remaining  int
@@ -69,14 +69,14 @@ type Limiter struct {
 	pause  monotonic.Pause // after a failure of Redis, so that its absence does not slow every request
 }
 
-// localKeys bounds the keys that a process remembers while Redis is away.
+// localKeys bounds the keys that a process counts by itself while Redis is unreachable.
 const localKeys = 100_000
 
 // retryRedisAfter is the pause after a failure of Redis.
 const retryRedisAfter = time.Second
 
-// New returns a limiter that shares its counts through rdb; onErr hears of each failure of Redis. rdb
-// may be nil: then the limiter is local.
+// New returns a limiter that shares its counts through rdb; onErr hears of each failure of Redis.
+// rdb may be nil: then the limiter is local.
 func New(rdb redis.UniversalClient, onErr func(error)) (*Limiter, error) {
 	local, err := otter.New(&otter.Options[string, *rate.Limiter]{MaximumSize: localKeys})
 	if err != nil {
@@ -89,7 +89,7 @@ func New(rdb redis.UniversalClient, onErr func(error)) (*Limiter, error) {
 	return l, nil
 }
 
-// Allow counts n events of key against r; n = 0 only looks whether one would be allowed.
+// Allow counts n events of key against r; n = 0 only checks whether one would be allowed.
 func (l *Limiter) Allow(ctx context.Context, key string, r Rate, n int) Result {
 	if r.Off() {
 		return Result{Allowed: true}
@@ -97,7 +97,7 @@ func (l *Limiter) Allow(ctx context.Context, key string, r Rate, n int) Result {
 	if l.shared != nil && l.pause.Over() {
 		of := redis_rate.Limit{Rate: r.Count, Burst: r.Count, Period: r.Period}
 		res, err := l.shared.AllowN(ctx, key, of, n)
-		if err == nil && res.ResetAfter > 2*r.Period { // more than there ever is: Redis's clock was ahead
+		if err == nil && res.ResetAfter > 2*r.Period { // impossible unless Redis's clock was ahead
 			if err = l.shared.Reset(ctx, key); err == nil {
 				res, err = l.shared.AllowN(ctx, key, of, n)
 			}

@@ -13,8 +13,8 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// limiter is one process's. Its client waits for Redis as long as it takes: one that gives up after
-// 100 ms, as redisdb.Open makes it, limits by itself on a machine that does other work.
+// limiter returns the limiter of one process. Its client waits long for Redis. The clients of
+// redisdb.Open give up after 100 ms, so on a busy machine the limiter would count locally.
 func limiter(t *testing.T, url string) *Limiter {
 	t.Helper()
 	o, err := redis.ParseURL(url)
@@ -52,7 +52,7 @@ func TestALimitIsExactOverTwoProcessesAndManyCallers(t *testing.T) {
 	}
 }
 
-func TestLookingDoesNotCount(t *testing.T) {
+func TestCheckingDoesNotCount(t *testing.T) {
 	t.Parallel()
 	redis := testkit.Redis(t)
 	shared := limiter(t, redis.URL())
@@ -110,8 +110,8 @@ func TestRateIsReadFromSettings(t *testing.T) {
 	}
 }
 
-// TestAClockOfRedisThatWasAheadLocksNobodyOut until the time that it showed.
-func TestAClockOfRedisThatWasAheadLocksNobodyOut(t *testing.T) {
+// TestALimitIgnoresAClockOfRedisThatWasAhead and allows events before the time that it showed.
+func TestALimitIgnoresAClockOfRedisThatWasAhead(t *testing.T) {
 	t.Parallel()
 	url, r := testkit.Redis(t).URL(), Rate{Count: 2, Period: time.Minute}
 	l := limiter(t, url)
@@ -121,7 +121,7 @@ func TestAClockOfRedisThatWasAheadLocksNobodyOut(t *testing.T) {
 	}
 	rdb := redis.NewClient(o)
 	defer rdb.Close()
-	// redis_rate keeps the seconds since 2017 at which the burst is whole again.
+	// redis_rate stores the time, in seconds since 2017, at which the burst is whole again.
 	ahead := time.Since(time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC)) + 400*24*time.Hour
 	if err := rdb.Set(t.Context(), "rate:k", ahead.Seconds(), 0).Err(); err != nil {
 		t.Fatal(err)

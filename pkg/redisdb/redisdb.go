@@ -19,7 +19,7 @@ type Config struct {
 	TLS TLSConfig
 }
 
-// exampleURL is what REDIS_URL looks like.
+// exampleURL is the example of REDIS_URL in error messages.
 const exampleURL = "redis://user:password@host:6379"
 
 // Validate checks what tags cannot say.
@@ -31,9 +31,9 @@ func (c Config) Validate() error {
 	return client.Close()
 }
 
-// silence keeps go-redis from writing lines of its own, with addresses in them, past the service's
-// logger: each failure is an error that some caller already gets. The library has one logger for
-// the whole process.
+// silence stops go-redis from writing its own lines, which contain addresses, past the service's
+// logger. Each failure is also an error that a caller gets. The library has one logger for the
+// whole process.
 var silence = sync.OnceFunc(func() { redis.SetLogger(mute{}) })
 
 type mute struct{}
@@ -44,9 +44,8 @@ func (mute) Printf(context.Context, string, ...any) {}
 const timeout = 100 * time.Millisecond
 
 // Open returns a client of one server, of a cluster, or of the server that sentinels name; the
-// caller closes it. Every operation takes at most 100 ms and is tried once, because each user of
-// Redis can go on without it. Each command of theirs has one key, so a cluster serves as well as
-// one server.
+// caller closes it. Every operation takes at most 100 ms and is tried once, because all code that
+// uses Redis can work without it. Every command has one key, so a cluster works like one server.
 func Open(c Config) (redis.UniversalClient, error) {
 	silence()
 	text := c.URL.Reveal()
@@ -75,7 +74,7 @@ func Open(c Config) (redis.UniversalClient, error) {
 			&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout); err != nil {
 			return nil, err
 		}
-		o.ClusterStateReloadInterval = time.Second // the default is a minute, in which a dead node's successor is not asked
+		o.ClusterStateReloadInterval = time.Second // default: a minute without the successor of a dead node
 		return redis.NewClusterClient(o), nil
 	}
 	o, err := redis.ParseURL(text)
@@ -89,7 +88,7 @@ func Open(c Config) (redis.UniversalClient, error) {
 	return redis.NewClient(o), nil
 }
 
-// configure sets fields that the three kinds of options have under the same names.
+// configure sets the fields that the three kinds of options have in common.
 func (c Config) configure(tlsConfig **tls.Config, contextTimeout *bool, retries, dialerRetries *int,
 	timeouts ...*time.Duration) (err error) {
 	*contextTimeout, *retries, *dialerRetries = true, -1, 1

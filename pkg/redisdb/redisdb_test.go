@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestRedisIsOneServerOrACluster(t *testing.T) {
 	t.Parallel()
-	server := testkit.Redis(t) // which speaks for a cluster of itself, too
+	server := testkit.Redis(t) // which can also act as a cluster of one node
 	for _, c := range []struct {
 		url     string
 		cluster bool
@@ -50,7 +50,7 @@ func TestRedisIsOneServerOrACluster(t *testing.T) {
 	}
 }
 
-func TestARedisURLThatIsNoneIsNotQuoted(t *testing.T) {
+func TestAMalformedURLIsRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"http://h:6379", "redis://u:hunter2@h:6379/x", "redis://u:hunter2@h:6379?addr=h2",
@@ -66,7 +66,7 @@ func TestARedisURLThatIsNoneIsNotQuoted(t *testing.T) {
 	}
 }
 
-func TestARawPasswordIsTakenWholeOrRefusedWithoutAPartOfIt(t *testing.T) {
+func TestARawPasswordIsReadWholeOrRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	for _, password := range testkit.RawPasswords() {
 		for _, url := range []string{"redis://:" + password + "@127.0.0.1:1", "rediss://u:" + password + "@127.0.0.1:1/0",

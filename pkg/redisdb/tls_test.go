@@ -12,8 +12,8 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// TestMutualTLSWithRedis: only a client that trusts the server's authority and shows a certificate
-// of it connects.
+// TestMutualTLSWithRedis checks that a client connects only if it trusts the server's authority and
+// shows a certificate that this authority has signed.
 func TestMutualTLSWithRedis(t *testing.T) {
 	t.Parallel()
 	a, stranger := testkit.NewAuthority(t), testkit.NewAuthority(t)
@@ -44,7 +44,7 @@ func TestMutualTLSWithRedis(t *testing.T) {
 			true},
 		"without a certificate":    {"redis://" + addr, TLSConfig{CA: a.File}, false},
 		"with a stranger's":        {"redis://" + addr, TLSConfig{CA: a.File, Cert: theirs, Key: theirsKey}, false},
-		"trusting somebody else":   {"redis://" + addr, TLSConfig{CA: stranger.File, Cert: ours, Key: oursKey}, false},
+		"trusting a stranger":      {"redis://" + addr, TLSConfig{CA: stranger.File, Cert: ours, Key: oursKey}, false},
 		"rediss without the files": {"rediss://" + addr, TLSConfig{}, false},
 		"without TLS":              {"redis://" + addr, TLSConfig{}, false},
 	} {
@@ -52,7 +52,7 @@ func TestMutualTLSWithRedis(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 50 { // a slow machine needs more than the 100 ms of a try
+		for range 50 { // a slow machine may need more than the 100 ms of one attempt
 			if err = rdb.Set(t.Context(), "k", "v", 0).Err(); err == nil || !c.passes {
 				break
 			}

@@ -26,7 +26,7 @@ func settings() Config {
 	return Config{AdminAddr: "127.0.0.1:0", StopTimeout: 5 * time.Second, LogFormat: "json", LogRequests: "all"}
 }
 
-// diary notes what happens in which order.
+// diary records events in their order.
 type diary struct {
 	sync.Mutex
 	lines []string
@@ -206,7 +206,7 @@ func TestServicesOfOneProcessStopTheLastFirst(t *testing.T) {
 	}
 }
 
-func TestATakenPortIsAnErrorOfNew(t *testing.T) {
+func TestNewFailsWhenThePortIsInUse(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -265,8 +265,8 @@ func TestMainExitsWithTheRightCode(t *testing.T) {
 	}
 }
 
-// TestTheAdminPortAnswersWhileTheServiceStarts: an orchestrator must not restart a process that
-// waits for its database.
+// TestTheAdminPortAnswersWhileTheServiceStarts, so that an orchestrator does not restart a process
+// that waits for its database.
 func TestTheAdminPortAnswersWhileTheServiceStarts(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

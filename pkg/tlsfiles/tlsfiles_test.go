@@ -51,7 +51,7 @@ func echo(t *testing.T, f *Files) string {
 	return ln.Addr().String()
 }
 
-// says sends a line on c and returns an error unless it comes back.
+// says sends a line on c and returns an error unless the echo comes back.
 func says(c net.Conn, text string) error {
 	_ = c.SetDeadline(time.Now().Add(testkit.Patience))
 	if _, err := fmt.Fprintln(c, text); err != nil {
@@ -76,7 +76,7 @@ func connect(t *testing.T, addr string) net.Conn {
 
 func serial(c *tls.Conn) int64 { return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64() }
 
-func TestANewCertificateIsTakenOnAndOpenConnectionsStay(t *testing.T) {
+func TestANewCertificateIsUsedAndOpenConnectionsStay(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
 	cert, key := a.Issue("door", 10)
@@ -91,7 +91,7 @@ func TestANewCertificateIsTakenOnAndOpenConnectionsStay(t *testing.T) {
 	if v := open.ConnectionState(); v.Version < tls.VersionTLS12 || v.NegotiatedProtocol != "http/1.1" {
 		t.Errorf("got TLS %x and protocol %q", v.Version, v.NegotiatedProtocol)
 	}
-	if err := os.WriteFile(cert, []byte("half a certificate"), 0o600); err != nil { // somebody is writing it
+	if err := os.WriteFile(cert, []byte("half a certificate"), 0o600); err != nil { // as while it is being written
 		t.Fatal(err)
 	}
 	time.Sleep(checkInterval + 50*time.Millisecond)
@@ -148,8 +148,8 @@ func TestOnlyCertificatesOfTheAuthorityPass(t *testing.T) {
 	}
 }
 
-// TestOnlyTheGatewayPasses holds that a service cannot call another with its own certificate, which
-// the same authority has signed.
+// TestOnlyTheGatewayPasses checks that a service cannot call another with its own certificate,
+// which the same authority has signed.
 func TestOnlyTheGatewayPasses(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
@@ -173,7 +173,7 @@ func TestOnlyTheGatewayPasses(t *testing.T) {
 	}
 }
 
-func TestAnotherAuthorityCountsAtOnce(t *testing.T) {
+func TestANewAuthorityIsInForceAtOnce(t *testing.T) {
 	t.Parallel()
 	a, next := testkit.NewAuthority(t), testkit.NewAuthority(t)
 	cert, key := a.Issue("service", 10)
