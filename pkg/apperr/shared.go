@@ -45,7 +45,8 @@ func RateLimitExceeded(retryAfter time.Duration) *Error {
 
 // ServiceUnavailable is 503 SERVICE_UNAVAILABLE; cause goes to the log only.
 func ServiceUnavailable(cause error) *Error {
-	return Wrap(cause, Unavailable, "SERVICE_UNAVAILABLE", "Service temporarily unavailable").WithRetryAfter(time.Second)
+	return Wrap(cause, Unavailable, "SERVICE_UNAVAILABLE",
+		"Service temporarily unavailable").WithRetryAfter(time.Second)
 }
 
 // Validation is 400 VALIDATION_ERROR with one entry for each broken rule.

@@ -105,7 +105,8 @@ func TestIdentityIsBoundToItsServiceItsTimeAndItsKey(t *testing.T) {
 	a, _ := NewInternalKeys(keyA, clock)
 	b, _ := NewInternalKeys(keyB, clock)
 	both, _ := NewInternalKeys(keyB+", "+keyA, clock)
-	want := Identity{Kind: Token, UserID: "u", Grant: &Grant{VaultAccess: true, Permissions: []string{"resources.vault"}}}
+	want := Identity{Kind: Token, UserID: "u", Grant: &Grant{VaultAccess: true,
+		Permissions: []string{"resources.vault"}}}
 	header, err := a.Sign(want, "vault-svc")
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +156,8 @@ func TestEachServiceCanGetKeysOfItsOwnStepByStep(t *testing.T) {
 		gateway, service *InternalKeys
 		works            bool
 	}{
-		"before": {old, old, true}, "the service has both": {old, both, true}, "the gateway has both": {both, old, true},
+		"before": {old, old, true}, "the service has both": {old, both, true},
+		"the gateway has both":             {both, old, true},
 		"all have both":                    {both, both, true},
 		"the gateway has dropped the list": {done, both, true}, "after": {done, done, true},
 		"the list went from the service first": {both, done, false},

@@ -17,14 +17,16 @@ func FuzzIdentityHeader(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	signed := auth.Identity{Kind: auth.Session, UserID: "019a3c1d2e3f000000000001", SessionID: "019a3c1d2e3f000000000002",
+	signed := auth.Identity{Kind: auth.Session, UserID: "019a3c1d2e3f000000000001",
+		SessionID:  "019a3c1d2e3f000000000002",
 		ClientAddr: "192.0.2.1"}
 	header, err := keys.Sign(signed, "vault-svc")
 	if err != nil {
 		f.Fatal(err)
 	}
 	for _, seed := range []string{
-		header, "", ".", "..", "a.b.c", header + ".", "eyJhbGciOiJub25lIn0.eyJraW5kIjoic3lzdGVtIn0.", header[:len(header)-1],
+		header, "", ".", "..", "a.b.c", header + ".", "eyJhbGciOiJub25lIn0.eyJraW5kIjoic3lzdGVtIn0.",
+		header[:len(header)-1],
 		"." + header,
 	} {
 		f.Add(seed)

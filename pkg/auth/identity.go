@@ -8,7 +8,7 @@ import (
 )
 
 // IdentityHeader carries the signed internal identity from the gateway to a service. The gateway
-// strips it from what clients send.
+// removes it from the requests of clients.
 const IdentityHeader = "X-Realmgate-Identity"
 
 // RefusedHeader marks a service's 401 that is about the gateway's identity and not about a client's

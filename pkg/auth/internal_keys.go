@@ -28,7 +28,8 @@ const minInternalKey = 32
 // release still accepts it, and a process then logs SharedKeysWarning.
 const (
 	SharedKeysSetting = "INTERNAL_KEYS"
-	SharedKeysWarning = "INTERNAL_KEYS is deprecated: whoever reads it from one service can sign as the gateway for all. " +
+	SharedKeysWarning = "INTERNAL_KEYS is deprecated: whoever reads it from one service can sign as the gateway " +
+		"for all. " +
 		"Remove it, from the gateways first, once every process runs this release and has keys of its own"
 )
 

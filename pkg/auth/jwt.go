@@ -77,7 +77,8 @@ func Parse(token string, keys map[string]ed25519.PublicKey, issuer, audience str
 			return nil, ErrUnknownKey
 		}
 		return key, nil
-	}, jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithExpirationRequired(), jwt.WithIssuer(issuer),
+	}, jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithExpirationRequired(),
+		jwt.WithIssuer(issuer),
 		jwt.WithAudience(audience), jwt.WithTimeFunc(now), jwt.WithStrictDecoding())
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):

@@ -252,4 +252,5 @@ func (c *Conn) Store(ctx context.Context, subject string, data []byte) error {
 	return err
 }
 
-var errNoWord = errors.New("the stream does not say that it stored a message: see the log of nats-server, and restart it when its disk has room")
+var errNoWord = errors.New("the stream does not say that it stored a message: see the log of nats-server, and " +
+	"restart it when its disk has room")

@@ -121,7 +121,8 @@ func TestARefusedLoginIsTriedAgain(t *testing.T) {
 func TestAMalformedAddressIsRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	for _, url := range []config.Secret{
-		"nats://user:hunter2@[::1", "http://hunter2", "/hunter2/x", "nats://", "", " ", "nats://h:4222/hunter2", "nats://h:0",
+		"nats://user:hunter2@[::1", "http://hunter2", "/hunter2/x", "nats://", "", " ", "nats://h:4222/hunter2",
+		"nats://h:0",
 		"nats://h:hunter2",
 		"nats://h:4222,http://hunter2",
 	} {
@@ -177,7 +178,8 @@ func TestAnUnreachableBrokerIsReported(t *testing.T) {
 	if n := strings.Count(log.String(), "NATS cannot be reached"); n > 2 {
 		t.Errorf("it says so %d times in a second", n)
 	}
-	if _, err := c.Publish("log.x", "1", "", nil); err == nil || !strings.Contains(err.Error(), "NATS cannot be reached") {
+	if _, err := c.Publish("log.x", "1", "", nil); err == nil ||
+		!strings.Contains(err.Error(), "NATS cannot be reached") {
 		t.Errorf("Publish: %v", err)
 	}
 	if err := c.EnsureStream(t.Context(), stream()); err == nil ||

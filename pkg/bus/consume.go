@@ -30,7 +30,8 @@ type StreamConfig struct {
 const ownerKey = "realmgate_installation"
 
 // ErrForeign means that a stream belongs to another installation.
-var ErrForeign = errors.New("the stream belongs to another installation: each needs a database, or a NATS account, of its own")
+var ErrForeign = errors.New("the stream belongs to another installation: each needs a database, or a NATS account, " +
+	"of its own")
 
 // errNoStream means that there is no stream to adopt.
 var errNoStream = errors.New("there is no stream of that name")
@@ -168,7 +169,8 @@ func (c *Conn) Consume(ctx context.Context, cc ConsumerConfig, handle Handler) e
 		case c.nc.IsClosed():
 			return err
 		case cc.Adopt && (errors.Is(err, errNoStream) || errors.Is(err, ErrForeign)):
-			c.log.Info("there is nothing of an earlier release to take", "stream", cc.Stream.Name, "reason", err.Error())
+			c.log.Info("there is nothing of an earlier release to take", "stream", cc.Stream.Name, "reason",
+				err.Error())
 			return nil
 		case errors.Is(err, ErrForeign):
 			return err
@@ -337,8 +339,9 @@ func gather(ctx context.Context, it jetstream.MessagesContext, cc ConsumerConfig
 			entries += cc.Entries(m.Data()) - 1
 		}
 		batch = append(batch, Message{
-			Data: m.Data(), Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered, Traceparent: m.Headers().Get(trace.Header),
-			msg: m,
+			Data: m.Data(), Seq: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
+			Traceparent: m.Headers().Get(trace.Header),
+			msg:         m,
 		})
 	}
 	return batch, nil

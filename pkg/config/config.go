@@ -126,7 +126,8 @@ func fill(v reflect.Value, vars map[string]string) []error {
 // of the value, which no operator intends.
 func Unquoted(name, value string) error {
 	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
-		return fmt.Errorf("%s begins and ends with a quotation mark, which would be part of the value: leave both out", name)
+		return fmt.Errorf("%s begins and ends with a quotation mark, which would be part of the value: leave both out",
+			name)
 	}
 	return nil
 }
@@ -140,7 +141,8 @@ func fromFile(name string, vars map[string]string) error {
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("%s_FILE: %w", name, withoutPath(err)) // the path may be the secret itself, put there by mistake
+		// the path may be the secret itself, put there by mistake
+		return fmt.Errorf("%s_FILE: %w", name, withoutPath(err))
 	}
 	text := strings.TrimRight(string(content), "\r\n")
 	if text == "" {

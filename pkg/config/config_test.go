@@ -155,7 +155,8 @@ func TestAnEmptyValueIsNotSet(t *testing.T) {
 		if c.says == "" && (err != nil || s.Password.Reveal() != "s3cret" || s.Wait != 5*time.Second) {
 			t.Errorf("%s: %v, %q, %v", c.name, err, s.Password.Reveal(), s.Wait)
 		}
-		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") ||
+		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) ||
+			strings.Contains(err.Error(), "\n") ||
 			strings.Contains(err.Error(), "s3cret")) {
 			t.Errorf("%s: %v, want one line with %q", c.name, err, c.says)
 		}

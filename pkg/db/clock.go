@@ -50,10 +50,12 @@ func NewClock(pool *Pool, now func() time.Time, log *slog.Logger, reg prometheus
 	c := &Clock{
 		pool: pool, now: now, log: log, told: rate.Sometimes{Interval: clockTellEvery},
 		offset: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "clock_offset_seconds", Help: "The database's time minus that of this process, when they were last compared.",
+			Name: "clock_offset_seconds",
+			Help: "The database's time minus that of this process, when they were last compared.",
 		}),
 		doubted: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "clock_doubted_total", Help: "Times that the clock of this process or of the database was found to be wrong.",
+			Name: "clock_doubted_total",
+			Help: "Times that the clock of this process or of the database was found to be wrong.",
 		}),
 	}
 	if reg != nil {
@@ -127,8 +129,9 @@ func (c *Clock) leapt(gap time.Duration) bool {
 	waiting := !c.leap.IsZero() && time.Since(c.leap) < clockWait
 	c.mu.Unlock()
 	if waiting {
-		c.report("the database's clock is far ahead of where it was last seen: it is wrong, or the service was stopped for long; "+
-			"nothing is deleted for its age meanwhile", "ahead_by", gap.Round(time.Second).String(), "wait", clockWait.String())
+		c.report("the database's clock is far ahead of where it was last seen: it is wrong, or the service was "+
+			"stopped for long; nothing is deleted for its age meanwhile",
+			"ahead_by", gap.Round(time.Second).String(), "wait", clockWait.String())
 	}
 	return waiting
 }

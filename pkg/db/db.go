@@ -33,7 +33,7 @@ type Config struct {
 // longestTimeout is the maximum of statement_timeout, a 32-bit number of milliseconds.
 const longestTimeout = math.MaxInt32 * time.Millisecond
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that tags cannot express.
 func (c Config) Validate() error {
 	var p config.Problems
 	_, err := c.parse()
@@ -153,7 +153,8 @@ func Classify(err error) *apperr.Error {
 	switch pe, isPg := errors.AsType[*pgconn.PgError](err); {
 	case isPg:
 		switch pe.Code[:2] {
-		case "08", "53", "57", "58": // connection exception, insufficient resources, operator intervention, system error
+		// connection exception, insufficient resources, operator intervention, system error
+		case "08", "53", "57", "58":
 			return apperr.ServiceUnavailable(err)
 		}
 		if pe.Code == "25006" || retryable(err) { // 25006: read-only transaction, on a standby
@@ -179,9 +180,10 @@ func newPoolMetrics(pool *Pool) poolMetrics {
 	return poolMetrics{
 		pool:  pool,
 		conns: prometheus.NewDesc("db_pool_connections", "Connections of the pool by state.", []string{"state"}, nil),
-		waits: prometheus.NewDesc("db_pool_waits_total", "Times that a connection was asked for and none was idle.", nil,
+		waits: prometheus.NewDesc("db_pool_waits_total", "Times that a connection was asked for and none was idle.",
+			nil, nil),
+		acquires: prometheus.NewDesc("db_pool_acquires_total", "Times that a connection was asked for and given.", nil,
 			nil),
-		acquires: prometheus.NewDesc("db_pool_acquires_total", "Times that a connection was asked for and given.", nil, nil),
 	}
 }
 

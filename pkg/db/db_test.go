@@ -36,14 +36,16 @@ func TestManyProcessesMigrateOneSchemaAtOnce(t *testing.T) {
 	t.Parallel()
 	url := testkit.Postgres(t)
 	files := fstest.MapFS{
-		"migrations/00001_first.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY);\nSELECT pg_sleep(0.1);\n")},
+		"migrations/00001_first.sql": {Data: []byte("-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY);\n" +
+			"SELECT pg_sleep(0.1);\n")},
 		"migrations/00002_second.sql": {Data: []byte("-- +goose Up\nINSERT INTO things VALUES (1);\n")},
 	}
 	var wait sync.WaitGroup
 	for range 5 {
 		pool := open(t, url, "some_svc")
 		wait.Go(func() {
-			if err := Migrate(context.Background(), pool, "some_svc", files, slog.New(slog.DiscardHandler)); err != nil {
+			err := Migrate(context.Background(), pool, "some_svc", files, slog.New(slog.DiscardHandler))
+			if err != nil {
 				t.Error(err)
 			}
 		})
@@ -106,7 +108,8 @@ func TestInTxRetriesATransactionThatADeadlockEnded(t *testing.T) {
 		wait.Go(func() {
 			err := InTx(context.Background(), pool, func(tx pgx.Tx) error {
 				for _, id := range [][]int{{1, 2}, {2, 1}}[i] {
-					if _, err := tx.Exec(context.Background(), "UPDATE accounts SET n = n + 1 WHERE id = $1", id); err != nil {
+					_, err := tx.Exec(context.Background(), "UPDATE accounts SET n = n + 1 WHERE id = $1", id)
+					if err != nil {
 						return err
 					}
 					time.Sleep(50 * time.Millisecond)
@@ -160,9 +163,11 @@ func TestARawPasswordIsReadWholeOrRefusedWithoutQuotingIt(t *testing.T) {
 			switch {
 			case err != nil && (testkit.Leaks(err.Error()) || !strings.Contains(err.Error(), "percent-encode")):
 				t.Errorf("%s: %v", url, err)
-			case err == nil && (pc.ConnConfig.Host != "host" || pc.ConnConfig.User+pc.ConnConfig.Password != "u"+password &&
-				pc.ConnConfig.User+":"+pc.ConnConfig.Password != password && pc.ConnConfig.User != password):
-				t.Errorf("%s: host %q, user %q, password %q", url, pc.ConnConfig.Host, pc.ConnConfig.User, pc.ConnConfig.Password)
+			case err == nil && (pc.ConnConfig.Host != "host" ||
+				pc.ConnConfig.User+pc.ConnConfig.Password != "u"+password &&
+					pc.ConnConfig.User+":"+pc.ConnConfig.Password != password && pc.ConnConfig.User != password):
+				t.Errorf("%s: host %q, user %q, password %q", url, pc.ConnConfig.Host, pc.ConnConfig.User,
+					pc.ConnConfig.Password)
 			}
 		}
 	}
@@ -181,13 +186,14 @@ func TestGenericPlansPlansAnArrayOnce(t *testing.T) {
 	t.Parallel()
 	url := testkit.Postgres(t)
 	planned := func(options ...Option) (plans int64) {
-		pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 1, Timeout: 10 * time.Second}, "public", nil,
-			nil, options...)
+		pool, err := Open(t.Context(), Config{URL: config.Secret(url), MaxConns: 1, Timeout: 10 * time.Second},
+			"public", nil, nil, options...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer pool.Close()
-		const query = `SELECT c.relname FROM unnest($1::text[]) AS asked (name) JOIN pg_class c ON c.relname = asked.name`
+		const query = `SELECT c.relname FROM unnest($1::text[]) AS asked (name)
+		JOIN pg_class c ON c.relname = asked.name`
 		for range 20 {
 			if _, err := pool.Exec(t.Context(), query, []string{"pg_class", "pg_proc"}); err != nil {
 				t.Fatal(err)

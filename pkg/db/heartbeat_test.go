@@ -59,7 +59,8 @@ func TestManyChecksShareOneHeartbeat(t *testing.T) {
 		t.Errorf("%d beats, want 2 to %d", n, most)
 	}
 	var files int
-	for end := time.Now().Add(testkit.Patience); files == 0 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); files == 0 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
 		err := pool.QueryRow(t.Context(),
 			`SELECT temp_files FROM pg_stat_database WHERE datname = current_database()`).Scan(&files)
 		if err != nil {

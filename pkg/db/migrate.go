@@ -148,7 +148,9 @@ func waitFor(ctx context.Context, ping func(context.Context) error, log *slog.Lo
 		}
 		if err != nil && ctx.Err() == nil { // otherwise err only says that ctx ended
 			last = err
-			told.Do(func() { log.Warn("the database cannot be reached: trying on (DATABASE_URL)", "error", err.Error()) })
+			told.Do(func() {
+				log.Warn("the database cannot be reached: trying on (DATABASE_URL)", "error", err.Error())
+			})
 		}
 		return struct{}{}, err
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // errPooler is the error of a process whose DATABASE_URL is the address of a pooler.
-var errPooler = errors.New("DATABASE_URL leads to a pooler that shares sessions or drops their settings: name PostgreSQL itself, " +
-	"or set up PgBouncer in session mode as deploy/docs/growth.md says")
+var errPooler = errors.New("DATABASE_URL leads to a pooler that shares sessions or drops their settings: name " +
+	"PostgreSQL itself, or set up PgBouncer in session mode as deploy/docs/growth.md says")
 
 // refusal returns the error to report when err is permanent, so that waiting is useless; nil for
 // other errors.

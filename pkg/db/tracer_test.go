@@ -18,14 +18,16 @@ func traced(t *testing.T) (*testkit.Collector, *trace.Provider, *Pool) {
 	t.Helper()
 	to := testkit.Traces(t)
 	var c trace.Config
-	if err := config.Load(&c, []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL}); err != nil {
+	environ := []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL}
+	if err := config.Load(&c, environ); err != nil {
 		t.Fatal(err)
 	}
 	p, err := trace.New(c, "test", "1", testkit.Log(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := Open(t.Context(), Config{URL: config.Secret(testkit.Postgres(t)), MaxConns: 2, Timeout: 10 * time.Second},
+	pool, err := Open(t.Context(),
+		Config{URL: config.Secret(testkit.Postgres(t)), MaxConns: 2, Timeout: 10 * time.Second},
 		"public", nil, p)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +68,8 @@ func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 		}
 	}
 	for _, want := range []outcome{
-		{"CREATE public", ""}, {"BEGIN public", ""}, {"COPY public", ""}, {"COMMIT public", ""}, {"SELECT public", "22P02"},
+		{"CREATE public", ""}, {"BEGIN public", ""}, {"COPY public", ""}, {"COMMIT public", ""},
+		{"SELECT public", "22P02"},
 		{"SELECT public", "no answer"},
 		{"BATCH public", "23505"}, {"GET", ""},
 	} {

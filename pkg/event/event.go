@@ -19,7 +19,8 @@ import (
 type Names struct{ Stream, Subject, Consumer string }
 
 // NamesOf returns the names of an installation, which has an id of its own so that several can
-// share a NATS server; "" returns those of earlier releases, which were the same everywhere.
+// share a NATS server; "" returns the names of earlier releases, which were the same for every
+// installation.
 func NamesOf(installation string) Names {
 	if installation == "" {
 		return Names{"ACTIVITY", "activity.requests", "activity-svc"}

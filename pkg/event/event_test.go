@@ -18,8 +18,9 @@ func full() event.Request {
 	return event.Request{
 		ID: "019a3c1d2e3f4a5b6c7d8e9f", UserID: "019a3c1d2e3f000000000001", RealmID: "507f1f77bcf86cd799439011",
 		Method: "PATCH",
-		Path:   "/api/v1/users/019a3c1d2e3f000000000002", Status: 200, IPAddress: "2001:db8::1", UserAgent: "curl/8.5.0 (é)",
-		OnUserID: "019a3c1d2e3f000000000002",
+		Path:   "/api/v1/users/019a3c1d2e3f000000000002", Status: 200, IPAddress: "2001:db8::1",
+		UserAgent: "curl/8.5.0 (é)",
+		OnUserID:  "019a3c1d2e3f000000000002",
 	}
 }
 

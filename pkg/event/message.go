@@ -42,7 +42,8 @@ func (m Message) ID() string {
 // events, and else to a new one. A traced event has a message of its own, whose headers carry its trace.
 func Pack(messages []Message, eventID string, body []byte, traceparent string, most int) []Message {
 	if n := len(messages); n > 0 && traceparent == "" {
-		if last := &messages[n-1]; last.Traceparent == "" && last.Events < MaxEvents && len(last.Data)+1+len(body) <= most {
+		if last := &messages[n-1]; last.Traceparent == "" && last.Events < MaxEvents &&
+			len(last.Data)+1+len(body) <= most {
 			last.Data = append(append(last.Data, separator), body...)
 			last.Events++
 			return messages

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Semaphore limits the sum of its leases to size, and those of one holder to part. A lease larger
-// than a part is granted only to a holder that has no other lease.
+// Semaphore limits the sum of its leases to size, and the sum of one holder's leases to part. A
+// lease larger than a part is granted only to a holder that has no other lease.
 type Semaphore struct {
 	all        *semaphore.Weighted
 	size, part int64
@@ -49,7 +49,7 @@ func (l *Lease) Size() int64 { return l.n }
 
 // Acquire grows the lease to n units, or to the whole semaphore if that is less, and waits until
 // they are free. When ctx ends first, it returns the context's error and the lease stays as it was.
-// A holder that has its whole part waits for itself and delays nobody else.
+// A holder that has its whole part waits for its own leases and delays no other holder.
 func (l *Lease) Acquire(ctx context.Context, n int64) error {
 	n, more, own := l.missing(n)
 	if more <= 0 {

@@ -38,7 +38,8 @@ func TestAnAnswerWarnsOfFieldsThatItsHandlerDidNotAskFor(t *testing.T) {
 		{"an answer without an envelope", "POST", "/internal", `{"emial":1}`, ""},
 	} {
 		a := request(t, addr, c.method, c.path, c.body)
-		if a.status >= 300 || !strings.Contains(a.body, c.want) || c.want == "" && strings.Contains(a.body, "warnings") {
+		if a.status >= 300 || !strings.Contains(a.body, c.want) ||
+			c.want == "" && strings.Contains(a.body, "warnings") {
 			t.Errorf("%s: got %d %s, want %s", c.name, a.status, a.body, c.want)
 		}
 	}
@@ -88,10 +89,11 @@ func TestABodyIsReadWithinItsLimitAndReserved(t *testing.T) {
 		}
 		answer, _ := io.ReadAll(res.Body)
 		_ = res.Body.Close()
-		if res.StatusCode != c.status || c.read && !strings.Contains(string(answer), fmt.Sprintf(`"data":%d`, c.size)) ||
+		if res.StatusCode != c.status ||
+			c.read && !strings.Contains(string(answer), fmt.Sprintf(`"data":%d`, c.size)) ||
 			!slices.Equal(reserved, c.want) {
-			t.Errorf("%s: got %d %s with reservations %v, want %d and %v", c.name, res.StatusCode, answer, reserved, c.status,
-				c.want)
+			t.Errorf("%s: got %d %s with reservations %v, want %d and %v", c.name, res.StatusCode, answer, reserved,
+				c.status, c.want)
 		}
 	}
 }

@@ -174,8 +174,9 @@ func TestOnlyAnAcceptHeaderOfProblemsGetsThem(t *testing.T) {
 	for accept, want := range map[string]bool{
 		"": false, "*/*": false, "application/json": false, "text/application/problem+json": false,
 		"application/json, application/problem+json": true, "application/problem+json;q=0.1": true,
-		"application/problem+json; charset=utf-8": true,
-		"application/problem+json;q=0":            false, "application/json, application/problem+json; q=0.000, */*": false,
+		"application/problem+json; charset=utf-8":                  true,
+		"application/problem+json;q=0":                             false,
+		"application/json, application/problem+json; q=0.000, */*": false,
 	} {
 		a := request(t, addr, "GET", "/invalid", "", "Accept", accept)
 		if got := a.header.Get("Content-Type") == "application/problem+json"; got != want || a.status != 400 {
@@ -330,7 +331,11 @@ func TestAStopAnswersEveryRequestThatWasTaken(t *testing.T) {
 	t.Parallel()
 	var taken, answered atomic.Int64
 	addr, s := serve(t, Options{}, func(s *Server) {
-		s.Post("/count", func(c *fiber.Ctx) error { taken.Add(1); time.Sleep(time.Millisecond); return OK(c, "fine", nil) })
+		s.Post("/count", func(c *fiber.Ctx) error {
+			taken.Add(1)
+			time.Sleep(time.Millisecond)
+			return OK(c, "fine", nil)
+		})
 	})
 	var wait sync.WaitGroup
 	for range 8 {

@@ -122,7 +122,8 @@ func counted(t *testing.T, metrics *prometheus.Registry, status string) (n float
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
 			for _, label := range m.GetLabel() {
-				if family.GetName() == "http_requests_total" && label.GetName() == "status" && label.GetValue() == status {
+				if family.GetName() == "http_requests_total" && label.GetName() == "status" &&
+					label.GetValue() == status {
 					n += m.GetCounter().GetValue()
 				}
 			}

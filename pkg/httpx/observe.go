@@ -107,7 +107,8 @@ func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 		s.logger(c).LogAttrs(ctx, slog.LevelInfo, "request",
 			slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route),
 			slog.Int("status", status),
-			slog.Duration("took", took), slog.String("user_id", Caller(c).UserID), slog.String("client_addr", clientAddr(c)),
+			slog.Duration("took", took), slog.String("user_id", Caller(c).UserID),
+			slog.String("client_addr", clientAddr(c)),
 			slog.Int("bytes", answerBytes(c.Response())))
 	}
 }

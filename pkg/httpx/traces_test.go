@@ -37,7 +37,8 @@ func (l *lines) of(t *testing.T, requestID string) (out []map[string]any) {
 func tracing(t *testing.T, to *testkit.Collector) *trace.Provider {
 	t.Helper()
 	var c trace.Config
-	if err := config.Load(&c, []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL}); err != nil {
+	environ := []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL}
+	if err := config.Load(&c, environ); err != nil {
 		t.Fatal(err)
 	}
 	p, err := trace.New(c, "test", "1", testkit.Log(t), nil)

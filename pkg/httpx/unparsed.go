@@ -49,6 +49,7 @@ func (s *Server) countUnparsed(handle func(*fasthttp.RequestCtx, error)) func(*f
 			slog.String("method", otherMethod),
 			slog.String("route", unparsedRoute), slog.Int("status", status), slog.Duration("took", took),
 			slog.String("user_id", ""),
-			slog.String("client_addr", netaddr.Peer(ctx.RemoteAddr()).String()), slog.Int("bytes", len(ctx.Response.Body())))
+			slog.String("client_addr", netaddr.Peer(ctx.RemoteAddr()).String()),
+			slog.Int("bytes", len(ctx.Response.Body())))
 	}
 }

@@ -20,7 +20,8 @@ func TestIDsSortByTimeAndCarryIt(t *testing.T) {
 
 func TestValid(t *testing.T) {
 	for s, want := range map[string]bool{
-		"507f1f77bcf86cd799439011": true, "507F1F77BCF86CD799439011": false, "": false, "507f1f77bcf86cd79943901": false,
+		"507f1f77bcf86cd799439011": true, "507F1F77BCF86CD799439011": false, "": false,
+		"507f1f77bcf86cd79943901":  false,
 		"507f1f77bcf86cd79943901g": false, "507f1f77bcf86cd7994390111": false,
 	} {
 		if got := Valid(s); got != want {

@@ -44,11 +44,12 @@ func hostileBodies() map[string]string {
 		"many empty objects":         `{"metadata":[` + strings.Repeat(`{},`, size/3) + `{}]}`,
 		"many small objects":         `{"metadata":[` + strings.Repeat(`{"a":1},`, size/8) + `{}]}`,
 		"one name again and again":   `{"metadata":{` + strings.Repeat(`"a":1,`, size/6) + `"a":1}}`,
-		"escaped names":              `{"metadata":{` + strings.ReplaceAll(members(40_000, "1"), `":`, `\u0041":`) + `}}`,
-		"many numbers":               `{"metadata":[` + strings.Repeat(`1,`, size/2) + `1]}`,
-		"deep":                       `{"metadata":` + strings.Repeat(`[`, size),
-		"deep, as objects":           `{"metadata":` + strings.Repeat(`{"a":`, size/5),
-		"deep where a name must be":  `{` + strings.Repeat(`[`, size),
+		"escaped names": `{"metadata":{` +
+			strings.ReplaceAll(members(40_000, "1"), `":`, `\u0041":`) + `}}`,
+		"many numbers":              `{"metadata":[` + strings.Repeat(`1,`, size/2) + `1]}`,
+		"deep":                      `{"metadata":` + strings.Repeat(`[`, size),
+		"deep, as objects":          `{"metadata":` + strings.Repeat(`{"a":`, size/5),
+		"deep where a name must be": `{` + strings.Repeat(`[`, size),
 		"as deep as it may, repeated": `{"metadata":[` +
 			strings.Repeat(strings.Repeat(`[`, deep)+strings.Repeat(`]`, deep)+`,`, size/2/deep) + `1]}`,
 		"a long string":            `{"metadata":"` + strings.Repeat(`a`, size) + `"}`,

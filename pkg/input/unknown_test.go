@@ -10,7 +10,8 @@ import (
 
 func TestFieldsThatNoGetterReadGetAWarning(t *testing.T) {
 	t.Parallel()
-	o, err := ParseObject([]byte(`{"z":1,"alias":"a","b/~c":2,"metadata":{"x":{"y":1}},"gone":null,"flag":true,"text":"t"}`))
+	o, err := ParseObject([]byte(
+		`{"z":1,"alias":"a","b/~c":2,"metadata":{"x":{"y":1}},"gone":null,"flag":true,"text":"t"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

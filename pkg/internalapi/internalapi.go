@@ -9,7 +9,7 @@
 // Start reading at the paths: each names the service that serves it and the type of its body.
 package internalapi
 
-// Paths of the internal API. Those that end in a slash are followed by an id.
+// Paths of the internal API. An id follows a path that ends in a slash.
 const (
 	// KeysPath, of users-svc, answers the public keys of access tokens (auth.Published).
 	KeysPath = "/internal/keys"

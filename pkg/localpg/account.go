@@ -40,7 +40,8 @@ func newAccount(data string) (*account, error) {
 			return &account{name: name, uid: uint32(uid), gid: uint32(gid)}, nil
 		}
 	}
-	return nil, errors.New("PostgreSQL refuses to run as root and there is no other user; add one (useradd --system postgres) or do not run as root")
+	return nil, errors.New("PostgreSQL refuses to run as root and there is no other user; add one (useradd " +
+		"--system postgres) or do not run as root")
 }
 
 // own makes the account the owner of path.

@@ -49,8 +49,8 @@ func findBinaries(ctx context.Context, o Options, want int, a *account) (binarie
 	}
 	if want != 0 && want != downloadMajor {
 		if problem == nil {
-			problem = fmt.Errorf("the data folder is of PostgreSQL %d and no PostgreSQL is installed; install that version",
-				want)
+			problem = fmt.Errorf("the data folder is of PostgreSQL %d and no PostgreSQL is installed; install that "+
+				"version", want)
 		}
 		return binaries{}, problem
 	}
@@ -69,7 +69,8 @@ func (b binaries) fits(want int) error {
 		return fmt.Errorf("PostgreSQL %d in %s is too old; install %d or newer", b.major, b.dir, oldest)
 	}
 	if want != 0 && b.major != want {
-		return fmt.Errorf("the data folder is of PostgreSQL %d, but %s holds %d; install PostgreSQL %d, or dump the data with it and restore the dump into a new folder", want, b.dir, b.major, want)
+		return fmt.Errorf("the data folder is of PostgreSQL %d, but %s holds %d; install PostgreSQL %d, or dump "+
+			"the data with it and restore the dump into a new folder", want, b.dir, b.major, want)
 	}
 	return nil
 }
@@ -85,12 +86,14 @@ func inspect(ctx context.Context, dir string, a *account) (binaries, error) {
 	b := binaries{dir: dir}
 	for _, program := range []string{b.postgres(), b.initdb()} {
 		if info, err := os.Stat(program); err != nil || info.IsDir() {
-			return b, fmt.Errorf("%s is missing; install the PostgreSQL server, or give the folder that holds postgres and initdb", program)
+			return b, fmt.Errorf("%s is missing; install the PostgreSQL server, or give the folder that holds "+
+				"postgres and initdb", program)
 		}
 	}
 	out, err := output(a.command(ctx, b.postgres(), "--version"))
 	if err != nil {
-		return b, fmt.Errorf("user %s cannot run %s (%w); make its folders readable for that user", a, b.postgres(), err)
+		return b, fmt.Errorf("user %s cannot run %s (%w); make its folders readable for that user", a, b.postgres(),
+			err)
 	}
 	match := versionPattern.FindStringSubmatch(out)
 	if match == nil {

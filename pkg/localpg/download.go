@@ -32,11 +32,13 @@ func download(o Options, a *account) (string, error) {
 		return bin, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", fmt.Errorf("cannot keep a downloaded PostgreSQL: %w; install PostgreSQL, or set a cache folder that can be written", err)
+		return "", fmt.Errorf("cannot keep a downloaded PostgreSQL: %w; install PostgreSQL, or set a cache folder "+
+			"that can be written", err)
 	}
 	scratch, err := os.MkdirTemp(cache, "unpack-")
 	if err != nil {
-		return "", fmt.Errorf("cannot unpack a downloaded PostgreSQL: %w; install PostgreSQL, or set a cache folder that can be written", err)
+		return "", fmt.Errorf("cannot unpack a downloaded PostgreSQL: %w; install PostgreSQL, or set a cache "+
+			"folder that can be written", err)
 	}
 	defer os.RemoveAll(scratch)
 	port, err := freePort()
@@ -63,7 +65,8 @@ func download(o Options, a *account) (string, error) {
 		problem = throwaway.Stop()
 	}
 	if _, err := os.Stat(filepath.Join(unpacked, "bin", "initdb")); err != nil {
-		return "", fmt.Errorf("found no PostgreSQL and could not download one (%w); install it (Debian: apt install postgresql, macOS: brew install postgresql@18) or give the folder of its programs", problem)
+		return "", fmt.Errorf("found no PostgreSQL and could not download one (%w); install it (Debian: apt "+
+			"install postgresql, macOS: brew install postgresql@18) or give the folder of its programs", problem)
 	}
 	if err := os.Chmod(unpacked, 0o755); err != nil {
 		return "", err

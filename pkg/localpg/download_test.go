@@ -31,7 +31,8 @@ func TestFailedDownloadSaysWhatToInstall(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			cache := t.TempDir()
 			_, err := download(Options{Mirror: test.mirror, CacheDir: cache, Log: slog.New(slog.DiscardHandler)}, nil)
-			if err == nil || !strings.Contains(err.Error(), "apt install postgresql") || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.Contains(err.Error(), "apt install postgresql") ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("error: got %v, want one line that says what to install", err)
 			}
 			left, err := os.ReadDir(cache)

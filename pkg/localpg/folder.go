@@ -122,7 +122,8 @@ func (f *folder) major() (int, error) {
 		return 0, err
 	}
 	if len(entries) > 0 {
-		return 0, fmt.Errorf("%s has files but no PG_VERSION, so it is no PostgreSQL data; move it away or restore it from a backup", f.data())
+		return 0, fmt.Errorf("%s has files but no PG_VERSION, so it is no PostgreSQL data; move it away or restore "+
+			"it from a backup", f.data())
 	}
 	return 0, nil
 }
@@ -139,8 +140,8 @@ func (f *folder) place(ctx context.Context, bin binaries) error {
 		return f.hand(f.data())
 	}
 	if _, err := os.Stat(f.data()); err == nil {
-		return fmt.Errorf("user %s, as which PostgreSQL runs, may not enter %s; let it, or move the folder to where it may",
-			f.account, f.home)
+		return fmt.Errorf("user %s, as which PostgreSQL runs, may not enter %s; let it, or move the folder to "+
+			"where it may", f.account, f.home)
 	}
 	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
 		return f.nowhere(err)
@@ -165,7 +166,8 @@ func (f *folder) place(ctx context.Context, bin binaries) error {
 }
 
 func (f *folder) nowhere(err error) error {
-	return fmt.Errorf("user %s, as which PostgreSQL runs, may not enter %s, and there is no other place (%w); choose a folder that it may enter", f.account, f.dir, err)
+	return fmt.Errorf("user %s, as which PostgreSQL runs, may not enter %s, and there is no other place (%w); "+
+		"choose a folder that it may enter", f.account, f.dir, err)
 }
 
 // hand makes the account the owner of a data folder that root owns, such as one restored from a

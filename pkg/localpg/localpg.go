@@ -77,7 +77,8 @@ func (c *Cluster) current() *process { return c.process.Load() }
 // cluster. Every error is one line that says what to do.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if !supported {
-		return nil, errors.New("localpg: a local PostgreSQL needs a Unix system; give the address of a PostgreSQL server instead")
+		return nil, errors.New("localpg: a local PostgreSQL needs a Unix system; give the address of a PostgreSQL " +
+			"server instead")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

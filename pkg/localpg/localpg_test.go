@@ -112,7 +112,8 @@ func TestASecondStartKeepsDataAndAddress(t *testing.T) {
 	}
 	for setting, want := range map[string]string{
 		"fsync": "on", "synchronous_commit": "on", "max_connections": "200", "listen_addresses": "127.0.0.1",
-		"unix_socket_directories": "", "server_encoding": "UTF8", "password_encryption": "scram-sha-256", "timezone": "UTC",
+		"unix_socket_directories": "", "server_encoding": "UTF8", "password_encryption": "scram-sha-256",
+		"timezone": "UTC",
 	} {
 		if got := ask(t, c.URL("kept"), "SHOW "+setting); got != want {
 			t.Errorf("%s: got %q, want %q", setting, got, want)
@@ -235,7 +236,9 @@ func TestUnsuitableFoldersAreRefused(t *testing.T) {
 		{"no folder named", func(_ *testing.T, o *localpg.Options) { o.Dir = "" }, "set the folder"},
 		{"somebody's folder", func(t *testing.T, o *localpg.Options) { write(t, o.Dir, "thesis.txt", "") },
 			"choose an empty or new folder"},
-		{"somebody's PostgreSQL folder", func(t *testing.T, o *localpg.Options) { write(t, o.Dir, "PG_VERSION", "15\n") },
+		{"another PostgreSQL's folder", func(t *testing.T, o *localpg.Options) {
+			write(t, o.Dir, "PG_VERSION", "15\n")
+		},
 			"choose an empty or new folder"},
 		{"data without PG_VERSION", func(t *testing.T, o *localpg.Options) {
 			write(t, o.Dir, "localpg.lock", "")

@@ -39,8 +39,8 @@ func startProcess(cmd *exec.Cmd, log *slog.Logger) (*process, error) {
 	started := make(chan error)
 	go p.run(started, log)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("cannot run %s (%w); root needs the right to change users, or run as another user", cmd.Path,
-			err)
+		return nil, fmt.Errorf("cannot run %s (%w); root needs the right to change users, or run as another user",
+			cmd.Path, err)
 	}
 	return p, nil
 }
@@ -59,7 +59,8 @@ func (p *process) run(started chan<- error, log *slog.Logger) {
 	started <- nil
 	err := p.cmd.Wait()
 	if p.serving.Load() {
-		log.Error("PostgreSQL ended by itself", "state", p.cmd.ProcessState.String(), "error", err, "said", p.lastWords())
+		log.Error("PostgreSQL ended by itself", "state", p.cmd.ProcessState.String(), "error", err, "said",
+			p.lastWords())
 	}
 	close(p.done)
 }

@@ -78,8 +78,8 @@ func (c *Cluster) supervise(ctx context.Context, running programs) {
 			continue
 		}
 		if before == nil && refused == nil {
-			c.log.Warn("PostgreSQL's programs are being replaced: it will be restarted when they are complete", "folder",
-				c.bin.dir)
+			c.log.Warn("PostgreSQL's programs are being replaced: it will be restarted when they are complete",
+				"folder", c.bin.dir)
 		}
 		settled := err == nil && now.equal(before)
 		before = append(programs{}, now...) // not nil, so that the replacement is not reported again
@@ -88,12 +88,14 @@ func (c *Cluster) supervise(ctx context.Context, running programs) {
 		}
 		if err := c.tryPrograms(ctx); err != nil {
 			refused, refusedAt = now, time.Now()
-			c.log.Error("PostgreSQL goes on with its old programs, because the new ones do not work", "error", flat{err}.Error())
+			c.log.Error("PostgreSQL goes on with its old programs, because the new ones do not work", "error",
+				flat{err}.Error())
 			continue
 		}
 		if err := c.restart(ctx); err != nil {
 			if ctx.Err() == nil {
-				c.log.Error("PostgreSQL could not be restarted after its programs were replaced", "error", flat{err}.Error())
+				c.log.Error("PostgreSQL could not be restarted after its programs were replaced", "error",
+					flat{err}.Error())
 			}
 			return
 		}

@@ -31,8 +31,9 @@ func TestASenderIsAnAddressOrANetworkOfIPv6(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
-		"2001:db8:1:2:ffff::1": "2001:db8:1:2::/64", "2001:db8:1:3::4": "2001:db8:1:3::/64", "fe80::1%eth0": "fe80::/64",
-		"unknown": "unknown",
+		"2001:db8:1:2:ffff::1": "2001:db8:1:2::/64", "2001:db8:1:3::4": "2001:db8:1:3::/64",
+		"fe80::1%eth0": "fe80::/64",
+		"unknown":      "unknown",
 	} {
 		if got := NetworkOf(address); got != want {
 			t.Errorf("%s: got %s, want %s", address, got, want)

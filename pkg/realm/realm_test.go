@@ -56,7 +56,8 @@ func TestTheRealmOfTheQueryMustBeTheRealmOfTheHost(t *testing.T) {
 		asked, host, want string
 		refused           bool
 	}{
-		{"", "", "", false}, {one, "", one, false}, {"", one, one, false}, {one, one, one, false}, {one, other, "", true},
+		{"", "", "", false}, {one, "", one, false}, {"", one, one, false}, {one, one, one, false},
+		{one, other, "", true},
 	} {
 		got, err := Resolve(c.asked, c.host)
 		if got != c.want || (err != nil) != c.refused {

@@ -22,7 +22,7 @@ type Config struct {
 // exampleURL is the example of REDIS_URL in error messages.
 const exampleURL = "redis://user:password@host:6379"
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that tags cannot express.
 func (c Config) Validate() error {
 	client, err := Open(c) // connects to nothing yet
 	if err != nil {

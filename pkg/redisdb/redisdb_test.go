@@ -69,7 +69,8 @@ func TestAMalformedURLIsRefusedWithoutQuotingIt(t *testing.T) {
 func TestARawPasswordIsReadWholeOrRefusedWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
 	for _, password := range testkit.RawPasswords() {
-		for _, url := range []string{"redis://:" + password + "@127.0.0.1:1", "rediss://u:" + password + "@127.0.0.1:1/0",
+		for _, url := range []string{"redis://:" + password + "@127.0.0.1:1",
+			"rediss://u:" + password + "@127.0.0.1:1/0",
 			"redis://u:" + password + "@127.0.0.1:1?addr=127.0.0.1:2", password} {
 			rdb, err := Open(Config{URL: config.Secret(url)})
 			if err != nil {

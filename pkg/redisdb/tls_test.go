@@ -68,7 +68,8 @@ func TestMutualTLSWithRedis(t *testing.T) {
 		"REDIS_TLS_CA_FILE: open":                                {CA: key + "x"},
 		"REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: ":              {Cert: ours, Key: theirsKey},
 	} {
-		if err := (Config{URL: "redis://h:6379", TLS: f}).Validate(); err == nil || !strings.HasPrefix(err.Error(), says) {
+		if err := (Config{URL: "redis://h:6379", TLS: f}).Validate(); err == nil ||
+			!strings.HasPrefix(err.Error(), says) {
 			t.Errorf("got %v, want %s", err, says)
 		}
 	}

@@ -144,7 +144,8 @@ func exitCode(err error, stderr io.Writer) int {
 
 func askReady(ctx context.Context, addr string) error {
 	if _, port, _ := net.SplitHostPort(addr); port == "0" {
-		return fmt.Errorf("ADMIN_ADDR is %s, any port: -health needs the fixed one that the running process was given, such as ADMIN_ADDR=127.0.0.1:9090", addr)
+		return fmt.Errorf("ADMIN_ADDR is %s, any port: -health needs the fixed one that the running process was "+
+			"given, such as ADMIN_ADDR=127.0.0.1:9090", addr)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

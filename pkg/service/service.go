@@ -48,7 +48,7 @@ type Config struct {
 	LogRequests string `env:"LOG_REQUESTS" envDefault:"all" doc:"all: one line a request; errors: only those with a status of 400 or more."`
 }
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that tags cannot express.
 func (c Config) Validate() error {
 	var p config.Problems
 	p.Address("ADMIN_ADDR", c.AdminAddr)

@@ -19,7 +19,8 @@ import (
 )
 
 func quietRuntime() Runtime {
-	return Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now, Version: "test"}
+	return Runtime{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now,
+		Version: "test"}
 }
 
 func settings() Config {
@@ -274,7 +275,10 @@ func TestTheAdminPortAnswersWhileTheServiceStarts(t *testing.T) {
 	rt.Log, rt.Version = slog.New(slog.NewTextHandler(&log, nil)), "1.2.3 0123456789ab"
 	asked, broken := "", errors.New("the start failed")
 	_, err := Build(t.Context(), "test", settings(), rt, func(s *Service) error {
-		s.Ready("database", func(context.Context) error { t.Error("a check is made while checks are being declared"); return nil })
+		s.Ready("database", func(context.Context) error {
+			t.Error("a check is made while checks are being declared")
+			return nil
+		})
 		for path, want := range map[string]string{"/livez": "200 ok", "/readyz": `503 {"service":"starting"}`,
 			"/metrics": "200 # HELP"} {
 			res, err := http.Get("http://" + s.AdminAddr() + path)

@@ -108,7 +108,8 @@ func TestACommandHasItsOwnExitCodeAndProcessID(t *testing.T) {
 	cmd := testkit.Command(t, "sh", "-c", "echo $$; exit 7")
 	out, err := cmd.Output()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 7 || strings.TrimSpace(string(out)) != strconv.Itoa(cmd.Process.Pid) {
+	if !errors.As(err, &exit) || exit.ExitCode() != 7 ||
+		strings.TrimSpace(string(out)) != strconv.Itoa(cmd.Process.Pid) {
 		t.Errorf("got %v and %q, want exit code 7 and process id %d", err, out, cmd.Process.Pid)
 	}
 }

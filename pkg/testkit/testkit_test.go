@@ -78,7 +78,8 @@ func TestRestartedNATSKeepsPortAndStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
+	config := jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}
+	if _, err := js.CreateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := js.Publish(t.Context(), "s.1", []byte("kept")); err != nil {

@@ -62,7 +62,8 @@ func Open(cert, key, ca string, log *slog.Logger) (*Files, error) {
 }
 
 func open(cert, key, ca, gateway string, log *slog.Logger) (*Files, error) {
-	f := &Files{cert: cert, key: key, ca: ca, gateway: gateway, log: log, refusals: rate.Sometimes{Interval: logInterval}}
+	f := &Files{cert: cert, key: key, ca: ca, gateway: gateway, log: log,
+		refusals: rate.Sometimes{Interval: logInterval}}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f, f.read()
@@ -225,7 +226,7 @@ type Public struct {
 	Key  string `env:"TLS_KEY_FILE" doc:"Its private key (PEM)."`
 }
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that tags cannot express.
 func (c Public) Validate() error {
 	if (c.Cert == "") != (c.Key == "") {
 		return errors.New("TLS_CERT_FILE and TLS_KEY_FILE go together")
@@ -251,7 +252,7 @@ type Internal struct {
 	Gateway string `env:"INTERNAL_TLS_GATEWAY_NAME" envDefault:"gateway" doc:"DNS name or URI in the gateway's certificate; a service takes connections from it only."`
 }
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that tags cannot express.
 func (c Internal) Validate() error {
 	if (c.Cert == "") != (c.Key == "") || (c.Cert == "") != (c.CA == "") {
 		return errors.New("INTERNAL_TLS_CERT_FILE, INTERNAL_TLS_KEY_FILE and INTERNAL_TLS_CA_FILE go together")

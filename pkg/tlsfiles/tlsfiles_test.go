@@ -160,8 +160,9 @@ func TestOnlyTheGatewayPasses(t *testing.T) {
 	}
 	addr := echo(t, server)
 	for name, passes := range map[string]bool{
-		"gateway.realmgate.svc": true, "Gateway.Realmgate.SVC": true, "gateway": false, "users-svc.realmgate.svc": false,
-		"*.realmgate.svc": false,
+		"gateway.realmgate.svc": true, "Gateway.Realmgate.SVC": true, "gateway": false,
+		"users-svc.realmgate.svc": false,
+		"*.realmgate.svc":         false,
 	} {
 		cert, key := a.Issue(name, 11)
 		for range 2 { // the second connection could resume the first one's session

@@ -36,7 +36,7 @@ type Config struct {
 // on reports whether traces are sent.
 func (c Config) on() bool { return c.Exporter == "otlp" && !c.Disabled }
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that tags cannot express.
 func (c Config) Validate() error {
 	if !c.on() && (c.Exporter == "none" || c.Exporter == "otlp" || c.Exporter == "") {
 		return nil
@@ -77,7 +77,8 @@ func (c Config) url() (string, error) {
 }
 
 var (
-	errHeaders = errors.New("OTEL_EXPORTER_OTLP_HEADERS must be name=value,name=value with values that are percent-encoded (a comma as %2C)")
+	errHeaders = errors.New("OTEL_EXPORTER_OTLP_HEADERS must be name=value,name=value with values that are " +
+		"percent-encoded (a comma as %2C)")
 	headerName = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$") // a token of RFC 9110
 )
 
@@ -112,7 +113,8 @@ func (c Config) sampler() (sdk.Sampler, error) {
 		}
 		s, ingress = sdk.TraceIDRatioBased(share), ratioSampler(share)
 	default:
-		return nil, errors.New("OTEL_TRACES_SAMPLER must be always_on, always_off, traceidratio or one of them behind parentbased_")
+		return nil, errors.New("OTEL_TRACES_SAMPLER must be always_on, always_off, traceidratio or one of " +
+			"them behind parentbased_")
 	}
 	if parentBased {
 		s = sdk.ParentBased(s)

@@ -43,7 +43,8 @@ func newCollector(life context.Context, c Config) (*collector, error) {
 	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, MaxIdleConns: 2,
 		IdleConnTimeout: 90 * time.Second}
 	return &collector{url: to, headers: headers, timeout: c.timeout(), life: life, http: &http.Client{
-		Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
@@ -153,7 +154,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		ended: counter("trace_spans_ended_total",
-			"Spans to be sent to the collector; those that are neither exported nor failed wait or were dropped from a full queue."),
+			"Spans to be sent to the collector; those that are neither exported nor failed wait or were dropped "+
+				"from a full queue."),
 		exported: counter("trace_spans_exported_total", "Spans that the collector took."),
 		failed:   counter("trace_spans_failed_total", "Spans that were lost because the collector did not take them."),
 	}

@@ -164,8 +164,8 @@ func TestTheSamplerDecidesWhichTracesAreKept(t *testing.T) {
 		_, query := p.Query(in, "SELECT x")
 		if span.Kept() != c.want || call.Kept() != c.want || query.Kept() != c.want ||
 			trace.Sampled(call.Traceparent()) != c.want {
-			t.Errorf("%+v: kept %v, the call %v, the query %v, passed on as %s", c, span.Kept(), call.Kept(), query.Kept(),
-				call.Traceparent())
+			t.Errorf("%+v: kept %v, the call %v, the query %v, passed on as %s", c, span.Kept(), call.Kept(),
+				query.Kept(), call.Traceparent())
 		}
 	}
 }
@@ -215,8 +215,8 @@ func TestACollectorThatHangsDelaysNoRequest(t *testing.T) {
 	reg, logged := prometheus.NewRegistry(), &bytes.Buffer{}
 	p, err := trace.New(settings(t,
 		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="+strings.Replace(hangs.URL, "//", "//user:s3cret@", 1)+"/x?key=s3cret",
-		"OTEL_EXPORTER_OTLP_TIMEOUT=50", "OTEL_BSP_MAX_QUEUE_SIZE=10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=5"), "test-svc", "1.2",
-		slog.New(slog.NewTextHandler(logged, nil)), reg)
+		"OTEL_EXPORTER_OTLP_TIMEOUT=50", "OTEL_BSP_MAX_QUEUE_SIZE=10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=5"), "test-svc",
+		"1.2", slog.New(slog.NewTextHandler(logged, nil)), reg)
 	if err != nil {
 		t.Fatal(err)
 	}
