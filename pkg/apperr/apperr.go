@@ -122,14 +122,14 @@ func (e *Error) WithData(data any) *Error {
 	return &c
 }
 
-// WithRetryAfter returns a copy that tells the client when to come back.
+// WithRetryAfter returns a copy with the time after which the client may retry.
 func (e *Error) WithRetryAfter(d time.Duration) *Error {
 	c := *e
 	c.RetryAfter = d
 	return &c
 }
 
-// WithLimit returns a copy that tells the client which rate it has used up.
+// WithLimit returns a copy with the rate that the client has used up.
 func (e *Error) WithLimit(count int) *Error {
 	c := *e
 	c.Limit = count

@@ -60,7 +60,7 @@ const maxSkew = 5 * time.Minute
 // so that a leaked key cannot make tokens that last for years. It is false for a token without a
 // time of issue, or with one in the future.
 func (c Claims) LivesFor(longest time.Duration, now time.Time) bool {
-	// Both times are whole seconds, each rounded by itself.
+	// Both times are whole seconds and are rounded independently.
 	return !c.IssuedAt.After(now.Add(maxSkew)) && c.ExpiresAt.Sub(c.IssuedAt) <= longest+time.Second
 }
 

@@ -105,8 +105,8 @@ func (l *Lease) ShrinkTo(n int64) {
 // Release gives everything back. An empty lease may be released again.
 func (l *Lease) Release() { l.ShrinkTo(0) }
 
-// missing caps n at the size of the semaphore and returns it, the units the lease lacks, and how
-// many of those count against the holder's part.
+// missing caps n at the size of the semaphore. It returns n, the units that the lease lacks, and
+// the number of these that count against the holder's part.
 func (l *Lease) missing(n int64) (size, more, own int64) {
 	size = min(n, l.sem.size)
 	return size, size - l.n, min(size, l.sem.part) - min(l.n, l.sem.part)

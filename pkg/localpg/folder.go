@@ -128,7 +128,7 @@ func (f *folder) major() (int, error) {
 	return 0, nil
 }
 
-// place makes sure that the account reaches the data folder and owns it.
+// place makes the data folder accessible to the account and the account its owner.
 func (f *folder) place(ctx context.Context, bin binaries) error {
 	if f.account == nil {
 		return nil

@@ -1,6 +1,5 @@
-// Package quota provides the rules about vault quotas that the gateway and vault-svc must agree on:
-// which quota a user has, and how large the body of a write may be under it. Start reading at
-// BodyLimit.
+// Package quota provides the rules about vault quotas on which the gateway and vault-svc must
+// agree: the quota of a user, and the largest body of a write under it. Start reading at BodyLimit.
 package quota
 
 const megabyte = 1 << 20

@@ -195,8 +195,8 @@ func (s *Service) Ready(name string, f func(context.Context) error) {
 	s.ready = append(s.ready, check{name, f, true})
 }
 
-// Note declares a check whose finding /readyz reports, but which never makes the service unready:
-// something that it can go on without.
+// Note declares a check for a dependency that the service can work without: /readyz reports its
+// result, but a failure does not make the service unready.
 func (s *Service) Note(name string, f func(context.Context) error) {
 	s.ready = append(s.ready, check{name, f, false})
 }

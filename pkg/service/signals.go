@@ -11,7 +11,7 @@ import (
 // second signal ends the wait of DRAIN_DELAY; the stop remains orderly. The caller calls release at
 // the end.
 //
-// A process that was started with SIGHUP ignored, as nohup does, goes on ignoring it.
+// A process that was started with SIGHUP ignored, for example by nohup, still ignores it.
 func Signals(parent context.Context) (ctx context.Context, release func()) {
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {

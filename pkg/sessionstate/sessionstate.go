@@ -158,7 +158,7 @@ if tonumber(ARGV[1]) > v then v = tonumber(ARGV[1]) end
 redis.call("SET", KEYS[1], string.format("%.0f", v), "EX", ARGV[2])
 return 1`
 
-// Invalidate makes every cached state of the user that is older than ch.Version a miss.
+// Invalidate turns every cached state of the user that is older than ch.Version into a miss.
 func (c *Cache) Invalidate(ctx context.Context, ch Change) error {
 	return c.rdb.Eval(ctx, raise, []string{versionKey(ch.UserID)}, strconv.FormatInt(ch.Version, 10),
 		int(versionTTL.Seconds())).Err()
