@@ -229,7 +229,7 @@ func readEnd(ctx context.Context, tx pgx.Tx, f filter, r timerange.Counted, orde
 	var id []byte
 	where, args := f.whereID(r.Range)
 	err := tx.QueryRow(ctx, `SELECT id FROM activity`+where+` ORDER BY id `+order+` LIMIT 1`, args...).Scan(&id)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		err = errGone
 	}
 	if err != nil {

@@ -118,7 +118,7 @@ func (s *store) newestDay(ctx context.Context, days []time.Time) (time.Time, err
 	for _, day := range slices.Backward(days) {
 		var one int
 		err := s.pool.QueryRow(ctx, `SELECT 1 FROM `+partitionName(day)+` LIMIT 1`).Scan(&one)
-		if !db.NoRows(err) {
+		if !db.IsNoRows(err) {
 			return day, err
 		}
 	}

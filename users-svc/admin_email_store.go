@@ -27,7 +27,7 @@ func AdminEmail(ctx context.Context, url config.Secret, preferred string) (strin
 	var email string
 	err = pool.QueryRow(ctx, `SELECT email FROM users WHERE is_admin ORDER BY email_key = ANY($1) DESC, id LIMIT 1`,
 		mailaddr.KeysOf(preferred).All).Scan(&email)
-	if pe, ok := errors.AsType[*pgconn.PgError](err); db.NoRows(err) || ok && pe.Code == undefinedTable {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); db.IsNoRows(err) || ok && pe.Code == undefinedTable {
 		return "", nil
 	}
 	return email, err

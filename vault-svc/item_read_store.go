@@ -48,7 +48,7 @@ func (s *itemStore) readBatch(ctx context.Context, batch []*itemRead) error {
 		r := batch[0]
 		r.key = r.ref.Key
 		err := s.pool.QueryRow(ctx, readItem, r.ref.User, r.ref.Realm, r.ref.Key, smallBody).Scan(r.columns()...)
-		if db.NoRows(err) {
+		if db.IsNoRows(err) {
 			return nil
 		}
 		r.found = err == nil

@@ -83,7 +83,7 @@ func (s *itemStore) putOne(ctx context.Context, w *itemWrite) error {
 	}
 	defer release(ctx, conn, args)
 	var row putRow
-	err = db.Again(func() error {
+	err = db.Retry(func() error {
 		return conn.QueryRow(ctx, `SELECT * FROM vault_put($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			args...).Scan(row.columns()...)
 	})

@@ -112,11 +112,11 @@ const maxAttempts = 5
 // transaction that PostgreSQL ended for a deadlock or a serialization failure is run again, so f
 // must have no effect outside of the transaction.
 func InTx(ctx context.Context, pool *Pool, f func(tx pgx.Tx) error) error {
-	return Again(func() error { return pgx.BeginFunc(ctx, pool, f) })
+	return Retry(func() error { return pgx.BeginFunc(ctx, pool, f) })
 }
 
-// Again runs f as InTx does, for a statement that is a transaction of its own.
-func Again(f func() error) error {
+// Retry runs f again as InTx does, for a statement that is a transaction of its own.
+func Retry(f func() error) error {
 	var err error
 	for range maxAttempts {
 		if err = f(); !retryable(err) {
@@ -139,8 +139,8 @@ func Constraint(err error) string {
 	return ""
 }
 
-// NoRows reports whether err means that a query found no row.
-func NoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+// IsNoRows reports whether err means that a query found no row.
+func IsNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
 // Classify returns 503 SERVICE_UNAVAILABLE for an error that means that the database is
 // unreachable, full or too slow, and nil for others.

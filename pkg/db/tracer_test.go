@@ -86,7 +86,7 @@ func TestStatementsAreTracedWithoutTheirArguments(t *testing.T) {
 func failWith(t *testing.T, ctx context.Context, pool *Pool, secret string) {
 	t.Helper()
 	var n int
-	if err := pool.QueryRow(ctx, "CREATE TABLE things (name text PRIMARY KEY)").Scan(); !NoRows(err) {
+	if err := pool.QueryRow(ctx, "CREATE TABLE things (name text PRIMARY KEY)").Scan(); !IsNoRows(err) {
 		t.Fatal(err)
 	}
 	if err := InTx(ctx, pool, func(tx pgx.Tx) error {

@@ -182,7 +182,7 @@ func findOne(ctx context.Context, q core.DBTX, rest string, args ...any) (Accoun
 		return Account{}, err
 	}
 	account, err := pgx.CollectExactlyOneRow(rows, scanAccount)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return Account{}, core.UserNotFound()
 	}
 	return account, err

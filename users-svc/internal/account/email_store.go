@@ -21,7 +21,7 @@ func StoredKey(ctx context.Context, q core.DBTX, address string) (string, error)
 	var key string
 	err := q.QueryRow(ctx, `SELECT email_key FROM users WHERE email_key = ANY ($1) AND (email_key <> $2 OR email = $3)
 		ORDER BY array_position($1, email_key) LIMIT 1`, keys.All, keys.Exact, address).Scan(&key)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return keys.Primary, nil
 	}
 	return key, err

@@ -163,7 +163,7 @@ func (s *Service) change(ctx context.Context, userID string, edit func(lockedTx)
 		return edit(lockedTx{tx, userID})
 	})
 	switch {
-	case db.NoRows(err):
+	case db.IsNoRows(err):
 		return core.UserNotFound()
 	case db.Constraint(err) == "auth_tokens_alias_key":
 		return apperr.New(apperr.Invalid, "DUPLICATE_ALIAS", "An auth token with this alias already exists")

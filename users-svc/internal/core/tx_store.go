@@ -24,7 +24,7 @@ func One[T any](rows pgx.Rows, err error, scan pgx.RowToFunc[T]) (T, bool, error
 		return zero, false, err
 	}
 	value, err := pgx.CollectOneRow(rows, scan)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return value, false, nil
 	}
 	return value, err == nil, err

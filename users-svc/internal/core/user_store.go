@@ -19,7 +19,7 @@ func UserNotFound() *apperr.Error {
 func RequireUser(ctx context.Context, q DBTX, userID string) error {
 	var foundID string
 	err := q.QueryRow(ctx, `SELECT id FROM users WHERE id = $1`, userID).Scan(&foundID)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return UserNotFound()
 	}
 	return err
@@ -27,7 +27,7 @@ func RequireUser(ctx context.Context, q DBTX, userID string) error {
 
 // BumpVersion raises the version of the user's session states, so that every state that was read
 // before the commit of tx is stale. It locks the user's row. Pass the result to Notifier.Notify
-// after the commit. The error satisfies db.NoRows when there is no such user.
+// after the commit. The error satisfies db.IsNoRows when there is no such user.
 func BumpVersion(ctx context.Context, tx pgx.Tx, userID string) (sessionstate.Change, error) {
 	change := sessionstate.Change{UserID: userID}
 	err := tx.QueryRow(ctx, `UPDATE users SET state_version = state_version + 1 WHERE id = $1 RETURNING state_version`,

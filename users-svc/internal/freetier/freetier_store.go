@@ -40,7 +40,7 @@ func provisionedOf(ctx context.Context, q core.DBTX, userID string) (Provisioned
 		return p, row.Scan(&p.Server.ID, &p.Server.Name, &p.Server.Country, &p.Server.Region, &p.Server.City,
 			&p.Project.ID, &p.Project.Alias, &p.Container.ID, &p.Container.Name)
 	})
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return Provisioned{}, nil
 	}
 	return provisioned, err
@@ -90,7 +90,7 @@ func claimSlot(ctx context.Context, tx pgx.Tx, userID, region string, now time.T
 		WHERE id = (SELECT id FROM servers WHERE claimed < capacity AND ($1 = '' OR region = $1)
 			ORDER BY id LIMIT 1 FOR UPDATE)
 		RETURNING id`, region, now).Scan(&serverID)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *store) claimState(ctx context.Context, userID string) (claimState, erro
 		SELECT invited, signup_code_failed, is_admin, EXISTS (SELECT FROM server_claims WHERE user_id = users.id)
 		FROM users WHERE id = $1`, userID).
 		Scan(&state.invited, &state.codeFailed, &state.admin, &state.claimed)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		err = core.UserNotFound()
 	}
 	return state, err

@@ -36,7 +36,7 @@ func (o *Outbox) leaseJob(ctx context.Context) (Job, bool, error) {
 			ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED)
 		RETURNING kind, email_key, password_hash, attempts, created_at`, jobLease).
 		Scan(&job.Kind, &job.EmailKey, &job.PasswordHash, &job.attempts, &job.requestedAt)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return job, false, nil
 	}
 	return job, err == nil, err

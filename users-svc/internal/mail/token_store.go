@@ -57,7 +57,7 @@ func (o *Outbox) issueToken(ctx context.Context, request TokenRequest) (token st
 func (o *Outbox) TokenUser(ctx context.Context, purpose, token string) (userID string, err error) {
 	err = o.Pool.QueryRow(ctx, `SELECT user_id FROM mail_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > $3`,
 		secrets.HashToken(token), purpose, o.Now()).Scan(&userID)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		err = nil
 	}
 	return userID, err
@@ -78,7 +78,7 @@ func (o *Outbox) Redeem(ctx context.Context, tx pgx.Tx, purpose, token string, n
 	err = tx.QueryRow(ctx, `DELETE`+valid+` RETURNING user_id, coalesce(password_hash, '')`, secrets.HashToken(token),
 		purpose,
 		now).Scan(&userID, &passwordHash)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return "", "", nil
 	}
 	if err == nil {

@@ -24,7 +24,7 @@ func ConfirmedSince(ctx context.Context, q core.DBTX, sessionID string, start ti
 	var confirmed bool
 	err := q.QueryRow(ctx, `SELECT coalesce(confirmed_at, created_at) >= $2 FROM sessions WHERE id = $1`,
 		sessionID, start).Scan(&confirmed)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return false, nil
 	}
 	return confirmed, err

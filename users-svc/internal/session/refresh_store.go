@@ -31,7 +31,7 @@ func (s *Service) findToken(ctx context.Context, token string, now time.Time) (s
 		FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`,
 		secrets.HashToken(token), now.Add(-s.cfg.Grace), now).
 		Scan(&stored.sessionID, &stored.userID, &stored.maxEnd, &stored.salt, &stored.replayed)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return stored, apperr.InvalidToken()
 	}
 	return stored, err
@@ -54,7 +54,7 @@ func lockTokenState(ctx context.Context, tx pgx.Tx, token string, stored storedT
 	var state tokenState
 	optional := func(targets ...any) func(pgx.Row) error {
 		return func(row pgx.Row) error {
-			if err := row.Scan(targets...); !db.NoRows(err) {
+			if err := row.Scan(targets...); !db.IsNoRows(err) {
 				return err
 			}
 			return nil
@@ -110,7 +110,7 @@ func (s *Service) followChain(ctx context.Context, token string) (string, error)
 		err := s.Pool.QueryRow(ctx, `SELECT salt, replaced_at IS NOT NULL FROM refresh_tokens WHERE hash = $1`,
 			secrets.HashToken(token)).Scan(&salt, &replaced)
 		switch {
-		case db.NoRows(err):
+		case db.IsNoRows(err):
 			return "", apperr.InvalidToken() // the cleanup deleted it
 		case err != nil || !replaced:
 			return token, err

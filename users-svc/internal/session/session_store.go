@@ -45,7 +45,7 @@ func (s *Service) EndAll(ctx context.Context, userID, keepID, event string, devi
 		// in different orders deadlock.
 		var err error
 		if change, err = core.BumpVersion(ctx, tx, userID); err != nil {
-			if db.NoRows(err) {
+			if db.IsNoRows(err) {
 				return core.UserNotFound()
 			}
 			return err
@@ -75,7 +75,7 @@ func (s *Service) end(ctx context.Context, sessionID string, event history.Event
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var err error
 		if change, err = core.BumpVersion(ctx, tx, event.UserID); err != nil {
-			if db.NoRows(err) {
+			if db.IsNoRows(err) {
 				return errSessionNotFound() // it was deleted with the account
 			}
 			return err

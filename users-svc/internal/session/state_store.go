@@ -18,7 +18,7 @@ func (s *Service) readState(ctx context.Context, sessionID string) (sessionstate
 		SELECT s.ended_at IS NULL AND s.expires_at > $2, u.id, u.is_admin, u.is_banned, u.state_version, u.vault_quota
 		FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1`, sessionID, s.Now()).
 		Scan(&state.Alive, &state.UserID, &state.Admin, &state.Banned, &state.Version, &state.VaultQuota)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return sessionstate.State{}, nil
 	}
 	state.VaultQuota = quota.ToGateways(state.VaultQuota)

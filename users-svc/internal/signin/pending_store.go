@@ -30,7 +30,7 @@ func (s *Service) FindPending(ctx context.Context, hash []byte) (Pending, error)
 	err := s.Pool.QueryRow(ctx, `SELECT user_id, password_hash, expires_at FROM two_factor_logins WHERE hash = $1`,
 		hash).Scan(&pending.UserID, &pending.PasswordHash, &expires)
 	switch {
-	case db.NoRows(err):
+	case db.IsNoRows(err):
 		return pending, apperr.InvalidToken()
 	case err == nil && !s.Now().Before(expires):
 		return pending, apperr.TokenExpired()

@@ -117,7 +117,7 @@ func lockAccountState(ctx context.Context, tx pgx.Tx, userID string, now time.Ti
 	batch.Queue(`SELECT password_hash, is_banned, updated_at FROM users WHERE id = $1 FOR NO KEY UPDATE`, userID).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&state.passwordHash, &state.banned, &state.updatedAt)
-			if db.NoRows(err) {
+			if db.IsNoRows(err) {
 				return core.UserNotFound()
 			}
 			return err
@@ -164,7 +164,7 @@ func endOldest(ctx context.Context, tx pgx.Tx, userID string, device request.Dev
 func signupRegion(ctx context.Context, q core.DBTX, userID string) (string, error) {
 	var region string
 	err := q.QueryRow(ctx, `SELECT coalesce(signup_region, '') FROM users WHERE id = $1`, userID).Scan(&region)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		err = core.UserNotFound()
 	}
 	return region, err

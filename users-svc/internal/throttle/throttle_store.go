@@ -20,7 +20,7 @@ func (t *Throttle) State(ctx context.Context, key []byte) (FailureState, error) 
 	err := t.Pool.QueryRow(ctx, `SELECT CASE WHEN forget_at > $2 THEN failures ELSE 0 END, blocked_until
 		FROM login_throttle WHERE key = $1`, key, t.Now()).
 		Scan(&state.Failures, &state.BlockedUntil)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		err = nil
 	}
 	return state, err

@@ -42,7 +42,7 @@ func (s *Service) scan(row pgx.Row) (secondFactor, bool, error) {
 	var factor secondFactor
 	err := row.Scan(&factor.sealed, &factor.enabledAt, &factor.lastStep, &factor.requireForTokens, &factor.failures,
 		&factor.failedAt)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return factor, false, nil
 	}
 	return factor, err == nil, err
@@ -143,7 +143,7 @@ func (s *Service) status(ctx context.Context, userID string) (statusAnswer, erro
 			(SELECT count(*) FROM two_factor_backup_codes c WHERE c.user_id = f.user_id)
 		FROM two_factor f WHERE user_id = $1 AND enabled_at IS NOT NULL`, userID).
 		Scan(&enabledAt, &status.RequireForTokens, &status.BackupCodesRemaining)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return statusAnswer{}, nil
 	}
 	status.Enabled, status.Verified, status.EnabledAt = true, true, api.TimePtr(enabledAt)

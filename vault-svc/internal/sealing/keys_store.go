@@ -29,7 +29,7 @@ type rewrapped struct {
 // get returns the wrapped data key of a user. found is false when there is none.
 func (s *keyStore) get(ctx context.Context, user string) (wrapped []byte, found bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT wrapped FROM vault_keys WHERE user_id = $1`, user).Scan(&wrapped)
-	if db.NoRows(err) {
+	if db.IsNoRows(err) {
 		return nil, false, nil
 	}
 	return wrapped, err == nil, err
