@@ -187,6 +187,20 @@ func TestTokenCopyHasRightsAndOwnAlias(t *testing.T) {
 	h.do(me.identity, "POST", tokens+"/"+id.New(time.Now())+"/copy", nil).want(404, "TOKEN_NOT_FOUND", "")
 }
 
+func TestCopyOfExpiredTokenNeedsNewExpiry(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	me := h.signUp()
+	tokenID, _ := h.createToken(me.identity, map[string]any{"expires_at": h.clock.now().Add(time.Hour)})
+	h.clock.forward(2 * time.Hour)
+	path := tokens + "/" + tokenID + "/copy"
+	h.do(me.identity, "POST", path, map[string]any{"current_password": password}).want(400, "EXPIRATION_IN_PAST", "")
+	fresh := map[string]any{"current_password": password, "expires_at": h.clock.now().Add(time.Hour)}
+	if a := h.do(me.identity, "POST", path, fresh).mustStatus(201); !h.stateOf(a.text("token")).Alive {
+		t.Errorf("a copy with a new expiry is not alive: %s", a.body)
+	}
+}
+
 func TestTokenRealmsAreAddedAndRemoved(t *testing.T) {
 	t.Parallel()
 	h := start(t)

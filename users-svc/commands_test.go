@@ -232,3 +232,25 @@ func TestImportReportsIgnoredFields(t *testing.T) {
 		}
 	}
 }
+
+func TestImportOfManyAccountsAndBadNames(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	const accounts = 450 // more than two transactions
+	var file strings.Builder
+	file.WriteString("email,password_hash,username\n")
+	for i := range accounts {
+		fmt.Fprintf(&file, "many%d@example.com,%s,Name %d\n", i, foreignHashes["django"], i)
+	}
+	for _, name := range []string{"with@at", "hidden\u200b", strings.Repeat("x", 101)} {
+		fmt.Fprintf(&file, "bad@example.com,%s,%s\n", foreignHashes["django"], name)
+	}
+	out, err := h.command("import", writeFile(t, "people.csv", file.String()))
+	if err != nil || strings.Count(out, "username must") != 3 || !strings.HasSuffix(out, "450 imported, 3 refused\n") {
+		t.Errorf("got\n%s%v\nwant 450 accounts, and 3 refused usernames", out, err)
+	}
+	if got := query[int](h, `SELECT count(*)::int FROM users`); got != accounts {
+		t.Errorf("accounts: got %d, want %d", got, accounts)
+	}
+	h.tryLogin("198.51.100.7", "Name 449", password).want(200, "", "")
+}

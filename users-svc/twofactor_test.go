@@ -228,6 +228,17 @@ func TestAdminResetsSecondFactor(t *testing.T) {
 	h.do(root.identity, "DELETE", "/api/v1/users/xyz/2fa", nil).want(400, "INVALID_ID_FORMAT", "")
 }
 
+func TestPendingLoginEndsWithItsSecondFactor(t *testing.T) {
+	t.Parallel()
+	h := start(t, withAdmin)
+	root, me := h.admin(), h.signUp()
+	app := h.enableTwoFactor(&me)
+	temp := h.challenge(me)
+	h.do(root.identity, "DELETE", "/api/v1/users/"+me.id+"/2fa", nil).mustStatus(200)
+	h.verify(temp, app.code()).want(401, "INVALID_TOKEN", "")
+	h.signIn(me.email, password)
+}
+
 func TestSecondFactorEndpointsValidateRequests(t *testing.T) {
 	t.Parallel()
 	h := start(t)
