@@ -173,7 +173,8 @@ func newUser() auth.Identity {
 // at returns an event of the user at a time.
 func at(t time.Time, user auth.Identity, method string, status int) event.Request {
 	return event.Request{
-		ID: id.New(t), UserID: user.UserID, Method: method, Path: "/api/v1/vault/keys", Status: status, IPAddress: "192.0.2.7",
+		ID: id.New(t), UserID: user.UserID, Method: method, Path: "/api/v1/vault/keys", Status: status,
+		IPAddress: "192.0.2.7",
 		UserAgent: "test/1",
 	}
 }

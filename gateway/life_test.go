@@ -87,7 +87,8 @@ func TestAStopDoesNotWaitForAServiceThatHangs(t *testing.T) {
 // TestNothingIsLeftBehind is not parallel: it looks at every goroutine of the process.
 func TestNothingIsLeftBehind(t *testing.T) {
 	users, vault, activity := startUsers(t), startService(t, "vault-svc"), startService(t, "activity-svc")
-	d := &testGateway{t: t, users: users, vault: vault, activity: activity, broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
+	d := &testGateway{t: t, users: users, vault: vault, activity: activity, broker: testkit.StartNATS(t),
+		redis: testkit.Redis(t)}
 	d.settings()
 	before := goleak.IgnoreCurrent()
 	for range 3 {

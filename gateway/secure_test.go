@@ -34,8 +34,9 @@ func TestGatewayAndServicesKnowEachOtherByCertificates(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
 	cert, key := a.Issue("gateway", 7)
-	d := &testGateway{t: t, users: startUsers(t), vault: startService(t, "vault-svc"), activity: startService(t, "activity-svc"),
-		broker: testkit.StartNATS(t), redis: testkit.Redis(t)}
+	d := &testGateway{t: t, users: startUsers(t), vault: startService(t, "vault-svc"),
+		activity: startService(t, "activity-svc"),
+		broker:   testkit.StartNATS(t), redis: testkit.Redis(t)}
 	vault := secured(t, d.vault, a)
 	at := func(s *httptest.Server) string { return strings.Replace(s.URL, "http://", "https://", 1) }
 	d.settings(func(c *Config) {

@@ -260,7 +260,8 @@ func TestFlags(t *testing.T) {
 		"USER_NOT_FOUND", "")
 	before := h.do(root.identity, "PATCH", user, `{"alias":"x"}`).want(200, "", "").header.Get(sessionstate.ChangedHeader)
 	banned := h.do(root.identity, "PATCH", user, `{"is_banned":true}`).want(200, "", "")
-	if told := sessionstate.ParseChanges(banned.header.Get(sessionstate.ChangedHeader)); banned.field("is_banned") != true ||
+	told := sessionstate.ParseChanges(banned.header.Get(sessionstate.ChangedHeader))
+	if banned.field("is_banned") != true ||
 		before != "" || len(told) != 1 || told[0].UserID != ann.id {
 		t.Errorf("is_banned %v, told %q of another alias and %q of the ban; want true, nothing and the change of %s",
 			banned.field("is_banned"), before,

@@ -8,9 +8,9 @@ import (
 
 // List returns one page of users, the newest first, and how many the filter matches: of a
 // search at most maxFound. Everything is of one snapshot.
-func (a *Service) List(ctx context.Context, f Filter) (list []User, total int64, err error) {
+func (s *Service) List(ctx context.Context, f Filter) (list []User, total int64, err error) {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err = pgx.BeginTxFunc(ctx, a.Pool, options, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, s.Pool, options, func(tx pgx.Tx) error {
 		if f.Search == "" {
 			list, total, err = listPage(ctx, tx, f)
 		} else {
