@@ -18,7 +18,7 @@ func TestAdminPasswordCommand(t *testing.T) {
 		t.Error("the admin's old session is alive")
 	}
 	h.tryLogin("192.0.2.1", adminEmail, password).want(401, "INVALID_CREDENTIALS", "")
-	root = h.signIn(adminEmail, strings.TrimSpace(generated))
+	h.signIn(adminEmail, strings.TrimSpace(generated))
 	file := writeFile(t, "password", "Another-horse-2\n")
 	out, err = h.command("admin password", "-email", strings.ToUpper(adminEmail), "-password-file", file)
 	if err != nil || strings.Contains(out, "horse") {
