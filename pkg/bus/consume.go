@@ -82,12 +82,13 @@ func (c *Conn) EnsureStream(ctx context.Context, s StreamConfig) error {
 	there, err := c.js.Stream(ctx, s.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		_, err = c.js.CreateOrUpdateStream(ctx, want) // another replica may have created it meanwhile
+		// When another replica created it meanwhile, this changes nothing, or fails and is tried again.
+		_, err = c.js.CreateStream(ctx, want)
 	case err == nil && s.Owner != "" && there.CachedInfo().Config.Metadata[ownerKey] != s.Owner:
 		err = ErrForeign
 	case err == nil && differs(there.CachedInfo().Config, want):
-		// The stream is not updated at every start, because nats-server 2.15 has a race between the
-		// update of a stream and the creation of its consumer.
+		// Only a stream that differs is updated, because nats-server 2.15 has a race between the update
+		// of a stream and the creation of its consumer.
 		_, err = c.js.UpdateStream(ctx, want)
 	}
 	if err != nil {
