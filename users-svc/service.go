@@ -177,8 +177,7 @@ func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Serve
 	factors := twofactor.New(accounts, signIns, res.sealer, cmp.Or(cfg.AppName, Name))
 	tokens := apitoken.New(c, res.states, factors, cfg.AuthTokenLimit)
 	for _, d := range []mounter{keys, sessions, signIns, securityHistory, outbox, signUps, admins, accounts, freeTier,
-		tokens,
-		factors} {
+		tokens, factors} {
 		d.Mount(server)
 	}
 	svc.Every("upkeep of signing keys", signing.MaintainEvery, keys.Maintain)

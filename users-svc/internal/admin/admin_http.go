@@ -50,9 +50,7 @@ func (s *Service) postBan(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if !body.Has("reason") {
-		body.Fail("reason", "is required")
-	}
+	field.Require(body, "reason")
 	reason, _ := body.String("reason", 1, maxBanReason)
 	if err := body.Err(); err != nil {
 		return err

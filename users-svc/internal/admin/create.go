@@ -24,9 +24,7 @@ func readNewUser(body *input.Object) (newUser, error) {
 	in := newUser{Email: mailaddr.Field(body, "email"), Username: account.UsernameField(body),
 		Alias: field.Optional(body.String("alias", 1, account.MaxAlias))}
 	in.Admin, _ = body.Bool("is_admin")
-	if !body.Has("password") {
-		body.Fail("password", "is required")
-	}
+	field.Require(body, "password")
 	in.Password, _ = body.Text("password")
 	if err := body.Err(); err != nil {
 		return in, err

@@ -10,6 +10,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
+	"github.com/realmgate/realmgate/users-svc/internal/field"
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
@@ -32,9 +33,7 @@ func (s *Service) postRefresh(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if !body.Has("refreshToken") {
-		body.Fail("refreshToken", "is required")
-	}
+	field.Require(body, "refreshToken")
 	token, _ := body.String("refreshToken", 1, MaxRefreshToken)
 	if err := body.Err(); err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/users-svc/internal/account"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
-	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
@@ -18,8 +17,7 @@ func (s *Service) composeReset(ctx context.Context, job mail.Job) (mail.Message,
 		return mail.Message{}, false, err
 	}
 	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: user.ID, Purpose: mail.PurposeReset,
-		CurrentHash: user.PasswordHash},
-		mail.Message{Template: "reset", UserID: user.ID, To: mailaddr.DeliverTo(user.Email), Name: user.Alias})
+		CurrentHash: user.PasswordHash}, user.Message("reset"))
 }
 
 // reset sets a new password with a mailed token. An invalid token is 400 INVALID_RESET_TOKEN. The

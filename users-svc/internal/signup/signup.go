@@ -49,9 +49,7 @@ func readRequest(body *input.Object) (signupRequest, error) {
 	in := signupRequest{Email: mailaddr.Field(body, "email"), Client: field.Client(body),
 		InviteCode: field.Optional(body.String("invite_code", 0, maxInviteCode))}
 	in.Region = field.Optional(field.Region(body))
-	if !body.Has("password") {
-		body.Fail("password", "is required")
-	}
+	field.Require(body, "password")
 	in.Password, _ = body.Text("password")
 	if err := body.Err(); err != nil {
 		return in, err
@@ -87,11 +85,7 @@ func (s *Service) register(ctx context.Context, in signupRequest, address string
 	if _, _, err = account.Insert(ctx, s.Pool, draft); err != nil {
 		return err
 	}
-	key, err := account.StoredKey(ctx, s.Pool, in.Email)
-	if err != nil {
-		return err
-	}
-	return s.outbox.Enqueue(ctx, mail.KindSignup, key, draft.PasswordHash)
+	return account.RequestMail(ctx, s.Pool, s.outbox, mail.KindSignup, in.Email, draft.PasswordHash)
 }
 
 // matchesInvite compares code with each of the comma-separated codes in constant time.

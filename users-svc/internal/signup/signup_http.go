@@ -7,7 +7,6 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/users-svc/internal/account"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
-	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
@@ -16,7 +15,8 @@ func (s *Service) Mount(server *httpx.Server) {
 	server.Post("/api/v1/auth/signup", s.postSignup)
 	server.Get("/api/v1/auth/config", s.getConfig)
 	server.Post("/api/v1/auth/verify-email", s.postVerifyEmail)
-	server.Post("/api/v1/auth/resend-verification", s.postResend)
+	server.Post("/api/v1/auth/resend-verification", account.MailRequestHandler(s.Pool, s.outbox, mail.KindVerify,
+		"If the account exists, a verification email has been sent"))
 }
 
 // authConfig tells a client which ways to sign in exist.
@@ -66,25 +66,4 @@ func (s *Service) postVerifyEmail(c *fiber.Ctx) error {
 		return err
 	}
 	return httpx.OK(c, "Email verified successfully", map[string]string{"email": email})
-}
-
-// postResend requests another verification mail. The answer does not reveal whether the address has
-// an account.
-func (s *Service) postResend(c *fiber.Ctx) error {
-	body, err := httpx.Body(c)
-	if err != nil {
-		return err
-	}
-	email := mailaddr.KnownField(body, "email")
-	if err := body.Err(); err != nil {
-		return err
-	}
-	key, err := account.StoredKey(c.UserContext(), s.Pool, email)
-	if err != nil {
-		return err
-	}
-	if err := s.outbox.Enqueue(c.UserContext(), mail.KindVerify, key, ""); err != nil {
-		return err
-	}
-	return httpx.OK(c, "If the account exists, a verification email has been sent", nil)
 }

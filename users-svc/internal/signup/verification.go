@@ -6,7 +6,6 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/users-svc/internal/account"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
-	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 )
 
 // composeSignup writes the mail for a sign-up: a link to verify the address, or for a verified
@@ -21,7 +20,7 @@ func (s *Service) composeSignup(ctx context.Context, job mail.Job) (mail.Message
 	}
 	// The password of the sign-up is ignored: the account has a verified owner.
 	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: user.ID, Purpose: mail.PurposeNotice,
-		CurrentHash: user.PasswordHash}, s.messageTo(user, "known"))
+		CurrentHash: user.PasswordHash}, user.Message("known"))
 }
 
 // composeVerification writes another verification mail. It returns false when the address has no
@@ -37,11 +36,7 @@ func (s *Service) composeVerification(ctx context.Context, job mail.Job) (mail.M
 func (s *Service) verificationMail(ctx context.Context, user account.Account,
 	job mail.Job) (mail.Message, bool, error) {
 	return s.outbox.Compose(ctx, mail.TokenRequest{UserID: user.ID, Purpose: mail.PurposeVerify,
-		CurrentHash: user.PasswordHash, SignupHash: job.PasswordHash}, s.messageTo(user, "verify"))
-}
-
-func (s *Service) messageTo(user account.Account, template string) mail.Message {
-	return mail.Message{Template: template, UserID: user.ID, To: mailaddr.DeliverTo(user.Email), Name: user.Alias}
+		CurrentHash: user.PasswordHash, SignupHash: job.PasswordHash}, user.Message("verify"))
 }
 
 func errVerificationToken() *apperr.Error {
