@@ -239,7 +239,7 @@ func readEnd(ctx context.Context, tx pgx.Tx, f filter, r timerange.Counted, orde
 	return &t, nil
 }
 
-// maxRealms bounds how many realms of a user are listed: each request may be in a realm of its own.
+// maxRealms limits the list of a user's realms, because each request may name another realm.
 const maxRealms = 10_000
 
 // realms returns the realms that a user's records were in last, the last one first, and how many

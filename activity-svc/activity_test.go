@@ -208,9 +208,9 @@ func TestRealmsOfAUser(t *testing.T) {
 	}
 }
 
-// TestRealmsThatWereUsedLast: each request may be in a realm of its own, and the answer must not
-// grow with them.
-func TestRealmsThatWereUsedLast(t *testing.T) {
+// TestRealmListIsLimitedToTheLastUsed: each request may name another realm, and the answer must not
+// grow with the number of realms.
+func TestRealmListIsLimitedToTheLastUsed(t *testing.T) {
 	t.Parallel()
 	h, _ := start(t)
 	user := newUser()

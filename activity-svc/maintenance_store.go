@@ -53,7 +53,7 @@ const partitionPrefix = "activity_"
 
 func partitionName(day time.Time) string { return partitionPrefix + day.Format("20060102") }
 
-// makePartitions makes those of the days that are missing.
+// makePartitions creates the missing partitions of the wanted days.
 func (s *store) makePartitions(ctx context.Context, wanted []time.Time) error {
 	wanted = s.partitions.missing(wanted)
 	if len(wanted) == 0 {
@@ -139,13 +139,13 @@ func dropDay(ctx context.Context, tx pgx.Tx, day time.Time) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM activity_daily WHERE day = $1`, day); err != nil {
 		return err
 	}
-	// Last, because it locks out the readers until the commit; those that have their snapshot read
-	// once more then (errGone).
+	// Last, because it blocks readers until the commit. A reader whose snapshot is older starts again
+	// then (errGone).
 	_, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+partitionName(day))
 	return err
 }
 
-// dropDeadLetters deletes those that were received before the time before.
+// dropDeadLetters deletes the dead letters that were received before the given time.
 func (s *store) dropDeadLetters(ctx context.Context, before time.Time) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM activity_dead_letters WHERE received_at < $1`, before)
 	return err

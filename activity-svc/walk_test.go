@@ -151,7 +151,7 @@ func nthEvent(n int, now time.Time, user auth.Identity, realm string) event.Requ
 	return e
 }
 
-// selectedBy returns those of the events that a query selects. It repeats the contract's rules in
+// selectedBy returns the events that a query selects. It repeats the contract's rules in
 // the plainest way.
 func selectedBy(t testing.TB, events []event.Request, query string) (out []event.Request) {
 	t.Helper()

@@ -54,8 +54,8 @@ type seen struct {
 	identity             auth.Identity
 }
 
-// fakeService is a service that verifies the gateway's identity, remembers what it was asked and
-// answers with what the test says.
+// fakeService is a service that verifies the gateway's identity, remembers its requests and
+// sends the answers that the test defines.
 type fakeService struct {
 	*httptest.Server
 	name string
@@ -202,7 +202,7 @@ func (u *fakeUsers) setDown(down bool) {
 	u.down = down
 }
 
-// person is somebody with a session.
+// person is a user with a session.
 type person struct{ userID, sessionID, token string }
 
 // signIn makes a session; change may alter its state.

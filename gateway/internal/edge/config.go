@@ -9,7 +9,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/netaddr"
 )
 
-// Config says which requests of clients are accepted.
+// Config has the settings that decide which requests of clients are accepted.
 type Config struct {
 	TrustedProxies TextList      `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
 	CORSOrigins    TextList      `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; https://*.example.com is all subdomains, * any origin."`
@@ -23,7 +23,7 @@ type Config struct {
 // TextList is a comma-separated list.
 type TextList []string
 
-// UnmarshalText splits at commas and drops what is blank.
+// UnmarshalText splits the list at commas and drops blank entries.
 func (l *TextList) UnmarshalText(b []byte) error {
 	*l = nil
 	for s := range strings.SplitSeq(string(b), ",") {
@@ -34,7 +34,7 @@ func (l *TextList) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Validate checks what tags cannot say.
+// Validate checks the rules that tags cannot express.
 func (c Config) Validate() error {
 	var p config.Problems
 	_, err := netaddr.ParsePrefixes(c.TrustedProxies)
@@ -56,8 +56,8 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-// isOrigin reports whether browsers may send s as the origin of a page (Fetch standard): they leave
-// out what the scheme implies.
+// isOrigin reports whether browsers may send s as the origin of a page (Fetch standard). They omit
+// the default port of the scheme.
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
@@ -69,5 +69,5 @@ func isOrigin(s string) bool {
 	return s == u.Scheme+"://"+strings.ToLower(u.Host) && !strings.Contains(s, "*")
 }
 
-// tokenCharacters are those of a header's name (RFC 9110, section 5.6.2).
+// tokenCharacters are the characters of a header name (RFC 9110, section 5.6.2).
 const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

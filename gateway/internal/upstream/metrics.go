@@ -9,7 +9,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
-// Metrics are those of all upstreams of a process.
+// Metrics holds the metrics of all upstreams of a process.
 type Metrics struct {
 	failures, retries, shed *prometheus.CounterVec
 	latency                 *prometheus.HistogramVec
@@ -66,8 +66,8 @@ func (m *Metrics) add(u *Upstream) {
 	m.upstreams = append(m.upstreams, u)
 }
 
-// Describe implements prometheus.Collector. Limiters and breakers are read by each scrape instead
-// of being counted with each request, and only those of the current addresses.
+// Describe implements prometheus.Collector. Each scrape reads the limiters and breakers of the
+// current addresses, so that a request does not count them.
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	to <- m.inFlight
 	to <- m.queued
