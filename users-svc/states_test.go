@@ -1,8 +1,10 @@
 package users_test
 
 import (
+	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,7 +15,9 @@ import (
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
-// gatewayView is the data that a gateway has: the copies in Redis and the announcements.
+// gatewayView is the data that a gateway has: the copies in Redis and the announcements. A stream
+// of JetStream stores the announcements, so that none is lost when users-svc is connected again
+// before the view is. A gateway that was disconnected asks for all states anew instead.
 type gatewayView struct {
 	cache   *sessionstate.Cache
 	changes chan sessionstate.Change
@@ -30,17 +34,32 @@ func newGatewayView(h *harness) *gatewayView {
 		h.t.Fatal(err)
 	}
 	g := &gatewayView{cache: sessionstate.NewCache(rdb, h.internalKeys), changes: make(chan sessionstate.Change, 100)}
-	stop, err := conn.Listen(sessionstate.SealedSubject, func(data []byte) {
-		if ch, ok := g.cache.OpenChange(data); ok {
+	announcements := bus.StreamConfig{Name: "ANNOUNCEMENTS", Subjects: []string{sessionstate.SealedSubject}}
+	eventually(h.t, "announcements are stored", func() bool {
+		return conn.EnsureStream(h.t.Context(), announcements) == nil
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		_ = conn.Consume(ctx, bus.ConsumerConfig{
+			Stream: announcements, Durable: "test-gateway", MaxBatch: 1, MaxWait: time.Second, AckWait: time.Second,
+		}, g.handle)
+	})
+	h.t.Cleanup(func() { stop(); ended.Wait(); conn.Close(); rdb.Close() })
+	return g
+}
+
+// handle passes announcements to awaitChange.
+func (g *gatewayView) handle(_ context.Context, batch []bus.Message) error {
+	for _, m := range batch {
+		if ch, ok := g.cache.OpenChange(m.Data); ok {
 			g.changes <- ch
 		}
-	}, nil)
-	if err != nil {
-		h.t.Fatal(err)
+		if err := m.Ack(); err != nil {
+			return err
+		}
 	}
-	h.t.Cleanup(func() { stop(); conn.Close(); rdb.Close() })
-	eventually(h.t, "the listener is connected", func() bool { return conn.Ready(h.t.Context()) == nil })
-	return g
+	return nil
 }
 
 // awaitChange waits for the announcement of a change of the user.
