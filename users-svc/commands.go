@@ -32,7 +32,7 @@ func commands() []service.Command[Config] {
 		},
 		{
 			Name: "keys rotate",
-			Doc:  "[-now]: make a new signing key, which signs after SIGNING_KEY_LEAD, or at once.",
+			Doc:  "[-now]: make a new signing key, which signs after 15 minutes, or at once.",
 			Run:  withResources(keysRotate),
 		},
 		{

@@ -64,12 +64,10 @@ func TestConfigErrorNamesOnlyTheInvalidSetting(t *testing.T) {
 		"SMTP_URL=mail.example":      "SMTP_URL is not a URL such as",
 		"TWOFACTOR_LOGIN_TTL=0s":     "TWOFACTOR_LOGIN_TTL must be",
 		"REFRESH_GRACE=-1s":          "REFRESH_GRACE must",
-		"SIGNING_KEY_LEAD=-1s":       "SIGNING_KEY_LEAD must",
 		"PASSWORD_HASH_TIME=0":       "PASSWORD_HASH_TIME must be",
 		"PASSWORD_HASH_THREADS=0":    "PASSWORD_HASH_THREADS must be",
 		"PASSWORD_HASH_MEMORY_KIB=7": "PASSWORD_HASH_MEMORY_KIB must be",
 		"PASSWORD_HASH_PARALLEL=-1":  "PASSWORD_HASH_PARALLEL must",
-		"PASSWORD_HASH_QUEUE=0":      "PASSWORD_HASH_QUEUE must be",
 		"LOG_REQUESTS=some":          "LOG_REQUESTS must be",
 		"ADMIN_EMAIL=a@example.com":  "ADMIN_EMAIL and ADMIN_PASSWORD belong together",
 	} {

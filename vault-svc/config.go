@@ -30,11 +30,14 @@ type Config struct {
 	QuotaMB  int64 `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What a user may store over all realms, in MB (1,048,576 bytes), unless an admin gave the user a quota of their own."`
 	MaxItems int64 `env:"VAULT_MAX_ITEMS" envDefault:"100000" doc:"Most keys that a user may have over all realms: empty values cost no quota, so something else must bound them."`
 
-	MaxBodyMB     int64         `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB; 0: six times the quota and 2 MB, at least 110 and at most 1000."`
-	InflightBytes int64         `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory in bytes for large values on their way in and out; more of them wait."`
-	InflightWait  time.Duration `env:"VAULT_INFLIGHT_WAIT" envDefault:"10s" doc:"How long a request waits for that memory before it is answered 503."`
+	MaxBodyMB     int64 `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB; 0: six times the quota and 2 MB, at least 110 and at most 1000."`
+	InflightBytes int64 `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory in bytes for large values on their way in and out; more of them wait."`
+	// InflightWait is how long a request waits for that memory before it is answered 503.
+	InflightWait time.Duration `removed:"VAULT_INFLIGHT_WAIT" envDefault:"10s"`
 
-	KeyCache int `env:"VAULT_KEY_CACHE" envDefault:"10000" doc:"Unwrapped data keys kept in memory, one a user, dropped an hour after their last use."`
+	// KeyCache is the number of unwrapped data keys in memory, one for each user. A key is dropped an
+	// hour after its last use.
+	KeyCache int `removed:"VAULT_KEY_CACHE" envDefault:"10000"`
 }
 
 // megabyte is one MB as the API and the settings define it.
@@ -56,8 +59,6 @@ func (c Config) Validate() error {
 	p.Must(c.MaxItems >= 1, "VAULT_MAX_ITEMS must be at least 1")
 	p.Must(c.MaxBodyMB >= 0 && c.MaxBodyMB <= maxBodyMB, "VAULT_MAX_BODY_MB must be from 0 to %d", maxBodyMB)
 	p.Must(c.InflightBytes >= megabyte, "VAULT_MAX_INFLIGHT_BYTES must be at least %d", megabyte)
-	p.Must(c.InflightWait > 0, "VAULT_INFLIGHT_WAIT must be above 0s")
-	p.Must(c.KeyCache >= 1, "VAULT_KEY_CACHE must be at least 1")
 	_, err = sealing.ParseKeyset(c.KeyEncryption.Reveal())
 	p.Must(err == nil || c.KMS.URI != "", "VAULT_KEY_ENCRYPTION_KEY: %w", err)
 	return p.Err()

@@ -243,6 +243,9 @@ func openAt[C any](ctx context.Context, environ []string, log *slog.Logger, p se
 	}
 	rt := service.Runtime{Log: log.With("service", p.Name), Metrics: prometheus.NewRegistry(), Now: time.Now,
 		Version: service.Version()}
+	for _, warning := range config.Removed(&cfg, environ) {
+		rt.Log.Warn(warning)
+	}
 	var err error
 	if rt.Traces, err = trace.New(p.Base(&cfg).Traces, p.Name, rt.Version, rt.Log, rt.Metrics); err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", p.Name, err)

@@ -3,6 +3,8 @@
 // force (-config). Start reading at Load; table.go makes the list.
 //
 // Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence".
+// A field with the tags removed:"NAME" and envDefault is a constant that was a setting in an earlier
+// release; only tests change it. Removed reports such variables that are still set.
 // Every field of type Secret may instead be given as NAME_FILE, the path of a file that holds the
 // value. An empty variable or file counts as not set; a value between quotation marks is refused.
 package config
@@ -93,13 +95,13 @@ func fill(v reflect.Value, vars map[string]string) []error {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		tag, ok := f.Tag.Lookup("env")
-		if !ok {
+		if _, constant := f.Tag.Lookup("removed"); !ok && !constant {
 			if f.Type.Kind() == reflect.Struct && f.IsExported() {
 				problems = append(problems, fill(v.Field(i), vars)...)
 			}
 			continue
 		}
-		name, _, _ := strings.Cut(tag, ",")
+		name, _, _ := strings.Cut(tag, ",") // "" for a constant
 		if err := errors.Join(Unquoted(name, vars[name]), Unquoted(name+"_FILE", vars[name+"_FILE"])); err != nil {
 			problems = append(problems, err)
 			continue
@@ -256,6 +258,26 @@ func each(err error) []error {
 // Defaults fills dst with its defaults, as Load does with an empty environment.
 func Defaults(dst any) error {
 	return env.ParseWithOptions(dst, env.Options{Environment: map[string]string{}})
+}
+
+// Removed returns one sentence for each variable of environ that was a setting of dst, a pointer to
+// a struct, in an earlier release and has no effect any more.
+func Removed(dst any, environ []string) []string {
+	return removed(reflect.TypeOf(dst).Elem(), env.ToMap(environ))
+}
+
+func removed(t reflect.Type, vars map[string]string) (sentences []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if name := f.Tag.Get("removed"); vars[name] != "" {
+			sentences = append(sentences, fmt.Sprintf("%s is no setting any more and has no effect: the value is %s", name,
+				f.Tag.Get("envDefault")))
+		}
+		if _, setting := f.Tag.Lookup("env"); !setting && f.Type.Kind() == reflect.Struct {
+			sentences = append(sentences, removed(f.Type, vars)...)
+		}
+	}
+	return sentences
 }
 
 // Settings lists the settings of dst, a pointer to a struct, in the order of its fields; embedded

@@ -190,6 +190,30 @@ type printedSettings struct {
 	Origins string `env:"ORIGINS" doc:"Who may call. It is a long story, which does not fit into a line of a hundred and twenty columns, and so it is continued."`
 }
 
+func TestRemovedSettingIsConstantAndReported(t *testing.T) {
+	t.Parallel()
+	var cfg struct {
+		Inner struct {
+			Wait time.Duration `removed:"INNER_WAIT" envDefault:"20ms"`
+		}
+		Size int `env:"SIZE" envDefault:"3"`
+	}
+	environ := []string{"INNER_WAIT=5s", "SIZE=4"}
+	if err := Load(&cfg, environ); err != nil || cfg.Inner.Wait != 20*time.Millisecond || cfg.Size != 4 {
+		t.Errorf("loaded %+v, %v; want the constant and the setting", cfg, err)
+	}
+	want := []string{"INNER_WAIT is no setting any more and has no effect: the value is 20ms"}
+	if got := Removed(&cfg, environ); !slices.Equal(got, want) {
+		t.Errorf("removed: got %q, want %q", got, want)
+	}
+	if got := Removed(&cfg, []string{"SIZE=4", "INNER_WAIT="}); got != nil {
+		t.Errorf("removed, with none set: %q", got)
+	}
+	if got := Settings(&cfg); len(got) != 1 || got[0].Name != "SIZE" {
+		t.Errorf("settings: got %+v, want SIZE only", got)
+	}
+}
+
 func TestPrintShowsTheValueInForceAndItsSource(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(path, []byte("Hunter2\n"), 0o600); err != nil {

@@ -92,6 +92,9 @@ func (p Program[C]) run(args, environ []string, stdout, stderr io.Writer) int {
 	base := p.Base(&cfg)
 	rt := NewRuntime(*base, stderr)
 	rt.Log = rt.Log.With("service", p.Name)
+	for _, warning := range config.Removed(&cfg, environ) {
+		rt.Log.Warn(warning)
+	}
 	switch {
 	case *health:
 		return exitCode(askReady(ctx, base.AdminAddr), stderr)

@@ -11,13 +11,14 @@ import (
 
 // Config has the settings that decide which requests of clients are accepted.
 type Config struct {
-	TrustedProxies TextList      `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
-	CORSOrigins    TextList      `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; https://*.example.com is all subdomains, * any origin."`
-	CORSHeaders    TextList      `env:"CORS_HEADERS" envDefault:"traceparent,tracestate,baggage,b3,x-b3-traceid,x-b3-spanid,x-b3-parentspanid,x-b3-sampled,x-b3-flags,sentry-trace,uber-trace-id,x-cloud-trace-context,x-amzn-trace-id" doc:"Comma-separated headers that scripts of those origins may send besides the usual ones; * is any."`
-	VaultQuotaMB   int           `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"Default quota of a user in MB, as in vault-svc; a value of that size must pass."`
-	VaultMaxBodyMB int           `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB; 0: six times the quota and 2 MB, at least 110 and at most 1000."`
-	BodyMemoryMB   int           `env:"BODY_MEMORY_MB" envDefault:"512" doc:"Memory in MB for users' bodies of more than 64 KB; more of them wait."`
-	BodyWait       time.Duration `env:"BODY_WAIT" envDefault:"20s" doc:"How long a large body may wait for memory; then 503."`
+	TrustedProxies TextList `env:"TRUSTED_PROXIES" doc:"Comma-separated addresses and CIDR blocks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
+	CORSOrigins    TextList `env:"CORS_ORIGINS" doc:"Comma-separated origins that browsers may call from; https://*.example.com is all subdomains, * any origin."`
+	CORSHeaders    TextList `env:"CORS_HEADERS" envDefault:"traceparent,tracestate,baggage,b3,x-b3-traceid,x-b3-spanid,x-b3-parentspanid,x-b3-sampled,x-b3-flags,sentry-trace,uber-trace-id,x-cloud-trace-context,x-amzn-trace-id" doc:"Comma-separated headers that scripts of those origins may send besides the usual ones; * is any."`
+	VaultQuotaMB   int      `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"Default quota of a user in MB, as in vault-svc; a value of that size must pass."`
+	VaultMaxBodyMB int      `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB; 0: six times the quota and 2 MB, at least 110 and at most 1000."`
+	BodyMemoryMB   int      `env:"BODY_MEMORY_MB" envDefault:"512" doc:"Memory in MB for users' bodies of more than 64 KB; more of them wait."`
+	// BodyWait is how long a large body may wait for memory before it is answered 503.
+	BodyWait time.Duration `removed:"BODY_WAIT" envDefault:"20s"`
 }
 
 // TextList is a comma-separated list.
@@ -52,7 +53,6 @@ func (c Config) Validate() error {
 	p.Must(c.VaultMaxBodyMB >= 0, "VAULT_MAX_BODY_MB must not be negative")
 	p.Must(c.BodyMemoryMB >= max(c.VaultMaxBodyMB, 1),
 		"BODY_MEMORY_MB must be at least 1, and at least VAULT_MAX_BODY_MB")
-	p.Must(c.BodyWait > 0, "BODY_WAIT must be above 0s")
 	return p.Err()
 }
 

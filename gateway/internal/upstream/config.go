@@ -20,9 +20,11 @@ type Config struct {
 	ResolveEvery time.Duration `env:"UPSTREAM_RESOLVE_EVERY" envDefault:"5s" doc:"How often the names of the services are looked up again."`
 	Timeout      time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"30s" doc:"How long a service may take to answer; then 503."`
 	TLS          tlsfiles.Internal
-	MaxInFlight  int           `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"256" doc:"Requests in flight to one address of a service, without those of public routes; more of them queue."`
-	MaxConns     int           `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; half of them may be occupied by answers above 256 KB."`
-	QueueWait    time.Duration `env:"UPSTREAM_QUEUE_WAIT" envDefault:"5s" doc:"How long a request may queue, or wait for a connection; then 503."`
+	MaxInFlight  int `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"256" doc:"Requests in flight to one address of a service, without those of public routes; more of them queue."`
+	MaxConns     int `env:"UPSTREAM_MAX_CONNS" envDefault:"512" doc:"Connections to one address of a service; half of them may be occupied by answers above 256 KB."`
+	// QueueWait is how long a request may queue, or wait for a connection, before it is answered
+	// 503.
+	QueueWait time.Duration `removed:"UPSTREAM_QUEUE_WAIT" envDefault:"5s"`
 }
 
 // Validate checks what tags cannot say.
@@ -37,7 +39,6 @@ func (c Config) Validate() error {
 	p.Must(c.Timeout >= time.Second, "UPSTREAM_TIMEOUT must be at least 1s")
 	p.Must(c.MaxInFlight >= 1, "UPSTREAM_MAX_IN_FLIGHT must be at least 1")
 	p.Must(c.MaxConns >= 1, "UPSTREAM_MAX_CONNS must be at least 1")
-	p.Must(c.QueueWait >= 0, "UPSTREAM_QUEUE_WAIT must not be negative")
 	return p.Err()
 }
 

@@ -17,7 +17,7 @@ type Config struct {
 	VerifyTTL time.Duration `env:"MAIL_VERIFY_TTL" envDefault:"48h" doc:"How long a verification link is good for."`
 	ResetTTL  time.Duration `env:"MAIL_RESET_TTL" envDefault:"1h" doc:"How long a password reset link is good for."`
 	// RetryAfter is the pause after the first attempt; it doubles with each further attempt.
-	RetryAfter time.Duration `env:"MAIL_RETRY_AFTER" envDefault:"20s" doc:"First pause after a mail could not be sent."`
+	RetryAfter time.Duration `removed:"MAIL_RETRY_AFTER" envDefault:"20s"`
 }
 
 // On reports whether there is a mail server.
@@ -50,7 +50,6 @@ func (c Config) Validate() error {
 	}
 	p.Must(c.VerifyTTL > 0, "MAIL_VERIFY_TTL must be above 0s")
 	p.Must(c.ResetTTL > 0, "MAIL_RESET_TTL must be above 0s")
-	p.Must(c.RetryAfter > 0, "MAIL_RETRY_AFTER must be above 0s")
 	baseURL, err := url.Parse(c.baseURL())
 	p.Must(err == nil && (baseURL.Scheme == "http" || baseURL.Scheme == "https") && baseURL.Hostname() != "" &&
 		baseURL.RawQuery == "" &&

@@ -11,13 +11,13 @@ type Config struct {
 	Issuer   string        `env:"JWT_ISSUER" envDefault:"realmgate" doc:"iss of access tokens; the same in the gateway."`
 	Audience string        `env:"JWT_AUDIENCE" envDefault:"realmgate" doc:"aud of access tokens; the same in the gateway."`
 	MaxAge   time.Duration `env:"SIGNING_KEY_MAX_AGE" envDefault:"2160h" doc:"A new signing key is made when the newest is older."`
-	Lead     time.Duration `env:"SIGNING_KEY_LEAD" envDefault:"15m" doc:"How long a new signing key is published before it signs."`
+	// Lead is how long a new signing key is published before it signs.
+	Lead time.Duration `removed:"SIGNING_KEY_LEAD" envDefault:"15m"`
 }
 
 // Validate checks the rules that tags cannot express.
 func (c Config) Validate() error {
 	var p config.Problems
 	p.Must(c.MaxAge > 0, "SIGNING_KEY_MAX_AGE must be above 0s")
-	p.Must(c.Lead >= 0, "SIGNING_KEY_LEAD must not be negative")
 	return p.Err()
 }

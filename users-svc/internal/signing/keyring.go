@@ -46,7 +46,7 @@ type signingKey struct {
 
 const (
 	// MaintainEvery is the pause between two calls of Keyring.Maintain. It is much shorter than the
-	// default of SIGNING_KEY_LEAD, so that replicas know a new key before it signs.
+	// default of Config.Lead, so that replicas know a new key before it signs.
 	MaintainEvery = 30 * time.Second
 	// maxKeyAge is the time for which loaded keys are used. A revoked key must be refused within
 	// one second; maxKeyAge, the pause between two requests of a gateway for the keys and the time
