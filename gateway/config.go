@@ -82,7 +82,8 @@ func (c Config) audiences(now func() time.Time) ([]identity.Audience, error) {
 	} {
 		keys, err := auth.ReadInternalKeys(s.setting, s.list.Reveal(), shared, now)
 		problems.Must(err == nil, "%w", err)
-		audiences = append(audiences, identity.Audience{Name: s.name, Keys: keys})
+		audiences = append(audiences, identity.Audience{Name: s.name, Keys: keys,
+			VaultScopes: s.name == "vault-svc"})
 		if err != nil || s.list == "" {
 			continue
 		}

@@ -154,7 +154,8 @@ func dataRoutes() []routeRow {
 			access: user, target: toActivity, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/users/auth/activity/stats", access: user, target: toActivity},
 
-		{methods: "GET", path: "/api/v1/vault/keys", access: user, target: toVault, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/vault/keys", query: "prefix limit cursor", access: user, target: toVault,
+			traits: takesRealm},
 		{methods: "GET DELETE", path: "/api/v1/vault/keys/{key}", access: user, target: toVault,
 			traits: takesRealm | vaultKey},
 		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey,

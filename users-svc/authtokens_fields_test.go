@@ -41,7 +41,7 @@ func TestTokenFieldsRoundTrip(t *testing.T) {
 	}
 	s := h.stateOfID(one.text("id"))
 	if got, want := fmt.Sprint(s.Token.Grant, s.Token.IPWhitelist),
-		"{true false ["+realmA+" "+realmB+"] false [resources.vault containers.read containers.create]} [10.0.0.7 192.0.2.0/24 2001:db8::/32 ::1]"; got != want {
+		"{true false ["+realmA+" "+realmB+"] false [resources.vault containers.read containers.create] <nil>} [10.0.0.7 192.0.2.0/24 2001:db8::/32 ::1]"; got != want {
 		t.Errorf("grant: got %s, want %s", got, want)
 	}
 	change := h.do(me.identity, "PUT", tokens+"/"+a.text("id"), `{"alias":"other","public_key":null,"public_storage":null,"ip_whitelist":"*","realm_ids":[],
@@ -77,6 +77,7 @@ var wrongTypes = map[string][]any{
 	"ip_whitelist":   {1, true, nil, map[string]any{}, []any{1}, []any{nil}},
 	"realm_ids":      {1, true, nil, "x", map[string]any{}, []any{1}, realmA},
 	"allow_no_realm": {"true", "x", []int{}, map[string]any{}}, "vault_access": {0, 1, nil, "true"},
+	"vault_read_only": {0, nil, "true"}, "vault_prefixes": {1, true, nil, "a.", map[string]any{}, []any{1}, []any{nil}},
 	"event_access":        {"", nil, 1},
 	"permission_template": {1, nil, true, "root", "", []string{"full_access"}},
 	"expires_at": {true, []int{}, map[string]any{}, "soon", "", "2026-02-30", "NaN", "Infinity", 1e300,

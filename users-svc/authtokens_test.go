@@ -66,7 +66,7 @@ func TestTokenSecretIsShownOnce(t *testing.T) {
 		t.Errorf("token: got %s for %s, want hdy_<id>_<48 hex>", secret, made.text("id"))
 	}
 	want := `"prefix":"hdy_","public_key":null,"public_storage":null,"ip_whitelist":["*"],"realm_ids":[],"allow_no_realm":true,"permissions":{},` +
-		`"expires_at":null,"is_enabled":true,"vault_access":false,"event_access":true,"created_by_token_id":null,"delegation_depth":0,` +
+		`"expires_at":null,"is_enabled":true,"vault_access":false,"vault_read_only":false,"vault_prefixes":[],"event_access":true,"created_by_token_id":null,"delegation_depth":0,` +
 		`"last_used_at":null,"last_used_ip":null,`
 	if !strings.Contains(string(made.body), want) {
 		t.Errorf("defaults: got %s, want %s", made.body, want)

@@ -57,6 +57,15 @@ func appendItemTail(b []byte, i Info) []byte {
 	return append(b, `"}`...)
 }
 
+// appendPage appends the metadata of a page.
+func appendPage(b []byte, p *Page) []byte {
+	b = strconv.AppendInt(append(b, `,"metadata":{"limit":`...), int64(p.Limit), 10)
+	if p.Next == "" {
+		return append(b, `,"next_cursor":null}`...)
+	}
+	return append(append(append(b, `,"next_cursor":"`...), p.Next...), `"}`...)
+}
+
 // answerItem sends an item with its value. A large value is sent from quoted without a copy.
 func answerItem(c *fiber.Ctx, status int, message string, i Info, quoted []byte, reserved *memory.Reservation) error {
 	end, err := envelopeEnd(httpx.Warnings(c))

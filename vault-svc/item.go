@@ -54,12 +54,7 @@ const maxKey = 255
 
 // checkKey returns an error unless key consists of 1 to 255 characters of [A-Za-z0-9._-].
 func checkKey(key string) error {
-	legal := len(key) >= 1 && len(key) <= maxKey
-	for i := 0; legal && i < len(key); i++ {
-		c := key[i]
-		legal = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
-	}
-	if !legal {
+	if len(key) == 0 || len(key) > maxKey || !auth.ValidKeyCharacters(key) {
 		return apperr.InvalidField("/key", "must be 1 to 255 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
 	}
 	return nil
@@ -72,14 +67,15 @@ type Usage struct {
 }
 
 // Stats is the answer of the statistics call. One MB is 1,048,576 bytes. MB are rounded to six
-// decimals, the percentage to two.
+// decimals, the percentage to two. The figures of the account, which are all but the totals, are
+// nil for a token that may read only some keys.
 type Stats struct {
-	TotalKeys      int64   `json:"total_keys"`
-	TotalSizeBytes int64   `json:"total_size_bytes"`
-	TotalSizeMB    float64 `json:"total_size_mb"`
-	LimitMB        float64 `json:"limit_mb"`
-	UsedPercentage float64 `json:"used_percentage"`
-	RemainingMB    float64 `json:"remaining_mb"`
+	TotalKeys      int64    `json:"total_keys"`
+	TotalSizeBytes int64    `json:"total_size_bytes"`
+	TotalSizeMB    float64  `json:"total_size_mb"`
+	LimitMB        *float64 `json:"limit_mb"`
+	UsedPercentage *float64 `json:"used_percentage"`
+	RemainingMB    *float64 `json:"remaining_mb"`
 }
 
 // newStats compares u with a quota of limit bytes. When the quota was lowered below the stored
@@ -89,11 +85,15 @@ func newStats(u Usage, limit int64) Stats {
 	if limit > 0 {
 		used = round(float64(u.TotalBytes)*100/float64(limit), 100)
 	}
-	return Stats{
-		TotalKeys: u.RealmItems, TotalSizeBytes: u.RealmBytes, TotalSizeMB: inMB(u.RealmBytes),
-		LimitMB: inMB(limit), UsedPercentage: used,
-		RemainingMB: inMB(max(limit-u.TotalBytes, 0)),
-	}
+	limitMB, remainingMB := inMB(limit), inMB(max(limit-u.TotalBytes, 0))
+	stats := newTotals(u)
+	stats.LimitMB, stats.UsedPercentage, stats.RemainingMB = &limitMB, &used, &remainingMB
+	return stats
+}
+
+// newTotals returns statistics without the figures of the account.
+func newTotals(u Usage) Stats {
+	return Stats{TotalKeys: u.RealmItems, TotalSizeBytes: u.RealmBytes, TotalSizeMB: inMB(u.RealmBytes)}
 }
 
 func inMB(bytes int64) float64 { return round(float64(bytes)/megabyte, 1e6) }
@@ -110,16 +110,19 @@ func limitExceeded() error {
 	return apperr.New(apperr.TooLarge, "VAULT_LIMIT_EXCEEDED", "Vault storage limit exceeded.")
 }
 
-// authorize returns 403 unless the caller may use the vault in realm ("" is the global scope). The
-// gateway checks most of this too; the check here protects the vault if the gateway is wrong.
-func authorize(i auth.Identity, realm string) error {
-	switch g := i.Grant; {
+// authorize returns the part of the vault that the caller may use in realm ("" is the global
+// scope), or 403. The gateway checks most of this too; the check here protects the vault if the
+// gateway is wrong.
+func authorize(i auth.Identity, realm string) (auth.VaultScope, error) {
+	switch {
 	case i.Banned:
-		return apperr.AccountBanned()
+		return auth.VaultScope{}, apperr.AccountBanned()
 	case i.Kind != auth.Token:
-		return nil
-	case g == nil || !g.VaultAccess || !g.Allows(auth.PermVault):
-		return apperr.InsufficientPermissions()
+		return auth.VaultScope{}, nil
 	}
-	return i.Grant.InRealm(realm)
+	part, ok := i.Grant.Vault()
+	if !ok {
+		return part, apperr.InsufficientPermissions()
+	}
+	return part, i.Grant.InRealm(realm)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/input"
 	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/quota"
+	"github.com/realmgate/realmgate/vault-svc/internal/keyrange"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
@@ -62,19 +63,33 @@ func (h *handler) limitBody(c *fiber.Ctx) error {
 type scope struct {
 	user, realm string
 	quota       int64
+	keys        auth.VaultScope // of the auth token; the whole realm for a session
 }
 
-// scope returns the scope of a request, or an error when the caller may not use it.
+// requireAllKeys returns 403 for an auth token that is limited to some keys.
+func (s scope) requireAllKeys() error {
+	if len(s.keys.Prefixes) > 0 {
+		return apperr.InsufficientPermissions()
+	}
+	return nil
+}
+
+// scope returns the scope of a request, or an error when the caller may not use it, or may only
+// read and the request is not a GET or HEAD.
 func (h *handler) scope(c *fiber.Ctx) (scope, error) {
 	caller, err := httpx.User(c)
 	if err != nil {
 		return scope{}, err
 	}
 	realm, err := httpx.RealmID(c)
-	if err == nil {
-		err = authorize(caller, realm)
+	if err != nil {
+		return scope{}, err
 	}
-	return scope{user: caller.UserID, realm: realm, quota: h.quotaOf(caller)}, err
+	keys, err := authorize(caller, realm)
+	if m := c.Method(); err == nil && keys.ReadOnly && m != fiber.MethodGet && m != fiber.MethodHead {
+		err = apperr.InsufficientPermissions()
+	}
+	return scope{user: caller.UserID, realm: realm, quota: h.quotaOf(caller), keys: keys}, err
 }
 
 // quotaOf returns the quota of the caller in bytes.
@@ -95,7 +110,10 @@ func (h *handler) item(c *fiber.Ctx) (scope, sealing.Ref, error) {
 		return s, sealing.Ref{}, apperr.InvalidField("/key", "must be a valid percent-encoding")
 	}
 	key = strings.Clone(key) // Fiber reuses the path's memory after the handler
-	return s, sealing.Ref{User: s.user, Realm: s.realm, Key: key}, checkKey(key)
+	if err = checkKey(key); err == nil && !s.keys.Covers(key) {
+		err = apperr.InsufficientPermissions()
+	}
+	return s, sealing.Ref{User: s.user, Realm: s.realm, Key: key}, err
 }
 
 func (h *handler) list(c *fiber.Ctx) error {
@@ -103,11 +121,15 @@ func (h *handler) list(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	page, err := readPage(c, s)
+	if err != nil {
+		return err
+	}
 	reserved := h.memory.For(s.user)
 	body := appendEnvelope(nil, http.StatusOK, "Vault keys retrieved successfully")
 	body = append(body, '[')
 	empty := len(body)
-	err = h.vault.List(c.UserContext(), s.user, s.realm, func(i Info) error {
+	err = h.vault.List(c.UserContext(), page, func(i Info) error {
 		if len(body) > empty {
 			body = append(body, ',')
 		}
@@ -122,9 +144,26 @@ func (h *handler) list(c *fiber.Ctx) error {
 		reserved.Release()
 		return err
 	}
-	body = append(body, "]}"...)
+	body = append(body, ']')
+	if page.Limit > 0 {
+		body = appendPage(body, page)
+	}
+	body = append(body, '}')
 	reserved.ShrinkTo(int64(cap(body)))
 	return answer(c, http.StatusOK, reserved, body)
+}
+
+// readPage reads which keys of the scope a list asks for. A cursor without a limit is an error.
+func readPage(c *fiber.Ctx, s scope) (*Page, error) {
+	q := httpx.Query(c)
+	p := &Page{User: s.user, Realm: s.realm, Prefix: strings.Clone(c.Query("prefix"))}
+	p.Limit = q.Int("limit", 0, 1, maxPage)
+	p.Cursor = q.Text("cursor", maxCursor)
+	if q.Err() == nil && p.Cursor != "" && p.Limit == 0 {
+		q.Fail("cursor", "needs limit")
+	}
+	p.ranges = keyrange.Of(s.keys, p.Prefix)
+	return p, q.Err()
 }
 
 func (h *handler) get(c *fiber.Ctx) error {
@@ -227,6 +266,9 @@ func (h *handler) clear(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if err := s.requireAllKeys(); err != nil {
+		return err
+	}
 	n, err := h.vault.Clear(c.UserContext(), s.user, s.realm)
 	if err != nil {
 		return err
@@ -241,7 +283,7 @@ func (h *handler) stats(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	stats, err := h.vault.Stats(c.UserContext(), s.user, s.realm, s.quota)
+	stats, err := h.vault.Stats(c.UserContext(), s)
 	if err != nil {
 		return err
 	}

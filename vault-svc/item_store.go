@@ -10,6 +10,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/vault-svc/internal/keyrange"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
@@ -66,12 +67,40 @@ func release(ctx context.Context, conn *pgxpool.Conn, values []any) {
 	}
 }
 
-// list calls each for every item of a realm, without its value, ordered by the bytes of the keys.
-// each must not keep the bytes of the row.
-func (s *itemStore) list(ctx context.Context, user, realm string, each func(sealedInfo) error) error {
-	rows, err := s.pool.Query(ctx, `
-		SELECT key, sealed_metadata, metadata_version, size_bytes, created_at, updated_at
-		FROM vault_items WHERE user_id = $1 AND realm_id = $2 ORDER BY key`, user, realm)
+// listColumns are the columns of sealedInfo.
+const listColumns = `key, sealed_metadata, metadata_version, size_bytes, created_at, updated_at`
+
+// listRange reads one range, and listRanges several in one snapshot. Both read at most $5 items
+// (NULL: all) by the primary key, so that a page costs the same in a large realm as in a small one.
+const (
+	listRange = `SELECT ` + listColumns + ` FROM vault_items
+		WHERE user_id = $1 AND realm_id = $2 AND key >= $3 AND key < $4 ORDER BY key LIMIT $5`
+	listRanges = `
+		SELECT item.* FROM unnest($3::text[], $4::text[]) AS bounds (lower, upper)
+		CROSS JOIN LATERAL (SELECT ` + listColumns + ` FROM vault_items
+			WHERE user_id = $1 AND realm_id = $2 AND key >= lower AND key < upper ORDER BY key LIMIT $5) AS item
+		ORDER BY item.key LIMIT $5`
+)
+
+// listSQL returns the statement of list.
+func listSQL(user, realm string, in keyrange.Ranges, limit int) (sql string, args []any) {
+	sql, args = listRanges, []any{user, realm, in.Lower, in.Upper, nil}
+	if len(in.Lower) == 1 {
+		sql, args[2], args[3] = listRange, in.Lower[0], in.Upper[0]
+	}
+	if limit > 0 {
+		args[4] = limit + 1
+	}
+	return sql, args
+}
+
+// list calls each for the items of a realm whose keys are in the ranges, without their values,
+// ordered by the bytes of the keys. With a limit above zero it stops after one more item. each must
+// not keep the bytes of the row.
+func (s *itemStore) list(ctx context.Context, user, realm string, in keyrange.Ranges, limit int,
+	each func(sealedInfo) error) error {
+	sql, args := listSQL(user, realm, in, limit)
+	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
@@ -155,6 +184,15 @@ func (s *itemStore) usage(ctx context.Context, user, realm string) (u Usage, err
 		FROM (VALUES (1)) one LEFT JOIN vault_usage u ON u.user_id = $1
 			LEFT JOIN vault_realms r ON r.user_id = $1 AND r.realm_id = $2`,
 		user, realm).Scan(&u.RealmItems, &u.RealmBytes, &u.TotalBytes)
+	return u, err
+}
+
+// rangeUsage counts the items of a realm whose keys are in the ranges.
+func (s *itemStore) rangeUsage(ctx context.Context, user, realm string, in keyrange.Ranges) (u Usage, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM unnest($3::text[], $4::text[]) AS bounds (lower, upper)
+		JOIN vault_items ON user_id = $1 AND realm_id = $2 AND key >= lower AND key < upper`,
+		user, realm, in.Lower, in.Upper).Scan(&u.RealmItems, &u.RealmBytes)
 	return u, err
 }
 

@@ -67,8 +67,8 @@ func TestAQuotaOfZeroAllowsOnlyEmptyValues(t *testing.T) {
 	s.put(u, "empty", "", "")
 	r := s.call(u, "GET", "/api/v1/vault/stats", nil)
 	var got Stats
-	if err := json.Unmarshal(r.Data, &got); err != nil || r.status != 200 || got.LimitMB != 0 || got.RemainingMB != 0 ||
-		got.UsedPercentage != 100 {
+	if err := json.Unmarshal(r.Data, &got); err != nil || r.status != 200 || *got.LimitMB != 0 || *got.RemainingMB != 0 ||
+		*got.UsedPercentage != 100 {
 		t.Errorf("stats: got %d %s (%v)", r.status, r.raw, err)
 	}
 }
@@ -94,7 +94,7 @@ func TestShrinkingIsAllowedUnderALoweredQuota(t *testing.T) {
 	if err := json.Unmarshal(s.call(lowered, "GET", "/api/v1/vault/stats", nil).Data, &stats); err != nil {
 		t.Fatal(err)
 	}
-	if stats.RemainingMB != 0 || stats.UsedPercentage != 200800 || stats.LimitMB != 0.000095 ||
+	if *stats.RemainingMB != 0 || *stats.UsedPercentage != 200800 || *stats.LimitMB != 0.000095 ||
 		stats.TotalSizeBytes != 200_800 {
 		t.Errorf("got %+v", stats)
 	}

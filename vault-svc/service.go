@@ -90,6 +90,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	srv := httpx.New(httpx.Options{
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities,
 		MaxBody:        quota.LargestBody,
+		MaxHeaders:     auth.MaxVaultHeaders,
 		RequestTimeout: requestTimeout, ReadTimeout: requestTimeout, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/vault-svc/internal/batch"
+	"github.com/realmgate/realmgate/vault-svc/internal/keyrange"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
@@ -142,15 +144,53 @@ func (v *Vault) countOpenError(err error) error {
 	return err
 }
 
-// List calls each for every item of a realm, with its metadata and without its value. Items are
-// ordered by the bytes of their keys.
-func (v *Vault) List(ctx context.Context, user, realm string, each func(Info) error) error {
-	key, err := v.keys.Find(ctx, user)
-	if key == nil || err != nil {
+// Page is a part of the items of a realm, ordered by the bytes of their keys.
+type Page struct {
+	User, Realm string
+	Prefix      string // of the keys
+	Limit       int    // most items; 0: all
+	Cursor      string // Next of the page before; "": the first page
+	ranges      keyrange.Ranges
+	Next        string // set by List; "" when no items follow
+}
+
+// maxPage is the highest limit of a page, and maxCursor the most characters of a cursor.
+const (
+	maxPage   = 1000
+	maxCursor = 1024
+)
+
+// List calls each for every item of the page, with its metadata and without its value, and sets
+// p.Next. The error is 400 VALIDATION_ERROR when the cursor belongs to another user, realm or
+// prefix.
+func (v *Vault) List(ctx context.Context, p *Page, each func(Info) error) error {
+	key, err := v.keys.Find(ctx, p.User)
+	if err != nil {
 		return err
 	}
-	return v.items.list(ctx, user, realm, func(row sealedInfo) error {
-		ref := sealing.Ref{User: user, Realm: realm, Key: row.key}
+	ranges := p.ranges
+	if p.Cursor != "" {
+		var after string
+		ok := key != nil
+		if ok {
+			after, ok = key.OpenCursor(p.Realm, p.Prefix, p.Cursor)
+		}
+		if !ok {
+			return apperr.InvalidField("/cursor", "must be the next_cursor of a page of the same realm and prefix")
+		}
+		ranges = ranges.After(after)
+	}
+	if key == nil || ranges.Empty() {
+		return nil
+	}
+	last, n := "", 0
+	return v.items.list(ctx, p.User, p.Realm, ranges, p.Limit, func(row sealedInfo) error {
+		if n++; p.Limit > 0 && n > p.Limit { // the row after the page says only that there is one
+			p.Next, err = key.SealCursor(p.Realm, p.Prefix, last)
+			return err
+		}
+		last = row.key
+		ref := sealing.Ref{User: p.User, Realm: p.Realm, Key: row.key}
 		info := row.info(ref)
 		var err error
 		if info.Metadata, err = openMetadata(key, ref, row); err != nil {
@@ -174,10 +214,15 @@ func (v *Vault) Clear(ctx context.Context, user, realm string) (int64, error) {
 	return v.items.clear(ctx, user, realm)
 }
 
-// Stats reports the size of one realm, and compares the whole account with a quota of limit bytes.
-func (v *Vault) Stats(ctx context.Context, user, realm string, limit int64) (Stats, error) {
-	u, err := v.items.usage(ctx, user, realm)
-	return newStats(u, limit), err
+// Stats reports the size of the realm, and compares the whole account with the quota. For an auth
+// token that is limited to some keys it reports the size of these.
+func (v *Vault) Stats(ctx context.Context, s scope) (Stats, error) {
+	if len(s.keys.Prefixes) > 0 {
+		u, err := v.items.rangeUsage(ctx, s.user, s.realm, keyrange.Of(s.keys, ""))
+		return newTotals(u), err
+	}
+	u, err := v.items.usage(ctx, s.user, s.realm)
+	return newStats(u, s.quota), err
 }
 
 // Realms lists the realms in which a user has items.

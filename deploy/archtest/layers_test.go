@@ -17,7 +17,7 @@ var layers = map[string]map[string]int{
 	},
 	"vault-svc": {
 		".": 2, "cmd/vault-svc": 3,
-		"internal/batch": 1, "internal/memory": 1, "internal/sealing": 1,
+		"internal/batch": 1, "internal/keyrange": 1, "internal/memory": 1, "internal/sealing": 1,
 	},
 	"activity-svc": {
 		".": 2, "cmd/activity-svc": 3,

@@ -88,6 +88,66 @@ PUT    /users/auth/2fa/token-gate       401M 401I    401E    401I     401I    40
 POST   /users/auth/logout               401M 401I    401E    401I     401I    200    200   200   403P   403R   403P
 `
 
+// vaultMatrix is the authorisation of the vault for auth tokens that may use a part of it: one that
+// may only read, one with the key prefix "in", one with both, and one with both in another realm.
+// The key in-k does not exist, and out-k does; no cell may tell that.
+const vaultMatrix = `
+                          reader prefix both  elsewhere
+GET    /vault/keys        200    200    200   403R
+GET    /vault/keys/in-k   404N   404N   404N  403R
+GET    /vault/keys/out-k  200    403P   403P  403R
+GET    /vault/keys/out-no 404N   403P   403P  403R
+PUT    /vault/keys/in-k   403P   400V   403P  403R
+PUT    /vault/keys/out-k  403P   403P   403P  403R
+PATCH  /vault/keys/in-k   403P   400V   403P  403R
+PATCH  /vault/keys/out-no 403P   403P   403P  403R
+DELETE /vault/keys/in-k   403P   404N   403P  403R
+DELETE /vault/keys/out-k  403P   403P   403P  403R
+DELETE /vault/keys/out-no 403P   403P   403P  403R
+DELETE /vault             403P   403P   403P  403R
+GET    /vault/stats       200    200    200   403R
+`
+
+func TestVaultScopeMatrix(t *testing.T) {
+	t.Parallel()
+	r := product(t, loadConformance(t))
+	u := r.user("scopes")
+	r.do("PUT", "/api/v1/vault/keys/out-k", u.Token, map[string]any{"value": "v"}).want(t, "put", 201, "")
+	token := func(body map[string]any) string {
+		body["permission_template"], body["vault_access"] = "full_access", true
+		var data struct{ Token string }
+		r.do("POST", "/api/v1/auth/tokens", u.Token, body).want(t, "token", 201, "").into(t, &data)
+		return data.Token
+	}
+	in := []string{"in"}
+	callers := map[string]string{
+		"reader": token(map[string]any{"vault_read_only": true}), "prefix": token(map[string]any{"vault_prefixes": in}),
+		"both":      token(map[string]any{"vault_prefixes": in, "vault_read_only": true}),
+		"elsewhere": token(map[string]any{"vault_prefixes": in, "vault_read_only": true, "realm_ids": []string{realm}}),
+	}
+	lines := strings.Split(strings.TrimSpace(vaultMatrix), "\n")
+	columns := strings.Fields(lines[0])
+	for _, line := range lines[1:] {
+		cells := strings.Fields(line)
+		for i, column := range columns {
+			a := r.do(cells[0], "/api/v1"+cells[1], callers[column], nil)
+			if got := a.cell(); got != cells[i+2] {
+				t.Errorf("%s %s as %s: got %s, want %s; answer %.200s", cells[0], cells[1], column, got, cells[i+2], a.raw)
+			}
+		}
+	}
+	var long []string
+	for i := range 64 {
+		long = append(long, fmt.Sprintf("%02d", i)+strings.Repeat("x", 253))
+	}
+	r.get("/api/v1/vault/keys/"+long[63], token(map[string]any{"vault_prefixes": long})).want(t,
+		"the longest scope", 404, "VAULT_KEY_NOT_FOUND")
+	page := r.get("/api/v1/vault/keys?limit=1", u.Token).want(t, "a page", 200, "")
+	if !strings.Contains(string(page.raw), `"next_cursor":null`) {
+		t.Errorf("got %s, want the last page", page.raw)
+	}
+}
+
 var cellCodes = map[string]string{
 	"M": "MISSING_TOKEN", "I": "INVALID_TOKEN", "E": "TOKEN_EXPIRED", "B": "ACCOUNT_BANNED",
 	"P": "INSUFFICIENT_PERMISSIONS", "C": "CANNOT_MODIFY_OTHER_USER",

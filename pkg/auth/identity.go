@@ -55,6 +55,8 @@ type Identity struct {
 
 // Grant is the part of an auth token's permissions that services check.
 type Grant struct {
+	// VaultAccess grants the whole vault. It is false for a token with a VaultScope, so that a
+	// gateway or service of an earlier release, which does not know scopes, refuses the token.
 	VaultAccess  bool     `json:"vlt,omitempty"`
 	EventAccess  bool     `json:"evt,omitempty"`
 	Realms       []string `json:"rls,omitempty"` // empty: not restricted
@@ -62,6 +64,8 @@ type Grant struct {
 	// Permissions holds the allowed leaves of the permission tree as dotted paths, such as
 	// "resources.vault".
 	Permissions []string `json:"prm,omitempty"`
+	// VaultScope grants a part of the vault; nil for a token with the whole vault or none of it.
+	VaultScope *VaultScope `json:"vsc,omitempty"`
 }
 
 // Allows reports whether the tree grants the dotted path.

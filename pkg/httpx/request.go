@@ -97,7 +97,9 @@ func (s *Server) identify(c *fiber.Ctx) error {
 			c.Set(auth.RefusedHeader, "invalid")
 			return apperr.Wrap(err, apperr.Unauthenticated, "INVALID_TOKEN", "Invalid authentication token")
 		}
-		s.verified.Set(utils.CopyString(header), identity)
+		if len(header) <= maxVerifiedHeader {
+			s.verified.Set(utils.CopyString(header), identity)
+		}
 	}
 	knownOf(c).caller = identity
 	return c.Next()
@@ -109,6 +111,9 @@ func (s *Server) identify(c *fiber.Ctx) error {
 const (
 	verifiedTTL = 5 * time.Second
 	maxVerified = 10_000
+	// maxVerifiedHeader bounds the memory of the cache. Only auth tokens with many realms or vault
+	// prefixes have longer headers, which are verified each time.
+	maxVerifiedHeader = 4 << 10
 )
 
 func newVerified() *otter.Cache[string, auth.Identity] {

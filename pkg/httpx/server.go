@@ -39,6 +39,9 @@ type Options struct {
 	// refuses Request().BodyStream() and enforces the limit itself. It is for the gateway, which
 	// identifies the sender before it reads 50 MB.
 	StreamBody bool
+	// MaxHeaders bounds the request line and the headers together, in bytes (16 KB). Each
+	// connection has a buffer of this size.
+	MaxHeaders int
 	// RequestTimeout bounds the context of a handler (30 s; negative: the handler bounds itself);
 	// ReadTimeout the reading of one request with its body (60 s); IdleTimeout a connection between
 	// requests (120 s).
@@ -59,8 +62,8 @@ type Options struct {
 // DefaultBodyLimit is the most bytes of a request's body on a route without a limit of its own.
 const DefaultBodyLimit = 1 << 20
 
-// maxHeaderBytes bounds the request line and the headers together.
-const maxHeaderBytes = 16 << 10
+// defaultMaxHeaders is the default of Options.MaxHeaders.
+const defaultMaxHeaders = 16 << 10
 
 // Server is a Fiber app and the listener that it serves.
 type Server struct {
@@ -77,6 +80,9 @@ func New(o Options) *Server {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultBodyLimit
 	}
+	if o.MaxHeaders == 0 {
+		o.MaxHeaders = defaultMaxHeaders
+	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = 30 * time.Second
 	}
@@ -89,7 +95,7 @@ func New(o Options) *Server {
 	s := &Server{o: o, metrics: newRequestMetrics(o.Metrics), verified: newVerified()}
 	s.App = fiber.New(fiber.Config{
 		AppName: o.Name, StrictRouting: true, CaseSensitive: true, DisableStartupMessage: true, ErrorHandler: s.fail,
-		BodyLimit: o.MaxBody, ReadBufferSize: maxHeaderBytes, ReadTimeout: o.ReadTimeout, WriteTimeout: o.ReadTimeout,
+		BodyLimit: o.MaxBody, ReadBufferSize: o.MaxHeaders, ReadTimeout: o.ReadTimeout, WriteTimeout: o.ReadTimeout,
 		IdleTimeout:                  o.IdleTimeout,
 		DisablePreParseMultipartForm: true, StreamRequestBody: o.StreamBody,
 	})

@@ -15,6 +15,8 @@ import (
 type Audience struct {
 	Name string
 	Keys *auth.InternalKeys
+	// VaultScopes tells that identities contain the vault scopes of auth tokens.
+	VaultScopes bool
 }
 
 // maxAudiences is the number of services that a Principal can remember an identity for.
@@ -71,7 +73,11 @@ func (s *signer) sign(p *Principal, audience int, realm string, addr netip.Addr)
 		return last.header, nil
 	}
 	to := s.audiences[audience]
-	header, err := to.Keys.Sign(p.identity(realm, addr.String()), to.Name)
+	i := p.identity(realm, addr.String())
+	if !to.VaultScopes {
+		i.Grant = i.Grant.WithoutVaultScope()
+	}
+	header, err := to.Keys.Sign(i, to.Name)
 	if err == nil {
 		slot.Store(&signedIdentity{header: header, realm: realm, addr: addr, until: now.Add(reuseTime)})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/input"
 	"github.com/realmgate/realmgate/users-svc/internal/field"
@@ -101,6 +102,8 @@ func (p *tokenPatch) fieldReaders(now time.Time) map[string]func(*input.Object, 
 		"expires_at":           func(o *input.Object, name string) { p.readExpiry(o, name, now) },
 		"allow_no_realm":       p.readBool(func(t *Token) *bool { return &t.AllowNoRealm }),
 		"vault_access":         p.readBool(func(t *Token) *bool { return &t.VaultAccess }),
+		"vault_read_only":      p.readBool(func(t *Token) *bool { return &t.VaultReadOnly }),
+		"vault_prefixes":       p.readPrefixes,
 		"event_access":         p.readBool(func(t *Token) *bool { return &t.EventAccess }),
 		"is_enabled":           p.readBool(func(t *Token) *bool { return &t.IsEnabled }),
 	}
@@ -208,6 +211,25 @@ func (p *tokenPatch) readRealms(body *input.Object, name string) {
 		}
 	}
 	p.set[name] = func(t *Token) { t.RealmIDs = realms }
+}
+
+func (p *tokenPatch) readPrefixes(body *input.Object, name string) {
+	entries, ok := body.Strings(name, auth.MaxVaultPrefixes, auth.MaxVaultPrefix)
+	if !ok {
+		return
+	}
+	prefixes := []string{}
+	for i, entry := range entries {
+		if !auth.ValidPrefix(entry) {
+			body.Fail(name+"/"+strconv.Itoa(i), "must be 1 to 255 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
+			ok = false
+		} else if !slices.Contains(prefixes, entry) {
+			prefixes = append(prefixes, entry)
+		}
+	}
+	if ok {
+		p.set[name] = func(t *Token) { t.VaultPrefixes = prefixes }
+	}
 }
 
 // readTemplate sets the permissions to those of a template. fieldReaders are called in the order of

@@ -89,6 +89,7 @@ func (s *Service) create(ctx context.Context, caller auth.Identity, patch *token
 			granted := rightsOf(ancestors, s.Now())
 			token.RealmIDs, token.IPWhitelist = granted.realms, granted.addresses
 			token.AllowNoRealm, token.EventAccess = granted.allowNoRealm, granted.events
+			token.VaultReadOnly, token.VaultPrefixes = granted.readOnly, granted.prefixes
 			if !granted.expiresAt.IsZero() {
 				token.ExpiresAt = api.TimePtr(&granted.expiresAt)
 			}
@@ -303,7 +304,8 @@ func (tx lockedTx) manageable(ctx context.Context, caller auth.Identity, tokenID
 
 // effectiveToken returns a token that the caller manages, with only the rights that all its
 // ancestors have too. It returns 403 INSUFFICIENT_PERMISSIONS when an ancestor is disabled or
-// expired, or no realm or address remains, because the fields of a token cannot express that.
+// expired, or no realm, address or vault key remains, because the fields of a token cannot express
+// that.
 func (tx lockedTx) effectiveToken(ctx context.Context, caller auth.Identity, tokenID string, now time.Time) (Token,
 	error) {
 	token, err := tx.manageable(ctx, caller, tokenID)
@@ -318,7 +320,7 @@ func (tx lockedTx) effectiveToken(ctx context.Context, caller auth.Identity, tok
 	// change it.
 	lineage[0].IsEnabled, lineage[0].ExpiresAt = true, nil
 	effective := rightsOf(lineage, now)
-	if effective.unusable {
+	if effective.unusable || effective.noKeys {
 		return token, apperr.InsufficientPermissions()
 	}
 	if own := (*time.Time)(token.ExpiresAt); !effective.expiresAt.IsZero() &&
@@ -327,6 +329,10 @@ func (tx lockedTx) effectiveToken(ctx context.Context, caller auth.Identity, tok
 	}
 	token.VaultAccess, token.EventAccess, token.AllowNoRealm = effective.vault, effective.events, effective.allowNoRealm
 	token.RealmIDs, token.IPWhitelist = effective.realms, effective.addresses
+	token.VaultReadOnly = effective.readOnly
+	if !slices.Equal(effective.prefixes, auth.NormalPrefixes(token.VaultPrefixes)) {
+		token.VaultPrefixes = effective.prefixes
+	}
 	token.Permissions = token.Permissions.Restrict(effective.permissions)
 	return token, nil
 }

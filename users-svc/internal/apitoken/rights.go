@@ -15,6 +15,9 @@ type rights struct {
 	realms                      []string    // empty: all
 	addresses                   addressList // empty: any
 	expiresAt                   time.Time   // zero: no end
+	readOnly                    bool        // of the vault
+	prefixes                    []string    // of vault keys, as auth.NormalPrefixes returns them; empty: all
+	noKeys                      bool        // no vault key is left, or the prefixes are too many
 	unusable                    bool        // disabled, expired, or left with no realm or no address
 }
 
@@ -36,6 +39,8 @@ func rightsOf(lineage []Token, now time.Time) rights {
 		}
 		effective.realms = effective.intersectRealms(effective.realms, t.RealmIDs)
 		effective.addresses = effective.intersectPrefixes(t.IPWhitelist)
+		effective.readOnly = effective.readOnly || t.VaultReadOnly
+		effective.intersectKeys(t.VaultPrefixes)
 	}
 	return effective
 }
@@ -73,6 +78,22 @@ func (r *rights) intersectPrefixes(b addressList) addressList {
 	return both
 }
 
+// intersectKeys leaves only the vault keys that the prefixes cover too; an empty list covers all. A
+// token without a key left has no vault access, and is otherwise usable.
+func (r *rights) intersectKeys(prefixes []string) {
+	switch {
+	case len(prefixes) == 0 || r.noKeys:
+		return
+	case len(r.prefixes) == 0:
+		r.prefixes = auth.NormalPrefixes(prefixes)
+	default:
+		r.prefixes = auth.CommonPrefixes(r.prefixes, prefixes)
+	}
+	if len(r.prefixes) == 0 || !auth.PrefixesFit(r.prefixes) {
+		r.noKeys, r.prefixes = true, nil
+	}
+}
+
 // covers reports whether outer contains all addresses of inner.
 func covers(outer, inner netip.Prefix) bool {
 	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
@@ -83,7 +104,8 @@ func (r rights) equal(o rights) bool {
 	return r.vault == o.vault && r.events == o.events && r.allowNoRealm == o.allowNoRealm && r.unusable == o.unusable &&
 		r.expiresAt.Equal(o.expiresAt) &&
 		slices.Equal(r.permissions, o.permissions) && slices.Equal(r.realms, o.realms) &&
-		slices.Equal(r.addresses, o.addresses)
+		slices.Equal(r.addresses, o.addresses) &&
+		r.readOnly == o.readOnly && r.noKeys == o.noKeys && slices.Equal(r.prefixes, o.prefixes)
 }
 
 // subsetOf reports whether the token has no right that one of its ancestors lacks; true without
@@ -95,6 +117,14 @@ func subsetOf(t Token, ancestors []Token, now time.Time) bool {
 
 // grant returns the part of the rights that gateways send to services with each request.
 func (r rights) grant() auth.Grant {
-	return auth.Grant{VaultAccess: r.vault, EventAccess: r.events, Realms: r.realms, AllowNoRealm: r.allowNoRealm,
+	grant := auth.Grant{EventAccess: r.events, Realms: r.realms, AllowNoRealm: r.allowNoRealm,
 		Permissions: r.permissions}
+	switch {
+	case !r.vault || r.noKeys:
+	case r.readOnly || len(r.prefixes) > 0:
+		grant.VaultScope = &auth.VaultScope{ReadOnly: r.readOnly, Prefixes: r.prefixes}
+	default:
+		grant.VaultAccess = true
+	}
+	return grant
 }

@@ -40,6 +40,8 @@ type Token struct {
 	ExpiresAt        *api.Time       `json:"expires_at"` // nil: never
 	IsEnabled        bool            `json:"is_enabled"`
 	VaultAccess      bool            `json:"vault_access"`
+	VaultReadOnly    bool            `json:"vault_read_only"`
+	VaultPrefixes    []string        `json:"vault_prefixes"` // of keys; empty: all keys
 	EventAccess      bool            `json:"event_access"`
 	CreatedByTokenID *string         `json:"created_by_token_id"`
 	DelegationDepth  int             `json:"delegation_depth"`
@@ -69,6 +71,10 @@ func newSecret(tokenID string) (secret string, hash []byte) {
 	sum := sha256.Sum256([]byte(secret))
 	return secret, sum[:]
 }
+
+// vaultScoped reports whether the token is limited to a part of the vault. In the database such a
+// token has scoped_vault_access in place of vault_access, which earlier releases read.
+func (t *Token) vaultScoped() bool { return t.VaultReadOnly || len(t.VaultPrefixes) > 0 }
 
 // expired reports whether the token itself has expired; its ancestors are not considered.
 func (t *Token) expired(now time.Time) bool {

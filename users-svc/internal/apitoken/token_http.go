@@ -109,7 +109,8 @@ func (s *Service) postToken(c *fiber.Ctx) error {
 		return err
 	}
 	patch, err := s.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
-		"permissions", "permission_template", "vault_access", "event_access", "expires_at")
+		"permissions", "permission_template", "vault_access", "vault_read_only", "vault_prefixes", "event_access",
+		"expires_at")
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,8 @@ func (s *Service) patchToken(c *fiber.Ctx) error {
 		return err
 	}
 	patch, err := s.fields(c, "alias", "public_key", "public_storage", "ip_whitelist", "realm_ids", "allow_no_realm",
-		"permissions", "permission_template", "vault_access", "event_access", "expires_at", "is_enabled")
+		"permissions", "permission_template", "vault_access", "vault_read_only", "vault_prefixes", "event_access",
+		"expires_at", "is_enabled")
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,8 @@ import (
 )
 
 const tokenColumns = `t.id, t.user_id, t.alias, t.public_key, t.public_storage, t.ip_whitelist, t.realm_ids,
-	t.allow_no_realm, t.permissions, t.expires_at, t.is_enabled, t.vault_access, t.event_access,
+	t.allow_no_realm, t.permissions, t.expires_at, t.is_enabled,
+	t.vault_access OR t.scoped_vault_access, t.vault_read_only, t.vault_prefixes, t.event_access,
 	t.created_by_token_id, t.delegation_depth, t.last_used_at, t.last_used_ip, t.created_at, t.updated_at`
 
 func scanToken(row pgx.CollectableRow) (Token, error) { return scanTokenAnd(row) }
@@ -34,7 +35,8 @@ func scanTokenAnd(row pgx.CollectableRow, extra ...any) (Token, error) {
 	err := row.Scan(append([]any{&token.ID, &token.UserID, &token.Alias, &token.PublicKey, &storage, &addresses,
 		&token.RealmIDs,
 		&token.AllowNoRealm, &permissions, &expiresAt,
-		&token.IsEnabled, &token.VaultAccess, &token.EventAccess, &token.CreatedByTokenID, &token.DelegationDepth,
+		&token.IsEnabled, &token.VaultAccess, &token.VaultReadOnly, &token.VaultPrefixes, &token.EventAccess,
+		&token.CreatedByTokenID, &token.DelegationDepth,
 		&lastUsedAt, &token.LastUsedIP, &createdAt,
 		&updatedAt}, extra...)...)
 	if err != nil {
@@ -206,12 +208,13 @@ func (tx lockedTx) insert(ctx context.Context, token Token, hash []byte) error {
 	_, err = tx.Exec(ctx, `
 		INSERT INTO auth_tokens (id, user_id, alias, hash, public_key, public_storage, ip_whitelist, realm_ids,
 			allow_no_realm, permissions, expires_at, is_enabled, vault_access, event_access, created_by_token_id,
-			delegation_depth, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)`,
+			delegation_depth, created_at, updated_at, scoped_vault_access, vault_read_only, vault_prefixes)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, $18, $19, $20)`,
 		token.ID, tx.userID, token.Alias, hash, token.PublicKey, []byte(token.PublicStorage),
 		token.IPWhitelist.stored(), orEmpty(token.RealmIDs), token.AllowNoRealm, permissions,
-		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess, token.EventAccess,
-		token.CreatedByTokenID, token.DelegationDepth, time.Time(token.CreatedAt))
+		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess && !token.vaultScoped(), token.EventAccess,
+		token.CreatedByTokenID, token.DelegationDepth, time.Time(token.CreatedAt),
+		token.VaultAccess && token.vaultScoped(), token.VaultReadOnly, orEmpty(token.VaultPrefixes))
 	return err
 }
 
@@ -224,12 +227,14 @@ func (tx lockedTx) update(ctx context.Context, token Token) error {
 		UPDATE auth_tokens
 		SET alias = $3, public_key = $4, public_storage = $5, ip_whitelist = $6, realm_ids = $7,
 			allow_no_realm = $8, permissions = $9, expires_at = $10, is_enabled = $11,
-			vault_access = $12, event_access = $13, updated_at = $14
+			vault_access = $12, event_access = $13, updated_at = $14, scoped_vault_access = $15,
+			vault_read_only = $16, vault_prefixes = $17
 		WHERE user_id = $1 AND id = $2`,
 		tx.userID, token.ID, token.Alias, token.PublicKey, []byte(token.PublicStorage),
 		token.IPWhitelist.stored(), orEmpty(token.RealmIDs), token.AllowNoRealm, permissions,
-		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess, token.EventAccess,
-		time.Time(token.UpdatedAt))
+		(*time.Time)(token.ExpiresAt), token.IsEnabled, token.VaultAccess && !token.vaultScoped(), token.EventAccess,
+		time.Time(token.UpdatedAt), token.VaultAccess && token.vaultScoped(), token.VaultReadOnly,
+		orEmpty(token.VaultPrefixes))
 	return err
 }
 
