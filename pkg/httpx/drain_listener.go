@@ -104,16 +104,18 @@ const (
 	drainPause = 5 * time.Millisecond
 )
 
-// Stop closes the listener, answers for a moment the requests that kept connections still bring,
-// and waits for the requests under way until ctx ends.
+// Stop closes the listener, ends the event streams, answers for a moment the requests that kept
+// connections still bring, and waits for the requests and the streams under way until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
+	s.streams.drain()
 	defer s.verified.StopAllGoroutines()
 	if l := s.listener.Load(); l != nil {
 		s.drain(ctx, l)
 		_ = l.Close() // Fiber's shutdown hangs for ever when the listener has not begun to serve
 	}
 	err := s.ShutdownWithContext(ctx)
+	s.streams.wait(ctx)
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}

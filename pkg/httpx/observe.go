@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"context"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 type requestMetrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	streams  *streamMetrics
 	// series caches the children of both metrics, because a lookup by labels costs more than the
 	// counting. It has one entry for each series.
 	mu     sync.RWMutex
@@ -64,6 +66,7 @@ func newRequestMetrics(reg prometheus.Registerer) *requestMetrics {
 			Name: "http_request_duration_seconds", Help: "Time from the first handler to the answer.",
 			Buckets: DurationBuckets(),
 		}, []string{"method", "route"}),
+		streams: newStreamMetrics(reg),
 	}
 	if reg != nil {
 		reg.MustRegister(m.requests, m.duration)
@@ -87,30 +90,50 @@ func (s *Server) observe(c *fiber.Ctx) error {
 		}
 	}
 	s.seen(c, start)
+	if st := knownOf(c).stream; st != nil && !c.Context().IsHead() {
+		s.hijack(c, st, start, span)
+		return nil
+	}
 	endSpan(c, span)
 	return nil
 }
 
-// seen counts and logs an answered request. While the server stops, it also tells the client to
-// close the connection.
+// facts are what the log line of a request says, besides its result.
+type facts struct {
+	requestID, method, route, userID, clientAddr string
+	status                                       int
+	logged                                       bool
+}
+
+func factsOf(c *fiber.Ctx) facts {
+	k := knownOf(c)
+	return facts{requestID: k.requestID, method: knownMethod(c.Method()), route: RouteName(c), userID: k.caller.UserID,
+		clientAddr: clientAddr(c), status: c.Response().StatusCode(), logged: !k.unlogged}
+}
+
+// seen counts and logs an answered request; the line about a stream follows when the stream ends.
+// While the server stops, it also tells the client to close the connection.
 func (s *Server) seen(c *fiber.Ctx, start time.Time) {
 	if s.stopping.Load() {
 		c.Response().SetConnectionClose()
 	}
-	route, method, status := RouteName(c), knownMethod(c.Method()), c.Response().StatusCode()
 	took := time.Since(start)
-	series := s.metrics.of(method, route, status)
+	series := s.metrics.of(knownMethod(c.Method()), RouteName(c), c.Response().StatusCode())
 	series.answered.Inc()
 	series.duration.Observe(took.Seconds())
-	if ctx := c.UserContext(); (status >= 400 || !s.o.LogErrorsOnly && !knownOf(c).unlogged) &&
-		s.o.Log.Enabled(ctx, slog.LevelInfo) {
-		s.logger(c).LogAttrs(ctx, slog.LevelInfo, "request",
-			slog.String("request_id", RequestID(c)), slog.String("method", method), slog.String("route", route),
-			slog.Int("status", status),
-			slog.Duration("took", took), slog.String("user_id", Caller(c).UserID),
-			slog.String("client_addr", clientAddr(c)),
-			slog.Int("bytes", answerBytes(c.Response())))
+	if knownOf(c).stream == nil && s.o.Log.Enabled(c.UserContext(), slog.LevelInfo) {
+		s.logRequest(c.UserContext(), s.logger(c), factsOf(c), took, answerBytes(c.Response()))
 	}
+}
+
+func (s *Server) logRequest(ctx context.Context, log *slog.Logger, f facts, took time.Duration, bytes int) {
+	if f.status < 400 && (s.o.LogErrorsOnly || !f.logged) {
+		return
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("request_id", f.requestID), slog.String("method", f.method), slog.String("route", f.route),
+		slog.Int("status", f.status), slog.Duration("took", took), slog.String("user_id", f.userID),
+		slog.String("client_addr", f.clientAddr), slog.Int("bytes", bytes))
 }
 
 // answerBytes returns the length of an answer's body, -1 for a streamed answer, whose body would

@@ -30,6 +30,7 @@ type known struct {
 	caller    auth.Identity
 	body      *input.Object // nil until the handler has read it
 	client    netip.Addr    // set in the gateway; services take it from the identity
+	stream    *stream       // nil unless the answer is streamed
 }
 
 // knownOf returns the facts about the request, which may be read and written until it has been

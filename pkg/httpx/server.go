@@ -1,7 +1,7 @@
 // Package httpx provides the HTTP server of every process of Realmgate: the Fiber app with its
 // limits, request ids, recovery from panics, the one error handler that writes envelopes, the log
 // line and the metrics of a request. Start reading at New; handlers use OK, Paged, Body, Query and
-// Caller.
+// Caller, and Stream or Events for streamed answers.
 package httpx
 
 import (
@@ -73,6 +73,9 @@ type Server struct {
 	verified *otter.Cache[string, auth.Identity]
 	listener atomic.Pointer[drainListener]
 	stopping atomic.Bool // every answer closes its connection
+	streams  streams
+	// eventTimeout is the constant of the same name, except in tests.
+	eventTimeout time.Duration
 }
 
 // New returns a server without routes. Routing is exact: case and trailing slashes count.
@@ -92,7 +95,8 @@ func New(o Options) *Server {
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = 120 * time.Second
 	}
-	s := &Server{o: o, metrics: newRequestMetrics(o.Metrics), verified: newVerified()}
+	s := &Server{o: o, metrics: newRequestMetrics(o.Metrics), verified: newVerified(),
+		eventTimeout: eventTimeout}
 	s.App = fiber.New(fiber.Config{
 		AppName: o.Name, StrictRouting: true, CaseSensitive: true, DisableStartupMessage: true, ErrorHandler: s.fail,
 		BodyLimit: o.MaxBody, ReadBufferSize: o.MaxHeaders, ReadTimeout: o.ReadTimeout, WriteTimeout: o.ReadTimeout,
