@@ -16,6 +16,7 @@ package activity
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/api"
@@ -50,23 +51,51 @@ type record struct {
 	status              int16
 	ipAddress           string
 	userAgent           string
+	credential          credential
 	stored              bool // set by store.insert: the row is new
+}
+
+// credential is the part of a record that events of earlier releases do not have.
+type credential struct {
+	requestID  string // "" when unknown
+	durationMS int32  // unknown when kind is
+	kind       int16
+	id         string // raw; "" when unknown
+}
+
+// The kinds of credential in the column auth. Kinds of a later release are stored as unknown, which
+// is NULL.
+const (
+	kindUnknown int16 = iota
+	kindSession
+	kindToken
+)
+
+// kindNames are the names of the kinds in events and answers.
+var kindNames = [...]string{kindUnknown: "", kindSession: event.AuthSession, kindToken: event.AuthToken}
+
+func credentialOf(e event.Request) credential {
+	return credential{
+		requestID: e.RequestID, durationMS: int32(e.DurationMS), id: raw(e.AuthID),
+		kind: int16(max(0, slices.Index(kindNames[:], e.Auth))),
+	}
 }
 
 // recordsOf returns the rows that an event becomes: one in the log of the user who acted and, when
 // the request acted on another user, one with the same id in that user's log. The second omits the
-// address and the program of the administrator who acted.
+// address, the program and the session of the administrator who acted.
 func recordsOf(e event.Request) []*record {
 	mine := &record{
 		userID: raw(e.UserID), id: raw(e.ID), realmID: raw(e.RealmID), method: e.Method, path: e.Path,
 		status:    int16(e.Status),
-		ipAddress: e.IPAddress, userAgent: e.UserAgent,
+		ipAddress: e.IPAddress, userAgent: e.UserAgent, credential: credentialOf(e),
 	}
 	if e.OnUserID == "" || e.OnUserID == e.UserID {
 		return []*record{mine}
 	}
 	theirs := *mine
 	theirs.userID, theirs.ipAddress, theirs.userAgent = raw(e.OnUserID), "", ""
+	theirs.credential.id = ""
 	return []*record{mine, &theirs}
 }
 
@@ -74,7 +103,8 @@ func recordsOf(e event.Request) []*record {
 const fixedBytes = 12 + 12 + 2
 
 // bytes is the size of a record: the bytes of its columns, without what PostgreSQL adds. sizeOf is
-// the same in SQL.
+// the same in SQL. The columns of the credential do not count, so that the previous release, which
+// does not know them, counts the same while it runs beside this one.
 func (r *record) bytes() int64 {
 	return int64(fixedBytes + len(r.realmID) + len(r.method) + len(r.path) + len(r.ipAddress) + len(r.userAgent))
 }
@@ -96,6 +126,12 @@ type Record struct {
 	IPAddress  string   `json:"ip_address"`
 	UserAgent  string   `json:"user_agent"`
 	CreatedAt  api.Time `json:"created_at"`
+	// The fields below are null in records of events of earlier releases. AuthID is null, too, in
+	// the record of an administrator's request in the log of the user on whom it acted.
+	RequestID  *string `json:"request_id"`
+	DurationMS *int32  `json:"duration_ms"`
+	Auth       *string `json:"auth"`
+	AuthID     *string `json:"auth_id"`
 }
 
 // Stats is the size of a user's log and the times of its oldest and newest record.

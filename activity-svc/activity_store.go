@@ -181,7 +181,8 @@ func locatePage(ctx context.Context, tx pgx.Tx, f filter, ranges []timerange.Cou
 // fewSkipped is how many rows are skipped along the key without asking the counts how to skip them.
 const fewSkipped = 200
 
-const recordColumns = `id, realm_id, method, path, status, ip_address, user_agent`
+const recordColumns = `id, realm_id, method, path, status, ip_address, user_agent,
+	auth_id, request_id, duration_ms, auth`
 
 // sliceQuery returns the statement for the records of a slice, and its arguments. It finds the ids
 // along the key first, which needs no look at the rows that are skipped, and then looks up the rows
@@ -210,18 +211,31 @@ func readPage(ctx context.Context, tx pgx.Tx, f filter, page []timerange.Slice) 
 	for _, slice := range page {
 		sql, args := f.sliceQuery(slice)
 		b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
-			var id, realm []byte
-			r := Record{UserID: user}
-			_, err := pgx.ForEachRow(rows, []any{&id, &realm, &r.Method, &r.Path, &r.StatusCode, &r.IPAddress, &r.UserAgent},
-				func() error {
-					r.ID, r.RealmID, r.CreatedAt = hex.EncodeToString(id), hex.EncodeToString(realm), api.Time(idTime(string(id)))
-					records = append(records, r)
-					return nil
-				})
-			return err
+			return scanRecords(rows, user, func(r Record) error { records = append(records, r); return nil })
 		})
 	}
 	return records, tx.SendBatch(ctx, b).Close()
+}
+
+// scanRecords passes the records of rows, which have the recordColumns of one user's log, to each.
+func scanRecords(rows pgx.Rows, userID string, each func(Record) error) error {
+	var id, realm, authID []byte
+	var kind *int16
+	r := Record{UserID: userID}
+	_, err := pgx.ForEachRow(rows, []any{&id, &realm, &r.Method, &r.Path, &r.StatusCode, &r.IPAddress, &r.UserAgent,
+		&authID, &r.RequestID, &r.DurationMS, &kind}, func() error {
+		r.ID, r.RealmID, r.CreatedAt = hex.EncodeToString(id), hex.EncodeToString(realm), api.Time(idTime(string(id)))
+		r.Auth, r.AuthID = nil, nil
+		if kind != nil && int(*kind) < len(kindNames) {
+			r.Auth = &kindNames[*kind]
+		}
+		if authID != nil {
+			text := hex.EncodeToString(authID)
+			r.AuthID = &text
+		}
+		return each(r)
+	})
+	return err
 }
 
 // readEnd returns the time of the newest (DESC) or oldest (ASC) record that f selects in r.

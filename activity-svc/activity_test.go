@@ -25,14 +25,15 @@ func TestARecordIsServedAsTheContractHasIt(t *testing.T) {
 		ID: id.New(time.Now()), UserID: user.UserID, RealmID: "507f1f77bcf86cd799439011", Method: "PATCH",
 		Path:   "/api/v1/vault/keys/é",
 		Status: 201, IPAddress: "2001:db8::1", UserAgent: "Mozilla/5.0 <b>",
+		RequestID: "a-request", DurationMS: 12, Auth: event.AuthSession, AuthID: user.SessionID,
 	}
 	h.publish(e)
 	h.drained()
 	a := h.get(user, logPath)
 	want := fmt.Sprintf(`{"statusCode":200,"message":"Activity logs retrieved successfully","data":[{"id":"%s","user_id":"%s",`+
 		`"realm_id":"507f1f77bcf86cd799439011","method":"PATCH","path":"/api/v1/vault/keys/é","status_code":201,"ip_address":"2001:db8::1",`+
-		`"user_agent":"Mozilla/5.0 <b>","created_at":"%s"}],"metadata":{"total":1,"page":1,"limit":50,"pages":1}}`,
-		e.ID, e.UserID, e.At().Format("2006-01-02T15:04:05.000Z"))
+		`"user_agent":"Mozilla/5.0 <b>","created_at":"%s","request_id":"a-request","duration_ms":12,"auth":"session","auth_id":"%s"}],"metadata":{"total":1,"page":1,"limit":50,"pages":1}}`,
+		e.ID, e.UserID, e.At().Format("2006-01-02T15:04:05.000Z"), user.SessionID)
 	if a.body != want {
 		t.Errorf("got  %s\nwant %s", a.body, want)
 	}

@@ -34,6 +34,7 @@ func traffic(n, users int) [][]byte {
 			IPAddress: fmt.Sprintf("203.0.113.%d", r.IntN(256)),
 			UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
 		}
+		e.RequestID, e.DurationMS, e.Auth, e.AuthID = id.New(time.Now()), r.Int64N(50), event.AuthSession, e.UserID
 		if r.IntN(4) == 0 {
 			e.RealmID = "507f1f77bcf86cd799439011"
 		}
@@ -116,8 +117,7 @@ func bareCopy(b *testing.B, s *store, rows []*record) {
 		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
 			r := rows[i]
 			return []any{[]byte(r.userID), []byte(r.id), []byte(r.realmID), r.method, r.path, r.status, r.ipAddress,
-					r.userAgent},
-				nil
+				r.userAgent, []byte(r.credential.id), r.credential.requestID, r.credential.durationMS, r.credential.kind}, nil
 		}))
 	if err != nil {
 		b.Fatal(err)

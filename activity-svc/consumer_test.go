@@ -271,6 +271,7 @@ func TestAnActOnAnotherUserStandsInBothLogs(t *testing.T) {
 	h, r := start(t)
 	admin, other := newUser(), newUser()
 	e := at(time.Now(), admin, "PATCH", 200)
+	e.RequestID, e.Auth, e.AuthID = "r", event.AuthSession, admin.SessionID
 	e.OnUserID, e.Path = other.UserID, "/api/v1/users/"+other.UserID
 	self := at(time.Now(), admin, "PATCH", 200)
 	self.OnUserID = admin.UserID
@@ -284,7 +285,7 @@ func TestAnActOnAnotherUserStandsInBothLogs(t *testing.T) {
 		t.Fatalf("%d and %d records, want 2 and 1", len(mine), len(theirs))
 	}
 	if got := theirs[0]; got.ID != e.ID || got.UserID != other.UserID || got.Path != e.Path || got.Method != "PATCH" ||
-		got.IPAddress != "" || got.UserAgent != "" {
+		got.IPAddress != "" || got.UserAgent != "" || got.AuthID != nil || got.RequestID == nil || *got.RequestID != "r" {
 		t.Errorf("the other user sees %+v", got)
 	}
 	if got := r.outcomes(t); got[stored] != 2 {

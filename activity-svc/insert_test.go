@@ -19,6 +19,9 @@ func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 		for _, text := range []string{"", "/a", "tab\t, line\n, \\. and \\N", "ü €", strings.Repeat("long", 10_000)} {
 			r := *recordsOf(at(time.Now(), newUser(), "GET", 200))[0]
 			r.status, r.path, r.ipAddress, r.userAgent, r.method = status, text, text, text, text
+			if n := len(given); n%2 == 0 {
+				r.credential = credential{requestID: text, durationMS: int32(n), kind: kindToken, id: r.userID}
+			}
 			given = append(given, r)
 		}
 	}
@@ -31,14 +34,17 @@ func TestWhatIsCopiedInIsWhatWasGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := s.pool.Query(t.Context(),
-		`SELECT user_id, id, realm_id, method, path, status, ip_address, user_agent FROM activity`)
+		`SELECT user_id, id, realm_id, method, path, status, ip_address, user_agent, auth_id, coalesce(request_id, ''),
+			coalesce(duration_ms, 0), coalesce(auth, 0) FROM activity`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	there, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (r record, err error) {
-		var user, id, realm []byte
-		err = row.Scan(&user, &id, &realm, &r.method, &r.path, &r.status, &r.ipAddress, &r.userAgent)
-		r.userID, r.id, r.realmID = string(user), string(id), string(realm)
+		var user, id, realm, authID []byte
+		c := &r.credential
+		err = row.Scan(&user, &id, &realm, &r.method, &r.path, &r.status, &r.ipAddress, &r.userAgent,
+			&authID, &c.requestID, &c.durationMS, &c.kind)
+		r.userID, r.id, r.realmID, c.id = string(user), string(id), string(realm), string(authID)
 		return r, err
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package activity
 import (
 	"io/fs"
 	"log/slog"
-	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -24,7 +23,7 @@ func previousMigrations(t *testing.T) fs.FS {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, "migrations/00090") {
+		if name >= "migrations/00090" {
 			continue
 		}
 		data, err := fs.ReadFile(migrationFiles, name)
@@ -52,6 +51,20 @@ func countAsPrevious(t *testing.T, s *store, before time.Time) {
 		t.Fatal(err)
 	}
 	if _, err := s.pool.Exec(t.Context(), `UPDATE activity_counted SET before = $1`, before); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// copyAsPrevious stores rows as the releases do that do not know the credential of a record.
+func copyAsPrevious(t testing.TB, s *store, rows []*record) {
+	t.Helper()
+	_, err := s.pool.CopyFrom(t.Context(), pgx.Identifier{"activity"}, columns[:8],
+		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+			r := rows[i]
+			return []any{[]byte(r.userID), []byte(r.id), []byte(r.realmID), r.method, r.path, r.status, r.ipAddress,
+				r.userAgent}, nil
+		}))
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -114,10 +127,7 @@ func TestThePreviousReleaseReadsAndLeavesStoringToThisOne(t *testing.T) {
 	if err := w.s.makePartitions(t.Context(), daysOf(rows)); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.InTx(t.Context(), w.s.pool,
-		func(tx pgx.Tx) error { _, err := copyIn(t.Context(), tx, rows); return err }); err != nil {
-		t.Fatal(err)
-	}
+	copyAsPrevious(t, w.s, rows)
 	countAsPrevious(t, w.s, now.Add(-time.Hour).Truncate(time.Millisecond))
 	migrate(migrationFiles)
 	agree := func(stage string) {

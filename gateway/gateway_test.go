@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
@@ -64,7 +65,7 @@ func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 		writeJSON(w, 404, map[string]any{"statusCode": 404, "code": "VAULT_KEY_NOT_FOUND"})
 	})
 	r := d.do(ask{method: "GET", path: "/api/v1/vault/keys/nope?realm_id=" + strings.ToUpper(realm), bearer: ada.token,
-		header: map[string]string{"User-Agent": "t\xff1"}})
+		header: map[string]string{"User-Agent": "t\xff1", "X-Request-ID": "req-1"}})
 	if r.status != 404 || r.header.Get("X-Realmgate-On-User") != "" {
 		t.Errorf("got %d, on user %q", r.status, r.header.Get("X-Realmgate-On-User"))
 	}
@@ -77,11 +78,14 @@ func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 	got := map[string]int{}
 	for _, e := range events.of(ada.userID) {
 		got[e.Method+" "+e.Path] = e.Status
+		if e.Auth != event.AuthSession || e.AuthID != ada.sessionID || e.RequestID == "" || e.DurationMS < 0 {
+			t.Errorf("credential: %+v, want that of session %s", e, ada.sessionID)
+		}
 		if e.IPAddress != "127.0.0.1" {
 			t.Errorf("address %q", e.IPAddress)
 		}
 		if strings.HasSuffix(e.Path, "nope") &&
-			(e.RealmID != realm || e.OnUserID != strings.Repeat("c", 24) || e.UserAgent != "t\uFFFD1") {
+			(e.RealmID != realm || e.OnUserID != strings.Repeat("c", 24) || e.UserAgent != "t\uFFFD1" || e.RequestID != "req-1") {
 			t.Errorf("event %+v", e)
 		}
 	}

@@ -2,12 +2,14 @@ package gateway
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/realmgate/realmgate/pkg/event"
+	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
@@ -26,9 +28,19 @@ func (g *gateway) record(c *fiber.Ctx, ex *exchange, status int) error {
 		Method: text(c.Request().Header.Method(), maxMethod),
 		Path:   text(ex.path, event.MaxPath), Status: status, IPAddress: ex.principal.AddrText(ex.clientAddr),
 		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: ex.targetUserID,
-		Traceparent: g.traceparent(c),
+		RequestID: httpx.RequestID(c), DurationMS: durationMS(c), Traceparent: g.traceparent(c),
+	}
+	if token := ex.token(); token != nil {
+		e.Auth, e.AuthID = event.AuthToken, token.ID
+	} else {
+		e.Auth, e.AuthID = event.AuthSession, ex.principal.State().SessionID
 	}
 	return g.journal.Append(e)
+}
+
+// durationMS returns how long the request has taken since it was read, in whole milliseconds.
+func durationMS(c *fiber.Ctx) int64 {
+	return min(max(0, time.Since(c.Context().Time()).Milliseconds()), event.MaxDurationMS)
 }
 
 // text returns bytes of a request as valid UTF-8 of at most max bytes, cut between characters. It

@@ -4,6 +4,7 @@ package event
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -47,16 +48,37 @@ type Request struct {
 	// OnUserID is the other user that an admin's request acted on; the record is in the logs of
 	// both users.
 	OnUserID string `json:"on_user_id,omitempty"`
+	// RequestID is the X-Request-ID of the answer. Like the three fields below, it is "" or 0 in
+	// events of earlier releases.
+	RequestID string `json:"request_id,omitempty"`
+	// DurationMS is how long the answer took, in whole milliseconds. An event without Auth has no
+	// duration; one with Auth and 0 took less than a millisecond.
+	DurationMS int64 `json:"duration_ms,omitzero"`
+	// Auth is the kind of credential of the request, AuthSession or AuthToken, and AuthID the id of
+	// that session or auth token.
+	Auth   string `json:"auth,omitempty"`
+	AuthID string `json:"auth_id,omitempty"`
 	// Traceparent is the span of the request at the gateway (W3C Trace Context), when the request
 	// is traced; it is not stored.
 	Traceparent string `json:"tp,omitempty"`
 }
 
+// The kinds of credential. Later releases may add others.
+const (
+	AuthSession = "session"
+	AuthToken   = "token"
+)
+
+// MaxDurationMS is the longest duration of an event, about 24 days; longer ones are cut to it.
+const MaxDurationMS = math.MaxInt32
+
 // The largest sizes, in bytes, of the texts that clients choose.
 const (
+	MaxRequestID = 128
 	MaxPath      = 2048
 	MaxUserAgent = 512
 	maxMethod    = 16
+	maxAuth      = 16
 )
 
 // At returns the time of the answer to the millisecond, which the id contains.
@@ -93,6 +115,12 @@ func (r Request) AppendTo(dst []byte) ([]byte, error) {
 	optional(`,"ip"`, r.IPAddress)
 	optional(`,"ua"`, r.UserAgent)
 	optional(`,"on_user_id"`, r.OnUserID)
+	optional(`,"request_id"`, r.RequestID)
+	if r.DurationMS != 0 {
+		dst = strconv.AppendInt(append(dst, `,"duration_ms":`...), r.DurationMS, 10)
+	}
+	optional(`,"auth"`, r.Auth)
+	optional(`,"auth_id"`, r.AuthID)
 	optional(`,"tp"`, r.Traceparent)
 	return append(dst, '}'), wrong
 }
@@ -105,15 +133,17 @@ func Decode(b []byte) (Request, error) {
 		return r, fmt.Errorf("request event: %w", err)
 	}
 	if !id.Valid(r.ID) || !id.Valid(r.UserID) || (r.RealmID != "" && !id.Valid(r.RealmID)) ||
-		(r.OnUserID != "" && !id.Valid(r.OnUserID)) {
+		(r.OnUserID != "" && !id.Valid(r.OnUserID)) || (r.AuthID != "" && !id.Valid(r.AuthID)) {
 		return r, fmt.Errorf("request event %.40q: an id is not 24 hexadecimal characters", r.ID)
 	}
 	if r.Status < 100 || r.Status > 599 || r.Method == "" || len(r.Method) > maxMethod || len(r.Path) > MaxPath ||
-		len(r.UserAgent) > MaxUserAgent {
-		return r, fmt.Errorf("request event %s: status, method, path or user agent out of bounds", r.ID)
+		len(r.UserAgent) > MaxUserAgent || len(r.RequestID) > MaxRequestID || len(r.Auth) > maxAuth ||
+		r.DurationMS < 0 || r.DurationMS > MaxDurationMS {
+		return r, fmt.Errorf("request event %s: status, duration or the length of a text out of bounds", r.ID)
 	}
 	// JSON can contain a NUL, but PostgreSQL's text cannot.
-	if strings.ContainsRune(r.Method, 0) || strings.ContainsRune(r.Path, 0) || strings.ContainsRune(r.UserAgent, 0) {
+	if strings.ContainsRune(r.Method, 0) || strings.ContainsRune(r.Path, 0) ||
+		strings.ContainsRune(r.UserAgent, 0) || strings.ContainsRune(r.RequestID, 0) {
 		return r, fmt.Errorf("request event %s: a text holds a NUL", r.ID)
 	}
 	if _, err := netip.ParseAddr(r.IPAddress); err != nil && r.IPAddress != "" {

@@ -29,6 +29,14 @@ func least() event.Request {
 		Path: "/api/v1/vault/keys", Status: 404}
 }
 
+// complete has the fields that events have since the release that records credentials.
+func complete() event.Request {
+	r := full()
+	r.RequestID, r.DurationMS = "a-request.id_1", 1234
+	r.Auth, r.AuthID = event.AuthSession, "019a3c1d2e3f000000000003"
+	return r
+}
+
 func traced() event.Request {
 	r := full()
 	r.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -48,6 +56,7 @@ func TestGoldenFiles(t *testing.T) {
 		{"1_least.json", least(), true},
 		{"2_unknown_field.json", least(), false},
 		{"3_traced.json", traced(), true},
+		{"4_complete.json", complete(), true},
 	} {
 		golden, err := os.ReadFile(filepath.Join("testdata", c.file))
 		if err != nil {
@@ -66,7 +75,7 @@ func TestGoldenFiles(t *testing.T) {
 func TestDecodeRefusesAnEventThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	with := func(change func(*event.Request)) []byte {
-		r := full()
+		r := complete()
 		change(&r)
 		b, err := json.Marshal(r)
 		if err != nil {
@@ -99,8 +108,15 @@ func TestDecodeRefusesAnEventThatCannotBeStored(t *testing.T) {
 			r.UserAgent = strings.Repeat("a",
 				event.MaxUserAgent+1)
 		}),
-		"a NUL in the user agent": with(func(r *event.Request) { r.UserAgent = "\x00" }),
-		"an address with a port":  with(func(r *event.Request) { r.IPAddress = "192.0.2.1:80" }),
+		"a request id that is too long": with(func(r *event.Request) {
+			r.RequestID = strings.Repeat("a", event.MaxRequestID+1)
+		}),
+		"a NUL in the request id":     with(func(r *event.Request) { r.RequestID = "\x00" }),
+		"a negative duration":         with(func(r *event.Request) { r.DurationMS = -1 }),
+		"a duration that is too long": with(func(r *event.Request) { r.DurationMS = event.MaxDurationMS + 1 }),
+		"a credential that is no id":  with(func(r *event.Request) { r.AuthID = "x" }),
+		"a NUL in the user agent":     with(func(r *event.Request) { r.UserAgent = "\x00" }),
+		"an address with a port":      with(func(r *event.Request) { r.IPAddress = "192.0.2.1:80" }),
 	} {
 		if got, err := event.Decode(body); err == nil {
 			t.Errorf("%s was accepted: %+v", name, got)
