@@ -13,6 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/input"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/realm"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
@@ -129,8 +130,10 @@ func (g *gateway) answer(c *fiber.Ctx, ex *exchange) error {
 	if ex.route.target == here {
 		return ex.route.handle(g, c, ex)
 	}
-	if err := g.readBody(c, ex); err != nil {
-		return err
+	if !ex.bodyRead {
+		if err := g.readBody(c, ex); err != nil {
+			return err
+		}
 	}
 	return g.forward(c, ex)
 }
@@ -209,6 +212,9 @@ func (g *gateway) authorize(c *fiber.Ctx, ex *exchange) error {
 		if limited := g.count(c, ex); limited != nil {
 			return limited
 		}
+		if ex.route.traits&takesRefresh != 0 && apperr.From(err).Kind == apperr.Unauthenticated {
+			return g.requireRefreshToken(c, ex, err)
+		}
 		return err
 	}
 	ex.principal = principal
@@ -217,6 +223,19 @@ func (g *gateway) authorize(c *fiber.Ctx, ex *exchange) error {
 		return err
 	}
 	return ex.checkAccess()
+}
+
+// requireRefreshToken reads the body and returns unauthenticated unless the body has a refresh
+// token, which the service verifies.
+func (g *gateway) requireRefreshToken(c *fiber.Ctx, ex *exchange, unauthenticated error) error {
+	if err := g.readBody(c, ex); err != nil {
+		return err
+	}
+	body, err := input.ParseFields(ex.body, "refreshToken")
+	if err != nil || !body.Has("refreshToken") {
+		return unauthenticated
+	}
+	return nil
 }
 
 // checkAccess compares the principal with the access of the route.

@@ -48,6 +48,7 @@ const (
 	vaultKey                       // the last segment is a vault key, which the service validates
 	passesBearer                   // the service reads the Authorization header itself
 	webPage                        // the service answers with HTML
+	takesRefresh                   // a refresh token in the body stands in for a missing or expired credential
 )
 
 // bodyClass says how large the body of a request may be.
@@ -91,7 +92,8 @@ func signInRoutes() []routeRow {
 		{methods: "GET", path: "/reset-password", access: public, target: toUsers, traits: webPage},
 		{methods: "POST", path: "/api/v1/users/auth/login", access: public, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/auth/refresh", access: public, target: toUsers},
-		{methods: "POST", path: "/api/v1/users/auth/logout", access: evenBanned, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/logout", access: evenBanned, target: toUsers,
+			traits: takesRefresh},
 
 		{methods: "POST", path: "/api/v1/users/auth/2fa/verify", access: public, target: toUsers, traits: passesBearer},
 		{methods: "POST", path: "/api/v1/users/auth/2fa/setup", access: user, target: toUsers},

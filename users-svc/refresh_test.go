@@ -79,7 +79,7 @@ func TestConcurrentReplaysEndSessionOnce(t *testing.T) {
 	ann := h.signUp()
 	sessions := []testUser{ann, h.signIn(ann.email, password), h.signIn(ann.email, password)}
 	for _, one := range sessions {
-		h.refresh(one.refresh).mustStatus(200)
+		h.refresh(h.refresh(one.refresh).mustStatus(200).text("refreshToken")).mustStatus(200)
 	}
 	version := query[int](h, `SELECT state_version::int FROM users WHERE id = $1`, ann.id)
 	h.clock.forward(h.cfg.Sessions.Grace + time.Second)
@@ -147,5 +147,106 @@ func TestRefreshSeesConcurrentChanges(t *testing.T) {
 				t.Errorf("%d tokens, want no new one", n)
 			}
 		})
+	}
+}
+
+// TestLostRefreshAnswerIsRepeated: a token returns the same successor long after its grace period,
+// until the successor is used.
+func TestLostRefreshAnswerIsRepeated(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ann := h.signUp()
+	lost := h.refresh(ann.refresh).mustStatus(200).text("refreshToken")
+	h.clock.forward(24 * time.Hour)
+	got := make([]string, 6)
+	replicas := []string{h.baseURL, h.startReplica()}
+	h.countConcurrent(len(got), func(i int) bool {
+		a := h.doAt(replicas[i%2], anonymous, "POST", refreshPath, map[string]string{"refreshToken": ann.refresh})
+		got[i], _ = a.field("refreshToken").(string)
+		return a.status == http.StatusOK
+	})
+	for _, token := range got {
+		if token != lost {
+			t.Errorf("successor: got %q, want %q again", token, lost)
+		}
+	}
+	h.refresh(lost).mustStatus(200)
+	h.refresh(ann.refresh).want(401, "INVALID_TOKEN", "")
+	if h.alive(ann) {
+		t.Error("the session is alive after an old token was used although its successor was")
+	}
+}
+
+// TestOldTokenRacesItsSuccessor: an old token and its successor are used at once. Each answer is
+// right for one of the two orders, and the session ends if and only if the old token was refused.
+func TestOldTokenRacesItsSuccessor(t *testing.T) {
+	t.Parallel()
+	h := start(t, noRefreshLimit)
+	for range 8 {
+		ann := h.signUp()
+		successor := h.refresh(ann.refresh).mustStatus(200).text("refreshToken")
+		h.clock.forward(h.cfg.Sessions.Grace + time.Second)
+		var status [2]int
+		h.countConcurrent(2, func(i int) bool {
+			status[i] = h.refresh([]string{ann.refresh, successor}[i]).status
+			return true
+		})
+		if alive := h.alive(ann); alive != (status[0] == 200) || alive && status[1] != 200 {
+			t.Errorf("statuses of the old token and its successor: got %v with a session alive: %v", status, alive)
+		}
+	}
+}
+
+// TestRefreshLimitAllowsShortAccessTokens: a client that refreshes whenever half of the lifetime of
+// its access token is over is never refused.
+func TestRefreshLimitAllowsShortAccessTokens(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *users.Config) {
+		c.Sessions.AccessTTL = time.Minute
+		c.Sessions.RefreshRate = ratelimit.Rate{Count: 3, Period: 10 * time.Minute}
+	})
+	token := h.signUp().refresh
+	for range 20 {
+		token = h.refresh(token).mustStatus(200).text("refreshToken")
+	}
+	if a := h.refresh(token).want(429, "RATE_LIMITED", ""); a.header.Get("RateLimit-Limit") != "20" {
+		t.Errorf("RateLimit-Limit: got %q, want 20", a.header.Get("RateLimit-Limit"))
+	}
+}
+
+// TestLogoutByRefreshToken: a client without a valid access token ends the sessions with its
+// refresh token.
+func TestLogoutByRefreshToken(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	logout := func(token any) *response {
+		return h.do(anonymous, "POST", logoutPath, map[string]any{"refreshToken": token})
+	}
+	h.do(anonymous, "POST", logoutPath, nil).want(401, "MISSING_TOKEN", "")
+	h.do(anonymous, "POST", logoutPath, `{"refresh_token":"x"}`).want(401, "MISSING_TOKEN", "")
+	logout(1).want(400, "VALIDATION_ERROR", "")
+	logout("").want(400, "VALIDATION_ERROR", "")
+	logout("unknown").want(401, "INVALID_TOKEN", "")
+	ann, bob := h.signUp(), h.signUp()
+	second := h.signIn(ann.email, password)
+	h.refresh(ann.refresh).mustStatus(200) // within the grace period and after a lost answer, the token is good
+	h.clock.forward(25 * time.Hour)
+	logout(ann.refresh).want(200, "", "Logout successful")
+	if h.alive(ann) || h.alive(second) || !h.alive(bob) {
+		t.Error("logout should end every session of the user and no other")
+	}
+	logout(ann.refresh).want(401, "INVALID_TOKEN", "")
+
+	first := h.refresh(bob.refresh).mustStatus(200).text("refreshToken")
+	h.refresh(first).mustStatus(200)
+	other := h.signIn(bob.email, password)
+	h.clock.forward(h.cfg.Sessions.Grace + time.Second)
+	logout(bob.refresh).want(401, "INVALID_TOKEN", "")
+	if h.alive(bob) || !h.alive(other) {
+		t.Error("a stolen token should end its own session and no other")
+	}
+	a := h.do(other.identity, "POST", logoutPath, `{"refreshToken":"any"}`).want(200, "", "Logout successful")
+	if strings.Contains(string(a.body), "warnings") {
+		t.Errorf("got %s, want no warning about refreshToken", a.body)
 	}
 }

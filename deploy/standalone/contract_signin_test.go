@@ -101,6 +101,20 @@ func contractSignIn(r *running) {
 	r.do("POST", "/api/v1/users/auth/logout", ada.Token, "").want(t, "logout", 200, "")
 	eventually(t, "the token is dead after logout",
 		func() bool { return r.get("/api/v1/users/me", ada.Token).status == 401 })
+	contractLogoutByRefresh(r)
+}
+
+// contractLogoutByRefresh logs out with a refresh token instead of a valid access token.
+func contractLogoutByRefresh(r *running) {
+	t, ada := r.t, r.login("ada@example.com", userPassword)
+	const logout = "/api/v1/users/auth/logout"
+	r.do("POST", logout, "rubbish", map[string]any{}).want(t, "logout without a token", 401, "INVALID_TOKEN")
+	r.do("POST", logout, "", "{").want(t, "logout with a broken body", 401, "MISSING_TOKEN")
+	r.do("POST", logout, "", map[string]any{"refreshToken": 1}).want(t, "a number", 400, "VALIDATION_ERROR")
+	r.do("POST", logout, "rubbish", map[string]any{"refreshToken": "x"}).want(t, "unknown", 401, "INVALID_TOKEN")
+	r.do("POST", logout, "rubbish", map[string]any{"refreshToken": ada.Refresh}).want(t, "logout by refresh", 200, "")
+	eventually(t, "the session is dead after logout by its refresh token",
+		func() bool { return r.get("/api/v1/users/me", ada.Token).status == 401 })
 }
 
 func contractProfiles(r *running) {

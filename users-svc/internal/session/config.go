@@ -12,8 +12,8 @@ type Config struct {
 	AccessTTL   time.Duration  `env:"ACCESS_TOKEN_TTL" envDefault:"24h" doc:"Lifetime of an access token."`
 	RefreshTTL  time.Duration  `env:"REFRESH_TOKEN_TTL" envDefault:"168h" doc:"Lifetime of a refresh token; a session that is idle for longer ends."`
 	MaxLifetime time.Duration  `env:"SESSION_MAX_LIFETIME" envDefault:"2160h" doc:"Longest life of a session, also of one in use."`
-	Grace       time.Duration  `env:"REFRESH_GRACE" envDefault:"60s" doc:"How long a replaced refresh token is accepted; later use ends the session."`
-	RefreshRate ratelimit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session."`
+	Grace       time.Duration  `env:"REFRESH_GRACE" envDefault:"60s" doc:"How long a replaced refresh token is accepted after its successor was used; later use ends the session."`
+	RefreshRate ratelimit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session; raised to two in the lifetime of an access token where that is more."`
 }
 
 // Validate reports durations that are out of range.
@@ -24,4 +24,14 @@ func (c Config) Validate() error {
 	p.Must(c.MaxLifetime > 0, "SESSION_MAX_LIFETIME must be above 0s")
 	p.Must(c.Grace >= 0, "REFRESH_GRACE must not be negative")
 	return p.Err()
+}
+
+// refreshRate returns RATE_LIMIT_REFRESH, raised to two refreshes in the lifetime of an access
+// token. A client that refreshes when half of the lifetime is over never reaches it.
+func (c Config) refreshRate() ratelimit.Rate {
+	rate := c.RefreshRate
+	if !rate.Off() {
+		rate.Count = max(rate.Count, 2*int((rate.Period+c.AccessTTL-1)/c.AccessTTL))
+	}
+	return rate
 }

@@ -13,9 +13,10 @@ import (
 // refresh exchanges a refresh token for a new pair of tokens (refresh token rotation, RFC 9700
 // section 4.14.2).
 //
-// A token that was replaced within REFRESH_GRACE returns the newest token of its chain. So a client
-// that lost the answer, and two clients that share a token, all end up with the same valid pair. A
-// token that was replaced earlier counts as stolen and ends the session.
+// A token that was replaced within REFRESH_GRACE returns the newest token of its chain. So two
+// clients that share a token end up with the same valid pair. A token that was replaced earlier
+// returns its successor as long as that was never used, because the answer with it may be lost.
+// Once the successor was used, the token counts as stolen and ends the session.
 //
 // The token is read first, because the rate limit is per session and the next token is derived from
 // the stored salt. A stolen token is recognized before the limit is asked, because a thief could
@@ -30,11 +31,12 @@ func (s *Service) refresh(ctx context.Context, token string, device request.Devi
 	if stored.replayed {
 		return TokenPair{}, s.endOnReplay(ctx, stored.sessionID, reuse)
 	}
-	if r := s.limiter.Allow(ctx, "refresh:"+stored.sessionID, s.cfg.RefreshRate, 1); !r.Allowed {
-		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.RefreshRate.Count)
+	rate := s.cfg.refreshRate()
+	if r := s.limiter.Allow(ctx, "refresh:"+stored.sessionID, rate, 1); !r.Allowed {
+		return TokenPair{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(rate.Count)
 	}
 	active := Active{
-		ID: stored.sessionID, UserID: stored.userID, RefreshToken: nextToken(token, stored.salt),
+		ID: stored.sessionID, UserID: stored.userID, RefreshToken: stored.successor,
 		ExpiresAt: earlier(now.Add(s.cfg.RefreshTTL), stored.maxEnd),
 	}
 	active, replaced, err := s.rotate(ctx, token, stored, active, now)
@@ -50,16 +52,16 @@ func (s *Service) refresh(ctx context.Context, token string, device request.Devi
 	return s.Tokens(ctx, active)
 }
 
-// check decides about a rotation at the time now. A token that was replaced less than grace ago
-// stays valid and is not replaced again: replaced is true then. The errors are 401 INVALID_TOKEN
-// and TOKEN_EXPIRED, 403 ACCOUNT_BANNED, and errReplay.
+// check decides about a rotation at the time now. A token that was replaced less than grace ago, or
+// whose successor is unused, stays valid and is not replaced again: replaced is true then. The
+// errors are 401 INVALID_TOKEN and TOKEN_EXPIRED, 403 ACCOUNT_BANNED, and errReplay.
 func (t tokenState) check(now time.Time, grace time.Duration) (replaced bool, err error) {
 	switch {
 	case !t.known || t.endedAt != nil:
 		return false, apperr.InvalidToken()
 	case !t.expiresAt.After(now):
 		return false, apperr.TokenExpired()
-	case t.replacedAt != nil && t.replacedAt.Before(now.Add(-grace)):
+	case t.successorUsed && t.replacedAt.Before(now.Add(-grace)):
 		return false, errReplay
 	case t.banned:
 		return false, apperr.AccountBanned()
@@ -67,7 +69,7 @@ func (t tokenState) check(now time.Time, grace time.Duration) (replaced bool, er
 	return t.replacedAt != nil, nil
 }
 
-// errReplay reports a token that was used after its grace period.
+// errReplay reports a token that was used after its grace period and after its successor.
 var errReplay = errors.New("a refresh token was used after it was replaced")
 
 // endOnReplay ends a session whose replaced token was used again, and returns 401 INVALID_TOKEN. It
@@ -79,4 +81,25 @@ func (s *Service) endOnReplay(ctx context.Context, sessionID string, event histo
 		return err
 	}
 	return apperr.InvalidToken()
+}
+
+// logoutByToken ends every session of the user whose session the refresh token belongs to. It
+// returns 401 INVALID_TOKEN for an unknown token and for one of a session that has ended. A token
+// that refresh takes for stolen ends its session only.
+func (s *Service) logoutByToken(ctx context.Context, token string, device request.Device) error {
+	stored, err := s.findToken(ctx, token, s.Now())
+	switch {
+	case err != nil:
+		return err
+	case stored.replayed:
+		return s.endOnReplay(ctx, stored.sessionID,
+			history.Event{UserID: stored.userID, Kind: history.RefreshReuse, Failed: true, Device: device})
+	case !stored.live:
+		return apperr.InvalidToken()
+	}
+	_, err = s.EndAll(ctx, stored.userID, "", history.Logout, device, nil)
+	if apperr.Is(err, "USER_NOT_FOUND") { // deleted meanwhile
+		return apperr.InvalidToken()
+	}
+	return err
 }

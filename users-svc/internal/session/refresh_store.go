@@ -17,34 +17,48 @@ import (
 type storedToken struct {
 	sessionID, userID string
 	maxEnd            time.Time // the session ends then at the latest
-	salt              []byte
-	replayed          bool // replaced before the grace period, in a live session
+	successor         string    // the token that replaces it, or has replaced it
+	live              bool      // the session has not ended
+	replayed          bool      // its successor was used, and it was replaced before the grace period; live is true
 }
 
 // findToken looks up a refresh token, also of a session that has ended. It returns 401
 // INVALID_TOKEN for an unknown token.
 func (s *Service) findToken(ctx context.Context, token string, now time.Time) (storedToken, error) {
 	var stored storedToken
+	var salt []byte
+	var late bool // replaced before the grace period
 	err := s.Pool.QueryRow(ctx, `
-		SELECT s.id, s.user_id, s.max_at, t.salt,
-			coalesce(t.replaced_at < $2, false) AND s.ended_at IS NULL AND s.expires_at > $3
+		SELECT s.id, s.user_id, s.max_at, t.salt, coalesce(t.replaced_at < $2, false),
+			s.ended_at IS NULL AND s.expires_at > $3
 		FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1`,
 		secrets.HashToken(token), now.Add(-s.cfg.Grace), now).
-		Scan(&stored.sessionID, &stored.userID, &stored.maxEnd, &stored.salt, &stored.replayed)
+		Scan(&stored.sessionID, &stored.userID, &stored.maxEnd, &salt, &late, &stored.live)
 	if db.IsNoRows(err) {
 		return stored, apperr.InvalidToken()
 	}
+	stored.successor = nextToken(token, salt)
+	if err != nil || !late || !stored.live {
+		return stored, err
+	}
+	err = s.Pool.QueryRow(ctx, selectUsed, secrets.HashToken(stored.successor)).Scan(&stored.replayed)
 	return stored, err
 }
+
+// selectUsed tells whether a refresh token was used. A token that does not exist any more was.
+const selectUsed = `SELECT coalesce(
+	(SELECT replaced_at IS NOT NULL FROM refresh_tokens WHERE hash = $1), true)`
 
 // tokenState is the data that decides about a rotation, read under the locks of the user and the
 // session.
 type tokenState struct {
 	known      bool // the token exists
 	replacedAt *time.Time
-	banned     bool       // of the user
-	endedAt    *time.Time // of the session
-	expiresAt  time.Time  // of the session
+	// successorUsed tells whether the token that replaced it was replaced as well.
+	successorUsed bool
+	banned        bool       // of the user
+	endedAt       *time.Time // of the session
+	expiresAt     time.Time  // of the session
 }
 
 // lockTokenState locks the user's row against changes and the session's row until the end of tx,
@@ -66,7 +80,10 @@ func lockTokenState(ctx context.Context, tx pgx.Tx, token string, stored storedT
 		QueryRow(optional(&state.endedAt, &state.expiresAt))
 	batch.Queue(`SELECT true, replaced_at FROM refresh_tokens WHERE hash = $1`, secrets.HashToken(token)).
 		QueryRow(optional(&state.known, &state.replacedAt))
-	return state, tx.SendBatch(ctx, &batch).Close()
+	batch.Queue(selectUsed, secrets.HashToken(stored.successor)).QueryRow(optional(&state.successorUsed))
+	err := tx.SendBatch(ctx, &batch).Close()
+	state.successorUsed = state.successorUsed && state.replacedAt != nil
+	return state, err
 }
 
 // rotate replaces token by the refresh token of next, if tokenState.check allows it, and returns

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/internalapi"
@@ -45,14 +46,23 @@ func (s *Service) postRefresh(c *fiber.Ctx) error {
 	return httpx.OK(c, "Token refreshed successfully", pair)
 }
 
-// postLogout also serves banned users, so that they can end their sessions.
+// postLogout also serves banned users, so that they can end their sessions, and clients whose
+// access token has expired: they send a refresh token.
 func (s *Service) postLogout(c *fiber.Ctx) error {
-	caller, err := request.Session(c)
-	if err != nil {
-		return err
+	body, bodyErr := httpx.Body(c)
+	var err error
+	if bodyErr == nil && body.Has("refreshToken") && httpx.Caller(c).Kind == auth.Anonymous {
+		token, _ := body.String("refreshToken", 1, MaxRefreshToken)
+		if err = body.Err(); err == nil {
+			err = s.logoutByToken(c.UserContext(), token, request.DeviceOf(c, nil))
+		}
+	} else {
+		var caller auth.Identity
+		if caller, err = request.Session(c); err == nil {
+			_, err = s.EndAll(c.UserContext(), caller.UserID, "", history.Logout, request.DeviceOf(c, nil), nil)
+		}
 	}
-	if _, err := s.EndAll(c.UserContext(), caller.UserID, "", history.Logout, request.DeviceOf(c, nil),
-		nil); err != nil {
+	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "Logout successful", nil)
