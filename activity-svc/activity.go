@@ -19,6 +19,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/search"
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/event"
 )
@@ -141,6 +142,9 @@ type Stats struct {
 	OldestRecord   *api.Time `json:"oldest_record"`
 	NewestRecord   *api.Time `json:"newest_record"`
 	RetentionDays  int       `json:"retention_days"`
+	// TotalCapped tells with a search whether there may be more records than were found. It is left
+	// out without a search.
+	TotalCapped *bool `json:"total_capped,omitzero"`
 }
 
 // filter selects records of one user's log.
@@ -151,6 +155,7 @@ type filter struct {
 	minStatus int
 	maxStatus int
 	from, to  time.Time // from ≤ created_at < to, whole milliseconds
+	search    search.Filter
 }
 
 // allRecords returns the filter that selects all of a user's log.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/search"
 	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
@@ -93,12 +94,20 @@ func (h *handlers) list(c *fiber.Ctx) error {
 		return err
 	}
 	f.realmID = raw(realm)
-	records, total, err := h.store.list(c.UserContext(), f, int64(page-1)*int64(limit), int64(limit))
+	var records []Record
+	var total int64
+	var capped *bool
+	if offset := int64(page-1) * int64(limit); f.search.Empty() {
+		records, total, err = h.store.list(c.UserContext(), f, offset, int64(limit))
+	} else {
+		capped = new(bool)
+		records, total, *capped, err = h.store.searchPage(c.UserContext(), f, offset, int64(limit))
+	}
 	if err != nil {
 		return err
 	}
 	metadata := api.NewPage(total, page, limit)
-	metadata.Pages = min(metadata.Pages, maxPage)
+	metadata.Pages, metadata.TotalCapped = min(metadata.Pages, maxPage), capped
 	return httpx.Paged(c, "Activity logs retrieved successfully", records, metadata)
 }
 
@@ -127,6 +136,7 @@ func readFilter(q *input.Query, userID string) filter {
 		f.minStatus = max(f.minStatus, errorStatus)
 	}
 	f.method = q.OneOf("method", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
+	f.search = search.Read(q)
 	q.RealmID(realm.Parameter) // for its rule only
 	return f
 }
@@ -146,7 +156,17 @@ func (h *handlers) stats(c *fiber.Ctx) error {
 	}
 	f := allRecords(raw(caller.UserID))
 	f.realmID = raw(caller.Realm) // on the host of a realm, of that realm: a token that is restricted to it sees no other
-	out, err := h.store.stats(c.UserContext(), f)
+	q := httpx.Query(c)
+	f.search = search.Read(q)
+	if err := q.Err(); err != nil {
+		return err
+	}
+	var out Stats
+	if f.search.Empty() {
+		out, err = h.store.stats(c.UserContext(), f)
+	} else {
+		out, err = h.store.searchStats(c.UserContext(), f)
+	}
 	if err != nil {
 		return err
 	}

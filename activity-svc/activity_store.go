@@ -97,7 +97,13 @@ func (s *store) stats(ctx context.Context, f filter) (out Stats, err error) {
 // least from and below to, and its arguments. More arguments are $4 and so on.
 func (f filter) where(column string, from, to any, more ...any) (condition string, args []any) {
 	condition = ` WHERE user_id = $1 AND ` + column + ` >= $2 AND ` + column + ` < $3`
-	args = append([]any{[]byte(f.userID), from, to}, more...)
+	counted, args := f.conditions(append([]any{[]byte(f.userID), from, to}, more...))
+	return condition + counted, args
+}
+
+// conditions returns the conditions of f on realm, method and status, each of which begins with
+// AND, and args with their arguments added. The condition of f.search is not among them.
+func (f filter) conditions(args []any) (condition string, all []any) {
 	if f.realmID != "" {
 		args = append(args, []byte(f.realmID))
 		condition += fmt.Sprintf(` AND realm_id = $%d`, len(args))

@@ -2,12 +2,14 @@ package activity
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/realmgate/realmgate/activity-svc/internal/search"
 	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/id"
 )
@@ -106,5 +108,33 @@ func fill(b *testing.B, s *store, busy, quiet string, total int) {
 	maintain(b, newMaintainer(b, s, &clock{}, 366))
 	if _, err := s.pool.Exec(b.Context(), `VACUUM ANALYZE`); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkSearch searches the log of the busy user of fill for what is not there, and for what is
+// everywhere.
+func BenchmarkSearch(b *testing.B) {
+	total, _ := strconv.Atoi(os.Getenv("ACTIVITY_BENCH_ROWS"))
+	s := newStore(b)
+	busy := raw(id.New(time.Now()))
+	fill(b, s, busy, raw(id.New(time.Now())), max(total, 400_000))
+	for _, c := range []struct {
+		name   string
+		search search.Filter
+	}{
+		{"every path", search.Filter{Path: "/api"}},
+		{"no path", search.Filter{Path: "/none"}},
+		{"no request", search.Filter{RequestID: "none"}},
+		{"no address", search.Filter{Addresses: netip.MustParsePrefix("192.0.2.0/24")}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for range b.N {
+				f := allRecords(busy)
+				f.search = c.search
+				if _, _, _, err := s.searchPage(b.Context(), f, 0, 50); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

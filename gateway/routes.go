@@ -149,12 +149,18 @@ func accountRoutes() []routeRow {
 	}
 }
 
+// The query parameters that filter the log: those that its counts answer, and those that search.
+const (
+	activityFilter = "start_date end_date errors_only min_status max_status method"
+	activitySearch = "path ip_address auth_id request_id"
+)
+
 func dataRoutes() []routeRow {
 	return []routeRow{
 		{methods: "GET", path: "/api/v1/users/auth/activity",
-			query:  "page limit start_date end_date errors_only min_status max_status method",
+			query:  "page limit " + activityFilter + " " + activitySearch,
 			access: user, target: toActivity, traits: takesRealm},
-		{methods: "GET", path: "/api/v1/users/auth/activity/stats", access: user, target: toActivity},
+		{methods: "GET", path: "/api/v1/users/auth/activity/stats", query: activitySearch, access: user, target: toActivity},
 
 		{methods: "GET", path: "/api/v1/vault/keys", query: "prefix limit cursor", access: user, target: toVault,
 			traits: takesRealm},

@@ -176,7 +176,7 @@ func contractActivity(r *running) {
 	})
 	for _, q := range []string{"page=0", "page=10002", "limit=101", "limit=x", "start_date=yesterday",
 		"end_date=2026-13-01", "errors_only=yes", "min_status=99", "max_status=600",
-		"min_status=500&max_status=400", "method=HEAD", "realm_id=xyz"} {
+		"min_status=500&max_status=400", "method=HEAD", "realm_id=xyz", "path=", "ip_address=x", "auth_id=x", "request_id="} {
 		a := r.get(log+"?"+q, u.Token).want(t, q, 400, "VALIDATION_ERROR")
 		if name, _, _ := strings.Cut(q, "="); !strings.Contains(string(a.raw), `"/`+name+`"`) &&
 			!strings.Contains(string(a.raw), `"/max_status"`) {
@@ -184,6 +184,11 @@ func contractActivity(r *running) {
 		}
 	}
 	r.get(log+"?page=1&limit=5&start_date=2026-01-01&end_date=2100-01-01&errors_only=false&min_status=200&max_status=299&method=GET", u.Token).want(t, "every filter", 200, "")
+	a := r.get(log+"?path=/api/v1/vault&ip_address=127.0.0.0/8&method=GET", u.Token).want(t, "a search", 200, "")
+	if a.Metadata == nil || a.Metadata.Total != 1 {
+		t.Errorf("the search found %s", a.raw)
+	}
+	r.get(log+"/stats?request_id=none&auth_id="+u.ID, u.Token).want(t, "statistics of a search", 200, "")
 	eventually(t, "the statistics are there", func() bool {
 		var s struct {
 			TotalRecords int64 `json:"total_records"`

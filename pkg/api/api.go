@@ -54,6 +54,8 @@ type Page struct {
 	Page  int   `json:"page"`
 	Limit int   `json:"limit"`
 	Pages int   `json:"pages"`
+	// TotalCapped tells, in lists whose total has a bound, whether there may be more entries.
+	TotalCapped *bool `json:"total_capped,omitzero"`
 }
 
 // NewPage counts the pages that total items fill, limit items each.
