@@ -95,6 +95,12 @@ func signInRoutes() []routeRow {
 		{methods: "POST", path: "/api/v1/users/auth/logout", access: evenBanned, target: toUsers,
 			traits: takesRefresh},
 
+		{methods: "POST", path: "/api/v1/auth/device/code", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/device/token", access: public, target: toUsers},
+		{methods: "GET", path: "/api/v1/auth/device", query: "user_code", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/device/approve", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/device/deny", access: user, target: toUsers},
+
 		{methods: "POST", path: "/api/v1/users/auth/2fa/verify", access: public, target: toUsers, traits: passesBearer},
 		{methods: "POST", path: "/api/v1/users/auth/2fa/setup", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/auth/2fa/verify-setup", access: user, target: toUsers},
