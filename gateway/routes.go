@@ -41,7 +41,7 @@ const (
 func (t target) audience() int { return int(t - toUsers) }
 
 // trait marks a special property of a route.
-type trait uint8
+type trait uint16
 
 const (
 	takesRealm   trait = 1 << iota // ?realm_id= names the realm that the request is about
@@ -49,6 +49,8 @@ const (
 	passesBearer                   // the service reads the Authorization header itself
 	webPage                        // the service answers with HTML
 	takesRefresh                   // a refresh token in the body stands in for a missing or expired credential
+	eventStream                    // the service answers with server-sent events
+	export                         // the service answers with a file of any length
 )
 
 // bodyClass says how large the body of a request may be.
