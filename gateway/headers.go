@@ -25,7 +25,7 @@ func (g *gateway) secure(c *fiber.Ctx) bool {
 func isForwarded(name []byte) bool {
 	switch string(name) {
 	case "Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Cache-Control", "X-Content-Type-Options",
-		"Content-Security-Policy", "Referrer-Policy", "Content-Disposition",
+		"Content-Security-Policy", "Referrer-Policy",
 		"Allow", "Retry-After", "Www-Authenticate", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset":
 		return true
 	}

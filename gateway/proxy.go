@@ -25,13 +25,34 @@ const maxBuffered = 256 << 10
 // occupy with streamed answers. Together, streamed answers may occupy half of the connections.
 const streamShare = 16
 
-// forward sends the request to the service of its route and passes the answer on.
+// forward sends the request to the service of its route and passes the answer on. Only listed
+// headers pass in either direction, so a client cannot send one under an internal name, and headers
+// of one connection stay on it.
 func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 	u := g.upstreams[ex.route.target]
+	identityHeader, err := g.identity.Sign(ex.principal, ex.route.target.audience(), ex.hostRealm, ex.clientAddr)
+	if err != nil {
+		return err
+	}
 	req := fasthttp.AcquireRequest()
 	defer fasthttp.ReleaseRequest(req)
-	if err := g.internalRequest(c, ex, u, req); err != nil {
-		return err
+	in := c.Request()
+	req.Header.SetNoDefaultContentType(true)
+	req.Header.DisableNormalizing() // every name below is written as it is to be sent
+	req.Header.SetMethodBytes(in.Header.Method())
+	req.Header.SetRequestURIBytes(in.Header.RequestURI())
+	req.Header.SetHost(u.Host())
+	req.UseHostHeader = true
+	copyList(req, in, fiber.HeaderAccept)
+	copyHeader(req, in, fiber.HeaderUserAgent)
+	copyHeader(req, in, fiber.HeaderContentType)
+	if ex.route.traits&passesBearer != 0 {
+		copyHeader(req, in, fiber.HeaderAuthorization)
+	}
+	req.Header.Set(fiber.HeaderXRequestID, httpx.RequestID(c))
+	req.Header.Set(auth.IdentityHeader, identityHeader)
+	if ex.body != nil {
+		req.SetBodyRaw(ex.body)
 	}
 	resp := c.Response()
 	// Only reads of a vault key and large writes, whose answer repeats the value, have large
@@ -39,18 +60,8 @@ func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 	resp.StreamBody = ex.route.traits&vaultKey != 0 && (ex.body == nil || len(ex.body) > maxBuffered)
 	// The expensive work behind a public route is hashing, which users-svc queues itself.
 	call := upstream.Call{Route: ex.route.template, Limited: ex.route.access != public}
-	var stream *openStream
-	var err error
-	if ex.streams(c) {
-		stream, err = g.openStream(c, ex, u, req, call)
-	} else {
-		err = u.Send(c.UserContext(), req, resp, call)
-	}
-	if err != nil {
+	if err = u.Send(c.UserContext(), req, resp, call); err != nil {
 		resp.Reset()
-		if refused, ok := errors.AsType[*apperr.Error](err); ok {
-			return refused
-		}
 		if errors.Is(err, upstream.ErrOverloaded) {
 			err = nil // the upstream logs the overload, not each refusal
 		}
@@ -64,48 +75,10 @@ func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 	if ex.route.target == toUsers {
 		g.identity.ApplyHeader(resp.Header.Peek(sessionstate.ChangedHeader))
 	}
-	err = ex.adoptAnswer(resp)
-	switch {
-	case err == nil && stream != nil:
-		return g.passStream(c, ex, stream)
-	case err == nil && resp.IsBodyStream():
-		return g.reserveStream(c, ex)
-	case stream != nil:
-		stream.close()
-	}
-	return err
-}
-
-// internalRequest makes the request that goes to the service. Only listed headers pass in either
-// direction, so a client cannot send one under an internal name, and headers of one connection stay
-// on it.
-func (g *gateway) internalRequest(c *fiber.Ctx, ex *exchange, u *upstream.Upstream, req *fasthttp.Request) error {
-	identityHeader, err := g.identity.Sign(ex.principal, ex.route.target.audience(), ex.hostRealm, ex.clientAddr)
-	if err != nil {
+	if err := ex.adoptAnswer(resp); err != nil || !resp.IsBodyStream() {
 		return err
 	}
-	in := c.Request()
-	req.Header.SetNoDefaultContentType(true)
-	req.Header.DisableNormalizing() // every name below is written as it is to be sent
-	req.Header.SetMethodBytes(in.Header.Method())
-	req.Header.SetRequestURIBytes(in.Header.RequestURI())
-	req.Header.SetHost(u.Host())
-	req.UseHostHeader = true
-	copyList(req, in, fiber.HeaderAccept)
-	copyHeader(req, in, fiber.HeaderUserAgent)
-	copyHeader(req, in, fiber.HeaderContentType)
-	if ex.route.traits&eventStream != 0 {
-		copyHeader(req, in, httpx.HeaderLastEventID)
-	}
-	if ex.route.traits&passesBearer != 0 {
-		copyHeader(req, in, fiber.HeaderAuthorization)
-	}
-	req.Header.Set(fiber.HeaderXRequestID, httpx.RequestID(c))
-	req.Header.Set(auth.IdentityHeader, identityHeader)
-	if ex.body != nil {
-		req.SetBodyRaw(ex.body)
-	}
-	return nil
+	return g.reserveStream(c, ex)
 }
 
 // reserveStream takes a lease for a streamed answer, which occupies a connection to the service for
@@ -119,12 +92,8 @@ func (g *gateway) reserveStream(c *fiber.Ctx, ex *exchange) error {
 	}
 	_ = c.Response().CloseBodyStream()
 	c.Response().Reset()
-	return errStreamsBusy()
+	return apperr.ServiceUnavailable(nil)
 }
-
-// errStreamsBusy refuses an answer that would be streamed: the client, or all together, read as
-// many as they may.
-func errStreamsBusy() error { return apperr.ServiceUnavailable(nil) }
 
 func copyHeader(to, from *fasthttp.Request, name string) {
 	if v := from.Header.Peek(name); len(v) > 0 {
@@ -147,8 +116,7 @@ func copyList(to, from *fasthttp.Request, name string) {
 // than the route's did not come from a handler of the service and is not shown.
 func (ex *exchange) adoptAnswer(resp *fasthttp.Response) error {
 	expected := isJSON(resp.Header.ContentType()) || ex.route.traits&webPage != 0 &&
-		bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html")) ||
-		resp.StatusCode() == fiber.StatusOK && ex.route.streamType(resp.Header.ContentType())
+		bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html"))
 	if !expected || resp.StatusCode() < 200 {
 		status := resp.StatusCode()
 		_ = resp.CloseBodyStream()
