@@ -110,10 +110,8 @@ func (g *gateway) answer(c *fiber.Ctx, ex *exchange) error {
 	if err := g.authorize(c, ex); err != nil {
 		return err
 	}
-	if ex.route.inAPI() {
-		if err := checkPreconditions(in); err != nil {
-			return err
-		}
+	if err := ex.route.checkPreconditions(in); err != nil {
+		return err
 	}
 	if err := ex.resolveRealm(); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -22,6 +23,7 @@ import (
 type ask struct {
 	method, path, bearer, authorization, host, body string
 	header                                          map[string]string
+	lines                                           http.Header // headers of several lines
 }
 
 // reply is its answer.
@@ -69,6 +71,7 @@ func (d *testGateway) try(a ask) (reply, error) {
 	for k, v := range a.header {
 		req.Header.Set(k, v)
 	}
+	maps.Copy(req.Header, a.lines)
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		return reply{}, err

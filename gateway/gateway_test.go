@@ -85,7 +85,8 @@ func TestAnsweredRequestsOfAUserBecomeEvents(t *testing.T) {
 			t.Errorf("address %q", e.IPAddress)
 		}
 		if strings.HasSuffix(e.Path, "nope") &&
-			(e.RealmID != realm || e.OnUserID != strings.Repeat("c", 24) || e.UserAgent != "t\uFFFD1" || e.RequestID != "req-1") {
+			(e.RealmID != realm || e.OnUserID != strings.Repeat("c", 24) || e.UserAgent != "t\uFFFD1" ||
+				e.RequestID != "req-1") {
 			t.Errorf("event %+v", e)
 		}
 	}

@@ -24,7 +24,8 @@ func (g *gateway) secure(c *fiber.Ctx) bool {
 // the pages of services set. The name is in fasthttp's spelling.
 func isForwarded(name []byte) bool {
 	switch string(name) {
-	case "Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Cache-Control", "X-Content-Type-Options",
+	case "Etag", "Last-Modified", "Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Cache-Control",
+		"X-Content-Type-Options",
 		"Content-Security-Policy", "Referrer-Policy",
 		"Allow", "Retry-After", "Www-Authenticate", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset":
 		return true

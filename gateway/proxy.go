@@ -46,6 +46,11 @@ func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 	copyList(req, in, fiber.HeaderAccept)
 	copyHeader(req, in, fiber.HeaderUserAgent)
 	copyHeader(req, in, fiber.HeaderContentType)
+	if ex.route.traits&conditional != 0 {
+		for _, name := range conditionHeaders() {
+			copyList(req, in, name)
+		}
+	}
 	if ex.route.traits&passesBearer != 0 {
 		copyHeader(req, in, fiber.HeaderAuthorization)
 	}
@@ -116,7 +121,8 @@ func copyList(to, from *fasthttp.Request, name string) {
 // than the route's did not come from a handler of the service and is not shown.
 func (ex *exchange) adoptAnswer(resp *fasthttp.Response) error {
 	expected := isJSON(resp.Header.ContentType()) || ex.route.traits&webPage != 0 &&
-		bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html"))
+		bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html")) ||
+		ex.route.traits&conditional != 0 && resp.StatusCode() == fiber.StatusNotModified
 	if !expected || resp.StatusCode() < 200 {
 		status := resp.StatusCode()
 		_ = resp.CloseBodyStream()

@@ -73,13 +73,22 @@ func paramPath(name []byte) string {
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(text(name, maxParamName))
 }
 
-// checkPreconditions refuses a conditional request (RFC 9110, section 13), because no route
-// evaluates conditions: without the condition, a write would overwrite what the client wants to
-// keep. Requests with If-None-Match or If-Modified-Since (GET and HEAD) or If-Range are answered in
+// conditionHeaders are the headers that make a request conditional and that a service evaluates.
+func conditionHeaders() [4]string {
+	return [4]string{fiber.HeaderIfMatch, fiber.HeaderIfUnmodifiedSince, fiber.HeaderIfNoneMatch,
+		fiber.HeaderIfModifiedSince}
+}
+
+// checkPreconditions refuses a conditional request (RFC 9110, section 13) on a route that does not
+// evaluate conditions: without the condition, a write would overwrite what the client wants to
+// keep. Requests with If-None-Match (GET and HEAD), If-Modified-Since or If-Range are answered in
 // full, as the RFC allows, because browsers and proxies add these headers by themselves.
-func checkPreconditions(h *fasthttp.RequestHeader) error {
-	for _, name := range [...]string{fiber.HeaderIfMatch, fiber.HeaderIfUnmodifiedSince, fiber.HeaderIfNoneMatch} {
-		if name == fiber.HeaderIfNoneMatch && (h.IsGet() || h.IsHead()) {
+func (rt *route) checkPreconditions(h *fasthttp.RequestHeader) error {
+	if !rt.inAPI() || rt.traits&conditional != 0 {
+		return nil
+	}
+	for _, name := range conditionHeaders() {
+		if name == fiber.HeaderIfModifiedSince || name == fiber.HeaderIfNoneMatch && (h.IsGet() || h.IsHead()) {
 			continue
 		}
 		if len(h.PeekAll(name)) > 0 {

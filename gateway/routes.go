@@ -49,6 +49,7 @@ const (
 	passesBearer                   // the service reads the Authorization header itself
 	webPage                        // the service answers with HTML
 	takesRefresh                   // a refresh token in the body stands in for a missing or expired credential
+	conditional                    // the service evaluates conditional headers (RFC 9110, section 13)
 )
 
 // bodyClass says how large the body of a request may be.
@@ -164,11 +165,14 @@ func dataRoutes() []routeRow {
 
 		{methods: "GET", path: "/api/v1/vault/keys", query: "prefix limit cursor", access: user, target: toVault,
 			traits: takesRealm},
-		{methods: "GET DELETE", path: "/api/v1/vault/keys/{key}", access: user, target: toVault,
-			traits: takesRealm | vaultKey},
-		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault, traits: takesRealm | vaultKey,
-			body: vaultBody},
-		{methods: "DELETE", path: "/api/v1/vault", access: user, target: toVault, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/vault/keys/{key}", query: "version", access: user, target: toVault,
+			traits: takesRealm | vaultKey | conditional},
+		{methods: "DELETE", path: "/api/v1/vault/keys/{key}", query: "recoverable", access: user, target: toVault,
+			traits: takesRealm | vaultKey | conditional},
+		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault,
+			traits: takesRealm | vaultKey | conditional, body: vaultBody},
+		{methods: "GET", path: "/api/v1/vault/keys/{key}/versions", access: user, target: toVault, traits: takesRealm},
+		{methods: "DELETE", path: "/api/v1/vault", query: "recoverable", access: user, target: toVault, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/vault/stats", access: user, target: toVault, traits: takesRealm},
 	}
 }

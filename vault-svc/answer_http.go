@@ -54,6 +54,11 @@ func appendItemTail(b []byte, i Info) []byte {
 	b = strconv.AppendInt(append(b, `,"size_bytes":`...), i.SizeBytes, 10)
 	b = i.CreatedAt.UTC().AppendFormat(append(b, `,"created_at":"`...), api.TimeLayout)
 	b = i.UpdatedAt.UTC().AppendFormat(append(b, `","updated_at":"`...), api.TimeLayout)
+	b = strconv.AppendInt(append(b, `","version":`...), i.Number, 10)
+	if i.ExpiresAt == nil {
+		return append(b, `,"expires_at":null}`...)
+	}
+	b = i.ExpiresAt.UTC().AppendFormat(append(b, `,"expires_at":"`...), api.TimeLayout)
 	return append(b, `"}`...)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
+	"github.com/realmgate/realmgate/vault-svc/internal/store"
 )
 
 // TestConcurrentReadsAndWritesOfManyUsers checks that each user reads their own last write when
@@ -149,24 +150,25 @@ func TestABatchOfWritesRestoresTheLockTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	var batch []*itemWrite
+	var batch []*store.Write
 	for range 2 {
-		w := sealedWrite{Ref: sealing.Ref{User: user().UserID, Key: "k"}, value: []byte("sealed"),
-			version:    sealing.NewVersion(),
-			valueBytes: 6}
-		batch = append(batch, &itemWrite{sealedWrite: w, max: limits{bytes: 100, items: 1}})
+		batch = append(batch, &store.Write{
+			Ref:    sealing.Ref{User: user().UserID, Key: "k"},
+			Sealed: store.Sealed{Number: 1, Value: []byte("sealed"), Version: sealing.NewVersion(1)}, ValueBytes: 6,
+			Limits: store.Limits{Bytes: 100, Items: 1},
+		})
 	}
 	for _, round := range []string{"done", "refused"} {
 		if round == "refused" {
 			batch[1].Key = "\x00" // PostgreSQL refuses NUL in text
 		}
-		err := (&itemStore{pool}).putBatch(t.Context(), batch)
-		if round == "done" && (err != nil || batch[0].retryUnbatched || !batch[0].created || !batch[1].created) {
+		err := store.New(pool).WriteBatch(t.Context(), batch)
+		if round == "done" && (err != nil || batch[0].RolledBack || !batch[0].Fresh || !batch[1].Fresh) {
 			t.Fatalf("two writes: %v, %+v, %+v", err, batch[0], batch[1])
 		}
-		if round == "refused" && (err != nil || !batch[0].retryUnbatched || !batch[1].retryUnbatched) {
-			t.Errorf("a batch that PostgreSQL refuses: %v, retryUnbatched %v and %v", err, batch[0].retryUnbatched,
-				batch[1].retryUnbatched)
+		if round == "refused" && (err != nil || !batch[0].RolledBack || !batch[1].RolledBack) {
+			t.Errorf("a batch that PostgreSQL refuses: %v, RolledBack %v and %v", err, batch[0].RolledBack,
+				batch[1].RolledBack)
 		}
 		var timeout string
 		if err := pool.QueryRow(t.Context(), `SHOW lock_timeout`).Scan(&timeout); err != nil || timeout != "0" {

@@ -9,6 +9,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
+	"github.com/realmgate/realmgate/vault-svc/internal/store"
 )
 
 // commands returns the commands of the binary. They replace the key-encryption key while the
@@ -89,7 +90,7 @@ func keysRotate(ctx context.Context, cfg Config, _ service.Runtime, _ []string, 
 
 func verifyAll(ctx context.Context, cfg Config, _ service.Runtime, _ []string, out io.Writer) error {
 	return withKeys(ctx, cfg, func(keys *sealing.Keys, pool *db.Pool) error {
-		return verify(ctx, &verifyStore{pool}, keys, out)
+		return verify(ctx, store.New(pool), keys, out)
 	})
 }
 

@@ -85,7 +85,7 @@ func TestTheKeyEncryptionKeyIsReplacedWhileTheServiceRuns(t *testing.T) {
 func TestVerifyReportsDamagedItemsAndWrongAccounts(t *testing.T) {
 	t.Parallel()
 	s, u := start(t), user()
-	for n := range 2*verifyPage + 5 {
+	for n := range 2*200 + 5 {
 		s.put(u, fmt.Sprint("k", n), "", "v")
 	}
 	out, err := command(t, s.cfg, "verify")
@@ -104,7 +104,7 @@ func TestVerifyReportsDamagedItemsAndWrongAccounts(t *testing.T) {
 	out, err = command(t, s.cfg, "verify")
 	if err == nil || !strings.Contains(out, `key="k17" does not open`) ||
 		!strings.Contains(out, `key="k404" does not open`) ||
-		!strings.Contains(out, "realm=* is 406 bytes in 405 items; its items are 405 bytes in 405") ||
+		!strings.Contains(out, "all realms, is 406 bytes in 405 rows; the rows are 405 bytes in 405") ||
 		!strings.Contains(out, "405 items, 2 of them do not open, 1 accounts wrong") {
 		t.Errorf("got %v\n%s", err, out)
 	}

@@ -30,6 +30,9 @@ type Config struct {
 	QuotaMB  int64 `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"What a user may store over all realms, in MB (1,048,576 bytes), unless an admin gave the user a quota of their own."`
 	MaxItems int64 `env:"VAULT_MAX_ITEMS" envDefault:"100000" doc:"Most keys that a user may have over all realms: empty values cost no quota, so something else must bound them."`
 
+	Versions       int64         `env:"VAULT_VERSIONS" envDefault:"10" doc:"Earlier versions kept for each key; 0: overwriting keeps nothing."`
+	TrashRetention time.Duration `env:"VAULT_TRASH_RETENTION" envDefault:"720h" doc:"How long the trash keeps what was deleted recoverably; 0s: there is no trash."`
+
 	MaxBodyMB     int64 `env:"VAULT_MAX_BODY_MB" envDefault:"0" doc:"Largest body of a vault write in MB; 0: six times the quota and 2 MB, at least 110 and at most 1000."`
 	InflightBytes int64 `env:"VAULT_MAX_INFLIGHT_BYTES" envDefault:"536870912" doc:"Memory in bytes for large values on their way in and out; more of them wait."`
 	// InflightWait is how long a request waits for that memory before it is answered 503.
@@ -42,6 +45,9 @@ type Config struct {
 
 // megabyte is one MB as the API and the settings define it.
 const megabyte = 1 << 20
+
+// maxVersions bounds VAULT_VERSIONS.
+const maxVersions = 10_000
 
 const maxBodyMB = quota.LargestBody / megabyte
 
@@ -57,6 +63,8 @@ func (c Config) Validate() error {
 	p.Must(err == nil, "%w", err)
 	p.Must(c.QuotaMB >= 1 && c.QuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
 	p.Must(c.MaxItems >= 1, "VAULT_MAX_ITEMS must be at least 1")
+	p.Must(c.Versions >= 0 && c.Versions <= maxVersions, "VAULT_VERSIONS must be from 0 to %d", maxVersions)
+	p.Must(c.TrashRetention == 0 || c.TrashRetention >= time.Second, "VAULT_TRASH_RETENTION must be 0s or at least 1s")
 	p.Must(c.MaxBodyMB >= 0 && c.MaxBodyMB <= maxBodyMB, "VAULT_MAX_BODY_MB must be from 0 to %d", maxBodyMB)
 	p.Must(c.InflightBytes >= megabyte, "VAULT_MAX_INFLIGHT_BYTES must be at least %d", megabyte)
 	_, err = sealing.ParseKeyset(c.KeyEncryption.Reveal())

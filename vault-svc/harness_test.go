@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/testkit"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
+	"github.com/realmgate/realmgate/vault-svc/internal/store"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -138,6 +140,8 @@ type item struct {
 	SizeBytes int64           `json:"size_bytes"`
 	CreatedAt string          `json:"created_at"`
 	UpdatedAt string          `json:"updated_at"`
+	Version   int64           `json:"version"`
+	ExpiresAt *string         `json:"expires_at"`
 }
 
 func (r reply) item(t testing.TB) item {
@@ -149,10 +153,10 @@ func (r reply) item(t testing.TB) item {
 	return i
 }
 
-// call sends a request with the identity i.
-func (s *stack) call(i auth.Identity, method, path string, body []byte) reply {
+// call sends a request with the identity i and header lines such as `If-Match: "a"`.
+func (s *stack) call(i auth.Identity, method, path string, body []byte, headers ...string) reply {
 	s.t.Helper()
-	r, err := s.try(i, method, path, body)
+	r, err := s.try(i, method, path, body, headers...)
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, path, err)
 	}
@@ -160,7 +164,7 @@ func (s *stack) call(i auth.Identity, method, path string, body []byte) reply {
 }
 
 // try is call for other goroutines than the test's: it returns the error.
-func (s *stack) try(i auth.Identity, method, path string, body []byte) (reply, error) {
+func (s *stack) try(i auth.Identity, method, path string, body []byte, headers ...string) (reply, error) {
 	req, err := http.NewRequest(method, "http://"+s.addr+path, bytes.NewReader(body))
 	if err != nil {
 		return reply{}, err
@@ -171,6 +175,10 @@ func (s *stack) try(i auth.Identity, method, path string, body []byte) (reply, e
 	}
 	req.Header.Set(auth.IdentityHeader, header)
 	req.Header.Set("Content-Type", "application/json")
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		req.Header.Add(name, value)
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return reply{}, err
@@ -212,13 +220,17 @@ func body(value string) []byte {
 // checkAccounts fails the test unless every account equals the sum of its items.
 func (s *stack) checkAccounts() {
 	s.t.Helper()
-	wrong, err := (&verifyStore{s.pool}).wrongAccounts(context.Background())
+	wrong, err := store.New(s.pool).WrongAccounts(context.Background())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	for _, w := range wrong {
-		s.t.Errorf("account of realm %q: %d bytes in %d items; its items are %d bytes in %d", w.realm, w.bytes, w.items,
-			w.realBytes, w.realItems)
+		s.t.Errorf("account %s: %d bytes in %d rows; the rows are %d bytes in %d", w.What, w.Bytes, w.Rows, w.RealBytes,
+			w.RealRows)
+	}
+	orphans, err := store.New(s.pool).OrphanVersions(context.Background())
+	if err != nil || orphans > 0 {
+		s.t.Errorf("%d versions have no key (%v)", orphans, err)
 	}
 }
 

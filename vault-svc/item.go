@@ -2,19 +2,21 @@
 // rest, with a quota over all realms. It serves /api/v1/vault/keys, /api/v1/vault and
 // /api/v1/vault/stats, and /internal/realms for the gateway.
 //
-// Start reading at service.go, then at Vault.Put in vault.go. item_http.go contains the handlers;
-// item_store.go, item_read_store.go and item_write_store.go contain the SQL with the quota.
-// internal/sealing encrypts, internal/batch groups small reads and writes into shared statements,
-// and internal/memory limits the memory of large values.
+// Start reading at service.go, then at Vault.Put in write.go. item_http.go and version_http.go
+// contain the handlers. internal/store contains the SQL with the quota, internal/precondition the
+// conditional headers. internal/sealing encrypts, internal/batch groups small reads and writes into
+// shared statements, and internal/memory limits the memory of large values.
 //
-// One database function remains: vault_put (migrations/00002_put.sql) checks the quota, stores an
-// item and updates the accounts. Most writes need only two or three of its statements; one SQL
-// statement for all cases takes twice as long. The benchmark row that depends on it is
-// "vault PUT ÷ PocketBase, both flushing" (group vault of deploy/bench). BenchmarkPut compares a
-// write with the bare UPDATE of its row.
+// Writes are database functions: vault_write (migrations/00074_write_functions.sql) checks the
+// quota, keeps the version before, stores an item and updates the accounts. A write needs a few of
+// its statements; one SQL statement for all cases takes twice as long. The benchmark row that
+// depends on it is "vault PUT ÷ PocketBase, both flushing" (group vault of deploy/bench).
+// BenchmarkPut compares a write with the bare UPDATE of its row.
 package vault
 
 import (
+	"encoding/hex"
+	"errors"
 	"math"
 	"time"
 
@@ -22,17 +24,31 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/vault-svc/internal/precondition"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
+	"github.com/realmgate/realmgate/vault-svc/internal/store"
 )
 
-// Info describes an item without its value.
+// Info describes an item, or a version of one, without its value.
 type Info struct {
 	sealing.Ref
 	Metadata  jsontext.Value // compact JSON object, nil when there is none
 	SizeBytes int64          // bytes of the UTF-8 value plus the compact metadata
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	Number    int64      // "version" in the API
+	ExpiresAt *time.Time // nil: never
+	ETag      string     // strong entity tag, quotes included (RFC 9110, section 8.8.3)
 }
+
+// newInfo returns the description of a row, without metadata, which is sealed there.
+func newInfo(ref sealing.Ref, row store.Info) Info {
+	return Info{Ref: ref, SizeBytes: row.Size, CreatedAt: row.Created, UpdatedAt: row.Updated, Number: row.Number,
+		ExpiresAt: row.Expires, ETag: entityTag(row.Version)}
+}
+
+// entityTag returns the tag of a version: every write seals its value under a new one.
+func entityTag(v sealing.Version) string { return `"` + hex.EncodeToString(v[:]) + `"` }
 
 // Write is a request to store an item. The value is opaque: it may be any UTF-8, including NUL.
 type Write struct {
@@ -41,6 +57,8 @@ type Write struct {
 	Metadata jsontext.Value // nil clears it
 	// KeepMetadata leaves the stored metadata unchanged and ignores Metadata.
 	KeepMetadata bool
+	Expiry       store.Expiry
+	If           precondition.Conditions
 }
 
 // size returns the bytes of the value and of the new metadata.
@@ -60,12 +78,6 @@ func checkKey(key string) error {
 	return nil
 }
 
-// Usage is the number and size of a user's stored items.
-type Usage struct {
-	RealmItems, RealmBytes int64 // of one realm
-	TotalBytes             int64 // over all realms
-}
-
 // Stats is the answer of the statistics call. One MB is 1,048,576 bytes. MB are rounded to six
 // decimals, the percentage to two. The figures of the account, which are all but the totals, are
 // nil for a token that may read only some keys.
@@ -80,7 +92,7 @@ type Stats struct {
 
 // newStats compares u with a quota of limit bytes. When the quota was lowered below the stored
 // size, no space remains and the percentage is above 100.
-func newStats(u Usage, limit int64) Stats {
+func newStats(u store.Usage, limit int64) Stats {
 	used := 100.0 // a quota of zero is full
 	if limit > 0 {
 		used = round(float64(u.TotalBytes)*100/float64(limit), 100)
@@ -92,7 +104,7 @@ func newStats(u Usage, limit int64) Stats {
 }
 
 // newTotals returns statistics without the figures of the account.
-func newTotals(u Usage) Stats {
+func newTotals(u store.Usage) Stats {
 	return Stats{TotalKeys: u.RealmItems, TotalSizeBytes: u.RealmBytes, TotalSizeMB: inMB(u.RealmBytes)}
 }
 
@@ -103,6 +115,36 @@ func round(x, steps float64) float64 { return math.Round(x*steps) / steps }
 // keyNotFound returns 404 VAULT_KEY_NOT_FOUND.
 func keyNotFound() error {
 	return apperr.New(apperr.NotFound, "VAULT_KEY_NOT_FOUND", "Vault key not found.")
+}
+
+// preconditionFailed returns 412 PRECONDITION_FAILED. current is the item, nil when it is absent.
+func preconditionFailed(current *Info) error {
+	return apperr.Wrap(&failedCondition{current}, apperr.PreconditionFailed, "PRECONDITION_FAILED",
+		"The item is not in the state that the request requires")
+}
+
+// failedCondition carries the current item to the answer of a failed condition.
+type failedCondition struct{ current *Info }
+
+func (f *failedCondition) Error() string { return "a condition of the request failed" }
+
+// errNotModified says that a read is answered with 304.
+var errNotModified = errors.New("not modified")
+
+// evaluate evaluates the conditions of a request. current is the item, nil when it is absent; safe
+// says that the request only reads. The error is errNotModified or 412.
+func evaluate(c precondition.Conditions, current *Info, safe bool) error {
+	var s precondition.State
+	if current != nil {
+		s = precondition.State{Exists: true, ETag: current.ETag, Modified: current.UpdatedAt}
+	}
+	switch c.Evaluate(s, safe) {
+	case precondition.NotModified:
+		return errNotModified
+	case precondition.Failed:
+		return preconditionFailed(current)
+	}
+	return nil
 }
 
 // limitExceeded returns 413 VAULT_LIMIT_EXCEEDED.

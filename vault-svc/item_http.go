@@ -2,13 +2,17 @@ package vault
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
@@ -18,6 +22,7 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/keyrange"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
+	"github.com/realmgate/realmgate/vault-svc/internal/store"
 )
 
 // handler serves the public API of the vault.
@@ -26,6 +31,7 @@ type handler struct {
 	memory    *memory.Budget
 	quota     int64 // bytes, for users without a quota of their own
 	maxBodyMB int64 // VAULT_MAX_BODY_MB
+	now       func() time.Time
 }
 
 // routes mounts the API. Fiber matches the request target exactly as it was sent, so a dot segment
@@ -40,6 +46,7 @@ func (h *handler) routes(srv *httpx.Server) {
 	srv.Put("/api/v1/vault/keys/:key", h.put)
 	srv.Patch("/api/v1/vault/keys/:key", h.put)
 	srv.Delete("/api/v1/vault/keys/:key", h.delete)
+	srv.Get("/api/v1/vault/keys/:key/versions", h.versions)
 	srv.Delete("/api/v1/vault", h.clear)
 	srv.Get("/api/v1/vault/stats", h.stats)
 	srv.Get(internalapi.RealmsPath, h.realms)
@@ -85,6 +92,7 @@ func (h *handler) scope(c *fiber.Ctx) (scope, error) {
 	if err != nil {
 		return scope{}, err
 	}
+	realm = strings.Clone(realm) // Fiber reuses the query's memory after the handler
 	keys, err := authorize(caller, realm)
 	if m := c.Method(); err == nil && keys.ReadOnly && m != fiber.MethodGet && m != fiber.MethodHead {
 		err = apperr.InsufficientPermissions()
@@ -171,11 +179,23 @@ func (h *handler) get(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	r := Read{Ref: ref}
+	if r.Version, err = versionOf(c); err != nil {
+		return err
+	}
+	if r.If, err = conditions(c); err != nil {
+		return err
+	}
 	reserved := h.memory.For(ref.User)
-	info, value, err := h.vault.Get(c.UserContext(), ref, reserved)
+	info, value, err := h.vault.Get(c.UserContext(), r, reserved)
 	if err != nil {
 		reserved.Release()
-		return err
+		if errors.Is(err, errNotModified) {
+			setValidators(c, info)
+			c.Status(http.StatusNotModified)
+			return nil
+		}
+		return validated(c, err)
 	}
 	quoted, err := quote(value)
 	if err != nil {
@@ -183,6 +203,7 @@ func (h *handler) get(c *fiber.Ctx) error {
 		return err
 	}
 	reserved.ShrinkTo(int64(cap(quoted))) // the database message and the value are no longer needed
+	setValidators(c, info)
 	return answerItem(c, http.StatusOK, "Vault key retrieved successfully", info, quoted, reserved)
 }
 
@@ -199,23 +220,29 @@ func (h *handler) put(c *fiber.Ctx) error {
 }
 
 func (h *handler) putHolding(c *fiber.Ctx, s scope, ref sealing.Ref, reserved *memory.Reservation) error {
+	If, err := conditions(c)
+	if err != nil {
+		return err
+	}
 	body, err := readBody(c, reserved, quota.BodyLimit(s.quota, h.maxBodyMB))
 	if err != nil {
 		return err
 	}
-	o, err := input.ParseFields(body, "value", "metadata")
+	o, err := input.ParseFields(body, "value", "metadata", "expires_at", "ttl")
 	if err != nil {
 		return err
 	}
 	httpx.HasRead(c, o)
-	w, quoted, err := parseWrite(ref, o)
+	w, quoted, err := parseWrite(ref, o, h.now())
 	if err != nil {
 		return err
 	}
+	w.If = If
 	info, created, err := h.vault.Put(c.UserContext(), w, s.quota)
 	if err != nil {
-		return err
+		return validated(c, err)
 	}
+	setValidators(c, info)
 	reserved.ShrinkTo(int64(cap(body))) // the answer points into the body, or takes no more space than it
 	if created {
 		return answerItem(c, http.StatusCreated, "Vault key created successfully", info, quoted, reserved)
@@ -225,7 +252,7 @@ func (h *handler) putHolding(c *fiber.Ctx, s scope, ref sealing.Ref, reserved *m
 
 // parseWrite reads the fields of a write. quoted is the value as a JSON string, for the answer.
 // Both results may point into the body.
-func parseWrite(ref sealing.Ref, o *input.Object) (w Write, quoted []byte, err error) {
+func parseWrite(ref sealing.Ref, o *input.Object, now time.Time) (w Write, quoted []byte, err error) {
 	w.Ref = ref
 	switch raw, ok := o.Raw("value"); {
 	case !ok:
@@ -247,16 +274,69 @@ func parseWrite(ref sealing.Ref, o *input.Object) (w Write, quoted []byte, err e
 	case !o.IsNull("metadata"):
 		w.Metadata, _ = o.JSONObject("metadata", maxMetadata)
 	}
+	w.Expiry = parseExpiry(o, now)
 	return w, quoted, o.Err()
 }
 
+// maxTTL is the longest ttl in seconds, 285 years.
+const maxTTL = 9_000_000_000
+
+// parseExpiry reads expires_at and ttl. Without either the expiry is kept.
+func parseExpiry(o *input.Object, now time.Time) (e store.Expiry) {
+	switch at, ttl := o.Has("expires_at"), o.Has("ttl"); {
+	case at && ttl:
+		o.Fail("ttl", "must not be given together with expires_at")
+	case at && !o.IsNull("expires_at"):
+		text, ok := o.Text("expires_at")
+		t, valid := input.ParseTime(text)
+		switch {
+		case !ok:
+		case !valid:
+			o.Fail("expires_at", "must be an RFC 3339 time or null")
+		case !t.After(now):
+			o.Fail("expires_at", "must be in the future")
+		}
+		e.At = &t
+	case ttl:
+		e.In = parseTTL(o)
+	default:
+		e.Keep = !at
+	}
+	return e
+}
+
+// parseTTL reads ttl: whole seconds, or a Go duration.
+func parseTTL(o *input.Object) time.Duration {
+	if raw, _ := o.Raw("ttl"); raw.Kind() != jsontext.KindString {
+		n, _ := o.Int("ttl", 1, maxTTL)
+		return time.Duration(n) * time.Second
+	}
+	text, _ := o.Text("ttl")
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Second || d > maxTTL*time.Second {
+		o.Fail("ttl", fmt.Sprintf(`must be a duration such as "90s" or "24h", from 1s to %ds`, maxTTL))
+	}
+	return d
+}
+
 func (h *handler) delete(c *fiber.Ctx) error {
-	_, ref, err := h.item(c)
+	s, ref, err := h.item(c)
 	if err != nil {
 		return err
 	}
-	if err := h.vault.Delete(c.UserContext(), ref); err != nil {
+	d := Deletion{Ref: ref}
+	if d.Recoverable, err = recoverable(c); err != nil {
 		return err
+	}
+	if d.If, err = conditions(c); err != nil {
+		return err
+	}
+	until, err := h.vault.Delete(c.UserContext(), d, s.quota)
+	switch {
+	case err != nil:
+		return validated(c, err)
+	case d.Recoverable:
+		return httpx.OK(c, "Vault key moved to the trash", removalView{RestorableUntil: api.TimePtr(until)})
 	}
 	return httpx.OK(c, "Vault key deleted successfully", nil)
 }
@@ -269,13 +349,15 @@ func (h *handler) clear(c *fiber.Ctx) error {
 	if err := s.requireAllKeys(); err != nil {
 		return err
 	}
-	n, err := h.vault.Clear(c.UserContext(), s.user, s.realm)
+	d := Deletion{Ref: sealing.Ref{User: s.user, Realm: s.realm}}
+	if d.Recoverable, err = recoverable(c); err != nil {
+		return err
+	}
+	n, until, err := h.vault.Clear(c.UserContext(), d, s.quota)
 	if err != nil {
 		return err
 	}
-	return httpx.OK(c, "Vault cleared successfully", struct {
-		DeletedCount int64 `json:"deleted_count"`
-	}{n})
+	return httpx.OK(c, "Vault cleared successfully", removalView{DeletedCount: &n, RestorableUntil: api.TimePtr(until)})
 }
 
 func (h *handler) stats(c *fiber.Ctx) error {

@@ -204,7 +204,7 @@ func TestListIsSortedBytewiseAndHasNoValues(t *testing.T) {
 	var names []string
 	for _, i := range list {
 		names = append(names, i["key"].(string))
-		if _, ok := i["value"]; ok || len(i) != 6 || i["metadata"].(map[string]any)["of"] != i["key"] ||
+		if _, ok := i["value"]; ok || len(i) != 8 || i["metadata"].(map[string]any)["of"] != i["key"] ||
 			i["size_bytes"].(float64) != float64(6+len(fmt.Sprintf(`{"of":%q}`, i["key"]))) {
 			t.Errorf("got %v", i)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/vault-svc/internal/keyrange"
+	"github.com/realmgate/realmgate/vault-svc/internal/store"
 )
 
 const listPath = "/api/v1/vault/keys"
@@ -150,7 +151,7 @@ func TestPageCostsTheSameInALargeRealm(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := func(in keyrange.Ranges) int {
-		sql, args := listSQL(owner.UserID, "", in, 10)
+		sql, args := store.ListSQL(owner.UserID, "", in, 10)
 		var plan []struct {
 			Plan struct {
 				Hit  int `json:"Shared Hit Blocks"`

@@ -14,6 +14,7 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/batch"
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
+	"github.com/realmgate/realmgate/vault-svc/internal/store"
 )
 
 // Name is the service's name, and the audience of the identities that it accepts.
@@ -72,20 +73,14 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	budget := memory.New(cfg.InflightBytes, cfg.InflightWait)
-	// Batches of reads use a quarter of the connections, batches of writes another quarter. The
-	// rest serves unbatched writes, which may wait for locks.
-	items, quarter := &itemStore{pool}, max(1, int(cfg.DB.MaxConns)/4)
-	v := &Vault{
-		items: items, keys: keys, maxItems: cfg.MaxItems,
-		reads:  batch.New(quarter, maxBatch, nil, items.readBatch),
-		writes: batch.New(quarter, maxBatch, (*itemWrite).user, items.putBatch),
-		unbatched: batch.New(max(1, int(cfg.DB.MaxConns)-2*quarter), 1, (*itemWrite).user,
-			func(ctx context.Context, batch []*itemWrite) error { return items.putOne(ctx, batch[0]) }),
+	v, err := newVault(cfg, store.New(pool), keys)
+	if err != nil {
+		return err
 	}
 	v.metrics = newMetrics(rt.Metrics, v, budget)
 	a := &handler{
 		vault:  v,
-		memory: budget, quota: cfg.quota(), maxBodyMB: cfg.MaxBodyMB,
+		memory: budget, quota: cfg.quota(), maxBodyMB: cfg.MaxBodyMB, now: rt.Now,
 	}
 	srv := httpx.New(httpx.Options{
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities,
@@ -112,4 +107,23 @@ func openKeys(cfg Config, pool *db.Pool) (*sealing.Keys, error) {
 		return nil, err
 	}
 	return sealing.NewKeys(pool, kek, cfg.KeyCache)
+}
+
+// newVault returns a vault without metrics. Batches of reads use a quarter of the connections,
+// batches of writes another quarter. The rest serves unbatched writes, which may wait for locks.
+func newVault(cfg Config, items *store.Store, keys *sealing.Keys) (*Vault, error) {
+	numbers, err := newNumbers()
+	if err != nil {
+		return nil, err
+	}
+	quarter := max(1, int(cfg.DB.MaxConns)/4)
+	v := &Vault{
+		items: items, keys: keys, numbers: numbers, maxItems: cfg.MaxItems, maxVersions: cfg.Versions,
+		retention: cfg.TrashRetention,
+		reads:     batch.New(quarter, maxBatch, nil, items.ReadBatch),
+		unbatched: batch.New(max(1, int(cfg.DB.MaxConns)-2*quarter), 1, (*lockedOp).userOf,
+			func(ctx context.Context, batch []*lockedOp) error { return batch[0].run(ctx) }),
+	}
+	v.writes = batch.New(quarter, maxBatch, (*pendingWrite).UserOf, v.writeBatch)
+	return v, nil
 }

@@ -16,8 +16,10 @@ var layers = map[string]map[string]int{
 		"openapi": 1,
 	},
 	"vault-svc": {
-		".": 2, "cmd/vault-svc": 3,
-		"internal/batch": 1, "internal/keyrange": 1, "internal/memory": 1, "internal/sealing": 1,
+		".": 3, "cmd/vault-svc": 4,
+		"internal/store": 2,
+		"internal/batch": 1, "internal/keyrange": 1, "internal/memory": 1, "internal/precondition": 1,
+		"internal/sealing": 1,
 	},
 	"activity-svc": {
 		".": 2, "cmd/activity-svc": 3,

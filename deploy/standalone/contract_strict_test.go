@@ -27,7 +27,7 @@ func contractStrict(r *running) {
 			}
 		}
 	}
-	r.send(request{method: "PUT", path: "/api/v1/vault/keys/k", token: admin.Token, body: map[string]any{"value": "v"},
+	r.send(request{method: "DELETE", path: "/api/v1/vault", token: admin.Token,
 		header: map[string]string{"If-Match": `"1"`}}).
 		want(t, "a condition", 400, "VALIDATION_ERROR")
 }

@@ -160,9 +160,43 @@ func contractVault(r *running) {
 	}
 	r.get(item, u.Token).want(t, "get what is not there", 404, "VAULT_KEY_NOT_FOUND")
 	r.do("DELETE", item, u.Token, nil).want(t, "delete what is not there", 404, "VAULT_KEY_NOT_FOUND")
+	contractVersions(r, u, item)
 	r.do("DELETE", item+"-PUT", u.Token, nil).want(t, "delete", 200, "")
 	r.do("DELETE", "/api/v1/vault/", u.Token, nil).want(t, "delete the folder of the keys", 404, "NOT_FOUND")
 	r.do("DELETE", "/api/v1/vault", u.Token, nil).want(t, "clear", 200, "")
+}
+
+// contractVersions drives conditions, versions and the trash. The key of the item does not exist.
+func contractVersions(r *running, u account, item string) {
+	t := r.t
+	given := func(method, path, name, value string) answer {
+		var body any
+		if method == "PUT" || method == "PATCH" {
+			body = map[string]any{"value": "w", "ttl": "1h"}
+		}
+		return r.send(request{method: method, path: path, token: u.Token, body: body, header: map[string]string{name: value}})
+	}
+	for _, method := range []string{"PUT", "PATCH", "DELETE"} {
+		given(method, item, "If-Match", "*").want(t, method+" if the absent key exists", 412, "PRECONDITION_FAILED")
+	}
+	etag := r.do("PUT", item, u.Token, map[string]any{"value": "v"}).want(t, "put", 201, "").header.Get("ETag")
+	given("GET", item, "If-None-Match", etag).want(t, "read what is known", 304, "")
+	given("GET", item, "If-Match", `"other"`).want(t, "read another version", 412, "PRECONDITION_FAILED")
+	given("GET", item, "If-Match", `other`).want(t, "a malformed tag", 400, "VALIDATION_ERROR")
+	a := given("PUT", item, "If-None-Match", "*").want(t, "create what exists", 412, "PRECONDITION_FAILED")
+	if got := a.header.Get("ETag"); got != etag {
+		t.Errorf("412: got ETag %s, want %s", got, etag)
+	}
+	given("PUT", item, "If-Match", etag).want(t, "overwrite", 200, "")
+	r.get(item+"?version=1", u.Token).want(t, "an earlier version", 200, "")
+	r.get(item+"?version=9", u.Token).want(t, "a version that is not there", 404, "VAULT_VERSION_NOT_FOUND")
+	r.get(item+"?version=0", u.Token).want(t, "no version", 400, "VALIDATION_ERROR")
+	r.get(item+"/versions", u.Token).want(t, "versions", 200, "")
+	r.get(item+"-none/versions", u.Token).want(t, "versions of an absent key", 404, "VAULT_KEY_NOT_FOUND")
+	r.get(item+"/versions?realm_id=xyz", u.Token).want(t, "versions in no realm", 400, "VALIDATION_ERROR")
+	r.do("DELETE", item+"?recoverable=maybe", u.Token, nil).want(t, "perhaps recoverable", 400, "VALIDATION_ERROR")
+	r.do("DELETE", item+"?recoverable=true", u.Token, nil).want(t, "move to the trash", 200, "")
+	r.do("DELETE", "/api/v1/vault?recoverable=true&realm_id="+realm, u.Token, nil).want(t, "clear to the trash", 200, "")
 }
 
 func contractActivity(r *running) {

@@ -27,6 +27,7 @@ const (
 	MethodNotAllowed
 	RequestTimeout
 	Conflict
+	PreconditionFailed
 	TooLarge
 	URITooLong
 	RateLimited
@@ -52,6 +53,8 @@ func (k Kind) Status() int {
 		return http.StatusRequestTimeout
 	case Conflict:
 		return http.StatusConflict
+	case PreconditionFailed:
+		return http.StatusPreconditionFailed
 	case TooLarge:
 		return http.StatusRequestEntityTooLarge
 	case URITooLong:

@@ -10,8 +10,9 @@ import (
 // The permissions of scripts of the origins in CORS_ORIGINS. CORS_HEADERS adds to corsHeaders.
 const (
 	corsMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
-	corsHeaders = "Authorization, Content-Type, Accept, X-Request-ID"
-	corsExposed = "X-Request-ID, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Allow"
+	corsHeaders = "Authorization, Content-Type, Accept, X-Request-ID, If-Match, If-None-Match, If-Modified-Since, " +
+		"If-Unmodified-Since"
+	corsExposed = "X-Request-ID, ETag, Last-Modified, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Allow"
 	corsMaxAge  = "600"
 )
 

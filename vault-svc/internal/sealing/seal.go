@@ -5,6 +5,7 @@
 package sealing
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -19,16 +20,31 @@ type Ref struct{ User, Realm, Key string }
 // String returns the reference for logs. It contains no secret.
 func (r Ref) String() string { return fmt.Sprintf("user=%s realm=%q key=%q", r.User, r.Realm, r.Key) }
 
-// Version identifies one sealing of a value or of metadata. Its 16 random bytes are stored beside
-// the ciphertext and are part of the associated data. An older ciphertext therefore does not open
-// in its place, unless the version is copied with it.
+// Version identifies one sealing of a value or of metadata. Its 16 bytes are stored beside the
+// ciphertext and are part of the associated data. An older ciphertext therefore does not open in
+// its place, unless the version is copied with it.
 //
-// It is random because the value is sealed before the SQL runs. A counter could only be incremented
-// by the statement that holds the row lock.
+// It is a UUID of version 8 (RFC 9562, section 5.8): 48 bits are the number of the item's version,
+// so that the number is bound to the ciphertext too, and 74 bits are random. Earlier releases made
+// UUIDs of version 4, which contain no number.
 type Version = uuid.UUID
 
-// NewVersion returns a new random version.
-func NewVersion() Version { return uuid.New() }
+// NewVersion returns a new version for the item's version number, which must be positive.
+func NewVersion(number int64) Version {
+	v := uuid.New()
+	binary.BigEndian.PutUint16(v[0:], uint16(number>>32))
+	binary.BigEndian.PutUint32(v[2:], uint32(number))
+	v[6] = v[6]&0x0f | 0x80
+	return v
+}
+
+// NumberOf returns the number in v. It returns false when an earlier release made v.
+func NumberOf(v Version) (int64, bool) {
+	if v.Version() != 8 {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint16(v[0:]))<<32 | int64(binary.BigEndian.Uint32(v[2:])), true
+}
 
 // Part is a sealed column of an item. It is included in the associated data, so that the two
 // columns cannot be exchanged.

@@ -11,7 +11,7 @@ func FuzzSealedItem(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ref, version := Ref{"u", "r", "k"}, NewVersion()
+	ref, version := Ref{"u", "r", "k"}, NewVersion(1)
 	sealed, err := key.Seal(Value, ref, version, []byte("plain"))
 	if err != nil {
 		f.Fatal(err)
@@ -74,7 +74,7 @@ func FuzzWrappedDataKey(f *testing.F) {
 		}
 		// The ciphertext is inside a protobuf message, which has several valid encodings. Every
 		// encoding that unwraps must give the same key.
-		ref, version := Ref{"u", "r", "k"}, NewVersion()
+		ref, version := Ref{"u", "r", "k"}, NewVersion(1)
 		sealed, err := got.Seal(Value, ref, version, []byte("plain"))
 		if err != nil {
 			t.Fatal(err)

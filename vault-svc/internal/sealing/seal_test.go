@@ -12,7 +12,7 @@ func TestSealedBytesOpenOnlyForTheirItem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref, version := Ref{"u", "r", "k"}, NewVersion()
+	ref, version := Ref{"u", "r", "k"}, NewVersion(1)
 	sealed, err := key.Seal(Value, ref, version, []byte("plain"))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestSealedBytesOpenOnlyForTheirItem(t *testing.T) {
 			error) {
 			return key.Open(Value, Ref{"u", "r", "l"}, version, sealed)
 		},
-		"another version":  func() ([]byte, error) { return key.Open(Value, ref, NewVersion(), sealed) },
+		"another version":  func() ([]byte, error) { return key.Open(Value, ref, NewVersion(1), sealed) },
 		"the other part":   func() ([]byte, error) { return key.Open(Metadata, ref, version, sealed) },
 		"a bit turned":     func() ([]byte, error) { return key.Open(Value, ref, version, damaged) },
 		"cut short":        func() ([]byte, error) { return key.Open(Value, ref, version, sealed[:20]) },
