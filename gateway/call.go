@@ -245,6 +245,10 @@ func (ex *exchange) checkAccess() error {
 	if state.Banned && ex.route.access != evenBanned {
 		return apperr.AccountBanned()
 	}
+	if ex.route.access == admin && state.AdminNeeds2FA && state.Token == nil {
+		return apperr.New(apperr.Forbidden, "ADMIN_TWOFACTOR_REQUIRED",
+			"Administration needs two-factor authentication: set it up for your account")
+	}
 	if ex.route.access == admin && (!state.Admin || state.Token != nil) {
 		return apperr.InsufficientPermissions()
 	}

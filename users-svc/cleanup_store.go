@@ -55,9 +55,7 @@ func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (in
 			WHERE key IN (SELECT key FROM login_throttle WHERE forget_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 		{`DELETE FROM mail_tokens
 			WHERE hash IN (SELECT hash FROM mail_tokens WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
-		{`DELETE FROM sessions
-			WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
-			now.Add(-endedRetention)},
+		{deleteSessions, now.Add(-endedRetention)},
 		{`DELETE FROM two_factor_logins
 			WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
 			now.Add(-pendingRetention)},
@@ -70,3 +68,17 @@ func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (in
 	}
 	return deleted, nil
 }
+
+// deleteSessions deletes expired sessions and keeps when their users were last seen. It skips users
+// whose row is locked, because every other transaction locks the user's row before the sessions.
+const deleteSessions = `
+	WITH deleted AS (
+		DELETE FROM sessions
+		WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
+		RETURNING user_id, last_seen_at),
+	seen AS (SELECT user_id, max(last_seen_at) AS at FROM deleted GROUP BY user_id),
+	free AS (SELECT id FROM users WHERE id IN (SELECT user_id FROM seen) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
+	kept AS (
+		UPDATE users u SET last_seen_at = greatest(u.last_seen_at, seen.at) FROM seen, free
+		WHERE u.id = seen.user_id AND u.id = free.id)
+	SELECT FROM deleted`

@@ -82,7 +82,7 @@ func (c *command) keyring() *signing.Keyring {
 func (c *command) admins() *admin.Service {
 	policy := passwords.NewPolicy(c.cfg.Passwords.DenyCommon, c.cfg.AppName)
 	loginThrottle := throttle.New(c.Core, passwords.NewHasher(c.cfg.Passwords), c.cfg.Passwords.AccountRate)
-	accounts := account.New(loginThrottle, policy)
+	accounts := account.New(loginThrottle, policy, c.cfg.VaultQuotaMB)
 	return admin.New(accounts, nil, nil, policy, c.cfg.Mail.On())
 }
 

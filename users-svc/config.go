@@ -41,6 +41,7 @@ type Config struct {
 	FirstAdmin       admin.FirstAdminConfig
 	Mail             mail.Config
 	FreeTierServers  freetier.Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"Free-tier servers, region:country:city:capacity each (capacity in accounts), separated by semicolons."`
+	VaultQuotaMB     int64              `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"Default quota of a user in MB, as in vault-svc; admins are told it."`
 	AuthTokenLimit   int                `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Largest number of auth tokens per user."`
 	// HistoryRetention is at most 180 days in the API contract; a shorter time is allowed.
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"4320h" doc:"How long the security history is kept."`
@@ -61,6 +62,7 @@ func (c Config) Validate() error {
 	_, err = secrets.NewSealer(c.KeyEncryptionKey.Reveal())
 	p.Must(err == nil, "KEY_ENCRYPTION_KEY: %w", err)
 	p.Must(c.HistoryRetention > 0, "HISTORY_RETENTION must be above 0s")
+	p.Must(c.VaultQuotaMB >= 1 && c.VaultQuotaMB <= 1<<20, "VAULT_QUOTA_MB must be from 1 to 1048576")
 	p.Must(c.AuthTokenLimit >= 1, "AUTH_TOKEN_LIMIT must be at least 1")
 	return p.Err()
 }

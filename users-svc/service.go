@@ -165,7 +165,7 @@ func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Serve
 		return err
 	}
 	loginThrottle := throttle.New(c, hasher, cfg.Passwords.AccountRate)
-	accounts := account.New(loginThrottle, policy)
+	accounts := account.New(loginThrottle, policy, cfg.VaultQuotaMB)
 	sessions := session.New(c, cfg.Sessions, keys, res.states, res.limiter)
 	securityHistory := history.New(c)
 	admins := admin.New(accounts, sessions, securityHistory, policy, cfg.Mail.On())

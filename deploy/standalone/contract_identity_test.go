@@ -181,7 +181,8 @@ func contractAdmin(r *running) {
 		{"POST", "/ban", map[string]any{"reason": "spam"}, map[string]any{"reason": 7}}, {"POST", "/unban", nil, nil},
 		{"POST", "/logout", nil, nil}, {"DELETE", "/2fa", nil, nil},
 		{"PUT", "/quota", map[string]any{"limit_mb": 2}, map[string]any{"limit_mb": "much"}},
-		{"GET", "/security-history", nil, nil},
+		{"GET", "/security-history", nil, nil}, {"GET", "/sessions", nil, nil},
+		{"POST", "/password", map[string]any{"password": userPassword}, map[string]any{"password": 7}},
 		{"GET", "/tokens", nil, nil}, {"DELETE", "/tokens", nil, nil},
 	}
 	for _, c := range calls {
@@ -197,11 +198,26 @@ func contractAdmin(r *running) {
 	for _, c := range calls {
 		r.do(c.method, users+"/"+u.ID+c.path, admin.Token, c.good).want(t, c.path, 200, "")
 	}
+	r.do("POST", users+"/"+u.ID+"/password", admin.Token, map[string]any{"password": "weak"}).want(t, "a weak password",
+		400, "WEAK_PASSWORD")
+	r.do("POST", users+"/"+admin.ID+"/password", admin.Token, map[string]any{"password": userPassword}).want(t,
+		"one's own password", 400, "CURRENT_PASSWORD_REQUIRED")
+	r.do("DELETE", users+"/xyz/sessions/"+nobody, admin.Token, nil).want(t, "a session of no id", 400,
+		"INVALID_ID_FORMAT")
+	r.do("DELETE", users+"/"+nobody+"/sessions/"+nobody, admin.Token, nil).want(t, "a session of nobody", 404,
+		"USER_NOT_FOUND")
+	r.do("DELETE", users+"/"+u.ID+"/sessions/"+nobody, admin.Token, nil).want(t, "no session", 404, "SESSION_NOT_FOUND")
 	r.do("DELETE", users+"/xyz/tokens/"+nobody, admin.Token, nil).want(t, "a token of no id", 400, "INVALID_ID_FORMAT")
 	r.do("DELETE", users+"/"+nobody+"/tokens/"+nobody, admin.Token, nil).want(t, "a token of nobody", 404,
 		"USER_NOT_FOUND")
 	r.do("DELETE", users+"/"+u.ID+"/tokens/"+nobody, admin.Token, nil).want(t, "no token", 404, "TOKEN_NOT_FOUND")
 	intruder := r.login(u.Email, userPassword)
+	var live []struct{ ID string }
+	r.get(users+"/"+u.ID+"/sessions", admin.Token).want(t, "sessions", 200, "").into(t, &live)
+	r.do("DELETE", users+"/"+u.ID+"/sessions/"+live[0].ID, admin.Token, nil).want(t, "end a session", 200, "")
+	eventually(t, "the ended session is dead",
+		func() bool { return r.get("/api/v1/users/me", intruder.Token).status == 401 })
+	intruder = r.login(u.Email, userPassword)
 	var made struct{ ID, Token string }
 	r.do("POST", tokens, intruder.Token, nil).want(t, "a token", 201, "").into(t, &made)
 	r.do("DELETE", users+"/"+u.ID+"/tokens/"+made.ID, admin.Token, nil).want(t, "delete it", 200, "")
@@ -217,6 +233,22 @@ func contractAdmin(r *running) {
 	eventually(t, "the admin's deed is in the user's own log", func() bool {
 		return strings.Contains(string(r.get("/api/v1/users/auth/activity?method=PUT", again.Token).raw), "/quota")
 	})
+}
+
+// contractAdminFactor administers without and with a second factor.
+func contractAdminFactor(r *running) {
+	t, admin := r.t, r.admin()
+	r.get("/api/v1/users", admin.Token).want(t, "list users without a factor", 403, "ADMIN_TWOFACTOR_REQUIRED")
+	r.get("/api/v1/users/"+nobody, admin.Token).want(t, "read a user without a factor", 403, "INSUFFICIENT_PERMISSIONS")
+	var setup struct {
+		Key string `json:"manual_entry_key"`
+	}
+	r.do("POST", "/api/v1/users/auth/2fa/setup", admin.Token, map[string]any{"password": adminPassword}).want(t, "setup",
+		200, "").into(t, &setup)
+	var pair struct{ Token string }
+	r.do("POST", "/api/v1/users/auth/2fa/verify-setup", admin.Token, map[string]any{"code": code(t, setup.Key, 0)}).want(t,
+		"verify", 200, "").into(t, &pair)
+	r.get("/api/v1/users", pair.Token).want(t, "list users with a factor", 200, "")
 }
 
 // contractInvite asks for an invite on a product whose free tier is by invitation only.

@@ -42,6 +42,8 @@ func TestContract(t *testing.T) {
 			func(t *testing.T) { t.Parallel(); contractSecondFactorOff(product(t, spec, "TWOFACTOR_LOGIN_TTL=2s")) })
 		t.Run("mail", func(t *testing.T) { t.Parallel(); contractMail(t, spec) })
 		t.Run("administration", func(t *testing.T) { t.Parallel(); contractAdmin(product(t, spec)) })
+		t.Run("administration with a second factor",
+			func(t *testing.T) { t.Parallel(); contractAdminFactor(product(t, spec, "ADMIN_REQUIRE_2FA=true")) })
 		t.Run("invited only", func(t *testing.T) {
 			t.Parallel()
 			contractInvite(product(t, spec, "INVITE_REQUIRED=true", "INVITE_CODES=open-sesame"))
@@ -70,7 +72,7 @@ const (
 type operation struct{ method, path string }
 
 // exampleIDs fills in the parameters of documented paths.
-var exampleIDs = strings.NewReplacer("{id}", nobody, "{tid}", nobody, "{key}", "some-key")
+var exampleIDs = strings.NewReplacer("{id}", nobody, "{tid}", nobody, "{sid}", nobody, "{key}", "some-key")
 
 // operations lists every documented operation that has an answer with the given machine code.
 func (c *conformance) operations(t *testing.T, code string) []operation {

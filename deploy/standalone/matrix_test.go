@@ -64,6 +64,9 @@ GET    /servers                         401M 401I    401E    401I     401I    40
 POST   /servers                         401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
 PUT    /users/{victim}/quota            401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
 GET    /users/{victim}/security-history 401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+GET    /users/{victim}/sessions         401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
+DELETE /users/{victim}/sessions/{none}  401M 401I    401E    401I     401I    403B   403P  404N  403P   403P   403P
+POST   /users/{victim}/password         401M 401I    401E    401I     401I    403B   403P  400V  403P   403P   403P
 GET    /users/{victim}/tokens           401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
 DELETE /users/{victim}/tokens           401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
 DELETE /users/{victim}/tokens/{none}    401M 401I    401E    401I     401I    403B   403P  404N  403P   403P   403P

@@ -43,6 +43,9 @@ type State struct {
 	// VaultQuota is the user's own quota in bytes, 0 for the default of vault-svc, -1 for a user
 	// who may store nothing.
 	VaultQuota int64 `json:"vault_quota,omitempty"`
+	// AdminNeeds2FA is set for an admin who may not administer without a second factor. Admin is
+	// false then.
+	AdminNeeds2FA bool `json:"admin_needs_2fa,omitempty"`
 }
 
 // Token is the part of a State that only auth tokens have.

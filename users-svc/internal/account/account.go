@@ -10,6 +10,7 @@ import (
 
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/quota"
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
@@ -49,12 +50,13 @@ type Service struct {
 	Hasher   *passwords.Hasher
 	throttle *throttle.Throttle
 	policy   passwords.Policy
+	quotaMB  int64 // the default quota of a user's vault
 }
 
 // New returns the domain of accounts. throttle slows down guesses of the current password, and
-// policy judges new passwords.
-func New(throttle *throttle.Throttle, policy passwords.Policy) *Service {
-	return &Service{Core: throttle.Core, Hasher: throttle.Hasher, throttle: throttle, policy: policy}
+// policy judges new passwords. quotaMB is the default quota of vault-svc, in mebibytes.
+func New(throttle *throttle.Throttle, policy passwords.Policy, quotaMB int64) *Service {
+	return &Service{Core: throttle.Core, Hasher: throttle.Hasher, throttle: throttle, policy: policy, quotaMB: quotaMB}
 }
 
 // visibleTo returns the user as caller may see it: a reducedUser for an auth token that lacks the
@@ -109,13 +111,20 @@ func DefaultAlias(email string) string {
 // adminUser is an account as an admin reads it by its id.
 type adminUser struct {
 	User
-	BanReason *string   `json:"ban_reason"`
-	BannedAt  *api.Time `json:"banned_at"`
+	BanReason    *string   `json:"ban_reason"`
+	BannedAt     *api.Time `json:"banned_at"`
+	LastSeenAt   *api.Time `json:"last_seen_at"` // null: never signed in
+	TwoFactor    bool      `json:"two_factor"`
+	VaultQuotaMB int64     `json:"vault_quota_mb"` // effective
+	Sessions     int64     `json:"sessions"`       // live ones
 }
 
-// forAdmin returns the account with the reason and the time of its ban.
-func (a Account) forAdmin() adminUser {
-	view := adminUser{User: a.User}
+// forAdmin returns the account with the reason and the time of its ban, its use and its quota,
+// where defaultMB is the quota of accounts without one of their own.
+func (a Account) forAdmin(use usage, defaultMB int64) adminUser {
+	own := quota.ToGateways(a.VaultQuota)
+	view := adminUser{User: a.User, LastSeenAt: api.TimePtr(use.lastSeen), TwoFactor: use.twoFactor,
+		VaultQuotaMB: quota.Effective(own, defaultMB<<20) >> 20, Sessions: use.sessions}
 	if !a.IsBanned {
 		return view
 	}

@@ -52,7 +52,11 @@ func (s *Service) getUser(c *fiber.Ctx) error {
 		return err
 	}
 	if caller.Admin {
-		return httpx.OK(c, "User retrieved successfully", account.forAdmin())
+		use, err := readUsage(c.UserContext(), s.Pool, id, s.Now())
+		if err != nil {
+			return err
+		}
+		return httpx.OK(c, "User retrieved successfully", account.forAdmin(use, s.quotaMB))
 	}
 	return httpx.OK(c, "User retrieved successfully", account.visibleTo(caller))
 }

@@ -16,6 +16,7 @@ func (s *Service) Mount(server *httpx.Server) {
 	server.Post("/api/v1/users/:id/ban", s.postBan)
 	server.Post("/api/v1/users/:id/unban", s.postUnban)
 	server.Post("/api/v1/users/:id/logout", s.postLogout)
+	server.Post("/api/v1/users/:id/password", s.postPassword)
 	server.Put("/api/v1/users/:id/quota", s.putQuota)
 	server.Get("/api/v1/users/:id/security-history", s.getSecurityHistory)
 }

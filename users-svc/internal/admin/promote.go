@@ -44,22 +44,30 @@ func (s *Service) CreateOrPromote(ctx context.Context, email, password string, p
 
 // SetPassword sets the password of an account for an operator, and revokes all access of before.
 func (s *Service) SetPassword(ctx context.Context, user account.Account, password string) error {
-	hash, err := s.hashForOperator(ctx, user, password)
-	if err != nil {
-		return err
-	}
-	_, err = s.accounts.Update(ctx, user.ID, account.Patch{Password: &password, ForceEmailVerified: true}, "", hash, "",
-		request.Device{})
+	_, err := s.setPassword(ctx, user, password, "", false)
 	return err
+}
+
+// setPassword sets the password of an account, ends its sessions, deletes its auth tokens unless
+// keepTokens is true, and marks its address as verified. An account whose address was not verified
+// loses all access of before. address is that of the client, "" for a command.
+func (s *Service) setPassword(ctx context.Context, user account.Account, password, address string,
+	keepTokens bool) (account.Updated, error) {
+	hash, err := s.hashForOperator(ctx, user, password, address)
+	if err != nil {
+		return account.Updated{}, err
+	}
+	patch := account.Patch{Password: &password, ForceEmailVerified: true, KeepTokens: keepTokens}
+	return s.accounts.Update(ctx, user.ID, patch, "", hash, "", request.Device{})
 }
 
 // hashForOperator returns the hash of a password, or an error when the policy refuses it for this
 // account.
-func (s *Service) hashForOperator(ctx context.Context, user account.Account, password string) (string, error) {
+func (s *Service) hashForOperator(ctx context.Context, user account.Account, password, address string) (string, error) {
 	if err := s.policy.Check(password, user.Email, user.Username, user.Alias); err != nil {
 		return "", err
 	}
-	return s.hasher.Hash(ctx, "", password)
+	return s.hasher.Hash(ctx, address, password)
 }
 
 // promoteExisting makes an existing account an admin, see CreateOrPromote.
@@ -72,7 +80,7 @@ func (s *Service) promoteExisting(ctx context.Context, user account.Account, pas
 	patch, hash := account.Patch{Admin: &isAdmin, ForceEmailVerified: passwordGiven || !user.EmailVerified}, ""
 	if patch.ForceEmailVerified {
 		var err error
-		if hash, err = s.hashForOperator(ctx, user, password); err != nil {
+		if hash, err = s.hashForOperator(ctx, user, password, ""); err != nil {
 			return err
 		}
 		patch.Password = &password

@@ -9,11 +9,12 @@ import (
 
 // Config holds the settings of sessions and their tokens.
 type Config struct {
-	AccessTTL   time.Duration  `env:"ACCESS_TOKEN_TTL" envDefault:"24h" doc:"Lifetime of an access token."`
-	RefreshTTL  time.Duration  `env:"REFRESH_TOKEN_TTL" envDefault:"168h" doc:"Lifetime of a refresh token; a session that is idle for longer ends."`
-	MaxLifetime time.Duration  `env:"SESSION_MAX_LIFETIME" envDefault:"2160h" doc:"Longest life of a session, also of one in use."`
-	Grace       time.Duration  `env:"REFRESH_GRACE" envDefault:"60s" doc:"How long a replaced refresh token is accepted after its successor was used; later use ends the session."`
-	RefreshRate ratelimit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session; raised to two in the lifetime of an access token where that is more."`
+	AccessTTL     time.Duration  `env:"ACCESS_TOKEN_TTL" envDefault:"24h" doc:"Lifetime of an access token."`
+	RefreshTTL    time.Duration  `env:"REFRESH_TOKEN_TTL" envDefault:"168h" doc:"Lifetime of a refresh token; a session that is idle for longer ends."`
+	MaxLifetime   time.Duration  `env:"SESSION_MAX_LIFETIME" envDefault:"2160h" doc:"Longest life of a session, also of one in use."`
+	Grace         time.Duration  `env:"REFRESH_GRACE" envDefault:"60s" doc:"How long a replaced refresh token is accepted after its successor was used; later use ends the session."`
+	AdminNeeds2FA bool           `env:"ADMIN_REQUIRE_2FA" envDefault:"false" doc:"Whether admins may use administration only with a second factor."`
+	RefreshRate   ratelimit.Rate `env:"RATE_LIMIT_REFRESH" envDefault:"30/30m" doc:"Refreshes per session; raised to two in the lifetime of an access token where that is more."`
 }
 
 // Validate reports durations that are out of range.

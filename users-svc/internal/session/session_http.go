@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/id"
 	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
 	"github.com/realmgate/realmgate/users-svc/internal/field"
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
@@ -23,6 +24,8 @@ func (s *Service) Mount(server *httpx.Server) {
 	server.Get("/api/v1/users/me/sessions", s.getSessions)
 	server.Delete("/api/v1/users/me/sessions", s.deleteOtherSessions)
 	server.Delete("/api/v1/users/me/sessions/:id", s.deleteSession)
+	server.Get("/api/v1/users/:id/sessions", s.getSessionsOf)
+	server.Delete("/api/v1/users/:id/sessions/:sid", s.deleteSessionOf)
 	server.Get(internalapi.SessionsPath+":sid", s.getState)
 }
 
@@ -106,6 +109,42 @@ func (s *Service) deleteSession(c *fiber.Ctx) error {
 	if err := s.end(c.UserContext(), sessionID, event); err != nil {
 		return err
 	}
+	return httpx.OK(c, "Session ended successfully", nil)
+}
+
+func (s *Service) getSessionsOf(c *fiber.Ctx) error {
+	userID, err := request.TargetUser(c)
+	if err != nil {
+		return err
+	}
+	if err := core.RequireUser(c.UserContext(), s.Pool, userID); err != nil {
+		return err
+	}
+	list, err := s.listActive(c.UserContext(), userID, httpx.Caller(c).SessionID)
+	if err != nil {
+		return err
+	}
+	request.RecordOn(c, userID)
+	return httpx.OK(c, "Sessions retrieved successfully", list)
+}
+
+func (s *Service) deleteSessionOf(c *fiber.Ctx) error {
+	userID, err := request.TargetUser(c)
+	if err != nil {
+		return err
+	}
+	sessionID, err := httpx.PathID(c, "sid")
+	if err != nil {
+		return err
+	}
+	if err := core.RequireUser(c.UserContext(), s.Pool, userID); err != nil {
+		return err
+	}
+	event := history.Event{UserID: userID, Kind: history.SessionEnded, Device: request.ActorDevice(c, userID)}
+	if err := s.end(c.UserContext(), sessionID, event); err != nil {
+		return err
+	}
+	request.RecordOn(c, userID)
 	return httpx.OK(c, "Session ended successfully", nil)
 }
 
