@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -21,6 +22,7 @@ import (
 
 // exchange is one request and its answer.
 type exchange struct {
+	start        time.Time
 	path, query  []byte // of the raw target; they point into the request
 	fault        edge.PathFault
 	endpoint     *endpoint           // nil: no such path
@@ -46,7 +48,7 @@ const keyExchange localKey = iota
 
 // handle is the only handler: it serves every request of every client.
 func (g *gateway) handle(c *fiber.Ctx) error {
-	ex := &exchange{}
+	ex := &exchange{start: time.Now()}
 	c.Locals(keyExchange, ex)
 	err := g.answerAndRelease(c, ex)
 	g.setHeaders(c, ex)
@@ -269,6 +271,11 @@ func (ex *exchange) resolveRealm() error {
 	if ex.route.traits&takesRealm != 0 {
 		ex.realm = resolved
 	}
+	return ex.checkRealm()
+}
+
+// checkRealm refuses a restricted token outside of its realms.
+func (ex *exchange) checkRealm() error {
 	token := ex.token()
 	if token == nil || ex.route.access == anyRealm {
 		return nil

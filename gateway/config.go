@@ -7,6 +7,7 @@ import (
 	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
+	"github.com/realmgate/realmgate/gateway/internal/streams"
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/bus"
@@ -31,6 +32,7 @@ type Config struct {
 	Redis       redisdb.Config
 	Edge        edge.Config
 	Limits      LimitConfig
+	Streams     streams.Config
 	Journal     journal.Config
 }
 

@@ -26,7 +26,7 @@ func isForwarded(name []byte) bool {
 	switch string(name) {
 	case "Etag", "Last-Modified", "Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Cache-Control",
 		"X-Content-Type-Options",
-		"Content-Security-Policy", "Referrer-Policy",
+		"Content-Security-Policy", "Referrer-Policy", "Content-Disposition",
 		"Allow", "Retry-After", "Www-Authenticate", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset":
 		return true
 	}

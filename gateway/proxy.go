@@ -25,17 +25,65 @@ const maxBuffered = 256 << 10
 // occupy with streamed answers. Together, streamed answers may occupy half of the connections.
 const streamShare = 16
 
-// forward sends the request to the service of its route and passes the answer on. Only listed
-// headers pass in either direction, so a client cannot send one under an internal name, and headers
-// of one connection stay on it.
+// forward sends the request to the service of its route and passes the answer on.
 func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 	u := g.upstreams[ex.route.target]
+	req := fasthttp.AcquireRequest()
+	defer fasthttp.ReleaseRequest(req)
+	if err := g.internalRequest(c, ex, u, req); err != nil {
+		return err
+	}
+	resp := c.Response()
+	// Only reads of a vault key and large writes, whose answer repeats the value, have large
+	// answers.
+	resp.StreamBody = ex.route.traits&vaultKey != 0 && (ex.body == nil || len(ex.body) > maxBuffered)
+	// The expensive work behind a public route is hashing, which users-svc queues itself.
+	call := upstream.Call{Route: ex.route.template, Limited: ex.route.access != public}
+	var stream *openStream
+	var err error
+	if ex.streams(c) {
+		stream, err = g.openStream(c, ex, u, req, call)
+	} else {
+		err = u.Send(c.UserContext(), req, resp, call)
+	}
+	if err != nil {
+		resp.Reset()
+		if refused, ok := errors.AsType[*apperr.Error](err); ok {
+			return refused
+		}
+		if errors.Is(err, upstream.ErrOverloaded) {
+			err = nil // the upstream logs the overload, not each refusal
+		}
+		return apperr.ServiceUnavailable(err)
+	}
+	if resp.StatusCode() == fiber.StatusUnauthorized && len(resp.Header.Peek(auth.RefusedHeader)) > 0 {
+		_ = resp.CloseBodyStream()
+		resp.Reset()
+		return apperr.ServiceUnavailable(u.IdentityRefused()) // the credential of the client is valid
+	}
+	if ex.route.target == toUsers {
+		g.identity.ApplyHeader(resp.Header.Peek(sessionstate.ChangedHeader))
+	}
+	err = ex.adoptAnswer(resp)
+	switch {
+	case err == nil && stream != nil:
+		return g.passStream(c, ex, stream)
+	case err == nil && resp.IsBodyStream():
+		return g.reserveStream(c, ex)
+	case stream != nil:
+		stream.close()
+	}
+	return err
+}
+
+// internalRequest makes the request that goes to the service. Only listed headers pass in either
+// direction, so a client cannot send one under an internal name, and headers of one connection stay
+// on it.
+func (g *gateway) internalRequest(c *fiber.Ctx, ex *exchange, u *upstream.Upstream, req *fasthttp.Request) error {
 	identityHeader, err := g.identity.Sign(ex.principal, ex.route.target.audience(), ex.hostRealm, ex.clientAddr)
 	if err != nil {
 		return err
 	}
-	req := fasthttp.AcquireRequest()
-	defer fasthttp.ReleaseRequest(req)
 	in := c.Request()
 	req.Header.SetNoDefaultContentType(true)
 	req.Header.DisableNormalizing() // every name below is written as it is to be sent
@@ -51,6 +99,9 @@ func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 			copyList(req, in, name)
 		}
 	}
+	if ex.route.traits&eventStream != 0 {
+		copyHeader(req, in, httpx.HeaderLastEventID)
+	}
 	if ex.route.traits&passesBearer != 0 {
 		copyHeader(req, in, fiber.HeaderAuthorization)
 	}
@@ -59,31 +110,7 @@ func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 	if ex.body != nil {
 		req.SetBodyRaw(ex.body)
 	}
-	resp := c.Response()
-	// Only reads of a vault key and large writes, whose answer repeats the value, have large
-	// answers.
-	resp.StreamBody = ex.route.traits&vaultKey != 0 && (ex.body == nil || len(ex.body) > maxBuffered)
-	// The expensive work behind a public route is hashing, which users-svc queues itself.
-	call := upstream.Call{Route: ex.route.template, Limited: ex.route.access != public}
-	if err = u.Send(c.UserContext(), req, resp, call); err != nil {
-		resp.Reset()
-		if errors.Is(err, upstream.ErrOverloaded) {
-			err = nil // the upstream logs the overload, not each refusal
-		}
-		return apperr.ServiceUnavailable(err)
-	}
-	if resp.StatusCode() == fiber.StatusUnauthorized && len(resp.Header.Peek(auth.RefusedHeader)) > 0 {
-		_ = resp.CloseBodyStream()
-		resp.Reset()
-		return apperr.ServiceUnavailable(u.IdentityRefused()) // the credential of the client is valid
-	}
-	if ex.route.target == toUsers {
-		g.identity.ApplyHeader(resp.Header.Peek(sessionstate.ChangedHeader))
-	}
-	if err := ex.adoptAnswer(resp); err != nil || !resp.IsBodyStream() {
-		return err
-	}
-	return g.reserveStream(c, ex)
+	return nil
 }
 
 // reserveStream takes a lease for a streamed answer, which occupies a connection to the service for
@@ -97,8 +124,12 @@ func (g *gateway) reserveStream(c *fiber.Ctx, ex *exchange) error {
 	}
 	_ = c.Response().CloseBodyStream()
 	c.Response().Reset()
-	return apperr.ServiceUnavailable(nil)
+	return errStreamsBusy()
 }
+
+// errStreamsBusy refuses an answer that would be streamed: the client, or all together, read as
+// many as they may.
+func errStreamsBusy() error { return apperr.ServiceUnavailable(nil) }
 
 func copyHeader(to, from *fasthttp.Request, name string) {
 	if v := from.Header.Peek(name); len(v) > 0 {
@@ -122,7 +153,8 @@ func copyList(to, from *fasthttp.Request, name string) {
 func (ex *exchange) adoptAnswer(resp *fasthttp.Response) error {
 	expected := isJSON(resp.Header.ContentType()) || ex.route.traits&webPage != 0 &&
 		bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html")) ||
-		ex.route.traits&conditional != 0 && resp.StatusCode() == fiber.StatusNotModified
+		ex.route.traits&conditional != 0 && resp.StatusCode() == fiber.StatusNotModified ||
+		resp.StatusCode() == fiber.StatusOK && ex.route.streamType(resp.Header.ContentType())
 	if !expected || resp.StatusCode() < 200 {
 		status := resp.StatusCode()
 		_ = resp.CloseBodyStream()

@@ -23,24 +23,34 @@ func (g *gateway) record(c *fiber.Ctx, ex *exchange, status int) error {
 		return nil
 	}
 	ex.recorded = true
+	return g.journal.Append(g.requestEvent(c, ex, status))
+}
+
+// requestEvent returns the event of a request that is answered now. Its texts point into the
+// request.
+func (g *gateway) requestEvent(c *fiber.Ctx, ex *exchange, status int) event.Request {
+	if ex.principal == nil {
+		return event.Request{}
+	}
 	e := event.Request{
 		ID: g.eventIDs.New(g.now()), UserID: ex.principal.State().UserID, RealmID: ex.realm,
 		Method: text(c.Request().Header.Method(), maxMethod),
 		Path:   text(ex.path, event.MaxPath), Status: status, IPAddress: ex.principal.AddrText(ex.clientAddr),
 		UserAgent: text(c.Request().Header.UserAgent(), event.MaxUserAgent), OnUserID: ex.targetUserID,
-		RequestID: httpx.RequestID(c), DurationMS: durationMS(c), Traceparent: g.traceparent(c),
+		RequestID: httpx.RequestID(c), DurationMS: durationMS(ex), Traceparent: g.traceparent(c),
 	}
 	if token := ex.token(); token != nil {
 		e.Auth, e.AuthID = event.AuthToken, token.ID
 	} else {
 		e.Auth, e.AuthID = event.AuthSession, ex.principal.State().SessionID
 	}
-	return g.journal.Append(e)
+	return e
 }
 
-// durationMS returns how long the request has taken since it was read, in whole milliseconds.
-func durationMS(c *fiber.Ctx) int64 {
-	return min(max(0, time.Since(c.Context().Time()).Milliseconds()), event.MaxDurationMS)
+// durationMS returns how long the request has taken since its header was read, in whole
+// milliseconds.
+func durationMS(ex *exchange) int64 {
+	return min(max(0, time.Since(ex.start).Milliseconds()), event.MaxDurationMS)
 }
 
 // text returns bytes of a request as valid UTF-8 of at most max bytes, cut between characters. It

@@ -41,7 +41,7 @@ const (
 func (t target) audience() int { return int(t - toUsers) }
 
 // trait marks a special property of a route.
-type trait uint8
+type trait uint16
 
 const (
 	takesRealm   trait = 1 << iota // ?realm_id= names the realm that the request is about
@@ -50,6 +50,8 @@ const (
 	webPage                        // the service answers with HTML
 	takesRefresh                   // a refresh token in the body stands in for a missing or expired credential
 	conditional                    // the service evaluates conditional headers (RFC 9110, section 13)
+	eventStream                    // the service answers with server-sent events
+	export                         // the service answers with a file of any length
 )
 
 // bodyClass says how large the body of a request may be.
@@ -95,6 +97,12 @@ func signInRoutes() []routeRow {
 		{methods: "POST", path: "/api/v1/users/auth/refresh", access: public, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/auth/logout", access: evenBanned, target: toUsers,
 			traits: takesRefresh},
+
+		{methods: "POST", path: "/api/v1/auth/device/code", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/device/token", access: public, target: toUsers},
+		{methods: "GET", path: "/api/v1/auth/device", query: "user_code", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/device/approve", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/device/deny", access: user, target: toUsers},
 
 		{methods: "POST", path: "/api/v1/users/auth/2fa/verify", access: public, target: toUsers, traits: passesBearer},
 		{methods: "POST", path: "/api/v1/users/auth/2fa/setup", access: user, target: toUsers},

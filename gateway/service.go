@@ -15,6 +15,7 @@ import (
 	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
 	"github.com/realmgate/realmgate/gateway/internal/memory"
+	"github.com/realmgate/realmgate/gateway/internal/streams"
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
 	"github.com/realmgate/realmgate/gateway/openapi"
 	"github.com/realmgate/realmgate/pkg/auth"
@@ -43,7 +44,8 @@ type gateway struct {
 	proxies    *edge.Proxies
 	batches    *ratelimit.Batches
 	bodyMemory *memory.Budget
-	streams    *fairsem.Semaphore // streamed answers
+	streams    *fairsem.Semaphore // streamed answers, exports among them
+	places     *streams.Places    // of event streams
 	journal    *journal.Journal
 	eventIDs   id.Sequence
 	docs       *openapi.Docs
@@ -68,6 +70,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: edge.NewCORS(cfg.Edge),
 		bodyMemory: memory.New(int64(cfg.Edge.BodyMemoryMB)<<20, cfg.Edge.BodyWait),
 		streams:    fairsem.New(max(1, conns/2), max(1, conns/streamShare)),
+		places:     streams.NewPlaces(cfg.Streams, rt.Metrics),
 	}
 	g.health.check, g.health.now = svc.CheckReady, rt.Now
 	var err error
@@ -181,6 +184,7 @@ func (g *gateway) openIdentity(svc *service.Service, conn *bus.Conn, rt service.
 		return nil
 	})
 	svc.Go("token use", g.identity.RunTokenUse)
+	svc.Go("credentials of streams", g.identity.RunWatches)
 	svc.Ready("public keys", g.identity.Ready)
 	return nil
 }

@@ -16,7 +16,7 @@ type cleanup struct {
 }
 
 // endedRetention is how long an ended or expired session is kept, so that a late reuse of its
-// tokens is distinguished from a forged token.
+// tokens is distinguished from a forged token; likewise an expired device code.
 const endedRetention = 24 * time.Hour
 
 // pendingRetention is how long an expired temporary token of a login is kept, so that it is

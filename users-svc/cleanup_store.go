@@ -59,6 +59,9 @@ func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (in
 		{`DELETE FROM two_factor_logins
 			WHERE hash IN (SELECT hash FROM two_factor_logins WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
 			now.Add(-pendingRetention)},
+		{`DELETE FROM device_codes
+			WHERE hash IN (SELECT hash FROM device_codes WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			now.Add(-endedRetention)},
 	} {
 		tag, err := tx.Exec(ctx, statement.sql, statement.before, deleteBatchSize)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/service"
 	"github.com/realmgate/realmgate/pkg/tlsfiles"
 	"github.com/realmgate/realmgate/users-svc/internal/admin"
+	"github.com/realmgate/realmgate/users-svc/internal/device"
 	"github.com/realmgate/realmgate/users-svc/internal/freetier"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
@@ -36,6 +37,7 @@ type Config struct {
 	Signing          signing.Config
 	Sessions         session.Config
 	SignIn           signin.Config
+	Device           device.Config
 	Passwords        passwords.Config
 	Signup           signup.Config
 	FirstAdmin       admin.FirstAdminConfig

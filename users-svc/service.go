@@ -24,6 +24,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/admin"
 	"github.com/realmgate/realmgate/users-svc/internal/apitoken"
 	"github.com/realmgate/realmgate/users-svc/internal/core"
+	"github.com/realmgate/realmgate/users-svc/internal/device"
 	"github.com/realmgate/realmgate/users-svc/internal/freetier"
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
@@ -175,9 +176,10 @@ func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Serve
 	signUps := signup.New(c, hasher, policy, outbox, cfg.Signup, cfg.AppName)
 	signIns := signin.New(sessions, loginThrottle, policy, freeTier, outbox, res.limiter, cfg.SignIn)
 	factors := twofactor.New(accounts, signIns, res.sealer, cmp.Or(cfg.AppName, Name))
+	devices := device.New(signIns, res.limiter, cfg.Device, cfg.Mail.BaseURL())
 	tokens := apitoken.New(c, res.states, factors, cfg.AuthTokenLimit)
 	for _, d := range []mounter{keys, sessions, signIns, securityHistory, outbox, signUps, admins, accounts, freeTier,
-		tokens, factors} {
+		tokens, factors, devices} {
 		d.Mount(server)
 	}
 	svc.Every("upkeep of signing keys", signing.MaintainEvery, keys.Maintain)

@@ -12,7 +12,8 @@ import (
 var layers = map[string]map[string]int{
 	"gateway": {
 		".": 2, "cmd/gateway": 3, "openapi/render": 2,
-		"internal/edge": 1, "internal/identity": 1, "internal/journal": 1, "internal/memory": 1, "internal/upstream": 1,
+		"internal/edge": 1, "internal/identity": 1, "internal/journal": 1, "internal/memory": 1,
+		"internal/streams": 1, "internal/upstream": 1,
 		"openapi": 1,
 	},
 	"vault-svc": {
@@ -27,8 +28,8 @@ var layers = map[string]map[string]int{
 	},
 	"users-svc": {
 		".": 7, "cmd/users-svc": 8,
-		"internal/twofactor": 6,
-		"internal/admin":     5, "internal/signin": 5, "internal/signup": 5,
+		"internal/device": 6, "internal/twofactor": 6,
+		"internal/admin": 5, "internal/signin": 5, "internal/signup": 5,
 		"internal/account":  4,
 		"internal/apitoken": 3, "internal/session": 3, "internal/throttle": 3,
 		"internal/freetier": 2, "internal/history": 2, "internal/mail": 2,

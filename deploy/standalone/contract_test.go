@@ -20,6 +20,9 @@ func TestContract(t *testing.T) {
 			contractExpired(product(t, spec, "ACCESS_TOKEN_TTL=1s", "REFRESH_TOKEN_TTL=1s"))
 		})
 		t.Run("sign-in", func(t *testing.T) { t.Parallel(); contractSignIn(product(t, spec)) })
+		t.Run("devices", func(t *testing.T) { t.Parallel(); contractDevices(product(t, spec)) })
+		t.Run("expired devices",
+			func(t *testing.T) { t.Parallel(); contractExpiredDevice(product(t, spec, "DEVICE_CODE_TTL=1s")) })
 		t.Run("profiles", func(t *testing.T) { t.Parallel(); contractProfiles(product(t, spec)) })
 		t.Run("sessions", func(t *testing.T) { t.Parallel(); contractSessions(product(t, spec)) })
 		t.Run("free tier", func(t *testing.T) {

@@ -89,6 +89,9 @@ POST   /users/auth/2fa/verify-setup     401M 401I    401E    401I     401I    40
 DELETE /users/auth/2fa                  401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
 POST   /users/auth/2fa/backup-codes/regenerate 401M 401I 401E 401I 401I 403B 400Q 400Q 403P 403R 403P
 PUT    /users/auth/2fa/token-gate       401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
+GET    /auth/device                     401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
+POST   /auth/device/approve             401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
+POST   /auth/device/deny                401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
 POST   /users/auth/logout               401M 401I    401E    401I     401I    200    200   200   403P   403R   403P
 `
 

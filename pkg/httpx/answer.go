@@ -67,7 +67,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 			"status", status, "client_addr", clientAddr(c), "error", e.Error())
 	}
 	c.Response().ResetBody()
-	knownOf(c).stream = nil
+	dropStream(c)
 	if e.RetryAfter > 0 {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}

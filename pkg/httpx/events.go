@@ -85,6 +85,10 @@ func (e *EventWriter) Write(name, id string, data any) error {
 	return err
 }
 
+// End ends the stream for a reason that only its caller knows. It may be called at any time by any
+// goroutine.
+func (e *EventWriter) End(reason EndReason) { e.w.End(reason) }
+
 // Flush sends the events in the buffer.
 func (e *EventWriter) Flush() error { return e.w.Flush() }
 

@@ -107,6 +107,7 @@ func New(o Options) *Server {
 	fast.SecureErrorLogMessage = true
 	fast.LazyRequestTime = true // nothing reads it
 	fast.NoDefaultServerHeader = true
+	fast.KeepHijackedConns = true // a stream closes its connection itself
 	fast.Logger = quietLogger{o.Log}
 	fast.ErrorHandler = s.countUnparsed(fast.ErrorHandler)
 	known := fast.Handler

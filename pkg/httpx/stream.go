@@ -68,11 +68,21 @@ func Stream(c *fiber.Ctx, contentType string, run StreamFunc) error {
 }
 
 // OnStreamEnd makes the server call f with the result of the stream of c when it has ended, before
-// the log line: how long the request took, and why it ended. It must be called before the handler
-// returns.
+// the log line: how long the request took, and why it ended. It must be called after Stream or
+// Events, before the handler returns. When the handler fails after all, f is called with 0.
 func OnStreamEnd(c *fiber.Ctx, f func(took time.Duration, reason EndReason)) {
 	if st := knownOf(c).stream; st != nil {
 		st.onEnd = f
+	}
+}
+
+// dropStream forgets a stream whose handler failed.
+func dropStream(c *fiber.Ctx) {
+	k := knownOf(c)
+	st := k.stream
+	k.stream = nil
+	if st != nil && st.onEnd != nil {
+		st.onEnd(0, endFailed)
 	}
 }
 
@@ -105,12 +115,13 @@ type stream struct {
 type streams struct {
 	mu       sync.Mutex
 	open     map[*stream]struct{}
+	looking  bool // dropHungUp runs
 	draining bool
 	empty    chan struct{} // closed when draining and no stream is open
 }
 
-// hijack takes the connection of c for its stream. Hijacking frees the buffers of fasthttp for the
-// answer, and gives the stream its own deadlines.
+// hijack takes the connection of c for its stream, which so has its own deadlines, and holds none
+// of fasthttp's buffers.
 func (s *Server) hijack(c *fiber.Ctx, st *stream, start time.Time, span trace.Span) {
 	st.request, st.start, st.span, st.log = factsOf(c), start, span, s.logger(c)
 	st.ctx, st.cancel = context.WithCancelCause(context.WithoutCancel(c.UserContext()))
@@ -136,7 +147,13 @@ func (s *Server) hijack(c *fiber.Ctx, st *stream, start time.Time, span trace.Sp
 	s.metrics.streams.opened(st)
 	s.streams.add(st)
 	c.Context().HijackSetNoResponse(true)
-	c.Context().Hijack(func(net.Conn) { s.serveStream(st) })
+	conn = c.Context().Conn()
+	c.Context().Hijack(func(net.Conn) {
+		go func() { // fasthttp gives the memory of the request back
+			defer conn.Close()
+			s.serveStream(st)
+		}()
+	})
 }
 
 // serveStream runs the stream, and ends its connection when it returns.
@@ -203,6 +220,30 @@ func (s *streams) add(st *stream) {
 	s.open[st] = struct{}{}
 	if s.draining && st.events {
 		st.cancel(EndDraining)
+	}
+	if !s.looking {
+		s.looking = true
+		time.AfterFunc(hangUpEvery, s.dropHungUp)
+	}
+}
+
+// hangUpEvery is how often the connections of event streams are asked whether their clients have
+// left. Without asking, only the second write to a connection that was closed fails.
+const hangUpEvery = time.Second
+
+// dropHungUp ends the event streams whose clients have left, and runs again while any are open. The
+// end of an export is noticed by its writes, which follow each other closely, and some programs
+// close their side after the request.
+func (s *streams) dropHungUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for st := range s.open {
+		if st.events && hungUp(st.w.conn) {
+			st.cancel(EndClient)
+		}
+	}
+	if s.looking = len(s.open) > 0; s.looking {
+		time.AfterFunc(hangUpEvery, s.dropHungUp)
 	}
 }
 

@@ -63,6 +63,10 @@ func (w *StreamWriter) Write(p []byte) (int, error) {
 	return total, w.err
 }
 
+// End ends the stream for a reason that only its caller knows: the context of the function ends.
+// Unlike the other methods it may be called at any time by any goroutine.
+func (w *StreamWriter) End(reason EndReason) { w.cancel(reason) }
+
 // Flush sends what is buffered, and the header of the answer before the first chunk. The error is
 // an EndReason: the client has left, or does not read.
 func (w *StreamWriter) Flush() error { return w.flush("") }

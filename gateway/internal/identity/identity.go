@@ -48,13 +48,15 @@ type Service struct {
 	limiter  *credentialLimiter
 	signer   *signer
 	tokenUse *tokenUse
+	watcher  *watcher
 	metrics  *metrics
 	// verifiedTokens has the claims of JWTs whose signature was verified, by the SHA-256 of the
 	// JWT, until they expire.
 	verifiedTokens *otter.Cache[[sha256.Size]byte, verifiedToken]
 }
 
-// Open returns a Service. RunKeys and RunTokenUse must run, and Close be called after them.
+// Open returns a Service. RunKeys, RunTokenUse and RunWatches must run, and Close be called after
+// them.
 func Open(cfg Config, d Deps) (*Service, error) {
 	limiter, err := newCredentialLimiter(d.CredentialRate)
 	if err != nil {
@@ -65,9 +67,12 @@ func Open(cfg Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	m := newMetrics(d.Metrics)
+	states := newStates(cfg.SessionTTL, d.Cache, d.Log, m, d.State)
+	watcher := newWatcher(states, d.Now)
+	states.onChange = watcher.changed
 	return &Service{
 		cfg: cfg, now: d.Now, jwks: newJWKSCache(d.Log, d.Keys), limiter: limiter, signer: signer, metrics: m,
-		states:   newStates(cfg.SessionTTL, d.Cache, d.Log, m, d.State),
+		states: states, watcher: watcher,
 		tokenUse: newTokenUse(d.Log, d.ReportUse), verifiedTokens: newVerifiedTokens(d.Now),
 	}, nil
 }

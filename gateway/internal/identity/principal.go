@@ -13,6 +13,8 @@ import (
 // never changes; a newer one is a new Principal.
 type Principal struct {
 	state   sessionstate.State
+	key, id string         // of the state in the caches, and at users-svc
+	token   bool           // id is the hash of an auth token
 	allowed []netip.Prefix // of an auth token's allow-list; empty: any address
 	// generation and epoch say which announcements the state has been compared with.
 	generation int64

@@ -35,6 +35,7 @@ type states struct {
 	generation   atomic.Int64                // counts gaps in the announcements
 	loads        singleflight.Group
 	redisRetryAt monotonic.Pause // after a failure of Redis
+	onChange     func(userID string)
 }
 
 // maxStates bounds the states and versions in memory. A version must be remembered for longer than
@@ -107,7 +108,7 @@ func (s *states) read(ctx context.Context, key string, token bool, id string, sk
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
 	defer cancel()
 	began := time.Now()
-	p := &Principal{generation: s.generation.Load()}
+	p := &Principal{generation: s.generation.Load(), key: key, id: id, token: token}
 	p.epoch.Store(s.epoch.Load()) // before the state is read: an announcement from now on counts
 	var state sessionstate.State
 	var ok bool
@@ -210,6 +211,7 @@ func (s *states) raiseMinVersion(change sessionstate.Change) {
 		return max(old, change.Version), otter.WriteOp
 	})
 	s.epoch.Add(1)
+	s.onChange(change.UserID)
 }
 
 // close ends the goroutines of the caches.

@@ -30,35 +30,41 @@ func isDialError(err error) bool {
 	return errors.As(err, &d)
 }
 
-// dial opens a connection to an address of the service, which must have a valid certificate when
-// there are any. timeout is the rest of the request's, or 0 when no request waits for the
-// connection.
+// dial opens a kept connection to an address of the service. timeout is the rest of the request's,
+// or 0 when no request waits for the connection.
 func (u *Upstream) dial(addr string, timeout time.Duration) (net.Conn, error) {
+	tcp, secure, err := u.connect(addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(tcp, u) // raw is the socket's: bytes that wait there between two answers are its end
+	c.Conn = secure
+	return c, nil
+}
+
+// connect opens a connection to an address of the service, which must have a valid certificate when
+// there are any. It returns the socket, and what to read and write through.
+func (u *Upstream) connect(addr string, timeout time.Duration) (tcp, secure net.Conn, err error) {
 	if timeout <= 0 {
 		timeout = 2 * dialTimeout
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-	tcp, err := dialer.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, &dialError{err}
+	if tcp, err = dialer.DialContext(ctx, "tcp", addr); err != nil {
+		return nil, nil, &dialError{err}
 	}
-	c := newConn(tcp, u)
 	if u.files == nil {
-		return c, nil
+		return tcp, tcp, nil
 	}
-	secure := u.files.Client(tcp, u.host)
+	client := u.files.Client(tcp, u.host)
 	ctx, cancel = context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	if err := secure.HandshakeContext(ctx); err != nil {
+	if err := client.HandshakeContext(ctx); err != nil {
 		_ = tcp.Close()
-		return nil, &dialError{err}
+		return nil, nil, &dialError{err}
 	}
-	// raw stays the socket's: bytes that wait there between two answers are the end of the
-	// connection.
-	c.Conn = secure
-	return c, nil
+	return tcp, client, nil
 }
 
 // conn is a kept connection to a service. Before a request is written to it, it checks whether the

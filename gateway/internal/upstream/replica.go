@@ -65,16 +65,14 @@ func (u *Upstream) newReplica(addr string) *replica {
 	return r
 }
 
-// roundTrip sends req, as soon as the limiter lets a limited one through, and reads the answer. The
-// latency does not include the time in the queue.
-func (r *replica) roundTrip(req *fasthttp.Request, resp *fasthttp.Response, timeout time.Duration,
-	limited bool) (latency time.Duration, err error) {
-	req.SetTimeout(timeout)
+// roundTrip calls send, as soon as the limiter lets a limited request through. The latency does not
+// include the time in the queue.
+func (r *replica) roundTrip(limited bool, send func() error) (latency time.Duration, err error) {
 	if limited && !r.limiter.acquire() {
 		return 0, ErrOverloaded
 	}
 	start := time.Now()
-	err = r.client.Do(req, resp)
+	err = send()
 	latency = time.Since(start)
 	if limited {
 		r.limiter.release(start, latency, err == nil)

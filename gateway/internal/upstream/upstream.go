@@ -104,17 +104,31 @@ func (u *Upstream) close() {
 // ErrOverloaded when a limited request was refused.
 func (u *Upstream) Send(ctx context.Context, req *fasthttp.Request, resp *fasthttp.Response, call Call) error {
 	span := u.startSpan(ctx, req, call.Route)
-	err := u.deliver(req, resp, cmp.Or(call.Timeout, u.cfg.Timeout), call.Limited)
+	err := u.deliver(req, cmp.Or(call.Timeout, u.cfg.Timeout),
+		func(r *replica, timeout time.Duration) (time.Duration, error) {
+			latency, err := r.roundTrip(call.Limited, func() error {
+				req.SetTimeout(timeout)
+				return r.client.Do(req, resp)
+			})
+			if err == nil && resp.ConnectionClose() {
+				u.avoid(r)
+			}
+			return latency, err
+		})
 	endSpan(span, resp, err)
 	return err
 }
 
+// attempt sends a request to one address and reads the answer, or its header. The latency does not
+// include the time in the queue.
+type attempt func(r *replica, timeout time.Duration) (latency time.Duration, err error)
+
 // deliver looks the name up again when none of its addresses can be reached.
-func (u *Upstream) deliver(req *fasthttp.Request, resp *fasthttp.Response, timeout time.Duration, limited bool) error {
+func (u *Upstream) deliver(req *fasthttp.Request, timeout time.Duration, try attempt) error {
 	start, known := time.Now(), u.replicas.Load()
-	err := u.deliverToKnown(req, resp, timeout, limited)
+	err := u.deliverToKnown(req, timeout, try)
 	if unreachable(err) && u.resolveAgain(known, timeout-time.Since(start)) {
-		err = u.deliverToKnown(req, resp, timeout-time.Since(start), limited)
+		err = u.deliverToKnown(req, timeout-time.Since(start), try)
 	}
 	switch {
 	case err == nil:
@@ -132,8 +146,7 @@ func (u *Upstream) deliver(req *fasthttp.Request, resp *fasthttp.Response, timeo
 }
 
 // deliverToKnown tries the addresses of the last look-up.
-func (u *Upstream) deliverToKnown(req *fasthttp.Request, resp *fasthttp.Response, timeout time.Duration,
-	limited bool) error {
+func (u *Upstream) deliverToKnown(req *fasthttp.Request, timeout time.Duration, try attempt) error {
 	var tried [maxAttempts]*replica
 	var mayHaveArrived bool
 	err := errNoReplica
@@ -147,12 +160,9 @@ func (u *Upstream) deliverToKnown(req *fasthttp.Request, resp *fasthttp.Response
 		}
 		tried[attempt] = r
 		var latency time.Duration
-		latency, err = r.roundTrip(req, resp, timeout, limited)
+		latency, err = try(r, timeout)
 		done(err)
 		if err == nil {
-			if resp.ConnectionClose() {
-				u.avoid(r)
-			}
 			return nil
 		}
 		if timeout -= latency; timeout <= 0 {

@@ -20,6 +20,7 @@ const (
 	UsernameChanged = "username_changed"
 	EmailChanged    = "email_changed"
 	EmailUnverified = "email_unverified"
+	DeviceApproved  = "device_approved"
 	TokensRevoked   = "tokens_revoked" // by an admin, or by a change that secured the account
 )
 

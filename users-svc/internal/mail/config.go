@@ -23,8 +23,8 @@ type Config struct {
 // On reports whether there is a mail server.
 func (c Config) On() bool { return c.URL != "" }
 
-// baseURL returns PUBLIC_URL without a final slash, or the default address of a gateway.
-func (c Config) baseURL() string {
+// BaseURL returns PUBLIC_URL without a final slash, or the default address of a gateway.
+func (c Config) BaseURL() string {
 	if c.PublicURL == "" {
 		return "http://127.0.0.1:8080"
 	}
@@ -38,7 +38,7 @@ func (c Config) tokenURL(purpose, token string) string {
 	if purpose == PurposeReset {
 		page = "/reset-password"
 	}
-	return c.baseURL() + page + "#token=" + token
+	return c.BaseURL() + page + "#token=" + token
 }
 
 // Validate checks the rules that tags cannot express.
@@ -50,7 +50,7 @@ func (c Config) Validate() error {
 	}
 	p.Must(c.VerifyTTL > 0, "MAIL_VERIFY_TTL must be above 0s")
 	p.Must(c.ResetTTL > 0, "MAIL_RESET_TTL must be above 0s")
-	baseURL, err := url.Parse(c.baseURL())
+	baseURL, err := url.Parse(c.BaseURL())
 	p.Must(err == nil && (baseURL.Scheme == "http" || baseURL.Scheme == "https") && baseURL.Hostname() != "" &&
 		baseURL.RawQuery == "" &&
 		baseURL.Fragment == "", "PUBLIC_URL must be http://host or https://host, perhaps with a port and a path")

@@ -41,7 +41,7 @@ func NewOutbox(c *core.Core, cfg Config, appName string, unusableHash func() str
 		return o, nil
 	}
 	if cfg.PublicURL == "" {
-		c.Log.Warn("PUBLIC_URL is not set: links in mails lead to this machine only", "links", cfg.baseURL())
+		c.Log.Warn("PUBLIC_URL is not set: links in mails lead to this machine only", "links", cfg.BaseURL())
 	}
 	sender, err := newSMTPSender(cfg)
 	o.sender = sender
@@ -170,7 +170,7 @@ func (o *Outbox) Compose(ctx context.Context, request TokenRequest, message Mess
 		PurposeVerify: o.cfg.VerifyTTL, PurposeReset: o.cfg.ResetTTL, PurposeNotice: minInterval,
 	}[request.Purpose]
 	token, issued, err := o.issueToken(ctx, request)
-	message.Token, message.App, message.URL = token, o.appName, o.cfg.baseURL()
+	message.Token, message.App, message.URL = token, o.appName, o.cfg.BaseURL()
 	if request.Purpose != PurposeNotice {
 		message.Link, message.Hours = o.cfg.tokenURL(request.Purpose, token), max(1, int(request.ttl.Hours()))
 	}

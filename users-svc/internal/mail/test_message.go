@@ -29,14 +29,14 @@ func SendTest(ctx context.Context, cfg Config, appName, address string, out io.W
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	err = sender.send(ctx, Message{Template: "test", To: to.Deliver, App: appName, URL: cfg.baseURL()})
+	err = sender.send(ctx, Message{Template: "test", To: to.Deliver, App: appName, URL: cfg.BaseURL()})
 	if _, refused := errors.AsType[refusedError](err); refused {
 		return fmt.Errorf("not sent, and such a mail would not be tried again: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("not sent; such a mail would be tried again: %w", err)
 	}
-	fmt.Fprintf(out, "sent: the mail server took the mail to %s; links begin with %s\n", to.Deliver, cfg.baseURL())
+	fmt.Fprintf(out, "sent: the mail server took the mail to %s; links begin with %s\n", to.Deliver, cfg.BaseURL())
 	return nil
 }
 

@@ -79,6 +79,7 @@ type Active struct {
 	ID, UserID   string
 	ExpiresAt    time.Time // of the refresh token
 	RefreshToken string
+	Unconfirmed  bool // the sign-in proved neither a password nor a one-time code; see ConfirmedSince
 }
 
 // TokenPair is the answer to a login or refresh: a short-lived access token, and the refresh token

@@ -24,12 +24,13 @@ const MaxSessions = 1000
 func (s *Service) Insert(ctx context.Context, tx core.DBTX, active Active, device request.Device, now time.Time) error {
 	_, err := tx.Exec(ctx, `WITH session AS (
 			INSERT INTO sessions
-				(id, user_id, created_at, last_seen_at, expires_at, max_at, ip_address, user_agent, client)
-			VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8))
+				(id, user_id, created_at, last_seen_at, expires_at, max_at, ip_address, user_agent, client,
+					confirmed_at)
+			VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, CASE WHEN $11 THEN '-infinity'::timestamptz END))
 		INSERT INTO refresh_tokens (hash, session_id, salt, created_at) VALUES ($9, $1, $10, $3)`,
 		active.ID, active.UserID, now, active.ExpiresAt, now.Add(s.cfg.MaxLifetime), device.Address, device.UserAgent,
 		device.Client,
-		secrets.HashToken(active.RefreshToken), newSalt())
+		secrets.HashToken(active.RefreshToken), newSalt(), active.Unconfirmed)
 	return err
 }
 

@@ -141,4 +141,9 @@ type NewSession struct {
 	pendingToken string
 	throttleKey  []byte // failure count that a correct password resets; nil for none
 	Device       request.Device
+	// Redeem uses up the proof of identity, in the transaction that opens the session and after it
+	// has locked the account. Its error undoes the opening. nil: nothing has to be used up.
+	Redeem func(ctx context.Context, tx core.DBTX) error
+	// Unconfirmed opens a session that proved neither a password nor a one-time code.
+	Unconfirmed bool
 }

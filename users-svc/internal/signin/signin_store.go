@@ -43,12 +43,18 @@ func (s *Service) open(ctx context.Context, userID string, opening NewSession) (
 			pending := Pending{userID, state.passwordHash}
 			return insertPending(ctx, tx, opening.pendingToken, pending, now.Add(s.cfg.PendingTTL))
 		}
+		if opening.Redeem != nil {
+			if err := opening.Redeem(ctx, tx); err != nil {
+				return err
+			}
+		}
 		if state.activeSessions >= session.MaxSessions {
 			if change, err = endOldest(ctx, tx, userID, opening.Device, now); err != nil {
 				return err
 			}
 		}
 		opened.Active = s.sessions.NewActive(userID, now)
+		opened.Unconfirmed = opening.Unconfirmed
 		return s.insertSession(ctx, tx, opened.Active, opening.Device, now)
 	})
 	if rejected, ok := errors.AsType[*apperr.Error](err); ok {
