@@ -149,7 +149,7 @@ type Stats struct {
 
 // filter selects records of one user's log.
 type filter struct {
-	userID    string // raw
+	userID    string // raw; "" for the logs of all users, in charts only
 	realmID   string // raw, "" for every realm and none
 	method    string // "" for every method
 	minStatus int

@@ -33,11 +33,16 @@ type handlers struct {
 	store        *store
 	retention    Retention
 	installation string
+	now          func() time.Time
 }
 
 func (h *handlers) mount(app fiber.Router) {
-	app.Get("/api/v1/users/auth/activity", h.list)
-	app.Get("/api/v1/users/auth/activity/stats", h.stats)
+	app.Get("/api/v1/users/auth/activity", of(caller, h.list))
+	app.Get("/api/v1/users/auth/activity/stats", of(caller, h.stats))
+	app.Get("/api/v1/users/auth/activity/series", of(caller, h.series))
+	app.Get("/api/v1/users/:id/activity", of(userOfPath, h.list))
+	app.Get("/api/v1/users/:id/activity/stats", of(userOfPath, h.stats))
+	app.Get("/api/v1/activity/series", of(everyUser, h.series))
 	app.Get(internalapi.RealmsPath, h.realms)
 	app.Get(internalapi.InstallationPath, h.serveInstallation)
 }
@@ -51,49 +56,90 @@ func (h *handlers) serveInstallation(c *fiber.Ctx) error {
 	return httpx.JSON(c, http.StatusOK, event.Installation{ID: h.installation})
 }
 
-// reader returns the caller if it may read its log: an auth token needs event_access, whatever its
-// permissions. The gateway has checked this and inRealm already; here they hold also when the
+// subject is a log that a request reads.
+type subject struct {
+	userID  string // raw; "" for the logs of all users
+	mayRead func(realm string) error
+	onUser  string // the other user whose log also records the request, if it succeeds; "" for none
+}
+
+// of returns a handler that answers about the subject that who returns, if the caller may read it.
+func of(who func(*fiber.Ctx) (subject, error), answer func(*fiber.Ctx, subject) error) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		s, err := who(c)
+		if err != nil {
+			return err
+		}
+		err = answer(c, s)
+		if err == nil && s.onUser != "" {
+			c.Set(internalapi.OnUserHeader, s.onUser)
+		}
+		return err
+	}
+}
+
+// caller is the caller's own log, if it may read it: an auth token needs event_access, whatever its
+// permissions. The gateway has checked this and the realm already; here they hold also when the
 // gateway errs.
-func reader(c *fiber.Ctx) (auth.Identity, error) {
-	caller, err := httpx.User(c)
+func caller(c *fiber.Ctx) (subject, error) {
+	i, err := httpx.User(c)
 	switch {
 	case err != nil:
-		return caller, err
-	case caller.Banned:
-		return caller, apperr.AccountBanned()
-	case caller.Kind == auth.Token && (caller.Grant == nil || !caller.Grant.EventAccess):
-		return caller, apperr.InsufficientPermissions()
+		return subject{}, err
+	case i.Banned:
+		return subject{}, apperr.AccountBanned()
+	case i.Kind == auth.Token && (i.Grant == nil || !i.Grant.EventAccess):
+		return subject{}, apperr.InsufficientPermissions()
+	case i.Kind == auth.Token:
+		return subject{userID: raw(i.UserID), mayRead: i.Grant.InRealm}, nil
 	}
-	return caller, nil
+	return subject{userID: raw(i.UserID), mayRead: everyRealm}, nil
 }
 
-// inRealm returns an error for an auth token that is not valid in the realm.
-func inRealm(caller auth.Identity, realm string) error {
-	if caller.Kind != auth.Token {
-		return nil
-	}
-	return caller.Grant.InRealm(realm)
-}
+func everyRealm(string) error { return nil }
 
-func (h *handlers) list(c *fiber.Ctx) error {
-	caller, err := reader(c)
+// userOfPath is the log of the user whose id is in the path; the caller must be an admin. The
+// gateway has found that there is such a user. The request is in that user's log, too.
+func userOfPath(c *fiber.Ctx) (subject, error) {
+	i, err := httpx.Admin(c)
 	if err != nil {
-		return err
+		return subject{}, err
 	}
-	q := httpx.Query(c)
-	page, limit := q.Int("page", 1, 1, maxPage), q.Int("limit", defaultLimit, 1, maxLimit)
-	f := readFilter(q, raw(caller.UserID))
-	if err := q.Err(); err != nil {
-		return err
+	userID, err := httpx.PathID(c, "id")
+	s := subject{userID: raw(userID), mayRead: everyRealm}
+	if userID != i.UserID {
+		s.onUser = userID
 	}
+	return s, err
+}
+
+// everyUser is the logs of all users; the caller must be an admin.
+func everyUser(c *fiber.Ctx) (subject, error) {
+	_, err := httpx.Admin(c)
+	return subject{mayRead: everyRealm}, err
+}
+
+// realmOf returns the raw realm of a request about a log, if the caller may read that.
+func (s subject) realmOf(c *fiber.Ctx) (string, error) {
 	realm, err := httpx.RealmID(c)
 	if err == nil {
-		err = inRealm(caller, realm)
+		err = s.mayRead(realm)
+	}
+	return raw(realm), err
+}
+
+func (h *handlers) list(c *fiber.Ctx, who subject) error {
+	q := httpx.Query(c)
+	page, limit := q.Int("page", 1, 1, maxPage), q.Int("limit", defaultLimit, 1, maxLimit)
+	f := readFilter(q, who.userID)
+	f.search = search.Read(q)
+	err := q.Err()
+	if err == nil {
+		f.realmID, err = who.realmOf(c)
 	}
 	if err != nil {
 		return err
 	}
-	f.realmID = raw(realm)
 	var records []Record
 	var total int64
 	var capped *bool
@@ -136,7 +182,6 @@ func readFilter(q *input.Query, userID string) filter {
 		f.minStatus = max(f.minStatus, errorStatus)
 	}
 	f.method = q.OneOf("method", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
-	f.search = search.Read(q)
 	q.RealmID(realm.Parameter) // for its rule only
 	return f
 }
@@ -146,19 +191,17 @@ func within(t time.Time) time.Time {
 	return timerange.Earlier(timerange.Later(t, firstMoment), lastMoment)
 }
 
-func (h *handlers) stats(c *fiber.Ctx) error {
-	caller, err := reader(c)
-	if err != nil {
+func (h *handlers) stats(c *fiber.Ctx, who subject) error {
+	realm := httpx.Caller(c).Realm
+	if err := who.mayRead(realm); err != nil {
 		return err
 	}
-	if err := inRealm(caller, caller.Realm); err != nil {
-		return err
-	}
-	f := allRecords(raw(caller.UserID))
-	f.realmID = raw(caller.Realm) // on the host of a realm, of that realm: a token that is restricted to it sees no other
+	f := allRecords(who.userID)
+	f.realmID = raw(realm) // on the host of a realm, of that realm: a token that is restricted to it sees no other
 	q := httpx.Query(c)
 	f.search = search.Read(q)
-	if err := q.Err(); err != nil {
+	err := q.Err()
+	if err != nil {
 		return err
 	}
 	var out Stats

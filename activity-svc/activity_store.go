@@ -96,7 +96,11 @@ func (s *store) stats(ctx context.Context, f filter) (out Stats, err error) {
 // where returns the condition of f, on records and on counts alike, for the rows whose column is at
 // least from and below to, and its arguments. More arguments are $4 and so on.
 func (f filter) where(column string, from, to any, more ...any) (condition string, args []any) {
-	condition = ` WHERE user_id = $1 AND ` + column + ` >= $2 AND ` + column + ` < $3`
+	condition = ` WHERE user_id = $1`
+	if f.userID == "" {
+		condition = ` WHERE $1::bytea = ''`
+	}
+	condition += ` AND ` + column + ` >= $2 AND ` + column + ` < $3`
 	counted, args := f.conditions(append([]any{[]byte(f.userID), from, to}, more...))
 	return condition + counted, args
 }

@@ -3,6 +3,7 @@ package activity
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -81,17 +82,17 @@ func (c counts) add(r *record, start time.Time) {
 	c[k].bytes += r.bytes()
 }
 
-// queueAdd adds to b the statement that adds c to the table t, in the order in which every replica
-// locks rows.
+// sortedKeys returns the keys in the order in which every replica locks rows.
+func (c counts) sortedKeys() []countKey {
+	return slices.SortedFunc(maps.Keys(c), countKey.compare)
+}
+
+// queueAdd adds to b the statement that adds c to the table t.
 func (c counts) queueAdd(b *pgx.Batch, t countTable) {
 	if len(c) == 0 {
 		return
 	}
-	keys := make([]countKey, 0, len(c))
-	for k := range c {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, countKey.compare)
+	keys := c.sortedKeys()
 	n := len(keys)
 	users, starts, realms, methods := make([][]byte, n), make([]time.Time, n), make([][]byte, n), make([]string, n)
 	statuses, records, sizes := make([]int16, n), make([]int64, n), make([]int64, n)
@@ -124,6 +125,8 @@ func addLate(ctx context.Context, tx pgx.Tx, rows []*record, watermark time.Time
 	b := &pgx.Batch{}
 	hours.queueAdd(b, hourly)
 	days.queueAdd(b, daily)
+	hours.queueTotals(b, hourTotals)
+	days.queueTotals(b, dayTotals)
 	return tx.SendBatch(ctx, b).Close()
 }
 
@@ -204,7 +207,8 @@ func countRecords(ctx context.Context, tx pgx.Tx, part timerange.Range) error {
 func (s *store) recount(ctx context.Context, before time.Time) (records int64, err error) {
 	err = s.withWatermarkLocked(ctx, func(tx pgx.Tx, _ time.Time) error {
 		_, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; DELETE FROM activity_hourly; DELETE FROM activity_daily;
-			UPDATE activity_watermark SET counted_before = '1970-01-01Z'`)
+			DELETE FROM activity_totals; DELETE FROM activity_totals_daily;
+			UPDATE activity_watermark SET counted_before = '1970-01-01Z', totals_before = '1970-01-01Z'`)
 		return err
 	})
 	if err == nil {

@@ -3,6 +3,7 @@ package activity
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -10,8 +11,10 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/activity-svc/internal/search"
+	"github.com/realmgate/realmgate/activity-svc/internal/series"
 	"github.com/realmgate/realmgate/activity-svc/internal/timerange"
 	"github.com/realmgate/realmgate/pkg/id"
+	"github.com/realmgate/realmgate/pkg/input"
 )
 
 // BenchmarkRead compares reading the log of a user who made a quarter of all records, over a year,
@@ -136,5 +139,28 @@ func BenchmarkSearch(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkSeries makes charts of a year and of a day, of the busy user of fill and of all users.
+func BenchmarkSeries(b *testing.B) {
+	total, _ := strconv.Atoi(os.Getenv("ACTIVITY_BENCH_ROWS"))
+	s := newStore(b)
+	busy := raw(id.New(time.Now()))
+	fill(b, s, busy, raw(id.New(time.Now())), max(total, 400_000))
+	today := timerange.DayOf(time.Now())
+	for name, r := range map[string]timerange.Range{"a year": {From: today.AddDate(-1, 0, 0), To: today},
+		"a day": {From: today.AddDate(0, 0, -2), To: today.AddDate(0, 0, -1)}} {
+		for who, user := range map[string]string{"one user": busy, "all users": ""} {
+			b.Run(name+" of "+who, func(b *testing.B) {
+				for range b.N {
+					unit := url.Values{"interval": {map[string]string{"a year": "day", "a day": "hour"}[name]}}
+					q := input.NewQuery(func(name string) []string { return unit[name] })
+					if err := s.fillSeries(b.Context(), allRecords(user), series.Read(q, r, today)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

@@ -79,7 +79,10 @@ func (m *maintainer) countOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.store.moveWatermark(ctx, now.Earlier().Add(-countAge).Truncate(time.Millisecond))
+	if err := m.store.moveWatermark(ctx, now.Earlier().Add(-countAge).Truncate(time.Millisecond)); err != nil {
+		return err
+	}
+	return m.store.sumTotals(ctx)
 }
 
 func (m *maintainer) runOnce(ctx context.Context) error {

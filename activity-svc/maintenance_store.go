@@ -136,11 +136,18 @@ func dropDay(ctx context.Context, tx pgx.Tx, day time.Time) error {
 		day, day.Add(timerange.Day)); err != nil {
 		return err
 	}
+	// Also those of days that a replica of the previous release dropped.
+	if _, err := tx.Exec(ctx, `DELETE FROM activity_totals WHERE hour < $1`, day.Add(timerange.Day)); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM activity_totals_daily WHERE day <= $1`, day); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, `DELETE FROM activity_daily WHERE day = $1`, day); err != nil {
 		return err
 	}
-	// Last, because it blocks readers until the commit. A reader whose snapshot is older starts again
-	// then (errGone).
+	// Last, because it blocks readers until the commit. A reader whose snapshot is older starts
+	// again then (errGone).
 	_, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+partitionName(day))
 	return err
 }

@@ -20,8 +20,8 @@ type found struct {
 	capped bool     // there may be more
 }
 
-// findRecords finds the newest search.MaxTotal records that f selects among the newest search.MaxWalked
-// ones of its range of time.
+// findRecords finds the newest search.MaxTotal records that f selects among the newest
+// search.MaxWalked ones of its range of time.
 func findRecords(ctx context.Context, tx pgx.Tx, f filter, watermark time.Time) (out found, err error) {
 	every := allRecords(f.userID)
 	every.from, every.to = f.from, f.to

@@ -114,7 +114,8 @@ func TestASearchStopsAtItsBounds(t *testing.T) {
 		t.Helper()
 		a := h.get(user, logPath+query)
 		if !strings.HasSuffix(a.body, want+"}") || len(a.records(t)) != records {
-			t.Errorf("%s: got %d records, …%s, want %d and %s", query, len(a.records(t)), a.body[len(a.body)-100:], records, want)
+			t.Errorf("%s: got %d records, …%s, want %d and %s", query, len(a.records(t)), a.body[len(a.body)-100:], records,
+				want)
 		}
 	}
 	check("?path=/api", `"metadata":{"total":10000,"page":1,"limit":50,"pages":200,"total_capped":false}`, 50)
@@ -131,8 +132,9 @@ func TestASearchNamesInvalidParameters(t *testing.T) {
 	user := newUser()
 	long := strings.Repeat("a", 129)
 	for name, values := range map[string][]string{
-		"path":       {"", strings.Repeat("/", 2049), "%00", "%ff"},
-		"ip_address": {"", "x", "192.0.2", "192.0.2.7:80", "192.0.2.0/33", "2001:db8::/129", "fe80::1%25eth0", "192.0.2.0/", "192.0.2.7, 192.0.2.8"},
+		"path": {"", strings.Repeat("/", 2049), "%00", "%ff"},
+		"ip_address": {"", "x", "192.0.2", "192.0.2.7:80", "192.0.2.0/33", "2001:db8::/129", "fe80::1%25eth0", "192.0.2.0/",
+			"192.0.2.7, 192.0.2.8"},
 		"auth_id":    {"", "x", long, strings.Repeat("g", 24), strings.Repeat("a", 23)},
 		"request_id": {"", long, "a b", "é", url.QueryEscape("a/b")},
 	} {

@@ -118,7 +118,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		Name: Name, Log: rt.Log, Metrics: rt.Metrics, Traces: rt.Traces, Identities: identities, Classify: db.Classify,
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
-	(&handlers{store: s, retention: cfg.Retention, installation: own.id}).mount(server)
+	(&handlers{store: s, retention: cfg.Retention, installation: own.id, now: rt.Now}).mount(server)
 	files, err := cfg.TLS.Open(rt.Log)
 	if err != nil {
 		return err

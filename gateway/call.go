@@ -130,6 +130,11 @@ func (g *gateway) answer(c *fiber.Ctx, ex *exchange) error {
 	if ex.route.target == here {
 		return ex.route.handle(g, c, ex)
 	}
+	if ex.route.traits&ofUser != 0 {
+		if err := g.requireUser(c.UserContext(), ex); err != nil {
+			return err
+		}
+	}
 	if !ex.bodyRead {
 		if err := g.readBody(c, ex); err != nil {
 			return err

@@ -183,6 +183,8 @@ func (u *fakeUsers) serve(w http.ResponseWriter, r seen) {
 	case parts[0] == "internal" && parts[1] == "tokens" && r.method == "POST":
 		u.uses = append(u.uses, parts[2]+" "+r.body)
 		writeJSON(w, 200, nil)
+	case strings.HasPrefix(r.target, internalapi.UsersPath):
+		writeJSON(w, 200, internalapi.UserFound{Found: parts[2] != unknownUser})
 	case strings.HasPrefix(r.target, "/internal/realms"):
 		writeJSON(w, 200, map[string]any{"realms": []internalapi.RealmUsage{{RealmID: strings.Repeat("b", 24), Count: 1}}})
 	default:
@@ -203,6 +205,9 @@ func (u *fakeUsers) setDown(down bool) {
 }
 
 // person is a user with a session.
+// unknownUser is an id that no user has.
+const unknownUser = "0123456789abcdef01234567"
+
 type person struct{ userID, sessionID, token string }
 
 // signIn makes a session; change may alter its state.

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
+	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/id"
@@ -50,6 +52,26 @@ func (g *gateway) reportTokenUse(ctx context.Context, tokenID string, use intern
 	}
 	path := internalapi.TokensPath + tokenID + internalapi.TokenUsedSuffix
 	return g.upstreams[toUsers].Ask(ctx, fiber.MethodPost, path, body, nil)
+}
+
+// userPrefix begins the paths of routes about one user.
+const userPrefix = apiPrefix + "users/"
+
+// requireUser returns 404 USER_NOT_FOUND when there is no user with the id in the path, for
+// services that do not know which users there are.
+func (g *gateway) requireUser(ctx context.Context, ex *exchange) error {
+	userID, _, _ := strings.Cut(strings.TrimPrefix(string(ex.path), userPrefix), "/")
+	if !id.Valid(userID) {
+		return apperr.InvalidID()
+	}
+	var user internalapi.UserFound
+	if err := g.upstreams[toUsers].Ask(ctx, fiber.MethodGet, internalapi.UsersPath+userID, nil, &user); err != nil {
+		return apperr.ServiceUnavailable(err)
+	}
+	if !user.Found {
+		return apperr.New(apperr.NotFound, "USER_NOT_FOUND", "User not found")
+	}
+	return nil
 }
 
 // fetchInstallation reads the id of the installation from activity-svc; "" when it is of the

@@ -52,6 +52,7 @@ const (
 	conditional                    // the service evaluates conditional headers (RFC 9110, section 13)
 	eventStream                    // the service answers with server-sent events
 	export                         // the service answers with a file of any length
+	ofUser                         // the user in the path must exist, which the service does not know
 )
 
 // bodyClass says how large the body of a request may be.
@@ -172,6 +173,14 @@ func dataRoutes() []routeRow {
 		{methods: "GET", path: "/api/v1/users/auth/activity",
 			query:  "page limit " + activityFilter + " " + activitySearch,
 			access: user, target: toActivity, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/users/auth/activity/series", query: "interval " + activityFilter,
+			access: user, target: toActivity, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/users/{id}/activity", query: "page limit " + activityFilter + " " + activitySearch,
+			access: admin, target: toActivity, traits: takesRealm | ofUser},
+		{methods: "GET", path: "/api/v1/users/{id}/activity/stats", query: activitySearch,
+			access: admin, target: toActivity, traits: ofUser},
+		{methods: "GET", path: "/api/v1/activity/series", query: "interval " + activityFilter,
+			access: admin, target: toActivity, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/users/auth/activity/stats", query: activitySearch, access: user, target: toActivity},
 
 		{methods: "GET", path: "/api/v1/vault/keys", query: "prefix limit cursor", access: user, target: toVault,

@@ -235,11 +235,38 @@ func contractActivity(r *running) {
 		r.get(log+"/stats", u.Token).want(t, "stats", 200, "").into(t, &s)
 		return s.TotalRecords > 0
 	})
+	contractActivityOfAll(r, u)
 	for _, path := range []string{"/api/v1/realms", "/api/v1/realms/"} {
 		r.get(path, u.Token).want(t, path, 200, "")
 		r.get(path+"?include_usage=true", u.Token).want(t, path, 200, "")
 		r.get(path+"?include_usage=perhaps", u.Token).want(t, path, 400, "VALIDATION_ERROR")
 	}
+}
+
+// contractActivityOfAll checks the charts, and what admins read of the logs of others.
+func contractActivityOfAll(r *running, u account) {
+	t, admin := r.t, r.admin()
+	log, theirs := "/api/v1/users/auth/activity", "/api/v1/users/"+u.ID+"/activity"
+	for path, token := range map[string]string{log + "/series": u.Token, "/api/v1/activity/series": admin.Token} {
+		var points []struct{ Total int }
+		r.get(path+"?interval=day&min_status=200", token).want(t, path, 200, "").into(t, &points)
+		if n := len(points); n < 30 || points[n-1].Total == 0 {
+			t.Errorf("%s: %d intervals: %v", path, n, points)
+		}
+		r.get(path, token).want(t, "no interval", 400, "VALIDATION_ERROR")
+		r.get(path+"?interval=hour&path=/", token).want(t, "a search in a chart", 400, "VALIDATION_ERROR")
+	}
+	for _, path := range []string{theirs + "?path=/api", theirs + "/stats"} {
+		r.get(path, admin.Token).want(t, path, 200, "")
+		r.get(strings.Replace(path, u.ID, admin.ID[:23]+"x", 1), admin.Token).want(t, "no id", 400, "INVALID_ID_FORMAT")
+		r.get(strings.Replace(path, u.ID, "0123456789abcdef01234567", 1), admin.Token).want(t, "no user", 404,
+			"USER_NOT_FOUND")
+	}
+	r.get(theirs+"?page=0", admin.Token).want(t, "page 0", 400, "VALIDATION_ERROR")
+	eventually(t, "the user sees that an admin read the log", func() bool {
+		a := r.get(log+"?path="+theirs, u.Token).want(t, "log", 200, "")
+		return a.Metadata.Total == 2 && strings.Contains(string(a.raw), `"auth":"session","auth_id":null`)
+	})
 }
 
 func contractShared(r *running) {

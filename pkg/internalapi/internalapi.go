@@ -20,6 +20,8 @@ const (
 	TokensPath = "/internal/tokens/"
 	// TokenUsedSuffix follows TokensPath and a token id; a POST of TokenUse records the use.
 	TokenUsedSuffix = "/used"
+	// UsersPath, of users-svc, is followed by a user id and answers a UserFound.
+	UsersPath = "/internal/users/"
 	// RealmsPath, of each service, answers the RealmList of ?user_id=.
 	RealmsPath = "/internal/realms"
 	// InstallationPath, of activity-svc, answers an event.Installation.
@@ -29,6 +31,11 @@ const (
 // OnUserHeader of an answer names the user on whom an admin acted, so that the gateway records the
 // event for both users.
 const OnUserHeader = "X-Realmgate-On-User"
+
+// UserFound tells whether there is a user.
+type UserFound struct {
+	Found bool `json:"found"`
+}
 
 // TokenUse reports that an auth token was used.
 type TokenUse struct {

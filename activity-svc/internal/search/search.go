@@ -16,7 +16,8 @@ import (
 const (
 	// MaxTotal is the largest total. Records beyond it are not counted, nor on any page.
 	MaxTotal = 10_000
-	// MaxWalked is how many records of a log a search looks at, the newest ones in its range of time.
+	// MaxWalked is how many records of a log a search looks at, the newest ones in its range of
+	// time.
 	MaxWalked = 1_000_000
 )
 

@@ -1,12 +1,16 @@
 package account
 
 import (
+	"errors"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/users-svc/internal/apitoken"
+	"github.com/realmgate/realmgate/users-svc/internal/core"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
@@ -17,6 +21,25 @@ func (s *Service) Mount(server *httpx.Server) {
 	server.Get("/api/v1/users/:id", s.getUser)
 	server.Patch("/api/v1/users/:id", s.patchUser)
 	server.Put("/api/v1/users/:id", s.patchUser)
+	server.Get(internalapi.UsersPath+":id", s.getFound)
+}
+
+// getFound tells the gateway whether there is a user, before another service answers about it.
+func (s *Service) getFound(c *fiber.Ctx) error {
+	if err := httpx.RequireSystem(c); err != nil {
+		return err
+	}
+	id, err := httpx.PathID(c, "id")
+	if err == nil {
+		err = core.RequireUser(c.UserContext(), s.Pool, id)
+	}
+	if e, ok := errors.AsType[*apperr.Error](err); ok && e.Code == core.UserNotFound().Code {
+		return httpx.JSON(c, fiber.StatusOK, internalapi.UserFound{})
+	}
+	if err != nil {
+		return err
+	}
+	return httpx.JSON(c, fiber.StatusOK, internalapi.UserFound{Found: true})
 }
 
 func (s *Service) getMe(c *fiber.Ctx) error {
