@@ -15,6 +15,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/fairsem"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/input"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/ratelimit"
 	"github.com/realmgate/realmgate/pkg/realm"
 	"github.com/realmgate/realmgate/pkg/sessionstate"
@@ -40,6 +41,8 @@ type exchange struct {
 	limit       ratelimit.Rate
 	limitResult ratelimit.Result
 	recorded    bool
+	// operations are those of a batch; each gets a record of its own.
+	operations []internalapi.Operation
 }
 
 type localKey uint8

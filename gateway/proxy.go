@@ -34,9 +34,10 @@ func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 		return err
 	}
 	resp := c.Response()
-	// Only reads of a vault key and large writes, whose answer repeats the value, have large
-	// answers.
-	resp.StreamBody = ex.route.traits&vaultKey != 0 && (ex.body == nil || len(ex.body) > maxBuffered)
+	// Only reads of a vault key, large writes, whose answer repeats the value, and batches have
+	// large answers.
+	resp.StreamBody = ex.route.traits&vaultKey != 0 && (ex.body == nil || len(ex.body) > maxBuffered) ||
+		ex.route.traits&vaultBatch != 0
 	// The expensive work behind a public route is hashing, which users-svc queues itself.
 	call := upstream.Call{Route: ex.route.template, Limited: ex.route.access != public}
 	var stream *openStream
@@ -160,6 +161,13 @@ func (ex *exchange) adoptAnswer(resp *fasthttp.Response) error {
 		_ = resp.CloseBodyStream()
 		resp.Reset()
 		return apperr.ServiceUnavailable(fmt.Errorf("answer %d without an envelope", status))
+	}
+	if len(resp.Header.Peek(internalapi.OperationsHeader)) > 0 {
+		if err := ex.takeOperations(resp); err != nil {
+			_ = resp.CloseBodyStream()
+			resp.Reset()
+			return apperr.ServiceUnavailable(err)
+		}
 	}
 	if resp.IsBodyStream() {
 		if n := resp.Header.ContentLength(); n >= 0 && n <= maxBuffered && !readWhole(resp, n) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/internalapi"
+	"github.com/realmgate/realmgate/pkg/sessionstate"
 )
 
 type realmUsage struct {
@@ -37,7 +39,7 @@ func (g *gateway) listRealms(c *fiber.Ctx, ex *exchange) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	usage, err := g.realmUsage(c.UserContext(), ex.principal.State().UserID)
+	usage, err := g.realmUsage(c.UserContext(), ex.principal.State())
 	if err != nil {
 		return apperr.ServiceUnavailable(err)
 	}
@@ -51,12 +53,18 @@ func (g *gateway) listRealms(c *fiber.Ctx, ex *exchange) error {
 	return httpx.OK(c, "Realm IDs retrieved successfully", out)
 }
 
-func (g *gateway) realmUsage(ctx context.Context, userID string) (map[string]realmUsage, error) {
+func (g *gateway) realmUsage(ctx context.Context, state *sessionstate.State) (map[string]realmUsage, error) {
 	var answers [toActivity + 1]internalapi.RealmList
+	query := "?user_id=" + state.UserID
+	paths := [toActivity + 1]string{toUsers: internalapi.RealmsPath + query, toVault: internalapi.RealmsPath + query,
+		toActivity: internalapi.RealmsPath + query}
+	if t := state.Token; t != nil && t.Grant.VaultScope != nil && len(t.Grant.VaultScope.Prefixes) > 0 {
+		paths[toVault] = internalapi.ReadableRealmsPath + query + "&prefixes=" + strings.Join(t.Grant.VaultScope.Prefixes, ",")
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range []target{toUsers, toVault, toActivity} {
 		group.Go(func() error {
-			return g.upstreams[t].Ask(ctx, fiber.MethodGet, internalapi.RealmsPath+"?user_id="+userID, nil, &answers[t])
+			return g.upstreams[t].Ask(ctx, fiber.MethodGet, paths[t], nil, &answers[t])
 		})
 	}
 	if err := group.Wait(); err != nil {

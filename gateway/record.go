@@ -1,15 +1,21 @@
 package gateway
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/utils"
+	"github.com/valyala/fasthttp"
 
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/pkg/trace"
 )
 
@@ -23,7 +29,41 @@ func (g *gateway) record(c *fiber.Ctx, ex *exchange, status int) error {
 		return nil
 	}
 	ex.recorded = true
-	return g.journal.Append(g.requestEvent(c, ex, status))
+	e := g.requestEvent(c, ex, status)
+	if ex.operations == nil {
+		return g.journal.Append(e)
+	}
+	events := make([]event.Request, 0, len(ex.operations)+1)
+	for _, o := range ex.operations {
+		one := e
+		one.ID, one.Method, one.Path, one.Status = g.eventIDs.New(g.now()), o.Method, o.Path, o.Status
+		events = append(events, one)
+	}
+	e.ID = g.eventIDs.New(g.now()) // after its operations
+	return g.journal.Append(append(events, e)...)
+}
+
+// takeOperations removes the list of operations from the start of the answer's body.
+func (ex *exchange) takeOperations(resp *fasthttp.Response) error {
+	n, err := strconv.Atoi(string(resp.Header.Peek(internalapi.OperationsHeader)))
+	if err != nil || n < 0 || n > internalapi.MaxOperations {
+		return fmt.Errorf("%s: %q", internalapi.OperationsHeader, resp.Header.Peek(internalapi.OperationsHeader))
+	}
+	list := make([]byte, n)
+	if stream := resp.BodyStream(); stream != nil {
+		if _, err := io.ReadFull(stream, list); err != nil {
+			return err
+		}
+		if length := resp.Header.ContentLength(); length >= n {
+			resp.Header.SetContentLength(length - n)
+		}
+	} else {
+		if copy(list, resp.Body()) < n {
+			return io.ErrUnexpectedEOF
+		}
+		resp.SetBody(resp.Body()[n:])
+	}
+	return json.Unmarshal(list, &ex.operations)
 }
 
 // requestEvent returns the event of a request that is answered now. Its texts point into the

@@ -1,11 +1,15 @@
 package gateway
 
 import (
+	"encoding/json"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/realmgate/realmgate/gateway/internal/journal"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 func TestRequiredModeRefusesRequestsThatCannotBeRecorded(t *testing.T) {
@@ -88,5 +92,63 @@ func TestEventsWaitForNATSAndAreSentOnce(t *testing.T) {
 	if accepted, shipped := d.value("events_accepted_total"), d.value("events_shipped_total"); accepted != 10 ||
 		shipped != 40 {
 		t.Errorf("this process accepted %v and shipped %v, want 10 and 40", accepted, shipped)
+	}
+}
+
+func TestOperationsOfABatchAreRecorded(t *testing.T) {
+	t.Parallel()
+	d := startGateway(t)
+	events := d.listen()
+	longKey := strings.Repeat("k", 255)
+	for name, c := range map[string]struct {
+		status  int
+		size    int // of the answer
+		chunked bool
+	}{"a small answer": {200, 0, false}, "a failure": {409, 0, false}, "a large answer": {200, 1 << 20, false},
+		"an answer without a length": {200, 300 << 10, true}} {
+		t.Run(name, func(t *testing.T) {
+			ada := d.users.signIn(t)
+			var operations []internalapi.Operation
+			for i := range 100 {
+				operations = append(operations, internalapi.Operation{Method: []string{"GET", "PUT", "DELETE"}[i%3],
+					Path: "/api/v1/vault/keys/" + longKey, Status: []int{200, 201, 404, 424}[i%4]})
+			}
+			list, err := json.Marshal(operations)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := `{"statusCode":` + strconv.Itoa(c.status) + `,"message":"","data":"` + strings.Repeat("x", c.size) + `"}`
+			d.vault.answers(func(w http.ResponseWriter, _ seen) {
+				w.Header().Set(internalapi.OperationsHeader, strconv.Itoa(len(list)))
+				w.Header().Set("Content-Type", "application/json")
+				if !c.chunked {
+					w.Header().Set("Content-Length", strconv.Itoa(len(list)+len(body)))
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write(append(append([]byte{}, list...), body...))
+			})
+			r := d.do(ask{method: "POST", path: "/api/v1/vault/batch?realm_id=507f1f77bcf86cd799439011", bearer: ada.token,
+				body: `{"operations":[]}`})
+			if r.status != c.status || string(r.raw) != body || r.header.Get(internalapi.OperationsHeader) != "" {
+				t.Errorf("got %d %.100s with header %q, want the body without the list", r.status, r.raw,
+					r.header.Get(internalapi.OperationsHeader))
+			}
+			d.until("all are recorded", func() bool { return len(events.of(ada.userID)) >= 101 })
+			ids := map[string]bool{}
+			for i, e := range events.of(ada.userID) {
+				want := internalapi.Operation{Method: "POST", Path: "/api/v1/vault/batch", Status: c.status}
+				if i < 100 {
+					want = operations[i]
+				}
+				if got := (internalapi.Operation{Method: e.Method, Path: e.Path, Status: e.Status}); got != want ||
+					e.RequestID != r.header.Get("X-Request-ID") || e.RealmID != "507f1f77bcf86cd799439011" {
+					t.Errorf("record %d: got %+v, want %+v in the realm, with the request id of the batch", i, e, want)
+				}
+				ids[e.ID] = true
+			}
+			if len(ids) != 101 {
+				t.Errorf("got %d different ids, want 101", len(ids))
+			}
+		})
 	}
 }

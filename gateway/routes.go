@@ -53,6 +53,7 @@ const (
 	eventStream                    // the service answers with server-sent events
 	export                         // the service answers with a file of any length
 	ofUser                         // the user in the path must exist, which the service does not know
+	vaultBatch                     // the answer may be large
 )
 
 // bodyClass says how large the body of a request may be.
@@ -192,6 +193,8 @@ func dataRoutes() []routeRow {
 		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault,
 			traits: takesRealm | vaultKey | conditional, body: vaultBody},
 		{methods: "GET", path: "/api/v1/vault/keys/{key}/versions", access: user, target: toVault, traits: takesRealm},
+		{methods: "POST", path: "/api/v1/vault/batch", access: user, target: toVault, traits: takesRealm | vaultBatch,
+			body: vaultBody},
 		{methods: "DELETE", path: "/api/v1/vault", query: "recoverable", access: user, target: toVault, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/vault/stats", access: user, target: toVault, traits: takesRealm},
 	}

@@ -47,9 +47,11 @@ func (h *handler) routes(srv *httpx.Server) {
 	srv.Patch("/api/v1/vault/keys/:key", h.put)
 	srv.Delete("/api/v1/vault/keys/:key", h.delete)
 	srv.Get("/api/v1/vault/keys/:key/versions", h.versions)
+	srv.Post(batchPath, h.batch)
 	srv.Delete("/api/v1/vault", h.clear)
 	srv.Get("/api/v1/vault/stats", h.stats)
 	srv.Get(internalapi.RealmsPath, h.realms)
+	srv.Get(internalapi.ReadableRealmsPath, h.realms)
 }
 
 // limitBody refuses a body whose Content-Length is too large. Writes of items have a high limit,
@@ -57,7 +59,7 @@ func (h *handler) routes(srv *httpx.Server) {
 func (h *handler) limitBody(c *fiber.Ctx) error {
 	limit := int64(httpx.DefaultBodyLimit)
 	if m := c.Method(); (m == fiber.MethodPut || m == fiber.MethodPatch) &&
-		strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") {
+		strings.HasPrefix(c.Path(), "/api/v1/vault/keys/") || m == fiber.MethodPost && c.Path() == batchPath {
 		limit = quota.BodyLimit(h.quotaOf(httpx.Caller(c)), h.maxBodyMB)
 	}
 	if int64(c.Request().Header.ContentLength()) > limit {
@@ -84,6 +86,15 @@ func (s scope) requireAllKeys() error {
 // scope returns the scope of a request, or an error when the caller may not use it, or may only
 // read and the request is not a GET or HEAD.
 func (h *handler) scope(c *fiber.Ctx) (scope, error) {
+	s, err := h.readScope(c)
+	if m := c.Method(); err == nil && s.keys.ReadOnly && m != fiber.MethodGet && m != fiber.MethodHead {
+		err = apperr.InsufficientPermissions()
+	}
+	return s, err
+}
+
+// readScope returns the scope of a request that checks by itself whether the caller may write.
+func (h *handler) readScope(c *fiber.Ctx) (scope, error) {
 	caller, err := httpx.User(c)
 	if err != nil {
 		return scope{}, err
@@ -94,9 +105,6 @@ func (h *handler) scope(c *fiber.Ctx) (scope, error) {
 	}
 	realm = strings.Clone(realm) // Fiber reuses the query's memory after the handler
 	keys, err := authorize(caller, realm)
-	if m := c.Method(); err == nil && keys.ReadOnly && m != fiber.MethodGet && m != fiber.MethodHead {
-		err = apperr.InsufficientPermissions()
-	}
 	return scope{user: caller.UserID, realm: realm, quota: h.quotaOf(caller), keys: keys}, err
 }
 
@@ -372,13 +380,18 @@ func (h *handler) stats(c *fiber.Ctx) error {
 	return httpx.OK(c, "Vault statistics retrieved successfully", stats)
 }
 
-// realms lists the realms in which a user has keys. Only the gateway calls it.
+// realms lists the realms in which a user has keys, or keys with certain prefixes. Only the gateway
+// calls it.
 func (h *handler) realms(c *fiber.Ctx) error {
 	user, err := httpx.SystemUserID(c)
 	if err != nil {
 		return err
 	}
-	realms, err := h.vault.Realms(c.UserContext(), user)
+	var part auth.VaultScope
+	if prefixes := c.Query("prefixes"); prefixes != "" {
+		part.Prefixes = auth.NormalPrefixes(strings.Split(strings.Clone(prefixes), ","))
+	}
+	realms, err := h.vault.Realms(c.UserContext(), user, part)
 	if err != nil {
 		return err
 	}

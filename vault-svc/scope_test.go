@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
 // scoped returns the identity of an auth token of owner for a part of the vault.
@@ -99,5 +100,28 @@ func TestLongestVaultScopeFitsIntoARequest(t *testing.T) {
 	}
 	if r := s.call(i, "GET", "/api/v1/vault/keys?realm_id="+realms[0], nil); keysIn(t, r) != "" {
 		t.Errorf("list: got %.300s, want none", r.raw)
+	}
+}
+
+func TestRealmsOfATokenCountItsKeys(t *testing.T) {
+	t.Parallel()
+	s, owner := start(t), user()
+	for _, key := range []string{"a.1", "a.2", "b", "c"} {
+		s.put(owner, key, "?realm_id="+realmA, "v")
+	}
+	s.put(owner, "c", "?realm_id="+realmB, "v")
+	s.put(owner, "a.1", "", "v")
+	gateway := auth.Identity{Kind: auth.System}
+	path := internalapi.ReadableRealmsPath + "?user_id=" + owner.UserID + "&prefixes="
+	for prefixes, want := range map[string]string{
+		"a.,b": `{"realms":[{"realm_id":"` + realmA + `","count":3,"size_bytes":3}]}`, "none": `{"realms":[]}`,
+		"a.,a": `{"realms":[{"realm_id":"` + realmA + `","count":2,"size_bytes":2}]}`,
+	} {
+		if r := s.call(gateway, "GET", path+prefixes, nil); r.status != 200 || string(r.raw) != want {
+			t.Errorf("%s: got %d %s, want %s", prefixes, r.status, r.raw, want)
+		}
+	}
+	if r := s.call(owner, "GET", path+"a.", nil); r.status != 401 {
+		t.Errorf("as a user: got %d, want 401", r.status)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/apperr"
+	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/vault-svc/internal/batch"
 	"github.com/realmgate/realmgate/vault-svc/internal/keyrange"
@@ -106,8 +107,8 @@ func (v *Vault) Get(ctx context.Context, r Read, reserved *memory.Reservation) (
 	return info, value, err
 }
 
-// currentIfNamed returns r as a read of the current version when r names that one. Conditions do not
-// apply to earlier versions.
+// currentIfNamed returns r as a read of the current version when r names that one. Conditions do
+// not apply to earlier versions.
 func (v *Vault) currentIfNamed(ctx context.Context, r Read) (Read, error) {
 	_, err := v.readSmall(ctx, r.Ref, func(row store.Item) error {
 		if row.Number == r.Version {
@@ -266,13 +267,18 @@ func (v *Vault) removeIn(ctx context.Context, t *store.Transaction, d Deletion, 
 	return t.Remove(ctx, r)
 }
 
-// removed takes note of a deletion that ran.
-func (v *Vault) removed(d Deletion, r store.Removal) error {
-	switch {
-	case r.TooLarge:
+// removalError returns why a deletion that ran changed nothing.
+func removalError(r store.Removal) error {
+	if r.TooLarge {
 		return apperr.InvalidField("/recoverable", "the trash has no room for so much: delete without it")
-	case r.Count == 0:
-		return nil
+	}
+	return nil
+}
+
+// removed takes note of a deletion that ran and was committed.
+func (v *Vault) removed(d Deletion, r store.Removal) error {
+	if err := removalError(r); err != nil || r.Count == 0 {
+		return err
 	}
 	if d.Key != "" && !d.Recoverable {
 		v.numbers.forget(d.Ref)
@@ -292,7 +298,10 @@ func (v *Vault) Stats(ctx context.Context, s scope) (Stats, error) {
 	return newStats(u, s.quota), err
 }
 
-// Realms lists the realms in which a user has items.
-func (v *Vault) Realms(ctx context.Context, user string) ([]internalapi.RealmUsage, error) {
+// Realms lists the realms in which a user has items, counting those in part.
+func (v *Vault) Realms(ctx context.Context, user string, part auth.VaultScope) ([]internalapi.RealmUsage, error) {
+	if len(part.Prefixes) > 0 {
+		return v.items.RangeRealms(ctx, user, keyrange.Of(part, ""))
+	}
 	return v.items.Realms(ctx, user)
 }

@@ -52,13 +52,15 @@ func (v *Vault) Put(ctx context.Context, w Write, limit int64) (Info, bool, erro
 
 // newWrite returns w with the data key of its user.
 func (v *Vault) newWrite(ctx context.Context, w Write, limit int64) (*pendingWrite, error) {
-	p := &pendingWrite{request: w, Write: store.Write{
+	key, err := v.keys.Ensure(ctx, w.User)
+	return newPendingWrite(w, v.limits(limit), key), err
+}
+
+func newPendingWrite(w Write, limits store.Limits, key *sealing.DataKey) *pendingWrite {
+	return &pendingWrite{request: w, key: key, Write: store.Write{
 		Ref: w.Ref, KeepMetadata: w.KeepMetadata, ValueBytes: int64(len(w.Value)), MetadataBytes: int64(len(w.Metadata)),
-		Expiry: w.Expiry, Limits: v.limits(limit),
+		Expiry: w.Expiry, Limits: limits,
 	}}
-	var err error
-	p.key, err = v.keys.Ensure(ctx, w.User)
-	return p, err
 }
 
 // limits returns the limits of an account with a quota of quota bytes.
@@ -158,8 +160,18 @@ func currentInfo(ref sealing.Ref, c store.Current) *Info {
 	return &i
 }
 
-// written returns the result of a write that ran.
+// written returns the result of a write that ran and was committed.
 func (v *Vault) written(p *pendingWrite) (Info, bool, error) {
+	info, fresh, err := v.stored(p)
+	if p.err == nil && p.Outcome == store.Stored {
+		v.numbers.learn(p.Ref, p.Stored.Number)
+		v.changed(p.User)
+	}
+	return info, fresh, err
+}
+
+// stored returns the result of a write that ran.
+func (v *Vault) stored(p *pendingWrite) (Info, bool, error) {
 	switch {
 	case p.err != nil:
 		return Info{}, false, p.err
@@ -168,8 +180,6 @@ func (v *Vault) written(p *pendingWrite) (Info, bool, error) {
 	case p.Outcome == store.Expired:
 		return Info{}, false, apperr.InvalidField("/expires_at", "must be in the future")
 	}
-	v.numbers.learn(p.Ref, p.Stored.Number)
-	v.changed(p.User)
 	info := newInfo(p.Ref, p.Stored)
 	var err error
 	if info.Metadata = p.request.Metadata; p.KeepMetadata {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -163,6 +164,7 @@ func contractVault(r *running) {
 			host: "ffffffffffffffffffffffff.localhost"}).
 			want(t, o.method+" "+o.path+" with two realms", 400, "VALIDATION_ERROR")
 	}
+	contractBatch(r, u.Token)
 	r.get(item, u.Token).want(t, "get what is not there", 404, "VAULT_KEY_NOT_FOUND")
 	r.do("DELETE", item, u.Token, nil).want(t, "delete what is not there", 404, "VAULT_KEY_NOT_FOUND")
 	contractVersions(r, u, item)
@@ -202,6 +204,40 @@ func contractVersions(r *running, u account, item string) {
 	r.do("DELETE", item+"?recoverable=maybe", u.Token, nil).want(t, "perhaps recoverable", 400, "VALIDATION_ERROR")
 	r.do("DELETE", item+"?recoverable=true", u.Token, nil).want(t, "move to the trash", 200, "")
 	r.do("DELETE", "/api/v1/vault?recoverable=true&realm_id="+realm, u.Token, nil).want(t, "clear to the trash", 200, "")
+}
+
+func contractBatch(r *running, token string) {
+	t, path := r.t, "/api/v1/vault/batch?realm_id="+nobody
+	batch := func(atomic bool, operations ...map[string]any) map[string]any {
+		return map[string]any{"atomic": atomic, "operations": operations}
+	}
+	put := map[string]any{"op": "put", "key": "b", "value": "v", "metadata": map[string]any{"n": 1}, "ttl": "1h"}
+	get, absent := map[string]any{"op": "get", "key": "b"}, map[string]any{"op": "delete", "key": "absent"}
+	done := r.do("POST", path, token, batch(true, put, get)).want(t, "batch", 200, "")
+	r.do("POST", path, token, batch(false, put, absent)).want(t, "a batch that is not atomic", 200, "")
+	r.do("POST", path, token, batch(true, put, absent)).want(t, "a batch that fails", 409, "BATCH_FAILED")
+	r.do("POST", path, token, batch(true)).want(t, "no operations", 400, "VALIDATION_ERROR")
+	r.do("POST", path+"0", token, batch(true, get)).want(t, "a batch with no realm id", 400, "VALIDATION_ERROR")
+	eventually(t, "each operation is in the log", func() bool {
+		a := r.get("/api/v1/users/auth/activity?realm_id="+nobody, token).want(t, "log", 200, "")
+		var records []struct {
+			Method, Path string
+			Status       int    `json:"status_code"`
+			RequestID    string `json:"request_id"`
+		}
+		a.into(t, &records)
+		var got []string
+		for _, record := range records {
+			if record.RequestID == done.header.Get("X-Request-ID") {
+				got = append(got, fmt.Sprint(record.Method, record.Path, record.Status))
+			}
+		}
+		want := []string{"POST/api/v1/vault/batch200", "GET/api/v1/vault/keys/b200", "PUT/api/v1/vault/keys/b201"}
+		if len(got) == len(want) && !slices.Equal(got, want) {
+			t.Errorf("records of the batch: got %v, want %v", got, want)
+		}
+		return len(got) == len(want)
+	})
 }
 
 func contractActivity(r *running) {

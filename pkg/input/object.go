@@ -33,12 +33,18 @@ const maxMembers = 256
 const sentTimes = 8
 
 // Violations collects broken rules; its zero value is ready.
-type Violations struct{ list []apperr.Violation }
+type Violations struct {
+	list []apperr.Violation
+	path string // JSON pointer of the object in the body, "" for the body itself
+}
 
 // Fail adds a violation of the field at name ("alias", without the slash).
 func (v *Violations) Fail(name, message string) {
-	v.list = append(v.list, apperr.Violation{InstancePath: "/" + name, Message: message})
+	v.list = append(v.list, apperr.Violation{InstancePath: v.path + "/" + name, Message: message})
 }
+
+// Violated returns the violations so far.
+func (v *Violations) Violated() []apperr.Violation { return v.list }
 
 // Err returns all violations as one VALIDATION_ERROR, nil when there are none.
 func (v *Violations) Err() error {
@@ -78,6 +84,21 @@ func ParseFields(body []byte, names ...string) (*Object, error) {
 	return parse(body, newScanner(body, maxBodyDepth, false), func(name []byte) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return n == string(name) })
 	})
+}
+
+// ParseFieldsAt is ParseFields for an object inside of a body. path is its JSON pointer, with which
+// the pointers of violations and warnings begin.
+func ParseFieldsAt(path string, raw []byte, names ...string) (*Object, error) {
+	o, err := ParseFields(raw, names...)
+	if err == nil {
+		o.path = path
+		return o, nil
+	}
+	e := apperr.From(err)
+	for i := range e.Violations {
+		e.Violations[i].InstancePath = path + e.Violations[i].InstancePath
+	}
+	return nil, e
 }
 
 func parse(body []byte, s *scanner, wanted func(name []byte) bool) (*Object, error) {
@@ -175,8 +196,7 @@ func (o *Object) IsNull(name string) bool { v, _ := o.Raw(name); return v.Kind()
 // send as null instead of leaving them out.
 func (o *Object) DropNull(names ...string) {
 	for _, name := range names {
-		if o.Has(name) && o.IsNull(name) {
-			i := o.index(name)
+		if i := o.index(name); i >= 0 && o.fields[i].value.Kind() == jsontext.KindNull {
 			o.fields = slices.Delete(o.fields, i, i+1)
 		}
 	}
@@ -287,6 +307,30 @@ func (o *Object) JSONObject(name string, max int) (jsontext.Value, bool) {
 		return compact, true
 	}
 	return nil, false
+}
+
+// Array returns the elements of an array of min to max elements, as they were sent.
+func (o *Object) Array(name string, min, max int) ([]jsontext.Value, bool) {
+	raw, ok := o.typed(name, jsontext.KindBeginArray, "must be an array")
+	if !ok {
+		return nil, false
+	}
+	s := newScanner(raw, maxBodyDepth, false)
+	_, _ = s.dec.ReadToken()
+	var out []jsontext.Value
+	for s.dec.PeekKind() != jsontext.KindEndArray && len(out) <= max {
+		after := s.dec.InputOffset()
+		if err := s.value(); err != nil {
+			o.Fail(name, "must be an array of JSON values")
+			return nil, false
+		}
+		out = append(out, bytes.TrimLeft(raw[after:s.dec.InputOffset()], ", \t\r\n"))
+	}
+	if len(out) < min || len(out) > max {
+		o.Fail(name, fmt.Sprintf("must have %d to %d entries", min, max))
+		return nil, false
+	}
+	return out, true
 }
 
 // Strings returns an array of strings, each without NUL and at most maxLen characters, at most

@@ -25,7 +25,7 @@ func (o *Object) unknown() []string {
 	names = append(names, o.others...)
 	names = names[:min(len(names), maxWarnings)]
 	for i, name := range names {
-		names[i] = pointer(name)
+		names[i] = o.path + pointer(name)
 	}
 	return names
 }

@@ -1,8 +1,8 @@
 // Package internalapi provides the names and bodies of the internal HTTP API, which the services
 // serve to the gateway under /internal and which no client can reach.
 //
-// Four headers carry messages between the gateway and the services. OnUserHeader is here; the
-// other three stand beside their codecs: auth.IdentityHeader (who calls), auth.RefusedHeader (why a
+// Five headers carry messages between the gateway and the services. OnUserHeader and
+// OperationsHeader are here; the other three stand beside their codecs: auth.IdentityHeader (who calls), auth.RefusedHeader (why a
 // service rejects an identity) and sessionstate.ChangedHeader (session states that an answer made
 // stale).
 //
@@ -24,6 +24,10 @@ const (
 	UsersPath = "/internal/users/"
 	// RealmsPath, of each service, answers the RealmList of ?user_id=.
 	RealmsPath = "/internal/realms"
+	// ReadableRealmsPath, of vault-svc, answers the RealmList of ?user_id= for the keys that begin
+	// with one of the comma-separated ?prefixes=. It is not RealmsPath with a parameter, which a
+	// vault-svc of the previous release would ignore.
+	ReadableRealmsPath = "/internal/vault/realms"
 	// InstallationPath, of activity-svc, answers an event.Installation.
 	InstallationPath = "/internal/installation"
 )
@@ -35,6 +39,21 @@ const OnUserHeader = "X-Realmgate-On-User"
 // UserFound tells whether there is a user.
 type UserFound struct {
 	Found bool `json:"found"`
+}
+
+// OperationsHeader of an answer is the number of bytes, at most MaxOperations, at the start of its
+// body that are a JSON array of Operation. The gateway records these and removes them. A header is
+// too small for the paths of a batch.
+const (
+	OperationsHeader = "X-Realmgate-Operations"
+	MaxOperations    = 64 << 10
+)
+
+// Operation is one operation of a batch, described as the single request that it stands for.
+type Operation struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Status int    `json:"status"`
 }
 
 // TokenUse reports that an auth token was used.

@@ -194,34 +194,41 @@ func (j *Journal) Accepts() error {
 	return nil
 }
 
-// Append writes e; it counts the event as accepted or dropped.
-func (j *Journal) Append(e event.Request) error {
-	record, err := encodeRecord(e)
-	if err != nil {
-		j.metrics.dropped.WithLabelValues(dropInvalid).Inc()
-		return err
+// Append writes the events, in one write; it counts them as accepted or dropped.
+func (j *Journal) Append(events ...event.Request) error {
+	records, n := make([][]byte, 0, len(events)), float64(len(events))
+	for _, e := range events {
+		record, err := encodeRecord(e)
+		if err != nil {
+			j.metrics.dropped.WithLabelValues(dropInvalid).Add(n)
+			return err
+		}
+		records = append(records, record)
 	}
-	switch err = j.commit(record); {
+	err := j.commit(records)
+	switch {
 	case err == nil:
-		j.metrics.accepted.Inc()
+		j.metrics.accepted.Add(n)
 	case errors.Is(err, errFull), errors.Is(err, errOverAge):
-		j.metrics.dropped.WithLabelValues(dropFull).Inc()
+		j.metrics.dropped.WithLabelValues(dropFull).Add(n)
 	default:
-		j.metrics.dropped.WithLabelValues(dropDisk).Inc()
+		j.metrics.dropped.WithLabelValues(dropDisk).Add(n)
 	}
 	return err
 }
 
-// commit writes a record together with those of concurrent appends.
-func (j *Journal) commit(record []byte) error {
+// commit writes records together with those of concurrent appends.
+func (j *Journal) commit(records [][]byte) error {
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
 		return errClosed
 	}
 	b := j.openBatch
-	b.records = append(b.records, record)
-	b.size += int64(len(record)) + 3 // and its length
+	b.records = append(b.records, records...)
+	for _, record := range records {
+		b.size += int64(len(record)) + 3 // and its length
+	}
 	if !j.writing {
 		// A write costs as much for one record as for many. Under load other appends are about to
 		// arrive; without load this returns at once.

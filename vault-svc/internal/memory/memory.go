@@ -17,8 +17,8 @@ import (
 // other reservation may have a single larger one.
 const UserShare = 4
 
-// errBusy is the cause of a refusal; it appears in logs only.
-var errBusy = errors.New("VAULT_MAX_INFLIGHT_BYTES, or the user's part of them, are in use")
+// ErrBusy is the cause of the errors of Grow and TryGrow.
+var ErrBusy = errors.New("VAULT_MAX_INFLIGHT_BYTES, or the user's part of them, are in use")
 
 // Budget is the memory that can be reserved.
 type Budget struct {
@@ -72,7 +72,7 @@ func (r *Reservation) TryGrow(n int64) error {
 func (r *Reservation) account(before int64, granted bool) error {
 	if !granted {
 		r.budget.refused.Add(1)
-		return apperr.ServiceUnavailable(errBusy)
+		return apperr.ServiceUnavailable(ErrBusy)
 	}
 	r.budget.used.Add(r.lease.Size() - before)
 	return nil

@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/realmgate/realmgate/pkg/db"
+	"github.com/realmgate/realmgate/pkg/internalapi"
 	"github.com/realmgate/realmgate/vault-svc/internal/keyrange"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
@@ -91,29 +93,38 @@ func (s *Store) readOne(ctx context.Context, open func(Item) error, sql string, 
 	if err != nil {
 		return false, err
 	}
-	var sealed pgtype.DriverBytes
-	defer func() { release(ctx, conn, []any{[]byte(sealed)}) }()
+	var sealed []byte
+	defer func() { release(ctx, conn, []any{sealed}) }()
 	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return false, err
 	}
+	var found bool
+	found, sealed, err = scanOne(rows, args[2].(string), open)
+	return found, err
+}
+
+// scanOne calls open with the only row of rows and returns its sealed value, whose bytes belong to
+// the connection.
+func scanOne(rows pgx.Rows, key string, open func(Item) error) (found bool, sealed []byte, err error) {
 	defer rows.Close()
 	if !rows.Next() {
-		return false, rows.Err()
+		return false, nil, rows.Err()
 	}
 	var row Item
-	row.Key = args[2].(string)
+	var value pgtype.DriverBytes
+	row.Key = key
 	columns := row.columns()
-	columns[0] = &sealed
+	columns[0] = &value
 	if err := rows.Scan(columns...); err != nil {
-		return false, err
+		return false, nil, err
 	}
-	row.Sealed = sealed
+	row.Sealed = value
 	if err := open(row); err != nil {
-		return false, err
+		return false, value, err
 	}
 	rows.Close()
-	return true, rows.Err()
+	return true, value, rows.Err()
 }
 
 // listColumns are the columns of Info.
@@ -170,4 +181,39 @@ func (s *Store) List(ctx context.Context, user, realm string, in keyrange.Ranges
 		}
 	}
 	return rows.Err()
+}
+
+// KeySize is the key of an item and the bytes of its value and metadata.
+type KeySize struct {
+	Key  string
+	Size int64
+}
+
+// Keys returns the first items, at most limit, of a realm whose keys are in the ranges, ordered by
+// the bytes of the keys.
+func (s *Store) Keys(ctx context.Context, user, realm string, in keyrange.Ranges, limit int) ([]KeySize, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT item.* FROM unnest($3::text[], $4::text[]) AS bounds (lower, upper)
+		CROSS JOIN LATERAL (SELECT key, size_bytes FROM vault_items
+			WHERE user_id = $1 AND realm_id = $2 AND key >= lower AND key < upper AND `+unexpired+` ORDER BY key LIMIT $5)
+			AS item
+		ORDER BY item.key LIMIT $5`, user, realm, in.Lower, in.Upper, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[KeySize])
+}
+
+// RangeRealms lists the realms in which a user has items with keys in the ranges, as Realms does.
+func (s *Store) RangeRealms(ctx context.Context, user string, in keyrange.Ranges) ([]internalapi.RealmUsage, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT r.realm_id, count(*), sum(i.size_bytes)::bigint
+		FROM vault_realms r CROSS JOIN unnest($2::text[], $3::text[]) AS bounds (lower, upper)
+		JOIN vault_items i ON i.user_id = r.user_id AND i.realm_id = r.realm_id AND i.key >= lower AND i.key < upper
+		WHERE r.user_id = $1 AND r.realm_id <> '' AND `+unexpired+` GROUP BY r.realm_id ORDER BY r.realm_id`,
+		user, in.Lower, in.Upper)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[internalapi.RealmUsage])
 }

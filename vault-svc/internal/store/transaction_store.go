@@ -105,6 +105,17 @@ func (t *Transaction) Current(ctx context.Context, ref sealing.Ref) (c Current, 
 	return c, err
 }
 
+// Item reads one item with its value as Store.Item does.
+func (t *Transaction) Item(ctx context.Context, ref sealing.Ref, inline int64, open func(Item) error) (bool, error) {
+	rows, err := t.tx.Query(ctx, readItem, ref.User, ref.Realm, ref.Key, inline)
+	if err != nil {
+		return false, err
+	}
+	t.large = t.large || inline > largeMessage
+	found, _, err := scanOne(rows, ref.Key, open)
+	return found, err
+}
+
 // Write stores w.
 func (t *Transaction) Write(ctx context.Context, w *Write) error {
 	var row writeColumns
