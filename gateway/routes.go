@@ -193,6 +193,8 @@ func dataRoutes() []routeRow {
 		{methods: "PATCH PUT", path: "/api/v1/vault/keys/{key}", access: user, target: toVault,
 			traits: takesRealm | vaultKey | conditional, body: vaultBody},
 		{methods: "GET", path: "/api/v1/vault/keys/{key}/versions", access: user, target: toVault, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/vault/export", query: "prefix", access: user, target: toVault,
+			traits: takesRealm | export},
 		{methods: "POST", path: "/api/v1/vault/batch", access: user, target: toVault, traits: takesRealm | vaultBatch,
 			body: vaultBody},
 		{methods: "DELETE", path: "/api/v1/vault", query: "recoverable", access: user, target: toVault, traits: takesRealm},

@@ -165,6 +165,7 @@ func contractVault(r *running) {
 			want(t, o.method+" "+o.path+" with two realms", 400, "VALIDATION_ERROR")
 	}
 	contractBatch(r, u.Token)
+	contractExport(r, u.Token)
 	r.get(item, u.Token).want(t, "get what is not there", 404, "VAULT_KEY_NOT_FOUND")
 	r.do("DELETE", item, u.Token, nil).want(t, "delete what is not there", 404, "VAULT_KEY_NOT_FOUND")
 	contractVersions(r, u, item)
@@ -238,6 +239,21 @@ func contractBatch(r *running, token string) {
 		}
 		return len(got) == len(want)
 	})
+}
+
+func contractExport(r *running, token string) {
+	t, path := r.t, "/api/v1/vault/export"
+	a := r.get(path, token).want(t, "export", 200, "")
+	lines := strings.Split(strings.TrimSpace(string(a.raw)), "\n")
+	want := fmt.Sprintf(`{"complete":true,"count":%d}`, len(lines)-1)
+	if got := lines[len(lines)-1]; got != want || len(lines) < 2 || !strings.Contains(lines[0], `"value":`) {
+		t.Errorf("export: got %s, want items with values and %s", a.raw, want)
+	}
+	if a := r.get(path+"?prefix=none", token).want(t, "an export of nothing", 200, ""); string(a.raw) !=
+		`{"complete":true,"count":0}`+"\n" {
+		t.Errorf("an export of nothing: got %s", a.raw)
+	}
+	r.get(path+"?realm_id=xyz", token).want(t, "an export of no realm", 400, "VALIDATION_ERROR")
 }
 
 func contractActivity(r *running) {

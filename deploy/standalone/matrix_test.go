@@ -54,6 +54,7 @@ PUT    /vault/keys/k                    401M 401I    401E    401I     401I    40
 PATCH  /vault/keys/k                    401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
 DELETE /vault/keys/k                    401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
 GET    /vault/keys/k/versions           401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+GET    /vault/export                    401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 POST   /vault/batch                     401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
 DELETE /vault                           401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /vault/stats                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
@@ -119,6 +120,7 @@ DELETE /vault/keys/out-k  403P   403P   403P  403R
 DELETE /vault/keys/out-no 403P   403P   403P  403R
 GET    /vault/keys/in-k/versions  404N 404N 404N 403R
 POST   /vault/batch       400V   400V   400V  403R
+GET    /vault/export      200    200    200   403R
 DELETE /vault             403P   403P   403P  403R
 GET    /vault/keys/out-k/versions 200  403P 403P 403R
 GET    /vault/keys/out-no/versions 404N 403P 403P 403R
