@@ -14,7 +14,10 @@ const app = /** @type {HTMLElement} */ (document.getElementById("app"));
 
 /** @type {Layout | null} */
 let layout = null;
-/** @type {{key: string, route: Route | null, leave: AbortController, update?: ((place: any) => void) | undefined} | null} */
+/**
+ * @type {{key: string, route: Route | null, leave: AbortController,
+ *   update?: ((place: any) => void) | undefined} | null}
+ */
 let current = null;
 let userId = "";
 

@@ -6,6 +6,15 @@
  */
 export const routes = [
   { path: "/", load: () => import("./screens/overview.js"), link: "Overview", key: "o", icon: "overview" },
+  {
+    path: "/vault",
+    under: "/vault/{key}",
+    load: () => import("./screens/vault.js"),
+    link: "Vault",
+    key: "v",
+    icon: "vault",
+    hint: "secrets keys values",
+  },
   { path: "/verify-email", load: () => screen("verify"), public: true },
   { path: "/reset-password", load: () => screen("reset"), public: true },
 ];

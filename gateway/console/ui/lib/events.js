@@ -4,8 +4,9 @@
  * resumed after the last event that was seen, without gap or repetition.
  *
  * @typedef {{type: string, id: string, data: any}} StreamEvent
- * @typedef {"connecting" | "live" | "waiting"} StreamState
- * @typedef {{onevent: (event: StreamEvent) => void, onstate?: (state: StreamState) => void, signal: AbortSignal}} Subscriber
+ * @typedef {"connecting" | "live" | "waiting" | "off"} StreamState off: the stream is refused for good
+ * @typedef {{onevent: (event: StreamEvent) => void, onstate?: (state: StreamState) => void,
+ *   signal: AbortSignal}} Subscriber
  */
 import { apiUrl, isAbort, request, sleep } from "./api.js";
 import { ApiError } from "./http.js";
@@ -79,7 +80,12 @@ async function hold(path, query, lastId, share, signal) {
       if (signal.aborted) {
         return;
       }
-      pause = error instanceof ApiError && error.retryAfter ? error.retryAfter * 1000 : Math.min(pause * 2, longestPause);
+      if (error instanceof ApiError && [400, 403, 404].includes(error.status)) {
+        share({ type: "state", id: "", data: "off" });
+        return;
+      }
+      const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
+      pause = asked || Math.min(pause * 2, longestPause);
     }
     share({ type: "state", id: "", data: "waiting" });
     await sleep(pause, signal).catch(() => undefined);

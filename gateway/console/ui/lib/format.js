@@ -54,7 +54,7 @@ export function ago(time) {
   const seconds = (new Date(time).getTime() - Date.now()) / 1000;
   for (const [unit, length] of steps) {
     if (Math.abs(seconds) >= length) {
-      return relative.format(Math.trunc(seconds / length), unit);
+      return relative.format(Math.round(seconds / length), unit);
     }
   }
   return relative.format(0, "second");

@@ -5,8 +5,11 @@
  * @typedef {{params: Record<string, string>, query: URLSearchParams, signal: AbortSignal}} Place
  * @typedef {{title: string, content: Node, update?: (place: Place) => void}} Screen
  * @typedef {{default: (place: Place) => Screen | Promise<Screen>}} ScreenModule
- * @typedef {{path: string, load: () => Promise<any>, link?: string, key?: string, icon?: string,
+ * @typedef {{path: string, under?: string, load: () => Promise<any>, link?: string, key?: string, icon?: string,
  *   admin?: boolean, hint?: string, public?: boolean}} Route
+ *
+ * A route's `under` is a second path of the same screen, such as "/vault/{key}" for "/vault": going
+ * from one to the other calls the screen's `update`.
  */
 import { routes } from "../routes.js";
 
@@ -53,7 +56,7 @@ export function setQuery(changes, options = { replace: true }) {
  */
 export function match(path) {
   for (const route of routes) {
-    const params = matchPath(route.path, path);
+    const params = matchPath(route.path, path) ?? (route.under ? matchPath(route.under, path) : null);
     if (params) {
       return { route, params };
     }

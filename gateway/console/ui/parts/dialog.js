@@ -6,13 +6,20 @@ import { icon } from "./icon.js";
 /**
  * Opens a dialog. `closed` resolves when it is gone, whichever way it was closed.
  *
- * @param {{title: string, content: Node[], wide?: boolean, side?: boolean, closable?: boolean}} options
- *   side: a panel at the edge of the page; closable: false leaves out the button and ignores Escape
+ * @param {{title: string, content: Node[], wide?: boolean, side?: boolean, closable?: boolean,
+ *   mayClose?: () => boolean | Promise<boolean>}} options
+ *   side: a panel at the edge of the page; closable: false leaves out the button and ignores Escape;
+ *   mayClose is asked when the person closes the dialog
  */
-export function openDialog({ title, content, wide = false, side = false, closable = true }) {
+export function openDialog({ title, content, wide = false, side = false, closable = true, mayClose = () => true }) {
   const id = uniqueId("dialog");
   const close = () => dialog.close();
-  const button = h("button", { type: "button", class: "button icon-only", "aria-label": "Close", onclick: close },
+  const leave = async () => {
+    if (closable && (await mayClose())) {
+      close();
+    }
+  };
+  const button = h("button", { type: "button", class: "button icon-only", "aria-label": "Close", onclick: leave },
     icon("close"));
   const dialog = h(
     "dialog",
@@ -22,9 +29,17 @@ export function openDialog({ title, content, wide = false, side = false, closabl
     document.createElement("rg-toasts"),
   );
   document.body.append(dialog);
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented) {
+      event.preventDefault(); // The browser would close it at the second press, whatever the answer is.
+      event.stopPropagation();
+      void leave();
+    }
+  });
   dialog.addEventListener("cancel", (event) => {
-    if (!closable) {
+    if (event.target === dialog) {
       event.preventDefault();
+      void leave();
     }
   });
   const closed = new Promise((resolve) => {
@@ -41,8 +56,8 @@ export function openDialog({ title, content, wide = false, side = false, closabl
  * Asks before something happens that cannot be taken back easily. Resolves to whether the person
  * agreed; `act` runs while the dialog is open, and its error is shown in it.
  *
- * @param {{title: string, text: string | Node[], action: string, danger?: boolean, fields?: import("./field.js").Field[],
- *   act?: (values: Record<string, string>) => unknown}} options
+ * @param {{title: string, text: string | Node[], action: string, danger?: boolean,
+ *   fields?: import("./field.js").Field[], act?: (values: Record<string, string>) => unknown}} options
  * @returns {Promise<boolean>}
  */
 export async function confirm({ title, text, action, danger = false, fields = [], act }) {

@@ -4,7 +4,8 @@ import { h, setAttributes, uniqueId } from "../lib/dom.js";
 
 /**
  * @typedef {{label: string, name: string, type?: string, value?: string, hint?: string, required?: boolean,
- *   autocomplete?: string, multiline?: boolean, rows?: number, mono?: boolean, checked?: boolean, visuallyLabelled?: boolean,
+ *   autocomplete?: string, multiline?: boolean, rows?: number, mono?: boolean, checked?: boolean,
+ *   visuallyLabelled?: boolean,
  *   options?: {value: string, label: string}[], attributes?: Record<string, import("../lib/dom.js").Attribute>}} FieldOptions
  */
 

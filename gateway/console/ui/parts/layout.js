@@ -29,8 +29,8 @@ export class Layout {
         h("p", { class: "small soft truncate", "data-user": true }, session.user?.email ?? ""),
         h("div", { class: "row" },
           h("button", { type: "button", class: "button", onclick: () => this.#signOut() }, icon("leave"), "Sign out"),
-          h("button", { type: "button", class: "button icon-only", "aria-label": "Keyboard help", title: "Keyboard help",
-            onclick: openHelp }, icon("help")))),
+          h("button", { type: "button", class: "button icon-only", "aria-label": "Keyboard help",
+            title: "Keyboard help", onclick: openHelp }, icon("help")))),
     );
     this.element = h(
       "div",

@@ -17,8 +17,8 @@ export async function askAgain() {
   open = true;
   const stale = session.currentToken;
   const place = h("div", { class: "stack" });
-  const leave = h("button", { type: "button", class: "button", onclick: () => session.signOut().catch(() => undefined) },
-    "Sign out");
+  const signOut = () => session.signOut().catch(() => undefined);
+  const leave = h("button", { type: "button", class: "button", onclick: signOut }, "Sign out");
   const codeForm = (/** @type {string} */ tempToken) => form({
     fields: [field({ label: "Code", name: "code", required: true, autocomplete: "one-time-code" })],
     submit: "Sign in",
@@ -48,7 +48,8 @@ export async function askAgain() {
     closable: false,
     content: [
       h("p", {}, "Your session was ended: by you in another place, or by an administrator. ",
-        "Sign in as ", h("strong", { class: "break" }, user.email), " to go on where you are; nothing you typed is lost."),
+        "Sign in as ", h("strong", { class: "break" }, user.email),
+        " to go on where you are; nothing you typed is lost."),
       place,
     ],
   });

@@ -39,6 +39,7 @@ export function toast(text, { action, onaction, danger = false } = {}) {
   message.addEventListener("pointerleave", start);
   message.addEventListener("focusout", start);
   start();
+  document.querySelectorAll(".toast:not(:has(button))").forEach((old) => old.remove());
   const list = document.querySelector("dialog[open]:last-of-type rg-toasts") ?? document.querySelector("rg-toasts");
   list?.append(message);
 }

@@ -41,7 +41,12 @@ export class PermissionTree extends HTMLElement {
     this.#settle(this.#offered, "");
   }
 
-  /** @param {Tree} offered @param {boolean | Tree | undefined} chosen @param {string} prefix @returns {HTMLUListElement} */
+  /**
+   * @param {Tree} offered
+   * @param {boolean | Tree | undefined} chosen
+   * @param {string} prefix
+   * @returns {HTMLUListElement}
+   */
   #branch(offered, chosen, prefix) {
     return h("ul", {}, Object.entries(offered).filter(([, entry]) => entry !== false).map(([name, entry]) => {
       const path = prefix ? `${prefix}.${name}` : name;
@@ -54,7 +59,13 @@ export class PermissionTree extends HTMLElement {
     }));
   }
 
-  /** Sets the boxes of branches by their leaves. @param {Tree} tree @param {string} prefix @returns {[number, number]} */
+  /**
+   * Sets the boxes of branches by their leaves; returns how many leaves are chosen, of how many.
+   *
+   * @param {Tree} tree
+   * @param {string} prefix
+   * @returns {[number, number]}
+   */
   #settle(tree, prefix) {
     let [chosen, total] = [0, 0];
     for (const [name, entry] of Object.entries(tree)) {

@@ -21,8 +21,10 @@ export default function overview({ signal }) {
     content: h("div", { class: "grid" },
       panel({ title: "Needs attention", lines: 2, load: () => attention(signal, history) }),
       panel({ title: "Vault", lines: 2, load: () => quota(signal), actions: linkTo("/vault", "Open") }),
-      wide(panel({ title: "Requests per day", lines: 8, load: () => requests(signal), actions: linkTo("/activity", "All") })),
-      wide(panel({ title: "Recent sign-ins", lines: 5, load: () => signIns(signal), actions: linkTo("/security", "All") }))),
+      wide(panel({ title: "Requests per day", lines: 8, load: () => requests(signal),
+        actions: linkTo("/activity", "All") })),
+      wide(panel({ title: "Recent sign-ins", lines: 5, load: () => signIns(signal),
+        actions: linkTo("/security", "All") }))),
   };
 }
 
@@ -103,7 +105,8 @@ async function requests(signal) {
 
 /** @param {AbortSignal} signal */
 async function signIns(signal) {
-  const { data } = await api("GET", "/users/me/security-history", { query: { limit: 8, include_failed: true }, signal });
+  const query = { limit: 8, include_failed: true };
+  const { data } = await api("GET", "/users/me/security-history", { query, signal });
   if (data.length === 0) {
     return empty({ icon: "security", title: "No sign-ins yet." });
   }
@@ -112,5 +115,6 @@ async function signIns(signal) {
       entry.outcome === "failed" ? "Failed" : "Signed in"),
     h("span", { class: "mono break" }, entry.ip_address),
     h("span", { class: "soft grow break" }, entry.client ?? "unknown client"),
-    h("time", { datetime: entry.created_at, title: dateTime(entry.created_at), class: "soft" }, ago(entry.created_at)))));
+    h("time", { datetime: entry.created_at, title: dateTime(entry.created_at), class: "soft" },
+      ago(entry.created_at)))));
 }

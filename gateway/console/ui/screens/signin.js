@@ -104,7 +104,8 @@ function inbox(email, place) {
   });
   place.replaceChildren(
     h("h2", { tabindex: -1 }, "Check your inbox"),
-    h("p", {}, "A link was sent to ", h("strong", { class: "break" }, email), ". Open it to verify the address, and then ",
+    h("p", {}, "A link was sent to ", h("strong", { class: "break" }, email),
+      ". Open it to verify the address, and then ",
       h("a", { href: "/", onclick: () => window.location.reload() }, "sign in"), "."),
     resend,
   );
@@ -115,8 +116,8 @@ function inbox(email, place) {
 function signUp({ signupEnabled, inviteRequired }) {
   const back = ["Have an account? ", h("a", { href: "#" }, "Sign in")];
   if (!signupEnabled) {
-    return gate({ title: "Sign up", content: h("p", {}, "This server takes no sign-ups. Ask its administrator for an account."),
-      foot: back });
+    return gate({ title: "Sign up", foot: back,
+      content: h("p", {}, "This server takes no sign-ups. Ask its administrator for an account.") });
   }
   const place = h("div", { class: "stack" });
   const invite = inviteRequired
@@ -177,7 +178,7 @@ function explain(error) {
   const when = error.retryAfter > 0 ? ago(Date.now() + error.retryAfter * 1000 + 999) : "later";
   /** @type {Record<string, string>} */
   const advice = {
-    INVALID_CREDENTIALS: "E-mail or password is wrong. Check both, or choose a new password with “Forgot password?”.",
+    INVALID_CREDENTIALS: "E-mail or password is wrong. Check both, or set a new password with “Forgot password?”.",
     ACCOUNT_BANNED: "This account is banned. Ask an administrator of this server.",
     RATE_LIMITED: `Too many attempts. Try again ${when}.`,
     TWOFACTOR_RATE_LIMIT: `Too many wrong codes. Try again ${when}.`,
