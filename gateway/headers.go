@@ -33,11 +33,12 @@ func isForwarded(name []byte) bool {
 	return false
 }
 
-// stripHeaders removes the headers that are not forwarded from a service's answer.
-func stripHeaders(h *fasthttp.ResponseHeader) {
+// stripHeaders removes the headers that are not forwarded from a service's answer. An answer that
+// sends a browser elsewhere keeps its address and its cookie.
+func stripHeaders(h *fasthttp.ResponseHeader, elsewhere bool) {
 	var others []string // most often none
 	for name := range h.All() {
-		if !isForwarded(name) {
+		if !isForwarded(name) && !(elsewhere && (string(name) == "Location" || string(name) == "Set-Cookie")) {
 			others = append(others, string(name))
 		}
 	}

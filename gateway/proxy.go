@@ -106,6 +106,9 @@ func (g *gateway) internalRequest(c *fiber.Ctx, ex *exchange, u *upstream.Upstre
 	if ex.route.traits&passesBearer != 0 {
 		copyHeader(req, in, fiber.HeaderAuthorization)
 	}
+	if ex.route.traits&redirects != 0 {
+		copySignInCookie(req, in)
+	}
 	req.Header.Set(fiber.HeaderXRequestID, httpx.RequestID(c))
 	req.Header.Set(auth.IdentityHeader, identityHeader)
 	if ex.body != nil {
@@ -138,6 +141,15 @@ func copyHeader(to, from *fasthttp.Request, name string) {
 	}
 }
 
+// copySignInCookie copies the cookie that binds a sign-in to its browser, and no other.
+func copySignInCookie(to, from *fasthttp.Request) {
+	for _, name := range [...]string{internalapi.SignInCookie, internalapi.SecureSignInCookie} {
+		if value := from.Header.Cookie(name); len(value) > 0 {
+			to.Header.SetCookieBytesKV([]byte(name), value)
+		}
+	}
+}
+
 // copyList copies a header whose lines are one list (RFC 9110, section 5.3).
 func copyList(to, from *fasthttp.Request, name string) {
 	switch lines := from.Header.PeekAll(name); len(lines) {
@@ -152,7 +164,8 @@ func copyList(to, from *fasthttp.Request, name string) {
 // adoptAnswer makes the answer of a service the answer of the gateway. An answer of another type
 // than the route's did not come from a handler of the service and is not shown.
 func (ex *exchange) adoptAnswer(resp *fasthttp.Response) error {
-	expected := isJSON(resp.Header.ContentType()) || ex.route.traits&webPage != 0 &&
+	elsewhere := ex.route.traits&redirects != 0 && resp.StatusCode() == fiber.StatusFound
+	expected := elsewhere || isJSON(resp.Header.ContentType()) || ex.route.traits&webPage != 0 &&
 		bytes.HasPrefix(resp.Header.ContentType(), []byte("text/html")) ||
 		ex.route.traits&conditional != 0 && resp.StatusCode() == fiber.StatusNotModified ||
 		resp.StatusCode() == fiber.StatusOK && ex.route.streamType(resp.Header.ContentType())
@@ -182,7 +195,7 @@ func (ex *exchange) adoptAnswer(resp *fasthttp.Response) error {
 		}
 	}
 	h.Del(fiber.HeaderXRequestID) // in every answer; stripHeaders is for rare headers
-	stripHeaders(h)
+	stripHeaders(h, elsewhere)
 	return nil
 }
 

@@ -17,7 +17,7 @@ import (
 // examplePath fills the parameters of a template.
 func examplePath(template string) string {
 	return strings.NewReplacer("{id}", strings.Repeat("a", 24), "{tid}", strings.Repeat("b", 24), "{key}", "k", "{code}",
-		"NOT_FOUND", "{asset}", "app.js").Replace(template)
+		"NOT_FOUND", "{asset}", "app.js", "{name}", "acme").Replace(template)
 }
 
 func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
@@ -45,6 +45,9 @@ func TestEveryRouteRefusesParametersThatItDoesNotKnow(t *testing.T) {
 			} {
 				if want == 200 || page {
 					want = 0
+				}
+				if page && rt.inAPI() && strings.Contains(query, "?") {
+					continue // a provider adds what it likes to the address of its callback
 				}
 				if r := send(query); want == 400 &&
 					(r.status != 400 || r.code != "VALIDATION_ERROR" && method != http.MethodHead) || want == 0 && r.status >= 400 {

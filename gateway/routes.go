@@ -48,6 +48,7 @@ const (
 	vaultKey                       // the last segment is a vault key, which the service validates
 	passesBearer                   // the service reads the Authorization header itself
 	webPage                        // the service answers with HTML
+	redirects                      // the service sends a browser elsewhere, and knows it again by a cookie
 	takesRefresh                   // a refresh token in the body stands in for a missing or expired credential
 	conditional                    // the service evaluates conditional headers (RFC 9110, section 13)
 	eventStream                    // the service answers with server-sent events
@@ -83,6 +84,9 @@ func routeTable() []routeRow {
 	return append(append(append(signInRoutes(), accountRoutes()...), dataRoutes()...), ownRoutes()...)
 }
 
+// providerQuery are the parameters with which a sign-in with another provider begins.
+const providerQuery = "redirect_uri code_challenge client invite_code"
+
 func signInRoutes() []routeRow {
 	return []routeRow{
 		{methods: "POST", path: "/api/v1/auth/signup", access: public, rate: signup, target: toUsers},
@@ -105,6 +109,19 @@ func signInRoutes() []routeRow {
 		{methods: "GET", path: "/api/v1/auth/device", query: "user_code", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/auth/device/approve", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/auth/device/deny", access: user, target: toUsers},
+
+		{methods: "GET", path: "/api/v1/auth/oidc/{name}", query: providerQuery, access: public, target: toUsers,
+			traits: redirects},
+		{methods: "GET", path: "/api/v1/auth/google", query: providerQuery, access: public, target: toUsers,
+			traits: redirects},
+		{methods: "GET", path: "/api/v1/auth/github", query: providerQuery, access: public, target: toUsers,
+			traits: redirects},
+		{methods: "GET", path: "/api/v1/auth/oidc/{name}/callback", access: public, target: toUsers,
+			traits: redirects | webPage},
+		{methods: "GET", path: "/api/v1/auth/google/callback", access: public, target: toUsers, traits: redirects | webPage},
+		{methods: "GET", path: "/api/v1/auth/github/callback", access: public, target: toUsers, traits: redirects | webPage},
+		{methods: "POST", path: "/api/v1/auth/exchange", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/link", access: public, target: toUsers},
 
 		{methods: "POST", path: "/api/v1/users/auth/2fa/verify", access: public, target: toUsers, traits: passesBearer},
 		{methods: "POST", path: "/api/v1/users/auth/2fa/setup", access: user, target: toUsers},
@@ -135,6 +152,8 @@ func accountRoutes() []routeRow {
 			access: user, target: toUsers},
 		{methods: "GET DELETE", path: "/api/v1/users/me/sessions", access: user, target: toUsers},
 		{methods: "DELETE", path: "/api/v1/users/me/sessions/{id}", access: user, target: toUsers},
+		{methods: "GET DELETE", path: "/api/v1/users/me/identities", access: user, target: toUsers},
+		{methods: "DELETE", path: "/api/v1/users/me/identities/{id}", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/{id}", access: evenBanned, target: toUsers},
 		{methods: "PATCH PUT", path: "/api/v1/users/{id}", access: user, target: toUsers, body: objectBody},
 

@@ -62,6 +62,12 @@ func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (in
 		{`DELETE FROM device_codes
 			WHERE hash IN (SELECT hash FROM device_codes WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`,
 			now.Add(-endedRetention)},
+		{`DELETE FROM oidc_flows WHERE state_hash IN (
+				SELECT state_hash FROM oidc_flows WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
+		{`DELETE FROM oidc_codes
+			WHERE hash IN (SELECT hash FROM oidc_codes WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
+		{`DELETE FROM oidc_links
+			WHERE hash IN (SELECT hash FROM oidc_links WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 	} {
 		tag, err := tx.Exec(ctx, statement.sql, statement.before, deleteBatchSize)
 		if err != nil {

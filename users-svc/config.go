@@ -14,6 +14,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/device"
 	"github.com/realmgate/realmgate/users-svc/internal/freetier"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
+	"github.com/realmgate/realmgate/users-svc/internal/oidc"
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 	"github.com/realmgate/realmgate/users-svc/internal/session"
@@ -45,6 +46,7 @@ type Config struct {
 	FreeTierServers  freetier.Inventory `env:"FREE_TIER_SERVERS" envDefault:"eu-west:DE:Frankfurt:10000;us-east:US:Ashburn:10000" doc:"Free-tier servers, region:country:city:capacity each (capacity in accounts), separated by semicolons."`
 	VaultQuotaMB     int64              `env:"VAULT_QUOTA_MB" envDefault:"50" doc:"Default quota of a user in MB, as in vault-svc; admins are told it."`
 	AuthTokenLimit   int                `env:"AUTH_TOKEN_LIMIT" envDefault:"100" doc:"Largest number of auth tokens per user."`
+	OIDC             oidc.Config
 	// HistoryRetention is at most 180 days in the API contract; a shorter time is allowed.
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"4320h" doc:"How long the security history is kept."`
 	// CleanupEvery is the interval between deletions of expired rows.

@@ -12,7 +12,8 @@ func contractStrict(r *running) {
 	for path, item := range r.spec.doc.Paths.Map() {
 		for method := range item.Operations() {
 			o := operation{method, exampleIDs.Replace(path)}
-			if strings.HasPrefix(path, "/api/v1/") && !slices.Contains(operations, o) {
+			strict := strings.HasPrefix(path, "/api/v1/") && !strings.HasSuffix(path, "/callback")
+			if strict && !slices.Contains(operations, o) {
 				t.Errorf("%s %s refuses parameters that it does not know, but VALIDATION_ERROR is not documented",
 					method, path)
 			}

@@ -38,6 +38,7 @@ func TestContract(t *testing.T) {
 			contractWarnings(product(t, spec, "FREE_TIER_SERVERS=eu-west:DE:Frankfurt:3"))
 		})
 		t.Run("confirmation", func(t *testing.T) { t.Parallel(); contractConfirmation(t, spec) })
+		t.Run("other providers", func(t *testing.T) { t.Parallel(); contractProviders(t, spec) })
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
 		t.Run("auth tokens",
 			func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
@@ -76,7 +77,8 @@ const (
 type operation struct{ method, path string }
 
 // exampleIDs fills in the parameters of documented paths.
-var exampleIDs = strings.NewReplacer("{id}", nobody, "{tid}", nobody, "{sid}", nobody, "{key}", "some-key")
+var exampleIDs = strings.NewReplacer("{id}", nobody, "{tid}", nobody, "{sid}", nobody, "{key}", "some-key",
+	"{name}", "acme")
 
 // operations lists every documented operation that has an answer with the given machine code.
 func (c *conformance) operations(t *testing.T, code string) []operation {
@@ -100,7 +102,7 @@ func (c *conformance) operations(t *testing.T, code string) []operation {
 // token.
 func isPublicRefusal(o operation) bool {
 	return slices.Contains([]string{"/api/v1/users/auth/refresh", "/api/v1/users/auth/2fa/verify",
-		"/api/v1/users/auth/login"}, o.path)
+		"/api/v1/users/auth/login", "/api/v1/auth/exchange", "/api/v1/auth/link"}, o.path)
 }
 
 func contractFreeTier(r *running) {

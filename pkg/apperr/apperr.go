@@ -87,6 +87,8 @@ type Error struct {
 	// when above zero
 	Limit int
 	Allow string // sent as Allow with MethodNotAllowed
+	// Page is an HTML page that is sent in place of the envelope, unless the client asks for JSON.
+	Page  string
 	cause error
 }
 
@@ -136,6 +138,14 @@ func (e *Error) WithRetryAfter(d time.Duration) *Error {
 func (e *Error) WithLimit(count int) *Error {
 	c := *e
 	c.Limit = count
+	return &c
+}
+
+// WithPage returns a copy that is sent as an HTML page, for addresses that people open in a
+// browser.
+func (e *Error) WithPage(html string) *Error {
+	c := *e
+	c.Page = html
 	return &c
 }
 

@@ -3,10 +3,12 @@
 // force (-config). Start reading at Load; table.go makes the list.
 //
 // Tags: env:"NAME" (",required" when there is no default), envDefault:"value", doc:"one sentence".
-// A field with the tags removed:"NAME" and envDefault is a constant that was a setting in an earlier
-// release; only tests change it. Removed reports such variables that are still set.
-// Every field of type Secret may instead be given as NAME_FILE, the path of a file that holds the
-// value. An empty variable or file counts as not set; a value between quotation marks is refused.
+// A field with the tags removed:"NAME" and envDefault is a constant that was a setting in an
+// earlier release; only tests change it. Removed reports such variables that are still set. A field
+// with the tag group:"PREFIX_" is a map from names to structs of settings: OIDC_ACME_ISSUER sets
+// ISSUER of the entry "acme" of the group OIDC_; see group.go. Every field of type Secret may
+// instead be given as NAME_FILE, the path of a file that holds the value. An empty variable or file
+// counts as not set; a value between quotation marks is refused.
 package config
 
 import (
@@ -68,7 +70,7 @@ type Setting struct {
 func Load(dst any, environ []string) error {
 	vars := env.ToMap(environ)
 	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
-	problems := fill(reflect.ValueOf(dst).Elem(), vars)
+	problems := fill(reflect.ValueOf(dst).Elem(), vars, "")
 	return errors.Join(append(problems, unrelated(problems, validate(reflect.ValueOf(dst).Elem()))...)...)
 }
 
@@ -88,20 +90,28 @@ func unrelated(problems, found []error) []error {
 	})
 }
 
-// fill sets the fields of v. Each is parsed in a struct of its own, because the parser's errors
-// give only the name of the field, and many fields are called Timeout.
-func fill(v reflect.Value, vars map[string]string) []error {
+// fill sets the fields of v from the variables whose names are those in the tags after prefix. Each
+// field is parsed in a struct of its own, because the parser's errors give only the name of the
+// field, and many fields are called Timeout.
+func fill(v reflect.Value, vars map[string]string, prefix string) []error {
 	var problems []error
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
+		if group, ok := f.Tag.Lookup("group"); ok {
+			problems = append(problems, fillGroup(v.Field(i), vars, group)...)
+			continue
+		}
 		tag, ok := f.Tag.Lookup("env")
 		if _, constant := f.Tag.Lookup("removed"); !ok && !constant {
 			if f.Type.Kind() == reflect.Struct && f.IsExported() {
-				problems = append(problems, fill(v.Field(i), vars)...)
+				problems = append(problems, fill(v.Field(i), vars, prefix)...)
 			}
 			continue
 		}
 		name, _, _ := strings.Cut(tag, ",") // "" for a constant
+		if name != "" {
+			name = prefix + name
+		}
 		if err := errors.Join(Unquoted(name, vars[name]), Unquoted(name+"_FILE", vars[name+"_FILE"])); err != nil {
 			problems = append(problems, err)
 			continue
@@ -114,7 +124,7 @@ func fill(v reflect.Value, vars map[string]string) []error {
 		}
 		alone := reflect.New(reflect.StructOf([]reflect.StructField{{Name: f.Name, Type: f.Type, Tag: f.Tag}}))
 		alone.Elem().Field(0).Set(v.Field(i))
-		if err := env.ParseWithOptions(alone.Interface(), env.Options{Environment: vars}); err != nil {
+		if err := env.ParseWithOptions(alone.Interface(), env.Options{Environment: vars, Prefix: prefix}); err != nil {
 			problems = append(problems, problem(name, vars, f.Type, err))
 			continue
 		}
@@ -281,25 +291,30 @@ func removed(t reflect.Type, vars map[string]string) (sentences []string) {
 }
 
 // Settings lists the settings of dst, a pointer to a struct, in the order of its fields; embedded
-// structs are part of the list.
-func Settings(dst any) []Setting {
-	return settings(reflect.TypeOf(dst).Elem())
-}
+// structs are part of the list. The settings of a group stand there once, with <NAME> in their
+// names.
+func Settings(dst any) []Setting { return settings(reflect.TypeOf(dst).Elem(), "", nil) }
 
-func settings(t reflect.Type) []Setting {
+// settings lists the settings of t with prefix before their names, and those of a group for each of
+// its entries in vars.
+func settings(t reflect.Type, prefix string, vars map[string]string) []Setting {
 	var out []Setting
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if group, ok := f.Tag.Lookup("group"); ok {
+			out = append(out, groupSettings(f.Type.Elem(), vars, group)...)
+			continue
+		}
 		tag, ok := f.Tag.Lookup("env")
 		if !ok {
 			if f.Type.Kind() == reflect.Struct {
-				out = append(out, settings(f.Type)...)
+				out = append(out, settings(f.Type, prefix, vars)...)
 			}
 			continue
 		}
 		name, options, _ := strings.Cut(tag, ",")
 		out = append(out, Setting{
-			Name: name, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"),
+			Name: prefix + name, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"),
 			Required: strings.Contains(options, "required") || strings.Contains(options, "notEmpty"),
 			Secret:   f.Type == reflect.TypeFor[Secret](),
 		})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -24,7 +25,7 @@ const (
 func Effective(dst any, environ []string) []Setting {
 	vars := env.ToMap(environ)
 	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
-	all := Settings(dst)
+	all := settings(reflect.TypeOf(dst).Elem(), "", vars)
 	for i := range all {
 		s := &all[i]
 		value, set := vars[s.Name]

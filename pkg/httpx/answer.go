@@ -89,21 +89,28 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 		s.o.BeforeFailure(c, status)
 	}
 	// several header lines form one list (RFC 9110, section 5.3)
-	if wantsProblem(string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderAccept), []byte(",")))) {
+	accept := string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderAccept), []byte(",")))
+	switch {
+	case wants(accept, typeProblem):
 		return write(c, typeProblem, status, problem(c, e))
+	case e.Page != "" && !wants(accept, typeJSON):
+		c.Response().Header.SetContentType(fiber.MIMETextHTMLCharsetUTF8)
+		c.Response().SetStatusCode(status)
+		c.Response().SetBodyString(e.Page)
+		return nil
 	}
 	return write(c, typeJSON, status, failure(e))
 }
 
-// wantsProblem reports whether an Accept header (RFC 9110, section 12.5.1) names
-// application/problem+json with a weight above 0.
-func wantsProblem(accept string) bool {
+// wants reports whether an Accept header (RFC 9110, section 12.5.1) names the type with a weight
+// above 0.
+func wants(accept, wanted string) bool {
 	for one := range strings.SplitSeq(accept, ",") {
-		if one = strings.TrimLeft(one, " \t"); len(one) < len(typeProblem) ||
-			!ascii.EqualFold(one[:len(typeProblem)], typeProblem) {
+		if one = strings.TrimLeft(one, " \t"); len(one) < len(wanted) ||
+			!ascii.EqualFold(one[:len(wanted)], wanted) {
 			continue // the parameters are not parsed, because a header has room for thousands of types
 		}
-		if media, params, err := mime.ParseMediaType(one); err == nil && media == typeProblem {
+		if media, params, err := mime.ParseMediaType(one); err == nil && media == wanted {
 			q, err := strconv.ParseFloat(params["q"], 64)
 			return err != nil || q > 0
 		}

@@ -56,6 +56,14 @@ type Operation struct {
 	Status int    `json:"status"`
 }
 
+// Names of the cookie that binds a sign-in with another provider to the browser in which it began.
+// users-svc sets it, and the gateway forwards it to the routes of such sign-ins only. With TLS no
+// other host can set it, because of its prefix (RFC 6265bis, section 4.1.3.2).
+const (
+	SignInCookie       = "realmgate-signin" // without TLS
+	SecureSignInCookie = "__Host-realmgate-signin"
+)
+
 // TokenUse reports that an auth token was used.
 type TokenUse struct {
 	IP string `json:"ip"`

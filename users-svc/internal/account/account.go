@@ -5,6 +5,7 @@ package account
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -98,6 +99,12 @@ const MaxAlias = 100
 
 // MaxMetadata is the largest metadata object, in bytes of compact JSON.
 const MaxMetadata = 64 << 10
+
+// ValidAlias reports whether the text can be an alias.
+func ValidAlias(alias string) bool {
+	return alias != "" && utf8.ValidString(alias) && utf8.RuneCountInString(alias) <= MaxAlias &&
+		!strings.Contains(alias, "\x00")
+}
 
 // DefaultAlias returns the local part of an address, cut to MaxAlias characters.
 func DefaultAlias(email string) string {

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
+	"github.com/realmgate/realmgate/users-svc/internal/session"
 )
 
 // Patch is the change that one request or command makes to an account. Nil fields stay as they are.
@@ -49,11 +51,14 @@ func (s *Service) updateProfile(ctx context.Context, caller auth.Identity, id st
 		if err != nil {
 			return Updated{}, err
 		}
+		if caller.UserID == id && patch.CurrentPassword == nil && passwords.Usable(target.PasswordHash) {
+			return Updated{}, field.PasswordRequired("Current password is required for password changes")
+		}
 		if err := s.policy.Check(*patch.Password, target.Email, target.Username, target.Alias); err != nil {
 			return Updated{}, err
 		}
 		if caller.UserID == id {
-			if checkedHash, err = s.VerifyPassword(ctx, id, *patch.CurrentPassword, device); err != nil {
+			if checkedHash, err = s.authorizePassword(ctx, target, patch.CurrentPassword, device); err != nil {
 				return Updated{}, err
 			}
 		}
@@ -110,11 +115,28 @@ func readPatch(body *input.Object, caller auth.Identity, id string) (Patch, erro
 	if err := passwords.CheckStrength(*patch.Password); err != nil {
 		return patch, err
 	}
-	if patch.CurrentPassword == nil && caller.UserID == id {
-		return patch, field.PasswordRequired("Current password is required for password changes")
-	}
 	return patch, nil
 }
+
+// authorizePassword verifies the current password before a user sets a new one, and returns its
+// hash. An account without a password instead needs a session that signed in within
+// firstPasswordTTL: 403 CONFIRMATION_REQUIRED.
+func (s *Service) authorizePassword(ctx context.Context, target Account, current *string,
+	device request.Device) (string, error) {
+	if current != nil {
+		return s.VerifyPassword(ctx, target.ID, *current, device)
+	}
+	recent, err := session.OpenedSince(ctx, s.Pool, device.SessionID, s.Now().Add(-firstPasswordTTL))
+	if err == nil && !recent {
+		err = apperr.New(apperr.Forbidden, "CONFIRMATION_REQUIRED",
+			"Sign in again: an account without a password sets one within 10 minutes of signing in")
+	}
+	return target.PasswordHash, err
+}
+
+// firstPasswordTTL is how long after a sign-in an account without a password may set one. A session
+// that was stolen later cannot.
+const firstPasswordTTL = 10 * time.Minute
 
 // flagChanges is the effect of a patch on the flags of an account.
 type flagChanges struct {

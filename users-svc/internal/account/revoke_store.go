@@ -12,8 +12,8 @@ import (
 )
 
 // RevokeAccess deletes everything except the password that opens the account: sessions, auth
-// tokens, the second factor and mailed links. reason becomes the cause of the ended sessions. The
-// caller must announce the returned change after the commit.
+// tokens, the second factor, identities at other providers and mailed links. reason becomes the
+// cause of the ended sessions. The caller must announce the returned change after the commit.
 func RevokeAccess(ctx context.Context, tx pgx.Tx, userID, reason string,
 	now time.Time) (revoked Revoked, change sessionstate.Change, err error) {
 	// Every transaction locks the user's row first.
@@ -23,11 +23,12 @@ func RevokeAccess(ctx context.Context, tx pgx.Tx, userID, reason string,
 	if revoked.Sessions, err = session.EndAllTx(ctx, tx, userID, "", reason, now); err != nil {
 		return revoked, change, err
 	}
-	var secondFactors, links int64
+	var secondFactors, links, identities int64
 	for _, from := range []struct {
 		table string
 		count *int64
-	}{{"auth_tokens", &revoked.Tokens}, {"two_factor", &secondFactors}, {"mail_tokens", &links}} {
+	}{{"auth_tokens", &revoked.Tokens}, {"two_factor", &secondFactors}, {"mail_tokens", &links},
+		{"identities", &identities}} {
 		tag, err := tx.Exec(ctx, `DELETE FROM `+from.table+` WHERE user_id = $1`, userID)
 		if err != nil {
 			return revoked, change, err

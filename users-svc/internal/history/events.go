@@ -24,6 +24,12 @@ const (
 	TokensRevoked   = "tokens_revoked" // by an admin, or by a change that secured the account
 )
 
+// The kinds of events about other ways to sign in.
+const (
+	IdentityLinked   = "identity_linked"
+	IdentityUnlinked = "identity_unlinked"
+)
+
 // The kinds of events about the second factor.
 const (
 	TwoFactorEnabled       = "2fa_enabled"

@@ -53,15 +53,24 @@ func NewHasher(cfg Config) *Hasher {
 // Parallel returns the number of slots: the hashes that run at the same time.
 func (h *Hasher) Parallel() int { return h.queue.slots }
 
-// Unusable returns a hash with a random salt and a random key, for which no password is known. It
-// costs no hash work.
+// unusableSalt is the salt of hashes that no password has. A stored hash with it means that the
+// account has no password, also for releases that do not know of such accounts: they find that each
+// password is wrong, and a password that they set has another salt.
+const unusableSalt = "has no password."
+
+// Unusable returns a hash with a random key, for which no password is known, for an account without
+// a password. It costs no hash work.
 func (h *Hasher) Unusable() string {
-	random := func(n int) string {
-		b := make([]byte, n)
-		_, _ = rand.Read(b) // crypto/rand.Read never returns an error
-		return base64.RawStdEncoding.EncodeToString(b)
-	}
-	return h.encode(random(saltBytes), random(hashBytes))
+	key := make([]byte, hashBytes)
+	_, _ = rand.Read(key) // crypto/rand.Read never returns an error
+	return h.encode(base64.RawStdEncoding.EncodeToString([]byte(unusableSalt)),
+		base64.RawStdEncoding.EncodeToString(key))
+}
+
+// Usable reports whether a stored hash is that of a password, and not a result of Hasher.Unusable.
+func Usable(stored string) bool {
+	_, salt, _, err := argon2id.DecodeHash(stored)
+	return err != nil || string(salt) != unusableSalt
 }
 
 // encode returns the PHC string of a salt and a key in base64.
@@ -121,7 +130,7 @@ func (h *Hasher) Hash(ctx context.Context, address, password string) (string, er
 // the settings, the salt is new. Both cost the same work.
 func (h *Hasher) HashWithSaltOf(ctx context.Context, address, password, other string) (string, error) {
 	p, salt, _, err := argon2id.DecodeHash(other)
-	if err != nil || *p != h.params {
+	if err != nil || *p != h.params || !Usable(other) {
 		return h.Hash(ctx, address, password)
 	}
 	var key []byte

@@ -18,6 +18,15 @@ func MarkConfirmed(ctx context.Context, q core.DBTX, sessionID string, now time.
 	return err
 }
 
+// OpenedSince reports whether the session was opened at start or later. It is false for a session
+// that does not exist.
+func OpenedSince(ctx context.Context, q core.DBTX, sessionID string, start time.Time) (bool, error) {
+	var opened bool
+	err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND created_at >= $2)`,
+		sessionID, start).Scan(&opened)
+	return opened, err
+}
+
 // ConfirmedSince reports whether the session was opened or confirmed at start or later. It is false
 // for a session that does not exist.
 func ConfirmedSince(ctx context.Context, q core.DBTX, sessionID string, start time.Time) (bool, error) {

@@ -12,35 +12,48 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
-	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
 
 // login verifies the password and opens a session, or returns a challenge when the account has a
-// second factor. A name without an account costs the same work and gets the same answer as a wrong
-// password: 401 INVALID_CREDENTIALS. Too many failures are 429 RATE_LIMITED, counted per network of
-// the client and per account.
+// second factor.
 func (s *Service) login(ctx context.Context, in credentials, device request.Device) (any, error) {
+	verified, err := s.VerifyLogin(ctx, in.Name, in.Password, device)
+	if err != nil {
+		return nil, err
+	}
+	return s.FinishLogin(ctx, verified, device)
+}
+
+// VerifiedLogin is an account whose password was verified. Its session is opened by FinishLogin.
+type VerifiedLogin struct {
+	User        account.Account
+	throttleKey []byte
+}
+
+// VerifyLogin verifies the password of the account with a username or an address. A name without an
+// account costs the same work and gets the same answer as a wrong password: 401
+// INVALID_CREDENTIALS. Too many failures are 429 RATE_LIMITED, counted per network of the client
+// and per account.
+func (s *Service) VerifyLogin(ctx context.Context, name, password string,
+	device request.Device) (VerifiedLogin, error) {
 	limitKey := "login:" + netaddr.NetworkOf(device.Address)
 	if r := s.limiter.Allow(ctx, limitKey, s.cfg.AddressRate, 0); !r.Allowed {
-		return nil, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.AddressRate.Count)
+		return VerifiedLogin{}, apperr.RateLimitExceeded(r.RetryAfter).WithLimit(s.cfg.AddressRate.Count)
 	}
 	version := s.throttle.Version()
-	user, state, err := account.FindForLogin(ctx, s.Pool, in.Name, netaddr.NetworkOf(device.Address), s.Now())
+	user, state, err := account.FindForLogin(ctx, s.Pool, name, netaddr.NetworkOf(device.Address), s.Now())
 	state.Version = version
 	if err == nil {
 		err = s.throttle.Blocked(state)
 	}
 	if err == nil {
-		err = s.verifyPassword(ctx, &user, in.Password, state, device)
+		err = s.verifyPassword(ctx, &user, password, state, device)
 	}
 	if apperr.Is(err, "INVALID_CREDENTIALS") {
 		s.limiter.Allow(ctx, limitKey, s.cfg.AddressRate, 1)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return s.finishLogin(ctx, user, state.Key, device)
+	return VerifiedLogin{user, state.Key}, err
 }
 
 // verifyPassword verifies the password, and replaces a hash that has become too weak while the
@@ -101,12 +114,12 @@ func (s *Service) reverify(ctx context.Context, user *account.Account, password 
 	return nil
 }
 
-// finishLogin opens a session for a user with a verified password, or refuses one that may not sign
-// in.
-func (s *Service) finishLogin(ctx context.Context, user account.Account, throttleKey []byte,
-	device request.Device) (any, error) {
-	if rejection := s.rejection(user); rejection != nil {
-		if err := s.throttle.Reset(ctx, s.Pool, throttleKey); err != nil {
+// FinishLogin opens a session for a user with a verified password, or returns a challenge when the
+// account has a second factor. It refuses a user that may not sign in, see Rejection.
+func (s *Service) FinishLogin(ctx context.Context, login VerifiedLogin, device request.Device) (any, error) {
+	user := login.User
+	if rejection := s.Rejection(user); rejection != nil {
+		if err := s.throttle.Reset(ctx, s.Pool, login.throttleKey); err != nil {
 			return nil, err
 		}
 		if err := history.Record(ctx, s.Pool, s.Now(),
@@ -115,13 +128,13 @@ func (s *Service) finishLogin(ctx context.Context, user account.Account, throttl
 		}
 		return nil, rejection
 	}
-	return s.SignIn(ctx, user, NewSession{VerifiedHash: user.PasswordHash, pendingToken: secrets.NewToken(),
-		throttleKey: throttleKey, Device: device})
+	opening := NewSession{VerifiedHash: user.PasswordHash, throttleKey: login.throttleKey, Device: device}
+	return s.SignIn(ctx, user, opening.AskingSecondFactor())
 }
 
-// rejection returns the error for an account that may not sign in although the password is right,
-// or nil.
-func (s *Service) rejection(user account.Account) error {
+// Rejection returns the error for an account that may not sign in although its user proved their
+// identity, or nil: 403 ACCOUNT_BANNED, or 401 EMAIL_NOT_VERIFIED when there is a mail server.
+func (s *Service) Rejection(user account.Account) error {
 	switch {
 	case user.IsBanned:
 		return apperr.AccountBanned()

@@ -15,6 +15,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 	"github.com/realmgate/realmgate/users-svc/internal/request"
+	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 	"github.com/realmgate/realmgate/users-svc/internal/session"
 	"github.com/realmgate/realmgate/users-svc/internal/throttle"
 )
@@ -141,9 +142,17 @@ type NewSession struct {
 	pendingToken string
 	throttleKey  []byte // failure count that a correct password resets; nil for none
 	Device       request.Device
-	// Redeem uses up the proof of identity, in the transaction that opens the session and after it
-	// has locked the account. Its error undoes the opening. nil: nothing has to be used up.
+	// Redeem uses up the proof of identity, in the transaction that opens the session (or stores
+	// the challenge for a second factor) and after it has locked the account. Its error undoes the
+	// opening. nil: nothing has to be used up.
 	Redeem func(ctx context.Context, tx core.DBTX) error
 	// Unconfirmed opens a session that proved neither a password nor a one-time code.
 	Unconfirmed bool
+}
+
+// AskingSecondFactor returns the request with the demand that an account with a second factor gets
+// a challenge in place of a session.
+func (n NewSession) AskingSecondFactor() NewSession {
+	n.pendingToken = secrets.NewToken()
+	return n
 }

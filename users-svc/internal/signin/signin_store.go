@@ -39,14 +39,14 @@ func (s *Service) open(ctx context.Context, userID string, opening NewSession) (
 			return err
 		}
 		opened.updatedAt = state.updatedAt
-		if opened.pending = opening.pendingToken != "" && state.secondFactor; opened.pending {
-			pending := Pending{userID, state.passwordHash}
-			return insertPending(ctx, tx, opening.pendingToken, pending, now.Add(s.cfg.PendingTTL))
-		}
 		if opening.Redeem != nil {
 			if err := opening.Redeem(ctx, tx); err != nil {
 				return err
 			}
+		}
+		if opened.pending = opening.pendingToken != "" && state.secondFactor; opened.pending {
+			pending := Pending{userID, state.passwordHash}
+			return insertPending(ctx, tx, opening.pendingToken, pending, now.Add(s.cfg.PendingTTL))
 		}
 		if state.activeSessions >= session.MaxSessions {
 			if change, err = endOldest(ctx, tx, userID, opening.Device, now); err != nil {

@@ -6,8 +6,10 @@ package signup
 import (
 	"context"
 	"crypto/subtle"
+	"slices"
 	"strings"
 
+	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/input"
 	"github.com/realmgate/realmgate/users-svc/internal/account"
@@ -23,15 +25,26 @@ type Service struct {
 	*core.Core
 	cfg     Config
 	appName string
-	hasher  *passwords.Hasher
-	policy  passwords.Policy
-	outbox  *mail.Outbox
+	// providers are the other services at which people can sign in.
+	providers []Provider
+	domains   []string // that may sign up; nil for all
+	hasher    *passwords.Hasher
+	policy    passwords.Policy
+	outbox    *mail.Outbox
 }
 
-// New returns the domain of sign-up and registers its mails with the outbox.
+// Provider is another service at which people can sign in, as /auth/config shows it.
+type Provider struct {
+	Name  string `json:"name"`
+	Label string `json:"label"`
+}
+
+// New returns the domain of sign-up and registers its mails with the outbox. /auth/config shows
+// appName and the providers.
 func New(c *core.Core, hasher *passwords.Hasher, policy passwords.Policy, outbox *mail.Outbox, cfg Config,
-	appName string) *Service {
-	s := &Service{Core: c, cfg: cfg, appName: appName, hasher: hasher, policy: policy, outbox: outbox}
+	appName string, providers []Provider) *Service {
+	s := &Service{Core: c, cfg: cfg, appName: appName, providers: providers, domains: cfg.domains(), hasher: hasher,
+		policy: policy, outbox: outbox}
 	outbox.Handle(mail.KindSignup, s.composeSignup)
 	outbox.Handle(mail.KindVerify, s.composeVerification)
 	return s
@@ -71,9 +84,8 @@ func (s *Service) register(ctx context.Context, in signupRequest, address string
 		Client:   in.Client,
 		Verified: !s.outbox.On(), CreatedAt: s.Now(),
 	}
-	if in.InviteCode != nil && *in.InviteCode != "" {
-		draft.Invited = matchesInvite(s.cfg.InviteCodes, *in.InviteCode)
-		draft.CodeFailed = !draft.Invited
+	if in.InviteCode != nil {
+		draft.Invited, draft.CodeFailed = s.CheckInvite(*in.InviteCode)
 	}
 	unverifiedHash, err := account.UnverifiedHash(ctx, s.Pool, in.Email)
 	if err != nil {
@@ -88,6 +100,31 @@ func (s *Service) register(ctx context.Context, in signupRequest, address string
 	return account.RequestMail(ctx, s.Pool, s.outbox, mail.KindSignup, in.Email, draft.PasswordHash)
 }
 
+// Allowed returns the error for an address that may not sign up, or nil: 403 SIGNUP_DISABLED, or
+// 403 SIGNUP_DOMAIN_NOT_ALLOWED. It does not depend on whether there is an account.
+func (s *Service) Allowed(email string) error {
+	switch {
+	case !s.cfg.Enabled:
+		return errSignupDisabled()
+	case s.domains != nil && !slices.Contains(s.domains, domainOf(email)):
+		return apperr.New(apperr.Forbidden, "SIGNUP_DOMAIN_NOT_ALLOWED", "Addresses of this domain cannot sign up")
+	}
+	return nil
+}
+
+// CheckInvite reports whether code is one of INVITE_CODES, and whether one was given that is not.
+func (s *Service) CheckInvite(code string) (invited, failed bool) {
+	if code == "" {
+		return false, false
+	}
+	invited = matchesInvite(s.cfg.InviteCodes, code)
+	return invited, !invited
+}
+
+func errSignupDisabled() *apperr.Error {
+	return apperr.New(apperr.Forbidden, "SIGNUP_DISABLED", "Signup is disabled")
+}
+
 // matchesInvite compares code with each of the comma-separated codes in constant time.
 func matchesInvite(codes config.Secret, code string) bool {
 	matches := 0
@@ -99,4 +136,5 @@ func matchesInvite(codes config.Secret, code string) bool {
 	return matches == 1
 }
 
+// maxInviteCode is the longest invite code that is read, in characters.
 const maxInviteCode = 255

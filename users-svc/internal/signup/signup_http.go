@@ -1,9 +1,10 @@
 package signup
 
 import (
+	"slices"
+
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/users-svc/internal/account"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
@@ -21,22 +22,27 @@ func (s *Service) Mount(server *httpx.Server) {
 
 // authConfig tells a client which ways to sign in exist.
 type authConfig struct {
-	AppName        string `json:"appName"`
-	SignupEnabled  bool   `json:"signupEnabled"`
-	InviteRequired bool   `json:"inviteRequired"`
-	GithubEnabled  bool   `json:"githubEnabled"`
-	GoogleEnabled  bool   `json:"googleEnabled"`
+	AppName        string     `json:"appName"`
+	SignupEnabled  bool       `json:"signupEnabled"`
+	InviteRequired bool       `json:"inviteRequired"`
+	GithubEnabled  bool       `json:"githubEnabled"`
+	GoogleEnabled  bool       `json:"googleEnabled"`
+	Providers      []Provider `json:"providers"`
 }
 
 func (s *Service) getConfig(c *fiber.Ctx) error {
+	has := func(name string) bool {
+		return slices.ContainsFunc(s.providers, func(p Provider) bool { return p.Name == name })
+	}
 	return httpx.OK(c, "Auth configuration retrieved successfully", authConfig{
 		AppName: s.appName, SignupEnabled: s.cfg.Enabled, InviteRequired: s.cfg.InviteRequired,
+		GithubEnabled: has("github"), GoogleEnabled: has("google"), Providers: s.providers,
 	})
 }
 
 func (s *Service) postSignup(c *fiber.Ctx) error {
 	if !s.cfg.Enabled {
-		return apperr.New(apperr.Forbidden, "SIGNUP_DISABLED", "Signup is disabled")
+		return errSignupDisabled()
 	}
 	body, err := httpx.Body(c)
 	if err != nil {
@@ -44,6 +50,9 @@ func (s *Service) postSignup(c *fiber.Ctx) error {
 	}
 	in, err := readRequest(body)
 	if err != nil {
+		return err
+	}
+	if err := s.Allowed(in.Email); err != nil {
 		return err
 	}
 	if err := s.register(c.UserContext(), in, httpx.Caller(c).ClientAddr); err != nil {
