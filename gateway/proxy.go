@@ -34,9 +34,9 @@ func (g *gateway) forward(c *fiber.Ctx, ex *exchange) error {
 		return err
 	}
 	resp := c.Response()
-	// Only reads of a vault key, large writes, whose answer repeats the value, and batches have
-	// large answers.
-	resp.StreamBody = ex.route.traits&vaultKey != 0 && (ex.body == nil || len(ex.body) > maxBuffered) ||
+	// Only reads and restores of a vault key, large writes, whose answer repeats the value, and
+	// batches have large answers.
+	resp.StreamBody = ex.route.traits&conditional != 0 && (ex.route.body != vaultBody || len(ex.body) > maxBuffered) ||
 		ex.route.traits&vaultBatch != 0
 	// The expensive work behind a public route is hashing, which users-svc queues itself.
 	call := upstream.Call{Route: ex.route.template, Limited: ex.route.access != public}
@@ -122,7 +122,8 @@ func (g *gateway) internalRequest(c *fiber.Ctx, ex *exchange, u *upstream.Upstre
 // because it is done.
 func (g *gateway) reserveStream(c *fiber.Ctx, ex *exchange) error {
 	lease := g.streams.For(ex.limitKey())
-	if ex.body == nil && lease.TryAcquire(1) || ex.body != nil && lease.Acquire(c.UserContext(), 1) == nil {
+	read := c.Method() == fiber.MethodGet || c.Method() == fiber.MethodHead
+	if read && lease.TryAcquire(1) || !read && lease.Acquire(c.UserContext(), 1) == nil {
 		ex.streamLease = &lease
 		return nil
 	}

@@ -88,6 +88,9 @@ type Stats struct {
 	LimitMB        *float64 `json:"limit_mb"`
 	UsedPercentage *float64 `json:"used_percentage"`
 	RemainingMB    *float64 `json:"remaining_mb"`
+	HistoryBytes   *int64   `json:"history_size_bytes"`
+	TrashBytes     *int64   `json:"trash_size_bytes"`
+	HistoryLimitMB *float64 `json:"history_limit_mb"` // of both together
 }
 
 // newStats compares u with a quota of limit bytes. When the quota was lowered below the stored
@@ -100,6 +103,7 @@ func newStats(u store.Usage, limit int64) Stats {
 	limitMB, remainingMB := inMB(limit), inMB(max(limit-u.TotalBytes, 0))
 	stats := newTotals(u)
 	stats.LimitMB, stats.UsedPercentage, stats.RemainingMB = &limitMB, &used, &remainingMB
+	stats.HistoryBytes, stats.TrashBytes, stats.HistoryLimitMB = &u.HistoryBytes, &u.TrashBytes, &limitMB
 	return stats
 }
 

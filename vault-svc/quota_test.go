@@ -247,7 +247,8 @@ func TestStatisticsOfTheRealmAndTheQuota(t *testing.T) {
 	s, u := start(t), user()
 	r := s.call(u, "GET", "/api/v1/vault/stats", nil)
 	want := `{"total_keys":0,"total_size_bytes":0,"total_size_mb":0,` +
-		`"limit_mb":50,"used_percentage":0,"remaining_mb":50}`
+		`"limit_mb":50,"used_percentage":0,"remaining_mb":50,` +
+		`"history_size_bytes":0,"trash_size_bytes":0,"history_limit_mb":50}`
 	if r.Message != "Vault statistics retrieved successfully" || string(r.Data) != want {
 		t.Errorf("an empty vault: got %s, want %s", r.raw, want)
 	}
@@ -255,13 +256,18 @@ func TestStatisticsOfTheRealmAndTheQuota(t *testing.T) {
 	s.put(u, "l", "?realm_id="+realmA, strings.Repeat("x", 3<<20))
 	r = s.call(u, "GET", "/api/v1/vault/stats", nil)
 	want = `{"total_keys":1,"total_size_bytes":10240,"total_size_mb":0.009766,` +
-		`"limit_mb":50,"used_percentage":6.02,"remaining_mb":46.990234}`
+		`"limit_mb":50,"used_percentage":6.02,"remaining_mb":46.990234,` +
+		`"history_size_bytes":0,"trash_size_bytes":0,"history_limit_mb":50}`
 	if string(r.Data) != want {
 		t.Errorf("got %s, want %s", r.Data, want)
 	}
+	s.put(u, "m", "?realm_id="+realmA, "x")
+	s.put(u, "m", "?realm_id="+realmA, "")
+	s.call(u, "DELETE", "/api/v1/vault/keys/k?recoverable=true", nil)
 	r = s.call(within(u, 4<<20), "GET", "/api/v1/vault/stats?realm_id="+realmA, nil)
-	want = `{"total_keys":1,"total_size_bytes":3145728,"total_size_mb":3,` +
-		`"limit_mb":4,"used_percentage":75.24,"remaining_mb":0.990234}`
+	want = `{"total_keys":2,"total_size_bytes":3145728,"total_size_mb":3,` +
+		`"limit_mb":4,"used_percentage":75,"remaining_mb":1,` +
+		`"history_size_bytes":1,"trash_size_bytes":10240,"history_limit_mb":4}`
 	if string(r.Data) != want {
 		t.Errorf("got %s, want %s", r.Data, want)
 	}

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/input"
 	"github.com/realmgate/realmgate/vault-svc/internal/precondition"
+	"github.com/realmgate/realmgate/vault-svc/internal/store"
 )
 
 // conditions reads the conditional headers of a request.
@@ -83,4 +86,105 @@ func (h *handler) versions(c *fiber.Ctx) error {
 type removalView struct {
 	DeletedCount    *int64    `json:"deleted_count,omitempty"`
 	RestorableUntil *api.Time `json:"restorable_until,omitempty"`
+}
+
+func (h *handler) restore(c *fiber.Ctx) error {
+	s, ref, err := h.item(c)
+	if err != nil {
+		return err
+	}
+	r := Restoration{Ref: ref}
+	if r.If, err = conditions(c); err != nil {
+		return err
+	}
+	reserved := h.memory.For(s.user)
+	body, err := readBody(c, reserved, httpx.DefaultBodyLimit)
+	if err != nil {
+		reserved.Release()
+		return err
+	}
+	o, err := input.ParseObject(body)
+	if err != nil {
+		return err
+	}
+	httpx.HasRead(c, o)
+	r.Version, _ = o.Int("version", 1, math.MaxInt64)
+	if err := o.Err(); err != nil {
+		return err
+	}
+	info, value, err := h.vault.Restore(c.UserContext(), r, s.quota, reserved)
+	if err != nil {
+		reserved.Release()
+		return validated(c, err)
+	}
+	quoted, err := quote(value)
+	if err != nil {
+		reserved.Release()
+		return err
+	}
+	reserved.ShrinkTo(int64(cap(quoted)))
+	setValidators(c, info)
+	return answerItem(c, http.StatusOK, "Vault key restored successfully", info, quoted, reserved)
+}
+
+// appendTrashed appends a key in the trash as JSON.
+func appendTrashed(b []byte, realm string, e store.TrashEntry) []byte {
+	b = append(append(append(b, `{"key":"`...), e.Key...), `","realm_id":"`...)
+	b = strconv.AppendInt(append(append(b, realm...), `","version":`...), e.Number, 10)
+	b = strconv.AppendInt(append(b, `,"size_bytes":`...), e.Size, 10)
+	b = e.Deleted.UTC().AppendFormat(append(b, `,"deleted_at":"`...), api.TimeLayout)
+	b = e.Restorable.UTC().AppendFormat(append(b, `","restorable_until":"`...), api.TimeLayout)
+	return append(b, `"}`...)
+}
+
+func (h *handler) trash(c *fiber.Ctx) error {
+	s, err := h.scope(c)
+	if err != nil {
+		return err
+	}
+	reserved := h.memory.For(s.user)
+	body := append(appendEnvelope(nil, http.StatusOK, "Vault trash retrieved successfully"), '[')
+	empty := len(body)
+	err = h.vault.Trash(c.UserContext(), s, func(e store.TrashEntry) error {
+		if len(body) > empty {
+			body = append(body, ',')
+		}
+		if body = appendTrashed(body, s.realm, e); len(body) < smallBody {
+			return nil
+		}
+		return reserved.TryGrow(memoryCopies * int64(cap(body))) // this call holds a database connection
+	})
+	if err != nil {
+		reserved.Release()
+		return err
+	}
+	body = append(body, "]}"...)
+	reserved.ShrinkTo(int64(cap(body)))
+	return answer(c, http.StatusOK, reserved, body)
+}
+
+func (h *handler) emptyTrash(c *fiber.Ctx) error {
+	s, err := h.scope(c)
+	if err == nil {
+		err = s.requireAllKeys()
+	}
+	if err != nil {
+		return err
+	}
+	n, err := h.vault.EmptyTrash(c.UserContext(), s.user, s.realm)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(c, "Vault trash emptied successfully", removalView{DeletedCount: &n})
+}
+
+func (h *handler) deleteTrashed(c *fiber.Ctx) error {
+	_, ref, err := h.item(c)
+	if err != nil {
+		return err
+	}
+	if err := h.vault.DeleteTrashed(c.UserContext(), ref); err != nil {
+		return err
+	}
+	return httpx.OK(c, "Vault key removed from the trash", nil)
 }

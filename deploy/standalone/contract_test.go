@@ -206,7 +206,29 @@ func contractVersions(r *running, u account, item string) {
 	r.get(item+"/versions?realm_id=xyz", u.Token).want(t, "versions in no realm", 400, "VALIDATION_ERROR")
 	r.do("DELETE", item+"?recoverable=maybe", u.Token, nil).want(t, "perhaps recoverable", 400, "VALIDATION_ERROR")
 	r.do("DELETE", item+"?recoverable=true", u.Token, nil).want(t, "move to the trash", 200, "")
+	trash, restore := "/api/v1/vault/trash", item+"/restore"
+	r.get(trash, u.Token).want(t, "the trash", 200, "")
+	given("POST", restore, "If-Match", "*").want(t, "restore if it exists", 412, "PRECONDITION_FAILED")
+	r.do("POST", restore, u.Token, "").want(t, "restore from the trash", 200, "")
+	r.do("POST", restore, u.Token, map[string]any{"version": 1}).want(t, "restore a version", 200, "")
+	r.do("POST", restore, u.Token, map[string]any{"version": 99}).want(t, "restore no version", 404,
+		"VAULT_VERSION_NOT_FOUND")
+	r.do("POST", restore, u.Token, map[string]any{"version": "1"}).want(t, "restore a text", 400, "VALIDATION_ERROR")
+	r.do("POST", item+"-none/restore", u.Token, nil).want(t, "restore an absent key", 404, "VAULT_KEY_NOT_FOUND")
+	big := map[string]any{"value": strings.Repeat("x", 1<<19)}
+	r.do("PUT", item+"-big", u.Token, big).want(t, "half of the quota", 201, "")
+	r.do("DELETE", item+"-big?recoverable=true", u.Token, nil).want(t, "to the trash", 200, "")
+	r.do("PUT", item+"-big2", u.Token, big).want(t, "half of the quota again", 201, "")
+	r.do("POST", item+"-big/restore", u.Token, nil).want(t, "restore over the quota", 413, "VAULT_LIMIT_EXCEEDED")
+	r.do("DELETE", trash+item[len("/api/v1/vault/keys"):]+"-big", u.Token, nil).want(t, "remove from the trash", 200, "")
+	r.do("DELETE", trash+"/none", u.Token, nil).want(t, "remove what is not there", 404, "VAULT_KEY_NOT_FOUND")
 	r.do("DELETE", "/api/v1/vault?recoverable=true&realm_id="+realm, u.Token, nil).want(t, "clear to the trash", 200, "")
+	r.do("DELETE", trash, u.Token, nil).want(t, "empty the trash", 200, "")
+	for _, o := range []operation{{"GET", trash}, {"DELETE", trash}, {"DELETE", trash + "/k"}} {
+		r.do(o.method, o.path+"?realm_id=xyz", u.Token, nil).want(t, o.path+" in no realm", 400, "VALIDATION_ERROR")
+	}
+	r.do("DELETE", item, u.Token, nil).want(t, "delete for good", 200, "")
+	r.do("DELETE", item+"-big2", u.Token, nil).want(t, "delete for good", 200, "")
 }
 
 func contractBatch(r *running, token string) {

@@ -57,6 +57,10 @@ PUT    /vault/keys/k                    401M 401I    401E    401I     401I    40
 PATCH  /vault/keys/k                    401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
 DELETE /vault/keys/k                    401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
 GET    /vault/keys/k/versions           401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+POST   /vault/keys/k/restore            401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
+GET    /vault/trash                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+DELETE /vault/trash                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+DELETE /vault/trash/k                   401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   404N
 GET    /vault/export                    401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 POST   /vault/batch                     401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
 DELETE /vault                           401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
@@ -127,6 +131,12 @@ GET    /vault/export      200    200    200   403R
 DELETE /vault             403P   403P   403P  403R
 GET    /vault/keys/out-k/versions 200  403P 403P 403R
 GET    /vault/keys/out-no/versions 404N 403P 403P 403R
+POST   /vault/keys/in-k/restore    403P 404N 403P 403R
+POST   /vault/keys/out-k/restore   403P 403P 403P 403R
+GET    /vault/trash        200    200    200   403R
+DELETE /vault/trash        403P   403P   403P  403R
+DELETE /vault/trash/in-k   403P   404N   403P  403R
+DELETE /vault/trash/out-k  403P   403P   403P  403R
 GET    /vault/stats       200    200    200   403R
 `
 
@@ -287,7 +297,7 @@ func TestMatrixIsComplete(t *testing.T) {
 		}
 	}
 	shape := strings.NewReplacer(nobody, "{}", "some-key", "{}")
-	rowShape := strings.NewReplacer("{id}", "{}", "{victim}", "{}", "{none}", "{}", "/keys/k", "/keys/{}")
+	rowShape := strings.NewReplacer("{id}", "{}", "{victim}", "{}", "{none}", "{}", "/keys/k", "/keys/{}", "/trash/k", "/trash/{}")
 	for _, o := range spec.operations(t, "MISSING_TOKEN") {
 		want := o.method + " " + shape.Replace(o.path)
 		if !isPublicRefusal(o) &&

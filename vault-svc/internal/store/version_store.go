@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 )
 
@@ -63,4 +64,30 @@ const readVersion = `
 func (s *Store) Version(ctx context.Context, ref sealing.Ref, number, inline int64,
 	open func(Item) error) (bool, error) {
 	return s.readOne(ctx, open, readVersion, ref.User, ref.Realm, ref.Key, inline, number)
+}
+
+// Version reads the version number of a key, or with number 0 the newest before below. A value
+// larger than inline bytes is left out. The key may be in the trash.
+func (t *Transaction) Version(ctx context.Context, ref sealing.Ref, number, below, inline int64) (i Item, found bool,
+	err error) {
+	const columns = `CASE WHEN size_bytes <= $4 THEN sealed END, number, version, sealed_metadata, metadata_version,
+		size_bytes, `
+	args := []any{ref.User, ref.Realm, ref.Key, inline}
+	sql := `SELECT ` + columns + `created_at, created_at, NULL::timestamptz FROM vault_versions
+		WHERE user_id = $1 AND realm_id = $2 AND key = $3 `
+	if number > 0 {
+		sql += `AND number = $5 UNION ALL SELECT ` + columns + `created_at, updated_at, expires_at FROM vault_items
+			WHERE user_id = $1 AND realm_id = $2 AND key = $3 AND number = $5`
+		args = append(args, number)
+	} else {
+		sql += `AND number < $5 ORDER BY number DESC LIMIT 1`
+		args = append(args, below)
+	}
+	err = t.tx.QueryRow(ctx, sql, args...).Scan(i.columns()...)
+	if db.IsNoRows(err) {
+		return i, false, nil
+	}
+	i.Key = ref.Key
+	t.large = t.large || len(i.Sealed) > largeMessage
+	return i, err == nil, err
 }
