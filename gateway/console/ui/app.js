@@ -5,6 +5,7 @@ import { listenForKeys } from "./lib/keys.js";
 import { listen, location$, match } from "./lib/router.js";
 import { session } from "./lib/session.js";
 import { Layout } from "./parts/layout.js";
+import { showReachable } from "./parts/offline.js";
 import { problem } from "./parts/panel.js";
 import "./parts/toast.js";
 
@@ -123,10 +124,10 @@ function sessionChanged() {
     window.location.reload(); // Another account signed in in another tab.
     return;
   }
+  if ((id === "" && userId !== "") || session.user?.is_banned) {
+    document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
+  }
   if (id === "" && userId !== "") {
-    for (const dialog of document.querySelectorAll("dialog")) {
-      dialog.close();
-    }
     layout = null;
     history.replaceState(null, "", "/");
   }
@@ -149,8 +150,7 @@ async function start() {
   location$.addEventListener("change", () => void render());
   session.addEventListener("change", sessionChanged);
   session.addEventListener("ended", async () => (await import("./parts/renew.js")).askAgain());
-  window.addEventListener("reachable", async (event) =>
-    (await import("./parts/offline.js")).showReachable(/** @type {CustomEvent} */ (event).detail));
+  window.addEventListener("reachable", (event) => showReachable(/** @type {CustomEvent} */ (event).detail));
   document.querySelector(".skip")?.addEventListener("click", (event) => {
     event.preventDefault();
     document.getElementById("main")?.focus();

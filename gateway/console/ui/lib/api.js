@@ -15,6 +15,9 @@ export { ApiError, isAbort } from "./http.js";
 const pauses = [300, 900, 2700];
 const longestRetryAfter = 5;
 
+/** The codes of a 401 that is about the access token and not, for example, about a one-time code. */
+const tokenCodes = ["INVALID_TOKEN", "TOKEN_EXPIRED", "MISSING_TOKEN"];
+
 /**
  * Calls a route below /api/v1 and returns its data, metadata and headers.
  *
@@ -65,7 +68,10 @@ async function authorized(method, url, options) {
     const token = await session.token();
     const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
     const response = await open(method, url, { ...options, headers });
-    if (response.status !== 401 || !token || attempt > 1 || !(await isTokenError(response))) {
+    if (response.status === 403 && (await codeOf(response)) === "ACCOUNT_BANNED") {
+      await session.reloadUser(); // The page changes to what a banned person may see.
+    }
+    if (response.status !== 401 || !token || attempt > 1 || !tokenCodes.includes(await codeOf(response))) {
       return response;
     }
     await session.refresh(token);
@@ -77,11 +83,8 @@ async function authorized(method, url, options) {
   }
 }
 
-/** Whether a 401 is about the access token and not, for example, about a code. @param {Response} response */
-async function isTokenError(response) {
-  const body = await response.clone().json().catch(() => null);
-  return ["INVALID_TOKEN", "TOKEN_EXPIRED", "MISSING_TOKEN"].includes(body?.code);
-}
+/** The code of a refusal. @param {Response} response @returns {Promise<string>} */
+const codeOf = async (response) => (await response.clone().json().catch(() => null))?.code ?? "";
 
 /**
  * Waits until the session has another token than `old`: the person may have to sign in again first.

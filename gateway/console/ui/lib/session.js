@@ -16,6 +16,7 @@ import { ApiError, send } from "./http.js";
 const lockName = "realmgate-session";
 const lockPatience = 8000;
 const hint = "realmgate.signed-in";
+const due = "realmgate.sign-out-due";
 const channel = new BroadcastChannel("realmgate-session");
 
 class Session extends EventTarget {
@@ -44,13 +45,13 @@ class Session extends EventTarget {
    * localStorage, which holds no secret, saves the question to people who never signed in.
    */
   async restore() {
-    if (!localStorage.getItem(hint)) {
-      return;
-    }
-    channel.postMessage({ type: "ask" });
-    await new Promise((resolve) => setTimeout(resolve, 60));
-    if (!this.#state) {
-      await this.refresh("");
+    await (localStorage.getItem(due) && this.#end());
+    if (localStorage.getItem(hint)) {
+      channel.postMessage({ type: "ask" });
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      if (!this.#state) {
+        await this.refresh("");
+      }
     }
   }
 
@@ -61,12 +62,12 @@ class Session extends EventTarget {
    * @returns {Promise<SecondFactorDue | null>}
    */
   async signIn(body) {
+    localStorage.removeItem(due); // The new session replaces the cookie of the old one.
     const { data } = await send("POST", "/console/session", { body: { ...body, client: "Console" } });
-    if (data.requires_2fa) {
-      return data;
+    if (!data.requires_2fa) {
+      this.adopt(data);
     }
-    this.adopt(data);
-    return null;
+    return data.requires_2fa ? data : null;
   }
 
   /** Takes over an answer that contains an access token, and tells the other tabs. @param {any} data */
@@ -76,11 +77,12 @@ class Session extends EventTarget {
     channel.postMessage({ type: "state", state: this.#state });
   }
 
-  /** Replaces what is known of the user. @param {User} user */
-  setUser(user) {
+  /** Asks for the user again: after the profile was changed, or when the account seems to be banned. */
+  async reloadUser() {
+    const user = await profile(this.currentToken);
     if (this.#state) {
       this.#set({ ...this.#state, user });
-      channel.postMessage({ type: "state", state: this.#state });
+      channel.postMessage({ type: "user", user });
     }
   }
 
@@ -129,39 +131,38 @@ class Session extends EventTarget {
     }
     try {
       const { data } = await send("POST", "/console/session/refresh");
-      this.adopt({ ...data, user: data.user ?? this.#state?.user ?? (await this.#profile(data.token)) });
+      this.adopt({ ...data, user: data.user ?? this.#state?.user ?? (await profile(data.token)) });
     } catch (error) {
       if (!(error instanceof ApiError) || (error.status !== 401 && error.status !== 403)) {
         throw error;
       }
-      this.#ended();
+      if (this.#state) {
+        this.dispatchEvent(new Event("ended"));
+      } else {
+        localStorage.removeItem(hint);
+      }
     }
   }
 
-  /** @param {string} token */
-  async #profile(token) {
-    return (await send("GET", "/api/v1/users/me", { headers: { Authorization: `Bearer ${token}` } })).data;
-  }
-
-  #ended() {
-    if (this.#state) {
-      this.dispatchEvent(new Event("ended"));
-    } else {
-      localStorage.removeItem(hint);
-    }
-  }
-
-  /** Ends this session and signs out all tabs. The tabs forget the session even if the server is away. */
+  /**
+   * Ends this session and signs out all tabs. If the server is away the tabs forget the session, and
+   * it is ended when the console is opened next.
+   */
   async signOut() {
+    localStorage.setItem(due, "1");
     try {
-      await send("DELETE", "/console/session");
+      await this.#end();
     } finally {
       channel.postMessage({ type: "signed-out" });
       this.forget();
     }
   }
 
-  /** Forgets the session in this tab. */
+  async #end() {
+    await send("DELETE", "/console/session");
+    localStorage.removeItem(due);
+  }
+
   forget() {
     localStorage.removeItem(hint);
     this.#state = null;
@@ -175,16 +176,22 @@ class Session extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** @param {{type: string, state?: State}} message */
+  /** @param {{type: string, state?: State, user?: User}} message */
   #heard(message) {
     if (message.type === "ask" && this.#state) {
       channel.postMessage({ type: "state", state: this.#state });
     } else if (message.type === "signed-out") {
       this.forget();
+    } else if (message.type === "user" && this.#state) {
+      this.#set({ ...this.#state, user: message.user ?? this.#state.user });
     } else if (message.type === "state" && message.state && message.state.token !== this.#state?.token) {
       this.#set(message.state);
     }
   }
 }
+
+/** @param {string} token */
+const profile = async (token) =>
+  (await send("GET", "/api/v1/users/me", { headers: { Authorization: `Bearer ${token}` } })).data;
 
 export const session = new Session();

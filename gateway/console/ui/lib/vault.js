@@ -100,6 +100,7 @@ export async function writeItem(realm, key, content, { etag, create = false, onp
  * @param {AbortSignal} [signal]
  */
 async function upload(url, headers, content, onprogress, signal) {
+  await api("GET", "/users/me"); // Renews the session first if it has to be: the upload cannot wait for that.
   const token = await session.token();
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();

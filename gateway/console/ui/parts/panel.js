@@ -76,12 +76,23 @@ export function panel(options) {
 }
 
 /**
- * An error in the place of content, with the request id and a button to try again.
+ * An error in the place of content, with the request id and a button to try again. When the server
+ * can be reached again, it is tried by itself.
  *
  * @param {unknown} error
  * @param {(() => unknown)} [again]
  */
 export function problem(error, again) {
   const button = again && h("button", { type: "button", class: "button", onclick: again }, "Try again");
-  return h("div", { class: "problem", role: "alert" }, problemText(error), button);
+  const element = h("div", { class: "problem", role: "alert" }, problemText(error), button);
+  if (again) {
+    const stop = new AbortController();
+    window.addEventListener("reachable", (event) => {
+      if (/** @type {CustomEvent} */ (event).detail) {
+        stop.abort();
+        void (element.isConnected && again());
+      }
+    }, { signal: stop.signal });
+  }
+  return element;
 }

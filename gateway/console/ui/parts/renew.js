@@ -53,6 +53,7 @@ export async function askAgain() {
       place,
     ],
   });
+  /** @type {HTMLElement | null} */ (place.querySelector("rg-field input"))?.focus();
   const changed = () => {
     if (session.currentToken !== stale) {
       opened.close();

@@ -49,10 +49,14 @@ export class Table extends HTMLElement {
   setRows(rows) {
     this.#rows = this.#sorted(rows);
     const keep = Math.max(step, this.#shown);
+    const focused = this.#body.contains(document.activeElement) ? document.activeElement?.getAttribute("href") : null;
     this.#shown = 0;
     this.#body.replaceChildren();
     this.#head.replaceChildren(...this.#columns.map((column, index) => this.#heading(column, index)));
     this.#add(keep);
+    if (focused) {
+      [...this.#body.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
+    }
   }
 
   #more() {

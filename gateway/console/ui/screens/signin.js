@@ -82,6 +82,8 @@ function codeForm(tempToken) {
         attributes: { autocapitalize: "characters", spellcheck: "false" } }),
     ],
     submit: "Sign in",
+    extra: [h("button", { type: "button", class: "button quiet forgot", onclick: () => window.location.reload() },
+      "Start again")],
     onsubmit: async ({ code = "" }) => {
       await session.signIn({ temp_token: tempToken, code: code.trim() }).catch((error) => {
         throw explain(error);

@@ -153,10 +153,13 @@ export class Vault {
     const inForce = this.#filter ? [{ name: "filter", label: `Key contains “${this.#filter}”`, onremove: clear }] : [];
     this.#chips.replaceChildren(chips(inForce));
     this.#chips.hidden = inForce.length === 0;
+    this.#count.hidden = !this.#loaded;
     this.#count.textContent = (words ? `${number(rows.length)} of ` : "") + plural(all.length, "key");
     if (rows.length > 0) {
       this.#table.setRows(rows);
-      this.#list.replaceChildren(this.#table);
+      if (!this.#table.isConnected) {
+        this.#list.replaceChildren(this.#table); // Moving it would take the focus out of it.
+      }
     } else if (all.length > 0) {
       this.#list.replaceChildren(noMatch(clear));
     } else if (this.#loaded) {

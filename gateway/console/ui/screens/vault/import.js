@@ -40,6 +40,7 @@ export default async function importKeys({ vault, place, guard }) {
     const good = planned.filter((entry) => entry.effect === "New" || entry.effect === "Overwrites");
     const overwrite = field({ label: "Overwrite keys that exist", name: "overwrite", type: "checkbox", checked: true });
     const count = (/** @type {string} */ effect) => planned.filter((entry) => entry.effect === effect).length;
+    overwrite.hidden = count("Overwrites") === 0;
     const start = form({
       fields: [overwrite],
       submit: "Import",

@@ -21,7 +21,7 @@ export async function unlock(envelope) {
   const idle = field({ label: "Forget it when nothing was touched for", name: "idle", options: idleChoices,
     value: String(vaultLock.idleMinutes) });
   return confirm({
-    title: "Vault password",
+    title: envelope ? "Unlock the vault" : "Choose a vault password",
     text: [h("p", {}, envelope
       ? "This value is locked. The password stays in this tab and is never sent."
       : "The value is locked in this tab before it is sent. Without the password no one can open it, "
