@@ -7,7 +7,6 @@
 import { axisNumber, number } from "./format.js";
 import { h, svg, uniqueId } from "./dom.js";
 
-const width = 720;
 const height = 190;
 const left = 44;
 const bottom = 22;
@@ -29,6 +28,8 @@ export const statusSeries = [
  */
 export function stackedBars({ title, bars, series, onselect }) {
   const id = uniqueId("chart");
+  const narrow = window.matchMedia("(width < 40rem)").matches;
+  const width = narrow ? 330 : 720; // The picture is scaled to its place, and its text with it.
   const total = (/** @type {Bar} */ bar) => bar.values.reduce((sum, value) => sum + value, 0);
   const ceiling = niceCeiling(Math.max(1, ...bars.map(total)));
   const slot = (width - left) / Math.max(1, bars.length);
@@ -42,7 +43,7 @@ export function stackedBars({ title, bars, series, onselect }) {
       svg("text", { x: left - 8, y: y + 4, class: "chart-label end" }, axisNumber(value)),
     );
   }
-  const labelEvery = Math.ceil(bars.length / 8);
+  const labelEvery = Math.ceil(bars.length / (narrow ? 4 : 8));
   for (const [index, bar] of bars.entries()) {
     const x = left + index * slot;
     let y = height - bottom;
@@ -61,7 +62,7 @@ export function stackedBars({ title, bars, series, onselect }) {
     picture.append(group);
   }
   if (onselect) {
-    selectable(picture, slot, bars.length, onselect);
+    selectable(picture, width, bars.length, onselect);
   }
   return h("figure", { class: "stack tight" }, legend(series), h("div", { class: "chart-frame" }, picture),
     figures(title, bars, series));
@@ -110,11 +111,12 @@ function niceCeiling(value) {
  * Lets the person select bars by dragging.
  *
  * @param {SVGElement} picture
- * @param {number} slot the width of a bar's place
+ * @param {number} width of the picture in its own units
  * @param {number} count
  * @param {(first: number, last: number) => void} onselect
  */
-function selectable(picture, slot, count, onselect) {
+function selectable(picture, width, count, onselect) {
+  const slot = (width - left) / Math.max(1, count);
   const marker = svg("rect", { y: top, height: height - bottom - top, class: "chart-selection" });
   let start = -1;
   const at = (/** @type {PointerEvent} */ event) => {

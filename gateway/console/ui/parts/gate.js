@@ -1,5 +1,6 @@
 /** The frame of the pages before the sign-in: the mark, a heading, one card, and what else one can do. */
 import { h } from "../lib/dom.js";
+import { mark } from "./icon.js";
 
 /**
  * @param {{title: string, intro?: import("../lib/dom.js").Child, content: import("../lib/dom.js").Child,
@@ -10,7 +11,7 @@ export function gate({ title, intro, content, foot }) {
   return {
     title,
     content: h("main", { id: "main", class: "alone" },
-      h("p", { class: "brand" }, h("img", { src: "/console/icon.svg", alt: "", width: 30, height: 30 }), "Realmgate"),
+      h("p", { class: "brand" }, mark(30), "Realmgate"),
       h("h1", { tabindex: -1 }, title),
       intro ? h("p", { class: "soft" }, intro) : null,
       h("div", { class: "card stack" }, content),

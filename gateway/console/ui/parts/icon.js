@@ -1,5 +1,5 @@
 /** Line icons of 20 × 20, drawn in the colour of the text. They are decoration: a name stands beside or around. */
-import { svg } from "../lib/dom.js";
+import { h, svg } from "../lib/dom.js";
 
 /** @type {Record<string, string>} */
 const shapes = {
@@ -26,6 +26,10 @@ const shapes = {
   help: "M7.300 7.500a2.700 2.700 0 1 1 4 2.400c-.9.500-1.300 1-1.300 2M10 14.500h.01M10 18a8 8 0 1 0 0-16 8 8 0 0 0 0 16z",
   next: "M7.500 4.500L13 10l-5.500 5.500",
 };
+
+/** The mark of the product, from where this file is from. @param {number} side */
+export const mark = (side) =>
+  h("img", { src: new URL("../icon.svg", import.meta.url).pathname, alt: "", width: side, height: side });
 
 /** @param {string} name */
 export function icon(name) {

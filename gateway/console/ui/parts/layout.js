@@ -2,7 +2,7 @@
 import { h, setAttributes } from "../lib/dom.js";
 import { openHelp, openPalette, reachable } from "../lib/keys.js";
 import { session } from "../lib/session.js";
-import { icon } from "./icon.js";
+import { icon, mark } from "./icon.js";
 import { skeleton } from "./panel.js";
 
 export class Layout {
@@ -17,8 +17,7 @@ export class Layout {
   }, icon("menu"), "Menu");
 
   constructor() {
-    const brand = () => h("a", { href: "/", class: "brand" }, h("img", { src: "/console/icon.svg", alt: "", width: 26,
-      height: 26 }), "Realmgate");
+    const brand = () => h("a", { href: "/", class: "brand" }, mark(26), "Realmgate");
     const search = () => h("button", { type: "button", class: "button search", onclick: openPalette }, icon("search"),
       h("span", {}, "Commands"), h("kbd", {}, "Ctrl K"));
     this.#nav.append(

@@ -1,7 +1,7 @@
 /** The overview: what needs attention, how full the vault is, requests per day and recent sign-ins. */
 import { api } from "../lib/api.js";
 import { stackedBars, statusSeries } from "../lib/chart.js";
-import { h } from "../lib/dom.js";
+import { h, svg } from "../lib/dom.js";
 import { ago, dateTime, day, number, percent, plural, size } from "../lib/format.js";
 import { match } from "../lib/router.js";
 import { newPlaces } from "../lib/places.js";
@@ -18,19 +18,19 @@ export default function overview({ signal }) {
   history.catch(() => undefined); // Each panel shows the error itself.
   return {
     title: "Overview",
-    content: h("div", { class: "grid" },
+    content: h("div", { class: "grid overview" },
       panel({ title: "Needs attention", lines: 2, load: () => attention(signal, history) }),
       panel({ title: "Vault", lines: 2, load: () => quota(signal), actions: linkTo("/vault", "Open") }),
-      wide(panel({ title: "Requests per day", lines: 8, load: () => requests(signal),
+      wide("chart-panel", panel({ title: "Requests per day", lines: 8, load: () => requests(signal),
         actions: linkTo("/activity", "All") })),
-      wide(panel({ title: "Recent sign-ins", lines: 5, load: () => signIns(signal),
+      wide("", panel({ title: "Recent sign-ins", lines: 5, load: () => signIns(signal),
         actions: linkTo("/security", "All") }))),
   };
 }
 
-/** @param {HTMLElement} element */
-function wide(element) {
-  element.classList.add("wide");
+/** @param {string} css @param {HTMLElement} element */
+function wide(css, element) {
+  element.className += ` wide ${css}`;
   return element;
 }
 
@@ -75,8 +75,11 @@ async function quota(signal) {
   const { data } = await api("GET", "/vault/stats", { signal });
   const used = (data.limit_mb - data.remaining_mb) * megabyte;
   const share = data.used_percentage / 100;
-  const meter = h("meter", { class: "meter", min: 0, max: 100, high: 90, value: data.used_percentage,
-    "aria-label": "Vault quota in use" });
+  const meter = svg("svg", { class: "quota", role: "meter", "aria-label": "Vault quota in use", "aria-valuemin": 0,
+    "aria-valuemax": 100, "aria-valuenow": data.used_percentage },
+  svg("rect", { width: "100%", height: "100%", class: "quota-limit" }),
+  svg("rect", { width: `${Math.min(100, data.used_percentage)}%`, height: "100%",
+    class: share > 0.9 ? "quota-high" : "quota-used" }));
   return [
     h("p", { class: "figure" }, size(used), h("span", { class: "soft" }, ` of ${size(data.limit_mb * megabyte)}`)),
     meter,

@@ -7,8 +7,9 @@ import { toast } from "../../parts/toast.js";
 /** @param {import("./views.js").View} view */
 export async function remove({ vault, key, close }) {
   const { realm } = vault;
+  let restorable = false;
   try {
-    await deleteItem(realm, key, true);
+    restorable = Boolean((await deleteItem(realm, key, true))?.restorable_until);
   } catch (error) {
     const noTrash = error instanceof ApiError && error.status === 400;
     const agreed = noTrash && (await confirm({
@@ -40,5 +41,6 @@ export async function remove({ vault, key, close }) {
       toast(error instanceof Error ? error.message : String(error), { danger: true });
     }
   };
-  toast(`${key} is in the trash.`, { action: "Undo", onaction: undo });
+  toast(restorable ? `${key} is in the trash.` : `${key} was deleted.`,
+    restorable ? { action: "Undo", onaction: undo } : {});
 }
