@@ -15,6 +15,7 @@ export const routes = [
     icon: "vault",
     hint: "secrets keys values",
   },
+  { path: "/device", load: () => import("./screens/device.js") },
   { path: "/verify-email", load: () => screen("verify"), public: true },
   { path: "/reset-password", load: () => screen("reset"), public: true },
 ];
