@@ -136,22 +136,47 @@ func TestCursorBelongsToUserRealmAndPrefix(t *testing.T) {
 	}
 }
 
-// TestPageCostsTheSameInALargeRealm counts the blocks that PostgreSQL touches for a page.
+// TestPageCostsTheSameInALargeRealm counts the blocks that PostgreSQL touches for a page, with the
+// generic plans that the service uses.
 func TestPageCostsTheSameInALargeRealm(t *testing.T) {
 	t.Parallel()
 	s, owner := start(t), user()
 	s.put(owner, "first", "", "v")
 	ctx := t.Context()
-	if _, err := s.pool.Exec(ctx, `INSERT INTO vault_items (user_id, realm_id, key, sealed, version, size_bytes, metadata_bytes)
-		SELECT user_id, realm_id, 'k' || lpad(n::text, 6, '0'), sealed, version, size_bytes, 0
-		FROM vault_items, generate_series(1, 30000) n WHERE user_id = $1`, owner.UserID); err != nil {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.pool.Exec(ctx, `ANALYZE vault_items`); err != nil {
-		t.Fatal(err)
+	defer conn.Release()
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if _, err := conn.Exec(ctx, sql, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`INSERT INTO vault_items (user_id, realm_id, key, sealed, version, size_bytes, metadata_bytes)
+		SELECT CASE WHEN n <= 30000 THEN user_id ELSE 'other' || n / 100 END, realm_id, 'k' || lpad(n::text, 6, '0'),
+			sealed, version, size_bytes, 0
+		FROM vault_items, generate_series(1, 60000) n WHERE user_id = $1`, owner.UserID)
+	exec(`ANALYZE vault_items`)
+	exec(`SET plan_cache_mode = force_generic_plan`)
+	literal := func(v any) string {
+		switch v := v.(type) {
+		case string:
+			return "'" + v + "'"
+		case []string:
+			return "'{" + strings.Join(v, ",") + "}'"
+		}
+		return fmt.Sprint(v)
 	}
 	blocks := func(in keyrange.Ranges) int {
 		sql, args := store.ListSQL(owner.UserID, "", in, 10)
+		exec(`PREPARE page AS ` + sql)
+		defer exec(`DEALLOCATE page`)
+		literals := make([]string, len(args))
+		for i, arg := range args {
+			literals[i] = literal(arg)
+		}
 		var plan []struct {
 			Plan struct {
 				Hit  int `json:"Shared Hit Blocks"`
@@ -159,7 +184,8 @@ func TestPageCostsTheSameInALargeRealm(t *testing.T) {
 			}
 		}
 		var raw []byte
-		if err := s.pool.QueryRow(ctx, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+sql, args...).Scan(&raw); err != nil {
+		if err := conn.QueryRow(ctx, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page(`+
+			strings.Join(literals, ",")+`)`).Scan(&raw); err != nil {
 			t.Fatal(err)
 		}
 		if err := json.Unmarshal(raw, &plan); err != nil {
