@@ -146,6 +146,7 @@ func accountRoutes() []routeRow {
 		{methods: "GET", path: "/api/v1/users/auth/me", access: evenBanned, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/me", access: evenBanned, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/me/confirm", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/me/email", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/me/retry-setup", access: user, rate: retrySetup, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/me/free-tier-status", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/users/me/security-history", query: "page limit include_failed include_security",

@@ -25,6 +25,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/apitoken"
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 	"github.com/realmgate/realmgate/users-svc/internal/device"
+	"github.com/realmgate/realmgate/users-svc/internal/emailchange"
 	"github.com/realmgate/realmgate/users-svc/internal/freetier"
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
@@ -174,14 +175,15 @@ func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Serve
 	if err := admins.EnsureFirst(ctx, cfg.FirstAdmin); err != nil {
 		return err
 	}
-	signUps := signup.New(c, hasher, policy, outbox, cfg.Signup, cfg.AppName, cfg.OIDC.Providers())
+	emailChanges := emailchange.New(accounts, outbox, res.limiter)
+	signUps := signup.New(c, hasher, policy, outbox, emailChanges, cfg.Signup, cfg.AppName, cfg.OIDC.Providers())
 	signIns := signin.New(sessions, loginThrottle, policy, freeTier, outbox, res.limiter, cfg.SignIn)
 	factors := twofactor.New(accounts, signIns, res.sealer, cmp.Or(cfg.AppName, Name))
 	devices := device.New(signIns, res.limiter, cfg.Device, cfg.Mail.BaseURL())
 	federation := oidc.New(accounts, signIns, signUps, cfg.OIDC, cfg.Mail.BaseURL())
 	tokens := apitoken.New(c, res.states, factors, cfg.AuthTokenLimit)
 	for _, d := range []mounter{keys, sessions, signIns, securityHistory, outbox, signUps, admins, accounts, freeTier,
-		tokens, factors, devices, federation} {
+		tokens, factors, devices, emailChanges, federation} {
 		d.Mount(server)
 	}
 	svc.Every("upkeep of signing keys", signing.MaintainEvery, keys.Maintain)

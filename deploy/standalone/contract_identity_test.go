@@ -156,7 +156,33 @@ func contractMail(t *testing.T, spec *conformance) {
 		"reset by garbage", 400, "INVALID_RESET_TOKEN")
 	r.do("POST", auth+"reset-password", "", map[string]any{"token": reset, "password": "another-Horse-8"}).want(t,
 		"reset", 200, "")
-	r.login(email, "another-Horse-8")
+	contractEmailChange(r, office, r.login(email, "another-Horse-8"), "another-Horse-8")
+}
+
+// contractEmailChange changes the address of u to one that another user takes meanwhile.
+func contractEmailChange(r *running, office *testkit.PostOffice, u account, password string) {
+	t, change := r.t, "/api/v1/users/me/email"
+	const wanted = "wanted@example.com"
+	r.do("POST", change, u.Token, map[string]any{"email": wanted}).want(t, "no password", 400, "CURRENT_PASSWORD_REQUIRED")
+	r.do("POST", change, u.Token, map[string]any{"email": wanted, "password": "not-that-one"}).want(t, "a wrong password",
+		400, "CURRENT_PASSWORD_INCORRECT")
+	r.do("POST", change, u.Token, map[string]any{"email": 1, "password": password}).want(t, "a number", 400,
+		"VALIDATION_ERROR")
+	r.do("POST", change, u.Token, map[string]any{"email": wanted, "password": password}).want(t, "change", 200, "")
+	found := regexp.MustCompile(`#token=([A-Za-z0-9_-]+)`).FindStringSubmatch(office.Await(t, wanted, 1).Body)
+	r.do("POST", "/api/v1/users", r.admin().Token, map[string]any{"email": wanted, "password": userPassword}).want(t,
+		"another account takes the address", 201, "")
+	r.do("POST", "/api/v1/auth/verify-email", "", map[string]any{"token": found[1]}).want(t, "the link", 409,
+		"EMAIL_TAKEN")
+}
+
+// contractEmailTaken changes the address where no mail is sent.
+func contractEmailTaken(r *running) {
+	u, other := r.user("eve"), r.user("otto")
+	for email, status := range map[string]int{other.Email: 409, "new-eve@example.com": 200} {
+		r.do("POST", "/api/v1/users/me/email", u.Token, map[string]any{"email": email, "password": userPassword}).want(r.t,
+			"change to "+email, status, map[int]string{409: "EMAIL_TAKEN"}[status])
+	}
 }
 
 // contractAdmin drives the operations of admins on other users.
@@ -198,6 +224,22 @@ func contractAdmin(r *running) {
 	for _, c := range calls {
 		r.do(c.method, users+"/"+u.ID+c.path, admin.Token, c.good).want(t, c.path, 200, "")
 	}
+	contractUserAccess(r, admin, u)
+	r.get(users+"/"+u.ID+"/security-history?limit=0", admin.Token).want(t, "a bad page", 400, "VALIDATION_ERROR")
+	r.do("POST", users+"/"+admin.ID+"/ban", admin.Token, map[string]any{"reason": "why not"}).want(t, "ban an admin",
+		403, "CANNOT_BAN_ADMIN")
+	again := r.login(u.Email, userPassword)
+	r.do("PUT", "/api/v1/vault/keys/big", again.Token, map[string]any{"value": strings.Repeat("x", 3<<20)}).want(t,
+		"over the quota that the admin set", 413, "VAULT_LIMIT_EXCEEDED")
+	r.do("DELETE", "/api/v1/users/me/sessions", again.Token, nil).want(t, "end the others", 200, "")
+	eventually(t, "the admin's deed is in the user's own log", func() bool {
+		return strings.Contains(string(r.get("/api/v1/users/auth/activity?method=PUT", again.Token).raw), "/quota")
+	})
+}
+
+// contractUserAccess ends what a user signs in with.
+func contractUserAccess(r *running, admin, u account) {
+	t, users := r.t, "/api/v1/users"
 	r.do("POST", users+"/"+u.ID+"/password", admin.Token, map[string]any{"password": "weak"}).want(t, "a weak password",
 		400, "WEAK_PASSWORD")
 	r.do("POST", users+"/"+admin.ID+"/password", admin.Token, map[string]any{"password": userPassword}).want(t,
@@ -223,16 +265,6 @@ func contractAdmin(r *running) {
 	r.do("DELETE", users+"/"+u.ID+"/tokens/"+made.ID, admin.Token, nil).want(t, "delete it", 200, "")
 	eventually(t, "the deleted token is dead",
 		func() bool { return r.get("/api/v1/users/me", made.Token).status == 401 })
-	r.get(users+"/"+u.ID+"/security-history?limit=0", admin.Token).want(t, "a bad page", 400, "VALIDATION_ERROR")
-	r.do("POST", users+"/"+admin.ID+"/ban", admin.Token, map[string]any{"reason": "why not"}).want(t, "ban an admin",
-		403, "CANNOT_BAN_ADMIN")
-	again := r.login(u.Email, userPassword)
-	r.do("PUT", "/api/v1/vault/keys/big", again.Token, map[string]any{"value": strings.Repeat("x", 3<<20)}).want(t,
-		"over the quota that the admin set", 413, "VAULT_LIMIT_EXCEEDED")
-	r.do("DELETE", "/api/v1/users/me/sessions", again.Token, nil).want(t, "end the others", 200, "")
-	eventually(t, "the admin's deed is in the user's own log", func() bool {
-		return strings.Contains(string(r.get("/api/v1/users/auth/activity?method=PUT", again.Token).raw), "/quota")
-	})
 }
 
 // contractAdminFactor administers without and with a second factor.

@@ -46,6 +46,7 @@ func TestContract(t *testing.T) {
 		t.Run("no second factor any more",
 			func(t *testing.T) { t.Parallel(); contractSecondFactorOff(product(t, spec, "TWOFACTOR_LOGIN_TTL=2s")) })
 		t.Run("mail", func(t *testing.T) { t.Parallel(); contractMail(t, spec) })
+		t.Run("a change of the address", func(t *testing.T) { t.Parallel(); contractEmailTaken(product(t, spec)) })
 		t.Run("administration", func(t *testing.T) { t.Parallel(); contractAdmin(product(t, spec)) })
 		t.Run("administration with a second factor",
 			func(t *testing.T) { t.Parallel(); contractAdminFactor(product(t, spec, "ADMIN_REQUIRE_2FA=true")) })

@@ -40,6 +40,7 @@ POST   /users/me/confirm                401M 401I    401E    401I     401I    40
 GET    /users/me/identities             401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
 DELETE /users/me/identities             401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
 DELETE /users/me/identities/{none}      401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   403P
+POST   /users/me/email                  401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
 POST   /users/me/retry-setup            401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /containers/                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /projects/                       401M 401I    401E    401I     401I    403B   200   200   403P   403R   200

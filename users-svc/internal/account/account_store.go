@@ -32,7 +32,7 @@ func (s *Service) Update(ctx context.Context, userID string, patch Patch, checke
 			return err
 		}
 		if checkedHash != "" && old.PasswordHash != checkedHash {
-			return errWrongPassword()
+			return ErrWrongPassword()
 		}
 		flags, err := patch.flagChanges(old)
 		if err != nil {

@@ -95,3 +95,6 @@ func ErrEmailTaken() *apperr.Error {
 func errUsernameTaken() *apperr.Error {
 	return apperr.New(apperr.Conflict, "USERNAME_TAKEN", "A user with this username already exists")
 }
+
+// EmailPatch returns the patch that sets the address of an account.
+func EmailPatch(email string) Patch { return Patch{identityPatch: identityPatch{Email: &email}} }

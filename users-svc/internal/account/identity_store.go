@@ -20,15 +20,7 @@ func writeIdentity(ctx context.Context, tx pgx.Tx, old Account, patch identityPa
 		}
 	}
 	if patch.Email != nil {
-		key, err := StoredKey(ctx, tx, *patch.Email)
-		if err == nil {
-			_, err = tx.Exec(ctx, `UPDATE users SET email = $2, email_key = $3 WHERE id = $1`,
-				old.ID, *patch.Email, key)
-		}
-		if db.Constraint(err) == "users_email_key" {
-			return ErrEmailTaken()
-		}
-		if err != nil {
+		if err := WriteEmail(ctx, tx, old.ID, *patch.Email); err != nil {
 			return err
 		}
 	}
@@ -54,6 +46,21 @@ func writeUsername(ctx context.Context, tx pgx.Tx, userID, name string) error {
 	}
 	if c := db.Constraint(err); taken || c == "users_username_key" || c == "users_username_folded" {
 		return errUsernameTaken()
+	}
+	return err
+}
+
+// WriteEmail stores the address of a locked account, and forgets a pending change of it. It returns
+// 409 EMAIL_TAKEN when another account has the address.
+func WriteEmail(ctx context.Context, tx pgx.Tx, userID, email string) error {
+	key, err := StoredKey(ctx, tx, email)
+	if err == nil {
+		_, err = tx.Exec(ctx, `UPDATE users SET email = $2, email_key = $3, pending_email = NULL WHERE id = $1`, userID,
+			email,
+			key)
+	}
+	if db.Constraint(err) == "users_email_key" {
+		return ErrEmailTaken()
 	}
 	return err
 }

@@ -21,6 +21,13 @@ func RequestMail(ctx context.Context, q core.DBTX, outbox *mail.Outbox, kind, ad
 	return outbox.Enqueue(ctx, kind, key, passwordHash)
 }
 
+// MessageTo returns a mail about the account to another address than its own.
+func (a Account) MessageTo(template, address string) mail.Message {
+	message := a.Message(template)
+	message.To = mailaddr.DeliverTo(address)
+	return message
+}
+
 // Message returns a mail to the account, without the link that mail.Outbox.Compose adds.
 func (a Account) Message(template string) mail.Message {
 	return mail.Message{Template: template, UserID: a.ID, To: mailaddr.DeliverTo(a.Email), Name: a.Alias}

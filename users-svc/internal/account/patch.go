@@ -203,6 +203,7 @@ func errAccountNotVerified() *apperr.Error {
 		"The e-mail address of this account was never verified: whoever signed up with it may not own it")
 }
 
-func errWrongPassword() *apperr.Error {
+// ErrWrongPassword returns 400 CURRENT_PASSWORD_INCORRECT.
+func ErrWrongPassword() *apperr.Error {
 	return apperr.New(apperr.Invalid, "CURRENT_PASSWORD_INCORRECT", "Current password is incorrect")
 }

@@ -33,7 +33,7 @@ func (s *Service) VerifyPassword(ctx context.Context, userID, password string, d
 	case err != nil:
 		return "", err
 	case !correct:
-		return "", errWrongPassword()
+		return "", ErrWrongPassword()
 	}
 	if err := s.throttle.Reset(ctx, s.Pool, state.Key); err != nil {
 		return "", err

@@ -3,25 +3,26 @@ package history
 // The kinds of events in the security history. Lists have the kinds other than Login only on
 // request (include_security).
 const (
-	Login           = "login"
-	Logout          = "logout"
-	RefreshReuse    = "refresh_reuse"
-	SessionEnded    = "session_ended"
-	SessionsEnded   = "sessions_ended"
-	SessionLimit    = "session_limit"
-	PasswordChanged = "password_changed"
-	PasswordReset   = "password_reset"
-	PasswordCheck   = "password_check"
-	EmailVerified   = "email_verified"
-	Banned          = "banned"
-	Unbanned        = "unbanned"
-	AdminGranted    = "admin_granted"
-	AdminRevoked    = "admin_revoked"
-	UsernameChanged = "username_changed"
-	EmailChanged    = "email_changed"
-	EmailUnverified = "email_unverified"
-	DeviceApproved  = "device_approved"
-	TokensRevoked   = "tokens_revoked" // by an admin, or by a change that secured the account
+	Login             = "login"
+	Logout            = "logout"
+	RefreshReuse      = "refresh_reuse"
+	SessionEnded      = "session_ended"
+	SessionsEnded     = "sessions_ended"
+	SessionLimit      = "session_limit"
+	PasswordChanged   = "password_changed"
+	PasswordReset     = "password_reset"
+	PasswordCheck     = "password_check"
+	EmailVerified     = "email_verified"
+	Banned            = "banned"
+	Unbanned          = "unbanned"
+	AdminGranted      = "admin_granted"
+	AdminRevoked      = "admin_revoked"
+	UsernameChanged   = "username_changed"
+	EmailChanged      = "email_changed"
+	EmailChangeUndone = "email_change_undone" // by the reader of the old address
+	EmailUnverified   = "email_unverified"
+	DeviceApproved    = "device_approved"
+	TokensRevoked     = "tokens_revoked" // by an admin, or by a change that secured the account
 )
 
 // The kinds of events about other ways to sign in.

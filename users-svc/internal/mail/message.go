@@ -28,6 +28,10 @@ func (m Message) subject() string {
 		return "Verify your e-mail address for " + m.App
 	case "reset":
 		return "Reset your password for " + m.App
+	case "email_change":
+		return "Confirm your new e-mail address for " + m.App
+	case "email_notice":
+		return "The e-mail address of your account at " + m.App + " is to be changed"
 	case "test":
 		return "Test mail of " + m.App
 	default:

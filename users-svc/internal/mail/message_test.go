@@ -11,7 +11,7 @@ import (
 func TestTemplatesHaveTheirValues(t *testing.T) {
 	t.Parallel()
 	plain := func(s string) string { return s }
-	for _, name := range []string{"verify", "reset", "known"} {
+	for _, name := range []string{"verify", "reset", "known", "email_change", "email_notice", "email_taken"} {
 		m := Message{Template: name, App: "App", Name: "Ada", Link: "https://example.com/x#token=a&b",
 			URL: "https://example.com", Hours: 7}
 		for ending, escape := range map[string]func(string) string{".txt": plain, ".html": html.EscapeString} {
@@ -21,7 +21,7 @@ func TestTemplatesHaveTheirValues(t *testing.T) {
 				t.Errorf("%s%s: %v\n%s", name, ending, err, got)
 			}
 			link := escape(m.Link)
-			if name != "known" && (!strings.Contains(got, link) || !strings.Contains(got, "7 hour")) {
+			if name != "known" && name != "email_taken" && (!strings.Contains(got, link) || !strings.Contains(got, "7 hour")) {
 				t.Errorf("%s%s lacks %s and how long it is good for:\n%s", name, ending, link, got)
 			}
 		}

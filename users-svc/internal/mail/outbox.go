@@ -61,13 +61,19 @@ const (
 	KindSignup = "signup" // verifies the address of a sign-up, or tells its reader that it has an account
 	KindVerify = "verify"
 	KindReset  = "reset"
+	// The kinds about a change of the address: a link to the new one, and a notice to the old one.
+	KindEmailChange = "email_change"
+	KindEmailNotice = "email_notice"
 )
 
 // The purposes of mailed tokens.
 const (
 	PurposeVerify = "verify"
 	PurposeReset  = "reset"
-	PurposeNotice = "known" // is in no mail and cannot be redeemed: it records when a notice was sent
+	// PurposeEmail changes the address of the account, and PurposeEmailUndo puts it back.
+	PurposeEmail     = "email"
+	PurposeEmailUndo = "email_undo"
+	PurposeNotice    = "known" // is in no mail and cannot be redeemed: it records when a notice was sent
 )
 
 const (
@@ -75,6 +81,7 @@ const (
 	jobLease     = 2 * time.Minute  // after which another replica takes a job
 	sendTimeout  = 30 * time.Second // for one delivery
 	maxAttempts  = 12               // with doubling pauses, about a day
+	undoTTL      = 7 * 24 * time.Hour
 	// minInterval is the least time between two mails of one purpose to one account, so that a
 	// mailbox cannot be flooded.
 	minInterval = time.Minute
@@ -83,6 +90,7 @@ const (
 // Job is a mail to be sent.
 type Job struct {
 	Kind, EmailKey string
+	UserID, Email  string  // of a mail about a change of the address, whose EmailKey is a name of the job
 	PasswordHash   *string // of the sign-up; nil for other mails
 	attempts       int
 	requestedAt    time.Time // of the last request for this mail
@@ -97,11 +105,16 @@ func (o *Outbox) Enqueue(ctx context.Context, kind, emailKey, passwordHash strin
 	if err := o.insertJob(ctx, kind, emailKey, passwordHash); err != nil {
 		return err
 	}
+	o.Wake()
+	return nil
+}
+
+// Wake lets the worker look for due jobs at once.
+func (o *Outbox) Wake() {
 	select {
 	case o.wake <- struct{}{}:
 	default: // the worker is awake
 	}
-	return nil
 }
 
 // Run sends due mails until ctx ends. It always returns nil.
@@ -168,6 +181,7 @@ func (o *Outbox) On() bool { return o.cfg.On() }
 func (o *Outbox) Compose(ctx context.Context, request TokenRequest, message Message) (Message, bool, error) {
 	request.ttl = map[string]time.Duration{
 		PurposeVerify: o.cfg.VerifyTTL, PurposeReset: o.cfg.ResetTTL, PurposeNotice: minInterval,
+		PurposeEmail: o.cfg.VerifyTTL, PurposeEmailUndo: undoTTL,
 	}[request.Purpose]
 	token, issued, err := o.issueToken(ctx, request)
 	message.Token, message.App, message.URL = token, o.appName, o.cfg.BaseURL()

@@ -29,13 +29,15 @@ func (o *Outbox) insertJob(ctx context.Context, kind, emailKey, passwordHash str
 func (o *Outbox) leaseJob(ctx context.Context) (Job, bool, error) {
 	var job Job
 	err := o.Pool.QueryRow(ctx, `UPDATE mail_jobs
-		SET attempts = attempts + 1, not_before = now() + $1::interval, leased_until = now() + $1::interval
+		SET attempts = attempts + 1, leased_until = now() + $1::interval,
+			not_before = CASE WHEN due_at IS NULL THEN now() + $1::interval ELSE not_before END
 		WHERE (kind, email_key) IN (
 			SELECT kind, email_key FROM mail_jobs
-			WHERE not_before <= now() AND (leased_until IS NULL OR leased_until <= now())
-			ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING kind, email_key, password_hash, attempts, created_at`, jobLease).
-		Scan(&job.Kind, &job.EmailKey, &job.PasswordHash, &job.attempts, &job.requestedAt)
+			WHERE coalesce(due_at, not_before) <= now() AND (leased_until IS NULL OR leased_until <= now())
+			ORDER BY coalesce(due_at, not_before) LIMIT 1 FOR UPDATE SKIP LOCKED)
+		RETURNING kind, email_key, coalesce(user_id, ''), coalesce(email, ''), password_hash, attempts, created_at`,
+		jobLease).
+		Scan(&job.Kind, &job.EmailKey, &job.UserID, &job.Email, &job.PasswordHash, &job.attempts, &job.requestedAt)
 	if db.IsNoRows(err) {
 		return job, false, nil
 	}
@@ -56,7 +58,9 @@ func (o *Outbox) retryLater(ctx context.Context, job Job, token string) error {
 		return err
 	}
 	_, err := o.Pool.Exec(ctx, `UPDATE mail_jobs
-		SET not_before = CASE WHEN created_at = $4 THEN now() + $3::interval ELSE not_before END, leased_until = NULL
+		SET not_before = CASE WHEN due_at IS NULL AND created_at = $4 THEN now() + $3::interval ELSE not_before END,
+			due_at = CASE WHEN created_at = $4 THEN CASE WHEN due_at IS NOT NULL THEN now() + $3::interval END ELSE due_at END,
+			leased_until = NULL
 		WHERE kind = $1 AND email_key = $2`,
 		job.Kind, job.EmailKey, o.cfg.RetryAfter<<(job.attempts-1), job.requestedAt)
 	return err

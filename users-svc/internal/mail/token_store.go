@@ -16,6 +16,7 @@ type TokenRequest struct {
 	ttl             time.Duration // set by Compose
 	CurrentHash     string        // the account's password hash
 	SignupHash      *string       // the password hash of the sign-up that the mail answers; nil for none
+	Email           *string       // the address that the token changes the account to; nil for none
 }
 
 // issueToken stores the hash of a new token and returns the token; issued is false when the account
@@ -41,12 +42,13 @@ func (o *Outbox) issueToken(ctx context.Context, request TokenRequest) (token st
 			}
 		}
 		tag, err := tx.Exec(ctx, `INSERT INTO mail_tokens
-				(hash, user_id, purpose, created_at, expires_at, password_hash)
+				(hash, user_id, purpose, created_at, expires_at, password_hash, email)
 			SELECT $1, $2, $3, $4, $5, coalesce($7, (SELECT password_hash FROM mail_tokens
-				WHERE user_id = $2 AND purpose = $3 ORDER BY created_at DESC LIMIT 1))
-			WHERE NOT EXISTS (SELECT FROM mail_tokens WHERE user_id = $2 AND purpose = $3 AND created_at > $6)`,
+				WHERE user_id = $2 AND purpose = $3 ORDER BY created_at DESC LIMIT 1)), $8
+			WHERE NOT EXISTS (SELECT FROM mail_tokens WHERE user_id = $2 AND purpose = $3 AND created_at > $6
+				AND email IS NOT DISTINCT FROM $8)`,
 			secrets.HashToken(token), request.UserID, request.Purpose, now, now.Add(request.ttl), now.Add(-minInterval),
-			request.SignupHash)
+			request.SignupHash, request.Email)
 		issued = tag.RowsAffected() == 1
 		return err
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
 	"github.com/realmgate/realmgate/users-svc/internal/mailaddr"
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
+	"github.com/realmgate/realmgate/users-svc/internal/request"
 )
 
 // Service signs users up and verifies their addresses.
@@ -31,6 +32,7 @@ type Service struct {
 	hasher    *passwords.Hasher
 	policy    passwords.Policy
 	outbox    *mail.Outbox
+	changes   emailChanges
 }
 
 // Provider is another service at which people can sign in, as /auth/config shows it.
@@ -39,12 +41,19 @@ type Provider struct {
 	Label string `json:"label"`
 }
 
-// New returns the domain of sign-up and registers its mails with the outbox. /auth/config shows
-// appName and the providers.
-func New(c *core.Core, hasher *passwords.Hasher, policy passwords.Policy, outbox *mail.Outbox, cfg Config,
-	appName string, providers []Provider) *Service {
+// emailChanges redeems the mailed tokens that are about a change of the address. valid is false for
+// any other token.
+type emailChanges interface {
+	Redeem(ctx context.Context, token string, device request.Device) (email string, valid bool, err error)
+}
+
+// New returns the domain of sign-up and registers its mails with the outbox. POST
+// /auth/verify-email passes the tokens that are about a change of the address to changes.
+// /auth/config shows appName and the providers.
+func New(c *core.Core, hasher *passwords.Hasher, policy passwords.Policy, outbox *mail.Outbox, changes emailChanges,
+	cfg Config, appName string, providers []Provider) *Service {
 	s := &Service{Core: c, cfg: cfg, appName: appName, providers: providers, domains: cfg.domains(), hasher: hasher,
-		policy: policy, outbox: outbox}
+		policy: policy, outbox: outbox, changes: changes}
 	outbox.Handle(mail.KindSignup, s.composeSignup)
 	outbox.Handle(mail.KindVerify, s.composeVerification)
 	return s

@@ -70,7 +70,11 @@ func (s *Service) postVerifyEmail(c *fiber.Ctx) error {
 	if err := body.Err(); err != nil {
 		return err
 	}
-	email, err := s.verifyEmail(c.UserContext(), token, request.DeviceOf(c, nil))
+	device := request.DeviceOf(c, nil)
+	email, changed, err := s.changes.Redeem(c.UserContext(), token, device)
+	if err == nil && !changed {
+		email, err = s.verifyEmail(c.UserContext(), token, device)
+	}
 	if err != nil {
 		return err
 	}
