@@ -90,6 +90,7 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		LogErrorsOnly: cfg.Service.LogRequests == "errors",
 	})
 	a.routes(srv)
+	v.cleanup(svc, db.NewClock(pool, rt.Now, rt.Log, rt.Metrics))
 	svc.Ready("database", db.NewHeartbeat(pool).Check)
 	files, err := cfg.TLS.Open(rt.Log)
 	if err != nil {
