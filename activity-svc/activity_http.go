@@ -40,6 +40,7 @@ func (h *handlers) mount(app fiber.Router) {
 	app.Get("/api/v1/users/auth/activity", of(caller, h.list))
 	app.Get("/api/v1/users/auth/activity/stats", of(caller, h.stats))
 	app.Get("/api/v1/users/auth/activity/series", of(caller, h.series))
+	app.Get("/api/v1/users/auth/activity/export", of(caller, h.export))
 	app.Get("/api/v1/users/:id/activity", of(userOfPath, h.list))
 	app.Get("/api/v1/users/:id/activity/stats", of(userOfPath, h.stats))
 	app.Get("/api/v1/activity/series", of(everyUser, h.series))

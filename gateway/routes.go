@@ -194,6 +194,8 @@ func dataRoutes() []routeRow {
 		{methods: "GET", path: "/api/v1/users/auth/activity",
 			query:  "page limit " + activityFilter + " " + activitySearch,
 			access: user, target: toActivity, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/users/auth/activity/export", query: "format " + activityFilter + " " + activitySearch,
+			access: user, target: toActivity, traits: takesRealm | export},
 		{methods: "GET", path: "/api/v1/users/auth/activity/series", query: "interval " + activityFilter,
 			access: user, target: toActivity, traits: takesRealm},
 		{methods: "GET", path: "/api/v1/users/{id}/activity", query: "page limit " + activityFilter + " " + activitySearch,

@@ -312,6 +312,10 @@ func contractActivity(r *running) {
 		r.get(log+"/stats", u.Token).want(t, "stats", 200, "").into(t, &s)
 		return s.TotalRecords > 0
 	})
+	for _, format := range []string{"csv", "ndjson"} {
+		r.get(log+"/export?path=/api&format="+format, u.Token).want(t, format, 200, "")
+	}
+	r.get(log+"/export", u.Token).want(t, "no format", 400, "VALIDATION_ERROR")
 	contractActivityOfAll(r, u)
 	for _, path := range []string{"/api/v1/realms", "/api/v1/realms/"} {
 		r.get(path, u.Token).want(t, path, 200, "")

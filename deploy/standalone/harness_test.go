@@ -13,10 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3filter"
+
 	"github.com/realmgate/realmgate/pkg/testkit"
 )
 
 func TestMain(m *testing.M) {
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.PlainBodyDecoder)
 	testkit.ServeOnSmallDisk(watchedNATS)
 	testkit.Main(m, removeBinary)
 }

@@ -47,6 +47,7 @@ GET    /projects/                       401M 401I    401E    401I     401I    40
 GET    /realms/                         401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /users/auth/activity             401M 401I    401E    401I     401I    403B   200   200   200    403R   200
 GET    /users/auth/activity/stats       401M 401I    401E    401I     401I    403B   200   200   200    403R   200
+GET    /users/auth/activity/export?format=csv 401M 401I 401E 401I 401I 403B 200 200 200 403R 200
 GET    /users/auth/activity/series?interval=day 401M 401I 401E 401I 401I 403B 200 200 200 403R 200
 GET    /activity/series?interval=hour   401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
 GET    /users/{victim}/activity         401M 401I    401E    401I     401I    403B   403P  200   403P   403P   403P
