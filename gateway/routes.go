@@ -224,6 +224,8 @@ func dataRoutes() []routeRow {
 		{methods: "POST", path: "/api/v1/vault/batch", access: user, target: toVault, traits: takesRealm | vaultBatch,
 			body: vaultBody},
 		{methods: "DELETE", path: "/api/v1/vault", query: "recoverable", access: user, target: toVault, traits: takesRealm},
+		{methods: "GET", path: "/api/v1/vault/watch", query: "prefix", access: user, target: toVault,
+			traits: takesRealm | eventStream},
 		{methods: "GET", path: "/api/v1/vault/stats", access: user, target: toVault, traits: takesRealm},
 	}
 }

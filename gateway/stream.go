@@ -13,7 +13,6 @@ import (
 	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/streams"
 	"github.com/realmgate/realmgate/gateway/internal/upstream"
-	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
@@ -152,12 +151,10 @@ func (ex *exchange) granted() bool {
 	grant := &token.Grant
 	switch ex.route.target {
 	case toVault:
-		return mayReadVault(grant)
+		_, ok := grant.Vault()
+		return ok
 	case toActivity:
 		return grant.EventAccess
 	}
 	return true
 }
-
-// mayReadVault reports whether the token may read the vault or a part of it.
-func mayReadVault(g *auth.Grant) bool { return g.VaultAccess || g.VaultScope != nil }

@@ -7,6 +7,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/config"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/quota"
@@ -21,6 +22,7 @@ type Config struct {
 	Addr          string `env:"VAULT_ADDR" envDefault:"127.0.0.1:8082" doc:"Where the service answers the gateway."`
 	TLS           tlsfiles.Internal
 	DB            db.Config
+	Bus           bus.Config
 	InternalKeys  config.Secret `env:"VAULT_INTERNAL_KEYS" doc:"Required: comma-separated keys that only the gateway and this service have, at least 32 characters."`
 	SharedKeys    config.Secret `env:"INTERNAL_KEYS" doc:"Deprecated: one list of keys for all services, accepted beside or instead of their own."`
 	KeyEncryption config.Secret `env:"VAULT_KEY_ENCRYPTION_KEY,required" doc:"Tink keyset (JSON) that wraps the users' data keys, as vault-svc keys generate prints it."`

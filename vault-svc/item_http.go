@@ -22,11 +22,13 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 	"github.com/realmgate/realmgate/vault-svc/internal/store"
+	"github.com/realmgate/realmgate/vault-svc/internal/watch"
 )
 
 // handler serves the public API of the vault.
 type handler struct {
 	vault     *Vault
+	hub       *watch.Hub
 	memory    *memory.Budget
 	quota     int64 // bytes, for users without a quota of their own
 	maxBodyMB int64 // VAULT_MAX_BODY_MB
@@ -54,6 +56,7 @@ func (h *handler) routes(srv *httpx.Server) {
 	srv.Get("/api/v1/vault/export", h.export)
 	srv.Delete("/api/v1/vault", h.clear)
 	srv.Get("/api/v1/vault/stats", h.stats)
+	srv.Get("/api/v1/vault/watch", h.watch)
 	srv.Get(internalapi.RealmsPath, h.realms)
 	srv.Get(internalapi.ReadableRealmsPath, h.realms)
 }

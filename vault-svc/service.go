@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/realmgate/realmgate/pkg/auth"
+	"github.com/realmgate/realmgate/pkg/bus"
 	"github.com/realmgate/realmgate/pkg/db"
 	"github.com/realmgate/realmgate/pkg/httpx"
 	"github.com/realmgate/realmgate/pkg/quota"
@@ -15,6 +16,7 @@ import (
 	"github.com/realmgate/realmgate/vault-svc/internal/memory"
 	"github.com/realmgate/realmgate/vault-svc/internal/sealing"
 	"github.com/realmgate/realmgate/vault-svc/internal/store"
+	"github.com/realmgate/realmgate/vault-svc/internal/watch"
 )
 
 // Name is the service's name, and the audience of the identities that it accepts.
@@ -78,8 +80,13 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return err
 	}
 	v.metrics = newMetrics(rt.Metrics, v, budget)
+	hub, err := openHub(svc, cfg, pool, rt)
+	if err != nil {
+		return err
+	}
+	v.onChange = hub.Changed
 	a := &handler{
-		vault:  v,
+		hub: hub, vault: v,
 		memory: budget, quota: cfg.quota(), maxBodyMB: cfg.MaxBodyMB, now: rt.Now,
 	}
 	srv := httpx.New(httpx.Options{
@@ -100,6 +107,26 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 		return fmt.Errorf("VAULT_ADDR: %w", err)
 	}
 	return nil
+}
+
+// openHub opens the connection to NATS, without which the service works: watchers then see changes of
+// other replicas a moment later.
+func openHub(svc *service.Service, cfg Config, pool *db.Pool, rt service.Runtime) (*watch.Hub, error) {
+	conn, err := bus.Connect(cfg.Bus, Name, rt.Log)
+	if err != nil {
+		return nil, err
+	}
+	svc.OnStop("nats", func(context.Context) error { conn.Close(); return nil })
+	svc.Note("nats", conn.Ready)
+	hub := watch.NewHub(pool, func(data []byte) error { return conn.Announce(watch.Subject, data) }, rt.Log)
+	stop, err := conn.Listen(watch.Subject, hub.Announced, hub.Gap)
+	if err != nil {
+		return nil, err
+	}
+	svc.OnStop("announcements of changes", func(context.Context) error { stop(); return nil })
+	svc.Go("announcements of changes", hub.RunAnnouncements)
+	svc.Every("revisions of watched users", watch.PollEvery, hub.Poll)
+	return hub, nil
 }
 
 func openKeys(cfg Config, pool *db.Pool) (*sealing.Keys, error) {

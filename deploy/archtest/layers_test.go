@@ -20,7 +20,7 @@ var layers = map[string]map[string]int{
 		".": 3, "cmd/vault-svc": 4,
 		"internal/store": 2,
 		"internal/batch": 1, "internal/keyrange": 1, "internal/memory": 1, "internal/precondition": 1,
-		"internal/sealing": 1,
+		"internal/sealing": 1, "internal/watch": 1,
 	},
 	"activity-svc": {
 		".": 2, "cmd/activity-svc": 3,

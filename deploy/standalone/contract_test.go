@@ -30,6 +30,7 @@ func TestContract(t *testing.T) {
 			t.Parallel()
 			contractFreeTier(product(t, spec, "FREE_TIER_SERVERS=eu-west:DE:Frankfurt:3"))
 		})
+		t.Run("streams", func(t *testing.T) { t.Parallel(); contractStreams(product(t, spec)) })
 		t.Run("vault", func(t *testing.T) { t.Parallel(); contractVault(product(t, spec, "VAULT_QUOTA_MB=1")) })
 		t.Run("activity and realms", func(t *testing.T) { t.Parallel(); contractActivity(product(t, spec)) })
 		t.Run("unknown parameters", func(t *testing.T) { t.Parallel(); contractStrict(product(t, spec)) })

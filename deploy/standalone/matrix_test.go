@@ -67,6 +67,7 @@ GET    /vault/export                    401M 401I    401E    401I     401I    40
 POST   /vault/batch                     401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   400V
 DELETE /vault                           401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /vault/stats                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
+GET    /vault/watch                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /auth/tokens                     401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 GET    /auth/tokens/templates           401M 401I    401E    401I     401I    403B   200   200   200    403R   200
 GET    /auth/tokens/me                  401M 401I    401E    401I     401I    403B   403P  403P  200    200    200
@@ -140,6 +141,7 @@ DELETE /vault/trash        403P   403P   403P  403R
 DELETE /vault/trash/in-k   403P   404N   403P  403R
 DELETE /vault/trash/out-k  403P   403P   403P  403R
 GET    /vault/stats       200    200    200   403R
+GET    /vault/watch       200    200    200   403R
 `
 
 func TestVaultScopeMatrix(t *testing.T) {

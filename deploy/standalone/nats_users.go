@@ -14,6 +14,10 @@ authorization {
       publish: ["realmgate.sessions.changed", "realmgate.*.sessions.changed"]
       subscribe: ["_INBOX.users-svc.>"]
     } }
+    { user: "vault-svc", password: "{nats-vault-svc}", permissions: {
+      publish: ["realmgate.vault.changed"]
+      subscribe: ["_INBOX.vault-svc.>", "realmgate.vault.changed"]
+    } }
     { user: "activity-svc", password: "{nats-activity-svc}", permissions: {
       publish: [
         "activity.requests", "activity.*.requests", "$JS.ACK.>"

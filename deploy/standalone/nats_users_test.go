@@ -157,6 +157,8 @@ func TestACompromisedServiceReachesNothingElseOnNATS(t *testing.T) {
 		{"users-svc", "activity.requests", "_INBOX.>"},
 		{"users-svc", "$JS.API.STREAM.INFO.ACTIVITY", "activity.*.requests"},
 		{"users-svc", "$JS.ACK.x", sessionstate.Subject},
+		{"vault-svc", sessionstate.Subject, sessionstate.Subject},
+		{"vault-svc", "activity.requests", "realmgate.>"},
 		{"gateway", sessionstate.Subject, "activity.>"},
 		{"gateway", "$JS.API.STREAM.DELETE.ACTIVITY", "_INBOX.activity-svc.>"},
 		{"gateway", "$JS.API.CONSUMER.MSG.NEXT.ACTIVITY.activity-svc", ">"},

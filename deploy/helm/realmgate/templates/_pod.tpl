@@ -43,7 +43,7 @@ ACTIVITY_INTERNAL_KEYS_FILE: /secrets/activity-internal-keys
 DATABASE_URL_FILE: /secrets/database-url
 DATABASE_MIGRATE: {{ not .root.Values.migrations.job | quote }}
 {{- end }}
-{{- if ne .name "vault-svc" }}
+{{- if or (ne .name "vault-svc") .values.nats }}
 NATS_URL_FILE: /secrets/nats-url
 {{- end }}
 {{- if or (eq .name "gateway") (eq .name "users-svc") }}
