@@ -123,6 +123,28 @@ func TestImportedAccountKeepsPassword(t *testing.T) {
 	h.tryLogin("198.51.100.7", "sha1-longer@example.com", longer[1:]).want(401, "", "")
 }
 
+// TestImportTakesFormatsOfOtherProducts imports hashes as Django and Ory Kratos write them.
+func TestImportTakesFormatsOfOtherProducts(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	salt := []byte("saltsaltsaltsalt")
+	key, err := pbkdf2.Key(sha256.New, password, salt, 100_000, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := base64.RawStdEncoding
+	hashes := map[string]string{
+		"django": "argon2" + argonOf(7168, 5, 1, password),
+		"kratos": "$pbkdf2-sha256$i=100000,l=32$" + raw.EncodeToString(salt) + "$" + raw.EncodeToString(key),
+	}
+	h.importAll(hashes)
+	for name := range hashes {
+		email := name + "@example.com"
+		h.tryLogin("198.51.100.7", email, "Wrong-horse-1").want(401, "INVALID_CREDENTIALS", "")
+		h.tryLogin("198.51.100.7", email, password).want(200, "", "")
+	}
+}
+
 // TestImportedHashIsRenewed: a hash is renewed when only the typed password can match it.
 func TestImportedHashIsRenewed(t *testing.T) {
 	t.Parallel()

@@ -187,8 +187,8 @@ func readImported(object *input.Object, now time.Time) (account.Draft, error) {
 	if !object.Has("password_hash") {
 		object.Fail("password_hash", "is required")
 	} else if hash, ok := object.String("password_hash", 1, 512); ok {
-		draft.PasswordHash = hash
-		if err := passwords.CheckImportable(hash); err != nil {
+		draft.PasswordHash = passwords.Normalize(hash)
+		if err := passwords.CheckImportable(draft.PasswordHash); err != nil {
 			object.Fail("password_hash", err.Error())
 		}
 	}
@@ -235,8 +235,9 @@ const (
 const ImportHelp = `FILE is CSV with a header line, or JSON lines; "-" is standard input. Columns or fields:
   email           required
   password_hash   required: $argon2id$..., $2a$ $2b$ $2y$ (bcrypt), $pbkdf2-sha256$rounds$salt$key (passlib) or
-                  pbkdf2_sha256$rounds$salt$key (Django), likewise sha1 and sha512; renewed as Argon2id at the first
-                  sign-in. Accepted are bcrypt of cost 10 to 13, PBKDF2 of 100,000 to 2,000,000 rounds (sha1: 200,000 to
+                  pbkdf2_sha256$rounds$salt$key (Django), likewise sha1 and sha512, argon2$argon2id$... (Django) or
+                  $pbkdf2-sha256$i=rounds,l=length$salt$key (Ory Kratos); renewed as Argon2id at the first sign-in.
+                  Accepted are bcrypt of cost 10 to 13, PBKDF2 of 100,000 to 2,000,000 rounds (sha1: 200,000 to
                   3,000,000, sha512: 35,000 to 700,000), and Argon2id with m from 7168 to 131072 and m times t from
                   35840 to 262144. Until all are renewed a failed sign-in costs as much as the costliest of each kind.
   username        optional, at most 100 characters without @; made from the address when left out
