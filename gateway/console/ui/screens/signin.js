@@ -5,6 +5,7 @@
 import { h } from "../lib/dom.js";
 import { ago } from "../lib/format.js";
 import { ApiError, send } from "../lib/http.js";
+import { leaveFor, takeReturn } from "../lib/provider.js";
 import { session } from "../lib/session.js";
 import { field, form } from "../parts/field.js";
 import { gate } from "../parts/gate.js";
@@ -12,12 +13,19 @@ import { toast } from "../parts/toast.js";
 
 const passwordRule = "At least 12 characters, with three of: small letters, capitals, digits, symbols.";
 
-/** @typedef {{signupEnabled: boolean, inviteRequired: boolean, appName: string}} Config */
+/**
+ * @typedef {{signupEnabled: boolean, inviteRequired: boolean, appName: string,
+ *   providers?: {name: string, label: string}[]}} Config
+ */
 
 /** @returns {Promise<Config>} */
 const config = async () => (await send("GET", "/api/v1/auth/config")).data;
 
 export default async function signin() {
+  const back = takeReturn();
+  if (back) {
+    return (await import("./provider.js")).default(back);
+  }
   switch (window.location.hash) {
     case "#sign-up":
       return signUp(await config());
@@ -29,9 +37,9 @@ export default async function signin() {
 }
 
 /** @param {Config} offered */
-function signIn({ signupEnabled }) {
+function signIn({ signupEnabled, providers = [] }) {
   const place = h("div", { class: "stack" });
-  const email = emailField({ name: "email", autocomplete: "username" });
+  const email = emailField();
   place.append(form({
     fields: [
       email,
@@ -46,7 +54,9 @@ function signIn({ signupEnabled }) {
   }));
   return gate({
     title: "Sign in",
-    content: place,
+    content: [place, providers.length > 0 && h("div", { class: "stack tight providers" }, providers.map((entry) => h(
+      "button", { type: "button", class: "button", onclick: () => leaveFor(entry.name) }, `Continue with ${entry.label}`,
+    )))],
     foot: signupEnabled && ["New here? ", h("a", { href: "#sign-up" }, "Sign up")],
   });
 }
@@ -74,7 +84,7 @@ async function enter(credentials, place) {
 }
 
 /** @param {string} tempToken */
-function codeForm(tempToken) {
+export function codeForm(tempToken) {
   return form({
     fields: [
       h("p", {}, "Enter the code of your authenticator app, or one of your backup codes."),
@@ -127,7 +137,7 @@ function signUp({ signupEnabled, inviteRequired }) {
     : [];
   place.append(form({
     fields: [
-      emailField({ name: "email", autocomplete: "username" }),
+      emailField(),
       field({ label: "Password", name: "password", type: "password", required: true, autocomplete: "new-password",
         hint: passwordRule }),
       ...invite,
@@ -149,7 +159,7 @@ function forgot() {
   place.append(form({
     fields: [
       h("p", {}, "Tell us your address and we send a link to set a new password."),
-      emailField({ name: "email", autocomplete: "username" }),
+      emailField(),
     ],
     submit: "Send the link",
     onsubmit: async ({ email = "" }) => {
@@ -166,14 +176,13 @@ function forgot() {
   return gate({ title: "Forgot password", content: place, foot: h("a", { href: "#" }, "Back to sign in") });
 }
 
-/** @param {{name: string, autocomplete: string}} options */
-const emailField = ({ name, autocomplete }) => field({
-  label: "E-mail", name, type: "email", required: true, autocomplete,
+const emailField = () => field({
+  label: "E-mail", name: "email", type: "email", required: true, autocomplete: "username",
   attributes: { autofocus: true, inputmode: "email", spellcheck: "false" },
 });
 
-/** Says what to do about an error of signing in. @param {unknown} error */
-function explain(error) {
+/** Says what to do about an error. @param {unknown} error */
+export function explain(error) {
   if (!(error instanceof ApiError)) {
     return error;
   }
