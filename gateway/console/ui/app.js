@@ -32,7 +32,7 @@ async function render() {
   }
   const found = match(window.location.pathname);
   const place = { params: found?.params ?? {}, query: new URLSearchParams(window.location.search) };
-  if (session.user && current?.update && current.route === found?.route) {
+  if (session.user?.is_banned === false && current?.update && current.route === found?.route) {
     current.key = key;
     current.update({ ...place, signal: current.leave.signal });
     return;

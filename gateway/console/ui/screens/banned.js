@@ -10,7 +10,7 @@ export default function banned() {
     ["E-mail", user?.email ?? ""],
     ["User name", user?.username ?? ""],
     ["Member since", user?.created_at ? dateTime(user.created_at) : ""],
-    ["Reason", user?.ban_reason || "No reason was given."],
+    ["Reason", user?.ban_reason ?? ""], // Known only where the server tells it.
   ];
   return {
     title: "Account banned",
@@ -18,7 +18,8 @@ export default function banned() {
       h("h1", { tabindex: -1 }, "Your account is banned"),
       h("div", { class: "card stack" },
         h("p", {}, "You cannot use this server until an administrator lifts the ban. What you stored is still there."),
-        h("dl", { class: "facts" }, rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+        h("dl", { class: "facts" }, rows.filter(([, value]) => value !== "").map(([name, value]) =>
+          h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
         h("button", { type: "button", class: "button", onclick: () => session.signOut().catch(() => undefined) },
           "Sign out"))),
   };

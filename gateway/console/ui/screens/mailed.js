@@ -29,13 +29,13 @@ export function verify() {
       fields: [h("p", {}, "Confirm that this address is yours.")],
       submit: "Verify",
       onsubmit: async () => {
-        const { data } = await send("POST", "/api/v1/auth/verify-email", { body: { token } });
+        const { data } = await send("POST", "/api/v1/auth/verify-email", { body: { token } }).catch(explain);
         place.replaceChildren(h("p", { role: "status" }, h("strong", { class: "break" }, data?.email ?? "The address"),
           " is verified."), h("div", { class: "row" }, signIn()));
       },
     }));
   }
-  return gate({ title: "Verify your address", content: place });
+  return gate({ title: "Verify your address", content: place, foot: h("a", { href: "/" }, "Sign in") });
 }
 
 export function reset() {
@@ -50,19 +50,27 @@ export function reset() {
         hint: "At least 12 characters, with three of: small letters, capitals, digits, symbols." })],
       submit: "Save",
       onsubmit: async ({ password }) => {
-        await send("POST", "/api/v1/auth/reset-password", { body: { token, password } }).catch(weak);
+        await send("POST", "/api/v1/auth/reset-password", { body: { token, password } }).catch(explain);
         place.replaceChildren(h("p", { role: "status" }, "The new password is set. All sessions were ended."),
           h("div", { class: "row" }, signIn()));
       },
     }));
   }
-  return gate({ title: "Set a new password", content: place });
+  return gate({ title: "Set a new password", content: place, foot: h("a", { href: "/" }, "Sign in") });
 }
 
-/** Puts the refusal of a password at its field. @param {unknown} error @returns {never} */
-function weak(error) {
+/**
+ * Puts the refusal of a password at its field, and says what to do about a link.
+ *
+ * @param {unknown} error
+ * @returns {never}
+ */
+function explain(error) {
   if (error instanceof ApiError && error.code === "WEAK_PASSWORD") {
     error.data = [{ instancePath: "/password", message: error.message }];
+  } else if (error instanceof ApiError && error.status === 400 && error.violations.length === 0) {
+    error.message = "This link was used already, or is too old. Sign in to see whether it worked, "
+      + "or ask for a new link there.";
   }
   throw error;
 }

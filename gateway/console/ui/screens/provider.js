@@ -58,7 +58,8 @@ const linkForm = (linkToken, place) => form({
   ],
   submit: "Sign in",
   onsubmit: async ({ password = "" }) => {
-    const answer = await send("POST", "/api/v1/auth/link", { body: { link_token: linkToken, password } }).catch((error) => {
+    const body = { link_token: linkToken, password };
+    const answer = await send("POST", "/api/v1/auth/link", { body }).catch((error) => {
       throw explain(error);
     });
     enter(answer.data, place);
