@@ -131,6 +131,13 @@ func signInRoutes() []routeRow {
 		{methods: "POST", path: "/api/v1/users/auth/2fa/backup-codes/regenerate", access: user, target: toUsers},
 		{methods: "PUT", path: "/api/v1/users/auth/2fa/token-gate", access: user, target: toUsers},
 
+		{methods: "GET", path: "/api/v1/users/auth/passkeys", access: user, target: toUsers},
+		{methods: "PATCH DELETE", path: "/api/v1/users/auth/passkeys/{id}", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/passkeys/register/begin", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/passkeys/register/finish", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/passkeys/login/begin", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/passkeys/login/finish", access: public, target: toUsers},
+
 		{methods: "GET POST", path: "/api/v1/auth/tokens", access: user, target: toUsers, body: objectBody},
 		{methods: "GET", path: "/api/v1/auth/tokens/templates", access: user, target: toUsers},
 		{methods: "GET", path: "/api/v1/auth/tokens/me", access: anyRealm, target: toUsers},

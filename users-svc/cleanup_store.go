@@ -66,6 +66,8 @@ func (c *cleanup) deleteBatch(ctx context.Context, tx pgx.Tx, now time.Time) (in
 				SELECT state_hash FROM oidc_flows WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 		{`DELETE FROM oidc_codes
 			WHERE hash IN (SELECT hash FROM oidc_codes WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
+		{`DELETE FROM passkey_challenges
+			WHERE hash IN (SELECT hash FROM passkey_challenges WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 		{`DELETE FROM oidc_links
 			WHERE hash IN (SELECT hash FROM oidc_links WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now},
 	} {

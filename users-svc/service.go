@@ -30,6 +30,7 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/history"
 	"github.com/realmgate/realmgate/users-svc/internal/mail"
 	"github.com/realmgate/realmgate/users-svc/internal/oidc"
+	"github.com/realmgate/realmgate/users-svc/internal/passkey"
 	"github.com/realmgate/realmgate/users-svc/internal/passwords"
 	"github.com/realmgate/realmgate/users-svc/internal/secrets"
 	"github.com/realmgate/realmgate/users-svc/internal/session"
@@ -181,9 +182,13 @@ func mountDomains(ctx context.Context, svc *service.Service, server *httpx.Serve
 	factors := twofactor.New(accounts, signIns, res.sealer, cmp.Or(cfg.AppName, Name))
 	devices := device.New(signIns, res.limiter, cfg.Device, cfg.Mail.BaseURL())
 	federation := oidc.New(accounts, signIns, signUps, cfg.OIDC, cfg.Mail.BaseURL())
+	passkeys, err := passkey.New(signIns, cfg.Mail.BaseURL(), cmp.Or(cfg.AppName, Name))
+	if err != nil {
+		return fmt.Errorf("PUBLIC_URL: %w", err)
+	}
 	tokens := apitoken.New(c, res.states, factors, cfg.AuthTokenLimit)
 	for _, d := range []mounter{keys, sessions, signIns, securityHistory, outbox, signUps, admins, accounts, freeTier,
-		tokens, factors, devices, emailChanges, federation} {
+		tokens, factors, devices, emailChanges, federation, passkeys} {
 		d.Mount(server)
 	}
 	svc.Every("upkeep of signing keys", signing.MaintainEvery, keys.Maintain)

@@ -28,7 +28,7 @@ var layers = map[string]map[string]int{
 	},
 	"users-svc": {
 		".": 7, "cmd/users-svc": 8,
-		"internal/device": 6, "internal/oidc": 6, "internal/twofactor": 6,
+		"internal/device": 6, "internal/oidc": 6, "internal/passkey": 6, "internal/twofactor": 6,
 		"internal/admin": 5, "internal/emailchange": 5, "internal/signin": 5, "internal/signup": 5,
 		"internal/account":  4,
 		"internal/apitoken": 3, "internal/session": 3, "internal/throttle": 3,

@@ -68,13 +68,19 @@ func contractConfirmation(t *testing.T, spec *conformance) {
 // ageSessions makes every session eleven minutes older.
 func ageSessions(t *testing.T, database string) {
 	t.Helper()
+	execute(t, database,
+		`UPDATE users_svc.sessions SET created_at = created_at - interval '11 minutes', confirmed_at = NULL`)
+}
+
+// execute runs a statement in the database of a product.
+func execute(t *testing.T, database, sql string, args ...any) {
+	t.Helper()
 	conn, err := pgx.Connect(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(),
-		`UPDATE users_svc.sessions SET created_at = created_at - interval '11 minutes', confirmed_at = NULL`); err != nil {
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatal(err)
 	}
 }

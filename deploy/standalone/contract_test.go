@@ -39,6 +39,7 @@ func TestContract(t *testing.T) {
 			contractWarnings(product(t, spec, "FREE_TIER_SERVERS=eu-west:DE:Frankfurt:3"))
 		})
 		t.Run("confirmation", func(t *testing.T) { t.Parallel(); contractConfirmation(t, spec) })
+		t.Run("passkeys", func(t *testing.T) { t.Parallel(); contractPasskeys(t, spec) })
 		t.Run("other providers", func(t *testing.T) { t.Parallel(); contractProviders(t, spec) })
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
 		t.Run("auth tokens",
@@ -104,7 +105,8 @@ func (c *conformance) operations(t *testing.T, code string) []operation {
 // token.
 func isPublicRefusal(o operation) bool {
 	return slices.Contains([]string{"/api/v1/users/auth/refresh", "/api/v1/users/auth/2fa/verify",
-		"/api/v1/users/auth/login", "/api/v1/auth/exchange", "/api/v1/auth/link"}, o.path)
+		"/api/v1/users/auth/login", "/api/v1/auth/exchange", "/api/v1/auth/link",
+		"/api/v1/users/auth/passkeys/login/finish"}, o.path)
 }
 
 func contractFreeTier(r *running) {

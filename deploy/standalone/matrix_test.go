@@ -37,6 +37,11 @@ GET    /users/me/sessions               401M 401I    401E    401I     401I    40
 GET    /users/me/security-history       401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
 GET    /users/me/free-tier-status       401M 401I    401E    401I     401I    403B   200   200   403P   403R   200
 POST   /users/me/confirm                401M 401I    401E    401I     401I    403B   400Q  400Q  403P   403R   403P
+GET    /users/auth/passkeys             401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
+PATCH  /users/auth/passkeys/{none}      401M 401I    401E    401I     401I    403B   400V  400V  403P   403R   403P
+DELETE /users/auth/passkeys/{none}      401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   403P
+POST   /users/auth/passkeys/register/begin 401M 401I 401E 401I 401I 403B 200 200 403P 403R 403P
+POST   /users/auth/passkeys/register/finish 401M 401I 401E 401I 401I 403B 400V 400V 403P 403R 403P
 GET    /users/me/identities             401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
 DELETE /users/me/identities             401M 401I    401E    401I     401I    403B   200   200   403P   403R   403P
 DELETE /users/me/identities/{none}      401M 401I    401E    401I     401I    403B   404N  404N  403P   403R   403P

@@ -12,8 +12,9 @@ import (
 )
 
 // RevokeAccess deletes everything except the password that opens the account: sessions, auth
-// tokens, the second factor, identities at other providers and mailed links. reason becomes the
-// cause of the ended sessions. The caller must announce the returned change after the commit.
+// tokens, the second factor, identities at other providers, passkeys and mailed links. reason
+// becomes the cause of the ended sessions. The caller must announce the returned change after the
+// commit.
 func RevokeAccess(ctx context.Context, tx pgx.Tx, userID, reason string,
 	now time.Time) (revoked Revoked, change sessionstate.Change, err error) {
 	// Every transaction locks the user's row first.
@@ -23,12 +24,12 @@ func RevokeAccess(ctx context.Context, tx pgx.Tx, userID, reason string,
 	if revoked.Sessions, err = session.EndAllTx(ctx, tx, userID, "", reason, now); err != nil {
 		return revoked, change, err
 	}
-	var secondFactors, links, identities int64
+	var secondFactors, links, others int64
 	for _, from := range []struct {
 		table string
 		count *int64
 	}{{"auth_tokens", &revoked.Tokens}, {"two_factor", &secondFactors}, {"mail_tokens", &links},
-		{"identities", &identities}} {
+		{"identities", &others}, {"passkeys", &others}} {
 		tag, err := tx.Exec(ctx, `DELETE FROM `+from.table+` WHERE user_id = $1`, userID)
 		if err != nil {
 			return revoked, change, err

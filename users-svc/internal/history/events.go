@@ -29,6 +29,8 @@ const (
 const (
 	IdentityLinked   = "identity_linked"
 	IdentityUnlinked = "identity_unlinked"
+	PasskeyAdded     = "passkey_added"
+	PasskeyRemoved   = "passkey_removed"
 )
 
 // The kinds of events about the second factor.

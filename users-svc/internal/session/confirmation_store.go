@@ -8,6 +8,11 @@ import (
 	"github.com/realmgate/realmgate/users-svc/internal/core"
 )
 
+// ConfirmationTTL is how long a session counts as confirmed after its user proved a password or a
+// one-time code. It is long enough to work in the settings of an account, and too short for a
+// session that was stolen earlier to create credentials that outlive it.
+const ConfirmationTTL = 10 * time.Minute
+
 // MarkConfirmed records that the session's user proved a password or a one-time code at now. An
 // empty sessionID changes nothing.
 func MarkConfirmed(ctx context.Context, q core.DBTX, sessionID string, now time.Time) error {

@@ -2,7 +2,6 @@ package twofactor
 
 import (
 	"context"
-	"time"
 
 	"github.com/realmgate/realmgate/pkg/api"
 	"github.com/realmgate/realmgate/pkg/apperr"
@@ -27,7 +26,7 @@ func (s *Service) Confirm(ctx context.Context, caller auth.Identity, proof reque
 	if err != nil || proved {
 		return err
 	}
-	confirmed, err := session.ConfirmedSince(ctx, s.Pool, caller.SessionID, s.Now().Add(-confirmationTTL))
+	confirmed, err := session.ConfirmedSince(ctx, s.Pool, caller.SessionID, s.Now().Add(-session.ConfirmationTTL))
 	if err == nil && !confirmed {
 		err = errConfirmationRequired()
 	}
@@ -47,7 +46,7 @@ func (s *Service) confirmSession(ctx context.Context, userID string, proof reque
 	}
 	now := s.Now()
 	_, err = s.checkProof(ctx, userID, proof, factor, device)
-	return confirmationAnswer{api.Time(now.Add(confirmationTTL))}, err
+	return confirmationAnswer{api.Time(now.Add(session.ConfirmationTTL))}, err
 }
 
 // checkProof verifies the password and the code in proof, and confirms the session of device. The
@@ -69,11 +68,6 @@ func (s *Service) checkProof(ctx context.Context, userID string, proof request.P
 	}
 	return proved, nil
 }
-
-// confirmationTTL is how long a session counts as confirmed after its user proved a password or a
-// one-time code. It is long enough to work in the settings of an account, and too short for a
-// session that was stolen earlier to create credentials that outlive it.
-const confirmationTTL = 10 * time.Minute
 
 // confirmationAnswer tells until when a session counts as confirmed.
 type confirmationAnswer struct {
