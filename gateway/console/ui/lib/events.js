@@ -28,7 +28,7 @@ export function subscribe(path, query, { onevent, onstate, signal }) {
   let lastId = "";
   /** @param {StreamEvent} event */
   const deliver = (event) => {
-    lastId = event.id || lastId;
+    lastId = event.id || (event.type === "sync" ? String(event.data?.id ?? "") : "") || lastId;
     if (event.type === "state") {
       onstate?.(event.data);
     } else {
