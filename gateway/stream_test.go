@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
+	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
@@ -136,4 +139,27 @@ func TestASlowClientLosesItsStream(t *testing.T) {
 	})
 	d.until("the service learned it", func() bool { return s.open.Load() == 0 })
 	_ = slow.Body.Close()
+}
+
+func TestAnExportThatBreaksOffEndsWithoutItsLastChunk(t *testing.T) {
+	t.Parallel()
+	d, s := startStreaming(t)
+	events := d.listen()
+	ada := d.users.signIn(t)
+	export := d.follow(exportPath, "Bearer "+ada.token)
+	if export.StatusCode != 200 || export.Header.Get("Content-Disposition") != `attachment; filename="a.ndjson"` {
+		t.Fatalf("got %d %v", export.StatusCode, export.Header)
+	}
+	s.finish <- errors.New("the database is away")
+	if got, err := export.rest(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %d bytes and %v, want an unexpected end", len(got), err)
+	}
+	d.until("it is recorded", func() bool { return len(events.of(ada.userID)) == 1 })
+	var e event.Request = events.of(ada.userID)[0]
+	if e.Path != exportPath || e.Status != 200 {
+		t.Errorf("the event is %+v", e)
+	}
+	if n := d.value("http_streams_ended_total", "reason=upstream", "kind=export"); n != 1 {
+		t.Errorf("%v exports ended because of the service", n)
+	}
 }
