@@ -109,7 +109,8 @@ func TestWhoMayUseWhat(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, row := range routeTable() {
 				path := strings.NewReplacer("{id}", realm, "{key}", "k", "{code}", "NOT_FOUND", "{asset}",
-					"app.js").Replace(row.path)
+					"app.js", "{version}/{folder}/{part}/{file}", "v-0/screens/vault/import.js",
+					"{version}/{folder}/{file}", "v-0/lib/api.js", "{version}", "v-0", "{file}", "app.js").Replace(row.path)
 				want := ok
 				if row.access != public {
 					want = c.want[row.access-1]

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/realmgate/realmgate/gateway/console"
 	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
@@ -37,6 +38,8 @@ type exchange struct {
 	bodyRead     bool // to its end
 	bodyMemory   memory.Reservation
 	streamLease  *fairsem.Lease // nil: the answer is not streamed
+	console      *console.Session
+	consoleCall  *console.Call // nil: the request is forwarded as the client sent it
 	// limit is the last limit that the request was counted against, for the RateLimit headers.
 	limit       ratelimit.Rate
 	limitResult ratelimit.Result
@@ -121,6 +124,9 @@ func (g *gateway) answer(c *fiber.Ctx, ex *exchange) error {
 	if err := ex.resolveRealm(); err != nil {
 		return err
 	}
+	if err := g.beginConsole(c, ex); err != nil {
+		return err
+	}
 	if token := ex.token(); token != nil {
 		g.identity.TokenUsed(token.ID, ex.clientAddr)
 	}
@@ -130,6 +136,11 @@ func (g *gateway) answer(c *fiber.Ctx, ex *exchange) error {
 	if err := g.checkJournal(ex); err != nil { // before anything is changed
 		return err
 	}
+	return g.serve(c, ex)
+}
+
+// serve answers an admitted request, by the gateway itself or by a service.
+func (g *gateway) serve(c *fiber.Ctx, ex *exchange) error {
 	if ex.route.target == here {
 		return ex.route.handle(g, c, ex)
 	}
@@ -142,6 +153,12 @@ func (g *gateway) answer(c *fiber.Ctx, ex *exchange) error {
 		if err := g.readBody(c, ex); err != nil {
 			return err
 		}
+	}
+	switch {
+	case ex.console != nil:
+		return g.forwardConsole(c, ex)
+	case ex.route.traits&(webPage|redirects) == webPage:
+		return g.mailedPage(c, ex)
 	}
 	return g.forward(c, ex)
 }
@@ -183,6 +200,8 @@ func (g *gateway) answerUnrouted(c *fiber.Ctx, ex *exchange) error {
 		return nil
 	case ex.fault != edge.PathFine:
 		return apperr.BadRequest(nil)
+	case ex.endpoint == nil && g.wantsPage(c, ex):
+		return g.console.ServePage(c, string(ex.path))
 	case ex.endpoint == nil:
 		return apperr.RouteNotFound()
 	case c.Method() == fiber.MethodOptions:

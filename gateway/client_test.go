@@ -68,6 +68,12 @@ func (d *testGateway) try(a ask) (reply, error) {
 	if a.host != "" {
 		req.Host = a.host
 	}
+	if strings.HasPrefix(a.path, "/console/session") && a.header["X-Realmgate-Console"] == "" { // as the console does
+		for k, v := range map[string]string{"X-Realmgate-Console": "1", "Sec-Fetch-Site": "same-origin",
+			"Cookie": "realmgate=token"} {
+			req.Header.Set(k, v)
+		}
+	}
 	for k, v := range a.header {
 		req.Header.Set(k, v)
 	}

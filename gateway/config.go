@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/realmgate/realmgate/gateway/internal/edge"
@@ -23,6 +25,7 @@ type Config struct {
 	Service     service.Config
 	Addr        string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080" doc:"Where clients connect."`
 	TLS         tlsfiles.Public
+	Console     string        `env:"CONSOLE" envDefault:"on" doc:"The web console and its cookie routes: on or off."`
 	ReadTimeout time.Duration `env:"READ_TIMEOUT" envDefault:"60s" doc:"How long a client may take to send a request, and to take its answer."`
 	IdleTimeout time.Duration `env:"IDLE_TIMEOUT" envDefault:"75s" doc:"How long a client's connection may be idle; longer than the load balancer keeps it, which is mostly 60s."`
 	Upstreams   upstream.Config
@@ -52,9 +55,17 @@ func (c Config) Validate() error {
 	p.Address("GATEWAY_ADDR", c.Addr)
 	_, err := c.audiences(time.Now)
 	p.Must(err == nil, "%w", err)
+	p.Must(c.Console == "on" || c.Console == "off", "CONSOLE must be on or off")
 	p.Must(c.ReadTimeout > 0, "READ_TIMEOUT must be above 0s")
 	p.Must(c.IdleTimeout > 0, "IDLE_TIMEOUT must be above 0s")
 	return p.Err()
+}
+
+// routes returns the routes that exist with these settings.
+func (c Config) routes() []routeRow {
+	return slices.DeleteFunc(routeTable(), func(row routeRow) bool {
+		return strings.HasPrefix(row.path, "/console/") && c.Console != "on"
+	})
 }
 
 // audiences returns the services that internal identities are signed for, in the order of their

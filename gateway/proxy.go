@@ -114,6 +114,9 @@ func (g *gateway) internalRequest(c *fiber.Ctx, ex *exchange, u *upstream.Upstre
 	if ex.body != nil {
 		req.SetBodyRaw(ex.body)
 	}
+	if ex.consoleCall != nil {
+		ex.consoleCall.Apply(req)
+	}
 	return nil
 }
 

@@ -1,7 +1,11 @@
 package gateway
 
 import (
+	"slices"
+
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/realmgate/realmgate/gateway/console"
 )
 
 // access says who may use a route.
@@ -24,7 +28,7 @@ const (
 	verify
 	resend
 	retrySetup
-	uncounted // a load balancer's probe must not be refused
+	uncounted // a load balancer's probe, or a file that costs less than counting it
 )
 
 // target is the process that answers.
@@ -44,17 +48,19 @@ func (t target) audience() int { return int(t - toUsers) }
 type trait uint16
 
 const (
-	takesRealm   trait = 1 << iota // ?realm_id= names the realm that the request is about
-	vaultKey                       // the last segment is a vault key, which the service validates
-	passesBearer                   // the service reads the Authorization header itself
-	webPage                        // the service answers with HTML
-	redirects                      // the service sends a browser elsewhere, and knows it again by a cookie
-	takesRefresh                   // a refresh token in the body stands in for a missing or expired credential
-	conditional                    // the service evaluates conditional headers (RFC 9110, section 13)
-	eventStream                    // the service answers with server-sent events
-	export                         // the service answers with a file of any length
-	ofUser                         // the user in the path must exist, which the service does not know
-	vaultBatch                     // the answer may be large
+	takesRealm    trait = 1 << iota // ?realm_id= names the realm that the request is about
+	vaultKey                        // the last segment is a vault key, which the service validates
+	passesBearer                    // the service reads the Authorization header itself
+	webPage                         // the service answers with HTML
+	takesRefresh                    // a refresh token in the body stands in for a missing or expired credential
+	givesRefresh                    // the answer may have a refresh token, which the console gets as a cookie
+	cookieSession                   // a route of the console's session, which exists unless CONSOLE is off
+	conditional                     // the service evaluates conditional headers (RFC 9110, section 13)
+	eventStream                     // the service answers with server-sent events
+	export                          // the service answers with a file of any length
+	ofUser                          // the user in the path must exist, which the service does not know
+	redirects                       // the service sends a browser elsewhere, and knows it again by a cookie
+	vaultBatch                      // the answer may be large
 )
 
 // bodyClass says how large the body of a request may be.
@@ -81,7 +87,24 @@ type routeRow struct {
 
 // routeTable is the whole public API.
 func routeTable() []routeRow {
-	return append(append(append(signInRoutes(), accountRoutes()...), dataRoutes()...), ownRoutes()...)
+	return slices.Concat(signInRoutes(), factorRoutes(), accountRoutes(), dataRoutes(), ownRoutes(), consoleRoutes())
+}
+
+// consoleRoutes exist unless CONSOLE is off. The pages are no routes: the console answers a browser
+// where nothing else does.
+func consoleRoutes() []routeRow {
+	return []routeRow{
+		{methods: "POST DELETE", path: console.SessionPath, access: public, target: toUsers, traits: cookieSession},
+		{methods: "POST", path: console.RefreshPath, access: public, target: toUsers, traits: cookieSession},
+		// One page needs dozens of files, which lie in memory.
+		{methods: "GET", path: "/console/{file}", access: public, rate: uncounted, handle: (*gateway).consoleFile},
+		{methods: "GET", path: "/console/{version}/{file}", access: public, rate: uncounted,
+			handle: (*gateway).consoleFile},
+		{methods: "GET", path: "/console/{version}/{folder}/{file}", access: public, rate: uncounted,
+			handle: (*gateway).consoleFile},
+		{methods: "GET", path: "/console/{version}/{folder}/{part}/{file}", access: public, rate: uncounted,
+			handle: (*gateway).consoleFile},
+	}
 }
 
 // providerQuery are the parameters with which a sign-in with another provider begins.
@@ -99,13 +122,13 @@ func signInRoutes() []routeRow {
 		{methods: "GET", path: "/.well-known/jwks.json", access: public, target: toUsers},
 		{methods: "GET", path: "/verify-email", access: public, target: toUsers, traits: webPage},
 		{methods: "GET", path: "/reset-password", access: public, target: toUsers, traits: webPage},
-		{methods: "POST", path: "/api/v1/users/auth/login", access: public, target: toUsers},
-		{methods: "POST", path: "/api/v1/users/auth/refresh", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/login", access: public, target: toUsers, traits: givesRefresh},
+		{methods: "POST", path: "/api/v1/users/auth/refresh", access: public, target: toUsers, traits: givesRefresh},
 		{methods: "POST", path: "/api/v1/users/auth/logout", access: evenBanned, target: toUsers,
 			traits: takesRefresh},
 
 		{methods: "POST", path: "/api/v1/auth/device/code", access: public, target: toUsers},
-		{methods: "POST", path: "/api/v1/auth/device/token", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/device/token", access: public, target: toUsers, traits: givesRefresh},
 		{methods: "GET", path: "/api/v1/auth/device", query: "user_code", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/auth/device/approve", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/auth/device/deny", access: user, target: toUsers},
@@ -120,14 +143,21 @@ func signInRoutes() []routeRow {
 			traits: redirects | webPage},
 		{methods: "GET", path: "/api/v1/auth/google/callback", access: public, target: toUsers, traits: redirects | webPage},
 		{methods: "GET", path: "/api/v1/auth/github/callback", access: public, target: toUsers, traits: redirects | webPage},
-		{methods: "POST", path: "/api/v1/auth/exchange", access: public, target: toUsers},
-		{methods: "POST", path: "/api/v1/auth/link", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/auth/exchange", access: public, target: toUsers, traits: givesRefresh},
+		{methods: "POST", path: "/api/v1/auth/link", access: public, target: toUsers, traits: givesRefresh},
+	}
+}
 
-		{methods: "POST", path: "/api/v1/users/auth/2fa/verify", access: public, target: toUsers, traits: passesBearer},
+// factorRoutes are those of second factors, passkeys and auth tokens.
+func factorRoutes() []routeRow {
+	return []routeRow{
+		{methods: "POST", path: "/api/v1/users/auth/2fa/verify", access: public, target: toUsers,
+			traits: passesBearer | givesRefresh},
 		{methods: "POST", path: "/api/v1/users/auth/2fa/setup", access: user, target: toUsers},
-		{methods: "POST", path: "/api/v1/users/auth/2fa/verify-setup", access: user, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/2fa/verify-setup", access: user, target: toUsers,
+			traits: givesRefresh},
 		{methods: "GET", path: "/api/v1/users/auth/2fa/status", access: user, target: toUsers},
-		{methods: "DELETE", path: "/api/v1/users/auth/2fa", access: user, target: toUsers},
+		{methods: "DELETE", path: "/api/v1/users/auth/2fa", access: user, target: toUsers, traits: givesRefresh},
 		{methods: "POST", path: "/api/v1/users/auth/2fa/backup-codes/regenerate", access: user, target: toUsers},
 		{methods: "PUT", path: "/api/v1/users/auth/2fa/token-gate", access: user, target: toUsers},
 
@@ -136,7 +166,8 @@ func signInRoutes() []routeRow {
 		{methods: "POST", path: "/api/v1/users/auth/passkeys/register/begin", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/auth/passkeys/register/finish", access: user, target: toUsers},
 		{methods: "POST", path: "/api/v1/users/auth/passkeys/login/begin", access: public, target: toUsers},
-		{methods: "POST", path: "/api/v1/users/auth/passkeys/login/finish", access: public, target: toUsers},
+		{methods: "POST", path: "/api/v1/users/auth/passkeys/login/finish", access: public, target: toUsers,
+			traits: givesRefresh},
 
 		{methods: "GET POST", path: "/api/v1/auth/tokens", access: user, target: toUsers, body: objectBody},
 		{methods: "GET", path: "/api/v1/auth/tokens/templates", access: user, target: toUsers},
@@ -248,6 +279,6 @@ func ownRoutes() []routeRow {
 		{methods: "GET", path: "/docs", access: public, handle: (*gateway).docsPage},
 		{methods: "GET", path: "/docs/errors/{code}", access: public, handle: (*gateway).docsError},
 		{methods: "GET", path: "/docs/{asset}", access: public, handle: (*gateway).docsAsset},
-		{methods: "GET", path: "/", access: public, handle: (*gateway).toDocs},
+		{methods: "GET", path: "/", access: public, handle: (*gateway).root},
 	}
 }

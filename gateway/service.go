@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/realmgate/realmgate/gateway/console"
 	"github.com/realmgate/realmgate/gateway/internal/edge"
 	"github.com/realmgate/realmgate/gateway/internal/identity"
 	"github.com/realmgate/realmgate/gateway/internal/journal"
@@ -49,6 +50,7 @@ type gateway struct {
 	journal    *journal.Journal
 	eventIDs   id.Sequence
 	docs       *openapi.Docs
+	console    *console.Console // nil: off
 	health     health
 	traces     *trace.Provider // nil: off
 }
@@ -67,7 +69,7 @@ func New(ctx context.Context, cfg Config, rt service.Runtime) (*service.Service,
 func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Runtime) error {
 	conns := int64(cfg.Upstreams.MaxConns)
 	g := &gateway{
-		cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(routeTable()), cors: edge.NewCORS(cfg.Edge),
+		cfg: cfg, now: rt.Now, traces: rt.Traces, router: newRouter(cfg.routes()), cors: edge.NewCORS(cfg.Edge),
 		bodyMemory: memory.New(int64(cfg.Edge.BodyMemoryMB)<<20, cfg.Edge.BodyWait),
 		streams:    fairsem.New(max(1, conns/2), max(1, conns/streamShare)),
 		places:     streams.NewPlaces(cfg.Streams, rt.Metrics),
@@ -82,6 +84,11 @@ func build(ctx context.Context, svc *service.Service, cfg Config, rt service.Run
 	}
 	if g.docs, err = openapi.Load(); err != nil {
 		return err
+	}
+	if cfg.Console == "on" {
+		if g.console, err = console.Load(); err != nil {
+			return err
+		}
 	}
 	audiences, err := cfg.audiences(rt.Now)
 	if err != nil {

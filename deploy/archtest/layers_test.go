@@ -14,7 +14,7 @@ var layers = map[string]map[string]int{
 		".": 2, "cmd/gateway": 3, "openapi/render": 2,
 		"internal/edge": 1, "internal/identity": 1, "internal/journal": 1, "internal/memory": 1,
 		"internal/streams": 1, "internal/upstream": 1,
-		"openapi": 1,
+		"console": 1, "openapi": 1,
 	},
 	"vault-svc": {
 		".": 3, "cmd/vault-svc": 4,

@@ -124,6 +124,8 @@ func contractMail(t *testing.T, spec *conformance) {
 	r.do("POST", auth+"signup", "", map[string]any{"email": email, "password": userPassword}).want(t, "signup", 200, "")
 	r.do("POST", "/api/v1/users/auth/login", "", map[string]any{"email": email, "password": userPassword}).want(t,
 		"login", 401, "EMAIL_NOT_VERIFIED")
+	r.tab("POST", cookieSession, "", "", map[string]any{"email": email, "password": userPassword}).want(t,
+		"login in the console", 401, "EMAIL_NOT_VERIFIED")
 	var users []struct{ ID string }
 	r.get("/api/v1/users?q="+email, r.admin().Token).want(t, "look for the account", 200, "").into(t, &users)
 	for _, method := range []string{"PATCH", "PUT"} {

@@ -33,6 +33,10 @@ func contractCredentials(r *running) {
 		"banned login", 403, "ACCOUNT_BANNED")
 	r.do("POST", "/api/v1/users/auth/refresh", "", map[string]any{"refreshToken": banned.Refresh}).want(r.t,
 		"banned refresh", 403, "ACCOUNT_BANNED")
+	r.tab("POST", cookieSession, "", "", map[string]any{"email": banned.Email, "password": userPassword}).want(r.t,
+		"banned login in the console", 403, "ACCOUNT_BANNED")
+	r.tab("POST", cookieRefresh, "", "realmgate="+banned.Refresh, nil).want(r.t, "banned refresh in the console", 403,
+		"ACCOUNT_BANNED")
 	r.do("POST", "/api/v1/users/auth/logout", banned.Token, nil).want(r.t, "a banned user logs out", 200, "")
 }
 

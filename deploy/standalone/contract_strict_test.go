@@ -20,6 +20,9 @@ func contractStrict(r *running) {
 		}
 	}
 	for _, o := range operations {
+		if !strings.HasPrefix(o.path, "/api/v1/") {
+			continue
+		}
 		for query, at := range map[string]string{"?colour=blue": `"/colour"`, "?realm_id=": `"/realm_id"`} {
 			a := r.do(o.method, o.path+query, admin.Token, nil).want(t, o.method+" "+o.path+query, 400,
 				"VALIDATION_ERROR")

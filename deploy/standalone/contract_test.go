@@ -41,6 +41,7 @@ func TestContract(t *testing.T) {
 		t.Run("confirmation", func(t *testing.T) { t.Parallel(); contractConfirmation(t, spec) })
 		t.Run("passkeys", func(t *testing.T) { t.Parallel(); contractPasskeys(t, spec) })
 		t.Run("other providers", func(t *testing.T) { t.Parallel(); contractProviders(t, spec) })
+		t.Run("console", func(t *testing.T) { t.Parallel(); contractConsole(t, spec) })
 		t.Run("documents and shared errors", func(t *testing.T) { t.Parallel(); contractShared(product(t, spec)) })
 		t.Run("auth tokens",
 			func(t *testing.T) { t.Parallel(); contractTokens(product(t, spec, "AUTH_TOKEN_LIMIT=4")) })
@@ -106,7 +107,8 @@ func (c *conformance) operations(t *testing.T, code string) []operation {
 func isPublicRefusal(o operation) bool {
 	return slices.Contains([]string{"/api/v1/users/auth/refresh", "/api/v1/users/auth/2fa/verify",
 		"/api/v1/users/auth/login", "/api/v1/auth/exchange", "/api/v1/auth/link",
-		"/api/v1/users/auth/passkeys/login/finish"}, o.path)
+		"/api/v1/users/auth/passkeys/login/finish", "/console/session",
+		"/console/session/refresh"}, o.path)
 }
 
 func contractFreeTier(r *running) {

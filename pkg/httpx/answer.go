@@ -45,6 +45,9 @@ func success(c *fiber.Ctx, envelope api.Success) error {
 // JSON answers with v without an envelope, for internal routes and well-known documents.
 func JSON(c *fiber.Ctx, status int, v any) error { return write(c, typeJSON, status, v) }
 
+// NotFoundPage gives a page for people, which the handler has written, the status 404.
+func NotFoundPage(c *fiber.Ctx) { c.Status(http.StatusNotFound) }
+
 func write(c *fiber.Ctx, contentType string, status int, v any) error {
 	body, err := api.Marshal(v)
 	if err != nil {
@@ -88,12 +91,10 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if s.o.BeforeFailure != nil {
 		s.o.BeforeFailure(c, status)
 	}
-	// several header lines form one list (RFC 9110, section 5.3)
-	accept := string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderAccept), []byte(",")))
 	switch {
-	case wants(accept, typeProblem):
+	case Accepts(c, typeProblem):
 		return write(c, typeProblem, status, problem(c, e))
-	case e.Page != "" && !wants(accept, typeJSON):
+	case e.Page != "" && !Accepts(c, typeJSON):
 		c.Response().Header.SetContentType(fiber.MIMETextHTMLCharsetUTF8)
 		c.Response().SetStatusCode(status)
 		c.Response().SetBodyString(e.Page)
@@ -102,15 +103,20 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	return write(c, typeJSON, status, failure(e))
 }
 
-// wants reports whether an Accept header (RFC 9110, section 12.5.1) names the type with a weight
-// above 0.
-func wants(accept, wanted string) bool {
+// Accepts reports whether the Accept header (RFC 9110, section 12.5.1) names the media type, in
+// lower case and without parameters, with a weight above 0. A range such as */* names no type.
+func Accepts(c *fiber.Ctx, mediaType string) bool {
+	// several header lines form one list (RFC 9110, section 5.3)
+	return names(string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderAccept), []byte(","))), mediaType)
+}
+
+func names(accept, mediaType string) bool {
 	for one := range strings.SplitSeq(accept, ",") {
-		if one = strings.TrimLeft(one, " \t"); len(one) < len(wanted) ||
-			!ascii.EqualFold(one[:len(wanted)], wanted) {
+		if one = strings.TrimLeft(one, " \t"); len(one) < len(mediaType) ||
+			!ascii.EqualFold(one[:len(mediaType)], mediaType) {
 			continue // the parameters are not parsed, because a header has room for thousands of types
 		}
-		if media, params, err := mime.ParseMediaType(one); err == nil && media == wanted {
+		if media, params, err := mime.ParseMediaType(one); err == nil && media == mediaType {
 			q, err := strconv.ParseFloat(params["q"], 64)
 			return err != nil || q > 0
 		}

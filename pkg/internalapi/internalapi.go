@@ -1,10 +1,10 @@
 // Package internalapi provides the names and bodies of the internal HTTP API, which the services
 // serve to the gateway under /internal and which no client can reach.
 //
-// Five headers carry messages between the gateway and the services. OnUserHeader and
-// OperationsHeader are here; the other three stand beside their codecs: auth.IdentityHeader (who calls), auth.RefusedHeader (why a
-// service rejects an identity) and sessionstate.ChangedHeader (session states that an answer made
-// stale).
+// Six headers carry messages between the gateway and the services. OnUserHeader,
+// CookieSessionHeader and OperationsHeader are here; the other three stand beside their codecs:
+// auth.IdentityHeader (who calls), auth.RefusedHeader (why a service rejects an identity) and
+// sessionstate.ChangedHeader (session states that an answer made stale).
 //
 // Start reading at the paths: each names the service that serves it and the type of its body.
 package internalapi
@@ -35,6 +35,13 @@ const (
 // OnUserHeader of an answer names the user on whom an admin acted, so that the gateway records the
 // event for both users.
 const OnUserHeader = "X-Realmgate-On-User"
+
+// CookieSessionHeader of a refresh or logout that the gateway makes for the console, with the value
+// 1, says that the refresh token comes from a cookie. A refresh then never returns a token that
+// another refresh has made (the answer has no refreshToken), and rejects a token that was replaced
+// before REFRESH_GRACE. A logout ends the session of the token only, and is answered 200 also when
+// there is none. Services of the previous release ignore the header.
+const CookieSessionHeader = "X-Realmgate-Cookie-Session"
 
 // UserFound tells whether there is a user.
 type UserFound struct {

@@ -18,12 +18,16 @@ import (
 // returns its successor as long as that was never used, because the answer with it may be lost.
 // Once the successor was used, the token counts as stolen and ends the session.
 //
+// A token from a cookie follows a stricter rule, because tabs share it: one that was replaced within
+// REFRESH_GRACE returns an access token only, so that a late answer cannot overwrite a newer cookie,
+// and one that was replaced earlier ends the session.
+//
 // The token is read first, because the rate limit is per session and the next token is derived from
 // the stored salt. A stolen token is recognized before the limit is asked, because a thief could
 // keep the limit used up. It ends the session only once, so replaying it often gains nothing.
-func (s *Service) refresh(ctx context.Context, token string, device request.Device) (TokenPair, error) {
+func (s *Service) refresh(ctx context.Context, token string, cookie bool, device request.Device) (TokenPair, error) {
 	now := s.Now()
-	stored, err := s.findToken(ctx, token, now)
+	stored, err := s.findToken(ctx, token, cookie, now)
 	if err != nil {
 		return TokenPair{}, err
 	}
@@ -39,11 +43,13 @@ func (s *Service) refresh(ctx context.Context, token string, device request.Devi
 		ID: stored.sessionID, UserID: stored.userID, RefreshToken: stored.successor,
 		ExpiresAt: earlier(now.Add(s.cfg.RefreshTTL), stored.maxEnd),
 	}
-	active, replaced, err := s.rotate(ctx, token, stored, active, now)
+	active, replaced, err := s.rotate(ctx, token, cookie, stored, active, now)
 	if errors.Is(err, errReplay) { // a replica with a slow clock replaced it meanwhile
 		return TokenPair{}, s.endOnReplay(ctx, stored.sessionID, reuse)
 	}
-	if err == nil && replaced {
+	if err == nil && replaced && cookie {
+		active.RefreshToken = ""
+	} else if err == nil && replaced {
 		active.RefreshToken, err = s.followChain(ctx, active.RefreshToken)
 	}
 	if err != nil {
@@ -53,15 +59,16 @@ func (s *Service) refresh(ctx context.Context, token string, device request.Devi
 }
 
 // check decides about a rotation at the time now. A token that was replaced less than grace ago, or
-// whose successor is unused, stays valid and is not replaced again: replaced is true then. The
-// errors are 401 INVALID_TOKEN and TOKEN_EXPIRED, 403 ACCOUNT_BANNED, and errReplay.
-func (t tokenState) check(now time.Time, grace time.Duration) (replaced bool, err error) {
+// whose successor is unused (not from a cookie), stays valid and is not replaced again: replaced is
+// true then. The errors are 401 INVALID_TOKEN and TOKEN_EXPIRED, 403 ACCOUNT_BANNED, and errReplay.
+func (t tokenState) check(cookie bool, now time.Time, grace time.Duration) (replaced bool, err error) {
+	late := t.replacedAt != nil && t.replacedAt.Before(now.Add(-grace))
 	switch {
 	case !t.known || t.endedAt != nil:
 		return false, apperr.InvalidToken()
 	case !t.expiresAt.After(now):
 		return false, apperr.TokenExpired()
-	case t.successorUsed && t.replacedAt.Before(now.Add(-grace)):
+	case late && (cookie || t.successorUsed):
 		return false, errReplay
 	case t.banned:
 		return false, apperr.AccountBanned()
@@ -87,7 +94,7 @@ func (s *Service) endOnReplay(ctx context.Context, sessionID string, event histo
 // returns 401 INVALID_TOKEN for an unknown token and for one of a session that has ended. A token
 // that refresh takes for stolen ends its session only.
 func (s *Service) logoutByToken(ctx context.Context, token string, device request.Device) error {
-	stored, err := s.findToken(ctx, token, s.Now())
+	stored, err := s.findToken(ctx, token, false, s.Now())
 	switch {
 	case err != nil:
 		return err
@@ -100,6 +107,19 @@ func (s *Service) logoutByToken(ctx context.Context, token string, device reques
 	_, err = s.EndAll(ctx, stored.userID, "", history.Logout, device, nil)
 	if apperr.Is(err, "USER_NOT_FOUND") { // deleted meanwhile
 		return apperr.InvalidToken()
+	}
+	return err
+}
+
+// endByToken ends the session that the refresh token belongs to. It does nothing for an unknown
+// token and for one of a session that has ended.
+func (s *Service) endByToken(ctx context.Context, token string, device request.Device) error {
+	stored, err := s.findToken(ctx, token, true, s.Now())
+	if err == nil && stored.live {
+		err = s.end(ctx, stored.sessionID, history.Event{UserID: stored.userID, Kind: history.Logout, Device: device})
+	}
+	if apperr.Is(err, "INVALID_TOKEN") || apperr.Is(err, "SESSION_NOT_FOUND") {
+		return nil
 	}
 	return err
 }

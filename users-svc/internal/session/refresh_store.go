@@ -19,12 +19,14 @@ type storedToken struct {
 	maxEnd            time.Time // the session ends then at the latest
 	successor         string    // the token that replaces it, or has replaced it
 	live              bool      // the session has not ended
-	replayed          bool      // its successor was used, and it was replaced before the grace period; live is true
+	// replayed tells that it was replaced before the grace period and, unless it comes from a cookie,
+	// that its successor was used; live is true then.
+	replayed bool
 }
 
 // findToken looks up a refresh token, also of a session that has ended. It returns 401
 // INVALID_TOKEN for an unknown token.
-func (s *Service) findToken(ctx context.Context, token string, now time.Time) (storedToken, error) {
+func (s *Service) findToken(ctx context.Context, token string, cookie bool, now time.Time) (storedToken, error) {
 	var stored storedToken
 	var salt []byte
 	var late bool // replaced before the grace period
@@ -38,7 +40,7 @@ func (s *Service) findToken(ctx context.Context, token string, now time.Time) (s
 		return stored, apperr.InvalidToken()
 	}
 	stored.successor = nextToken(token, salt)
-	if err != nil || !late || !stored.live {
+	if stored.replayed = late && stored.live && cookie; err != nil || !late || !stored.live || cookie {
 		return stored, err
 	}
 	err = s.Pool.QueryRow(ctx, selectUsed, secrets.HashToken(stored.successor)).Scan(&stored.replayed)
@@ -89,7 +91,7 @@ func lockTokenState(ctx context.Context, tx pgx.Tx, token string, stored storedT
 // rotate replaces token by the refresh token of next, if tokenState.check allows it, and returns
 // the session afterwards. When replaced is true, another request replaced the token within the
 // grace period: next is the following token of the chain, but maybe not the current one.
-func (s *Service) rotate(ctx context.Context, token string, stored storedToken, next Active,
+func (s *Service) rotate(ctx context.Context, token string, cookie bool, stored storedToken, next Active,
 	now time.Time) (current Active, replaced bool, err error) {
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		current = next
@@ -97,7 +99,7 @@ func (s *Service) rotate(ctx context.Context, token string, stored storedToken, 
 		if err != nil {
 			return err
 		}
-		if replaced, err = state.check(now, s.cfg.Grace); err != nil {
+		if replaced, err = state.check(cookie, now, s.cfg.Grace); err != nil {
 			return err
 		}
 		if replaced {

@@ -86,7 +86,7 @@ type Active struct {
 // that renews it.
 type TokenPair struct {
 	Token            string   `json:"token"`
-	RefreshToken     string   `json:"refreshToken"`
+	RefreshToken     string   `json:"refreshToken,omitempty"` // "" for a cookie that stays
 	ExpiresAt        api.Time `json:"expires_at"`
 	ExpiresIn        int64    `json:"expires_in"` // in seconds
 	RefreshExpiresAt api.Time `json:"refresh_expires_at"`

@@ -42,12 +42,15 @@ func (s *Service) postRefresh(c *fiber.Ctx) error {
 	if err := body.Err(); err != nil {
 		return err
 	}
-	pair, err := s.refresh(c.UserContext(), token, request.DeviceOf(c, nil))
+	pair, err := s.refresh(c.UserContext(), token, fromCookie(c), request.DeviceOf(c, nil))
 	if err != nil {
 		return err
 	}
 	return httpx.OK(c, "Token refreshed successfully", pair)
 }
+
+// fromCookie reports whether the refresh token of the request comes from the console's cookie.
+func fromCookie(c *fiber.Ctx) bool { return c.Get(internalapi.CookieSessionHeader) == "1" }
 
 // postLogout also serves banned users, so that they can end their sessions, and clients whose
 // access token has expired: they send a refresh token.
@@ -56,7 +59,9 @@ func (s *Service) postLogout(c *fiber.Ctx) error {
 	var err error
 	if bodyErr == nil && body.Has("refreshToken") && httpx.Caller(c).Kind == auth.Anonymous {
 		token, _ := body.String("refreshToken", 1, MaxRefreshToken)
-		if err = body.Err(); err == nil {
+		if err = body.Err(); err == nil && fromCookie(c) {
+			err = s.endByToken(c.UserContext(), token, request.DeviceOf(c, nil))
+		} else if err == nil {
 			err = s.logoutByToken(c.UserContext(), token, request.DeviceOf(c, nil))
 		}
 	} else {
