@@ -22,6 +22,9 @@ func (w *world) breakEverything(ctx context.Context, r *report) error {
 	if w.load, err = newLoad(w.ledger, w.gateways); err != nil {
 		return err
 	}
+	if err := w.startWitnesses(ctx); err != nil {
+		return err
+	}
 	w.load.start(ctx, w.options.rate)
 	stopped := sync.OnceFunc(w.load.stop)
 	defer stopped()
@@ -67,7 +70,62 @@ func (w *world) audit(ctx context.Context, r *report) error {
 	if err := w.verifyVault(ctx); err != nil {
 		w.ledger.breach(ruleWrites, "vault-svc verify: %v", err)
 	}
-	return w.auditLog(ctx, r)
+	if err := w.auditLog(ctx, r); err != nil {
+		return err
+	}
+	return w.auditWitnesses(ctx)
+}
+
+// startWitnesses starts the witnesses, which run until the world closes, and waits until each has
+// a position.
+func (w *world) startWitnesses(ctx context.Context) error {
+	w.witnesses = w.load.witnesses()
+	for _, who := range w.load.accounts { // the first record of each log, so that there is a position in it
+		if err := w.load.clients[0].call(request{method: "GET", path: "/api/v1/users/me", token: who.token}, nil); err != nil {
+			return err
+		}
+	}
+	follow, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	w.onClose(func(context.Context) error { cancel(); running.Wait(); return nil })
+	for _, t := range w.witnesses {
+		running.Go(func() { t.run(follow) })
+	}
+	for _, t := range w.witnesses {
+		if err := t.ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// witnessPatience is how long after the load the last event may reach a witness.
+const witnessPatience = 30 * time.Second
+
+// auditWitnesses compares the events that each witness received with the database.
+func (w *world) auditWitnesses(ctx context.Context) error {
+	deadline := time.Now().Add(witnessPatience)
+	for _, t := range w.witnesses {
+		for {
+			rows, err := w.changesFor(ctx, t)
+			if err != nil {
+				return err
+			}
+			differences := t.compare(rows)
+			if len(differences) == 0 {
+				break
+			}
+			if time.Now().Before(deadline) {
+				pause(ctx, 200*time.Millisecond)
+				continue
+			}
+			for _, text := range differences {
+				w.ledger.breach(ruleWitness, "%s of %s, realm %q: %s", t.path, t.who.email, t.realm, text)
+			}
+			break
+		}
+	}
+	return nil
 }
 
 func (w *world) judgeRolling(win *window) {

@@ -42,6 +42,30 @@ func (w *world) readLog(ctx context.Context) error {
 	}, agentPrefix+"%")
 }
 
+// changesFor returns the rows that the witness must have been told: the records of the requests of
+// the load, or the changes of its realm, in order.
+func (w *world) changesFor(ctx context.Context, t *witness) (rows []sighting, err error) {
+	if t.ofLog() {
+		err = w.query(ctx, `SELECT encode(id, 'hex') FROM activity_svc.activity
+			WHERE user_id = decode($1, 'hex') AND user_agent LIKE $2`, func(r pgx.Rows) error {
+			var s sighting
+			err := r.Scan(&s.id)
+			rows = append(rows, s)
+			return err
+		}, t.who.id, agentPrefix+"%")
+		return rows, err
+	}
+	err = w.query(ctx, `SELECT revision::text, event, key, number FROM vault_svc.vault_changes
+		WHERE user_id = $1 AND realm_id = $2 ORDER BY revision`, func(r pgx.Rows) error {
+		var id, event, key string
+		var number int64
+		err := r.Scan(&id, &event, &key, &number)
+		rows = append(rows, sighting{id, changeText(event, key, number)})
+		return err
+	}, t.who.id, t.realm)
+	return rows, err
+}
+
 // auditUsage compares the stored usage of each user's vault with the items.
 func (w *world) auditUsage(ctx context.Context) error {
 	return w.query(ctx, `SELECT coalesce(u.user_id, i.user_id), coalesce(u.bytes, 0), coalesce(u.items, 0), coalesce(i.bytes, 0), coalesce(i.items, 0)

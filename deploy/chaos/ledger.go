@@ -54,10 +54,11 @@ const (
 	ruleAnswers  rule = "no answer is wrong: no 500, no 4xx that the request did not earn"
 	ruleRefresh  rule = "no session is lost"
 	ruleRolling  rule = "a rolling restart loses no request"
+	ruleWitness  rule = "a client that resumes a stream sees each change and each record exactly once"
 )
 
 func rules() []rule {
-	return []rule{ruleWrites, ruleReads, ruleQuota, ruleLog, ruleFailures, ruleAnswers, ruleRefresh, ruleRolling}
+	return []rule{ruleWrites, ruleReads, ruleQuota, ruleLog, ruleFailures, ruleAnswers, ruleRefresh, ruleRolling, ruleWitness}
 }
 
 // maxBreaches of each rule are described; further ones are only counted.

@@ -39,6 +39,7 @@ type world struct {
 	nets                                        networks
 	ledger                                      *ledger
 	load                                        *load
+	witnesses                                   []*witness
 	adminEmail, adminPassword, vaultKeyMaterial string
 }
 
@@ -209,7 +210,7 @@ func (w *world) settings(ctx context.Context) error {
 		"KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(sealing), w.vaultKeyMaterial,
 		"ADMIN_EMAIL=" + w.adminEmail, "ADMIN_PASSWORD=" + w.adminPassword, "LOG_REQUESTS=errors",
 		"RATE_LIMIT_USER=1000000/1m", "RATE_LIMIT_ADDRESS=1000000/1m", "RATE_LIMIT_SIGNUP=off",
-		"RATE_LIMIT_REFRESH=off", "RATE_LIMIT_LOGIN_ACCOUNT=off",
+		"RATE_LIMIT_REFRESH=off", "STREAMS_PER_USER=100", "RATE_LIMIT_LOGIN_ACCOUNT=off",
 		"ACTIVITY_ACK_WAIT=15s", "UPSTREAM_TIMEOUT=" + upstreamTimeout.String(), "DRAIN_DELAY=" + drainDelay.String(),
 		"UPSTREAM_RESOLVE_EVERY=1s",
 	}
