@@ -16,29 +16,9 @@ import (
 
 // TestASearchFindsWhatAWalkFinds compares pages, totals and stats of each filter, alone and with
 // others, with a plain walk over the events.
-func TestASearchFindsWhatAWalkFinds(t *testing.T) {
-	t.Parallel()
-	h, _ := start(t)
-	user, s := newUser(), openStore(t, h.cfg.DB.URL.Reveal())
-	addresses := []string{"192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1", "2001:db8:0:1::2", "", "198.51.100.4"}
-	paths := []string{"/api/v1/vault/keys/a", "/api/v1/vault/keys/a%25b", "/api/v1/vault/keys/a_b", "/api/v1/users/me"}
-	sessions := []string{id.New(time.Now()), id.New(time.Now()), ""}
-	var events []event.Request
-	var rows []*record
-	for n := range 300 {
-		e := at(time.Now().Add(-time.Duration(n)*3*time.Hour), user, []string{"GET", "PUT"}[n%2], []int{200, 404, 500}[n%3])
-		e.IPAddress, e.Path, e.RequestID = addresses[n%6], paths[n%4], fmt.Sprintf("request.%d", n)
-		if e.AuthID = sessions[n%3]; e.AuthID != "" {
-			e.Auth = event.AuthSession
-		} else {
-			e.RequestID = "" // of the previous release
-		}
-		events, rows = append(events, e), append(rows, recordsOf(e)...)
-	}
-	if err := s.insert(t.Context(), rows); err != nil {
-		t.Fatal(err)
-	}
-	for query, keep := range map[string]func(event.Request) bool{
+// searches returns queries and the events that each of them must find.
+func searches(events []event.Request, paths, sessions []string) map[string]func(event.Request) bool {
+	return map[string]func(event.Request) bool{
 		"path=/api/v1/vault/keys/a":    func(e event.Request) bool { return strings.HasPrefix(e.Path, paths[0]) },
 		"path=/api/v1/vault/keys/a%25": func(e event.Request) bool { return e.Path == paths[1] },
 		"path=/api/v1/vault/keys/a_":   func(e event.Request) bool { return e.Path == paths[2] },
@@ -64,7 +44,32 @@ func TestASearchFindsWhatAWalkFinds(t *testing.T) {
 			return e.AuthID == sessions[1] && e.RequestID == "request.7"
 		},
 		"request_id=request.12": func(e event.Request) bool { return e.RequestID == "request.12" },
-	} {
+	}
+}
+
+func TestASearchFindsWhatAWalkFinds(t *testing.T) {
+	t.Parallel()
+	h, _ := start(t)
+	user, s := newUser(), openStore(t, h.cfg.DB.URL.Reveal())
+	addresses := []string{"192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1", "2001:db8:0:1::2", "", "198.51.100.4"}
+	paths := []string{"/api/v1/vault/keys/a", "/api/v1/vault/keys/a%25b", "/api/v1/vault/keys/a_b", "/api/v1/users/me"}
+	sessions := []string{id.New(time.Now()), id.New(time.Now()), ""}
+	var events []event.Request
+	var rows []*record
+	for n := range 300 {
+		e := at(time.Now().Add(-time.Duration(n)*3*time.Hour), user, []string{"GET", "PUT"}[n%2], []int{200, 404, 500}[n%3])
+		e.IPAddress, e.Path, e.RequestID = addresses[n%6], paths[n%4], fmt.Sprintf("request.%d", n)
+		if e.AuthID = sessions[n%3]; e.AuthID != "" {
+			e.Auth = event.AuthSession
+		} else {
+			e.RequestID = "" // of the previous release
+		}
+		events, rows = append(events, e), append(rows, recordsOf(e)...)
+	}
+	if err := s.insert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	for query, keep := range searches(events, paths, sessions) {
 		var want []string
 		for _, e := range events {
 			if keep(e) {

@@ -83,26 +83,7 @@ func TestASeriesAgreesWithAWalkOverTheRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	date := func(t time.Time) string { return url.QueryEscape(t.Format(time.RFC3339Nano)) }
-	compare := func(stage string) {
-		t.Helper()
-		for _, r := range []timerange.Range{{From: now.Add(-33 * time.Hour).Add(-17 * time.Minute), To: now},
-			{From: now.Add(-30 * timerange.Day), To: now.Add(-29 * timerange.Day).Add(-time.Minute)},
-			{From: mine[2].At(), To: mine[2].At()}, {From: now.Add(-time.Hour), To: now.Add(3 * time.Hour)}} {
-			for unit, interval := range map[time.Duration]string{time.Hour: "hour", timerange.Day: "day"} {
-				for _, f := range []string{"", "&errors_only=true", "&method=PUT", "&realm_id=" + realm + "&max_status=299"} {
-					query := fmt.Sprintf("?interval=%s&start_date=%s&end_date=%s%s", interval, date(r.From), date(r.To), f)
-					for path, events := range map[string][]event.Request{logPath: mine, "/api/v1/activity": all} {
-						got := h.chart(map[bool]auth.Identity{true: user, false: admin}[path == logPath], path+"/series"+query)
-						want := chart(selectedBy(t, events, f), unit, r.From, r.To)
-						if !slices.Equal(got, want) {
-							t.Errorf("%s: %s%s: got %+v\nwant %+v", stage, path, query, got, want)
-						}
-					}
-				}
-			}
-		}
-	}
+	compare := func(stage string) { compareSeries(t, h, stage, seriesLogs{user, admin, realm, now, mine, all}) }
 	store(0, 300, 150*time.Minute)
 	h.run()
 	compare("at first")
@@ -231,6 +212,36 @@ func TestADayIsSummedThatEndsWithoutRecords(t *testing.T) {
 			}
 			if want := chart(events, got.Unit, r.From, r.To.Add(-1)); !slices.Equal(got.Points, want) {
 				t.Errorf("until %v, by the %s: got %+v\nwant %+v", step.until, interval, got.Points, want)
+			}
+		}
+	}
+}
+
+// seriesLogs are the logs of a user and of all users, and those who read them.
+type seriesLogs struct {
+	user, admin auth.Identity
+	realm       string
+	now         time.Time
+	mine, all   []event.Request
+}
+
+// compareSeries compares the series of both logs with the records that they count.
+func compareSeries(t *testing.T, h *harness, stage string, logs seriesLogs) {
+	date := func(t time.Time) string { return url.QueryEscape(t.Format(time.RFC3339Nano)) }
+	t.Helper()
+	for _, r := range []timerange.Range{{From: logs.now.Add(-33 * time.Hour).Add(-17 * time.Minute), To: logs.now},
+		{From: logs.now.Add(-30 * timerange.Day), To: logs.now.Add(-29 * timerange.Day).Add(-time.Minute)},
+		{From: logs.mine[2].At(), To: logs.mine[2].At()}, {From: logs.now.Add(-time.Hour), To: logs.now.Add(3 * time.Hour)}} {
+		for unit, interval := range map[time.Duration]string{time.Hour: "hour", timerange.Day: "day"} {
+			for _, f := range []string{"", "&errors_only=true", "&method=PUT", "&realm_id=" + logs.realm + "&max_status=299"} {
+				query := fmt.Sprintf("?interval=%s&start_date=%s&end_date=%s%s", interval, date(r.From), date(r.To), f)
+				for path, events := range map[string][]event.Request{logPath: logs.mine, "/api/v1/activity": logs.all} {
+					got := h.chart(map[bool]auth.Identity{true: logs.user, false: logs.admin}[path == logPath], path+"/series"+query)
+					want := chart(selectedBy(t, events, f), unit, r.From, r.To)
+					if !slices.Equal(got, want) {
+						t.Errorf("%s: %s%s: got %+v\nwant %+v", stage, path, query, got, want)
+					}
+				}
 			}
 		}
 	}

@@ -129,7 +129,7 @@ func TestOperationsOfABatchAreRecorded(t *testing.T) {
 			})
 			r := d.do(ask{method: "POST", path: "/api/v1/vault/batch?realm_id=507f1f77bcf86cd799439011", bearer: ada.token,
 				body: `{"operations":[]}`})
-			if r.status != c.status || string(r.raw) != body || r.header.Get(internalapi.OperationsHeader) != "" {
+			if r.status != c.status || r.raw != body || r.header.Get(internalapi.OperationsHeader) != "" {
 				t.Errorf("got %d %.100s with header %q, want the body without the list", r.status, r.raw,
 					r.header.Get(internalapi.OperationsHeader))
 			}

@@ -33,7 +33,6 @@ type streamService struct {
 	finish chan error    // ends an export
 	open   atomic.Int64  // streams
 	last   chan string   // Last-Event-ID of every stream
-	prefix atomic.Value  // of the last request
 	done   chan struct{} // the server has ended
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/realmgate/realmgate/pkg/event"
 	"github.com/realmgate/realmgate/pkg/httpx"
 )
 
@@ -155,7 +154,7 @@ func TestAnExportThatBreaksOffEndsWithoutItsLastChunk(t *testing.T) {
 		t.Errorf("got %d bytes and %v, want an unexpected end", len(got), err)
 	}
 	d.until("it is recorded", func() bool { return len(events.of(ada.userID)) == 1 })
-	var e event.Request = events.of(ada.userID)[0]
+	e := events.of(ada.userID)[0]
 	if e.Path != exportPath || e.Status != 200 {
 		t.Errorf("the event is %+v", e)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/vault-svc/internal/keyrange"
 	"github.com/realmgate/realmgate/vault-svc/internal/store"
@@ -160,46 +162,55 @@ func TestPageCostsTheSameInALargeRealm(t *testing.T) {
 		FROM vault_items, generate_series(1, 60000) n WHERE user_id = $1`, owner.UserID)
 	exec(`ANALYZE vault_items`)
 	exec(`SET plan_cache_mode = force_generic_plan`)
-	literal := func(v any) string {
-		switch v := v.(type) {
-		case string:
-			return "'" + v + "'"
-		case []string:
-			return "'{" + strings.Join(v, ",") + "}'"
-		}
-		return fmt.Sprint(v)
-	}
-	blocks := func(in keyrange.Ranges) int {
-		sql, args := store.ListSQL(owner.UserID, "", in, 10)
-		exec(`PREPARE page AS ` + sql)
-		defer exec(`DEALLOCATE page`)
-		literals := make([]string, len(args))
-		for i, arg := range args {
-			literals[i] = literal(arg)
-		}
-		var plan []struct {
-			Plan struct {
-				Hit  int `json:"Shared Hit Blocks"`
-				Read int `json:"Shared Read Blocks"`
-			}
-		}
-		var raw []byte
-		if err := conn.QueryRow(ctx, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page(`+
-			strings.Join(literals, ",")+`)`).Scan(&raw); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(raw, &plan); err != nil {
-			t.Fatal(err)
-		}
-		return plan[0].Plan.Hit + plan[0].Plan.Read
-	}
 	all := keyrange.Of(auth.VaultScope{}, "")
 	some := keyrange.Of(auth.VaultScope{Prefixes: []string{"k0", "k1", "k2"}}, "")
 	for name, in := range map[string]keyrange.Ranges{"the first page": all, "a late page": all.After("k029000"),
 		"a prefix": keyrange.Of(auth.VaultScope{}, "k01"), "prefixes of a token": some,
 		"a late page of these": some.After("k019000")} {
-		if got, most := blocks(in), 200; got > most {
+		if got, most := blocksOfPage(t, conn, owner.UserID, in), 200; got > most {
 			t.Errorf("%s: got %d blocks, want at most %d", name, got, most)
 		}
 	}
+}
+
+// blocksOfPage returns the number of blocks that PostgreSQL reads for a page of 10 items.
+func blocksOfPage(t *testing.T, conn *pgxpool.Conn, user string, in keyrange.Ranges) int {
+	t.Helper()
+	sql, args := store.ListSQL(user, "", in, 10)
+	if _, err := conn.Exec(t.Context(), `PREPARE page AS `+sql); err != nil {
+		t.Fatal(err)
+	}
+	literals := make([]string, len(args))
+	for i, arg := range args {
+		literals[i] = literal(arg)
+	}
+	var plan []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	var raw []byte
+	if err := conn.QueryRow(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page(`+
+		strings.Join(literals, ",")+`)`).Scan(&raw); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `DEALLOCATE page`); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &plan); err != nil {
+		t.Fatal(err)
+	}
+	return plan[0].Plan.Hit + plan[0].Plan.Read
+}
+
+// literal returns an argument as a literal of SQL.
+func literal(v any) string {
+	switch v := v.(type) {
+	case string:
+		return "'" + v + "'"
+	case []string:
+		return "'{" + strings.Join(v, ",") + "}'"
+	}
+	return fmt.Sprint(v)
 }

@@ -65,7 +65,8 @@ func TestADeletedKeyComesBackFromTheTrash(t *testing.T) {
 	s.call(u, "PUT", key, []byte(`{"value":"first","metadata":{"a":1}}`))
 	created := s.put(u, "k", "", "second").CreatedAt
 	r := s.call(u, "DELETE", key+"?recoverable=true", nil)
-	if r.status != 200 || r.Message != "Vault key moved to the trash" || !strings.Contains(string(r.Data), "restorable_until") {
+	if r.status != 200 || r.Message != "Vault key moved to the trash" ||
+		!strings.Contains(string(r.Data), "restorable_until") {
 		t.Fatalf("got %d %s", r.status, r.raw)
 	}
 	for _, method := range []string{"GET", "DELETE"} {

@@ -19,7 +19,7 @@ import (
 
 const (
 	stamp        = "1.2.3 0123456789ab"
-	maxImageSize = 25 << 20
+	maxImageSize = 30 << 20
 )
 
 // images holds the binaries. The first test that needs one builds all with the command of

@@ -80,11 +80,6 @@ func (w *world) audit(ctx context.Context, r *report) error {
 // a position.
 func (w *world) startWitnesses(ctx context.Context) error {
 	w.witnesses = w.load.witnesses()
-	for _, who := range w.load.accounts { // the first record of each log, so that there is a position in it
-		if err := w.load.clients[0].call(request{method: "GET", path: "/api/v1/users/me", token: who.token}, nil); err != nil {
-			return err
-		}
-	}
 	follow, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	w.onClose(func(context.Context) error { cancel(); running.Wait(); return nil })

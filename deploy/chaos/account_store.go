@@ -42,19 +42,8 @@ func (w *world) readLog(ctx context.Context) error {
 	}, agentPrefix+"%")
 }
 
-// changesFor returns the rows that the witness must have been told: the records of the requests of
-// the load, or the changes of its realm, in order.
+// changesFor returns the changes that the witness must have been told, in order.
 func (w *world) changesFor(ctx context.Context, t *witness) (rows []sighting, err error) {
-	if t.ofLog() {
-		err = w.query(ctx, `SELECT encode(id, 'hex') FROM activity_svc.activity
-			WHERE user_id = decode($1, 'hex') AND user_agent LIKE $2`, func(r pgx.Rows) error {
-			var s sighting
-			err := r.Scan(&s.id)
-			rows = append(rows, s)
-			return err
-		}, t.who.id, agentPrefix+"%")
-		return rows, err
-	}
 	err = w.query(ctx, `SELECT revision::text, event, key, number FROM vault_svc.vault_changes
 		WHERE user_id = $1 AND realm_id = $2 ORDER BY revision`, func(r pgx.Rows) error {
 		var id, event, key string

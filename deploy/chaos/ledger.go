@@ -54,7 +54,7 @@ const (
 	ruleAnswers  rule = "no answer is wrong: no 500, no 4xx that the request did not earn"
 	ruleRefresh  rule = "no session is lost"
 	ruleRolling  rule = "a rolling restart loses no request"
-	ruleWitness  rule = "a client that resumes a stream sees each change and each record exactly once"
+	ruleWitness  rule = "a client that resumes a stream sees each change exactly once"
 )
 
 func rules() []rule {

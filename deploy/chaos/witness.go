@@ -24,8 +24,8 @@ type witness struct {
 	reset int // events that told the witness that it may have missed something
 }
 
-// sighting is one change or record that a witness was told. Change is the text that must be in the
-// database; several sightings of one id are a repetition.
+// sighting is one change that a witness was told, with the text that must be in the database.
+// Several sightings of one id are a repetition.
 type sighting struct{ id, change string }
 
 // silence is the time after which a witness gives a stream up: a server sends an event at least
@@ -36,20 +36,16 @@ const silence = 15 * time.Second
 // streams are not in the ledger.
 const witnessAgent = "chaos-witness"
 
-// witnesses returns a witness of the log of each account, and one of its vault for each realm.
+// witnesses returns a witness of each account's vault for each realm.
 func (d *load) witnesses() []*witness {
 	var out []*witness
 	for _, who := range d.accounts {
-		out = append(out, &witness{load: d, who: who, path: "/api/v1/users/auth/activity/stream"})
 		for i := range realmCount + 1 {
 			out = append(out, &witness{load: d, who: who, path: "/api/v1/vault/watch", realm: realm(i)})
 		}
 	}
 	return out
 }
-
-// ofLog reports whether the witness follows the log and not the vault.
-func (t *witness) ofLog() bool { return strings.HasSuffix(t.path, "/stream") }
 
 // run follows the stream until ctx ends.
 func (t *witness) run(ctx context.Context) {
@@ -125,14 +121,6 @@ func (t *witness) heard(name, id, data string) {
 			id = strings.Trim(string(at.ID), `"`)
 		}
 	case "bye":
-	case "record":
-		var r struct {
-			Agent string `json:"user_agent"`
-		}
-		_ = json.Unmarshal([]byte(data), &r) // an event that is no JSON has no number
-		if _, ok := numberOf(r.Agent); ok {
-			t.seen = append(t.seen, sighting{id: id})
-		}
 	default: // put, delete, restore, expire
 		var c struct {
 			Key     string
@@ -170,8 +158,7 @@ func (t *witness) ready(ctx context.Context) error {
 }
 
 // compare returns the differences between the sightings and the rows of the database, which are in
-// the order in which changes were committed. Records are compared without order: those of requests
-// that were under way at the same time have none.
+// the order in which changes were committed.
 func (t *witness) compare(rows []sighting) (differences []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -193,7 +180,7 @@ func (t *witness) compare(rows []sighting) (differences []string) {
 	for s := range counted {
 		differences = append(differences, fmt.Sprintf("%s %s came and is not in the database", s.id, s.change))
 	}
-	if len(differences) == 0 && !t.ofLog() {
+	if len(differences) == 0 {
 		for i, row := range rows {
 			if t.seen[i] != row {
 				return append(differences, fmt.Sprintf("%s %s came out of order", row.id, row.change))

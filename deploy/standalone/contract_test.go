@@ -381,9 +381,8 @@ func contractShared(r *running) {
 }
 
 func contractClosed(r *running) {
-	r.do("POST", "/api/v1/auth/signup", "",
-		map[string]any{"email": "late@example.com", "password": userPassword}).want(r.t, "signup", 403,
-		"SIGNUP_DISABLED")
+	late := map[string]any{"email": "late@example.com", "password": userPassword}
+	r.do("POST", "/api/v1/auth/signup", "", late).want(r.t, "signup", 403, "SIGNUP_DISABLED")
 	limited := start(r.t, "RATE_LIMIT_ADDRESS=3/1m")
 	limited.spec = r.spec
 	for i := range 4 {

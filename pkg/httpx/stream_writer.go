@@ -134,7 +134,7 @@ func (w *StreamWriter) revive() bool {
 	if w.err == nil {
 		return true
 	}
-	if w.err != error(EndSlow) {
+	if !errors.Is(w.err, EndSlow) {
 		return false
 	}
 	w.hurry()

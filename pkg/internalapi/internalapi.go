@@ -1,10 +1,10 @@
 // Package internalapi provides the names and bodies of the internal HTTP API, which the services
 // serve to the gateway under /internal and which no client can reach.
 //
-// Six headers carry messages between the gateway and the services. OnUserHeader,
-// CookieSessionHeader and OperationsHeader are here; the other three stand beside their codecs:
-// auth.IdentityHeader (who calls), auth.RefusedHeader (why a service rejects an identity) and
-// sessionstate.ChangedHeader (session states that an answer made stale).
+// Six headers carry messages between the gateway and the services. OnUserHeader, OperationsHeader
+// and CookieSessionHeader are here. The other three stand beside their codecs: auth.IdentityHeader
+// (who calls), auth.RefusedHeader (why a service rejects an identity) and sessionstate.ChangedHeader
+// (session states that an answer made stale).
 //
 // Start reading at the paths: each names the service that serves it and the type of its body.
 package internalapi
