@@ -243,7 +243,8 @@ func TestAnOverloadIsLoggedAndNotEachRefusal(t *testing.T) {
 	}
 	close(release)
 	<-done
-	if got := strings.Count(lines.String(), "\n"); got != 1 || !strings.Contains(lines.String(), "upstream=vault-svc") {
+	// The journal may log in the same time, when the stream of the test is not there yet.
+	if got := strings.Count(lines.String(), "upstream=vault-svc"); got != 1 {
 		t.Errorf("%d lines for one overload:\n%s", got, lines.String())
 	}
 }
