@@ -24,7 +24,8 @@ var layers = map[string]map[string]int{
 	},
 	"activity-svc": {
 		".": 2, "cmd/activity-svc": 3,
-		"internal/export": 1, "internal/search": 1, "internal/series": 1, "internal/streammonitor": 1, "internal/timerange": 0,
+		"internal/export": 1, "internal/search": 1, "internal/series": 1, "internal/streammonitor": 1,
+		"internal/timerange": 0,
 	},
 	"users-svc": {
 		".": 7, "cmd/users-svc": 8,

@@ -58,7 +58,8 @@ const (
 )
 
 func rules() []rule {
-	return []rule{ruleWrites, ruleReads, ruleQuota, ruleLog, ruleFailures, ruleAnswers, ruleRefresh, ruleRolling, ruleWitness}
+	return []rule{ruleWrites, ruleReads, ruleQuota, ruleLog, ruleFailures, ruleAnswers, ruleRefresh, ruleRolling,
+		ruleWitness}
 }
 
 // maxBreaches of each rule are described; further ones are only counted.
