@@ -45,7 +45,7 @@ func (w *world) readLog(ctx context.Context) error {
 // changesFor returns the changes that the witness must have been told, in order.
 func (w *world) changesFor(ctx context.Context, t *witness) (rows []sighting, err error) {
 	err = w.query(ctx, `SELECT revision::text, event, key, number FROM vault_svc.vault_changes
-		WHERE user_id = $1 AND realm_id = $2 ORDER BY revision`, func(r pgx.Rows) error {
+		WHERE user_id = $1 AND realm_id = $2 ORDER BY vault_changes.revision`, func(r pgx.Rows) error {
 		var id, event, key string
 		var number int64
 		err := r.Scan(&id, &event, &key, &number)
