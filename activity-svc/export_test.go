@@ -3,40 +3,13 @@ package activity
 import (
 	"encoding/csv"
 	"encoding/json"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/event"
 )
-
-// file sends a request of the user and returns the answer with its whole body.
-func (h *harness) file(user auth.Identity, path string) (*http.Response, string) {
-	h.t.Helper()
-	req, err := http.NewRequest(http.MethodGet, h.url+path, nil)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	header, err := h.keys.Sign(user, Name)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	req.Header.Set(auth.IdentityHeader, header)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return res, string(body)
-}
 
 // TestAnExportHasEveryRecordThatMatches, in both formats, over many days and over several chunks of
 // a day.

@@ -301,8 +301,8 @@ func (a answer) records(t testing.TB) (out []Record) {
 	return out
 }
 
-// get sends a request of the user, without an identity when the user is empty.
-func (h *harness) get(user auth.Identity, path string) answer {
+// file sends a request as get does and returns the answer with its whole body.
+func (h *harness) file(user auth.Identity, path string) (*http.Response, string) {
 	h.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, h.url+path, nil)
 	if err != nil {
@@ -320,13 +320,20 @@ func (h *harness) get(user auth.Identity, path string) answer {
 		h.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
+	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	a := answer{body: string(b)}
-	if err := json.Unmarshal(b, &a); err != nil {
-		h.t.Fatalf("GET %s: %v: %s", path, err, b)
+	return res, string(body)
+}
+
+// get sends a request of the user, without an identity when the user is empty.
+func (h *harness) get(user auth.Identity, path string) answer {
+	h.t.Helper()
+	res, body := h.file(user, path)
+	a := answer{body: body}
+	if err := json.Unmarshal([]byte(body), &a); err != nil {
+		h.t.Fatalf("GET %s: %v: %s", path, err, body)
 	}
 	if a.StatusCode == 0 {
 		a.StatusCode = res.StatusCode
