@@ -43,11 +43,7 @@ func (s *Service) postUser(c *fiber.Ctx) error {
 }
 
 func (s *Service) postBan(c *fiber.Ctx) error {
-	userID, err := request.TargetUser(c)
-	if err != nil {
-		return err
-	}
-	body, err := httpx.Body(c)
+	userID, body, err := request.TargetUserBody(c)
 	if err != nil {
 		return err
 	}
@@ -81,11 +77,7 @@ func (s *Service) applyPatch(c *fiber.Ctx, userID string, patch account.Patch, m
 }
 
 func (s *Service) postLogout(c *fiber.Ctx) error {
-	userID, err := request.TargetUser(c)
-	if err != nil {
-		return err
-	}
-	body, err := httpx.Body(c)
+	userID, body, err := request.TargetUserBody(c)
 	if err != nil {
 		return err
 	}
@@ -102,11 +94,7 @@ func (s *Service) postLogout(c *fiber.Ctx) error {
 }
 
 func (s *Service) putQuota(c *fiber.Ctx) error {
-	userID, err := request.TargetUser(c)
-	if err != nil {
-		return err
-	}
-	body, err := httpx.Body(c)
+	userID, body, err := request.TargetUserBody(c)
 	if err != nil {
 		return err
 	}

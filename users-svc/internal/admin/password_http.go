@@ -18,11 +18,7 @@ type passwordSet struct {
 }
 
 func (s *Service) postPassword(c *fiber.Ctx) error {
-	userID, err := request.TargetUser(c)
-	if err != nil {
-		return err
-	}
-	body, err := httpx.Body(c)
+	userID, body, err := request.TargetUserBody(c)
 	if err != nil {
 		return err
 	}

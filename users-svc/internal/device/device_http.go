@@ -123,11 +123,7 @@ func (s *Service) postDeny(c *fiber.Ctx) error {
 // decide reads the user code of a request and passes it to apply.
 func (s *Service) decide(c *fiber.Ctx, message string,
 	apply func(ctx context.Context, caller auth.Identity, userCode string) error) error {
-	caller, err := request.OwnSession(c)
-	if err != nil {
-		return err
-	}
-	body, err := httpx.Body(c)
+	caller, body, err := request.OwnSessionBody(c)
 	if err != nil {
 		return err
 	}

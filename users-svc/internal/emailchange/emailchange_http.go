@@ -15,11 +15,7 @@ func (s *Service) Mount(server *httpx.Server) {
 }
 
 func (s *Service) postEmail(c *fiber.Ctx) error {
-	caller, err := request.OwnSession(c)
-	if err != nil {
-		return err
-	}
-	body, err := httpx.Body(c)
+	caller, body, err := request.OwnSessionBody(c)
 	if err != nil {
 		return err
 	}

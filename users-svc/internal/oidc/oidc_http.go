@@ -196,11 +196,7 @@ func (s *Service) deleteIdentities(c *fiber.Ctx) error {
 }
 
 func (s *Service) deleteIdentity(c *fiber.Ctx) error {
-	caller, err := request.OwnSession(c)
-	if err != nil {
-		return err
-	}
-	id, err := httpx.PathID(c, "id")
+	caller, id, err := request.OwnSessionID(c)
 	if err != nil {
 		return err
 	}

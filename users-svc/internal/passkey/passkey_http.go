@@ -51,11 +51,7 @@ func readCredential(body *input.Object) {
 const maxName = 64 // characters
 
 func (s *Service) postFinishRegistration(c *fiber.Ctx) error {
-	caller, err := request.OwnSession(c)
-	if err != nil {
-		return err
-	}
-	body, err := httpx.Body(c)
+	caller, body, err := request.OwnSessionBody(c)
 	if err != nil {
 		return err
 	}
@@ -118,11 +114,7 @@ func (s *Service) getList(c *fiber.Ctx) error {
 }
 
 func (s *Service) patchName(c *fiber.Ctx) error {
-	caller, err := request.OwnSession(c)
-	if err != nil {
-		return err
-	}
-	passkeyID, err := httpx.PathID(c, "id")
+	caller, passkeyID, err := request.OwnSessionID(c)
 	if err != nil {
 		return err
 	}
@@ -143,11 +135,7 @@ func (s *Service) patchName(c *fiber.Ctx) error {
 }
 
 func (s *Service) deletePasskey(c *fiber.Ctx) error {
-	caller, err := request.OwnSession(c)
-	if err != nil {
-		return err
-	}
-	passkeyID, err := httpx.PathID(c, "id")
+	caller, passkeyID, err := request.OwnSessionID(c)
 	if err != nil {
 		return err
 	}

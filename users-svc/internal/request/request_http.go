@@ -8,6 +8,7 @@ import (
 	"github.com/realmgate/realmgate/pkg/apperr"
 	"github.com/realmgate/realmgate/pkg/auth"
 	"github.com/realmgate/realmgate/pkg/httpx"
+	"github.com/realmgate/realmgate/pkg/input"
 	"github.com/realmgate/realmgate/pkg/internalapi"
 )
 
@@ -37,6 +38,26 @@ func OwnSession(c *fiber.Ctx) (auth.Identity, error) {
 		return auth.Identity{}, err
 	}
 	return Session(c)
+}
+
+// OwnSessionID returns the caller as OwnSession does, and the path parameter "id".
+func OwnSessionID(c *fiber.Ctx) (auth.Identity, string, error) {
+	caller, err := OwnSession(c)
+	if err != nil {
+		return caller, "", err
+	}
+	id, err := httpx.PathID(c, "id")
+	return caller, id, err
+}
+
+// OwnSessionBody returns the caller as OwnSession does, and the body.
+func OwnSessionBody(c *fiber.Ctx) (auth.Identity, *input.Object, error) {
+	caller, err := OwnSession(c)
+	if err != nil {
+		return caller, nil, err
+	}
+	body, err := httpx.Body(c)
+	return caller, body, err
 }
 
 // Admin returns the caller, who must be an admin, signed in by a session and not banned.
@@ -74,6 +95,16 @@ func TargetUser(c *fiber.Ctx) (string, error) {
 		return "", err
 	}
 	return httpx.PathID(c, "id")
+}
+
+// TargetUserBody returns the user as TargetUser does, and the body.
+func TargetUserBody(c *fiber.Ctx) (string, *input.Object, error) {
+	userID, err := TargetUser(c)
+	if err != nil {
+		return "", nil, err
+	}
+	body, err := httpx.Body(c)
+	return userID, body, err
 }
 
 // RecordOn asks the gateway to record the event of this request for the user as well as for the

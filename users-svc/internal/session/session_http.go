@@ -102,11 +102,7 @@ func (s *Service) deleteOtherSessions(c *fiber.Ctx) error {
 }
 
 func (s *Service) deleteSession(c *fiber.Ctx) error {
-	caller, err := request.OwnSession(c)
-	if err != nil {
-		return err
-	}
-	sessionID, err := httpx.PathID(c, "id")
+	caller, sessionID, err := request.OwnSessionID(c)
 	if err != nil {
 		return err
 	}
